@@ -1,0 +1,1 @@
+"""Decides: stdlib only, no await, no clock, no I/O; `now` and `rng` come in from outside."""

@@ -1,0 +1,229 @@
+"""The rare news as objects, the Listener that hears all news, and the wire between them."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from multirouter.core.model import AttemptRecord, CallOutcome, Kind, Role
+
+HoldName = Literal["open", "closed", "disabled", "metrics_only"]
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitChanged:
+    """A circuit went from one state to another.
+
+    Attributes:
+        router: the router's name.
+        provider: whose circuit.
+        old: the state before: `closed`, `open` or `half_open`.
+        new: the state after.
+        reason: why, a word of a closed set: `failures`, `failure_rate`, `slow`, `exhausted`,
+            `credentials`, `reset`, `probe_failed`, `recovered`, `held`, `released`.
+        era: the counter that rises with every change.
+        open_for: seconds until the circuit half-opens, when `new` is `open`, else 0.
+        at: loop time, seconds.
+    """
+
+    router: str
+    provider: str
+    old: str
+    new: str
+    reason: str
+    era: int
+    open_for: float
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Cooled:
+    """A provider asked for rest (429) and gets it.
+
+    Attributes:
+        router: the router's name.
+        provider: who rests.
+        seconds: for how long.
+        asked: whether the provider named the time itself.
+    """
+
+    router: str
+    provider: str
+    seconds: float
+    asked: bool
+
+
+@dataclass(frozen=True, slots=True)
+class FailedOver:
+    """A call moves on to another provider.
+
+    Attributes:
+        router: the router's name.
+        route: the call's route.
+        provider: who failed.
+        to: who is asked next.
+        kind: what the failure was.
+    """
+
+    router: str
+    route: str
+    provider: str
+    to: str
+    kind: Kind
+
+
+@dataclass(frozen=True, slots=True)
+class RetryRefused:
+    """Another attempt would have been possible, and was not made.
+
+    Attributes:
+        router: the router's name.
+        route: the call's route.
+        reason: `budget`, `attempts`, `deadline` or `not_idempotent`.
+    """
+
+    router: str
+    route: str
+    reason: Literal["budget", "attempts", "deadline", "not_idempotent"]
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A provider was held by hand, or released.
+
+    Attributes:
+        router: the router's name.
+        provider: who.
+        hold: `open`, `closed`, `disabled`, `metrics_only`, or None when released.
+    """
+
+    router: str
+    provider: str
+    hold: HoldName | None
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """The set of providers changed.
+
+    Attributes:
+        router: the router's name.
+        added: names that are new.
+        removed: names that are gone; their attempts in flight still end.
+        updated: names whose settings changed.
+    """
+
+    router: str
+    added: tuple[str, ...] = ()
+    removed: tuple[str, ...] = ()
+    updated: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Panicked:
+    """Too few circuits are closed: one choice was made without regard to circuits.
+
+    Attributes:
+        router: the router's name.
+        route: the call's route.
+    """
+
+    router: str
+    route: str
+
+
+News = CircuitChanged | Cooled | FailedOver | RetryRefused | Held | Configured | Panicked
+
+
+class Listener:
+    """Hears what happens. Override the methods you need; the others cost nothing.
+
+    Methods are called synchronously, in the context of the call that caused the news, after the
+    state is settled, in order. They may call back into the router; news from that queues behind.
+    An exception is reported once and harms nothing. A method that must wait puts the news into a
+    bounded queue of its own and drains it elsewhere.
+    """
+
+    def attempt_started(self, provider: str, role: Role) -> None:
+        """An attempt is about to be awaited."""
+
+    def attempt_ended(self, record: AttemptRecord) -> None:
+        """An attempt ended; the record is final."""
+
+    def call_ended(self, outcome: CallOutcome[Any]) -> None:
+        """A call ended; the outcome is final."""
+
+    def circuit_changed(self, news: CircuitChanged) -> None:
+        """A circuit changed its state."""
+
+    def cooled(self, news: Cooled) -> None:
+        """A provider rests after a 429."""
+
+    def failed_over(self, news: FailedOver) -> None:
+        """A call goes on at another provider."""
+
+    def retry_refused(self, news: RetryRefused) -> None:
+        """A retry was not made, for the reason given."""
+
+    def held(self, news: Held) -> None:
+        """A provider was held or released by hand."""
+
+    def configured(self, news: Configured) -> None:
+        """The set of providers changed."""
+
+    def panicked(self, news: Panicked) -> None:
+        """A choice was made without regard to circuits."""
+
+
+KINDS = tuple(name for name in vars(Listener) if not name.startswith("_"))
+"""Every method of a Listener, which is to say every kind of news."""
+
+Broken = Callable[[Callable[..., None], Exception], None]
+"""Told of a listener's method that raised, and of what it raised."""
+
+
+class Newswire:
+    """Carries news from the core to the listeners, in order, one at a time.
+
+    The core posts while it settles its state and delivers when it is done, so a listener never
+    sees a half-made change; news that a listener causes waits behind what is being told.
+    """
+
+    def __init__(self, listeners: Iterable[Listener], broken: Broken) -> None:
+        self._broken = broken
+        self._queue: deque[tuple[tuple[Callable[..., None], ...], tuple[Any, ...]]] = deque()
+        self._telling = False
+        self._ears: dict[str, tuple[Callable[..., None], ...]] = dict.fromkeys(KINDS, ())
+        for listener in listeners:
+            self.add(listener)
+
+    def add(self, listener: Listener) -> None:
+        """Lets a listener hear all news from here on, by the methods that it overrides."""
+        for kind in KINDS:
+            method = getattr(listener, kind)
+            if getattr(method, "__func__", None) is not getattr(Listener, kind):
+                self._ears[kind] = (*self._ears[kind], method)
+
+    def post(self, kind: str, *news: Any) -> None:
+        """Queues news; who does not listen for its kind costs one look-up."""
+        ears = self._ears[kind]
+        if ears:
+            self._queue.append((ears, news))
+
+    def deliver(self) -> None:
+        """Tells all that is queued; when a listener is just being told, leaves it to that one."""
+        if self._telling:
+            return
+        self._telling = True
+        try:
+            while self._queue:
+                ears, news = self._queue.popleft()
+                for hear in ears:
+                    try:
+                        hear(*news)
+                    except Exception as error:  # noqa: BLE001 - a listener may break, a call may not
+                        self._broken(hear, error)
+        finally:
+            self._telling = False

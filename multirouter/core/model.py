@@ -1,0 +1,223 @@
+"""The nouns of one call: kinds, verdicts, attempt records and the call's outcome."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, Generic, Literal
+
+from typing_extensions import Never, TypeVar
+
+RequestT = TypeVar("RequestT")
+ResponseT = TypeVar("ResponseT")
+ChunkT = TypeVar("ChunkT", default=Never)
+RequestT_contra = TypeVar("RequestT_contra", contravariant=True)
+ResponseT_co = TypeVar("ResponseT_co", covariant=True)
+ChunkT_co = TypeVar("ChunkT_co", covariant=True, default=Never)
+
+
+class Kind(StrEnum):
+    """What an attempt came to. `classify.RULES` says what follows from each."""
+
+    SUCCESS = "success"
+    RATE_LIMIT = "rate_limit"
+    EXHAUSTED = "exhausted"
+    OVERLOADED = "overloaded"
+    SERVER = "server"
+    TRANSPORT = "transport"
+    TIMEOUT = "timeout"
+    INTERRUPTED = "interrupted"
+    INVALID = "invalid"
+    CREDENTIALS = "credentials"
+    NOT_FOUND = "not_found"
+    CONTEXT_LENGTH = "context_length"
+    CONTENT_FILTER = "content_filter"
+    REQUEST = "request"
+    CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
+
+
+Role = Literal["call", "hedge", "probe", "shadow"]
+"""Why an attempt was made: for the caller, beside the caller's, to test a provider, as a copy."""
+
+CallResult = Literal["success", "failure", "cancelled", "fallback", "refused"]
+"""How a call ended; `refused` is a call that reached no provider."""
+
+
+class Verdict:
+    """What one outcome counts as: made once, read by circuit, metrics and retry alike.
+
+    Attributes:
+        kind: see `Kind`.
+        retry_after: seconds the provider asked to be left alone, or None.
+        reason: the sign that decided, for people (`status 429`, `insufficient_quota`).
+        status: the HTTP status that was seen, or None.
+        unsent: True when the request surely never reached the provider (connection refused),
+            so that repeating it is safe even for a call that is not idempotent.
+        certain: False when one such answer proves little and only the second in a row
+            counts in full (a single 403).
+        retried: True when the request was already retried underneath (by an SDK).
+    """
+
+    __slots__ = ("certain", "kind", "reason", "retried", "retry_after", "status", "unsent")
+
+    def __init__(
+        self,
+        kind: Kind,
+        retry_after: float | None = None,
+        *,
+        reason: str = "",
+        status: int | None = None,
+        unsent: bool = False,
+        certain: bool = True,
+        retried: bool = False,
+    ) -> None:
+        self.kind = kind
+        self.retry_after = retry_after
+        self.reason = reason
+        self.status = status
+        self.unsent = unsent
+        self.certain = certain
+        self.retried = retried
+
+    def __repr__(self) -> str:
+        asked = "" if self.retry_after is None else f", retry_after={self.retry_after:g}"
+        why = f", reason={self.reason!r}" if self.reason else ""
+        return f"Verdict({self.kind}{asked}{why})"
+
+
+SUCCESS = Verdict(Kind.SUCCESS)
+CANCELLED = Verdict(Kind.CANCELLED)
+
+
+class AttemptRecord:
+    """One ended attempt, as it stands in a call's trail; it is itself the news of its end.
+
+    Attributes:
+        provider: who was asked.
+        route: the route's name (`adhoc` for one given with the call).
+        role: see `Role`.
+        verdict: what it counts as.
+        error: the exception the attempt ended with, or None.
+        started: loop time of its start, seconds.
+        elapsed: seconds it took.
+        why: why this provider was chosen, in words.
+        late: True when its circuit had changed state meanwhile: it is counted and timed, but
+            moved no circuit.
+    """
+
+    __slots__ = (
+        "elapsed",
+        "error",
+        "late",
+        "provider",
+        "role",
+        "route",
+        "started",
+        "verdict",
+        "why",
+    )
+
+    def __init__(
+        self,
+        provider: str,
+        route: str,
+        role: Role,
+        verdict: Verdict,
+        error: BaseException | None,
+        started: float,
+        elapsed: float,
+        why: str,
+        *,
+        late: bool = False,
+    ) -> None:
+        self.provider = provider
+        self.route = route
+        self.role: Role = role
+        self.verdict = verdict
+        self.error = error
+        self.started = started
+        self.elapsed = elapsed
+        self.why = why
+        self.late = late
+
+    @property
+    def ok(self) -> bool:
+        """Whether the attempt brought an answer."""
+        return self.verdict.kind is Kind.SUCCESS
+
+    @property
+    def outcome(self) -> Literal["success", "failure", "cancelled"]:
+        """The attempt's label in the metrics."""
+        kind = self.verdict.kind
+        if kind is Kind.SUCCESS:
+            return "success"
+        return "cancelled" if kind is Kind.CANCELLED else "failure"
+
+    def __repr__(self) -> str:
+        late = " late" if self.late else ""
+        return (
+            f"<{self.role} {self.provider}: {self.verdict.kind}{late} "
+            f"in {self.elapsed:.3f} s, {self.why}>"
+        )
+
+
+class CallOutcome(Generic[ResponseT_co]):
+    """How a whole call ended; it is itself the news of its end.
+
+    Attributes:
+        result: see `CallResult`.
+        error: what `call` raises, or None when there is an answer.
+        provider: who gave the answer, or None.
+        route: the route's name.
+        attempts: the trail, in the order in which the attempts ended.
+        started: loop time of the call's start, seconds.
+        elapsed: seconds it took.
+    """
+
+    __slots__ = ("_value", "attempts", "elapsed", "error", "provider", "result", "route", "started")
+
+    def __init__(
+        self,
+        result: CallResult,
+        value: Any,
+        error: BaseException | None,
+        provider: str | None,
+        route: str,
+        attempts: tuple[AttemptRecord, ...],
+        started: float,
+        elapsed: float,
+    ) -> None:
+        self.result: CallResult = result
+        self._value = value
+        self.error = error
+        self.provider = provider
+        self.route = route
+        self.attempts = attempts
+        self.started = started
+        self.elapsed = elapsed
+
+    @property
+    def ok(self) -> bool:
+        """Whether a provider answered; a `fallback=` answer is not ok, though it has a value."""
+        return self.result == "success"
+
+    @property
+    def value(self) -> ResponseT_co:
+        """The answer (or the fallback's); raises `error` when there is none."""
+        if self.error is not None:
+            raise self.error
+        value: ResponseT_co = self._value
+        return value
+
+    @property
+    def failovers(self) -> int:
+        """How many times the call moved on from one provider to another."""
+        asked = [a.provider for a in self.attempts if a.role == "call"]
+        return sum(a != b for a, b in zip(asked, asked[1:], strict=False))
+
+    def __repr__(self) -> str:
+        who = f" by {self.provider}" if self.provider else ""
+        return (
+            f"<CallOutcome {self.result}{who} route={self.route} "
+            f"attempts={len(self.attempts)} in {self.elapsed:.3f} s>"
+        )

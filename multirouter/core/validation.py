@@ -1,0 +1,77 @@
+"""Bad settings are refused where they are made, in words that name what and why."""
+
+from __future__ import annotations
+
+import math
+from numbers import Real
+from typing import Any
+
+from multirouter.errors import ConfigurationError
+
+
+def number(
+    what: str,
+    value: Any,
+    *,
+    above: float | None = None,
+    least: float | None = None,
+    most: float = math.inf,
+    endless: bool = False,
+) -> float:
+    """Returns `value` as a float, or refuses it.
+
+    Args:
+        what: the setting's name, for the error.
+        value: what the user gave; bool and NaN are never numbers here.
+        above: the value must be greater than this.
+        least: the value must not be smaller than this.
+        most: the value must not be greater than this.
+        endless: whether `math.inf` may be given (it means: no limit).
+
+    Raises:
+        ConfigurationError: naming `what`, the value, and the range.
+    """
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise ConfigurationError(what, f"must be a number, not {value!r}")
+    given = float(value)
+    if math.isnan(given):
+        raise ConfigurationError(what, "must be a number, not NaN")
+    if math.isinf(given) and not (endless and given > 0):
+        raise ConfigurationError(what, f"must be finite, not {given}")
+    if above is not None and given <= above:
+        raise ConfigurationError(what, f"must be greater than {above:g}, not {given:g}")
+    if least is not None and given < least:
+        raise ConfigurationError(what, f"must be at least {least:g}, not {given:g}")
+    if given > most and not (endless and math.isinf(given)):
+        raise ConfigurationError(what, f"must be at most {most:g}, not {given:g}")
+    return given
+
+
+def span(what: str, value: Any, *, endless: bool = False) -> float:
+    """A span of time in seconds, greater than 0; a day of 1e9 s is no span but a mistake."""
+    return number(what, value, above=0.0, most=1e9, endless=endless)
+
+
+def share(what: str, value: Any) -> float:
+    """A share, from 0 to 1."""
+    return number(what, value, least=0.0, most=1.0)
+
+
+def count(what: str, value: Any, *, least: int = 1) -> int:
+    """A whole number, not smaller than `least`."""
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise ConfigurationError(what, f"must be a whole number, not {value!r}")
+    if value < least:
+        raise ConfigurationError(what, f"must be at least {least}, not {value}")
+    return value
+
+
+def name(what: str, value: Any) -> str:
+    """A non-empty string of printable characters without surrounding blanks."""
+    if not isinstance(value, str):
+        raise ConfigurationError(what, f"must be a string, not {value!r}")
+    if not value or value != value.strip() or not value.isprintable():
+        raise ConfigurationError(
+            what, f"must be a non-empty printable string without outer blanks, not {value!r}"
+        )
+    return value
