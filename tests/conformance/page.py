@@ -1,0 +1,143 @@
+"""Finds the tests that name a conformance case, and writes the page that says which holds which.
+
+A test names its cases in its own name (`test_case_12_...`) or in its docstring ("Case 12: ...",
+"cases 23, 24 and 26", "cases 43-45"). Files are parsed, never imported, so the page can be made
+without any dependency of the tests.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import tomllib
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PAGE = ROOT / "docs" / "conformance.md"
+CASES = Path(__file__).with_name("cases.toml")
+
+LEVELS = {0: "must", 1: "best", 2: "offered"}
+
+IN_WORDS = re.compile(r"\bcases?\s+(\d+(?:(?:\s*(?:,\s*and|,|-|and|to)\s*)\d+)*)", re.IGNORECASE)
+IN_NAMES = re.compile(r"case_(\d+)")
+RANGE = re.compile(r"(\d+)\s*(?:-|to)\s*(\d+)")
+
+INTRODUCTION = """\
+# Which test holds which case
+
+<!-- Made by `python -m tests.conformance`; do not edit. -->
+
+A router of providers can be wrong in many quiet ways. These are the cases this one is held
+against; each is a test that names its number. *must*: a router that fails it is wrong. *best*:
+the best ones do it. *offered*: it matters where the feature exists.
+"""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One case; `waits_for` is empty when it is due."""
+
+    number: int
+    level: int
+    title: str
+    waits_for: str = ""
+
+
+def sections() -> list[tuple[str, list[Case]]]:
+    """Returns the cases under their headings, in order."""
+    data = tomllib.loads(CASES.read_text(encoding="utf-8"))
+    return [(s["title"], [Case(**case) for case in s["cases"]]) for s in data["section"]]
+
+
+def cases() -> list[Case]:
+    """Returns all cases, in order."""
+    return [case for _, group in sections() for case in group]
+
+
+def numbers_in(name: str, words: str) -> set[int]:
+    """Returns the numbers of the cases that a test's name and docstring speak of."""
+    found = {int(n) for n in IN_NAMES.findall(name)}
+    for listing in IN_WORDS.findall(words):
+        found.update(int(n) for n in re.findall(r"\d+", listing))
+        for first, last in RANGE.findall(listing):
+            found.update(range(int(first), int(last) + 1))
+    return found
+
+
+def holders() -> dict[int, list[str]]:
+    """Returns, for each number that is named anywhere, the ids of the tests that name it."""
+    found: defaultdict[int, list[str]] = defaultdict(list)
+    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+        place = path.relative_to(ROOT).as_posix()
+        for name, words in _tests(ast.parse(path.read_text(encoding="utf-8"))):
+            for number in numbers_in(name, words):
+                found[number].append(f"{place}::{name}")
+    return dict(found)
+
+
+def _tests(scope: ast.Module | ast.ClassDef, prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Yields name and docstring of each test; a group and a state machine count as tests."""
+    for node in scope.body:
+        if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            continue
+        if _is_skipped(node):
+            continue
+        if node.name.startswith("test") or _is_machine(node):
+            yield prefix + node.name, ast.get_docstring(node) or ""
+        elif isinstance(node, ast.ClassDef) and node.name.startswith("Test"):
+            yield from _tests(node, f"{prefix}{node.name}::")
+
+
+def _is_machine(node: ast.AST) -> bool:
+    """A hypothesis state machine becomes a test by `TestX = X.TestCase`."""
+    return isinstance(node, ast.ClassDef) and any(
+        ast.unparse(base).endswith("StateMachine") for base in node.bases
+    )
+
+
+def _is_skipped(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
+    """A test that is never run, or is expected to fail, holds nothing."""
+    return any(
+        re.match(r"pytest\.mark\.(skip\b|xfail\b)", ast.unparse(mark))
+        for mark in node.decorator_list
+    )
+
+
+def problems(tests: dict[int, list[str]]) -> list[str]:
+    """Returns what is wrong between cases and tests, in words; empty when nothing is."""
+    known = {case.number: case for case in cases()}
+    unheld = [
+        f"case {n} has no test: {case.title}"
+        for n, case in known.items()
+        if not case.waits_for and n not in tests
+    ]
+    overdue = [
+        f"case {n} has a test and need not wait for {case.waits_for}: {tests[n][0]}"
+        for n, case in known.items()
+        if case.waits_for and n in tests
+    ]
+    unknown = [f"there is no case {n}: {tests[n][0]}" for n in sorted(tests.keys() - known.keys())]
+    return unheld + overdue + unknown
+
+
+def render(tests: dict[int, list[str]]) -> str:
+    """Returns the page as Markdown."""
+    parts = [INTRODUCTION]
+    for title, group in sections():
+        rows = [_row(case, tests.get(case.number, [])) for case in group]
+        table = ["| case | level | what must hold | tests |", "|---|---|---|---|", *rows]
+        parts.append(f"## {title}\n\n" + "\n".join(table) + "\n")
+    return "\n".join(parts)
+
+
+def _row(case: Case, tests: list[str]) -> str:
+    held_by = "<br>".join(map(_link, tests)) or f"waits for {case.waits_for or 'a test'}"
+    return f"| {case.number} | {LEVELS[case.level]} | {case.title} | {held_by} |"
+
+
+def _link(test: str) -> str:
+    path, _, name = test.partition("::")
+    return f"[{path.removeprefix('tests/')}](../{path}) `{name}`"

@@ -1,0 +1,75 @@
+"""The matrix: every async test runs in virtual time on asyncio, on uvloop and on trio.
+
+A test is simply `async def test_...`; it waits with `anyio.sleep` and reads the time with
+`anyio.current_time`. `@pytest.mark.real_io` runs it by the real clock instead, and
+`@pytest.mark.backends("asyncio", "uvloop")` names the backends that it is for. A sync test may
+ask for `virtual_clock` and call `virtual_clock.run(main)` as often as it likes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import pytest
+
+from multirouter.testing import VirtualClock, pytest_plugin
+
+BACKENDS = ("asyncio", "uvloop", "trio")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class RealClock:
+    """Runs a program by the real clock, with the interface of a `VirtualClock`."""
+
+    backend: str
+
+    def run(self, function: Callable[..., Awaitable[T]], *args: Any) -> T:
+        """Runs `await function(*args)` on a new loop of the backend."""
+        if self.backend == "trio":
+            import trio  # noqa: PLC0415 - loaded for the tests that need it
+
+            return trio.run(function, *args)
+
+        async def main() -> T:
+            return await function(*args)
+
+        with asyncio.Runner(loop_factory=self._factory()) as runner:
+            return runner.run(main())
+
+    def _factory(self) -> Callable[[], asyncio.AbstractEventLoop]:
+        if self.backend == "asyncio":
+            return asyncio.SelectorEventLoop
+        import uvloop  # noqa: PLC0415 - loaded for the tests that need it
+
+        return uvloop.new_event_loop
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Registers the marks, and the plugin of the product where it is not installed."""
+    config.addinivalue_line("markers", "real_io: runs by the real clock, for sockets and threads")
+    config.addinivalue_line("markers", "backends(*names): the backends an async test is for")
+    if not config.pluginmanager.is_registered(pytest_plugin):
+        config.pluginmanager.register(pytest_plugin)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pycollect_makeitem(collector: Any, name: str, obj: Any) -> None:
+    """Gives each async test the clock fixture, as if it had asked for it."""
+    if inspect.iscoroutinefunction(obj) and collector.istestfunction(obj, name):
+        pytest.mark.usefixtures("virtual_clock")(obj)
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Runs whatever uses the clock once on each backend that its mark allows."""
+    if "virtual_clock" in metafunc.fixturenames:
+        mark = metafunc.definition.get_closest_marker("backends")
+        real = metafunc.definition.get_closest_marker("real_io") is not None
+        backends = mark.args if mark else BACKENDS
+        clocks = [RealClock(b) if real else VirtualClock(backend=b) for b in backends]
+        metafunc.parametrize("virtual_clock", clocks, ids=backends)

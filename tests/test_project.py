@@ -1,0 +1,222 @@
+"""The rules of the house that no linter knows."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import multirouter
+from multirouter import errors
+
+ROOT = Path(__file__).parents[1]
+MODULES = sorted((ROOT / "multirouter").rglob("*.py"))
+MOST_LINES = 350
+
+TRY_IT = "python -m venv .venv && .venv/bin/pip install -q '.[cli]' && .venv/bin/multirouter demo"
+TEST_IT = (
+    "python -m venv .venv && .venv/bin/pip install -q uv"
+    " && .venv/bin/uv pip install -q --python .venv/bin/python -e '.[test]'"
+    " && .venv/bin/python -m pytest"
+)
+
+
+def place(path: Path) -> str:
+    """The id of a parametrised path: where it is in the project."""
+    return path.relative_to(ROOT).as_posix()
+
+
+def pyproject() -> dict[str, dict[str, object]]:
+    """Returns pyproject.toml as data."""
+    return tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+
+
+# ── the public names ────────────────────────────────────────────────────────────────────────────
+
+
+def test_all_is_sorted() -> None:
+    """`__all__` lists constants, classes, functions, each by the alphabet, as ruff sorts it."""
+
+    def rank(name: str) -> tuple[int, str]:
+        return (0 if name.isupper() else 1 if name[0].isupper() else 2, name)
+
+    assert list(multirouter.__all__) == sorted(set(multirouter.__all__), key=rank)
+
+
+def test_all_is_complete() -> None:
+    """Every public name of the package is in `__all__`, and every name in it is there."""
+    here = {
+        name
+        for name, value in vars(multirouter).items()
+        if not name.startswith("_") and not inspect.ismodule(value)
+    } - {"annotations", "TYPE_CHECKING"}
+    assert here <= set(multirouter.__all__)
+    for name in multirouter.__all__:
+        assert getattr(multirouter, name) is not None
+
+
+def test_every_error_is_public() -> None:
+    """Whatever may be raised can be caught by a name of the package itself."""
+    assert {error.__name__ for error in raised()} <= set(multirouter.__all__)
+
+
+def test_the_version_has_one_source() -> None:
+    """If the package tells its version, it is the one of pyproject.toml."""
+    stated = pyproject()["project"]["version"]
+    assert getattr(multirouter, "__version__", stated) == stated
+
+
+# ── the errors ──────────────────────────────────────────────────────────────────────────────────
+
+
+def raised() -> list[type[Exception]]:
+    """Returns the exception classes that errors.py defines."""
+    found = vars(errors).values()
+    return [c for c in found if inspect.isclass(c) and c.__module__ == errors.__name__]
+
+
+def drawn() -> dict[str, str]:
+    """Returns name -> parent's name as drawn in the docstring of errors.py."""
+    parents: dict[str, str] = {}
+    above: list[tuple[int, str]] = []
+    for line in (errors.__doc__ or "").splitlines()[1:]:
+        if found := re.match(r"[│├└─ ]*(\w+)", line):
+            depth = found.start(1)
+            above = [(d, name) for d, name in above if d < depth]
+            parents[found[1]] = above[-1][1] if above else "Exception"
+            above.append((depth, found[1]))
+    return parents
+
+
+def test_the_tree_of_errors_is_the_one_drawn() -> None:
+    """The docstring of errors.py draws each class under the class it derives from."""
+    assert drawn() == {error.__name__: error.__bases__[0].__name__ for error in raised()}
+
+
+# ── the files ───────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("path", MODULES, ids=place)
+def test_a_module_is_small_and_introduces_itself(path: Path) -> None:
+    """A module has at most 350 lines, and its docstring begins with one whole sentence."""
+    text = path.read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= MOST_LINES, "make it two rooms with two names"
+    first_line = (ast.get_docstring(ast.parse(text)) or "").split("\n", 1)[0]
+    assert first_line.endswith((".", ":")) or path.name == "errors.py"
+
+
+def test_no_room_is_a_drawer() -> None:
+    """No module is called after its being useful: a name says what is in it."""
+    drawers = {"utils", "util", "helpers", "helper", "common", "misc", "shared"}
+    assert [place(p) for p in MODULES if {p.stem, *p.parent.parts} & drawers] == []
+
+
+def test_the_core_needs_the_standard_library_only() -> None:
+    """Modules of the core import the standard library, typing_extensions and downwards."""
+    allowed = {*sys.stdlib_module_names, "typing_extensions"}
+    foreign = {
+        (place(path), name)
+        for path in (ROOT / "multirouter" / "core").rglob("*.py")
+        for name in imported(path)
+        if name.split(".")[0] not in allowed
+        and not name.startswith(("multirouter.core", "multirouter.errors"))
+    }
+    assert foreign == set()
+
+
+def imported(path: Path) -> set[str]:
+    """Returns the absolute names of the modules a file imports, wherever in it."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{place(path)}: imports are absolute"
+            found.add(str(node.module))
+    return found
+
+
+def test_importing_the_package_is_light() -> None:
+    """`import multirouter` loads no HTTP client, no logger, no database and no terminal."""
+    heavy = ["aiohttp", "httpx", "redis", "rich", "sqlite3", "structlog", "trio", "uvloop", "yaml"]
+    script = f"import sys, multirouter; print([m for m in {heavy} if m in sys.modules])"
+    # A child that measured its own coverage would load the database.
+    quiet = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE_")}
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=ROOT, env=quiet, capture_output=True, text=True
+    )
+    assert (done.stdout.strip(), done.stderr) == ("[]", "")
+
+
+def test_the_files_speak_of_the_project_alone() -> None:
+    """No tracked file names a path of somebody's machine, or puts work off in passing."""
+    here = Path(__file__).relative_to(ROOT).as_posix()
+    strange = re.compile(
+        r"/work/|/tmp/\w|/root/|/home/\w+/|co-authored-by|\bsub-?agents?\b|\bAI assistant"
+        r"|\b(?:TODO|FIXME|XXX)\b|\bfor now[,.;]",
+        re.IGNORECASE,
+    )
+    found = [
+        f"{name}: {match[0]}"
+        for name in tracked()
+        if name != here
+        for match in strange.finditer((ROOT / name).read_text(encoding="utf-8", errors="ignore"))
+    ]
+    assert found == []
+
+
+def tracked() -> list[str]:
+    """Returns the files of the project as git knows them, less those deleted meanwhile."""
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    return [name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
+
+
+# ── the papers ──────────────────────────────────────────────────────────────────────────────────
+
+
+def test_the_readme_holds_the_commands_that_are_run() -> None:
+    """.ci/run reads its test command out of the README, where it and the demo stand as one line."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8").splitlines()
+    assert TRY_IT in readme
+    assert TEST_IT in readme
+    reader = re.search(
+        r"^readme_test_command\(\).*?^\}$",
+        (ROOT / ".ci" / "run").read_text(encoding="utf-8"),
+        re.DOTALL | re.MULTILINE,
+    )
+    assert reader is not None
+    script = f"{reader[0]}\nreadme_test_command"
+    done = subprocess.run(["bash", "-c", script], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout == TEST_IT + "\n"
+
+
+def test_the_check_can_be_run() -> None:
+    """.ci/run is executable and stops at the first error."""
+    check = ROOT / ".ci" / "run"
+    assert os.access(check, os.X_OK)
+    assert "set -euo pipefail" in check.read_text(encoding="utf-8")
+
+
+def test_the_licence_is_the_one_stated() -> None:
+    """LICENSE holds the licence that pyproject.toml names."""
+    assert pyproject()["project"]["license"] == "MIT"
+    assert (ROOT / "LICENSE").read_text(encoding="utf-8").startswith("MIT License")
+
+
+def test_the_changelog_tells_what_is_new() -> None:
+    """CHANGELOG.md has an Unreleased section, and every version below it has a date."""
+    headings = re.findall(
+        r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert headings[0] == "[Unreleased]"
+    for heading in headings[1:]:
+        assert re.fullmatch(r"\[\d+\.\d+\.\d+\] - \d{4}-\d{2}-\d{2}", heading)
