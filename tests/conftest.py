@@ -32,7 +32,7 @@ class RealClock:
     def run(self, function: Callable[..., Awaitable[T]], *args: Any) -> T:
         """Runs `await function(*args)` on a new loop of the backend."""
         if self.backend == "trio":
-            import trio  # noqa: PLC0415 - loaded for the tests that need it
+            import trio
 
             return trio.run(function, *args)
 
@@ -45,7 +45,7 @@ class RealClock:
     def _factory(self) -> Callable[[], asyncio.AbstractEventLoop]:
         if self.backend == "asyncio":
             return asyncio.SelectorEventLoop
-        import uvloop  # noqa: PLC0415 - loaded for the tests that need it
+        import uvloop
 
         return uvloop.new_event_loop
 

@@ -1,0 +1,77 @@
+"""The error for a program that waits for what can never come, and the words for where it waits."""
+
+from __future__ import annotations
+
+import asyncio
+import linecache
+import os
+import sysconfig
+from types import FrameType
+from typing import Any
+
+from multirouter.errors import MultirouterError
+
+
+class Deadlock(MultirouterError):
+    """Nothing is ready, no timer is left, and nothing real is on its way: time cannot go on.
+
+    Attributes:
+        at: the virtual time at which everything stood still, seconds.
+        tasks: a line for each stuck task: its name and the place at which it waits.
+    """
+
+    def __init__(self, at: float, tasks: list[str], *, awaited: str = "") -> None:
+        real = f" ({awaited})" if awaited else ""
+        stuck = "\n".join(f"  {line}" for line in tasks) or "  (no task is left)"
+        super().__init__(
+            f"deadlock at virtual time {at:g} s: nothing is ready and no timer is set{real}; "
+            f"these tasks wait for ever:\n{stuck}"
+        )
+        self.at = at
+        self.tasks = tasks
+
+
+def stuck_tasks(loop: asyncio.AbstractEventLoop) -> list[str]:
+    """Describes each unfinished task of an asyncio loop, in order of their names."""
+    tasks = sorted(asyncio.all_tasks(loop), key=lambda t: (len(t.get_name()), t.get_name()))
+    return [f"{task.get_name()} {whereabouts(task.get_coro())}" for task in tasks]
+
+
+def whereabouts(coroutine: Any) -> str:
+    """Says in which line of the user's own code a suspended coroutine waits."""
+    frames = _frames(coroutine)
+    if not frames:
+        return f"({_name(coroutine)}) has not started"
+    own = [frame for frame in frames if not _of_library(frame)]
+    frame = own[-1] if own else frames[0]
+    path, line = frame.f_code.co_filename, frame.f_lineno
+    source = linecache.getline(path, line).strip()
+    shown = f": {source}" if source else ""
+    return f"({_name(coroutine)}) waits in {frame.f_code.co_name}, {path}:{line}{shown}"
+
+
+def _name(coroutine: Any) -> str:
+    return str(getattr(coroutine, "__qualname__", type(coroutine).__qualname__))
+
+
+def _frames(awaited: Any) -> list[FrameType]:
+    """The frames of a chain of awaits, outermost first; a coroutine shows only its own."""
+    frames: list[FrameType] = []
+    while awaited is not None:
+        prefix = next((p for p in ("cr", "ag", "gi") if hasattr(awaited, f"{p}_frame")), None)
+        if prefix is None:
+            break
+        frame = getattr(awaited, f"{prefix}_frame")
+        if frame is not None:
+            frames.append(frame)
+        awaited = getattr(awaited, "gi_yieldfrom" if prefix == "gi" else f"{prefix}_await")
+    return frames
+
+
+_LIBRARIES = tuple(
+    {os.path.realpath(sysconfig.get_path(key)) + os.sep for key in ("stdlib", "purelib")}
+)
+
+
+def _of_library(frame: FrameType) -> bool:
+    return os.path.realpath(frame.f_code.co_filename).startswith(_LIBRARIES)
