@@ -10,17 +10,24 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import os
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import pytest
+from hypothesis import settings
 
 from multirouter.testing import VirtualClock, pytest_plugin
 
 BACKENDS = ("asyncio", "uvloop", "trio")
 
 T = TypeVar("T")
+
+# No deadline: how long an example takes says more about the machine than about the code. In CI
+# the examples are the same at every run, so that a red build is about the change it stands on.
+settings.register_profile("house", deadline=None, derandomize="CI" in os.environ)
+settings.load_profile("house")
 
 
 @dataclass(frozen=True)
