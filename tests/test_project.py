@@ -180,6 +180,19 @@ def tracked() -> list[str]:
     return [name for name in listed.stdout.split("\0") if name and (ROOT / name).is_file()]
 
 
+def test_every_test_states_its_property() -> None:
+    """Each test function has a docstring: what holds, not what is done."""
+    silent = [
+        f"{place(path)}::{node.name}"
+        for path in sorted((ROOT / "tests").rglob("test_*.py"))
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.name.startswith("test_")
+        and not ast.get_docstring(node)
+    ]
+    assert silent == []
+
+
 # ── the papers ──────────────────────────────────────────────────────────────────────────────────
 
 
