@@ -1,0 +1,1 @@
+"""Listeners, told of hand-made news."""
