@@ -1,0 +1,49 @@
+"""Providers over HTTP: one canonical request and response, three wire formats, many services.
+
+Nothing heavy is imported here: aiohttp is loaded when the first connection is opened.
+"""
+
+from __future__ import annotations
+
+from multirouter.providers.canonical import (
+    Answer,
+    ChatCompletion,
+    ChatCompletionChunk,
+    ChatRequest,
+    Embedding,
+    EmbeddingRequest,
+    EmbeddingResponse,
+    Message,
+    Usage,
+    chat,
+)
+from multirouter.providers.factories import (
+    ChatProvider,
+    EmbeddingProvider,
+    OpenAI,
+    OpenAIEmbeddings,
+    ProviderSettings,
+)
+from multirouter.providers.http import Http
+from multirouter.providers.openai.presets import PRESETS, Preset
+
+__all__ = [
+    "PRESETS",
+    "Answer",
+    "ChatCompletion",
+    "ChatCompletionChunk",
+    "ChatProvider",
+    "ChatRequest",
+    "Embedding",
+    "EmbeddingProvider",
+    "EmbeddingRequest",
+    "EmbeddingResponse",
+    "Http",
+    "Message",
+    "OpenAI",
+    "OpenAIEmbeddings",
+    "Preset",
+    "ProviderSettings",
+    "Usage",
+    "chat",
+]

@@ -1,0 +1,1 @@
+"""OpenAI Chat Completions and the services that speak it."""

@@ -1,0 +1,110 @@
+"""OpenAI-compatible services by name: their addresses, their keys' variables, their accents."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+PresetName = Literal[
+    "openai",
+    "deepseek",
+    "glm",
+    "kimi",
+    "qwen",
+    "mistral",
+    "groq",
+    "openrouter",
+    "ollama",
+    "vllm",
+]
+
+OWN_FIELDS = ("thinking_blocks", "extra_content")
+"""What other adapters add to assistant messages for their own next turn."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Preset:
+    """An OpenAI-compatible service.
+
+    Attributes:
+        base_url: what `/chat/completions` and `/embeddings` are appended to.
+        variable: the environment variable that holds the key, or "".
+        needs_key: whether a missing key is refused; local servers have none.
+        renames: request fields this service knows by another name.
+        drops: request fields it refuses, and that change no meaning when left out.
+        strips: fields of assistant messages that it refuses.
+        stream_usage: whether it understands `stream_options={"include_usage": true}`.
+    """
+
+    base_url: str
+    variable: str = ""
+    needs_key: bool = True
+    renames: Mapping[str, str] = field(default_factory=dict)
+    drops: frozenset[str] = frozenset()
+    strips: tuple[str, ...] = OWN_FIELDS
+    stream_usage: bool = True
+
+
+_OLD_LIMIT: Mapping[str, str] = MappingProxyType({"max_completion_tokens": "max_tokens"})
+
+PRESETS: Mapping[PresetName, Preset] = MappingProxyType(
+    {
+        # Its validator refuses message fields that it does not know.
+        "openai": Preset(
+            base_url="https://api.openai.com/v1",
+            variable="OPENAI_API_KEY",
+            strips=(*OWN_FIELDS, "reasoning_content"),
+        ),
+        "deepseek": Preset(
+            base_url="https://api.deepseek.com/v1", variable="DEEPSEEK_API_KEY", renames=_OLD_LIMIT
+        ),
+        "glm": Preset(
+            base_url="https://api.z.ai/api/paas/v4", variable="ZAI_API_KEY", renames=_OLD_LIMIT
+        ),
+        "kimi": Preset(
+            base_url="https://api.moonshot.ai/v1", variable="MOONSHOT_API_KEY", renames=_OLD_LIMIT
+        ),
+        "qwen": Preset(
+            base_url="https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
+            variable="DASHSCOPE_API_KEY",
+            renames=_OLD_LIMIT,
+        ),
+        # Refuses every field that it does not know (422 extra_forbidden), and always sends usage.
+        "mistral": Preset(
+            base_url="https://api.mistral.ai/v1",
+            variable="MISTRAL_API_KEY",
+            renames=MappingProxyType({**_OLD_LIMIT, "seed": "random_seed"}),
+            drops=frozenset(
+                {
+                    "logit_bias",
+                    "prompt_cache_key",
+                    "prompt_cache_options",
+                    "prompt_cache_retention",
+                    "safety_identifier",
+                    "service_tier",
+                    "store",
+                    "stream_options",
+                    "user",
+                    "verbosity",
+                }
+            ),
+            strips=(*OWN_FIELDS, "reasoning_content", "refusal", "annotations"),
+            stream_usage=False,
+        ),
+        "groq": Preset(base_url="https://api.groq.com/openai/v1", variable="GROQ_API_KEY"),
+        "openrouter": Preset(
+            base_url="https://openrouter.ai/api/v1", variable="OPENROUTER_API_KEY", strips=()
+        ),
+        "ollama": Preset(
+            base_url="http://localhost:11434/v1",
+            variable="OLLAMA_API_KEY",
+            needs_key=False,
+            renames=_OLD_LIMIT,
+        ),
+        "vllm": Preset(
+            base_url="http://localhost:8000/v1", variable="VLLM_API_KEY", needs_key=False
+        ),
+    }
+)

@@ -1,0 +1,95 @@
+"""Reads an OpenAI stream: each event is parsed once and passed on as it is."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from multirouter.providers.canonical import ChatCompletionChunk
+from multirouter.providers.failures import Failures
+from multirouter.providers.sse import Event
+
+
+class OpenAITranslator:
+    """One stream in OpenAI's format.
+
+    Whole is what has a finish reason for every choice. `[DONE]` proves nothing: proxies are known
+    to send it after a stream that broke off behind them. Usage that nobody asked for comes with
+    the last finish reason instead of a chunk of its own, because many consumers read `choices[0]`
+    of every chunk.
+
+    Args:
+        failures: makes the provider's errors.
+        choices: how many answers were asked for (`n`).
+        usage_asked: whether the consumer wants the usage chunk.
+    """
+
+    def __init__(self, failures: Failures, *, choices: int, usage_asked: bool) -> None:
+        self.complete = False
+        self.ended = False
+        self._failures = failures
+        self._unfinished = choices
+        self._finished: set[int] = set()
+        self._usage_asked = usage_asked
+        self._held: Any = None
+
+    def feed(self, event: Event) -> Iterable[ChatCompletionChunk]:
+        """See `Translator.feed`."""
+        data = event.data
+        if data.startswith(b"[DONE]"):
+            self.ended = True
+            return ()
+        try:
+            chunk = json.loads(data.decode())
+        except ValueError:
+            raise self._failures.broken_chunk(data) from None
+        if not isinstance(chunk, dict):
+            raise self._failures.broken_chunk(data)
+        choices = chunk.get("choices")
+        if not choices:
+            return self._without_choices(chunk)
+        if chunk.get("error"):
+            raise self._failures.told(chunk, {})
+        if not self._finishes(choices, data):
+            return self._passed(chunk) if self._held is None else self._released(chunk)
+        held, self._held = self._held, chunk
+        return () if held is None else (held,)
+
+    def finish(self) -> Iterable[ChatCompletionChunk]:
+        """See `Translator.finish`."""
+        held, self._held = self._held, None
+        return () if held is None else (held,)
+
+    @staticmethod
+    def _passed(chunk: Any) -> Iterable[ChatCompletionChunk]:
+        return (chunk,)
+
+    def _released(self, chunk: Any) -> Iterable[ChatCompletionChunk]:
+        held, self._held = self._held, None
+        return (held, chunk)
+
+    def _finishes(self, choices: Any, data: bytes) -> bool:
+        """Whether a choice ends here, and with it perhaps the answer."""
+        ends = False
+        try:
+            for choice in choices:
+                if choice.get("finish_reason"):
+                    ends = True
+                    self._finished.add(choice.get("index", 0))
+        except (AttributeError, TypeError):
+            raise self._failures.broken_chunk(data) from None
+        if ends:
+            self.complete = len(self._finished) >= self._unfinished
+        return ends
+
+    def _without_choices(self, chunk: Any) -> Iterable[ChatCompletionChunk]:
+        """An error, the usage, or something of the provider's own (Azure's prompt filter)."""
+        if chunk.get("error"):
+            raise self._failures.told(chunk, {})
+        usage = chunk.get("usage")
+        if self._usage_asked and usage:
+            return self._released(chunk) if self._held is not None else (chunk,)
+        if usage and self._held is not None:
+            self._held["usage"] = usage
+        return ()

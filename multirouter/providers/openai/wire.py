@@ -1,0 +1,150 @@
+"""OpenAI's own format on the wire: requests and responses pass as they are, unknown fields too."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from multirouter.providers.adapter import Prepared, encode
+from multirouter.providers.canonical import (
+    ChatCompletion,
+    ChatRequest,
+    EmbeddingRequest,
+    EmbeddingResponse,
+)
+from multirouter.providers.failures import Failures
+from multirouter.providers.openai.presets import Preset
+from multirouter.providers.openai.stream import OpenAITranslator
+from multirouter.providers.secret import Secret
+
+_ASK_USAGE = {"include_usage": True}
+
+
+class _OpenAIAddress:
+    """Address, model and key, which chat and embeddings share.
+
+    Args:
+        base_url: what the path is appended to.
+        preset: the service's accents.
+        model: the model to ask for; None takes the request's.
+        key: may hold none.
+        headers: extra headers.
+        options: fields put into every request, over the caller's.
+        failures: makes the provider's errors.
+    """
+
+    path = ""
+
+    def __init__(
+        self,
+        *,
+        base_url: str,
+        preset: Preset,
+        model: str | None,
+        key: Secret,
+        headers: Mapping[str, str],
+        options: Mapping[str, Any],
+        failures: Failures,
+    ) -> None:
+        self._url = base_url + self.path
+        self._preset = preset
+        self._key = key
+        self._headers = {**headers, "Content-Type": "application/json"}
+        self._options = dict(options)
+        self._failures = failures
+        if model is not None:
+            self._options["model"] = model
+
+    def _prepared(self, body: dict[str, Any]) -> Prepared:
+        headers = dict(self._headers)
+        key = self._key.reveal()
+        if key is not None:
+            headers["Authorization"] = f"Bearer {key}"
+        return Prepared(self._url, headers, self._failures.encoded(encode, body))
+
+
+class OpenAIWire(_OpenAIAddress):
+    """Chat completions."""
+
+    path = "/chat/completions"
+
+    def prepare(self, request: ChatRequest, *, stream: bool) -> Prepared:
+        """See `Wire.prepare`. The request itself is never changed."""
+        body: dict[str, Any] = {**request, **self._options}
+        preset = self._preset
+        for field in preset.drops:
+            body.pop(field, None)
+        for field, name in preset.renames.items():
+            value = body.pop(field, None)
+            if value is not None:
+                body[name] = value
+        if preset.strips:
+            body["messages"] = _stripped(body.get("messages") or (), preset.strips)
+        if stream:
+            body["stream"] = True
+            if preset.stream_usage:
+                body["stream_options"] = {**(request.get("stream_options") or {}), **_ASK_USAGE}
+        else:
+            body.pop("stream", None)
+            body.pop("stream_options", None)
+        return self._prepared(body)
+
+    def read(self, body: dict[str, Any], request: ChatRequest) -> ChatCompletion:
+        """See `Wire.read`."""
+        choices = body.get("choices")
+        if not isinstance(choices, list) or not choices:
+            raise self._failures.rubbish("the answer has no choices", {})
+        return body  # type: ignore[return-value] # passed through: the format is the canonical one
+
+    def translator(self, request: ChatRequest) -> OpenAITranslator:
+        """See `Wire.translator`."""
+        asked = request.get("stream_options") or {}
+        return OpenAITranslator(
+            self._failures,
+            choices=request.get("n") or 1,
+            usage_asked=bool(asked.get("include_usage")),
+        )
+
+
+class OpenAIEmbeddingsWire(_OpenAIAddress):
+    """Embeddings."""
+
+    path = "/embeddings"
+
+    def prepare(self, request: EmbeddingRequest, *, stream: bool) -> Prepared:
+        """See `Wire.prepare`; there is nothing to stream."""
+        return self._prepared({**request, **self._options})
+
+    def read(self, body: dict[str, Any], request: EmbeddingRequest) -> EmbeddingResponse:
+        """See `Wire.read`; the vectors come in the order of the inputs."""
+        data = body.get("data")
+        if not isinstance(data, list) or not data:
+            raise self._failures.rubbish("the answer has no embeddings", {})
+        data.sort(key=lambda item: item.get("index", 0))
+        return body  # type: ignore[return-value] # passed through: the format is the canonical one
+
+    def translator(self, request: EmbeddingRequest) -> OpenAITranslator:
+        """Embeddings do not stream."""
+        raise NotImplementedError
+
+
+def _stripped(messages: Any, fields: tuple[str, ...]) -> list[Any]:
+    """The messages without what another provider's turn left in them; most have nothing."""
+    return [_without(message, fields) if _has(message, fields) else message for message in messages]
+
+
+def _has(message: Mapping[str, Any], fields: tuple[str, ...]) -> bool:
+    if message.get("role") != "assistant":
+        return False
+    calls = message.get("tool_calls") or ()
+    return any(field in message or any(field in call for call in calls) for field in fields)
+
+
+def _without(message: Mapping[str, Any], fields: tuple[str, ...]) -> dict[str, Any]:
+    kept = {key: value for key, value in message.items() if key not in fields}
+    if kept.get("tool_calls"):
+        kept["tool_calls"] = [
+            {key: value for key, value in call.items() if key not in fields}
+            for call in kept["tool_calls"]
+        ]
+    return kept
