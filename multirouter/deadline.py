@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import Self
 
 COARSE = 0.0005
-"""Seconds to add on a loop whose timers count whole milliseconds, rounded to the nearest.
+"""Seconds to add when a timer rang early, since the loop rounds it to the nearest millisecond.
 
 Source: uvloop, `Loop.call_later`: `round(delay * 1000)`; half a millisecond makes it round up.
 """
@@ -150,7 +150,6 @@ class AsyncioDeadlines:
         "_grace",
         "_heap",
         "_pushed",
-        "_slack",
         "_timer",
         "alarm",
         "fresh",
@@ -162,7 +161,6 @@ class AsyncioDeadlines:
         self.alarm = math.inf
         self.fresh: dict[AsyncioBound, None] = {}
         self._grace = validation.span("grace", grace)
-        self._slack = 0.0 if isinstance(loop, asyncio.BaseEventLoop) else COARSE
         self._timer: asyncio.Handle | None = None
         # The timer outlives the call that set it, and must not keep that call's context alive.
         self._context = Context()
@@ -196,8 +194,7 @@ class AsyncioDeadlines:
         if alarm <= self.loop.time():
             self._timer = self.loop.call_soon(self._ring, context=self._context)
         elif alarm < math.inf:
-            when = alarm + self._slack
-            self._timer = self.loop.call_at(when, self._ring, context=self._context)
+            self._timer = self.loop.call_at(alarm, self._ring, context=self._context)
 
     def leave(self, bound: AsyncioBound) -> None:
         """Counts a block in the heap as dead, and clears it of the dead when most of it is."""
@@ -212,10 +209,14 @@ class AsyncioDeadlines:
 
     def _ring(self) -> None:
         """Cancels the blocks that are due, in the order of their deadlines."""
+        now = self.loop.time()
+        if now < self.alarm:
+            late = self.alarm + COARSE
+            self._timer = self.loop.call_at(late, self._ring, context=self._context)
+            return
         for bound in self.fresh:
             self._push(bound.deadline, bound)
         self.fresh.clear()
-        now = self.loop.time()
         due = self._take(now)
         for bound in due:
             self._push(now + self._grace, bound)

@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from contextvars import Context
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from multirouter.deadline import AsyncioDeadlines, TrioDeadlines
@@ -281,8 +282,9 @@ class TrioLoop:
             )
         task = TrioBackground(name, self._shield(), self._trio.Event())
         self._tasks[task] = None
+        start = partial(self._nursery.start_soon, self._run, task, function, args, name=name)
         # A nursery copies the context that it is called in.
-        Context().run(self._nursery.start_soon, self._run, task, function, args, name=name)
+        Context().run(start)
         return task
 
     async def close(self) -> None:
@@ -297,9 +299,8 @@ class TrioLoop:
                 await task.ended.wait()
 
     def _shield(self) -> trio.CancelScope:
-        scope = self._trio.CancelScope()
-        scope.shield = True
-        return scope
+        # attrs makes the parameter out of a private field, which pyright does not see.
+        return self._trio.CancelScope(shield=True)  # pyright: ignore[reportCallIssue]
 
     async def _run(
         self,

@@ -1,0 +1,584 @@
+"""What bounds an await: on time, never early, never confused about whose cancellation it is."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import gc
+import math
+import weakref
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import anyio
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from multirouter.deadline import AsyncioBound, AsyncioDeadlines, Bound, TrioDeadlines
+from multirouter.errors import ConfigurationError, UsageError
+from multirouter.testing import VirtualLoop
+
+asyncio_only = pytest.mark.backends("asyncio", "uvloop")
+
+
+def deadlines() -> AsyncioDeadlines | TrioDeadlines:
+    """New deadlines of the running loop."""
+    try:
+        return AsyncioDeadlines(asyncio.get_running_loop())
+    except RuntimeError:
+        return TrioDeadlines()
+
+
+def verdict(bound: Bound) -> tuple[bool, bool]:
+    return bound.expired, bound.stray
+
+
+# ── on every backend ────────────────────────────────────────────────────────────────────────────
+
+
+async def test_a_block_ends_exactly_at_its_deadline() -> None:
+    """Case 72: the deadline ends the block at that instant; its cancellation is swallowed."""
+    began = anyio.current_time()
+    with deadlines().bound(began + 1.5) as bound:
+        await anyio.sleep(100)
+    assert verdict(bound) == (True, False)
+    assert anyio.current_time() == pytest.approx(began + 1.5, abs=1e-9)
+
+
+async def test_a_block_that_ends_in_time_is_left_alone() -> None:
+    """No deadline is felt by a block that returned before it, then or later."""
+    all_deadlines = deadlines()
+    with all_deadlines.bound(anyio.current_time() + 2) as bound:
+        await anyio.sleep(1)
+    await anyio.sleep(5)
+    assert verdict(bound) == (False, False)
+    all_deadlines.close()
+
+
+async def test_no_deadline() -> None:
+    """`math.inf` bounds nothing."""
+    with deadlines().bound(math.inf) as bound:
+        await anyio.sleep(1e6)
+    assert verdict(bound) == (False, False)
+
+
+async def test_an_exception_of_the_blocks_own_propagates() -> None:
+    """Case 70: a block's own error is not the deadline's doing."""
+    bound = deadlines().bound(anyio.current_time() + 2)
+    with pytest.raises(TimeoutError, match="own"), bound:
+        raise TimeoutError("own")
+    assert verdict(bound) == (False, False)
+
+
+async def test_an_exception_made_of_the_cancellation_propagates_as_expired() -> None:
+    """What a block raises when its deadline cancels it is kept, and the deadline is named."""
+    bound = deadlines().bound(anyio.current_time() + 2)
+    with pytest.raises(ValueError, match="cut"), bound:
+        try:
+            await anyio.sleep(100)
+        except anyio.get_cancelled_exc_class():
+            raise ValueError("cut") from None
+    assert verdict(bound) == (True, False)
+    await anyio.sleep(1)
+
+
+async def test_a_value_that_comes_after_all_is_no_expiry() -> None:
+    """A block that swallows the cancellation and returns has made it; nothing leaks after it."""
+    began = anyio.current_time()
+    with deadlines().bound(began + 2) as bound:
+        try:
+            await anyio.sleep(100)
+        except anyio.get_cancelled_exc_class():
+            answer = "late"
+    assert (answer, *verdict(bound)) == ("late", False, False)
+    await anyio.sleep(1)
+    assert anyio.current_time() == pytest.approx(began + 3)
+
+
+async def test_a_deadline_that_has_passed() -> None:
+    """A block whose deadline has passed is entered, and cancelled where it first waits."""
+    await anyio.sleep(3)
+    now = anyio.current_time()
+    entered = []
+    for deadline in (now - 1, now, -math.inf):
+        with deadlines().bound(deadline) as bound:
+            entered.append(deadline)
+            await anyio.sleep(0)
+            entered.append("never")
+        assert bound.expired
+    with deadlines().bound(now) as bound:
+        pass
+    assert not bound.expired
+    assert (entered, anyio.current_time()) == ([now - 1, now, -math.inf], now)
+
+
+async def test_the_callers_cancellation_wins_in_the_same_tick() -> None:
+    """Case 71: both at one instant: the caller's cancellation propagates, always."""
+    bound = deadlines().bound(anyio.current_time() + 2)
+    with anyio.CancelScope(deadline=anyio.current_time() + 2) as caller:
+        with bound:
+            await anyio.sleep(100)
+        raise AssertionError("the caller's cancellation was swallowed")
+    assert caller.cancelled_caught
+    assert verdict(bound) == (False, False)
+
+
+async def test_nested_deadlines() -> None:
+    """Of nested deadlines each ends its own block; the outer one passes through the inner."""
+    all_deadlines = deadlines()
+    began = anyio.current_time()
+    with all_deadlines.bound(began + 3) as outer:
+        with all_deadlines.bound(began + 1) as first:
+            await anyio.sleep(100)
+        assert anyio.current_time() == pytest.approx(began + 1)
+        with all_deadlines.bound(began + 9) as second:
+            await anyio.sleep(100)
+        raise AssertionError("the outer deadline was swallowed by the inner block")
+    assert [b.expired for b in (first, second, outer)] == [True, False, True]
+    assert anyio.current_time() == pytest.approx(began + 3)
+
+
+async def test_nested_deadlines_at_one_instant() -> None:
+    """Two nested deadlines at one instant end the outer block, whichever rings first."""
+    all_deadlines = deadlines()
+    when = anyio.current_time() + 1
+    with all_deadlines.bound(when) as outer, all_deadlines.bound(when) as inner:
+        await anyio.sleep(100)
+    assert (outer.expired, inner.expired) == (True, False)
+    await anyio.sleep(1)
+
+
+async def test_blocks_of_many_tasks_end_each_at_its_own_time() -> None:
+    """Tasks that enter in one order and leave in another do not disturb each other."""
+    all_deadlines = deadlines()
+    began = anyio.current_time()
+    ends: dict[int, float] = {}
+
+    async def one(number: int) -> None:
+        with all_deadlines.bound(began + number) as bound:
+            await anyio.sleep(50)
+        assert bound.expired == (number <= 50)
+        ends[number] = anyio.current_time() - began
+
+    async with anyio.create_task_group() as group:
+        for number in [70, 3, 40, 1, 99, 2, 60, 5]:
+            group.start_soon(one, number)
+    assert ends == {n: pytest.approx(min(n, 50)) for n in ends}
+    assert list(ends)[:5] == [1, 2, 3, 5, 40]
+
+
+# ── asyncio alone ───────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("caller_first", [True, False])
+@asyncio_only
+async def test_both_in_one_tick_leave_the_callers_request_standing(caller_first: bool) -> None:
+    """Case 71: in either order the CancelledError propagates and `cancelling()` is the caller's."""
+    loop = asyncio.get_running_loop()
+    all_deadlines = AsyncioDeadlines(loop)
+    bounds: list[AsyncioBound] = []
+
+    async def call() -> None:
+        with all_deadlines.bound(2.0) as bound:
+            bounds.append(bound)
+            await asyncio.sleep(100)
+
+    task = asyncio.create_task(call())
+    if caller_first:
+        loop.call_at(2.0, task.cancel)
+        await asyncio.sleep(0)
+    else:
+        await asyncio.sleep(0)
+        loop.call_at(2.0, task.cancel)
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert (loop.time(), task.cancelling(), verdict(bounds[0])) == (2.0, 1, (False, False))
+
+
+@asyncio_only
+async def test_the_callers_cancellation_alone_propagates() -> None:
+    """Case 69: the caller's cancellation is neither expiry nor stray."""
+    bound = AsyncioDeadlines(asyncio.get_running_loop()).bound(9.0)
+
+    async def call() -> None:
+        with bound:
+            await asyncio.sleep(100)
+
+    task = asyncio.create_task(call())
+    await asyncio.sleep(1)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert verdict(bound) == (False, False)
+
+
+@asyncio_only
+async def test_a_deadline_works_in_a_task_that_swallowed_a_cancellation_before() -> None:
+    """What was asked before the entry is not taken for a new request (as Python 3.11.2 does)."""
+    all_deadlines = AsyncioDeadlines(asyncio.get_running_loop())
+
+    async def call() -> tuple[bool, int]:
+        try:
+            await asyncio.sleep(100)
+        except asyncio.CancelledError:
+            with all_deadlines.bound(5.0) as bound:
+                await asyncio.sleep(100)
+        return bound.expired, asyncio.current_task().cancelling()
+
+    task = asyncio.create_task(call())
+    await asyncio.sleep(1)
+    task.cancel()
+    assert await task == (True, 1)
+
+
+@pytest.mark.parametrize("deadline", [5.0, math.inf])
+@asyncio_only
+async def test_a_cancellation_that_nobody_asked_for(deadline: float) -> None:
+    """Case 33: a CancelledError out of the blue is swallowed and called stray, in any block."""
+    with AsyncioDeadlines(asyncio.get_running_loop()).bound(deadline) as bound:
+        raise asyncio.CancelledError
+    assert verdict(bound) == (False, True)
+    with AsyncioDeadlines(asyncio.get_running_loop()).bound(deadline) as bound:
+        orphan = asyncio.get_running_loop().create_future()
+        orphan.cancel()
+        await orphan
+    assert verdict(bound) == (False, True)
+    await asyncio.sleep(1)
+
+
+@pytest.mark.parametrize("swallowed", [1, 2, 5])
+@asyncio_only
+async def test_who_swallows_the_cancellation_is_cancelled_again(swallowed: int) -> None:
+    """Case 34: after each grace once more; at the end no request is left on the task."""
+    loop = asyncio.get_running_loop()
+    all_deadlines = AsyncioDeadlines(loop, grace=0.5)
+    with all_deadlines.bound(2.0) as bound:
+        for _ in range(swallowed):
+            with pytest.raises(asyncio.CancelledError):
+                await asyncio.sleep(100)
+        await asyncio.sleep(100)
+    assert bound.expired
+    assert (loop.time(), asyncio.current_task().cancelling()) == (2.0 + 0.5 * swallowed, 0)
+    assert all_deadlines.open == 0
+    await asyncio.sleep(5)
+
+
+@asyncio_only
+async def test_many_calls_share_one_timer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand calls, one after the other, set one timer; it is set again when it rang."""
+    loop = asyncio.get_running_loop()
+    all_deadlines = AsyncioDeadlines(loop)
+    timers: list[float] = []
+    arm = AsyncioDeadlines.arm
+
+    def noting(self: AsyncioDeadlines, alarm: float) -> None:
+        timers.append(alarm)
+        arm(self, alarm)
+
+    monkeypatch.setattr(AsyncioDeadlines, "arm", noting)
+    for _ in range(1000):
+        with all_deadlines.bound(loop.time() + 30):
+            await asyncio.sleep(0.0078125)
+    assert timers == [30.0]
+    with all_deadlines.bound(loop.time() + 60):
+        await asyncio.sleep(40)
+        assert timers == [30.0, 67.8125]
+    await asyncio.sleep(100)
+    assert timers == [30.0, 67.8125, math.inf]
+    with all_deadlines.bound(loop.time() + 10), all_deadlines.bound(loop.time() + 5):
+        pass
+    assert timers[3:] == [loop.time() + 10, loop.time() + 5]
+
+
+@asyncio_only
+async def test_memory_is_bounded_by_the_blocks_that_are_open() -> None:
+    """However many blocks came and went, the living are at least half of what is kept."""
+    loop = asyncio.get_running_loop()
+    all_deadlines = AsyncioDeadlines(loop)
+
+    async def one(seconds: float, deadline: float) -> None:
+        with all_deadlines.bound(deadline):
+            await asyncio.sleep(seconds)
+
+    tasks = [asyncio.create_task(one(n % 97 + 0.5, 1000.0 - n)) for n in range(500)]
+    with all_deadlines.bound(0.25):
+        await asyncio.sleep(100)
+    for second in range(100):
+        await asyncio.sleep(1)
+        kept = len(all_deadlines.fresh) + len(all_deadlines._heap)
+        assert kept <= 2 * all_deadlines.open, f"at {second} s"
+    await asyncio.gather(*tasks)
+    assert (all_deadlines.open, all_deadlines._heap) == (0, [])
+
+
+@asyncio_only
+async def test_the_dead_do_not_hold_up_the_living() -> None:
+    """Dead blocks on top of the heap are taken away when the timer rings, and never cancelled."""
+    loop = asyncio.get_running_loop()
+    all_deadlines = AsyncioDeadlines(loop)
+
+    async def one(seconds: float, deadline: float) -> bool:
+        with all_deadlines.bound(deadline) as bound:
+            await asyncio.sleep(seconds)
+        return bound.expired
+
+    living = [asyncio.create_task(one(90, when)) for when in (20.0, 30.0, 40.0)]
+    dying = [asyncio.create_task(one(2, when)) for when in (10.0, 11.0)]
+    with all_deadlines.bound(1.0):
+        await asyncio.sleep(100)
+    assert await asyncio.gather(*dying) == [False, False]
+    assert (all_deadlines.open, len(all_deadlines._heap)) == (3, 5)
+    await asyncio.sleep(15)
+    assert repr(all_deadlines) == "<AsyncioDeadlines open=3 alarm=20>"
+    assert await asyncio.gather(*living) == [True, True, True]
+    assert loop.time() == 40.0
+
+
+@asyncio_only
+async def test_closing_stops_the_timer_but_abandons_nobody() -> None:
+    """Close with no block open stops the timer; open blocks stay bounded; twice is no harm."""
+    loop = asyncio.get_running_loop()
+    all_deadlines = AsyncioDeadlines(loop)
+    with all_deadlines.bound(5.0) as bound:
+        all_deadlines.close()
+        await asyncio.sleep(100)
+    assert (bound.expired, loop.time()) == (True, 5.0)
+    all_deadlines.close()
+    all_deadlines.close()
+    assert repr(all_deadlines) == "<AsyncioDeadlines open=0 alarm=inf>"
+
+
+@asyncio_only
+async def test_the_timer_keeps_no_context_alive() -> None:
+    """The context of the call that set the timer dies with the call, not with the timer."""
+
+    class Request:
+        pass
+
+    variable: contextvars.ContextVar[Any] = contextvars.ContextVar("variable")
+    all_deadlines = AsyncioDeadlines(asyncio.get_running_loop())
+
+    async def call() -> weakref.ref[Request]:
+        request = Request()
+        variable.set(request)
+        with all_deadlines.bound(30.0):
+            await asyncio.sleep(1)
+        return weakref.ref(request)
+
+    request = await asyncio.create_task(call())
+    await asyncio.sleep(1)
+    gc.collect()
+    assert request() is None
+
+
+@asyncio_only
+async def test_only_a_task_can_be_bounded() -> None:
+    """A callback of the loop is no task: entering there is refused in words."""
+    loop = asyncio.get_running_loop()
+    told = loop.create_future()
+
+    def callback() -> None:
+        try:
+            AsyncioDeadlines(loop).bound(1.0).__enter__()
+        except UsageError as error:
+            told.set_result(str(error))
+
+    loop.call_soon(callback)
+    assert "only a task" in await told
+
+
+@pytest.mark.parametrize("grace", [0, -1, math.nan, math.inf, "1", True])
+@asyncio_only
+async def test_grace_is_a_span_of_time(grace: Any) -> None:
+    """Anything else is refused at construction."""
+    with pytest.raises(ConfigurationError, match="grace"):
+        AsyncioDeadlines(asyncio.get_running_loop(), grace=grace)
+
+
+@asyncio_only
+async def test_a_block_whose_task_has_ended_without_it() -> None:
+    """A block left open in an abandoned generator is dropped at its deadline, and only once."""
+    all_deadlines = AsyncioDeadlines(asyncio.get_running_loop())
+
+    async def generator() -> Any:
+        with all_deadlines.bound(2.0):
+            yield
+
+    abandoned = generator()
+    await asyncio.create_task(anext(abandoned))
+    with all_deadlines.bound(30.0):
+        assert all_deadlines.open == 2
+        await asyncio.sleep(5)
+        assert all_deadlines.open == 1
+        await abandoned.aclose()
+        assert all_deadlines.open == 1
+    assert all_deadlines.open == 0
+
+
+@asyncio_only
+async def test_a_future_that_fails_to_cancel_does_not_stop_the_deadlines() -> None:
+    """When one block's future raises from `cancel`, the others still end, one grace later."""
+    loop = asyncio.get_running_loop()
+    told: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _, context: told.append(context))
+
+    class Stubborn(asyncio.Future[None]):
+        def cancel(self, msg: object = None) -> bool:
+            if told:
+                return super().cancel(msg)
+            raise ValueError("no")
+
+    all_deadlines = AsyncioDeadlines(loop, grace=1.0)
+
+    async def one(awaited: Callable[[], Any]) -> tuple[bool, float]:
+        with all_deadlines.bound(2.0) as bound:
+            await awaited()
+        return bound.expired, loop.time()
+
+    first = asyncio.create_task(one(lambda: Stubborn(loop=loop)))
+    second = asyncio.create_task(one(lambda: asyncio.sleep(100)))
+    assert await second == (True, 3.0)
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    assert str(told[0]["exception"]) == "no"
+
+
+class CoarseLoop(VirtualLoop):
+    """Rounds each timer to the nearest millisecond, as uvloop does."""
+
+    def call_at(self, when: float, *args: Any, **options: Any) -> asyncio.TimerHandle:
+        delay = round((when - self.time()) * 1000) / 1000
+        return super().call_at(self.time() + delay, *args, **options)
+
+
+@pytest.mark.parametrize("deadline", [0.0304, 0.0309, 0.03, 0.00049])
+def test_a_coarse_timer_makes_a_deadline_late_but_never_early(deadline: float) -> None:
+    """On a loop of whole milliseconds a block ends at most 1 ms after its deadline."""
+
+    async def main() -> float:
+        loop = asyncio.get_running_loop()
+        with AsyncioDeadlines(loop).bound(deadline) as bound:
+            await asyncio.sleep(100)
+        assert bound.expired
+        return loop.time()
+
+    with asyncio.Runner(loop_factory=CoarseLoop) as runner:
+        assert deadline <= runner.run(main()) <= deadline + 0.001
+
+
+# ── any number of tasks, against a model ────────────────────────────────────────────────────────
+
+GRACE = 1.0
+
+
+@dataclass(frozen=True)
+class Script:
+    """One task: no two of its events fall on one instant, by their fractions of a second.
+
+    Attributes:
+        start: when it enters its block.
+        lasts: how long the block waits when let (ends at a quarter).
+        limit: its deadline, from the start (at a half), or `math.inf`.
+        leaves: when the caller cancels, from the start (at three quarters), or `math.inf`.
+        swallows: how many cancellations it swallows before it obeys.
+        raises: whether it then raises an error of its own.
+    """
+
+    start: int
+    lasts: int
+    limit: float
+    leaves: float
+    swallows: int
+    raises: bool
+
+    def outcome(self) -> tuple[str, bool, float]:
+        """What must become of it: how it ends, whether expired, and when."""
+        end = self.start + self.lasts + 0.25
+        rings = [self.start + self.limit + 0.5 + GRACE * n for n in range(20)]
+        leaves = self.start + self.leaves + 0.75
+        cancels = sorted(t for t in [*rings, leaves] if t < end)
+        if len(cancels) <= self.swallows:
+            return "value", False, end
+        at = cancels[self.swallows]
+        expired, left = rings[0] <= at, leaves <= at
+        if self.raises:
+            return "error", expired, at
+        return ("cancelled", False, at) if left else ("expired", True, at)
+
+
+def at_second(most: int) -> st.SearchStrategy[float]:
+    return st.one_of(st.just(math.inf), st.integers(0, most).map(float))
+
+
+scripts = st.builds(
+    Script,
+    start=st.integers(0, 6),
+    lasts=st.integers(0, 12),
+    limit=at_second(10),
+    leaves=at_second(10),
+    swallows=st.integers(0, 4),
+    raises=st.booleans(),
+)
+
+
+async def wait_stubbornly(until: float, swallows: int) -> None:
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            return await asyncio.sleep(until - loop.time())
+        except asyncio.CancelledError:
+            swallows -= 1
+            if swallows < 0:
+                raise
+
+
+async def play(script: Script, bound: AsyncioBound) -> str:
+    try:
+        with bound:
+            try:
+                await wait_stubbornly(script.start + script.lasts + 0.25, script.swallows)
+            except asyncio.CancelledError:
+                if script.raises:
+                    raise ValueError from None
+                raise
+            return "value"
+    except ValueError:
+        return "error"
+    except asyncio.CancelledError:
+        return "cancelled"
+    return "expired"
+
+
+async def perform(script: Script, all_deadlines: AsyncioDeadlines) -> None:
+    loop = asyncio.get_running_loop()
+    await asyncio.sleep(script.start)
+    task = asyncio.current_task()
+    assert task is not None
+    left = loop.call_at(script.start + script.leaves + 0.75, task.cancel)
+    bound = all_deadlines.bound(script.start + script.limit + 0.5)
+    ended = await play(script, bound)
+    assert (ended, bound.expired, loop.time()) == script.outcome()
+    assert not bound.stray
+    caller_left = script.start + script.leaves + 0.75 <= loop.time()
+    assert task.cancelling() == int(caller_left)
+    left.cancel()
+    # A cancellation that leaked out of the block would end this wait.
+    await asyncio.sleep(0)
+
+
+@given(st.lists(scripts, max_size=12))
+def test_many_tasks_end_each_as_the_model_says(plays: list[Script]) -> None:
+    """Durations, deadlines and callers' cancellations in any mixture: no surprise, no left-over."""
+
+    async def main() -> None:
+        all_deadlines = AsyncioDeadlines(asyncio.get_running_loop(), grace=GRACE)
+        await asyncio.gather(*(perform(script, all_deadlines) for script in plays))
+        assert all_deadlines.open == 0
+        assert all_deadlines._heap == []
+        all_deadlines.close()
+        assert all_deadlines.alarm == math.inf
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(main())
