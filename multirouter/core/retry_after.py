@@ -1,0 +1,163 @@
+"""How long a provider asks to be left alone, read from headers, body or message.
+
+Nothing here clamps: a span of ten hours is reported as such, and the policies bound it. What is
+negative, endless, not a number or not understood is as good as not said.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+Wall = Callable[[], float]
+"""Gives wall-clock time, seconds since 1970; asked only when a date must become a span."""
+
+_NUMBER = r"[0-9]{1,15}(?:\.[0-9]{1,12})?"
+_UNIT = r"milliseconds?|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|h|days?|d"
+_PIECE = rf"({_NUMBER})\s?({_UNIT})(?![a-z])"
+_UNCAPTURED = rf"{_NUMBER}\s?(?:{_UNIT})(?![a-z])"
+
+_PLAIN = re.compile(_NUMBER)
+_PIECES = re.compile(_PIECE)
+_DURATION = re.compile(rf"(?:{_UNCAPTURED}\s?)+")
+_ASKED = re.compile(rf"(?:retry|try again) (?:in|after) ((?:{_UNCAPTURED}\s?)+)")
+_RESET = re.compile(r"(?:x-|anthropic-)?ratelimit-(?:[a-z-]+-)?reset(?:-[a-z-]+)?")
+
+_SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_EPOCH = 1e9
+_EPOCH_MS = 1e12
+_LONGEST = 64
+
+
+def from_headers(headers: Mapping[str, str], wall: Wall) -> float | None:
+    """What the answer asks for outright, in seconds.
+
+    Milliseconds go before seconds, a number before an HTTP date. A date is measured against the
+    answer's own `Date`, so that clocks which disagree do no harm.
+
+    Args:
+        headers: by lower-case name.
+        wall: asked only for a date in an answer without `Date`.
+
+    Source: RFC 9110 section 10.2.3; `retry-after-ms` as Azure OpenAI sends it.
+    """
+    asked = _plain(headers.get("retry-after-ms", ""))
+    if asked is not None:
+        return asked / 1000.0
+    value = headers.get("retry-after", "")
+    asked = _plain(value)
+    return asked if asked is not None else _until(_http_date(value), headers, wall)
+
+
+def from_resets(headers: Mapping[str, str], wall: Wall) -> float | None:
+    """When the rate limit that was hit refills, in seconds, by the rate-limit headers.
+
+    Of the limits said to be used up (`-remaining-` is 0) the last to refill counts; a limit with
+    something left does not; where nothing says how much is left, the first to refill counts.
+
+    Args:
+        headers: by lower-case name.
+        wall: asked only for a point in time in an answer without `Date`.
+
+    Source: OpenAI's `x-ratelimit-reset-*` (durations), Anthropic's `anthropic-ratelimit-*-reset`
+    (RFC 3339), `x-ratelimit-reset` of others (seconds, or seconds or milliseconds since 1970).
+    """
+    used_up: list[float] = []
+    unsaid: list[float] = []
+    for name in headers:
+        if _RESET.fullmatch(name) is None:
+            continue
+        remaining = headers.get(name.replace("reset", "remaining"))
+        left = None if remaining is None else _plain(remaining)
+        wait = _reset(headers[name], headers, wall) if not left else None
+        if wait is not None:
+            (unsaid if left is None else used_up).append(wait)
+    return max(used_up) if used_up else min(unsaid, default=None)
+
+
+def from_body(delays: Iterable[object]) -> float | None:
+    """The first delay in a body that can be read: seconds as a number, or `"34.07s"`.
+
+    Source: google.rpc.RetryInfo's `retryDelay`, a protobuf Duration in JSON.
+    """
+    for delay in delays:
+        wait = span(delay)
+        if wait is not None:
+            return wait
+    return None
+
+
+def from_text(text: str) -> float | None:
+    """What a lower-case message asks for, in seconds: "try again in 6m0s", "retry after 20 s"."""
+    found = _ASKED.search(text)
+    return None if found is None else _duration(found[1])
+
+
+def span(value: object) -> float | None:
+    """A span in seconds from a number, a numeric string or a duration such as `6m0s` or `12ms`."""
+    if isinstance(value, str):
+        plain = _plain(value)
+        return plain if plain is not None else _duration(value)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if 0 <= value < _EPOCH_MS else None
+
+
+def _plain(text: str) -> float | None:
+    """A number without a unit; `float` alone would take "nan", "1_0" and "infinity" too."""
+    text = text[:_LONGEST].strip()
+    return float(text) if _PLAIN.fullmatch(text) else None
+
+
+def _duration(text: str) -> float | None:
+    text = text[:_LONGEST].strip().lower()
+    if _DURATION.fullmatch(text) is None:
+        return None
+    return math.fsum(float(number) * _scale(unit) for number, unit in _PIECES.findall(text))
+
+
+def _scale(unit: str) -> float:
+    return 0.001 if unit.startswith(("ms", "milli")) else _SECONDS[unit[0]]
+
+
+def _reset(value: str, headers: Mapping[str, str], wall: Wall) -> float | None:
+    """A refill time in any of its spellings, as seconds from now; what has passed tells nothing."""
+    number = _plain(value)
+    if number is None:
+        wait = _duration(value)
+        return wait if wait is not None else _until(_rfc3339(value), headers, wall)
+    if number >= _EPOCH_MS:
+        return _until(number / 1000.0, headers, wall)
+    return _until(number, headers, wall) if number >= _EPOCH else number
+
+
+def _until(instant: float | None, headers: Mapping[str, str], wall: Wall) -> float | None:
+    if instant is None:
+        return None
+    sent = _http_date(headers.get("date", ""))
+    wait = instant - (wall() if sent is None else sent)
+    return wait if wait >= 0 else None
+
+
+def _http_date(text: str) -> float | None:
+    if not text:
+        return None
+    try:
+        return _timestamp(parsedate_to_datetime(text[:_LONGEST]))
+    except (ValueError, TypeError, IndexError, OverflowError):
+        return None
+
+
+def _rfc3339(text: str) -> float | None:
+    try:
+        return _timestamp(datetime.fromisoformat(text[:_LONGEST].strip()))
+    except (ValueError, OverflowError):
+        return None
+
+
+def _timestamp(moment: datetime) -> float:
+    """Seconds since 1970; a time without a zone is UTC, as HTTP has it."""
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
