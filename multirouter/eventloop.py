@@ -26,6 +26,10 @@ INSISTENCE = 1.0
 """Seconds after which a background task that swallowed its cancellation is cancelled again."""
 
 
+# What is posted to a run of trio to learn whether it still runs: one object, so that it coalesces.
+_NOTHING = partial(bool)
+
+
 class Background(Protocol):
     """A background task."""
 
@@ -264,7 +268,7 @@ class TrioLoop:
     def alive(self) -> bool:
         """Whether the run has not ended; trio tells it to who posts something to it."""
         try:
-            self._token.run_sync_soon(_nothing, idempotent=True)
+            self._token.run_sync_soon(_NOTHING, idempotent=True)
         except self._trio.RunFinishedError:
             return False
         return True
@@ -319,10 +323,6 @@ class TrioLoop:
             task.ended.set()
 
 
-def _nothing() -> None:
-    """What is posted to a run of trio to learn whether it still runs."""
-
-
 def running_loop(broken: Broken) -> EventLoop:
     """The event loop that the caller runs in.
 
@@ -344,10 +344,7 @@ def running_loop(broken: Broken) -> EventLoop:
 def _in_trio() -> bool:
     """Whether a task of trio is running here; who has not imported it runs none."""
     lowlevel = sys.modules.get("trio.lowlevel")
-    if lowlevel is None:
-        return False
     try:
-        lowlevel.current_task()
+        return lowlevel is not None and lowlevel.current_task() is not None
     except RuntimeError:
         return False
-    return True
