@@ -80,9 +80,9 @@ class Gauges:
         """Takes a provider away, unless another router of this name has it too."""
         key = (router, provider)
         with self._lock:
-            left = [other for other in self._living(key) if other is not view]
-            self._views[key] = tuple(map(ref, left))
+            self._views[key] = tuple(ref(seen) for seen in self._living(key) if seen is not view)
             self._drop_if_unseen(key)
+            self.refresh(router, provider)
 
     def refresh(self, router: str, provider: str) -> None:
         """Told when a provider's state may have changed; what a scrape reads needs no telling."""

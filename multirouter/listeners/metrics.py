@@ -32,6 +32,9 @@ KeyT = TypeVar("KeyT")
 Told = tuple[Callable[[], None], Callable[[float], None]]
 """A counter's `inc` and a histogram's `observe`, their labels bound."""
 
+TRIPS = ("failures", "failure_rate", "slow", "exhausted", "credentials")
+"""The reasons a closed circuit opens for: their series exist before the first time."""
+
 _SUCCESS = Kind.SUCCESS
 
 
@@ -154,6 +157,8 @@ class Metrics(Listener):
         self._gauges.show(self._router, provider, view)
         for outcome in ("success", "failure", "cancelled"):
             self._families.attempts.labels(self._router, provider, outcome)
+        for reason in TRIPS:
+            self._families.transitions.labels(self._router, provider, "open", reason)
         self._families.late_attempts.labels(self._router, provider)
         self._families.coolings.labels(self._router, provider)
 

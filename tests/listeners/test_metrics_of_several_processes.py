@@ -11,6 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from prometheus_client import CollectorRegistry, values
+
+from multirouter.core.events import CircuitChanged, Configured, Cooled, Held
+from multirouter.listeners.metrics import make_metrics
+from tests.listeners.doubles import Sight, attempt, tell, value
 
 WORKER = """
 import sys
@@ -129,3 +134,59 @@ def test_the_end_of_a_rest_is_seen_within_a_second_of_traffic(environment) -> No
     with working(environment, "first"):
         seen = scrape(environment)
     assert seen["available", "local"] == 1
+
+
+@pytest.fixture
+def shared(monkeypatch) -> CollectorRegistry:
+    """A registry of a process whose values are not its own, without any file."""
+
+    class SharedValue(values.MutexValue):
+        """Enough for prometheus-client to be asked which kind of value it makes."""
+
+    monkeypatch.setattr(values, "ValueClass", SharedValue)
+    return CollectorRegistry()
+
+
+def test_all_gauges_are_looked_at_again_once_a_second(shared) -> None:
+    """Between two looks an attempt writes its own provider alone; a clock set back looks again."""
+    sight = Sight("openai", "local")
+    metrics = make_metrics("default", sight, shared)
+    seen = []
+    for started in (10.0, 10.5, 11.1, 2.0):
+        sight.running["local"] += 1
+        sight.running["openai"] += 1
+        tell(metrics, "attempt_ended", attempt("openai", seconds=0.1, started=started))
+        assert value(shared, "attempts_in_flight", provider="openai") == sight.running["openai"]
+        seen.append(value(shared, "attempts_in_flight", provider="local"))
+    assert seen == [1, 1, 3, 4]
+
+
+def test_news_of_a_provider_writes_its_gauges(shared) -> None:
+    """A start, a change, a rest and a hold each write at once; of a removed one nothing is."""
+    sight = Sight("openai")
+    metrics = make_metrics("default", sight, shared)
+    opened = CircuitChanged("default", "openai", "closed", "open", "failures", 1, 60.0, 5.0)
+    for kind, *news in (
+        ("attempt_started", "openai", "call"),
+        ("circuit_changed", opened),
+        ("cooled", Cooled("default", "openai", 5.0, asked=False)),
+        ("held", Held("default", "openai", "disabled")),
+    ):
+        sight.running["openai"] += 1
+        tell(metrics, kind, *news)
+        assert value(shared, "attempts_in_flight", provider="openai") == sight.running["openai"]
+    tell(metrics, "configured", Configured("default", removed=("openai",)))
+    assert value(shared, "attempts_in_flight", provider="openai") == 0
+    tell(metrics, "held", Held("default", "openai", None))
+    assert value(shared, "available", provider="openai") == 0
+
+
+def test_a_second_router_of_the_name_keeps_a_removed_provider(shared) -> None:
+    """What one router gives up, another of its name still shows, as it sees it now."""
+    one, two = Sight("openai"), Sight("openai")
+    first, second = make_metrics("default", one, shared), make_metrics("default", two, shared)
+    one.running["openai"], two.running["openai"] = 1, 2
+    tell(second, "attempt_started", "openai", "call")
+    assert value(shared, "attempts_in_flight", provider="openai") == 3
+    first.close()
+    assert value(shared, "attempts_in_flight", provider="openai") == 2
