@@ -182,7 +182,8 @@ def _pairs(headers: Any) -> Iterable[tuple[object, object]]:
     if headers is None:
         return ()
     items = peek(headers, "items")
-    return headers if items is None else items()
+    pairs: Iterable[tuple[object, object]] = headers if items is None else items()
+    return pairs
 
 
 def _plain(value: object) -> str:

@@ -128,6 +128,6 @@ def _kind(name: object) -> Kind:
     try:
         return Kind(cast("str", name))
     except ValueError:
-        near = get_close_matches(str(name), list(Kind), n=1)
+        near = get_close_matches(str(name), [kind.value for kind in Kind], n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ConfigurationError(f"rules[{name!r}]", f"no such kind of failure{hint}") from None

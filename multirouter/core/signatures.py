@@ -173,6 +173,8 @@ _TYPES: dict[Kind, tuple[str, ...]] = {
         "ssl.SSLError",
         "http.HTTPException",
         "json.JSONDecodeError",
+        "openai.APIResponseValidationError",
+        "anthropic.APIResponseValidationError",
         "aiohttp.ClientConnectionError",
         "aiohttp.ClientPayloadError",
         "httpx.RequestError",
@@ -194,6 +196,7 @@ _TYPES: dict[Kind, tuple[str, ...]] = {
     ),
     Kind.TIMEOUT: (
         "builtins.TimeoutError",
+        "aiohttp.ServerTimeoutError",
         "httpx.TimeoutException",
         "httpx2.TimeoutException",
         "httpcore.TimeoutException",
@@ -252,12 +255,9 @@ def _signs(table: dict[Kind, tuple[str, ...]]) -> dict[str, Sign]:
 
 
 def _type_signs() -> dict[str, Sign]:
-    named = _signs(_TYPES) | _signs(_HOLLOW)
-    named |= {name: Sign(Kind.TRANSPORT, name, unsent=True) for name in _NEVER_SENT}
-    named |= {
-        name: named[name]._replace(hollow=True) for names in _HOLLOW.values() for name in names
-    }
-    return {name: sign._replace(reason=name.partition(".")[2]) for name, sign in named.items()}
+    hollow = {name: sign._replace(hollow=True) for name, sign in _signs(_HOLLOW).items()}
+    unsent = {name: Sign(Kind.TRANSPORT, name, unsent=True) for name in _NEVER_SENT}
+    return _signs(_TYPES) | hollow | unsent
 
 
 _SIGN_BY_CODE = _signs(_CODES)
@@ -312,12 +312,12 @@ def by_status(status: int) -> Sign:
 
 
 def by_type(cls: type[BaseException]) -> Sign | None:
-    """What the nearest known class among its ancestors says."""
+    """What the nearest known class among its ancestors says; the reason is its own name."""
     for base in cls.__mro__:
         package = str(base.__module__).partition(".")[0]
         sign = _SIGN_BY_TYPE.get(f"{package}.{base.__qualname__}")
         if sign is not None:
-            return sign
+            return sign._replace(reason=cls.__name__)
     return None
 
 

@@ -45,7 +45,7 @@ def no_wall() -> float:
     ],
 )
 def test_numbers(headers: dict[str, str], seconds: float | None) -> None:
-    """Case 61: seconds are honoured, ten hours not yet clamped; negative and garbage are ignored."""
+    """Case 61: seconds are honoured, ten hours not yet clamped, the rest is ignored."""
     assert retry_after.from_headers(headers, no_wall) == seconds
 
 
