@@ -79,4 +79,5 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         real = metafunc.definition.get_closest_marker("real_io") is not None
         backends = mark.args if mark else BACKENDS
         clocks = [RealClock(b) if real else VirtualClock(backend=b) for b in backends]
-        metafunc.parametrize("virtual_clock", clocks, ids=backends)
+        # One for a whole module, so that hypothesis sees no state between examples.
+        metafunc.parametrize("virtual_clock", clocks, ids=backends, scope="module")

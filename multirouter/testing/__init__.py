@@ -2,8 +2,32 @@
 
 from __future__ import annotations
 
+from multirouter.testing.chaos import Chaos, chaos
 from multirouter.testing.clock import VirtualClock, virtual_clock
 from multirouter.testing.deadlock import Deadlock
+from multirouter.testing.faults import Fault, Outage, StatusError
+from multirouter.testing.latency import Constant, Exponential, Latency, LogNormal, Uniform
+from multirouter.testing.recorder import Recorder
+from multirouter.testing.scripted import Answer, Asked, ScriptedProvider
 from multirouter.testing.virtual_loop import VirtualLoop
 
-__all__ = ["Deadlock", "VirtualClock", "VirtualLoop", "virtual_clock"]
+__all__ = [
+    "Answer",
+    "Asked",
+    "Chaos",
+    "Constant",
+    "Deadlock",
+    "Exponential",
+    "Fault",
+    "Latency",
+    "LogNormal",
+    "Outage",
+    "Recorder",
+    "ScriptedProvider",
+    "StatusError",
+    "Uniform",
+    "VirtualClock",
+    "VirtualLoop",
+    "chaos",
+    "virtual_clock",
+]

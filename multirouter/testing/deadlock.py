@@ -41,17 +41,13 @@ def whereabouts(coroutine: Any) -> str:
     """Says in which line of the user's own code a suspended coroutine waits."""
     frames = _frames(coroutine)
     if not frames:
-        return f"({_name(coroutine)}) has not started"
+        return f"({getattr(coroutine, '__qualname__', coroutine)}) has not started"
     own = [frame for frame in frames if not _of_library(frame)]
     frame = own[-1] if own else frames[0]
     path, line = frame.f_code.co_filename, frame.f_lineno
     source = linecache.getline(path, line).strip()
     shown = f": {source}" if source else ""
-    return f"({_name(coroutine)}) waits in {frame.f_code.co_name}, {path}:{line}{shown}"
-
-
-def _name(coroutine: Any) -> str:
-    return str(getattr(coroutine, "__qualname__", type(coroutine).__qualname__))
+    return f"waits in {frame.f_code.co_name}, {path}:{line}{shown}"
 
 
 def _frames(awaited: Any) -> list[FrameType]:

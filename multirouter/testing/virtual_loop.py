@@ -89,7 +89,7 @@ class VirtualLoop(VirtualTime, asyncio.SelectorEventLoop):
         return bool(events)
 
     def _wait_for_real(self) -> None:
-        awaited = self._awaited(self._watching())
+        awaited = self._awaited(sockets=self._watching())
         if not awaited and not self._ready:
             raise self._deadlock()
         limit = None if self._real_limit == math.inf else self._real_limit
@@ -112,9 +112,9 @@ class VirtualLoop(VirtualTime, asyncio.SelectorEventLoop):
         super()._process_events(event_list)  # type: ignore[misc]  # the stubs leave it out
 
     def close(self) -> None:
-        """Closes the loop and forgets its timers."""
+        """Closes the loop and forgets its timers and threads."""
         super().close()
-        self._timers.clear()
+        self._end()
 
 
 def _is_task_step(handle: Any) -> bool:

@@ -5,14 +5,19 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Generator
+from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import Context
-from typing import Any
+from typing import Any, TypeVar, TypeVarTuple
 
 from multirouter.core import validation as check
 from multirouter.testing.deadlock import Deadlock, stuck_tasks
 from multirouter.testing.timers import Timers
+
+Ts = TypeVarTuple("Ts")
+T = TypeVar("T")
 
 
 class VirtualTime(asyncio.AbstractEventLoop):
@@ -33,6 +38,7 @@ class VirtualTime(asyncio.AbstractEventLoop):
         self._now = 0.0
         self._timers = Timers()
         self._standing = 0
+        self._pool: Executor | None = None
         self._threads_before = threading.active_count()
 
     def time(self) -> float:
@@ -40,13 +46,21 @@ class VirtualTime(asyncio.AbstractEventLoop):
         return self._now
 
     def call_later(
-        self, delay: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
+        self,
+        delay: float,
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
+        context: Context | None = None,
     ) -> asyncio.TimerHandle:
         """Calls back `delay` virtual seconds from now."""
         return self.call_at(self._now + delay, callback, *args, context=context)
 
     def call_at(
-        self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
+        self,
+        when: float,
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
+        context: Context | None = None,
     ) -> asyncio.TimerHandle:
         """Calls back at the virtual instant `when`; timers of one instant run in order of birth."""
         if self.is_closed():
@@ -61,7 +75,7 @@ class VirtualTime(asyncio.AbstractEventLoop):
         self._timers.cancelled(handle)
 
     @contextmanager
-    def stands_still(self) -> Iterator[None]:
+    def stands_still(self) -> Generator[None]:
         """Stops the clock while something real (a file, a foreign thread, a server) is awaited."""
         self._standing += 1
         try:
@@ -69,25 +83,42 @@ class VirtualTime(asyncio.AbstractEventLoop):
         finally:
             self._standing -= 1
 
-    def run_in_executor(self, executor: Any, func: Callable[..., Any], *args: Any) -> Any:
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts
+    ) -> asyncio.Future[T]:
         """Runs a function in a thread; the clock stands still until it is done."""
-        job = super().run_in_executor(executor, func, *args)
+        if executor is None:
+            executor = self._pool = self._pool or ThreadPoolExecutor(thread_name_prefix="asyncio")
+        # The loops that this class is mixed into have what the abstract one lacks.
+        job = super().run_in_executor(executor, func, *args)  # pyright: ignore[reportAbstractUsage]
         self._standing += 1
         job.add_done_callback(self._job_done)
         return job
 
+    def set_default_executor(self, executor: Any) -> None:
+        """Has another executor run the functions of `asyncio.to_thread`."""
+        self._pool = executor
+
     def _job_done(self, _: asyncio.Future[Any]) -> None:
         self._standing -= 1
 
-    async def shutdown_default_executor(self, *timeout: float | None) -> None:
-        """Joins the threads of the default executor, in real time."""
-        with self.stands_still():
-            await super().shutdown_default_executor(*timeout)
+    async def shutdown_default_executor(self, *_: Any, **__: Any) -> None:
+        """Joins the threads of the default executor, for `real_limit` real seconds at most."""
+        if self._pool is not None:
+            self._pool.shutdown(wait=False)
+            until = time.monotonic() + self._real_limit
+            for thread in _threads(self._pool):
+                left = max(0.0, until - time.monotonic())
+                thread.join(None if left == math.inf else left)
+
+    def _end(self) -> None:
+        self._timers.clear()
+        if self._pool is not None:
+            self._pool.shutdown(wait=False)
 
     def _foreign_threads(self) -> bool:
         """Whether a thread that is not of the default executor was born since the loop was."""
-        executor = getattr(self, "_default_executor", None)
-        own = len(getattr(executor, "_threads", ()))
+        own = 0 if self._pool is None else len(_threads(self._pool))
         return threading.active_count() - own > self._threads_before
 
     def _deadlock(self, awaited: str = "") -> Deadlock:
@@ -95,10 +126,15 @@ class VirtualTime(asyncio.AbstractEventLoop):
             awaited += f" gave no sign within real_limit={self._real_limit:g} s"
         return Deadlock(self._now, stuck_tasks(self), awaited=awaited)
 
-    def _awaited(self, sockets: bool) -> str:
+    def _awaited(self, *, sockets: bool) -> str:
         """Names what real thing may still wake the loop, or nothing."""
         if self._standing:
             return "a thread job, or what is awaited in stands_still(),"
         if sockets:
             return "an open socket"
         return "a foreign thread" if self._foreign_threads() else ""
+
+
+def _threads(pool: Executor) -> list[threading.Thread]:
+    """The threads of an executor, which the standard library keeps to itself."""
+    return list(getattr(pool, "_threads", ()))

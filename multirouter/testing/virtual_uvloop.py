@@ -8,15 +8,18 @@ import math
 from collections import deque
 from collections.abc import Callable
 from contextvars import Context
-from typing import Any
+from typing import Any, TypeVarTuple
 
 import uvloop
 
 from multirouter.testing.deadlock import Deadlock
 from multirouter.testing.virtual_time import VirtualTime
 
+Ts = TypeVarTuple("Ts")
 
-class VirtualUvloop(VirtualTime, uvloop.Loop):
+
+# uvloop's stubs differ from the standard library's in details that nothing here uses.
+class VirtualUvloop(VirtualTime, uvloop.Loop):  # type: ignore[misc]  # pyright: ignore[reportIncompatibleMethodOverride]
     """`VirtualLoop` on uvloop, with the same arguments but for `shuffle_seed`.
 
     A pump, called by libuv between two polls, runs the ready callbacks; when it finds none in
@@ -34,8 +37,11 @@ class VirtualUvloop(VirtualTime, uvloop.Loop):
         self._wait_handle: Any = None
         self._quiet = 0
 
-    def call_soon(  # type: ignore[override]  # a Handle as every loop's, uvloop's stub agrees
-        self, callback: Callable[..., Any], *args: Any, context: Context | None = None
+    def call_soon(
+        self,
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
+        context: Context | None = None,
     ) -> asyncio.Handle:
         """Calls back in the loop's next turn."""
         if self.is_closed():
@@ -46,7 +52,11 @@ class VirtualUvloop(VirtualTime, uvloop.Loop):
         return handle
 
     def call_at(
-        self, when: float, callback: Callable[..., Any], *args: Any, context: Context | None = None
+        self,
+        when: float,
+        callback: Callable[[*Ts], object],
+        *args: *Ts,
+        context: Context | None = None,
     ) -> asyncio.TimerHandle:
         """Calls back at the virtual instant `when`."""
         handle = super().call_at(when, callback, *args, context=context)
@@ -69,6 +79,12 @@ class VirtualUvloop(VirtualTime, uvloop.Loop):
         """Stops after the present turn."""
         self._halting = True
         super().stop()
+
+    def close(self) -> None:
+        """Closes the loop and forgets its timers and threads."""
+        super().close()
+        self._own_ready.clear()
+        self._end()
 
     def _arm(self) -> None:
         """Has libuv call the pump after its next poll."""
@@ -126,7 +142,7 @@ class VirtualUvloop(VirtualTime, uvloop.Loop):
         self._wait_handle = uvloop.Loop.call_later(self, seconds, then)
 
     def _wait_for_real(self) -> None:
-        awaited = self._awaited(self._sockets)
+        awaited = self._awaited(sockets=self._sockets)
         if not awaited:
             self._give_up("")
         elif self._real_limit == math.inf:
@@ -164,33 +180,35 @@ def _standing_still(name: str) -> Callable[..., Any]:
     return method
 
 
-for _name in [
+_READING_AND_WRITING = (
     "add_reader",
     "add_writer",
-    "sock_recv",
-    "sock_recv_into",
-    "sock_sendall",
-    "sock_accept",
-    "sock_connect",
-    "sock_recvfrom",
-    "sock_recvfrom_into",
-    "sock_sendto",
-    "sendfile",
-    "start_tls",
     "connect_accepted_socket",
     "connect_read_pipe",
     "connect_write_pipe",
+    "sendfile",
+    "sock_accept",
+    "sock_connect",
+    "sock_recv",
+    "sock_recv_into",
+    "sock_recvfrom",
+    "sock_recvfrom_into",
+    "sock_sendall",
+    "sock_sendto",
+    "start_tls",
     "subprocess_exec",
     "subprocess_shell",
-]:
-    setattr(VirtualUvloop, _name, _noting_sockets(_name))
-for _name in [
+)
+_OPENING = (
     "create_connection",
-    "create_server",
     "create_datagram_endpoint",
+    "create_server",
     "create_unix_connection",
     "create_unix_server",
     "getaddrinfo",
     "getnameinfo",
-]:
+)
+for _name in _READING_AND_WRITING:
+    setattr(VirtualUvloop, _name, _noting_sockets(_name))
+for _name in _OPENING:
     setattr(VirtualUvloop, _name, _standing_still(_name))

@@ -1,0 +1,299 @@
+"""Virtual time as users meet it: sleeps, timeouts, order, deadlocks, sockets and threads."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import subprocess
+import sys
+import threading
+import time
+
+import anyio
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from multirouter.errors import ConfigurationError, UsageError
+from multirouter.testing import Deadlock, VirtualClock, VirtualLoop, virtual_clock
+
+NATIVE = pytest.mark.backends("asyncio", "uvloop")
+
+
+async def test_a_day_passes_at_once():
+    """A sleep lasts its time by the loop's clock, which starts at 0, and none by the real one."""
+    real = time.monotonic()
+    assert anyio.current_time() == 0
+    await anyio.sleep(86_400)
+    assert anyio.current_time() == 86_400
+    assert time.monotonic() - real < 5
+
+
+@given(spans=st.lists(st.floats(0, 1e6), min_size=1, max_size=20))
+def test_sleepers_wake_in_order_and_on_time(virtual_clock, spans):
+    """Sleeps of any length that begin together end in order of length, exactly on time.
+
+    trio's own clock adds up its jumps, so there the last bit may differ.
+    """
+    woken: list[tuple[float, float]] = []
+
+    async def sleeper(span: float) -> None:
+        await anyio.sleep(span)
+        woken.append((anyio.current_time(), span))
+
+    async def main() -> None:
+        async with anyio.create_task_group() as group:
+            for span in spans:
+                group.start_soon(sleeper, span)
+
+    virtual_clock.run(main)
+    assert [span for _, span in woken] == sorted(spans)
+    inexact = 1e-9 if virtual_clock.backend == "trio" else 0.0
+    assert all(abs(at - span) <= inexact for at, span in woken)
+
+
+@NATIVE
+async def test_timeouts_end_what_they_bound():
+    """asyncio.timeout, wait_for and timeout_at all end at their instant of virtual time."""
+    loop = asyncio.get_running_loop()
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(5):
+            await asyncio.sleep(10)
+    assert loop.time() == 5
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(asyncio.Event().wait(), 7)
+    assert loop.time() == 12
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout_at(20):
+            await asyncio.Event().wait()
+    assert loop.time() == 20
+
+
+@NATIVE
+async def test_timers_of_one_instant_run_in_order_of_birth():
+    """Timers for one instant run in the order they were made; a cancelled one does not run."""
+    loop = asyncio.get_running_loop()
+    seen: list[int] = []
+    timers = [loop.call_at(3, seen.append, number) for number in range(50)]
+    timers[7].cancel()
+    await asyncio.sleep(2.999)
+    assert seen == []
+    await asyncio.sleep(0.002)
+    assert seen == [number for number in range(50) if number != 7]
+
+
+@NATIVE
+async def test_cancelled_timers_are_swept():
+    """Timers that are cancelled before their time do not pile up, though the time is far off."""
+    loop = asyncio.get_running_loop()
+    for _ in range(10_000):
+        loop.call_later(3600, print).cancel()
+    assert len(loop._timers) < 1000
+
+
+@NATIVE
+async def test_a_timer_needs_an_instant():
+    """NaN is refused as an instant; infinity is an instant that does not come."""
+    loop = asyncio.get_running_loop()
+    with pytest.raises(ValueError, match="NaN"):
+        loop.call_later(math.nan, print)
+    loop.call_later(math.inf, print)
+    await asyncio.sleep(1)
+    assert loop.time() == 1
+
+
+async def sits_still(event: anyio.Event) -> None:
+    await event.wait()
+
+
+def test_deadlock_names_the_stuck(virtual_clock):
+    """A program that waits for what cannot come ends by an error that names tasks and lines."""
+
+    async def main() -> None:
+        async with anyio.create_task_group() as group:
+            group.start_soon(sits_still, anyio.Event(), name="waiter")
+            await anyio.sleep(2)
+
+    with pytest.raises(Deadlock) as caught:
+        virtual_clock.run(main)
+    assert caught.value.at == 2
+    text = str(caught.value)
+    assert "deadlock at virtual time 2 s" in text
+    assert "waiter waits in sits_still" in text
+    assert f"{__file__}:" in text
+    assert ": await event.wait()" in text
+
+
+def test_deadlock_runs_the_cleanup(virtual_clock):
+    """The stuck tasks are cancelled, so that their `finally` blocks run."""
+    cleaned: list[bool] = []
+
+    async def main() -> None:
+        try:
+            await anyio.sleep_forever()
+        finally:
+            cleaned.append(True)
+
+    with pytest.raises(Deadlock):
+        virtual_clock.run(main)
+    assert cleaned == [True]
+
+
+async def test_time_stands_still_for_threads():
+    """No virtual time passes while a job runs in a thread, though a timeout waits for it."""
+    with anyio.fail_after(0.001):
+        assert await _in_thread(time.sleep, 0.05) is None
+    assert anyio.current_time() == 0
+
+
+async def _in_thread(function, *args):
+    # anyio has threads of its own on asyncio, of which the loop cannot know.
+    try:
+        return await asyncio.to_thread(function, *args)
+    except RuntimeError:
+        import trio
+
+        return await trio.to_thread.run_sync(function, *args)
+
+
+def test_a_thread_that_never_ends_is_given_up(virtual_clock):
+    """A job that does not end within `real_limit` is an error that says so, not a hang."""
+    release = threading.Event()
+    clock = VirtualClock(backend=virtual_clock.backend, real_limit=0.05)
+    timer = threading.Timer(0.3, release.set)
+    timer.start()
+    with pytest.raises(Deadlock, match=r"a thread job.* gave no sign within real_limit=0.05 s"):
+        clock.run(_in_thread, release.wait)
+    timer.join()
+
+
+@NATIVE
+async def test_stands_still():
+    """Within `stands_still` a thread that the loop did not start is waited for."""
+    loop = asyncio.get_running_loop()
+    answer = loop.create_future()
+    timer = threading.Timer(0.02, lambda: loop.call_soon_threadsafe(answer.set_result, 7))
+    timer.start()
+    with VirtualClock.current().stands_still():
+        assert await asyncio.wait_for(answer, 1) == 7
+    assert loop.time() == 0
+    timer.join()
+
+
+@NATIVE
+async def test_sockets():
+    """An echo over the loopback works, and a server's virtual pause costs no real time."""
+
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        line = await reader.readline()
+        await asyncio.sleep(100)
+        writer.write(line)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(echo, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    reader, writer = await asyncio.open_connection("localhost", port)
+    writer.write(b"hello\n")
+    assert await asyncio.wait_for(reader.readline(), 200) == b"hello\n"
+    assert asyncio.get_running_loop().time() == 100
+    writer.close()
+    server.close()
+    await server.wait_closed()
+
+
+@NATIVE
+def test_a_silent_socket_is_given_up(virtual_clock):
+    """A server that nobody calls is waited for `real_limit` real seconds, then is an error."""
+
+    async def main() -> None:
+        async with await asyncio.start_server(lambda _r, _w: None, "127.0.0.1", 0) as server:
+            await server.serve_forever()
+
+    with pytest.raises(Deadlock, match="an open socket gave no sign"):
+        VirtualClock(backend=virtual_clock.backend, real_limit=0.02).run(main)
+
+
+def _interleaving(seed: int | None) -> str:
+    order: list[str] = []
+
+    async def worker(name: str) -> None:
+        for _ in range(3):
+            order.append(name)
+            await asyncio.sleep(0)
+
+    async def main() -> None:
+        await asyncio.gather(*(worker(name) for name in "abc"))
+
+    VirtualClock(shuffle_seed=seed).run(main)
+    return "".join(order)
+
+
+def test_shuffling():
+    """A seed draws the order of ready tasks, the same each time; without one it is first come."""
+    assert _interleaving(None) == "abcabcabc"
+    assert _interleaving(3) == _interleaving(3)
+    assert len({_interleaving(seed) for seed in range(20)}) > 10
+
+
+def test_runner_with_a_loop_of_ones_own():
+    """The loop class is a loop factory for asyncio's own runner."""
+
+    async def main() -> float:
+        await asyncio.sleep(60)
+        return asyncio.get_running_loop().time()
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        assert runner.run(main()) == 60
+        assert runner.run(main()) == 120
+
+
+def test_arguments_and_results(virtual_clock):
+    """`run` hands on arguments and results, and exceptions as they are."""
+
+    async def divide(a: int, b: int) -> float:
+        return a / b
+
+    assert virtual_clock.run(divide, 6, 3) == 2
+    with pytest.raises(ZeroDivisionError):
+        virtual_clock.run(divide, 6, 0)
+
+
+def test_settings_are_checked():
+    """Settings that cannot work are refused by name."""
+    for settings in (
+        {"backend": "twisted"},
+        {"backend": "trio", "shuffle_seed": 1},
+        {"io_wait": -1},
+        {"real_limit": math.nan},
+    ):
+        with pytest.raises(ConfigurationError, match=list(settings)[-1]):
+            VirtualClock(**settings)
+    with pytest.raises(UsageError, match="trio has no loop"):
+        VirtualClock(backend="trio").new_loop()
+
+
+@pytest.mark.real_io
+@pytest.mark.backends("asyncio")
+async def test_current_is_for_virtual_loops():
+    """Asked for the virtual loop where none runs, the error says what runs instead."""
+    with pytest.raises(UsageError, match="SelectorEventLoop does not run in virtual time"):
+        VirtualClock.current()
+
+
+def test_importing_is_light():
+    """The package's helpers load neither trio nor uvloop nor pytest."""
+    code = (
+        "import sys, multirouter.testing; print(*{'trio', 'uvloop', 'pytest'} & set(sys.modules))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+def test_ready_made_clock():
+    """`virtual_clock` itself runs a program on asyncio."""
+
+    async def main() -> str:
+        return type(asyncio.get_running_loop()).__name__
+
+    assert virtual_clock.run(main) == "VirtualLoop"
