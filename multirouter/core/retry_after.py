@@ -68,7 +68,7 @@ def from_resets(headers: Mapping[str, str], wall: Wall) -> float | None:
     used_up: list[float] = []
     unsaid: list[float] = []
     for name in headers:
-        if _RESET.fullmatch(name) is None:
+        if len(name) > _LONGEST or _RESET.fullmatch(name) is None:
             continue
         remaining = headers.get(name.replace("reset", "remaining"))
         left = None if remaining is None else _plain(remaining)
@@ -108,13 +108,13 @@ def span(value: object) -> float | None:
 
 def _plain(text: str) -> float | None:
     """A number without a unit; `float` alone would take "nan", "1_0" and "infinity" too."""
-    text = text[:_LONGEST].strip()
+    text = text.strip()
     return float(text) if _PLAIN.fullmatch(text) else None
 
 
 def _duration(text: str) -> float | None:
-    text = text[:_LONGEST].strip().lower()
-    if _DURATION.fullmatch(text) is None:
+    text = text.strip().lower()
+    if len(text) > _LONGEST or _DURATION.fullmatch(text) is None:
         return None
     return math.fsum(float(number) * _scale(unit) for number, unit in _PIECES.findall(text))
 

@@ -65,7 +65,7 @@ def test_every_kind_has_a_row() -> None:
 
 
 def test_rows_agree_with_each_other() -> None:
-    """Case 7, 62: what is the request's fault is neutral and ends there; the rest goes elsewhere."""
+    """Case 7, 62: what is the request's fault is neutral and ends there, the rest goes on."""
     fault = {Kind.CONTENT_FILTER, Kind.REQUEST, Kind.CANCELLED, Kind.SUCCESS}
     assert {kind for kind, rule in RULES.items() if rule.other is Other.NEVER} == fault
     for kind, rule in RULES.items():
@@ -97,7 +97,7 @@ def test_page_matches_table() -> None:
 def test_page_examples_run() -> None:
     """The code in docs/kinds.md that needs no network runs as it stands."""
     page = (Path(__file__).parents[2] / "docs" / "kinds.md").read_text(encoding="utf-8")
-    examples = re.findall(r"```python run\n(.*?)```", page, re.S)
+    examples = re.findall(r"```python run\n(.*?)```", page, re.DOTALL)
     assert examples
     for example in examples:
         exec(compile(example, "docs/kinds.md", "exec"), {})  # the page's own code
@@ -188,10 +188,9 @@ def test_user_that_breaks(said: Any) -> None:
             raise said
         return said
 
-    for judge, found in (
-        (judge := Judge(user), judge.of.error(RuntimeError())),
-        (judge := Judge(user), judge.of.value("x")),
-    ):
+    for about_error in (True, False):
+        judge = Judge(user)
+        found = judge.of.error(RuntimeError()) if about_error else judge.of.value("x")
         assert found.kind is Kind.UNKNOWN
         assert RULES[found.kind].circuit is Effect.FAILURE
         [broken] = judge.broken

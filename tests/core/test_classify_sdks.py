@@ -193,7 +193,7 @@ BY_GEMINI: list[tuple[int, Any, Kind, float | None]] = [
         gemini_body(
             400,
             "INVALID_ARGUMENT",
-            "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576).",
+            "The input token count (1200000) exceeds the maximum number of tokens allowed (9).",
         ),
         Kind.CONTEXT_LENGTH,
         None,

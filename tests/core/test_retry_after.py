@@ -110,6 +110,7 @@ def test_date_without_zone_is_utc() -> None:
         ({"anthropic-ratelimit-requests-reset": "2023-11-14T22:00:00Z"}, None),
         ({"x-ratelimit-reset-requests": "whenever"}, None),
         ({"x-ratelimit-reset-requests": "-3s"}, None),
+        ({"x-ratelimit-reset" + "-reset" * 20: "3s"}, None),
         ({"x-ratelimit-limit-requests": "60", "x-password-reset": "5"}, None),
     ],
 )
@@ -150,6 +151,7 @@ def test_body(delays: list[object], seconds: float | None) -> None:
         ("try again in 1 day 2 hours", 93600.0),
         ("try again in 250 milliseconds", 0.25),
         ("please try again later", None),
+        ("try again in " + "1m1s" * 100, None),
         ("try again in -3s", None),
         ("limit 30000, used 28770", None),
     ],
