@@ -1,0 +1,219 @@
+"""The exception objects of HTTP clients, botocore and the standard library, and the verdicts."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import http.client
+import json
+import socket
+import ssl
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+import anthropic
+import botocore.exceptions as botocore
+import httpx
+import httpx2
+import openai
+import pytest
+from multidict import CIMultiDict, CIMultiDictProxy
+from yarl import URL
+
+from multirouter.core.classify import Classifier
+from multirouter.core.model import Kind, Verdict
+
+URL_ = "https://api.example.com/v1/chat"
+
+
+def verdict(error: BaseException) -> Verdict:
+    def broken(failure: Exception) -> None:
+        raise failure
+
+    return Classifier(wall=lambda: 1_700_000_000.0, broken=broken).error(error)
+
+
+@pytest.mark.parametrize("sdk", [httpx, httpx2])
+def test_httpx_status_error(sdk: Any) -> None:
+    """A bare `raise_for_status` shows status, headers and the body that was already read."""
+    response = sdk.Response(
+        429,
+        json={"error": {"code": "insufficient_quota"}},
+        headers={"Retry-After": "7"},
+        request=sdk.Request("POST", URL_),
+    )
+    with pytest.raises(sdk.HTTPStatusError) as caught:
+        response.raise_for_status()
+    found = verdict(caught.value)
+    assert (found.kind, found.status, found.retry_after) == (Kind.EXHAUSTED, 429, 7.0)
+    assert found.reason == "insufficient_quota"
+
+
+def test_httpx_body_not_read() -> None:
+    """A streamed answer whose body was never read is judged by its status, and is not read."""
+    request = httpx2.Request("POST", URL_)
+    response = httpx2.Response(503, stream=httpx2.ByteStream(b"secret"), request=request)
+    error = httpx2.HTTPStatusError("503", request=request, response=response)
+    assert verdict(error).kind is Kind.OVERLOADED
+    assert not response.is_stream_consumed
+
+
+@pytest.mark.parametrize("sdk", [httpx, httpx2])
+@pytest.mark.parametrize(
+    ("name", "kind", "unsent"),
+    [
+        ("ConnectError", Kind.TRANSPORT, True),
+        ("ConnectTimeout", Kind.TRANSPORT, True),
+        ("PoolTimeout", Kind.TRANSPORT, True),
+        ("ProxyError", Kind.TRANSPORT, True),
+        ("UnsupportedProtocol", Kind.TRANSPORT, True),
+        ("ReadTimeout", Kind.TIMEOUT, False),
+        ("WriteTimeout", Kind.TIMEOUT, False),
+        ("ReadError", Kind.TRANSPORT, False),
+        ("RemoteProtocolError", Kind.TRANSPORT, False),
+        ("DecodingError", Kind.TRANSPORT, False),
+    ],
+)
+def test_httpx_transport(sdk: Any, name: str, kind: Kind, unsent: bool) -> None:
+    """What never reached the provider is unsent, alone and inside the SDKs' own errors."""
+    error = getattr(sdk, name)("prompt is too long", request=None)
+    found = verdict(error)
+    assert (found.kind, found.unsent, found.reason) == (kind, unsent, name)
+    request = httpx2.Request("POST", URL_)
+    for package in (openai, anthropic):
+        for wrapper in (
+            package.APIConnectionError(request=request),
+            package.APITimeoutError(request),
+        ):
+            wrapper.__cause__ = error
+            assert (verdict(wrapper).kind, verdict(wrapper).unsent) == (kind, unsent)
+
+
+def client_response_error(status: int, **headers: str) -> aiohttp.ClientResponseError:
+    url = URL(URL_)
+    info = aiohttp.RequestInfo(url, "POST", CIMultiDictProxy(CIMultiDict()), url)
+    held = CIMultiDictProxy(CIMultiDict({k.replace("_", "-"): v for k, v in headers.items()}))
+    return aiohttp.ClientResponseError(info, (), status=status, message="no", headers=held)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (429, Kind.RATE_LIMIT),
+        (500, Kind.SERVER),
+        (403, Kind.CREDENTIALS),
+        (404, Kind.NOT_FOUND),
+        (0, Kind.UNKNOWN),
+    ],
+)
+def test_aiohttp_status(status: int, kind: Kind) -> None:
+    """The error of aiohttp is read by status and headers, not by its deprecated `code`."""
+    found = verdict(client_response_error(status, Retry_After="3"))
+    assert (found.kind, found.retry_after) == (kind, 3.0)
+
+
+def connector_error(cls: Any, cause: OSError) -> Any:
+    key = SimpleNamespace(host="h", port=443, is_ssl=True, ssl=True, proxy=None)
+    return cls(key, cause)
+
+
+AIOHTTP: list[tuple[Exception, Kind, bool]] = [
+    (connector_error(aiohttp.ClientConnectorError, OSError(111, "no")), Kind.TRANSPORT, True),
+    (connector_error(aiohttp.ClientConnectorDNSError, OSError(-2, "no")), Kind.TRANSPORT, True),
+    (connector_error(aiohttp.ClientConnectorSSLError, ssl.SSLError()), Kind.TRANSPORT, True),
+    (aiohttp.ConnectionTimeoutError("t"), Kind.TRANSPORT, True),
+    (aiohttp.SocketTimeoutError("t"), Kind.TIMEOUT, False),
+    (aiohttp.ServerTimeoutError("t"), Kind.TIMEOUT, False),
+    (aiohttp.ServerDisconnectedError(), Kind.TRANSPORT, False),
+    (aiohttp.ClientOSError(errno.ECONNRESET, "reset"), Kind.TRANSPORT, False),
+    (aiohttp.ClientPayloadError("cut"), Kind.TRANSPORT, False),
+]
+
+
+@pytest.mark.parametrize(("error", "kind", "unsent"), AIOHTTP)
+def test_aiohttp_transport(error: Exception, kind: Kind, unsent: bool) -> None:
+    """Connection errors of aiohttp: unsent when no connection was made."""
+    assert (verdict(error).kind, verdict(error).unsent) == (kind, unsent)
+
+
+def from_aws(status: int, code: str, message: str = "x", retries: int = 0) -> Exception:
+    metadata = {
+        "HTTPStatusCode": status,
+        "HTTPHeaders": {"retry-after": "2"},
+        "RetryAttempts": retries,
+    }
+    response = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": metadata}
+    return botocore.ClientError(response, "Converse")
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (from_aws(429, "ThrottlingException", "Too many tokens, please wait"), Kind.RATE_LIMIT),
+        (from_aws(400, "ThrottlingException"), Kind.RATE_LIMIT),
+        (from_aws(400, "ValidationException"), Kind.REQUEST),
+        (from_aws(400, "ValidationException", "Input is too long for it."), Kind.CONTEXT_LENGTH),
+        (from_aws(403, "AccessDeniedException"), Kind.CREDENTIALS),
+        (from_aws(403, "ExpiredTokenException"), Kind.CREDENTIALS),
+        (from_aws(404, "ResourceNotFoundException"), Kind.NOT_FOUND),
+        (from_aws(424, "ModelErrorException"), Kind.SERVER),
+        (from_aws(503, "ServiceUnavailableException"), Kind.OVERLOADED),
+    ],
+)
+def test_botocore_client_error(error: Exception, kind: Kind) -> None:
+    """The one error class of botocore is told apart by the code in its response."""
+    assert (verdict(error).kind, verdict(error).retry_after) == (kind, 2.0)
+
+
+def test_botocore_event_stream() -> None:
+    """Case 62: an exception inside an AWS event stream has a code and no status."""
+    error = botocore.EventStreamError({"Error": {"Code": "throttlingException"}}, "ConverseStream")
+    assert (verdict(error).kind, verdict(error).status) == (Kind.RATE_LIMIT, None)
+
+
+def test_botocore_that_retried() -> None:
+    """Case 68: botocore's own retries are read from its response metadata."""
+    assert verdict(from_aws(500, "InternalServerException", retries=3)).retried
+    assert not verdict(from_aws(500, "InternalServerException")).retried
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "unsent"),
+    [
+        (botocore.EndpointConnectionError(endpoint_url="u"), Kind.TRANSPORT, True),
+        (botocore.ConnectTimeoutError(endpoint_url="u"), Kind.TRANSPORT, True),
+        (botocore.ReadTimeoutError(endpoint_url="u"), Kind.TIMEOUT, False),
+        (botocore.ConnectionClosedError(endpoint_url="u"), Kind.TRANSPORT, False),
+        (botocore.NoCredentialsError(), Kind.CREDENTIALS, False),
+        (botocore.ParamValidationError(report="r"), Kind.REQUEST, False),
+    ],
+)
+def test_botocore_local(error: Exception, kind: Kind, unsent: bool) -> None:
+    """What botocore raises without an answer is told by its type."""
+    assert (verdict(error).kind, verdict(error).unsent) == (kind, unsent)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "unsent"),
+    [
+        (TimeoutError(), Kind.TIMEOUT, False),
+        (ConnectionRefusedError(), Kind.TRANSPORT, True),
+        (ConnectionResetError(), Kind.TRANSPORT, False),
+        (BrokenPipeError(), Kind.TRANSPORT, False),
+        (OSError(errno.ENETUNREACH, "no route"), Kind.TRANSPORT, False),
+        (OSError("Multiple exceptions"), Kind.TRANSPORT, False),
+        (socket.gaierror(-2, "unknown"), Kind.TRANSPORT, True),
+        (ssl.SSLError(1, "bad record"), Kind.TRANSPORT, False),
+        (ssl.SSLCertVerificationError(1, "expired"), Kind.TRANSPORT, True),
+        (http.client.IncompleteRead(b"x", 5), Kind.TRANSPORT, False),
+        (asyncio.IncompleteReadError(b"x", 5), Kind.TRANSPORT, False),
+        (json.JSONDecodeError("x", "y", 0), Kind.TRANSPORT, False),
+        (FileNotFoundError(errno.ENOENT, "prompts.txt"), Kind.UNKNOWN, False),
+        (ValueError("Requested 5 tokens exceed context window of 4"), Kind.CONTEXT_LENGTH, False),
+        (ValueError("too many tokens"), Kind.UNKNOWN, False),
+    ],
+)
+def test_standard_library(error: Exception, kind: Kind, unsent: bool) -> None:
+    """Case 70: the standard library's errors, a provider's own TimeoutError among them."""
+    assert (verdict(error).kind, verdict(error).unsent) == (kind, unsent)

@@ -1,0 +1,238 @@
+"""Exceptions of any make, and hostile ones: what is read, what is left alone, what cannot break."""
+
+from __future__ import annotations
+
+import enum
+import gc
+import http
+from collections.abc import Iterator, Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from multirouter.core.classify import RULES, Classifier
+from multirouter.core.evidence import Evidence
+from multirouter.core.model import Kind, Verdict
+
+
+class Judge:
+    """A classifier that remembers what broke."""
+
+    def __init__(self) -> None:
+        self.broken: list[Exception] = []
+        self.of = Classifier(wall=lambda: 0.0, broken=self.broken.append)
+
+
+def verdict(error: BaseException) -> Verdict:
+    judge = Judge()
+    found = judge.of.error(error)
+    assert not judge.broken
+    return found
+
+
+def with_fields(error: BaseException | None = None, **fields: object) -> BaseException:
+    error = error or RuntimeError("x")
+    for name, value in fields.items():
+        setattr(error, name, value)
+    return error
+
+
+# ── shapes ──────────────────────────────────────────────────────────────────────────────────────
+
+
+class Grpc(enum.Enum):
+    RESOURCE_EXHAUSTED = 8
+
+
+@pytest.mark.parametrize(
+    ("fields", "kind", "status"),
+    [
+        ({"status": 503}, Kind.OVERLOADED, 503),
+        ({"status_code": 429}, Kind.RATE_LIMIT, 429),
+        ({"status": "404"}, Kind.NOT_FOUND, 404),
+        ({"status": http.HTTPStatus.BAD_GATEWAY}, Kind.SERVER, 502),
+        ({"code": 500}, Kind.SERVER, 500),
+        ({"status": "RESOURCE_EXHAUSTED"}, Kind.RATE_LIMIT, None),
+        ({"status": Grpc.RESOURCE_EXHAUSTED}, Kind.RATE_LIMIT, None),
+        ({"status": True}, Kind.UNKNOWN, None),
+        ({"status": 7}, Kind.UNKNOWN, None),
+        ({"status": 99999}, Kind.UNKNOWN, None),
+        ({"status": 429, "code": "insufficient_quota"}, Kind.EXHAUSTED, 429),
+        ({"response": SimpleNamespace(status=529)}, Kind.OVERLOADED, 529),
+        ({"response": SimpleNamespace(status_code=200)}, Kind.TRANSPORT, 200),
+        ({"body": b'{"error":{"code":"insufficient_quota"}}'}, Kind.EXHAUSTED, None),
+        ({"body": {"__type": "com.amazon#ThrottlingException"}}, Kind.RATE_LIMIT, None),
+        ({"body": "{not json", "status": 400}, Kind.REQUEST, 400),
+        ({"body": "[" * 5000, "status": 400}, Kind.REQUEST, 400),
+        ({"body": "prompt is too long", "status": 400}, Kind.CONTEXT_LENGTH, 400),
+        ({"body": {"messages": [{"code": "insufficient_quota"}]}}, Kind.UNKNOWN, None),
+        ({"body": [{"error": "prompt is too long"}]}, Kind.CONTEXT_LENGTH, None),
+        ({"body": {1: 2, "error": {"status": "UNAVAILABLE"}}}, Kind.OVERLOADED, None),
+    ],
+)
+def test_shapes(fields: dict[str, object], kind: Kind, status: int | None) -> None:
+    """An exception of any make is read by the attributes that such exceptions have."""
+    found = verdict(with_fields(**fields))
+    assert (found.kind, found.status) == (kind, status)
+
+
+@pytest.mark.parametrize("status", [*range(400, 600)])
+def test_every_failing_status(status: int) -> None:
+    """Case 62: below 500 it is a named kind or the request's fault, from 500 on the server's."""
+    found = verdict(with_fields(status=status))
+    assert found.reason == f"status {status}"
+    assert found.certain is (status != 403)
+    if status >= 500:
+        assert found.kind in (Kind.SERVER, Kind.OVERLOADED)
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Retry-After": "9"},
+        [("RETRY-AFTER", "9")],
+        [(b"retry-after", b"9")],
+        {"retry-after": 9},
+    ],
+)
+def test_headers_of_any_make(headers: object) -> None:
+    """Headers are read from mappings and pairs, of text, bytes or numbers, in any case."""
+    assert verdict(with_fields(status=429, headers=headers)).retry_after == 9.0
+
+
+def test_delay_fields() -> None:
+    """A `retry_after` of the exception's own or of its body counts; the message comes last."""
+    assert verdict(with_fields(status=429, retry_after=3)).retry_after == 3.0
+    assert verdict(with_fields(status=429, body={"retry_after": 4})).retry_after == 4.0
+    asked = RuntimeError("Please try again in 20s.")
+    assert verdict(with_fields(asked, status=429)).retry_after == 20.0
+    assert verdict(with_fields(RuntimeError(str(asked)), status=400)).retry_after is None
+
+
+@pytest.mark.parametrize("mark", [False, 1, "yes", None])
+def test_marked_as_retried(mark: object) -> None:
+    """Case 68: `already_retried = True` marks an error; only True does."""
+    assert verdict(with_fields(status=500, already_retried=True)).retried
+    assert not verdict(with_fields(status=500, already_retried=mark)).retried
+
+
+# ── hostile objects ─────────────────────────────────────────────────────────────────────────────
+
+
+class Thorny(Exception):
+    """Every attribute raises, the message too."""
+
+    def __getattribute__(self, name: str) -> Any:
+        if name.startswith("__"):
+            return super().__getattribute__(name)
+        raise RuntimeError(name)
+
+    def __str__(self) -> str:
+        raise RuntimeError("str")
+
+
+class Endless(Mapping[str, object]):
+    """A mapping that never ends."""
+
+    def __getitem__(self, key: str) -> object:
+        return self
+
+    def __iter__(self) -> Iterator[str]:
+        while True:
+            yield "error"
+
+    def __len__(self) -> int:
+        return 1
+
+
+def test_thorny_object() -> None:
+    """Attributes and messages that raise are as good as absent."""
+    assert verdict(Thorny()).kind is Kind.UNKNOWN
+
+
+def test_endless_and_cyclic_bodies() -> None:
+    """Bodies and headers without an end are looked at only so far."""
+    cyclic: dict[str, object] = {"code": "insufficient_quota"}
+    cyclic["error"] = cyclic
+    assert verdict(with_fields(body=cyclic)).kind is Kind.EXHAUSTED
+    assert verdict(with_fields(body=Endless(), headers=Endless(), status=500)).kind is Kind.SERVER
+    assert verdict(with_fields(response=Endless(), request=Endless())).kind is Kind.UNKNOWN
+
+
+def test_giant_bodies() -> None:
+    """Of a huge body or message only a prefix is kept."""
+    giant = '{"error": "' + "x" * 5_000_000 + '"}'
+    for error in (with_fields(body=giant, status=400), RuntimeError(giant)):
+        assert len(Evidence(error).text) <= 4096
+        assert verdict(error).kind in (Kind.REQUEST, Kind.UNKNOWN)
+
+
+def test_reader_that_breaks() -> None:
+    """Whatever gets through the reader's guards is reported and leaves the error unknown."""
+
+    class Sly(RuntimeError):
+        status = 0
+
+        @property
+        def __dict__(self) -> Any:  # type: ignore[override]
+            raise RuntimeError("gotcha")
+
+    judge = Judge()
+    found = judge.of.error(Sly())
+    assert (found.kind, found.reason) == (Kind.UNKNOWN, "Sly")
+    assert [str(broken) for broken in judge.broken] == ["gotcha"]
+
+
+ANYTHING = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=20)
+    | st.binary(max_size=20)
+    | st.sampled_from([*Kind, Grpc.RESOURCE_EXHAUSTED, object(), Endless(), 429, "429"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["error", "code", "details", "message", "retryDelay", "headers"])
+            | st.integers(),
+            inner,
+            max_size=3,
+        )
+        | st.builds(SimpleNamespace, status=inner, headers=inner, status_code=inner, _content=inner)
+    ),
+    max_leaves=8,
+)
+NAMES = [
+    "status",
+    "status_code",
+    "code",
+    "headers",
+    "body",
+    "details",
+    "response",
+    "type",
+    "reason",
+]
+NAMES += ["error_code", "response_json", "retry_after", "already_retried", "request"]
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.dictionaries(st.sampled_from(NAMES), ANYTHING), st.text(max_size=30))
+def test_any_shape_gets_a_verdict(fields: dict[str, object], message: str) -> None:
+    """Whatever an exception carries, it gets a verdict, and nothing inside breaks."""
+    found = verdict(with_fields(RuntimeError(message), **fields))
+    assert found.kind in RULES
+    assert found.retry_after is None or found.retry_after >= 0
+    assert found.status is None or found.status in range(100, 600)
+
+
+def test_types_are_not_kept_alive() -> None:
+    """The memory of types does not keep classes alive that their makers have dropped."""
+    judge = Judge()
+    judge.of.error(type("Fleeting", (Exception,), {})())
+    gc.collect()
+    assert not list(judge.of._types)
