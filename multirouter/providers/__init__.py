@@ -18,18 +18,29 @@ from multirouter.providers.canonical import (
     chat,
 )
 from multirouter.providers.factories import (
+    Anthropic,
     ChatProvider,
     EmbeddingProvider,
+    Gemini,
+    GeminiEmbeddings,
     OpenAI,
     OpenAIEmbeddings,
     ProviderSettings,
 )
 from multirouter.providers.http import Http
 from multirouter.providers.openai.presets import PRESETS, Preset
+from multirouter.providers.reading import (
+    has_content,
+    has_tool_calls,
+    is_finished,
+    text_of,
+    usage_of,
+)
 
 __all__ = [
     "PRESETS",
     "Answer",
+    "Anthropic",
     "ChatCompletion",
     "ChatCompletionChunk",
     "ChatProvider",
@@ -38,6 +49,8 @@ __all__ = [
     "EmbeddingProvider",
     "EmbeddingRequest",
     "EmbeddingResponse",
+    "Gemini",
+    "GeminiEmbeddings",
     "Http",
     "Message",
     "OpenAI",
@@ -46,4 +59,9 @@ __all__ = [
     "ProviderSettings",
     "Usage",
     "chat",
+    "has_content",
+    "has_tool_calls",
+    "is_finished",
+    "text_of",
+    "usage_of",
 ]

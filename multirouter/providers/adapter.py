@@ -141,8 +141,9 @@ class Adapter(Generic[RequestT_contra, ResponseT_co]):
             await self._http.leave()
 
     async def _send(self, prepared: Prepared) -> aiohttp.ClientResponse:
+        session = await self._http.session()
         try:
-            response = await self._http.post(prepared.url, prepared.headers, prepared.body)
+            response = await self._http.post(session, prepared.url, prepared.headers, prepared.body)
         except Exception as error:  # noqa: BLE001 - aiohttp lets OSError and ValueError out as well
             self._raise_transport(error)
         if response.status >= 300:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Never, TypeAlias
 
@@ -12,6 +13,8 @@ from multirouter.core.policies import CircuitPolicy, LimitPolicy
 from multirouter.core.provider import Provider
 from multirouter.errors import ConfigurationError
 from multirouter.providers.adapter import Adapter, Wire
+from multirouter.providers.anthropic import wire as anthropic
+from multirouter.providers.anthropic.request import Accent, ThinkingStyle
 from multirouter.providers.canonical import (
     ChatCompletion,
     ChatCompletionChunk,
@@ -20,6 +23,8 @@ from multirouter.providers.canonical import (
     EmbeddingResponse,
 )
 from multirouter.providers.failures import Failures
+from multirouter.providers.gemini import wire as gemini
+from multirouter.providers.gemini.embeddings import GeminiEmbeddingsWire
 from multirouter.providers.http import Http, checked_base_url
 from multirouter.providers.openai.presets import PRESETS, Preset, PresetName
 from multirouter.providers.openai.wire import OpenAIEmbeddingsWire, OpenAIWire
@@ -103,6 +108,131 @@ def OpenAIEmbeddings(  # noqa: N802 - see OpenAI
         **_openai(me, known, model, key, base_url, headers, options, failures)
     )
     return _embeddings(name, wire, failures, http, settings)
+
+
+def Anthropic(  # noqa: N802 - see OpenAI
+    name: str,
+    *,
+    model: str | None = None,
+    api_key: KeySource = None,
+    base_url: str = anthropic.BASE_URL,
+    max_tokens: int = 4096,
+    thinking: ThinkingStyle = "adaptive",
+    drops: Iterable[str] = (),
+    headers: Mapping[str, str] | None = None,
+    options: Mapping[str, Any] | None = None,
+    http: Http | None = None,
+    **settings: Unpack[ProviderSettings],
+) -> ChatProvider:
+    """A provider that speaks Anthropic Messages; requests and answers are translated.
+
+    Args:
+        name: the provider's name in the router.
+        model: the model to ask for, whatever the request names; None takes the request's.
+        api_key: the key, or a function that returns the current one; None reads
+            `ANTHROPIC_API_KEY`.
+        base_url: what `/v1/messages` is appended to.
+        max_tokens: sent when a request names none, because the API wants one; at least 1.
+        thinking: how `reasoning_effort` is said: `adaptive`, or a `budget` for older models.
+        drops: request fields this model refuses (`("temperature", "top_p")`).
+        headers: sent with each request (`{"anthropic-beta": ...}`).
+        options: fields put into each request after translation (`{"top_k": 40}`).
+        http: connections to share with other providers; None makes its own.
+        **settings: see `Provider`.
+
+    Raises:
+        ConfigurationError: for a missing key, a bad address or a bad setting.
+    """
+    me = f"Anthropic({name!r})"
+    key = Secret(f"{me}.api_key", api_key, variable="ANTHROPIC_API_KEY")
+    failures = Failures(name, key)
+    wire = anthropic.AnthropicWire(
+        base_url=checked_base_url(f"{me}.base_url", base_url),
+        model=_model(me, model),
+        key=key,
+        headers=headers or {},
+        options=options or {},
+        accent=Accent(max_tokens=max_tokens, thinking=thinking, drops=frozenset(drops)),
+        failures=failures,
+        wall=time.time,
+    )
+    return _chat(name, wire, failures, http, settings)
+
+
+def Gemini(  # noqa: N802 - see OpenAI
+    name: str,
+    *,
+    model: str | None = None,
+    api_key: KeySource = None,
+    base_url: str = gemini.BASE_URL,
+    version: str = "v1beta",
+    headers: Mapping[str, str] | None = None,
+    options: Mapping[str, Any] | None = None,
+    http: Http | None = None,
+    **settings: Unpack[ProviderSettings],
+) -> ChatProvider:
+    """A provider that speaks Gemini's generateContent; requests and answers are translated.
+
+    Args:
+        name: the provider's name in the router.
+        model: the model to ask for, whatever the request names; None takes the request's.
+        api_key: the key, or a function that returns the current one; None reads
+            `GEMINI_API_KEY`.
+        base_url: what `/{version}/models/...` is appended to.
+        version: the API's version.
+        headers: sent with each request.
+        options: fields merged into each request after translation
+            (`{"safetySettings": [...], "generationConfig": {"topK": 40}}`).
+        http: connections to share with other providers; None makes its own.
+        **settings: see `Provider`.
+
+    Raises:
+        ConfigurationError: for a missing key or a bad address.
+    """
+    me = f"Gemini({name!r})"
+    made = _gemini(me, name, model, api_key, base_url, version, headers, options)
+    return _chat(name, gemini.GeminiWire(**made), made["failures"], http, settings)
+
+
+def GeminiEmbeddings(  # noqa: N802 - see OpenAI
+    name: str,
+    *,
+    model: str | None = None,
+    api_key: KeySource = None,
+    base_url: str = gemini.BASE_URL,
+    version: str = "v1beta",
+    headers: Mapping[str, str] | None = None,
+    options: Mapping[str, Any] | None = None,
+    http: Http | None = None,
+    **settings: Unpack[ProviderSettings],
+) -> EmbeddingProvider:
+    """A provider of embeddings by Gemini's batchEmbedContents; the arguments are Gemini's."""
+    me = f"GeminiEmbeddings({name!r})"
+    made = _gemini(me, name, model, api_key, base_url, version, headers, options)
+    return _embeddings(name, GeminiEmbeddingsWire(**made), made["failures"], http, settings)
+
+
+def _gemini(
+    me: str,
+    name: str,
+    model: str | None,
+    api_key: KeySource,
+    base_url: str,
+    version: str,
+    headers: Mapping[str, str] | None,
+    options: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    key = Secret(f"{me}.api_key", api_key, variable="GEMINI_API_KEY")
+    return {
+        "base_url": checked_base_url(f"{me}.base_url", base_url),
+        "version": check.name(f"{me}.version", version),
+        "model": _model(me, model),
+        "key": key,
+        "headers": headers or {},
+        "options": options or {},
+        "failures": Failures(name, key),
+        "wall": time.time,
+    }
 
 
 def _preset(me: str, preset: PresetName) -> Preset:

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from multirouter.core.classify import Classifier
@@ -17,6 +18,7 @@ from multirouter.errors import ProviderError
 from multirouter.providers.secret import Secret
 
 _LONGEST = 500
+_STUMBLES = (KeyError, IndexError, TypeError, AttributeError, ValueError)
 _REQUEST_IDS = ("x-request-id", "request-id", "cf-ray")
 _NO_HEADERS: Mapping[str, str] = {}
 
@@ -112,6 +114,22 @@ class Failures:
             return encode(body)
         except (TypeError, ValueError) as error:
             raise self.inexpressible("the request", f"is no JSON: {error}") from error
+
+    @contextmanager
+    def malformed(self) -> Iterator[None]:
+        """Around the reading of a request: what has not its documented shape is refused."""
+        try:
+            yield
+        except _STUMBLES as error:
+            raise self.inexpressible("the request", f"is malformed: {error!r}") from error
+
+    @contextmanager
+    def unreadable(self) -> Iterator[None]:
+        """Around the reading of an answer: one that has not its documented shape is rubbish."""
+        try:
+            yield
+        except _STUMBLES as error:
+            raise self.rubbish(f"the answer is malformed: {error!r}") from error
 
     def _told(self, status: int | None, headers: Mapping[str, str], told: Any) -> ProviderError:
         if isinstance(told, list):

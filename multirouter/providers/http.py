@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
 
 from multirouter.core import validation as check
-from multirouter.errors import ConfigurationError
+from multirouter.errors import ConfigurationError, UsageError
 
 if TYPE_CHECKING:
     import ssl
@@ -93,13 +93,26 @@ class Http:
                 del self._sessions[loop]
                 await session.close()
 
-    async def post(self, url: str, headers: dict[str, str], body: bytes) -> aiohttp.ClientResponse:
+    async def session(self) -> aiohttp.ClientSession:
+        """The running loop's session.
+
+        Raises:
+            UsageError: where no asyncio loop runs (on trio).
+        """
+        try:
+            session = self._sessions.get(asyncio.get_running_loop())
+        except RuntimeError:
+            raise UsageError("the adapters need asyncio: aiohttp knows no other loop") from None
+        return session or await self._open()
+
+    async def post(
+        self, session: aiohttp.ClientSession, url: str, headers: dict[str, str], body: bytes
+    ) -> aiohttp.ClientResponse:
         """Sends `body`; redirects are answers like any other, so no key travels on.
 
         Raises:
             aiohttp.ClientError: and OSError, TimeoutError: no response came.
         """
-        session = self._sessions.get(asyncio.get_running_loop()) or await self._open()
         return await session.post(
             url, data=body, headers=headers, allow_redirects=False, proxy=self._proxy_for(url)
         )
@@ -174,7 +187,7 @@ class Http:
 def _proxy_from_environment(url: str) -> str | None:
     parts = urlsplit(url)
     proxies: dict[str, Any] = urllib.request.getproxies()
-    if urllib.request.proxy_bypass(parts.hostname or ""):
+    if urllib.request.proxy_bypass(parts.netloc):
         return None
     proxy: str | None = proxies.get(parts.scheme) or proxies.get("all")
     return proxy

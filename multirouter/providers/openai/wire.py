@@ -79,7 +79,8 @@ class OpenAIWire(_OpenAIAddress):
             if value is not None:
                 body[name] = value
         if preset.strips:
-            body["messages"] = _stripped(body.get("messages") or (), preset.strips)
+            with self._failures.malformed():
+                body["messages"] = _stripped(body.get("messages") or (), preset.strips)
         if stream:
             body["stream"] = True
             if preset.stream_usage:

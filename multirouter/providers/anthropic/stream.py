@@ -1,0 +1,140 @@
+"""Reads a stream of Anthropic Messages into canonical chunks, event by event."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from multirouter.providers.anthropic.response import FINISH, refusal_in, usage_from
+from multirouter.providers.arguments import arguments_text
+from multirouter.providers.canonical import ChatCompletionChunk
+from multirouter.providers.chunks import ChunkMaker
+from multirouter.providers.failures import Failures
+from multirouter.providers.sse import Event
+
+Chunks = Iterable[ChatCompletionChunk]
+
+
+class AnthropicTranslator:
+    """One stream. Whole is what has a stop reason; unknown events and blocks are skipped.
+
+    Args:
+        failures: makes the provider's errors.
+        created: seconds since 1970.
+        usage_asked: whether the consumer wants the usage chunk.
+    """
+
+    def __init__(self, failures: Failures, created: int, *, usage_asked: bool) -> None:
+        self.complete = False
+        self.ended = False
+        self._failures = failures
+        self._make = ChunkMaker(created, usage_asked=usage_asked)
+        self._counts: dict[str, Any] = {}
+        self._blocks: dict[int, dict[str, Any]] = {}
+        self._calls = 0
+        self._last: ChatCompletionChunk | None = None
+        self._handlers: dict[str, Callable[[Any], Chunks]] = {
+            "message_start": self._message_start,
+            "content_block_start": self._block_start,
+            "content_block_delta": self._block_delta,
+            "content_block_stop": self._block_stop,
+            "message_delta": self._message_delta,
+            "message_stop": self._message_stop,
+            "error": self._error,
+        }
+
+    def feed(self, event: Event) -> Chunks:
+        """See `Translator.feed`."""
+        try:
+            data = json.loads(event.data.decode())
+            handler = self._handlers.get(data.get("type") or event.name)
+            return () if handler is None else handler(data)
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise self._failures.broken_chunk(event.data) from None
+
+    def finish(self) -> Chunks:
+        """See `Translator.finish`."""
+        return () if self._last is None else self._make.with_usage(self._last, self._usage())
+
+    def _message_start(self, data: dict[str, Any]) -> Chunks:
+        message = data["message"]
+        self._make.id = message.get("id") or ""
+        self._make.model = message.get("model") or ""
+        self._count(message.get("usage"))
+        return (self._make.chunk({"role": "assistant", "content": ""}),)
+
+    def _block_start(self, data: dict[str, Any]) -> Chunks:
+        block = data["content_block"]
+        kind = block["type"]
+        state = {"type": kind, "block": block, "parts": []}
+        self._blocks[data["index"]] = state
+        if kind == "tool_use":
+            state["call"] = self._calls
+            self._calls += 1
+            function = {"name": block["name"], "arguments": ""}
+            return self._call_delta(state, id=block["id"], type="function", function=function)
+        if kind == "text" and block.get("text"):
+            return (self._make.chunk({"content": block["text"]}),)
+        return ()
+
+    def _block_delta(self, data: dict[str, Any]) -> Chunks:
+        delta = data["delta"]
+        kind = delta["type"]
+        if kind == "text_delta":
+            return (self._make.chunk({"content": delta["text"]}),)
+        state = self._blocks[data["index"]]
+        if kind == "input_json_delta" and "call" in state:
+            piece = delta["partial_json"]
+            if not piece:
+                return ()
+            state["begun"] = True
+            return self._call_delta(state, function={"arguments": piece})
+        if kind == "thinking_delta":
+            state["parts"].append(delta["thinking"])
+            return (self._make.chunk({"reasoning_content": delta["thinking"]}),)
+        if kind == "signature_delta":
+            state["block"]["signature"] = delta["signature"]
+        return ()
+
+    def _block_stop(self, data: dict[str, Any]) -> Chunks:
+        """A call without a piece of arguments gets them whole; thoughts come signed and whole."""
+        state = self._blocks.pop(data["index"])
+        block = state["block"]
+        if "call" in state and "begun" not in state:
+            function = {"arguments": arguments_text(block.get("input"))}
+            return self._call_delta(state, function=function)
+        if state["type"] == "thinking":
+            block["thinking"] = (block.get("thinking") or "") + "".join(state["parts"])
+        if state["type"] in {"thinking", "redacted_thinking"}:
+            return (self._make.chunk({"thinking_blocks": [block]}),)
+        return ()
+
+    def _call_delta(self, state: dict[str, Any], **call: Any) -> Chunks:
+        return (self._make.chunk({"tool_calls": [{"index": state["call"], **call}]}),)
+
+    def _message_delta(self, data: dict[str, Any]) -> Chunks:
+        self._count(data.get("usage"))
+        delta = data["delta"]
+        reason = delta.get("stop_reason")
+        if reason is not None:
+            refusal = refusal_in(delta.get("stop_details"))
+            self._last = self._make.chunk(
+                {} if refusal is None else {"refusal": refusal}, FINISH.get(reason, "stop")
+            )
+            self.complete = True
+        return ()
+
+    def _message_stop(self, data: dict[str, Any]) -> Chunks:
+        self.ended = True
+        return ()
+
+    def _error(self, data: dict[str, Any]) -> Chunks:
+        raise self._failures.told(data, {})
+
+    def _count(self, counts: dict[str, Any] | None) -> None:
+        """Later counts replace earlier ones: they are cumulative."""
+        self._counts.update({k: v for k, v in (counts or {}).items() if v is not None})
+
+    def _usage(self) -> Any:
+        return usage_from(self._counts) if self._counts else None
