@@ -9,8 +9,10 @@ from collections import Counter
 import anyio
 import pytest
 
+from multirouter.core.classify import Classifier
+from multirouter.core.model import Kind
 from multirouter.errors import ConfigurationError
-from multirouter.testing import StatusError, chaos
+from multirouter.testing import Fault, ScriptedProvider, StatusError, chaos
 
 
 async def call(prompt: str, *, loud: bool = False) -> str:
@@ -103,3 +105,36 @@ def test_settings_are_checked(settings):
         chaos(call, **settings)
     with pytest.raises(ConfigurationError, match="coroutine function"):
         chaos("call")
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind"),
+    [
+        ("error", Kind.SERVER),
+        ("credentials", Kind.CREDENTIALS),
+        ("reset", Kind.TRANSPORT),
+    ],
+)
+async def test_classified_as_real_ones(fault, kind):
+    """Case 89: the router's classifier sees in each fault what it sees in a real failure."""
+    with pytest.raises(Exception) as caught:
+        await chaos(call, rate=1, faults=[fault])("q")
+    assert classifier().error(caught.value).kind is kind
+
+
+async def test_scripted_rate_limits_are_classified_as_real_ones():
+    """A scripted 429 with a Retry-After is a rate limit that asks for that span."""
+    limit = Fault("rate_limit", headers={"Retry-After": "5"})
+    with pytest.raises(StatusError) as caught:
+        await ScriptedProvider("a", script=[limit])("q")
+    verdict = classifier().error(caught.value)
+    assert (verdict.kind, verdict.retry_after) == (Kind.RATE_LIMIT, 5)
+
+
+def classifier() -> Classifier:
+    """The router's own classifier; nothing may break in it."""
+
+    def broken(error: Exception) -> None:
+        raise error
+
+    return Classifier(wall=lambda: 0.0, broken=broken)

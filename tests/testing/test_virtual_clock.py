@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import math
+import os
+import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import anyio
 import pytest
@@ -297,3 +301,106 @@ def test_ready_made_clock():
         return type(asyncio.get_running_loop()).__name__
 
     assert virtual_clock.run(main) == "VirtualLoop"
+
+
+async def test_the_wall_clock_moves_nothing(monkeypatch):
+    """Case 39: a wall clock that jumps while a sleep is under way changes nothing of its length."""
+    for jump in (-3600.0, 86_400.0):
+        began = anyio.current_time()
+        monkeypatch.setattr(time, "time", lambda jump=jump: 1.8e9 + jump)
+        await anyio.sleep(5)
+        assert anyio.current_time() - began == 5
+
+
+@NATIVE
+async def test_signals():
+    """A signal handler of the loop is called though no socket is open and timers are set."""
+    loop = asyncio.get_running_loop()
+    heard = asyncio.Event()
+    loop.add_signal_handler(signal.SIGUSR1, heard.set)
+    os.kill(os.getpid(), signal.SIGUSR1)
+    async with asyncio.timeout(1):
+        await heard.wait()
+    loop.remove_signal_handler(signal.SIGUSR1)
+
+
+@NATIVE
+def test_a_socket_wakes_a_program_without_timers(virtual_clock):
+    """What another thread sends to a socket is waited for in real time when no timer is set."""
+
+    async def main() -> bytes:
+        here, there = socket.socketpair()
+        here.setblocking(False)
+        with here, there:
+            timer = threading.Timer(0.02, there.send, [b"x"])
+            timer.start()
+            received = await asyncio.get_running_loop().sock_recv(here, 1)
+            timer.join()
+            return received
+
+    assert virtual_clock.run(main) == b"x"
+
+
+@NATIVE
+def test_own_executors_and_endless_patience(virtual_clock):
+    """An executor of the user's, and `real_limit=inf`, work as on the stock loop."""
+
+    async def main() -> str:
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(thread_name_prefix="mine"))
+        await asyncio.to_thread(time.sleep, 0.01)
+        return await asyncio.to_thread(lambda: threading.current_thread().name)
+
+    clock = VirtualClock(backend=virtual_clock.backend, real_limit=math.inf)
+    assert clock.run(main).startswith("mine")
+
+
+@NATIVE
+def test_a_closed_loop_takes_nothing_more(virtual_clock):
+    """After close, callbacks and timers are refused as on the stock loop."""
+    loop = virtual_clock.new_loop()
+    loop.close()
+    for ask in (lambda: loop.call_soon(print), lambda: loop.call_later(1, print)):
+        with pytest.raises(RuntimeError, match="closed"):
+            ask()
+
+
+@NATIVE
+def test_an_exit_from_a_callback_ends_the_program(virtual_clock):
+    """SystemExit raised by a timer's callback comes out of `run`."""
+
+    def leave() -> None:
+        raise SystemExit(3)
+
+    async def main() -> None:
+        asyncio.get_running_loop().call_later(1, leave)
+        await asyncio.sleep(5)
+
+    with pytest.raises(SystemExit):
+        virtual_clock.run(main)
+
+
+def test_shuffling_with_sockets():
+    """Shuffled tasks still read and write: what transports rely on keeps its order."""
+
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(await reader.readline())
+        await writer.drain()
+        writer.close()
+
+    async def ask(port: int, text: bytes) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(text)
+        answer = await reader.readline()
+        writer.close()
+        await writer.wait_closed()
+        return answer
+
+    async def main() -> list[bytes]:
+        server = await asyncio.start_server(echo, "127.0.0.1", 0)
+        async with server:
+            port = server.sockets[0].getsockname()[1]
+            return await asyncio.gather(*(ask(port, b"%d\n" % n) for n in range(10)))
+
+    for seed in range(5):
+        assert VirtualClock(shuffle_seed=seed).run(main) == [b"%d\n" % n for n in range(10)]
