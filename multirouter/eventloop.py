@@ -138,7 +138,7 @@ class AsyncioLoop:
         self.bound: Callable[[float], Bound] = self._deadlines.bound
         self._loop = loop
         self._broken = broken
-        # A dictionary, not a set: closing cancels in the order of spawning.
+        # Not a set: closing cancels in the order of spawning.
         self._tasks: dict[asyncio.Task[None], str] = {}
         self._closed = False
 
@@ -178,13 +178,18 @@ class AsyncioLoop:
         """Ends all background tasks, see `EventLoop.close`."""
         self._closed = True
         cancelled: asyncio.CancelledError | None = None
-        while tasks := self._tasks.keys() - {asyncio.current_task()}:
-            for task in tasks:
+        current = asyncio.current_task()
+        others = [task for task in self._tasks if task is not current]
+        again = others
+        while others:
+            for task in again:
                 task.cancel()
             try:
-                await asyncio.wait(tasks, timeout=INSISTENCE)
+                await asyncio.wait(others, timeout=INSISTENCE)
+                again = others = [task for task in others if not task.done()]
             except asyncio.CancelledError as error:
-                cancelled = error
+                # Waits on, and leaves the tasks to end in their own way.
+                cancelled, again = error, []
         self._deadlines.close()
         if cancelled is not None:
             raise cancelled

@@ -13,7 +13,7 @@ from multirouter.core.rules import RULES, Effect, Other, Rule, Same, rules_with
 from multirouter.core.signatures import Sign
 from multirouter.errors import AttemptTimeout, ProviderError, UsageError
 
-__all__ = ["RULES", "Classifier", "Effect", "Other", "Rule", "Same", "rules_with"]
+__all__ = ["BROKEN", "RULES", "Classifier", "Effect", "Other", "Rule", "Same", "rules_with"]
 
 
 Opinion = Verdict | Kind | str | None
@@ -23,7 +23,8 @@ Classify = Callable[[BaseException | None, object], Opinion]
 _SAID: Mapping[Kind, Verdict] = {kind: Verdict(kind, reason="classify") for kind in Kind} | {
     Kind.SUCCESS: SUCCESS
 }
-_BROKEN = Verdict(Kind.UNKNOWN, reason="classify raised")
+BROKEN = Verdict(Kind.UNKNOWN, reason="classify raised")
+"""A failure of the attempt, because its judge failed; the caller still gets what came back."""
 
 _FULL_WAIT = frozenset({Kind.RATE_LIMIT, Kind.OVERLOADED, Kind.EXHAUSTED})
 _DEEPEST = 8
@@ -90,7 +91,7 @@ class Classifier:
             return said if said is None or isinstance(said, Verdict) else _said_kind(said)
         except Exception as broken:  # noqa: BLE001 - whatever the user's code raises
             self._broken(broken)
-            return _BROKEN
+            return BROKEN
 
     def _seen(self, error: BaseException) -> Verdict:
         """The package's own verdict; an exception that breaks its reader is merely unknown."""

@@ -189,6 +189,9 @@ class Newswire:
 
     The core posts while it settles its state and delivers when it is done, so a listener never
     sees a half-made change; news that a listener causes waits behind what is being told.
+
+    Attributes:
+        starts_heard: whether anybody listens for the start of attempts.
     """
 
     def __init__(self, listeners: Iterable[Listener], broken: Broken) -> None:
@@ -196,6 +199,7 @@ class Newswire:
         self._queue: deque[tuple[tuple[Callable[..., None], ...], tuple[Any, ...]]] = deque()
         self._telling = False
         self._ears: dict[str, tuple[Callable[..., None], ...]] = dict.fromkeys(KINDS, ())
+        self.starts_heard = False
         for listener in listeners:
             self.add(listener)
 
@@ -205,6 +209,7 @@ class Newswire:
             method = getattr(listener, kind)
             if getattr(method, "__func__", None) is not getattr(Listener, kind):
                 self._ears[kind] = (*self._ears[kind], method)
+        self.starts_heard = bool(self._ears["attempt_started"])
 
     def post(self, kind: str, *news: Any) -> None:
         """Queues news; who does not listen for its kind costs one look-up."""

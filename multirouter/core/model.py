@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, Generic, Literal
+from typing import Any, Generic, Literal, Never
 
-from typing_extensions import Never, TypeVar
+from typing_extensions import TypeVar
 
 RequestT = TypeVar("RequestT")
 ResponseT = TypeVar("ResponseT")
@@ -127,8 +127,7 @@ class AttemptRecord:
         started: float,
         elapsed: float,
         why: str,
-        *,
-        late: bool = False,
+        late: bool = False,  # noqa: FBT001, FBT002 - made once an attempt: keywords cost
     ) -> None:
         self.provider = provider
         self.route = route

@@ -75,7 +75,10 @@ class CircuitPolicy:
             row befall a healthy provider eight times a day (docs/circuits.md has the evidence).
         failure_rate: trips when at least this share of the calls in the window failed, above 0
             to 1; the bound is inclusive. Left out (and no `failures` either): 0.5.
-        minimum_calls: calls the window must hold before `failure_rate` is looked at.
+        slow_after: an answer that took longer than this many seconds counts as slow; left out,
+            no fixed mark (`PacePolicy` judges by the provider's own past).
+        slow_rate: trips when at least this share of the answers in the window were slow.
+        minimum_calls: calls the window must hold before a rate is looked at.
         window: seconds the window looks back, in ten slices. A failure counts for at least nine
             tenths of it and never longer than the whole.
         open_for: seconds a circuit stays open the first time.
@@ -98,6 +101,8 @@ class CircuitPolicy:
 
     failures: int | None = None
     failure_rate: float | None = None
+    slow_after: float | None = None
+    slow_rate: float = 0.5
     minimum_calls: int = 20
     window: float = 10.0
     open_for: float = 5.0
@@ -115,6 +120,9 @@ class CircuitPolicy:
             check.count("CircuitPolicy.failures", self.failures)
         if self.failure_rate is not None:
             check.number("CircuitPolicy.failure_rate", self.failure_rate, above=0.0, most=1.0)
+        if self.slow_after is not None:
+            check.span("CircuitPolicy.slow_after", self.slow_after)
+        check.number("CircuitPolicy.slow_rate", self.slow_rate, above=0.0, most=1.0)
         check.count("CircuitPolicy.minimum_calls", self.minimum_calls)
         check.span("CircuitPolicy.window", self.window)
         check.span("CircuitPolicy.open_for", self.open_for)
@@ -127,6 +135,41 @@ class CircuitPolicy:
         check.span("CircuitPolicy.cooling", self.cooling)
         check.span("CircuitPolicy.max_cooling", self.max_cooling)
         check.number("CircuitPolicy.ramp", self.ramp, least=0.0, most=1e9)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PacePolicy:
+    """What a provider's own past says about how long an attempt may take, and when slow is ill.
+
+    Attributes:
+        adaptive: whether attempts are cut off by the provider's own past; `attempt_timeout`
+            stays the ceiling, and holds alone until `minimum_samples` answers are known.
+        floor: no attempt is cut off before this many seconds.
+        percentile: the share of recent answers that sets the mark, above 0 and below 1.
+        factor: an attempt may take this many times the mark, at least 1.
+        minimum_samples: answers that must be known before the past is trusted.
+        slow_factor: a provider is ill when its recent latency is this many times its usual one,
+            and that much above what its peers on the route show too; greater than 1,
+            `math.inf` switches it off.
+        slow_deviations: how many standard deviations of its own recent mean that must be as
+            well, so that a provider whose answers vary much is not taken for ill.
+    """
+
+    adaptive: bool = True
+    floor: float = 2.0
+    percentile: float = 0.99
+    factor: float = 2.0
+    minimum_samples: int = 20
+    slow_factor: float = 3.0
+    slow_deviations: float = 5.0
+
+    def __post_init__(self) -> None:
+        check.number("PacePolicy.floor", self.floor, least=0.0, most=1e9)
+        check.number("PacePolicy.percentile", self.percentile, above=0.0, most=0.9999)
+        check.number("PacePolicy.factor", self.factor, least=1.0, most=1e6)
+        check.count("PacePolicy.minimum_samples", self.minimum_samples)
+        check.number("PacePolicy.slow_factor", self.slow_factor, above=1.0, endless=True)
+        check.number("PacePolicy.slow_deviations", self.slow_deviations, least=0.0)
 
 
 Size = Callable[[Any], int]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
+from difflib import get_close_matches
 from numbers import Real
 from typing import Any
 
@@ -75,3 +77,12 @@ def name(what: str, value: Any) -> str:
             what, f"must be a non-empty printable string without outer blanks, not {value!r}"
         )
     return value
+
+
+def near(given: str, known: Iterable[str]) -> str:
+    """The wrong name, quoted, with the known one that comes nearest or else the list of them."""
+    names = sorted(known)
+    close = get_close_matches(given, names, n=1)
+    if close:
+        return f"{given!r}; did you mean {close[0]!r}?"
+    return f"{given!r}; there are {', '.join(map(repr, names[:10])) or 'none'}"

@@ -1,0 +1,60 @@
+"""multirouter: one call, several AI providers, and nothing lost when one of them dies."""
+
+from multirouter.core.circuit import State
+from multirouter.core.events import Listener
+from multirouter.core.model import AttemptRecord, CallOutcome, Kind, Verdict
+from multirouter.core.policies import (
+    CircuitPolicy,
+    HedgePolicy,
+    LimitPolicy,
+    PacePolicy,
+    RetryPolicy,
+)
+from multirouter.core.provider import Provider
+from multirouter.core.routes import Route
+from multirouter.core.rules import RULES, Effect, Other, Rule, Same
+from multirouter.errors import (
+    AllProvidersFailed,
+    AttemptTimeout,
+    CallFailed,
+    CallTimeout,
+    ConfigurationError,
+    MultirouterError,
+    NoProviderAvailable,
+    ProviderError,
+    StreamInterrupted,
+    UsageError,
+)
+from multirouter.router import MultiProviderRouter
+
+__all__ = [
+    "RULES",
+    "AllProvidersFailed",
+    "AttemptRecord",
+    "AttemptTimeout",
+    "CallFailed",
+    "CallOutcome",
+    "CallTimeout",
+    "CircuitPolicy",
+    "ConfigurationError",
+    "Effect",
+    "HedgePolicy",
+    "Kind",
+    "LimitPolicy",
+    "Listener",
+    "MultiProviderRouter",
+    "MultirouterError",
+    "NoProviderAvailable",
+    "Other",
+    "PacePolicy",
+    "Provider",
+    "ProviderError",
+    "RetryPolicy",
+    "Route",
+    "Rule",
+    "Same",
+    "State",
+    "StreamInterrupted",
+    "UsageError",
+    "Verdict",
+]

@@ -1,0 +1,123 @@
+"""One await of one provider under one deadline: the only place where user code is awaited."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from multirouter.core.classify import BROKEN, Classifier
+from multirouter.core.events import Newswire
+from multirouter.core.model import CANCELLED, Kind, Verdict
+from multirouter.core.plan import Plan, Try
+from multirouter.errors import AttemptTimeout, ProviderError, UsageError
+from multirouter.eventloop import EventLoop
+
+OUT_OF_TIME = Verdict(Kind.CANCELLED, reason="the call's deadline passed")
+"""An attempt cut off by the call's own deadline says nothing about its provider."""
+
+STRAY = Verdict(Kind.UNKNOWN, reason="CancelledError that nobody asked for")
+
+
+class Asker:
+    """Awaits providers in one loop and tells the plans what came of it.
+
+    Attributes:
+        loop: the event loop.
+    """
+
+    __slots__ = ("_classifier", "_wire", "loop")
+
+    def __init__(self, loop: EventLoop, classifier: Classifier, wire: Newswire) -> None:
+        self.loop = loop
+        self._classifier = classifier
+        self._wire = wire
+
+    async def ask(self, plan: Plan, step: Try, request: Any) -> float:
+        """Makes one attempt and records it.
+
+        Returns:
+            Loop time of its end, seconds.
+
+        Raises:
+            BaseException: what is no failure of the provider's (the caller's cancellation, an
+                interrupt) is recorded as neutral and goes on its way.
+            UsageError: when the provider's function returns nothing to await.
+        """
+        loop = self.loop
+        wire = self._wire
+        if wire.starts_heard:
+            wire.post("attempt_started", step.member.name, step.role)
+            wire.deliver()
+        value: Any = None
+        error: BaseException | None = None
+        bound = loop.bound(step.deadline)
+        try:
+            with bound:
+                value = await step.member.provider.call(request)
+        except Exception as raised:  # noqa: BLE001 - whatever a provider raises is judged
+            error = raised
+        except BaseException as raised:
+            plan.record(step, CANCELLED, None, raised, loop.time())
+            raise
+        now = loop.time()
+        if error is None and not (bound.expired or bound.stray):
+            accept = plan.route.accept
+            verdict = self._classifier.value(value)
+            if accept is not None and verdict.kind is Kind.SUCCESS:
+                verdict = judged(accept, value)
+            if verdict.kind is not Kind.SUCCESS and verdict is not BROKEN:
+                error = _unwelcome(step, verdict)
+        elif bound.expired:
+            verdict, error = _cut_off(plan, step)
+        else:
+            verdict, error = self._raised(step, error, plan, now)
+        plan.record(step, verdict, value, error, now)
+        return now
+
+    def _raised(
+        self, step: Try, error: BaseException | None, plan: Plan, now: float
+    ) -> tuple[Verdict, BaseException]:
+        if error is None:
+            text = f"{step.member.name!r} raised a CancelledError that nobody had asked for"
+            return STRAY, ProviderError(text, provider=step.member.name, kind=Kind.UNKNOWN)
+        if isinstance(error, TypeError) and _raised_by_the_call_itself(error):
+            plan.record(step, CANCELLED, None, error, now)
+            raise UsageError(f"Provider({step.member.name!r}).call cannot be awaited: {error}")
+        return self._classifier.error(error), error
+
+
+def _cut_off(plan: Plan, step: Try) -> tuple[Verdict, BaseException | None]:
+    """The deadline passed: the call's own, which wins when both do, or the attempt's."""
+    if step.deadline >= plan.deadline and step.role != "probe":
+        return OUT_OF_TIME, None
+    limit = step.deadline - step.started
+    error = AttemptTimeout(step.member.name, "attempt_timeout", limit)
+    return Verdict(Kind.TIMEOUT, reason=f"attempt_timeout {limit:.3g} s"), error
+
+
+def judged(accept: Callable[[Any], object], value: Any) -> Verdict:
+    """What `accept=` says of an answer: False, a string or an exception refuses it."""
+    try:
+        said = accept(value)
+    except Exception as error:  # noqa: BLE001 - a validator says no by raising
+        return Verdict(Kind.INVALID, reason=f"accept raised {type(error).__name__}")
+    if isinstance(said, str):
+        return Verdict(Kind.INVALID, reason=said[:200])
+    return Verdict(Kind.SUCCESS) if said is not False else Verdict(Kind.INVALID, reason="accept")
+
+
+def _unwelcome(step: Try, verdict: Verdict) -> ProviderError:
+    """The error that stands for an answer which counts as a failure though nothing was raised."""
+    reason = verdict.reason or "classify"
+    text = f"{step.member.name!r} answered, but the answer counts as {verdict.kind} ({reason})"
+    return ProviderError(
+        text, provider=step.member.name, kind=verdict.kind, retry_after=verdict.retry_after
+    )
+
+
+def _raised_by_the_call_itself(error: TypeError) -> bool:
+    """Whether no line of the provider's own code ran: wrong arguments, or nothing to await."""
+    trace = error.__traceback__
+    while trace is not None and trace.tb_frame.f_code is Asker.ask.__code__:
+        trace = trace.tb_next
+    return trace is None

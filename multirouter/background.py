@@ -1,0 +1,109 @@
+"""Attempts that nobody awaits: copies that test a recovering provider, and the user's probes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from multirouter.attempt import Asker
+from multirouter.core.classify import Classifier
+from multirouter.core.events import Newswire
+from multirouter.core.gate import Gate
+from multirouter.core.model import CANCELLED, SUCCESS, AttemptRecord, Verdict
+from multirouter.core.plan import Plan, Try
+from multirouter.core.roster import CompiledRoute
+from multirouter.core.selection import Member
+from multirouter.errors import AttemptTimeout
+from multirouter.eventloop import EventLoop
+
+MOST = 100
+"""Attempts in the background at one time; each half-open circuit has few trials, so a bound that
+is reached means that something hangs for ever."""
+
+
+class BackgroundAttempts:
+    """Runs attempts beside the calls, in tasks of the router's own, cancelled when it closes.
+
+    Args:
+        settled: called with the loop time after each attempt, so that waiting calls are served.
+    """
+
+    def __init__(self, settled: Callable[[float], None]) -> None:
+        self._settled = settled
+        self._pending: dict[Try, Plan] = {}
+
+    def launch(self, plan: Plan, step: Try, request: Any, asker: Asker) -> None:
+        """Makes one attempt of a plan in the background, or takes it back when there is no room."""
+        if len(self._pending) >= MOST:
+            plan.abandon(step)
+            return
+        self._pending[step] = plan
+        asker.loop.spawn(f"multirouter probe {step.member.name}", self._run, step, request, asker)
+
+    async def _run(self, step: Try, request: Any, asker: Asker) -> None:
+        plan = self._pending.pop(step)
+        self._settled(await asker.ask(plan, step, request))
+
+    def abandon(self) -> None:
+        """Takes back what was launched in a loop that ended before it could begin."""
+        for step, plan in self._pending.items():
+            plan.abandon(step)
+        self._pending.clear()
+
+
+async def probe(
+    member: Member, route: CompiledRoute, loop: EventLoop, classifier: Classifier, wire: Newswire
+) -> None:
+    """Tests a half-open provider by the user's own `probe=`, as often as its circuit wants.
+
+    Each test is a trial like any other: it takes a permit, has a deadline, and its verdict moves
+    the circuit.
+    """
+    gate = member.gate
+    while member.provider.probe is not None and gate.on_trial(loop.time()):
+        started = loop.time()
+        permit = gate.acquire(started, 0, member.timeout)
+        if permit is None:
+            return
+        verdict: Verdict = CANCELLED
+        error: BaseException | None = None
+        bound = loop.bound(started + member.timeout)
+        try:
+            with bound:
+                await member.provider.probe()
+                verdict = SUCCESS
+        except Exception as raised:  # noqa: BLE001 - whatever a probe raises is judged
+            error, verdict = raised, classifier.error(raised)
+        finally:
+            if bound.expired:
+                error = AttemptTimeout(member.name, "attempt_timeout", member.timeout)
+                verdict = classifier.error(error)
+            now = loop.time()
+            _release(gate, permit, route, verdict, error, started, now, wire)
+
+
+def _release(
+    gate: Gate,
+    permit: Any,
+    route: CompiledRoute,
+    verdict: Verdict,
+    error: BaseException | None,
+    started: float,
+    now: float,
+    wire: Newswire,
+) -> None:
+    elapsed = now - started
+    late = gate.release(permit, verdict, route.rules[verdict.kind], now, elapsed)
+    record = AttemptRecord(
+        gate.name,
+        route.name,
+        "probe",
+        verdict,
+        error,
+        started,
+        elapsed,
+        "the provider's probe=",
+        late,
+    )
+    wire.post("attempt_ended", record)
+    wire.deliver()

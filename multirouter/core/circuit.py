@@ -1,0 +1,380 @@
+"""May I, by health: a circuit breaker as a table, with eras and leased trials.
+
+The rules, which `TRANSITIONS` holds and nothing else:
+
+* CLOSED lets everybody in. When the policy's rule is met it trips: OPEN.
+* OPEN lets nobody in. When its time is up it is HALF_OPEN, by itself: `settle` merely says so.
+* HALF_OPEN lets out a few trials. One failure opens it again, enough successes close it.
+* A hand can open or close it at any time.
+
+Each change starts a new era. What ends in another era than it began in moves nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from enum import Enum, StrEnum
+from random import Random
+from typing import Protocol
+
+from multirouter.core.policies import CircuitPolicy
+from multirouter.core.window import RollingCounts
+
+
+class State(StrEnum):
+    """The three states of a circuit."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half_open"
+
+
+class Signal(Enum):
+    """What can happen to a circuit."""
+
+    TRIP = "trip"
+    TIME_UP = "time up"
+    TRIAL_FAILED = "trial failed"
+    TRIALS_PASSED = "trials passed"
+    FORCE_OPEN = "forced open"
+    FORCE_CLOSED = "forced closed"
+    FORCE_TRIAL = "released"
+
+
+TRANSITIONS: dict[tuple[State, Signal], State] = {
+    (State.CLOSED, Signal.TRIP): State.OPEN,
+    (State.CLOSED, Signal.FORCE_OPEN): State.OPEN,
+    (State.OPEN, Signal.TIME_UP): State.HALF_OPEN,
+    (State.OPEN, Signal.FORCE_OPEN): State.OPEN,
+    (State.OPEN, Signal.FORCE_TRIAL): State.HALF_OPEN,
+    (State.OPEN, Signal.FORCE_CLOSED): State.CLOSED,
+    (State.HALF_OPEN, Signal.TRIAL_FAILED): State.OPEN,
+    (State.HALF_OPEN, Signal.TRIALS_PASSED): State.CLOSED,
+    (State.HALF_OPEN, Signal.FORCE_OPEN): State.OPEN,
+    (State.HALF_OPEN, Signal.FORCE_CLOSED): State.CLOSED,
+}
+"""Every change a circuit can make; a signal without an entry changes nothing."""
+
+DEFAULT_FAILURES = 3
+"""Failures in a row that trip a circuit under light traffic, when the policy names no rule."""
+
+DEFAULT_FAILURE_RATE = 0.5
+"""Share of failures that trips a circuit, when the policy names no rule."""
+
+
+class Permit:
+    """The right to make one attempt; it ends exactly once.
+
+    Attributes:
+        era: the circuit's era when it was given.
+        trial: whether it is one of the few that HALF_OPEN lets out.
+        lease_until: loop time after which a trial that has not settled is taken for lost.
+        ended: whether it was given back.
+    """
+
+    __slots__ = ("ended", "era", "lease_until", "trial")
+
+    def __init__(self, era: int, lease_until: float, *, trial: bool) -> None:
+        self.era = era
+        self.lease_until = lease_until
+        self.trial = trial
+        self.ended = False
+
+
+class Changed(Protocol):
+    """Is told of each change: the old state, the new one, why, and how long it stays open."""
+
+    def __call__(self, old: State, new: State, reason: str, open_for: float, now: float) -> None:
+        """Hears of one change, after it was made."""
+
+
+class Circuit:
+    """One provider's circuit breaker.
+
+    Attributes:
+        era: rises by one with every change of state.
+        reset_at: loop time at which OPEN is over, `math.inf` when a hand holds it open.
+        why: the reason of the last change.
+        opened: how many times in a row it opened without a recovery between.
+        window: calls and failures of the policy's window.
+    """
+
+    __slots__ = (
+        "_changed",
+        "_closed_at",
+        "_passed",
+        "_rng",
+        "_run",
+        "_slow",
+        "_state",
+        "_trials",
+        "era",
+        "opened",
+        "policy",
+        "reset_at",
+        "trips",
+        "why",
+        "window",
+    )
+
+    def __init__(self, policy: CircuitPolicy, rng: Random, changed: Changed) -> None:
+        self.policy = policy
+        self.window = RollingCounts(policy.window)
+        self.era = 0
+        self.reset_at = math.inf
+        self.why = ""
+        self.opened = 0
+        self.trips = True
+        self._rng = rng
+        self._changed = changed
+        self._state = State.CLOSED
+        self._run = 0
+        self._passed = 0
+        self._closed_at = -math.inf
+        self._trials: list[Permit] = []
+        self._slow = None if policy.slow_after is None else RollingCounts(policy.window)
+
+    # -- asking takes nothing ---------------------------------------------------------------
+
+    def state(self, now: float) -> State:
+        """The state at `now`, true even when nothing told the circuit that time has passed."""
+        if self._state is State.OPEN and now >= self.reset_at:
+            return State.HALF_OPEN
+        return self._state
+
+    def admits(self, now: float) -> bool:
+        """Whether an attempt would be let in at `now`."""
+        state = self.state(now)
+        if state is State.HALF_OPEN:
+            return self._passed + self._trials_out(now) < self.policy.probes
+        return state is State.CLOSED
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether it is CLOSED; no clock is needed, since no circuit closes by time alone."""
+        return self._state is State.CLOSED
+
+    def closed_for(self, now: float) -> float:
+        """Seconds since it closed after an outage; infinite when it never opened."""
+        return now - self._closed_at
+
+    # -- one attempt ------------------------------------------------------------------------
+
+    def acquire(self, now: float, lease: float) -> Permit | None:
+        """Gives the permit for one attempt, or None.
+
+        Args:
+            now: loop time, seconds.
+            lease: seconds after which a trial that has not settled is taken for lost.
+        """
+        if self._state is State.CLOSED:
+            return Permit(self.era, math.inf, trial=False)
+        self.settle(now)
+        if not self.admits(now):
+            return None
+        self._trials = [trial for trial in self._trials if trial.lease_until > now]
+        permit = Permit(self.era, now + lease, trial=True)
+        self._trials.append(permit)
+        return permit
+
+    def uncounted(self) -> Permit:
+        """A permit that asks nobody and moves nothing: for a choice that ignores circuits."""
+        return Permit(-1, math.inf, trial=False)
+
+    def succeeded(self, permit: Permit, now: float, elapsed: float, *, slow: bool = False) -> bool:
+        """Takes a permit back with a success; False when it came too late to count.
+
+        Args:
+            permit: the attempt's permit.
+            now: loop time, seconds.
+            elapsed: what the attempt took, seconds.
+            slow: whether its provider is so slow that it counts as ill.
+        """
+        if not self._take_back(permit):
+            return False
+        slow = slow or (self._slow is not None and self._too_often_slow(self._slow, now, elapsed))
+        if slow and (permit.trial or self.trips):
+            signal = Signal.TRIAL_FAILED if permit.trial else Signal.TRIP
+            self._turn(signal, "probe_failed" if permit.trial else "slow", now)
+        elif permit.trial:
+            self._passed += 1
+            if self._passed >= self.policy.probes:
+                self._turn(Signal.TRIALS_PASSED, "recovered", now)
+        else:
+            self._run = 0
+            self.window.record(now, failed=False)
+        return True
+
+    def failed(self, permit: Permit, now: float) -> bool:
+        """Takes a permit back with a failure; False when it came too late to count."""
+        if not self._take_back(permit):
+            return False
+        if permit.trial:
+            self._turn(Signal.TRIAL_FAILED, "probe_failed", now)
+            return True
+        self._run += 1
+        self.window.record(now, failed=True)
+        rule = self._rule_met()
+        if rule and self.trips:
+            self._turn(Signal.TRIP, rule, now)
+        return True
+
+    def tripped(self, permit: Permit, now: float, reason: str, open_for: float) -> bool:
+        """Takes a permit back with a failure that proves by itself that asking again is vain."""
+        if not self._take_back(permit):
+            return False
+        if not permit.trial:
+            self.window.record(now, failed=True)
+        if permit.trial or self.trips:
+            signal = Signal.TRIAL_FAILED if permit.trial else Signal.TRIP
+            self._turn(signal, reason, now, open_for)
+        return True
+
+    def returned(self, permit: Permit) -> bool:
+        """Takes a permit back with nothing learned; False when it came too late to count."""
+        return self._take_back(permit)
+
+    def renew(self, permit: Permit, now: float, lease: float) -> None:
+        """Prolongs the lease of a trial that is alive."""
+        permit.lease_until = now + lease
+
+    # -- time and hands ---------------------------------------------------------------------
+
+    def settle(self, now: float) -> None:
+        """Makes the change that time has already made true."""
+        if self._state is State.OPEN and now >= self.reset_at:
+            self._turn(Signal.TIME_UP, "reset", now)
+
+    def force(self, signal: Signal, reason: str, now: float) -> None:
+        """Opens, closes or half-opens it by hand."""
+        self.settle(now)
+        self._turn(signal, reason, now, math.inf)
+
+    def restore_open(self, now: float, reason: str, open_for: float, opened: int) -> None:
+        """Opens it for what is left of an outage that another process or an earlier run saw."""
+        self.opened = max(0, opened - 1)
+        self._turn(Signal.TRIP, reason, now, open_for)
+
+    def forget(self) -> None:
+        """Forgets the failures so far."""
+        self._run = 0
+        self.window.clear()
+
+    def adopt(self, policy: CircuitPolicy) -> None:
+        """Goes on under another policy; state, era and the time of a pending reset stay."""
+        if policy.window != self.policy.window:
+            self.window = RollingCounts(policy.window)
+        self._slow = None if policy.slow_after is None else RollingCounts(policy.window)
+        self.policy = policy
+
+    def shift(self, by: float) -> None:
+        """Moves every instant by `by` seconds, to the clock of another loop."""
+        self.reset_at += by
+        self._closed_at += by
+        self.window.shift(by)
+        if self._slow is not None:
+            self._slow.shift(by)
+        for permit in self._trials:
+            permit.lease_until += by
+
+    # -- inside -----------------------------------------------------------------------------
+
+    def _take_back(self, permit: Permit) -> bool:
+        """Ends a permit; whether it is of this era, not ended before and not given up for lost."""
+        if permit.ended:
+            return False
+        permit.ended = True
+        if permit.era != self.era:
+            return False
+        if permit.trial:
+            if permit not in self._trials:
+                return False
+            self._trials.remove(permit)
+        return True
+
+    def _trials_out(self, now: float) -> int:
+        return sum(permit.lease_until > now for permit in self._trials)
+
+    def _rule_met(self) -> str:
+        """Which rule of the policy says that it is enough, or an empty string."""
+        policy, window = self.policy, self.window
+        failures, rate = policy.failures, policy.failure_rate
+        if failures is None and rate is None:
+            failures = max(DEFAULT_FAILURES, window.calls.bit_length() - 1)
+            rate = DEFAULT_FAILURE_RATE
+        if failures is not None and self._run >= failures:
+            return "failures"
+        if rate is not None and window.calls >= policy.minimum_calls:
+            return "failure_rate" if window.failures >= rate * window.calls else ""
+        return ""
+
+    def _too_often_slow(self, slow: RollingCounts, now: float, elapsed: float) -> bool:
+        policy = self.policy
+        over = elapsed > (policy.slow_after or math.inf)
+        slow.record(now, failed=over)
+        if self._state is State.HALF_OPEN:
+            return over
+        enough = slow.calls >= policy.minimum_calls
+        return enough and slow.failures >= policy.slow_rate * slow.calls
+
+    def _turn(self, signal: Signal, reason: str, now: float, open_for: float | None = None) -> None:
+        new = TRANSITIONS.get((self._state, signal))
+        if new is None:
+            return
+        old, self._state = self._state, new
+        self.era += 1
+        self.why = reason
+        self._trials = []
+        self._passed = self._run = 0
+        self.reset_at = math.inf
+        if new is State.OPEN:
+            self._count_opening(old, now)
+            open_for = self._open_time() if open_for is None else open_for
+            self.reset_at = now + open_for
+        elif new is State.CLOSED:
+            self._closed_at = now
+            self.window.clear()
+            if self._slow is not None:
+                self._slow.clear()
+        self._changed(old, new, reason, open_for if new is State.OPEN and open_for else 0.0, now)
+
+    def _count_opening(self, old: State, now: float) -> None:
+        """A relapse soon after closing is no recovery: the open time goes on growing."""
+        relapsed = old is State.HALF_OPEN or self.closed_for(now) < self.policy.window
+        self.opened = self.opened + 1 if relapsed else 1
+
+    def _open_time(self) -> float:
+        policy = self.policy
+        span = grown(policy.open_for, policy.growth, policy.open_cap, self.opened)
+        return span * (1.0 + self._rng.random() * jitter_of(policy))
+
+    def __repr__(self) -> str:
+        until = f" until {self.reset_at:.3f}" if self._state is State.OPEN else ""
+        return (
+            f"<Circuit {self._state}{until} era={self.era} run={self._run} "
+            f"failed {self.window.failures}/{self.window.calls} trials={len(self._trials)}>"
+        )
+
+
+def grown(base: float, growth: float, cap: float, times: int) -> float:
+    """Base * growth**(times - 1), at most max(base, cap); no overflow for any `times`."""
+    limit = max(base, cap)
+    if growth == 1.0:
+        return base
+    span = base
+    for _ in range(times - 1):
+        span *= growth
+        if span >= limit:
+            return limit
+    return span
+
+
+DEFAULT_JITTER = 0.2
+"""Share by which open times are spread, unless the policy says otherwise."""
+
+
+def jitter_of(policy: CircuitPolicy) -> float:
+    """The policy's jitter: left out, a fixed open time (`growth=1`) stays fixed."""
+    if policy.jitter is not None:
+        return policy.jitter
+    return 0.0 if policy.growth == 1.0 else DEFAULT_JITTER

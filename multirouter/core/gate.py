@@ -1,0 +1,320 @@
+"""One provider's door: circuit, cooling, limits and holds behind admits, acquire and release."""
+
+from __future__ import annotations
+
+import math
+from random import Random
+
+from multirouter.core.circuit import Circuit, Permit, Signal, State, grown
+from multirouter.core.events import CircuitChanged, Cooled, Held, HoldName, Newswire
+from multirouter.core.limits import Limits
+from multirouter.core.model import Verdict
+from multirouter.core.policies import CircuitPolicy, LimitPolicy
+from multirouter.core.rules import Effect, Rule
+
+COOLING_GROWTH = 2.0
+"""Factor on the rest after each further 429 in a row that names no time."""
+
+
+class Revision:
+    """A counter that rises whenever somebody's door opens or shuts; draw tables watch it."""
+
+    __slots__ = ("value",)
+
+    def __init__(self) -> None:
+        self.value = 0
+
+
+class Gate:
+    """Decides whether one provider may be asked, and learns from how it went.
+
+    Attributes:
+        name: the provider's name.
+        circuit: its circuit breaker.
+        in_flight: attempts under way.
+        cooling_until: loop time until which it rests after a 429.
+        hold: what a hand has set, or None.
+        last_failure: the sign of its newest failure (`status 503`), for people.
+        removed: whether it left the router; attempts in flight still end here.
+    """
+
+    __slots__ = (
+        "_cooled_in_a_row",
+        "_limits",
+        "_plain",
+        "_revision",
+        "_router",
+        "_suspicions",
+        "_wire",
+        "circuit",
+        "cooling_until",
+        "hold",
+        "in_flight",
+        "last_failure",
+        "name",
+        "removed",
+    )
+
+    def __init__(
+        self,
+        name: str,
+        policy: CircuitPolicy,
+        limits: LimitPolicy | None,
+        *,
+        router: str,
+        wire: Newswire,
+        revision: Revision,
+        rng: Random,
+    ) -> None:
+        self.name = name
+        self.circuit = Circuit(policy, rng, self._circuit_changed)
+        self.in_flight = 0
+        self.cooling_until = -math.inf
+        self.hold: HoldName | None = None
+        self.removed = False
+        self.last_failure = ""
+        self._limits = None if limits is None else Limits(limits)
+        self._cooled_in_a_row = 0
+        self._suspicions = 0
+        self._router = router
+        self._wire = wire
+        self._revision = revision
+        self._plain = limits is None
+
+    # -- asking takes nothing ---------------------------------------------------------------
+
+    def refuses(self, now: float, size: int = 0) -> str:
+        """Why an attempt cannot start at `now`, in words; an empty string when it can."""
+        if self.hold == "open":
+            return "held open"
+        if self.hold in {None, "closed"} and now < self.cooling_until:
+            return "cooling"
+        if self.hold is None and not self.circuit.admits(now):
+            trying = self.circuit.state(now) is State.HALF_OPEN
+            return "half_open, trial out" if trying else "open"
+        return "" if self._limits is None else self._limits.refuses(size, now)
+
+    def admits(self, now: float, size: int = 0) -> bool:
+        """Whether an attempt could start at `now`."""
+        return not self.refuses(now, size)
+
+    def closed(self, now: float) -> bool:
+        """Whether it takes part in the draw: let in by health, and not on trial."""
+        if self.hold is not None:
+            return self.hold != "open"
+        return now >= self.cooling_until and self.circuit.state(now) is State.CLOSED
+
+    def on_trial(self, now: float) -> bool:
+        """Whether its circuit is half-open and nothing else keeps it out."""
+        return (
+            self.hold is None
+            and now >= self.cooling_until
+            and self.circuit.state(now) is State.HALF_OPEN
+        )
+
+    def ill(self) -> bool:
+        """Whether more than half of its recent attempts failed, or its circuit is not closed."""
+        window = self.circuit.window
+        return not self.circuit.is_closed or window.failures * 2 > window.calls
+
+    def changes_at(self, now: float) -> float:
+        """The next instant at which time alone changes whether it takes part in the draw."""
+        instants = (self.cooling_until, self.circuit.reset_at)
+        return min((at for at in instants if at > now), default=math.inf)
+
+    def ready_in(self, now: float, size: int = 0) -> float | None:
+        """Seconds until time alone lets an attempt start; None when time alone will not."""
+        if self.hold == "open":
+            return None
+        waits = [0.0 if self._limits is None else self._limits.ready_in(size, now)]
+        if self.hold in {None, "closed"}:
+            waits.append(max(0.0, self.cooling_until - now))
+        if self.hold is None and not self.circuit.admits(now):
+            left = self.circuit.reset_at - now
+            waits.append(left if 0 < left < math.inf else None)
+        known = [wait for wait in waits if wait is not None]
+        return max(known) if len(known) == len(waits) else None
+
+    # -- one attempt ------------------------------------------------------------------------
+
+    def acquire(self, now: float, size: int, lease: float, *, panic: bool = False) -> Permit | None:
+        """Lets one attempt in and gives its permit, or None.
+
+        Args:
+            now: loop time, seconds.
+            size: the request's tokens, for the limits.
+            lease: seconds after which a trial that has not settled is taken for lost.
+            panic: whether circuit and cooling are ignored.
+        """
+        if self._plain and now >= self.cooling_until:
+            permit = self.circuit.acquire(now, lease)
+            if permit is None and panic:
+                permit = self.circuit.uncounted()
+        else:
+            permit = self._acquire_carefully(now, size, lease, panic=panic)
+        if permit is not None:
+            self.in_flight += 1
+        return permit
+
+    def _acquire_carefully(
+        self, now: float, size: int, lease: float, *, panic: bool
+    ) -> Permit | None:
+        refusal = self.refuses(now, size)
+        if refusal and not (panic and refusal.startswith(("open", "half_open", "cooling"))):
+            return None
+        if self._limits is not None:
+            if self._limits.refuses(size, now):
+                return None
+            self._limits.take(size, now)
+        if self.hold in {"closed", "metrics_only"} or self.hold is None:
+            permit = self.circuit.acquire(now, lease)
+            return permit or self.circuit.uncounted()
+        return self.circuit.uncounted()
+
+    def release(
+        self,
+        permit: Permit,
+        verdict: Verdict,
+        rule: Rule,
+        now: float,
+        elapsed: float,
+        *,
+        slow: bool = False,
+    ) -> bool:
+        """Takes the permit back with what the attempt came to.
+
+        Args:
+            permit: the attempt's permit.
+            verdict: what it counts as.
+            rule: what follows from that.
+            now: loop time, seconds.
+            elapsed: what it took, seconds.
+            slow: whether an answer came so slowly that its provider counts as ill.
+
+        Returns:
+            Whether the verdict came too late to count: the circuit changed meanwhile.
+        """
+        self._leave()
+        effect = rule.circuit
+        if effect is Effect.SUCCESS:
+            self._cooled_in_a_row = self._suspicions = 0
+            counted = self.circuit.succeeded(permit, now, elapsed, slow=slow)
+        else:
+            counted = self._unsuccessful(permit, verdict, effect, now)
+        return not counted and permit.era >= 0
+
+    def give_back(self, permit: Permit) -> None:
+        """Takes back the permit of an attempt that was never made."""
+        self._leave()
+        self.circuit.returned(permit)
+
+    def _leave(self) -> None:
+        self.in_flight -= 1
+        if self._limits is not None:
+            self._limits.leave()
+
+    def _unsuccessful(self, permit: Permit, verdict: Verdict, effect: Effect, now: float) -> bool:
+        circuit = self.circuit
+        if effect is not Effect.NEUTRAL:
+            self.last_failure = verdict.reason or str(verdict.kind)
+        if effect is Effect.FAILURE:
+            return circuit.failed(permit, now)
+        if effect is Effect.TRIP:
+            return self._trip(permit, verdict, now)
+        if effect is Effect.COOL:
+            self._cool(verdict, now)
+        return circuit.returned(permit)
+
+    def _trip(self, permit: Permit, verdict: Verdict, now: float) -> bool:
+        """One 401 is proof; of answers that prove little by themselves it takes two in a row."""
+        self._suspicions += 1
+        if not verdict.certain and self._suspicions < 2:
+            return self.circuit.failed(permit, now)
+        policy = self.circuit.policy
+        asked = min(verdict.retry_after or 0.0, policy.max_cooling)
+        open_for = max(policy.exhausted_for, asked)
+        return self.circuit.tripped(permit, now, str(verdict.kind), open_for)
+
+    def _cool(self, verdict: Verdict, now: float) -> None:
+        policy = self.circuit.policy
+        self._cooled_in_a_row += 1
+        asked = verdict.retry_after
+        if asked is None:
+            times = self._cooled_in_a_row
+            seconds = grown(policy.cooling, COOLING_GROWTH, policy.max_cooling, times)
+        else:
+            seconds = min(asked, policy.max_cooling)
+        if now + seconds > self.cooling_until:
+            self.cooling_until = now + seconds
+            self._revision.value += 1
+            self._wire.post("cooled", Cooled(self._router, self.name, seconds, asked is not None))
+
+    # -- hands, configuration, time -----------------------------------------------------------
+
+    def hold_by_hand(self, hold: HoldName | None, now: float) -> None:
+        """Sets or releases a hold; it outlives resets and ends only by hand."""
+        was, self.hold = self.hold, hold
+        if was == hold:
+            return
+        self._plain = self._limits is None and hold is None
+        self.circuit.trips = hold != "closed"
+        if hold == "open":
+            self.circuit.force(Signal.FORCE_OPEN, "held", now)
+        elif hold == "closed":
+            self.circuit.force(Signal.FORCE_CLOSED, "held", now)
+        elif was == "open":
+            self.circuit.force(Signal.FORCE_TRIAL, "released", now)
+        elif was == "closed":
+            self.circuit.forget()
+        self._revision.value += 1
+        self._wire.post("held", Held(self._router, self.name, hold))
+
+    def adopt(self, policy: CircuitPolicy, limits: LimitPolicy | None) -> None:
+        """Takes over new policies; circuit state, cooling and attempts in flight stay."""
+        self.circuit.adopt(policy)
+        if limits is None:
+            self._limits = None
+        elif self._limits is None:
+            self._limits = Limits(limits)
+            self._limits.in_flight = self.in_flight
+        else:
+            self._limits = self._limits.adopt(limits)
+        self._plain = self._limits is None and self.hold is None
+        self._revision.value += 1
+
+    def shift(self, by: float) -> None:
+        """Moves every instant by `by` seconds, to the clock of another loop."""
+        self.cooling_until += by
+        self.circuit.shift(by)
+        if self._limits is not None:
+            self._limits.shift(by)
+        self._revision.value += 1
+
+    def _circuit_changed(
+        self, old: State, new: State, reason: str, open_for: float, now: float
+    ) -> None:
+        self._revision.value += 1
+        news = CircuitChanged(
+            self._router, self.name, old.value, new.value, reason, self.circuit.era, open_for, now
+        )
+        self._wire.post("circuit_changed", news)
+
+    # -- words ------------------------------------------------------------------------------
+
+    def describe(self, now: float) -> str:
+        """The door's state in words, with the seconds until it changes."""
+        refusal = self.refuses(now)
+        if refusal == "open":
+            why = f"{self.circuit.why}, last {self.last_failure}"
+            return f"open ({why}), resets in {self.circuit.reset_at - now:.1f} s"
+        if refusal == "cooling":
+            left = self.cooling_until - now
+            return f"cooling for {left:.1f} s ({self.last_failure})"
+        if refusal:
+            return refusal
+        held = f"held {self.hold}, " if self.hold else ""
+        return f"{held}{self.circuit.state(now)}"
+
+    def __repr__(self) -> str:
+        held = f" held={self.hold}" if self.hold else ""
+        return f"<Gate {self.name} in_flight={self.in_flight}{held} {self.circuit!r}>"

@@ -1,0 +1,144 @@
+"""May I, by load: attempts in flight, requests and tokens per minute, and the retry budget."""
+
+from __future__ import annotations
+
+from multirouter.core.policies import LimitPolicy, RetryPolicy
+from multirouter.core.window import RollingCounts
+
+
+class TokenBucket:
+    """Lets through `per_minute` units a minute, a burst of up to `capacity` at once.
+
+    Attributes:
+        capacity: units it holds when full.
+    """
+
+    __slots__ = ("_level", "_rate", "_seen", "capacity")
+
+    def __init__(self, per_minute: float, burst: float) -> None:
+        self.capacity = max(1.0, per_minute * burst)
+        self._rate = per_minute / 60.0
+        self._level = self.capacity
+        self._seen = float("-inf")
+
+    def has(self, units: float, now: float) -> bool:
+        """Whether `units` could be taken at `now`; more than it can ever hold asks for it full."""
+        return self._at(now) >= min(units, self.capacity) - 1e-9
+
+    def take(self, units: float, now: float) -> None:
+        """Takes `units`; the level may fall below 0, which the next ones wait for."""
+        self._level = self._at(now) - units
+        self._seen = now
+
+    def ready_in(self, units: float, now: float) -> float:
+        """Seconds until `units` can be taken."""
+        missing = min(units, self.capacity) - self._at(now)
+        return max(0.0, missing / self._rate)
+
+    def shift(self, by: float) -> None:
+        """Moves to the clock of another loop."""
+        self._seen += by
+
+    def _at(self, now: float) -> float:
+        if now <= self._seen:
+            return self._level
+        if self._seen == float("-inf"):
+            return self.capacity
+        return min(self.capacity, self._level + (now - self._seen) * self._rate)
+
+
+class Limits:
+    """The limits of one provider, route or router.
+
+    Attributes:
+        in_flight: attempts under way that these limits count.
+        policy: what was asked for.
+    """
+
+    __slots__ = ("_requests", "_tokens", "in_flight", "policy")
+
+    def __init__(self, policy: LimitPolicy) -> None:
+        self.policy = policy
+        self.in_flight = 0
+        rpm, tpm = policy.requests_per_minute, policy.tokens_per_minute
+        self._requests = None if rpm is None else TokenBucket(rpm, policy.burst)
+        self._tokens = None if tpm is None else TokenBucket(tpm, policy.burst)
+
+    def refuses(self, size: int, now: float) -> str:
+        """Why an attempt of `size` tokens cannot start at `now`, or an empty string."""
+        most = self.policy.in_flight
+        if most is not None and self.in_flight >= most:
+            return f"full ({most} in flight)"
+        if self._requests is not None and not self._requests.has(1, now):
+            return "requests_per_minute used up"
+        if self._tokens is not None and not self._tokens.has(size, now):
+            return "tokens_per_minute used up"
+        return ""
+
+    def take(self, size: int, now: float) -> None:
+        """Counts an attempt in."""
+        self.in_flight += 1
+        if self._requests is not None:
+            self._requests.take(1, now)
+        if self._tokens is not None:
+            self._tokens.take(size, now)
+
+    def leave(self) -> None:
+        """Counts an attempt out; what it took from the rates stays taken."""
+        self.in_flight -= 1
+
+    def ready_in(self, size: int, now: float) -> float | None:
+        """Seconds until the rates allow it; None when that waits for an attempt to end."""
+        most = self.policy.in_flight
+        if most is not None and self.in_flight >= most:
+            return None
+        requests = self._requests.ready_in(1, now) if self._requests is not None else 0.0
+        tokens = self._tokens.ready_in(size, now) if self._tokens is not None else 0.0
+        return max(requests, tokens)
+
+    def adopt(self, policy: LimitPolicy) -> Limits:
+        """Limits of a new policy that know what the old ones have in flight."""
+        limits = self if policy == self.policy else Limits(policy)
+        limits.in_flight = self.in_flight
+        return limits
+
+    def shift(self, by: float) -> None:
+        """Moves to the clock of another loop."""
+        for bucket in (self._requests, self._tokens):
+            if bucket is not None:
+                bucket.shift(by)
+
+
+class RetryBudget:
+    """What repetitions may cost: a share of the recent calls, shared by all calls of a router.
+
+    One budget for retries, hedges, probe copies and failovers to ill providers, so that an
+    outage cannot multiply the traffic.
+    """
+
+    __slots__ = ("_calls", "_floor", "_paid", "_share")
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._share = policy.budget
+        self._floor = policy.budget_floor
+        self._calls = RollingCounts(policy.budget_window)
+        self._paid = RollingCounts(policy.budget_window)
+
+    def call_started(self, now: float) -> None:
+        """Counts a call in."""
+        self._calls.record(now, failed=False)
+
+    def allows(self, now: float) -> bool:
+        """Whether one more repetition is affordable at `now`."""
+        self._calls.settle(now)
+        self._paid.settle(now)
+        return self._paid.calls < max(self._floor, int(self._share * self._calls.calls))
+
+    def pay(self, now: float) -> None:
+        """Books one repetition."""
+        self._paid.record(now, failed=False)
+
+    def shift(self, by: float) -> None:
+        """Moves to the clock of another loop."""
+        self._calls.shift(by)
+        self._paid.shift(by)

@@ -1,0 +1,137 @@
+"""How fast a provider is on a route: what its attempts may take, and when slow means ill."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from math import log2
+
+from multirouter.core.policies import PacePolicy
+from multirouter.core.window import SHORTEST, Latencies
+
+RECENT = 0.2
+"""Weight of the newest latency in the recent mean: it looks back some nine answers."""
+
+RECENT_ON_TRIAL = 0.6
+"""The same for the answer of a half-open trial: it is asked what is true now, and only it."""
+
+USUAL = 0.01
+"""Weight of the newest latency in the usual mean: it looks back some two hundred answers."""
+
+CALMING = 0.8
+"""Factor on the patience with each answer that came in time."""
+
+_RECENT_VARIANCE = RECENT / (2 - RECENT)
+"""Variance of an exponential mean over that of one value. Source: Roberts 1959, EWMA charts."""
+
+
+class Pace:
+    """One provider's latencies on one route, beside those of its peers there.
+
+    Means and spread are those of the binary logarithm: AI latencies follow the answer's length
+    and are close to lognormal, so a factor is as likely at every speed.
+
+    Attributes:
+        limit: what one attempt may take, seconds; infinite until enough is known.
+        latencies: the histogram of what its answers took.
+        drift: doublings of the recent over the usual latency; 0 is usual, 1 twice as slow.
+        peers: the paces of the route's other providers.
+    """
+
+    __slots__ = (
+        "_patience",
+        "_policy",
+        "_recent",
+        "_usual",
+        "_variance",
+        "drift",
+        "latencies",
+        "limit",
+        "peers",
+    )
+
+    def __init__(self, policy: PacePolicy) -> None:
+        self._policy = policy
+        self.latencies = Latencies()
+        self.limit = math.inf
+        self.drift = 0.0
+        self.peers: Sequence[Pace] = ()
+        self._patience = 1.0
+        self._recent = 0.0
+        self._usual = 0.0
+        self._variance = 0.0
+
+    @property
+    def known(self) -> bool:
+        """Whether enough answers are known for the past to be trusted."""
+        return self.latencies.samples >= self._policy.minimum_samples
+
+    def answered(self, seconds: float, *, trial: bool = False) -> bool:
+        """Learns what one answer took, seconds.
+
+        Returns:
+            Whether the provider is slow to the point of being ill.
+        """
+        latency = log2(max(SHORTEST, seconds))
+        refresh = self.latencies.record(latency)
+        self._learn(latency, RECENT_ON_TRIAL if trial else RECENT)
+        if refresh or self.limit is math.inf or self._patience > 1.0:
+            self._calm(seconds)
+            self._set_limit()
+        return self.drift > 1.0 and self._is_slow()
+
+    def timed_out(self, seconds: float, *, trial: bool) -> None:
+        """Learns that an attempt was cut off after `seconds`.
+
+        It is no latency, only a bound of one, so it moves the recent mean alone: when all
+        providers slow down, all limits widen. A trial that was cut off doubles the patience:
+        a provider that still works, only slower, is let through before long.
+        """
+        if trial:
+            self._patience *= 2.0
+        if self.known:
+            self._learn(max(log2(max(seconds, SHORTEST)), self._recent), RECENT, usual=0.0)
+        for pace in (self, *self.peers):
+            pace._set_limit()  # noqa: SLF001 - its own class
+
+    def _learn(self, latency: float, weight: float, usual: float = USUAL) -> None:
+        samples = self.latencies.samples
+        if samples <= 1.0:
+            self._recent = self._usual = latency
+            return
+        self._recent += weight * (latency - self._recent)
+        off = latency - self._usual
+        # Young means are plain averages: 1/n until that is less than the lasting weight.
+        weight = max(usual, 1.0 / samples) if usual else 0.0
+        self._usual += weight * off
+        self._variance += weight * (off * off - self._variance)
+        self.drift = self._recent - self._usual
+
+    def _calm(self, seconds: float) -> None:
+        """Patience lasts while answers need it, and fades when they come in time again."""
+        if self._patience > 1.0 and seconds * self._patience <= self.limit:
+            self._patience = max(1.0, self._patience * CALMING)
+
+    def _set_limit(self) -> None:
+        policy = self._policy
+        if not policy.adaptive or not self.known:
+            self.limit = math.inf
+            return
+        mark = max(policy.floor, policy.factor * self.latencies.percentile(policy.percentile))
+        self.limit = mark * self._patience * 2.0 ** max(0.0, self._common_drift())
+
+    def _common_drift(self) -> float:
+        """How much slower than usual the middle one of all the route's providers is."""
+        drifts = sorted(pace.drift for pace in (self, *self.peers) if pace.known)
+        return drifts[(len(drifts) - 1) // 2]
+
+    def _is_slow(self) -> bool:
+        """Far above its own past, beyond its own spread, and above what befell its peers too."""
+        policy = self._policy
+        if not self.known or policy.slow_factor == math.inf:
+            return False
+        mark = log2(policy.slow_factor)
+        noise = policy.slow_deviations * math.sqrt(self._variance * _RECENT_VARIANCE)
+        peers = sorted(pace.drift for pace in self.peers if pace.known)
+        common = max(0.0, peers[(len(peers) - 1) // 2]) if peers else 0.0
+        return self.drift > max(mark, noise) and self.drift - common > mark

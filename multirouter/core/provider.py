@@ -1,0 +1,208 @@
+"""A provider: a name, a coroutine function to call, perhaps one to stream from, and its terms."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from typing import Any, Generic, Never, get_origin, overload
+
+from multirouter.core import validation as check
+from multirouter.core.model import ChunkT_co, RequestT_contra, ResponseT_co
+from multirouter.core.policies import CircuitPolicy, LimitPolicy
+from multirouter.errors import ConfigurationError
+
+
+class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
+    """One provider, as the user describes it; never changed after it was made.
+
+    Attributes:
+        name: unique within a router; it is the label in metrics and logs.
+        call: any callable that takes the request and returns an awaitable of the response.
+        stream: any callable that takes the request and returns an async iterator of chunks.
+        weight: its share in the weighted draw, at least 0. Weight 0 is never drawn; it serves
+            only when nobody else of its tier can.
+        attempt_timeout: the longest one await may take, seconds; None inherits from the route,
+            else the router; `math.inf` is none.
+        circuit: its own circuit policy; None inherits the router's.
+        limits: its own limits, on top of those of the route and the router.
+        domains: what it fails together with (`("openai", "us-east")`).
+        tags: names under which routes may pick it (`tag:cheap`).
+        context_window: tokens that fit into it, at least 1. A request that was too long for one
+            provider goes on to a larger window only; left out, it counts as the smallest.
+        probe: a cheap test of its health without a request; when given, an open circuit is
+            tested by it from the reset task instead of by a user's call.
+        aclose: awaited when the router closes.
+    """
+
+    __slots__ = (
+        "aclose",
+        "attempt_timeout",
+        "call",
+        "circuit",
+        "context_window",
+        "domains",
+        "limits",
+        "name",
+        "probe",
+        "stream",
+        "tags",
+        "weight",
+    )
+
+    @overload
+    def __init__(
+        self: Provider[RequestT_contra, ResponseT_co, Never],
+        name: str,
+        call: Callable[[RequestT_contra], Awaitable[ResponseT_co]],
+        *,
+        weight: float = ...,
+        attempt_timeout: float | None = ...,
+        circuit: CircuitPolicy | None = ...,
+        limits: LimitPolicy | None = ...,
+        domains: Iterable[str] = ...,
+        tags: Iterable[str] = ...,
+        context_window: int | None = ...,
+        probe: Callable[[], Awaitable[object]] | None = ...,
+        aclose: Callable[[], Awaitable[object]] | None = ...,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self: Provider[RequestT_contra, Never, ChunkT_co],
+        name: str,
+        call: None = None,
+        *,
+        stream: Callable[[RequestT_contra], AsyncIterator[ChunkT_co]],
+        weight: float = ...,
+        attempt_timeout: float | None = ...,
+        circuit: CircuitPolicy | None = ...,
+        limits: LimitPolicy | None = ...,
+        domains: Iterable[str] = ...,
+        tags: Iterable[str] = ...,
+        context_window: int | None = ...,
+        probe: Callable[[], Awaitable[object]] | None = ...,
+        aclose: Callable[[], Awaitable[object]] | None = ...,
+    ) -> None: ...
+
+    @overload
+    def __init__(
+        self,
+        name: str,
+        call: Callable[[RequestT_contra], Awaitable[ResponseT_co]],
+        *,
+        stream: Callable[[RequestT_contra], AsyncIterator[ChunkT_co]],
+        weight: float = ...,
+        attempt_timeout: float | None = ...,
+        circuit: CircuitPolicy | None = ...,
+        limits: LimitPolicy | None = ...,
+        domains: Iterable[str] = ...,
+        tags: Iterable[str] = ...,
+        context_window: int | None = ...,
+        probe: Callable[[], Awaitable[object]] | None = ...,
+        aclose: Callable[[], Awaitable[object]] | None = ...,
+    ) -> None: ...
+
+    def __init__(
+        self,
+        name: str,
+        call: Callable[[RequestT_contra], Awaitable[ResponseT_co]] | None = None,
+        *,
+        stream: Callable[[RequestT_contra], AsyncIterator[ChunkT_co]] | None = None,
+        weight: float = 1.0,
+        attempt_timeout: float | None = None,
+        circuit: CircuitPolicy | None = None,
+        limits: LimitPolicy | None = None,
+        domains: Iterable[str] = (),
+        tags: Iterable[str] = (),
+        context_window: int | None = None,
+        probe: Callable[[], Awaitable[object]] | None = None,
+        aclose: Callable[[], Awaitable[object]] | None = None,
+    ) -> None:
+        self.name = check.name("Provider.name", name)
+        me = f"Provider({name!r})"
+        if call is None and stream is None:
+            raise ConfigurationError(me, "needs call= or stream=, or both")
+        self.call = call if call is None else _asynchronous(f"{me}.call", call)
+        self.stream = stream if stream is None else _streaming(f"{me}.stream", stream)
+        self.weight = check.number(f"{me}.weight", weight, least=0.0)
+        if attempt_timeout is not None:
+            check.span(f"{me}.attempt_timeout", attempt_timeout, endless=True)
+        self.attempt_timeout = attempt_timeout
+        self.circuit = circuit
+        self.limits = limits
+        self.domains = _names(f"{me}.domains", domains)
+        self.tags = _names(f"{me}.tags", tags)
+        if context_window is not None:
+            check.count(f"{me}.context_window", context_window)
+        self.context_window = context_window
+        self.probe = probe if probe is None else _asynchronous(f"{me}.probe", probe)
+        self.aclose = aclose
+
+    def replace(self, **changes: Any) -> Provider[RequestT_contra, ResponseT_co, ChunkT_co]:
+        """A copy with some settings changed, checked like a new one.
+
+        Raises:
+            ConfigurationError: for an unknown setting, or a value that is refused.
+        """
+        unknown = sorted(changes.keys() - set(self.__slots__))
+        if unknown:
+            raise ConfigurationError(f"Provider({self.name!r}).{unknown[0]}", "is no setting")
+        settings = {slot: getattr(self, slot) for slot in self.__slots__}
+        return type(self)(**{**settings, **changes})
+
+    def __repr__(self) -> str:
+        return f"Provider({self.name!r}, weight={self.weight:g})"
+
+
+def _names(what: str, names: Iterable[str]) -> tuple[str, ...]:
+    if isinstance(names, str):
+        raise ConfigurationError(what, f"must be a list of names, not the string {names!r}")
+    return tuple(check.name(what, name) for name in names)
+
+
+def _asynchronous(what: str, call: Any) -> Any:
+    """Refuses what is surely no coroutine function; what only a call can tell waits for it."""
+    if not callable(call):
+        raise ConfigurationError(what, f"must be an async function, not {call!r}")
+    function = _function_of(call)
+    if inspect.isasyncgenfunction(function):
+        raise ConfigurationError(what, "is an async generator function: give it as stream=")
+    if inspect.iscoroutinefunction(function):
+        return call
+    returned = getattr(function, "__annotations__", {}).get("return", inspect.Parameter.empty)
+    if inspect.isfunction(function) and _surely_plain(returned):
+        raise ConfigurationError(
+            what, f"must be an async function; {function.__name__}() is a plain one"
+        )
+    return call
+
+
+def _streaming(what: str, stream: Any) -> Any:
+    if not callable(stream):
+        raise ConfigurationError(what, f"must be an async generator function, not {stream!r}")
+    if inspect.iscoroutinefunction(_function_of(stream)):
+        raise ConfigurationError(
+            what, "must return an async iterator (async def with yield), and returns a coroutine"
+        )
+    return stream
+
+
+def _function_of(call: Any) -> Any:
+    """The function that does the work: behind a partial, a bound method or `__call__`."""
+    while isinstance(call, functools.partial):
+        call = call.func
+    if inspect.isroutine(call) or inspect.isclass(call):
+        return call
+    return type(call).__call__
+
+
+_PLAIN = (str, bytes, int, float, bool, dict, list, tuple, type(None))
+_PLAIN_NAMES = frozenset({"str", "bytes", "int", "float", "bool", "dict", "list", "tuple", "None"})
+
+
+def _surely_plain(returned: Any) -> bool:
+    """Whether a return annotation names a type that nobody can await."""
+    if isinstance(returned, str):
+        return returned.split("[", 1)[0] in _PLAIN_NAMES
+    return returned is None or returned in _PLAIN or get_origin(returned) in _PLAIN

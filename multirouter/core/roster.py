@@ -1,0 +1,292 @@
+"""The set of providers and routes as one call sees it: made whole, never changed, replaced."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from random import Random
+from typing import Any
+
+from multirouter.core import validation as check
+from multirouter.core.events import Newswire
+from multirouter.core.gate import Gate, Revision
+from multirouter.core.limits import Limits
+from multirouter.core.model import Kind
+from multirouter.core.pace import Pace
+from multirouter.core.policies import (
+    ATTEMPT_TIMEOUT,
+    CircuitPolicy,
+    HedgePolicy,
+    LimitPolicy,
+    PacePolicy,
+    RetryPolicy,
+)
+from multirouter.core.provider import Provider
+from multirouter.core.routes import Route, members_of
+from multirouter.core.rules import Rule, rules_with
+from multirouter.core.selection import Member, Tier
+from multirouter.errors import ConfigurationError, UsageError
+
+DEFAULT = "default"
+"""The route of a call that names none: all providers in one weighted tier, unless replaced."""
+
+ADHOC = "adhoc"
+"""What a route that is given with a call is named in metrics and records."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Defaults:
+    """What the router says where a route or a provider says nothing."""
+
+    timeout: float
+    attempt_timeout: float | None
+    retry: RetryPolicy
+    circuit: CircuitPolicy
+    pace: PacePolicy
+    hedge: HedgePolicy | None
+    rules: Mapping[Kind, Rule]
+    accept: Callable[[Any], object] | None
+    fallback: Any
+    panic: float | None
+
+
+class CompiledRoute:
+    """A route with every inheritance resolved, ready to be walked.
+
+    Attributes:
+        name: its label.
+        tiers: its tiers, in order.
+        members: all its providers, in order.
+        limits: the limits of the route and of the router, if any.
+        sizes: the hooks that read a request's tokens, if any limit needs them.
+    """
+
+    __slots__ = (
+        "accept",
+        "fallback",
+        "hedge",
+        "limits",
+        "members",
+        "name",
+        "retries_per_provider",
+        "retry",
+        "rules",
+        "sizes",
+        "tiers",
+        "timeout",
+    )
+
+    def __init__(
+        self,
+        label: str,
+        route: Route,
+        tiers: Iterable[Tier],
+        defaults: Defaults,
+        limits: tuple[Limits, ...],
+    ) -> None:
+        self.name = label
+        self.tiers = tuple(tiers)
+        self.members = tuple(member for tier in self.tiers for member in tier.members)
+        self.limits = limits
+        self.timeout = defaults.timeout if route.timeout is None else route.timeout
+        self.retry = route.retry or defaults.retry
+        self.hedge = route.hedge or defaults.hedge
+        self.rules = defaults.rules
+        if route.rules:
+            self.rules = {**defaults.rules, **_overridden(route.rules)}
+        self.accept = route.accept or defaults.accept
+        self.fallback = defaults.fallback if route.fallback is None else route.fallback
+        self.retries_per_provider = route.retries_per_provider
+        policies = [shared.policy for shared in limits]
+        policies += [m.provider.limits for m in self.members if m.provider.limits is not None]
+        self.sizes = tuple({policy.size for policy in policies if policy.size is not None})
+
+    def size_of(self, request: Any) -> int:
+        """The request's tokens: the largest of what the limits' hooks say, at least 0."""
+        return max(0, *(int(size(request)) for size in self.sizes))
+
+
+def _overridden(rules: Mapping[Any, Rule]) -> Mapping[Kind, Rule]:
+    whole = rules_with(rules)
+    return {Kind(kind): whole[Kind(kind)] for kind in rules}
+
+
+class Memory:
+    """What outlives a change of configuration: doors, paces and limits, by name.
+
+    Attributes:
+        gates: the doors of the providers that are in the router.
+        revision: rises when any door changes; all draw tables watch it.
+    """
+
+    def __init__(self, router: str, wire: Newswire, rng: Random) -> None:
+        self._router = router
+        self._wire = wire
+        self._rng = rng
+        self._paces: dict[tuple[str, str], Pace] = {}
+        self._limits: dict[str, Limits] = {}
+        self.gates: dict[str, Gate] = {}
+        self.revision = Revision()
+
+    def gate(self, name: str, policy: CircuitPolicy, limits: LimitPolicy | None) -> Gate:
+        """A provider's door; a new one, or the one it had, under the policies of today."""
+        gate = self.gates.get(name)
+        if gate is None:
+            return Gate(
+                name,
+                policy,
+                limits,
+                router=self._router,
+                wire=self._wire,
+                revision=self.revision,
+                rng=self._rng,
+            )
+        gate.adopt(policy, limits)
+        return gate
+
+    def pace(self, route: str, provider: str, policy: PacePolicy) -> Pace:
+        """A provider's pace on a route."""
+        pace = self._paces.get((route, provider))
+        if pace is None:
+            pace = self._paces[route, provider] = Pace(policy)
+        return pace
+
+    def limits(self, whose: str, policy: LimitPolicy | None) -> tuple[Limits, ...]:
+        """The limits of a route or of the router, as a tuple of one or none."""
+        if policy is None:
+            return ()
+        known = self._limits.get(whose)
+        self._limits[whose] = Limits(policy) if known is None else known.adopt(policy)
+        return (self._limits[whose],)
+
+    def forget(self, provider: str) -> None:
+        """Forgets a provider that has left; its attempts in flight hold what they need."""
+        self.gates.pop(provider).removed = True
+        for key in [key for key in self._paces if key[1] == provider]:
+            del self._paces[key]
+
+    def shift(self, by: float) -> None:
+        """Moves every instant by `by` seconds, to the clock of another loop."""
+        for gate in self.gates.values():
+            gate.shift(by)
+        for limits in self._limits.values():
+            limits.shift(by)
+
+
+class Roster:
+    """One whole configuration: providers, their doors, and the compiled routes.
+
+    Raises:
+        ConfigurationError: for duplicate names, weights that are all 0, and routes that name
+            unknown providers; then nothing has changed.
+    """
+
+    def __init__(
+        self,
+        providers: Iterable[Provider[Any, Any, Any]],
+        routes: Iterable[Route],
+        defaults: Defaults,
+        memory: Memory,
+        limits: LimitPolicy | None,
+    ) -> None:
+        self.providers = _by_name(providers)
+        self.routes = _routes_by_name(routes)
+        self._defaults = defaults
+        self._memory = memory
+        for route in self.routes.values():
+            members_of(route, self.providers)
+        self._limits = memory.limits("", limits)
+        self._gates = {
+            name: memory.gate(name, provider.circuit or defaults.circuit, provider.limits)
+            for name, provider in self.providers.items()
+        }
+        memory.gates.update(self._gates)
+        everybody = Route(DEFAULT, [list(self.providers)]) if self.providers else None
+        self._compiled = {
+            name: self._compile(route, memory.limits(name, route.limits), name)
+            for name, route in self.routes.items()
+        }
+        if everybody and DEFAULT not in self._compiled:
+            self._compiled[DEFAULT] = self._compile(everybody, (), DEFAULT)
+
+    def route(self, wanted: str | Route | Iterable[str] | None) -> CompiledRoute:
+        """The route a call asks for, compiled.
+
+        Raises:
+            UsageError: for an unknown route, or a router without providers.
+        """
+        if wanted is None or isinstance(wanted, str):
+            route = self._compiled.get(wanted or DEFAULT)
+            if route is not None:
+                return route
+            if not self.providers:
+                raise UsageError("the router has no providers: add one before the first call")
+            raise UsageError(f"unknown route {check.near(wanted or DEFAULT, self._compiled)}")
+        return self._adhoc(wanted)
+
+    def all_routes(self) -> Mapping[str, CompiledRoute]:
+        """The compiled routes by name."""
+        return self._compiled
+
+    def _adhoc(self, wanted: Route | Iterable[str]) -> CompiledRoute:
+        try:
+            route = wanted if isinstance(wanted, Route) else Route(ADHOC, wanted)
+            return self._compile(route, (), ADHOC)
+        except ConfigurationError as error:
+            raise UsageError(f"the call's route: {error}") from error
+
+    def _compile(self, route: Route, limits: tuple[Limits, ...], label: str) -> CompiledRoute:
+        defaults = self._defaults
+        timeout = defaults.timeout if route.timeout is None else route.timeout
+        attempt_timeout = route.attempt_timeout or defaults.attempt_timeout
+        if attempt_timeout is None:
+            attempt_timeout = min(ATTEMPT_TIMEOUT, timeout / 2)
+        tiers = []
+        for names in members_of(route, self.providers):
+            members = [self._member(name, route, label, attempt_timeout) for name in names]
+            tiers.append(Tier(members, self._memory.revision, defaults.panic))
+        compiled = CompiledRoute(label, route, tiers, defaults, (*limits, *self._limits))
+        for member in compiled.members:
+            member.pace.peers = [m.pace for m in compiled.members if m is not member]
+        return compiled
+
+    def _member(self, name: str, route: Route, label: str, attempt_timeout: float) -> Member:
+        provider = self.providers[name]
+        named = provider.attempt_timeout
+        return Member(
+            provider,
+            self._gates[name],
+            self._memory.pace(label, name, self._defaults.pace),
+            weight=route.weights.get(name, provider.weight),
+            timeout=attempt_timeout if named is None else named,
+        )
+
+
+def _by_name(
+    providers: Iterable[Provider[Any, Any, Any]],
+) -> dict[str, Provider[Any, Any, Any]]:
+    found: dict[str, Provider[Any, Any, Any]] = {}
+    for provider in providers:
+        if not isinstance(provider, Provider):
+            raise ConfigurationError("providers", f"must be Provider objects, not {provider!r}")
+        if provider.name in found:
+            raise ConfigurationError(f"Provider({provider.name!r})", "is there twice")
+        found[provider.name] = provider
+    if found and not math.fsum(provider.weight for provider in found.values()):
+        names = ", ".join(found)
+        raise ConfigurationError("providers", f"all weights are 0 ({names}): nobody can be drawn")
+    return found
+
+
+def _routes_by_name(routes: Iterable[Route]) -> dict[str, Route]:
+    found: dict[str, Route] = {}
+    for route in routes:
+        if not isinstance(route, Route):
+            raise ConfigurationError("routes", f"must be Route objects, not {route!r}")
+        if route.name in found:
+            raise ConfigurationError(f"Route({route.name!r})", "is there twice")
+        if route.name == ADHOC:
+            raise ConfigurationError(f"Route({ADHOC!r})", "is the name of routes given with a call")
+        found[route.name] = route
+    return found

@@ -1,0 +1,77 @@
+"""The same plan with several attempts racing: the first answer wins, the others are cancelled."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import anyio
+from anyio.abc import TaskGroup
+
+from multirouter.attempt import Asker
+from multirouter.core.plan import Plan, Try
+
+
+class Race:
+    """One race: the plan says who runs, the race starts them and waits.
+
+    It adds no choice of its own: at the instant a Try names, and whenever a runner fails, it
+    asks the plan for another one, up to the policy's number in flight.
+    """
+
+    def __init__(self, plan: Plan, asker: Asker, request: Any) -> None:
+        self._plan = plan
+        self._asker = asker
+        self._request = request
+        self._running = 0
+        self._at_most = plan.route.hedge.at_most if plan.route.hedge is not None else 1
+        self._ended = anyio.Event()
+        self._interrupt: BaseException | None = None
+
+    async def run(self, first: Try) -> float:
+        """Runs until somebody has answered or nobody is left.
+
+        Returns:
+            Loop time of the end, seconds; every attempt is recorded by then.
+        """
+        loop = self._asker.loop
+        async with anyio.create_task_group() as group:
+            newest = first
+            self._start(group, first)
+            while self._running:
+                hedge_at = newest.hedge_at if self._running < self._at_most else math.inf
+                with loop.bound(hedge_at):
+                    await self._ended.wait()
+                if self._plan.decided or self._interrupt is not None:
+                    break
+                newest = self._join(group, newest, loop.time()) or newest
+            group.cancel_scope.cancel()
+        if self._interrupt is not None:
+            raise self._interrupt
+        return loop.time()
+
+    def _join(self, group: TaskGroup, newest: Try, now: float) -> Try | None:
+        """Starts another attempt when the plan has one: a failover at once, or a hedge."""
+        failed, self._ended = self._ended.is_set(), anyio.Event()
+        if not self._running:
+            return None
+        step = self._plan.beside(now) if failed else self._plan.hedge(newest, now)
+        if step is None:
+            newest.hedge_at = newest.hedge_at if failed else math.inf
+            return None
+        self._plan.hedge_later(step, now)
+        self._start(group, step)
+        return step
+
+    def _start(self, group: TaskGroup, step: Try) -> None:
+        self._running += 1
+        group.start_soon(self._attempt, step)
+
+    async def _attempt(self, step: Try) -> None:
+        try:
+            await self._asker.ask(self._plan, step, self._request)
+        except Exception as error:  # noqa: BLE001 - misuse, told to the caller as it is, not in a group
+            self._interrupt = error
+        finally:
+            self._running -= 1
+            self._ended.set()

@@ -1,0 +1,163 @@
+"""Where a router lives: the loop it is in, the move to another one, and what time it is there.
+
+Loop time is not portable: trio's begins anywhere, a virtual loop's at 0. A router that meets a
+new loop shifts every instant it has stored, so that what is left of an open circuit stays.
+"""
+
+from __future__ import annotations
+
+import time
+
+import anyio
+
+from multirouter.attempt import Asker
+from multirouter.background import BackgroundAttempts
+from multirouter.core.circuit import State
+from multirouter.core.classify import Classifier
+from multirouter.core.events import Newswire
+from multirouter.core.limits import RetryBudget
+from multirouter.core.roster import Memory
+from multirouter.errors import UsageError
+from multirouter.eventloop import Broken, EventLoop, running_loop
+from multirouter.resets import Resets
+
+
+class Residence:
+    """The one loop a router lives in at a time.
+
+    Attributes:
+        asker: what awaits providers in that loop, or None before the first call.
+        calls: calls in flight.
+        last_seen: the newest loop time that a call has seen.
+        closed: whether the router was closed.
+    """
+
+    __slots__ = (
+        "_anchor",
+        "_background",
+        "_broken",
+        "_budget",
+        "_classifier",
+        "_idle",
+        "_memory",
+        "_opened",
+        "_resets",
+        "_wire",
+        "asker",
+        "calls",
+        "closed",
+        "last_seen",
+    )
+
+    def __init__(
+        self,
+        memory: Memory,
+        budget: RetryBudget,
+        resets: Resets,
+        background: BackgroundAttempts,
+        classifier: Classifier,
+        wire: Newswire,
+        broken: Broken,
+    ) -> None:
+        self._memory = memory
+        self._budget = budget
+        self._resets = resets
+        self._background = background
+        self._classifier = classifier
+        self._wire = wire
+        self._broken = broken
+        self._opened = False
+        self._idle: anyio.Event | None = None
+        self._anchor = (0.0, time.monotonic())
+        self.asker: Asker | None = None
+        self.calls = 0
+        self.last_seen = 0.0
+        self.closed = False
+
+    def settle_in(self) -> Asker:
+        """What awaits providers in the loop of the caller; moves there when it is a new one.
+
+        Raises:
+            UsageError: when the router is closed, when the loop it lives in still runs elsewhere,
+                outside of any loop, or on trio without `async with router:`.
+        """
+        asker = self.asker
+        if self.closed:
+            raise UsageError("the router is closed")
+        if asker is not None and asker.loop.current():
+            return asker
+        if asker is not None and asker.loop.alive():
+            raise UsageError(
+                "the router lives in another event loop, which still runs: "
+                "use one router a loop, or one after the other"
+            )
+        loop = running_loop(self._broken)
+        if loop.name == "trio":
+            raise UsageError("on trio, open the router with `async with router:` before its calls")
+        return self._move(loop)
+
+    async def open(self) -> None:
+        """Enters the running loop for the time of an `async with`.
+
+        Raises:
+            UsageError: when the router is closed, or open already.
+        """
+        if self.closed:
+            raise UsageError("the router is closed")
+        if self._opened:
+            raise UsageError("the router is open already: enter `async with router:` once")
+        loop = running_loop(self._broken)
+        if loop.name == "trio" or self.asker is None or not self.asker.loop.current():
+            self._move(await loop.__aenter__())
+        self._opened = True
+
+    async def close(self, grace: float) -> None:
+        """Refuses new calls, gives those in flight `grace` seconds, ends the background tasks."""
+        self.closed = True
+        asker = self.asker
+        if asker is None or not asker.loop.current():
+            return
+        try:
+            if self.calls:
+                self._idle = anyio.Event()
+                with anyio.move_on_after(grace):
+                    await self._idle.wait()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._leave(asker.loop)
+
+    def call_ended(self) -> None:
+        """Notes that a call is no longer in flight."""
+        self.calls -= 1
+        if self._idle is not None and not self.calls:
+            self._idle.set()
+
+    def now(self) -> float:
+        """Loop time, from any thread, in a loop or not; estimated when the loop is gone."""
+        asker = self.asker
+        if asker is not None and asker.loop.current():
+            return asker.loop.time()
+        loop_time, monotonic = self._anchor
+        return max(self.last_seen, loop_time + time.monotonic() - monotonic)
+
+    async def _leave(self, loop: EventLoop) -> None:
+        self._resets.moved_to(None)
+        if self._opened:
+            await loop.__aexit__(None, None, None)
+        else:
+            await loop.close()
+        self._background.abandon()
+
+    def _move(self, loop: EventLoop) -> Asker:
+        by = loop.time() - self.now()
+        if self.asker is not None:
+            self._background.abandon()
+        self._memory.shift(by)
+        self._budget.shift(by)
+        self._anchor = (loop.time(), time.monotonic())
+        self.last_seen = loop.time()
+        self.asker = Asker(loop, self._classifier, self._wire)
+        gates = self._memory.gates.values()
+        still_open = [gate for gate in gates if gate.circuit.state(loop.time()) is State.OPEN]
+        self._resets.moved_to(loop, tuple(still_open))
+        return self.asker

@@ -1,0 +1,93 @@
+"""The one line of calls that wait for room: first come, first served, no polling."""
+
+from __future__ import annotations
+
+import math
+
+import anyio
+
+from multirouter.core.plan import Plan, Step, Try, Wait
+from multirouter.errors import UsageError
+from multirouter.eventloop import EventLoop
+
+
+class _Waiter:
+    __slots__ = ("plan", "ready", "step")
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.ready = anyio.Event()
+        self.step: Step | None = None
+
+
+class WaitingLine:
+    """Calls that nobody can serve now and that may wait.
+
+    Whatever may have made room (an attempt that ended, a circuit that changed, a limit that
+    refilled) is followed by `serve`, which lets each plan in turn take what it can use. What is
+    left afterwards none of them could use, so a newcomer that takes it overtakes nobody.
+    """
+
+    def __init__(self) -> None:
+        self._line: list[_Waiter] = []
+        self._closed = False
+
+    def __bool__(self) -> bool:
+        """Whether anybody waits."""
+        return bool(self._line)
+
+    def __len__(self) -> int:
+        """How many calls wait."""
+        return len(self._line)
+
+    def serve(self, now: float) -> None:
+        """Gives room to whoever has waited longest and can use it."""
+        for waiter in self._line[:]:
+            if waiter.step is None:
+                step = waiter.plan.next_step(now)
+                if not isinstance(step, Wait):
+                    waiter.step = step
+                    waiter.ready.set()
+
+    def close(self) -> None:
+        """Sends everybody away."""
+        self._closed = True
+        for waiter in self._line:
+            waiter.ready.set()
+
+    async def wait(self, plan: Plan, until: float, loop: EventLoop) -> Step:
+        """Stands in line, at most until the loop time `until`.
+
+        Returns:
+            The plan's next step: an attempt whose permit is taken, or the end.
+        """
+        waiter = _Waiter(plan)
+        self._line.append(waiter)
+        try:
+            now = loop.time()
+            while waiter.step is None and now < until:
+                if self._closed:
+                    raise UsageError("the router was closed while the call waited for room")
+                with loop.bound(min(until, now + _patience(plan, now))):
+                    await waiter.ready.wait()
+                now = loop.time()
+                if waiter.step is None:
+                    self.serve(now)
+        except BaseException:
+            self._leave(waiter, loop.time())
+            raise
+        self._line.remove(waiter)
+        return waiter.step if waiter.step is not None else plan.next_step(now)
+
+    def _leave(self, waiter: _Waiter, now: float) -> None:
+        """A waiter that goes away hands on what it was just given."""
+        self._line.remove(waiter)
+        if isinstance(waiter.step, Try):
+            waiter.plan.abandon(waiter.step)
+            self.serve(now)
+
+
+def _patience(plan: Plan, now: float) -> float:
+    """Seconds until time alone may have made room; endless when only an event can."""
+    seconds = plan.ready_in(now)
+    return seconds if seconds is not None and seconds > 0 else math.inf
