@@ -1,6 +1,5 @@
 """multirouter: one call, several AI providers, and nothing lost when one of them dies."""
 
-from multirouter.core.circuit import State
 from multirouter.core.events import Listener
 from multirouter.core.model import AttemptRecord, CallOutcome, Kind, Verdict
 from multirouter.core.policies import (
@@ -13,6 +12,7 @@ from multirouter.core.policies import (
 from multirouter.core.provider import Provider
 from multirouter.core.routes import Route
 from multirouter.core.rules import RULES, Effect, Other, Rule, Same
+from multirouter.core.states import State
 from multirouter.errors import (
     AllProvidersFailed,
     AttemptTimeout,

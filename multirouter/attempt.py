@@ -8,7 +8,8 @@ from typing import Any
 from multirouter.core.classify import BROKEN, Classifier
 from multirouter.core.events import Newswire
 from multirouter.core.model import CANCELLED, Kind, Verdict
-from multirouter.core.plan import Plan, Try
+from multirouter.core.plan import Plan
+from multirouter.core.steps import Try
 from multirouter.errors import AttemptTimeout, ProviderError, UsageError
 from multirouter.eventloop import EventLoop
 
@@ -53,8 +54,8 @@ class Asker:
         bound = loop.bound(step.deadline)
         try:
             with bound:
-                value = await step.member.provider.call(request)
-        except Exception as raised:  # noqa: BLE001 - whatever a provider raises is judged
+                value = await step.member.call(request)
+        except Exception as raised:
             error = raised
         except BaseException as raised:
             plan.record(step, CANCELLED, None, raised, loop.time())
@@ -99,7 +100,7 @@ def judged(accept: Callable[[Any], object], value: Any) -> Verdict:
     """What `accept=` says of an answer: False, a string or an exception refuses it."""
     try:
         said = accept(value)
-    except Exception as error:  # noqa: BLE001 - a validator says no by raising
+    except Exception as error:
         return Verdict(Kind.INVALID, reason=f"accept raised {type(error).__name__}")
     if isinstance(said, str):
         return Verdict(Kind.INVALID, reason=said[:200])

@@ -10,9 +10,10 @@ from multirouter.core.classify import Classifier
 from multirouter.core.events import Newswire
 from multirouter.core.gate import Gate
 from multirouter.core.model import CANCELLED, SUCCESS, AttemptRecord, Verdict
-from multirouter.core.plan import Plan, Try
+from multirouter.core.plan import Plan
 from multirouter.core.roster import CompiledRoute
 from multirouter.core.selection import Member
+from multirouter.core.steps import Try
 from multirouter.errors import AttemptTimeout
 from multirouter.eventloop import EventLoop
 
@@ -72,7 +73,7 @@ async def probe(
             with bound:
                 await member.provider.probe()
                 verdict = SUCCESS
-        except Exception as raised:  # noqa: BLE001 - whatever a probe raises is judged
+        except Exception as raised:
             error, verdict = raised, classifier.error(raised)
         finally:
             if bound.expired:

@@ -153,7 +153,7 @@ class AsyncioLoop:
 
     def current(self) -> bool:
         """Whether the caller runs in this loop."""
-        return asyncio._get_running_loop() is self._loop  # noqa: SLF001 - exported, and never raises
+        return asyncio._get_running_loop() is self._loop
 
     def alive(self) -> bool:
         """Whether the loop is running somewhere; a stopped one may be left behind."""
@@ -321,7 +321,7 @@ class TrioLoop:
         try:
             with task.scope:
                 await function(*args)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the others must go on
+        except Exception as error:
             self._broken(task.name, error)
         finally:
             del self._tasks[task]

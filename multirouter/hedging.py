@@ -9,7 +9,8 @@ import anyio
 from anyio.abc import TaskGroup
 
 from multirouter.attempt import Asker
-from multirouter.core.plan import Plan, Try
+from multirouter.core.plan import Plan
+from multirouter.core.steps import Try
 
 
 class Race:
@@ -70,7 +71,7 @@ class Race:
     async def _attempt(self, step: Try) -> None:
         try:
             await self._asker.ask(self._plan, step, self._request)
-        except Exception as error:  # noqa: BLE001 - misuse, told to the caller as it is, not in a group
+        except Exception as error:
             self._interrupt = error
         finally:
             self._running -= 1

@@ -12,11 +12,11 @@ import anyio
 
 from multirouter.attempt import Asker
 from multirouter.background import BackgroundAttempts
-from multirouter.core.circuit import State
 from multirouter.core.classify import Classifier
 from multirouter.core.events import Newswire
 from multirouter.core.limits import RetryBudget
 from multirouter.core.roster import Memory
+from multirouter.core.states import State
 from multirouter.errors import UsageError
 from multirouter.eventloop import Broken, EventLoop, running_loop
 from multirouter.resets import Resets

@@ -7,20 +7,19 @@ import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from random import Random
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import anyio
 
 from multirouter.attempt import Asker
 from multirouter.background import BackgroundAttempts, probe
-from multirouter.core import picture
 from multirouter.core import validation as check
 from multirouter.core.classify import Classifier, Classify
-from multirouter.core.events import Configured, HoldName, Listener, Newswire
+from multirouter.core.events import Listener, Newswire
 from multirouter.core.gate import Gate
 from multirouter.core.limits import RetryBudget
 from multirouter.core.model import CallOutcome, ChunkT, Kind, RequestT, ResponseT
-from multirouter.core.plan import Commons, Plan, Try, Wait
+from multirouter.core.plan import Plan
 from multirouter.core.policies import (
     CALL_TIMEOUT,
     CircuitPolicy,
@@ -30,13 +29,15 @@ from multirouter.core.policies import (
     RetryPolicy,
 )
 from multirouter.core.provider import Provider
-from multirouter.core.roster import Defaults, Memory, Roster
+from multirouter.core.roster import Defaults, Memory
 from multirouter.core.routes import Route
 from multirouter.core.rules import Rule, rules_with
+from multirouter.core.steps import Commons, Try, Wait
 from multirouter.errors import CallFailed, ConfigurationError, UsageError
 from multirouter.hedging import Race
 from multirouter.listeners.logs import make_logs
 from multirouter.listeners.metrics import make_metrics
+from multirouter.management import Management
 from multirouter.resets import Resets
 from multirouter.residence import Residence
 from multirouter.waiting import WaitingLine
@@ -46,15 +47,11 @@ if TYPE_CHECKING:
 
     from prometheus_client import CollectorRegistry
 
-CallT = TypeVar("CallT", bound=Callable[..., Any])
-
 GRACE = 5.0
 """Seconds that `aclose` gives to calls in flight."""
 
-HOLDS: tuple[HoldName, ...] = ("open", "closed", "disabled", "metrics_only")
 
-
-class MultiProviderRouter(Generic[RequestT, ResponseT, ChunkT]):
+class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
     """Routes each call to one of several providers, and on to the others when it fails.
 
     Usable at once on asyncio; `async with router:` bounds its background tasks, and is what trio
@@ -110,7 +107,7 @@ class MultiProviderRouter(Generic[RequestT, ResponseT, ChunkT]):
         logger: Any = None,
         rng: Random | None = None,
     ) -> None:
-        self.name: str = check.name("name", name)
+        self.name = check.name("name", name)
         if attempt_timeout is not None:
             check.span("attempt_timeout", attempt_timeout, endless=True)
         self._limits = limits
@@ -258,124 +255,6 @@ class MultiProviderRouter(Generic[RequestT, ResponseT, ChunkT]):
             else:
                 return step
 
-    # -- who can be asked -------------------------------------------------------------------
-
-    def provider(
-        self, name: str, **settings: Any
-    ) -> Callable[
-        [Callable[[RequestT], Awaitable[ResponseT]]], Callable[[RequestT], Awaitable[ResponseT]]
-    ]:
-        """Registers the decorated coroutine function, or async generator function, as a provider.
-
-        Args:
-            name: the provider's name.
-            settings: as for `Provider`.
-        """
-
-        def register(function: CallT) -> CallT:
-            if inspect.isasyncgenfunction(function):
-                self.add(Provider(name, stream=function, **settings))
-            else:
-                self.add(Provider(name, function, **settings))
-            return function
-
-        return register
-
-    def add(self, provider: Provider[RequestT, ResponseT, ChunkT]) -> None:
-        """Adds a provider; calls in flight go on without it.
-
-        Raises:
-            ConfigurationError: for a name that is there already; nothing has changed then.
-        """
-        self._configure([*self._roster.providers.values(), provider])
-
-    def remove(self, name: str) -> None:
-        """Removes a provider; its attempts in flight run to their end.
-
-        Raises:
-            UsageError: for an unknown name.
-            ConfigurationError: when a route names it; nothing has changed then.
-        """
-        leaving = self._known(name)
-        self._configure([p for p in self._roster.providers.values() if p is not leaving])
-
-    def update(self, name: str, **settings: Any) -> None:
-        """Changes settings of a provider; its circuit keeps its state.
-
-        A call in flight goes on with the settings it began with.
-
-        Raises:
-            UsageError: for an unknown name.
-            ConfigurationError: for a setting that is refused; nothing has changed then.
-        """
-        old = self._known(name)
-        new = old.replace(**settings)
-        self._configure([new if p is old else p for p in self._roster.providers.values()])
-
-    def hold(self, name: str, how: HoldName) -> None:
-        """Takes a provider's circuit into your own hand until `unhold`; resets do not end it.
-
-        Args:
-            name: the provider.
-            how: `open`: it is not asked. `closed`: it is asked, whatever its failures.
-                `disabled`: it is asked, and neither circuit nor window notice. `metrics_only`:
-                it is asked, and the circuit shows what it would do.
-
-        Raises:
-            UsageError: for an unknown name or hold.
-        """
-        if how not in HOLDS:
-            raise UsageError(f"unknown hold {check.near(str(how), HOLDS)}")
-        self._hold(name, how)
-
-    def unhold(self, name: str) -> None:
-        """Gives a provider's circuit back; one that was held open is tried before it is trusted.
-
-        Raises:
-            UsageError: for an unknown name.
-        """
-        self._hold(name, None)
-
-    # -- what is going on -------------------------------------------------------------------
-
-    @property
-    def providers(self) -> tuple[Provider[RequestT, ResponseT, ChunkT], ...]:
-        """The providers, in the order in which they were given."""
-        return tuple(self._roster.providers.values())
-
-    def snapshot(self) -> dict[str, Any]:
-        """The whole state as plain data; see `core.picture.snapshot` for its shape."""
-        return picture.snapshot(self.name, self._roster.all_routes(), self._residence.now())
-
-    def explain(self, route: str | Route | Iterable[str] | None = None) -> picture.Explanation:
-        """Where calls on a route go now, who is out, why and until when; `print` it.
-
-        Raises:
-            UsageError: for an unknown route.
-        """
-        return picture.explain(self._roster.route(route), self._residence.now())
-
-    def names(self) -> Iterable[str]:
-        """The providers' names."""
-        return tuple(self._memory.gates)
-
-    def in_flight(self, name: str) -> int:
-        """How many attempts at a provider are under way."""
-        return self._memory.gates[name].in_flight
-
-    def available(self, name: str) -> bool:
-        """Whether a provider could be asked now."""
-        return self._memory.gates[name].admits(self._residence.now())
-
-    def circuit_state(self, name: str) -> str:
-        """`closed`, `open` or `half_open`."""
-        return str(self._memory.gates[name].circuit.state(self._residence.now()))
-
-    def __repr__(self) -> str:
-        now = self._residence.now()
-        doors = ", ".join(f"{n}: {g.describe(now)}" for n, g in self._memory.gates.items())
-        return f"<MultiProviderRouter {self.name!r} {doors or 'without providers'}>"
-
     # -- life -------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
@@ -415,46 +294,8 @@ class MultiProviderRouter(Generic[RequestT, ResponseT, ChunkT]):
     async def _close(self, name: str, aclose: Callable[[], Awaitable[object]]) -> None:
         try:
             await aclose()
-        except Exception as error:  # noqa: BLE001 - one that cannot close must not keep the others
+        except Exception as error:
             self._task_broken(f"aclose of {name}", error)
-
-    def _built(self, providers: list[Provider[Any, Any, Any]], routes: list[Route]) -> Roster:
-        return Roster(providers, routes, self._defaults, self._memory, self._limits)
-
-    def _configure(self, providers: list[Provider[Any, Any, Any]]) -> None:
-        old = self._roster.providers
-        self._roster = self._built(providers, list(self._roster.routes.values()))
-        new = self._roster.providers
-        removed = tuple(name for name in old if name not in new)
-        for name in removed:
-            self._memory.forget(name)
-        news = Configured(
-            self.name,
-            added=tuple(name for name in new if name not in old),
-            removed=removed,
-            updated=tuple(name for name in new if name in old and new[name] is not old[name]),
-        )
-        self._wire.post("configured", news)
-        self._wire.deliver()
-        self._served(self._residence.now())
-
-    def _known(self, name: str) -> Provider[Any, Any, Any]:
-        provider = self._roster.providers.get(name)
-        if provider is None:
-            raise UsageError(f"unknown provider {check.near(name, self._roster.providers)}")
-        return provider
-
-    def _hold(self, name: str, how: HoldName | None) -> None:
-        self._known(name)
-        now = self._residence.now()
-        self._memory.gates[name].hold_by_hand(how, now)
-        self._wire.deliver()
-        self._served(now)
-
-    def _served(self, now: float) -> None:
-        """Whatever may have made room is followed by this."""
-        if self._waiting:
-            self._waiting.serve(now)
 
     async def _half_opened(self, gate: Gate) -> None:
         """A reset was due: tell it, serve who waits, and run the provider's own probe."""

@@ -6,7 +6,8 @@ import math
 
 import anyio
 
-from multirouter.core.plan import Plan, Step, Try, Wait
+from multirouter.core.plan import Plan
+from multirouter.core.steps import Step, Try, Wait
 from multirouter.errors import UsageError
 from multirouter.eventloop import EventLoop
 

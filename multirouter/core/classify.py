@@ -89,7 +89,7 @@ class Classifier:
         try:
             said = cast("Classify", self._user)(error, value)
             return said if said is None or isinstance(said, Verdict) else _said_kind(said)
-        except Exception as broken:  # noqa: BLE001 - whatever the user's code raises
+        except Exception as broken:
             self._broken(broken)
             return BROKEN
 
@@ -97,7 +97,7 @@ class Classifier:
         """The package's own verdict; an exception that breaks its reader is merely unknown."""
         try:
             return self._judged(error, 0)
-        except Exception as broken:  # noqa: BLE001 - somebody else's methods run in there
+        except Exception as broken:
             self._broken(broken)
             return Verdict(Kind.UNKNOWN, reason=_name(error))
 

@@ -228,7 +228,7 @@ class Newswire:
                 for hear in ears:
                     try:
                         hear(*news)
-                    except Exception as error:  # noqa: BLE001 - a listener may break, a call may not
+                    except Exception as error:
                         self._broken(hear, error)
         finally:
             self._telling = False

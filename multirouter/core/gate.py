@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 from random import Random
 
-from multirouter.core.circuit import Circuit, Permit, Signal, State, grown
+from multirouter.core.circuit import Circuit, Permit, grown
 from multirouter.core.events import CircuitChanged, Cooled, Held, HoldName, Newswire
 from multirouter.core.limits import Limits
 from multirouter.core.model import Verdict
 from multirouter.core.policies import CircuitPolicy, LimitPolicy
 from multirouter.core.rules import Effect, Rule
+from multirouter.core.states import Signal, State
 
 COOLING_GROWTH = 2.0
 """Factor on the rest after each further 429 in a row that names no time."""

@@ -127,7 +127,7 @@ class AttemptRecord:
         started: float,
         elapsed: float,
         why: str,
-        late: bool = False,  # noqa: FBT001, FBT002 - made once an attempt: keywords cost
+        late: bool = False,
     ) -> None:
         self.provider = provider
         self.route = route

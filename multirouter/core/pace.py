@@ -92,7 +92,7 @@ class Pace:
         if self.known:
             self._learn(max(log2(max(seconds, SHORTEST)), self._recent), RECENT, usual=0.0)
         for pace in (self, *self.peers):
-            pace._set_limit()  # noqa: SLF001 - its own class
+            pace._set_limit()
 
     def _learn(self, latency: float, weight: float, usual: float = USUAL) -> None:
         samples = self.latencies.samples

@@ -7,115 +7,30 @@ drives it (the plain loop, a race of hedges, a stream) has no choices of its own
 
 from __future__ import annotations
 
-import math
-from collections.abc import Collection
-from random import Random
 from typing import Any
 
 from multirouter.core import endings
-from multirouter.core.circuit import Permit
-from multirouter.core.events import FailedOver, Newswire, Panicked, RetryRefused
-from multirouter.core.limits import RetryBudget
-from multirouter.core.model import AttemptRecord, CallOutcome, CallResult, Kind, Role, Verdict
+from multirouter.core.admission import Admission
+from multirouter.core.events import RetryRefused
+from multirouter.core.model import AttemptRecord, CallOutcome, CallResult, Kind, Verdict
 from multirouter.core.repetition import Repetition
 from multirouter.core.roster import CompiledRoute
 from multirouter.core.rules import Other, Rule, Same
-from multirouter.core.selection import Member, Table
+from multirouter.core.selection import Member
+from multirouter.core.steps import Commons, Step, Try, Wait
 from multirouter.errors import AttemptTimeout
-
-
-class Commons:
-    """What all plans of one router share: its name, chance, retry budget and newswire."""
-
-    __slots__ = ("budget", "rng", "router", "wire")
-
-    def __init__(self, router: str, rng: Random, budget: RetryBudget, wire: Newswire) -> None:
-        self.router = router
-        self.rng = rng
-        self.budget = budget
-        self.wire = wire
-
-
-class Try:
-    """Ask this provider now.
-
-    Attributes:
-        member: whom.
-        permit: its permit; `record` or `abandon` gives it back.
-        started: loop time at which it was chosen.
-        deadline: loop time at which the attempt is cut off.
-        role: whether it is the call's own attempt, a hedge or a probe.
-        why: why this provider, in words.
-        copies: attempts to make in the background beside it: trials that cost nobody anything.
-        hedge_at: loop time at which the plan wants to be asked for a second attempt; infinite
-            when this one is awaited alone.
-    """
-
-    __slots__ = ("copies", "deadline", "hedge_at", "member", "permit", "role", "started", "why")
-
-    def __init__(
-        self,
-        member: Member,
-        permit: Permit,
-        started: float,
-        deadline: float,
-        role: Role,
-        why: str,
-    ) -> None:
-        self.member = member
-        self.permit = permit
-        self.started = started
-        self.deadline = deadline
-        self.role: Role = role
-        self.why = why
-        self.copies: tuple[Try, ...] = ()
-        self.hedge_at = math.inf
-
-
-class Wait:
-    """Do nothing for a while.
-
-    Attributes:
-        until: loop time at which to ask again.
-        for_room: whether to stand in the line of those who wait for a provider to become free.
-    """
-
-    __slots__ = ("for_room", "until")
-
-    def __init__(self, until: float, *, for_room: bool) -> None:
-        self.until = until
-        self.for_room = for_room
-
-
-Step = Try | Wait | CallOutcome[Any]
 
 _NOTHING: Any = object()
 
 
-class Plan:
+class Plan(Admission):
     """One call's plan; see the module.
 
     Attributes:
-        route: the compiled route, one whole configuration for the call's whole life.
-        deadline: loop time by which the call has ended.
-        idempotent: whether asking twice does no harm.
         attempts: the trail so far.
     """
 
-    __slots__ = (
-        "_answer",
-        "_answered_by",
-        "_commons",
-        "_fault",
-        "_repetition",
-        "_size",
-        "_started",
-        "_wait_until",
-        "attempts",
-        "deadline",
-        "idempotent",
-        "route",
-    )
+    __slots__ = ("_answer", "_answered_by", "_fault", "_started", "_wait_until", "attempts")
 
     def __init__(
         self,
@@ -128,18 +43,14 @@ class Plan:
         idempotent: bool = True,
         size: int = 0,
     ) -> None:
-        self._commons = commons
-        self.route = route
+        deadline = now + (route.timeout if timeout is None else timeout)
+        super().__init__(commons, route, deadline, idempotent=idempotent, size=size)
         self._started = now
-        self.deadline = now + (route.timeout if timeout is None else timeout)
         self._wait_until = now + wait
-        self.idempotent = idempotent
-        self._size = size
         self.attempts: list[AttemptRecord] = []
         self._answer = _NOTHING
         self._answered_by: str | None = None
         self._fault: BaseException | None = None
-        self._repetition: Repetition | None = None
         commons.budget.call_started(now)
 
     # -- what next --------------------------------------------------------------------------
@@ -199,119 +110,6 @@ class Plan:
                 return None
         return endings.soonest(self.route.members, now, self._size)
 
-    # -- the first attempt ------------------------------------------------------------------
-
-    def _first(self, now: float) -> Try | None:
-        if self.route.limits and self._blocked(now):
-            return None
-        for tier in self.route.tiers:
-            table = tier.table(now)
-            step = self._try(table, now)
-            if step is not None:
-                if table.trials and self.idempotent:
-                    step.copies = self._copies(table, step, now)
-                self.hedge_later(step, now)
-                return step
-        return None
-
-    def _try(self, table: Table, now: float, barred: Collection[str] = ()) -> Try | None:
-        """An attempt at somebody of one tier; without copies, trials come first, else last."""
-        if table.trials and not self.idempotent:
-            return self._trial(table, now, barred) or self._drawn(table, now, barred)
-        step = self._drawn(table, now, barred)
-        if step is None and table.trials:
-            return self._trial(table, now, barred)
-        return step
-
-    def _drawn(self, table: Table, now: float, barred: Collection[str]) -> Try | None:
-        """One of the table's members by weight; who refuses at the door is drawn no more."""
-        while True:
-            member = table.draw(self._commons.rng, barred)
-            if member is None:
-                return None
-            step = self._enter(member, now, table.why, panic=table.panicked)
-            if step is not None:
-                return step
-            barred = {*barred, member.name}
-
-    def _trial(self, table: Table, now: float, barred: Collection[str]) -> Try | None:
-        """The caller's own attempt as the trial of a half-open circuit."""
-        for member in table.trials:
-            if member.name not in barred:
-                step = self._enter(member, now, "trial of a half-open circuit")
-                if step is not None:
-                    return step
-        return None
-
-    def _copies(self, table: Table, step: Try, now: float) -> tuple[Try, ...]:
-        """Trials of half-open circuits as copies, so that they cost their caller nothing."""
-        copies = []
-        budget = self._commons.budget
-        for member in table.trials:
-            if member is step.member or member.provider.probe or not budget.allows(now):
-                continue
-            copy = self._enter(member, now, "trial of a half-open circuit", role="probe")
-            if copy is not None:
-                budget.pay(now)
-                copies.append(copy)
-        return tuple(copies)
-
-    def _enter(
-        self, member: Member, now: float, why: str, *, role: Role = "call", panic: bool = False
-    ) -> Try | None:
-        """Asks at one provider's door; what repeats an earlier attempt is paid for."""
-        repetition = self._repetition
-        if repetition is not None and not repetition.affordable(member, self._commons.budget, now):
-            return None
-        limit = member.pace.limit
-        limit = min(limit, member.timeout)
-        lease = limit if limit < math.inf else member.gate.circuit.policy.open_for
-        permit = member.gate.acquire(now, self._size, lease, panic=panic)
-        if permit is None:
-            return None
-        for shared in self.route.limits:
-            shared.take(self._size, now)
-        if repetition is not None:
-            why = self._repeats(repetition, member, now, why)
-        if panic:
-            news = Panicked(self._commons.router, self.route.name)
-            self._commons.wire.post("panicked", news)
-        deadline = now + limit
-        if self.deadline < deadline and role != "probe":
-            deadline = self.deadline
-        return Try(member, permit, now, deadline, role, why)
-
-    def _repeats(self, repetition: Repetition, member: Member, now: float, why: str) -> str:
-        """Books an attempt that is not the first, tells of a failover, and says why."""
-        repetition.pay(member, self._commons.budget, now)
-        repetition.asked(member.name)
-        last = repetition.last
-        if last is None:
-            return why
-        kind = last.verdict.kind
-        if last.provider == member.name:
-            return f"again after {kind}"
-        names = (self._commons.router, self.route.name, last.provider, member.name)
-        self._commons.wire.post("failed_over", FailedOver(*names, kind))
-        return f"failover from {last.provider} ({kind}); {why}"
-
-    def _blocked(self, now: float) -> str:
-        """Which limit of route or router keeps every attempt from starting, or ""."""
-        refusals = (shared.refuses(self._size, now) for shared in self.route.limits)
-        return next(filter(None, refusals), "")
-
-    def hedge_later(self, step: Try, now: float) -> None:
-        """Names the instant at which an attempt is so slow that it wants another beside it."""
-        policy = self.route.hedge
-        if policy is None or not self.idempotent or len(self.route.members) == 1:
-            return
-        if policy.after is not None:
-            step.hedge_at = now + policy.after
-        elif policy.percentile is not None:
-            latencies = step.member.pace.latencies
-            if latencies.samples >= policy.minimum_samples:
-                step.hedge_at = now + latencies.percentile(policy.percentile)
-
     # -- after a failure --------------------------------------------------------------------
 
     def _next(self, repetition: Repetition, now: float) -> Step:
@@ -330,15 +128,6 @@ class Plan:
                 return Wait(now + rest, for_room=False)
         repetition.again = repetition.again_at = None
         return self._enter(member, now, "")
-
-    def _elsewhere(self, repetition: Repetition, now: float) -> Try | None:
-        if self.route.limits and self._blocked(now):
-            return None
-        for tier in self.route.tiers:
-            step = self._try(tier.table(now), now, repetition.barred)
-            if step is not None:
-                return step
-        return None
 
     def _next_round(self, repetition: Repetition, now: float) -> Step:
         members = self.route.members

@@ -146,7 +146,7 @@ class Memory:
         return gate
 
     def pace(self, route: str, provider: str, policy: PacePolicy) -> Pace:
-        """A provider's pace on a route."""
+        """A provider's pace on a route, for calls or for streams."""
         pace = self._paces.get((route, provider))
         if pace is None:
             pace = self._paces[route, provider] = Pace(policy)
@@ -202,65 +202,95 @@ class Roster:
             for name, provider in self.providers.items()
         }
         memory.gates.update(self._gates)
-        everybody = Route(DEFAULT, [list(self.providers)]) if self.providers else None
-        self._compiled = {
-            name: self._compile(route, memory.limits(name, route.limits), name)
-            for name, route in self.routes.items()
-        }
-        if everybody and DEFAULT not in self._compiled:
-            self._compiled[DEFAULT] = self._compile(everybody, (), DEFAULT)
+        if self.providers:
+            self.routes.setdefault(DEFAULT, Route(DEFAULT, [list(self.providers)]))
+        self._calling = self._compile_all(streaming=False)
+        self._streaming = self._compile_all(streaming=True)
 
-    def route(self, wanted: str | Route | Iterable[str] | None) -> CompiledRoute:
-        """The route a call asks for, compiled.
+    def route(
+        self, wanted: str | Route | Iterable[str] | None, *, streaming: bool = False
+    ) -> CompiledRoute:
+        """The route a call asks for, compiled: with the providers that can call, or stream.
 
         Raises:
-            UsageError: for an unknown route, or a router without providers.
+            UsageError: for an unknown route, a router without providers, or a route none of
+                whose providers can do what is asked.
         """
-        if wanted is None or isinstance(wanted, str):
-            route = self._compiled.get(wanted or DEFAULT)
-            if route is not None:
-                return route
-            if not self.providers:
-                raise UsageError("the router has no providers: add one before the first call")
-            raise UsageError(f"unknown route {check.near(wanted or DEFAULT, self._compiled)}")
-        return self._adhoc(wanted)
+        if wanted is not None and not isinstance(wanted, str):
+            return self._adhoc(wanted, streaming=streaming)
+        compiled = (self._streaming if streaming else self._calling).get(wanted or DEFAULT)
+        if compiled is not None:
+            return compiled
+        if not self.providers:
+            raise UsageError("the router has no providers: add one before the first call")
+        name = wanted or DEFAULT
+        if name in self.routes:
+            raise UsageError(f"route {name!r}: {_unable(streaming=streaming)}")
+        raise UsageError(f"unknown route {check.near(name, self.routes)}")
 
     def all_routes(self) -> Mapping[str, CompiledRoute]:
-        """The compiled routes by name."""
-        return self._compiled
+        """The routes by name, compiled for calls, or else for streams."""
+        return {**self._streaming, **self._calling}
 
-    def _adhoc(self, wanted: Route | Iterable[str]) -> CompiledRoute:
+    def _adhoc(self, wanted: Route | Iterable[str], *, streaming: bool) -> CompiledRoute:
         try:
             route = wanted if isinstance(wanted, Route) else Route(ADHOC, wanted)
-            return self._compile(route, (), ADHOC)
+            compiled = self._compile(route, (), ADHOC, streaming=streaming)
         except ConfigurationError as error:
             raise UsageError(f"the call's route: {error}") from error
+        if compiled is None:
+            raise UsageError(f"the call's route: {_unable(streaming=streaming)}")
+        return compiled
 
-    def _compile(self, route: Route, limits: tuple[Limits, ...], label: str) -> CompiledRoute:
+    def _compile_all(self, *, streaming: bool) -> dict[str, CompiledRoute]:
+        compiled = {
+            name: self._compile(
+                route, self._memory.limits(name, route.limits), name, streaming=streaming
+            )
+            for name, route in self.routes.items()
+        }
+        return {name: route for name, route in compiled.items() if route is not None}
+
+    def _compile(
+        self, route: Route, limits: tuple[Limits, ...], label: str, *, streaming: bool
+    ) -> CompiledRoute | None:
         defaults = self._defaults
         timeout = defaults.timeout if route.timeout is None else route.timeout
         attempt_timeout = route.attempt_timeout or defaults.attempt_timeout
         if attempt_timeout is None:
             attempt_timeout = min(ATTEMPT_TIMEOUT, timeout / 2)
         tiers = []
+        able = "stream" if streaming else "call"
         for names in members_of(route, self.providers):
-            members = [self._member(name, route, label, attempt_timeout) for name in names]
-            tiers.append(Tier(members, self._memory.revision, defaults.panic))
+            members = [
+                self._member(name, route, f"{label} {able}", attempt_timeout)
+                for name in names
+                if getattr(self.providers[name], able) is not None
+            ]
+            if members:
+                tiers.append(Tier(members, self._memory.revision, defaults.panic))
+        if not tiers:
+            return None
         compiled = CompiledRoute(label, route, tiers, defaults, (*limits, *self._limits))
         for member in compiled.members:
             member.pace.peers = [m.pace for m in compiled.members if m is not member]
         return compiled
 
-    def _member(self, name: str, route: Route, label: str, attempt_timeout: float) -> Member:
+    def _member(self, name: str, route: Route, pace: str, attempt_timeout: float) -> Member:
         provider = self.providers[name]
         named = provider.attempt_timeout
         return Member(
             provider,
             self._gates[name],
-            self._memory.pace(label, name, self._defaults.pace),
+            self._memory.pace(pace, name, self._defaults.pace),
             weight=route.weights.get(name, provider.weight),
             timeout=attempt_timeout if named is None else named,
         )
+
+
+def _unable(*, streaming: bool) -> str:
+    able = "stream" if streaming else "call"
+    return f"none of its providers has {able}="
 
 
 def _by_name(

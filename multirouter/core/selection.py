@@ -33,13 +33,14 @@ class Member:
     Attributes:
         name: the provider's name.
         provider: the provider as this configuration knows it.
+        call: its coroutine function; None for one that can only stream.
         gate: its door, shared with the other routes and with later configurations.
         weight: its weight on this route, at least 0.
         pace: its latencies on this route.
         timeout: what one attempt may take at the most, seconds.
     """
 
-    __slots__ = ("gate", "name", "pace", "provider", "timeout", "weight")
+    __slots__ = ("call", "gate", "name", "pace", "provider", "timeout", "weight")
 
     def __init__(
         self,
@@ -52,6 +53,7 @@ class Member:
     ) -> None:
         self.name = provider.name
         self.provider = provider
+        self.call: Any = provider.call
         self.gate = gate
         self.pace = pace
         self.weight = weight

@@ -138,7 +138,7 @@ class Latencies:
         wanted = share * self.samples
         below = 0.0
         bucket = 0
-        for bucket, count in enumerate(self._counts):  # noqa: B007 - where it stopped is the answer
+        for bucket, count in enumerate(self._counts):
             below += count
             if count and below >= wanted:
                 break

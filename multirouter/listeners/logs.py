@@ -118,6 +118,10 @@ class Logs(Listener):
             self._classifier_reported = True
             self._report("classifier broken", error)
 
+    def task_broken(self, task: str, error: BaseException) -> None:
+        """Reports a background task of the router's own that ended with an exception."""
+        self._report("background task broken", error, task=task)
+
     def _call_failed(self, outcome: CallOutcome[Any]) -> None:
         last = outcome.attempts[-1] if outcome.attempts else None
         fields: dict[str, Any] = {
@@ -145,11 +149,11 @@ class Logs(Listener):
             about["error_message"] = " ".join(str(error).split())[:LONGEST_MESSAGE]
         return about
 
-    def _report(self, event: str, error: Exception, **fields: str) -> None:
+    def _report(self, event: str, error: BaseException, **fields: str) -> None:
         told = {**fields, "where": _where(error)}
         try:
             self._tell("error", event, **told, **self._about(error))
-        except Exception:  # noqa: BLE001 - the user's logging may be what is broken
+        except Exception:
             with suppress(Exception):
                 _plain().error(event, router=self._router, error=type(error).__qualname__, **told)
 
@@ -279,7 +283,7 @@ def _trail(attempt: AttemptRecord) -> str:
     return f"{attempt.provider}: {attempt.verdict.kind.value}{status}"
 
 
-def _where(error: Exception) -> str:
+def _where(error: BaseException) -> str:
     """The innermost line that raised: enough to find it, with none of the values there."""
     frames = extract_tb(error.__traceback__)
     if not frames:

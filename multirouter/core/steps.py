@@ -1,0 +1,79 @@
+"""What a plan can say: ask this provider, wait, or it is over; and what all plans share."""
+
+from __future__ import annotations
+
+import math
+from random import Random
+from typing import Any
+
+from multirouter.core.circuit import Permit
+from multirouter.core.events import Newswire
+from multirouter.core.limits import RetryBudget
+from multirouter.core.model import CallOutcome, Role
+from multirouter.core.selection import Member
+
+
+class Commons:
+    """What all plans of one router share: its name, chance, retry budget and newswire."""
+
+    __slots__ = ("budget", "rng", "router", "wire")
+
+    def __init__(self, router: str, rng: Random, budget: RetryBudget, wire: Newswire) -> None:
+        self.router = router
+        self.rng = rng
+        self.budget = budget
+        self.wire = wire
+
+
+class Try:
+    """Ask this provider now.
+
+    Attributes:
+        member: whom.
+        permit: its permit; `record` or `abandon` gives it back.
+        started: loop time at which it was chosen.
+        deadline: loop time at which the attempt is cut off.
+        role: whether it is the call's own attempt, a hedge or a probe.
+        why: why this provider, in words.
+        copies: attempts to make in the background beside it: trials that cost nobody anything.
+        hedge_at: loop time at which the plan wants to be asked for a second attempt; infinite
+            when this one is awaited alone.
+    """
+
+    __slots__ = ("copies", "deadline", "hedge_at", "member", "permit", "role", "started", "why")
+
+    def __init__(
+        self,
+        member: Member,
+        permit: Permit,
+        started: float,
+        deadline: float,
+        role: Role,
+        why: str,
+    ) -> None:
+        self.member = member
+        self.permit = permit
+        self.started = started
+        self.deadline = deadline
+        self.role: Role = role
+        self.why = why
+        self.copies: tuple[Try, ...] = ()
+        self.hedge_at = math.inf
+
+
+class Wait:
+    """Do nothing for a while.
+
+    Attributes:
+        until: loop time at which to ask again.
+        for_room: whether to stand in the line of those who wait for a provider to become free.
+    """
+
+    __slots__ = ("for_room", "until")
+
+    def __init__(self, until: float, *, for_room: bool) -> None:
+        self.until = until
+        self.for_room = for_room
+
+
+Step = Try | Wait | CallOutcome[Any]
