@@ -202,8 +202,9 @@ class Roster:
             for name, provider in self.providers.items()
         }
         memory.gates.update(self._gates)
-        if self.providers:
-            self.routes.setdefault(DEFAULT, Route(DEFAULT, [list(self.providers)]))
+        self._named = self.routes
+        if self.providers and DEFAULT not in self.routes:
+            self._named = {DEFAULT: Route(DEFAULT, [list(self.providers)]), **self.routes}
         self._calling = self._compile_all(streaming=False)
         self._streaming = self._compile_all(streaming=True)
 
@@ -224,9 +225,9 @@ class Roster:
         if not self.providers:
             raise UsageError("the router has no providers: add one before the first call")
         name = wanted or DEFAULT
-        if name in self.routes:
+        if name in self._named:
             raise UsageError(f"route {name!r}: {_unable(streaming=streaming)}")
-        raise UsageError(f"unknown route {check.near(name, self.routes)}")
+        raise UsageError(f"unknown route {check.near(name, self._named)}")
 
     def all_routes(self) -> Mapping[str, CompiledRoute]:
         """The routes by name, compiled for calls, or else for streams."""
@@ -247,7 +248,7 @@ class Roster:
             name: self._compile(
                 route, self._memory.limits(name, route.limits), name, streaming=streaming
             )
-            for name, route in self.routes.items()
+            for name, route in self._named.items()
         }
         return {name: route for name, route in compiled.items() if route is not None}
 
