@@ -144,7 +144,7 @@ class Adapter(Generic[RequestT_contra, ResponseT_co]):
         session = await self._http.session()
         try:
             response = await self._http.post(session, prepared.url, prepared.headers, prepared.body)
-        except Exception as error:  # noqa: BLE001 - aiohttp lets OSError and ValueError out as well
+        except Exception as error:  # noqa: BLE001 - aiohttp lets OSError and ValueError out too
             self._raise_transport(error)
         if response.status >= 300:
             async with response:
@@ -214,7 +214,7 @@ class Adapter(Generic[RequestT_contra, ResponseT_co]):
             async with asyncio.timeout(LINGER):
                 while await response.content.readany():
                     pass
-        except Exception:  # noqa: BLE001 - the answer is whole: how its connection ends is all one
+        except Exception:  # noqa: BLE001 - the answer is whole, however its connection ends
             response.close()
 
     def _raise_transport(self, error: Exception, *, streaming: bool = False) -> NoReturn:

@@ -32,6 +32,7 @@ BUDGETS = {
 }
 """Tokens of thinking by effort, for models that want a budget; the API's least is 1024."""
 
+_OFF = {"type": "disabled"}
 _TIERS = {"auto": "auto", "default": "standard_only", "priority": "auto"}
 
 
@@ -93,7 +94,7 @@ def _sampling(
 ) -> dict[str, Any]:
     """Temperature and the like; a thinking model takes neither temperature nor top_p."""
     said: dict[str, Any] = {}
-    if "thinking" not in body:
+    if body.get("thinking", _OFF) == _OFF:
         if "temperature" in asked:
             said["temperature"] = min(asked["temperature"], 1)
         if "top_p" in asked:
@@ -110,7 +111,7 @@ def _thinking(asked: Mapping[str, Any], body: Mapping[str, Any], accent: Accent)
     """Reasoning, unless a forced tool or an unsigned tool turn rules it out."""
     effort = asked.get("reasoning_effort")
     if effort is None or effort not in _EFFORTS:
-        return {"thinking": {"type": "disabled"}} if effort == "none" else {}
+        return {"thinking": _OFF} if effort == "none" else {}
     if body.get("tool_choice", {}).get("type") in {"any", "tool"}:
         return {}
     if accent.thinking == "adaptive":

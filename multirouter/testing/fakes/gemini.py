@@ -1,0 +1,243 @@
+"""Gemini generateContent and embeddings, as the fake server speaks them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from multirouter.testing.fakes.answers import CACHED, SIGNATURE, Answer, Asked, Tool
+from multirouter.testing.fakes.formats import Failure, Told, need, need_known
+
+_FINISH = {"stop": "STOP", "length": "MAX_TOKENS", "calls": "STOP", "refusal": "SAFETY"}
+_FIELDS = frozenset(
+    {
+        "contents",
+        "systemInstruction",
+        "tools",
+        "toolConfig",
+        "generationConfig",
+        "safetySettings",
+        "cachedContent",
+        "labels",
+        "serviceTier",
+        "store",
+    }
+)
+_CONFIG = frozenset(
+    {
+        "temperature",
+        "topP",
+        "topK",
+        "candidateCount",
+        "maxOutputTokens",
+        "stopSequences",
+        "seed",
+        "presencePenalty",
+        "frequencyPenalty",
+        "responseLogprobs",
+        "logprobs",
+        "responseMimeType",
+        "responseSchema",
+        "responseJsonSchema",
+        "responseModalities",
+        "thinkingConfig",
+        "mediaResolution",
+    }
+)
+_ERRORS: dict[str, tuple[int, str, str]] = {
+    "request": (400, "INVALID_ARGUMENT", ""),
+    "rate-limit": (429, "RESOURCE_EXHAUSTED", ""),
+    "quota": (429, "RESOURCE_EXHAUSTED", "You exceeded your current quota."),
+    "bad-key": (400, "INVALID_ARGUMENT", "API key not valid. Please pass a valid API key."),
+    "no-model": (404, "NOT_FOUND", ""),
+    "context-too-long": (
+        400,
+        "INVALID_ARGUMENT",
+        "The input token count (9000) exceeds the maximum number of tokens allowed (8192).",
+    ),
+    "filtered": (400, "INVALID_ARGUMENT", "Blocked by content filtering policy"),
+}
+_BY_STATUS = {500: "INTERNAL", 503: "UNAVAILABLE", 504: "DEADLINE_EXCEEDED"}
+_RPC = "type.googleapis.com/google.rpc."
+
+
+class GeminiFormat:
+    """generateContent and streamGenerateContent.
+
+    Args:
+        model: out of the address.
+        stream: whether the address asks for a stream.
+    """
+
+    def __init__(self, model: str, *, stream: bool) -> None:
+        self._model = model
+        self._stream = stream
+
+    def read(self, headers: Mapping[str, str], body: Any) -> Asked:
+        """See `Format.read`."""
+        need(headers.get("x-goog-api-key"), "API key not valid.", "bad-key")
+        need(isinstance(body, dict) and body.get("contents"), "contents is not specified")
+        need_known(body, _FIELDS, 'Unknown name "')
+        config = body.get("generationConfig") or {}
+        need_known(config, _CONFIG, 'Unknown name "generation_config.')
+        self._check(body["contents"])
+        parts = body["contents"][-1]["parts"]
+        calling = (body.get("toolConfig") or {}).get("functionCallingConfig") or {"mode": "AUTO"}
+        allowed = calling.get("allowedFunctionNames") or ["*"]
+        as_json = config.get("responseMimeType") == "application/json"
+        return Asked(
+            model=self._model,
+            prompt=" ".join(_text(part) for part in parts),
+            answered="functionResponse" in parts[-1],
+            tools=[
+                Tool(function["name"], function.get("parametersJsonSchema") or {})
+                for tool in body.get("tools") or ()
+                for function in tool["functionDeclarations"]
+            ],
+            must_call=allowed[0] if calling["mode"] == "ANY" else "",
+            may_call=calling["mode"] != "NONE",
+            schema=config.get("responseJsonSchema") or {} if as_json else None,
+            thinks=bool((config.get("thinkingConfig") or {}).get("includeThoughts")),
+            choices=config.get("candidateCount") or 1,
+            limit=config.get("maxOutputTokens"),
+            stops=config.get("stopSequences") or (),
+            logprobs=(config.get("logprobs") or 0) if config.get("responseLogprobs") else None,
+            stream=self._stream,
+        )
+
+    def whole(self, asked: Asked, answer: Answer) -> Any:
+        """See `Format.whole`."""
+        parts = [{"text": piece, "thought": True} for piece in answer.thoughts]
+        parts += [{"text": answer.text}] if answer.pieces else []
+        parts += self._calls(answer)
+        return self._response(asked, answer, parts, last=True)
+
+    def events(self, asked: Asked, answer: Answer) -> Iterator[Told]:
+        """See `Format.events`; a call comes whole, and the last chunk has no part."""
+        for piece in answer.thoughts:
+            part = {"text": piece, "thought": True}
+            yield Told("content", self._response(asked, answer, [part]))
+        for piece in answer.pieces:
+            yield Told("content", self._response(asked, answer, [{"text": piece}]))
+        for call in self._calls(answer):
+            yield Told("content", self._response(asked, answer, [call]))
+        yield Told("finish", self._response(asked, answer, [], last=True))
+
+    def endless(self, asked: Asked) -> Told:
+        """See `Format.endless`."""
+        return Told("content", self._response(asked, Answer(), [{"text": "more "}]))
+
+    def failure(self, status: int, sign: str, message: str, retry_after: float = 0.0) -> Failure:
+        """See `Format.failure`; the time to rest stands in the body alone."""
+        known = _ERRORS.get(sign, (status, _BY_STATUS.get(status, "UNKNOWN"), ""))
+        details: list[dict[str, Any]] = []
+        if sign == "bad-key":
+            details.append({"@type": f"{_RPC}ErrorInfo", "reason": "API_KEY_INVALID"})
+        if sign == "quota":
+            quota = {"quotaId": "GenerateRequestsPerDayPerProjectPerModel"}
+            details.append({"@type": f"{_RPC}QuotaFailure", "violations": [quota]})
+        if retry_after:
+            details.append({"@type": f"{_RPC}RetryInfo", "retryDelay": f"{retry_after:g}s"})
+        error = {"code": known[0], "message": known[2] or message, "status": known[1]}
+        body = {"error": {**error, "details": details}}
+        return Failure(known[0], [body] if self._stream else body)
+
+    def error_event(self) -> Told:
+        """See `Format.error_event`."""
+        error = {"code": 503, "message": "The model is overloaded.", "status": "UNAVAILABLE"}
+        return Told("content", {"error": error})
+
+    def ping(self) -> bytes:
+        """See `Format.ping`."""
+        return b": ping\n\n"
+
+    def _check(self, contents: list[dict[str, Any]]) -> None:
+        """Calls must be answered one by one, and from Gemini 3 on come back signed."""
+        called = 0
+        for content in contents:
+            need(content["role"] in {"user", "model"}, "Please use a valid role: user, model.")
+            parts = content["parts"]
+            responses = [part for part in parts if "functionResponse" in part]
+            need(
+                len(responses) == called,
+                "the number of function response parts must equal that of function call parts",
+            )
+            need(
+                all(isinstance(part["functionResponse"]["response"], dict) for part in responses),
+                "functionResponse.response must be an object",
+            )
+            calls = [part for part in parts if "functionCall" in part]
+            called = len(calls)
+            if calls and self._model.startswith("gemini-3"):
+                need(
+                    calls[0].get("thoughtSignature"),
+                    "Function call is missing a thought_signature in functionCall parts.",
+                )
+
+    def _calls(self, answer: Answer) -> list[Any]:
+        """Only the first of parallel calls is signed, and only newer models give ids."""
+        modern = self._model.startswith("gemini-3")
+        parts: list[Any] = []
+        for call in answer.calls:
+            function: dict[str, Any] = {"name": call.name, "args": call.arguments}
+            if modern:
+                function["id"] = call.id
+            signature = {"thoughtSignature": SIGNATURE} if modern and not parts else {}
+            parts.append({"functionCall": function, **signature})
+        return parts
+
+    def _response(
+        self, asked: Asked, answer: Answer, parts: list[Any], *, last: bool = False
+    ) -> dict[str, Any]:
+        candidate: dict[str, Any] = {"content": {"role": "model", "parts": parts}}
+        if not parts:
+            candidate = {"content": {"role": "model"}}
+        if last:
+            candidate["finishReason"] = _FINISH[answer.finish]
+        if asked.logprobs is not None and parts:
+            candidate["logprobsResult"] = _logprobs(parts, asked.logprobs)
+        return {
+            "candidates": [{**candidate, "index": index} for index in range(asked.choices)],
+            "usageMetadata": {
+                "promptTokenCount": answer.prompt_tokens,
+                "cachedContentTokenCount": CACHED,
+                "candidatesTokenCount": answer.output_tokens * asked.choices,
+                "thoughtsTokenCount": len(answer.thoughts),
+                "totalTokenCount": answer.prompt_tokens + answer.output_tokens * asked.choices,
+            },
+            "modelVersion": asked.model,
+            "responseId": "fake-response",
+        }
+
+
+def blocked_prompt(model: str) -> dict[str, Any]:
+    """The answer to a prompt that is blocked: no candidate at all."""
+    return {
+        "promptFeedback": {"blockReason": "SAFETY", "safetyRatings": []},
+        "usageMetadata": {"promptTokenCount": 2, "totalTokenCount": 2},
+        "modelVersion": model,
+        "responseId": "fake-response",
+    }
+
+
+def embeddings(body: Mapping[str, Any]) -> Any:
+    """The answer to `:batchEmbedContents`: a vector is told by the length of its text."""
+    vectors = []
+    for request in body["requests"]:
+        text = "".join(part["text"] for part in request["content"]["parts"])
+        size = request.get("outputDimensionality") or 3
+        vectors.append({"values": [float(len(text))] * size})
+    return {"embeddings": vectors}
+
+
+def _text(part: Mapping[str, Any]) -> str:
+    if "functionResponse" in part:
+        return str(part["functionResponse"]["response"])
+    return str(part.get("text") or f"[{next(iter(part))}]")
+
+
+def _logprobs(parts: list[Any], tops: int) -> dict[str, Any]:
+    tokens = [part["text"] for part in parts if "text" in part]
+    chosen = [{"token": token, "tokenId": 1, "logProbability": -0.5} for token in tokens]
+    top = [{"candidates": [token] * tops} for token in chosen]
+    return {"chosenCandidates": chosen, "topCandidates": top}

@@ -1,0 +1,261 @@
+"""OpenAI Chat Completions and embeddings, as the fake server speaks them."""
+
+from __future__ import annotations
+
+import base64
+import struct
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from multirouter.testing.fakes.answers import CACHED, Answer, Asked, Tool
+from multirouter.testing.fakes.formats import Failure, Told, need
+
+_FINISH = {
+    "stop": "stop",
+    "length": "length",
+    "calls": "tool_calls",
+    "refusal": "content_filter",
+}
+_MESSAGE = frozenset(
+    {
+        "role",
+        "content",
+        "name",
+        "tool_calls",
+        "tool_call_id",
+        "refusal",
+        "audio",
+        "annotations",
+        "function_call",
+    }
+)
+_ERRORS: dict[str, tuple[int, str, str | None]] = {
+    "request": (400, "invalid_request_error", None),
+    "rate-limit": (429, "rate_limit_error", "rate_limit_exceeded"),
+    "quota": (429, "insufficient_quota", "insufficient_quota"),
+    "bad-key": (401, "invalid_request_error", "invalid_api_key"),
+    "no-model": (404, "invalid_request_error", "model_not_found"),
+    "context-too-long": (400, "invalid_request_error", "context_length_exceeded"),
+    "filtered": (400, "invalid_request_error", "content_policy_violation"),
+}
+
+
+class OpenAIFormat:
+    """Chat completions."""
+
+    def read(self, headers: Mapping[str, str], body: Any) -> Asked:
+        """See `Format.read`."""
+        scheme, _, key = headers.get("Authorization", "").partition(" ")
+        need(scheme.lower() == "bearer" and key, "You didn't provide an API key.", "bad-key")
+        need(isinstance(body, dict), "the body must be an object")
+        need(body.get("messages"), "messages: at least one is required")
+        for message in body["messages"]:
+            for field in message:
+                need(field in _MESSAGE, f"Additional properties are not allowed ({field!r})")
+        last = body["messages"][-1]
+        form = body.get("response_format") or {}
+        choice = body.get("tool_choice") or "auto"
+        named = choice["function"]["name"] if isinstance(choice, dict) else ""
+        stops = body.get("stop") or []
+        return Asked(
+            model=body.get("model") or "",
+            prompt=text_in(last.get("content")),
+            answered=last["role"] == "tool",
+            tools=[
+                Tool(tool["function"]["name"], tool["function"].get("parameters") or {})
+                for tool in body.get("tools") or ()
+            ],
+            must_call="*" if choice == "required" else named,
+            may_call=choice != "none",
+            schema=_schema(form),
+            thinks=body.get("reasoning_effort") not in {None, "none"},
+            choices=body.get("n") or 1,
+            limit=body.get("max_completion_tokens") or body.get("max_tokens"),
+            stops=[stops] if isinstance(stops, str) else stops,
+            logprobs=(body.get("top_logprobs") or 0) if body.get("logprobs") else None,
+            stream=bool(body.get("stream")),
+            usage=bool((body.get("stream_options") or {}).get("include_usage")),
+        )
+
+    def whole(self, asked: Asked, answer: Answer) -> Any:
+        """See `Format.whole`."""
+        message: dict[str, Any] = {
+            "role": "assistant",
+            "content": None if answer.calls else answer.text,
+            "refusal": None,
+            "annotations": [],
+        }
+        if answer.thoughts:
+            message["reasoning_content"] = "".join(answer.thoughts)
+        if answer.calls:
+            message["tool_calls"] = [
+                {
+                    "id": call.id,
+                    "type": "function",
+                    "function": {"name": call.name, "arguments": "".join(call.pieces)},
+                }
+                for call in answer.calls
+            ]
+        logprobs = _logprobs(answer.pieces, asked.logprobs)
+        return {
+            "id": "chatcmpl-fake",
+            "object": "chat.completion",
+            "created": 1_700_000_000,
+            "model": asked.model,
+            "choices": [
+                {
+                    "index": index,
+                    "message": message,
+                    "logprobs": logprobs,
+                    "finish_reason": _FINISH[answer.finish],
+                }
+                for index in range(asked.choices)
+            ],
+            "usage": _usage(answer, asked.choices),
+            "system_fingerprint": "fp_fake",
+            "service_tier": "default",
+        }
+
+    def events(self, asked: Asked, answer: Answer) -> Iterator[Told]:
+        """See `Format.events`."""
+        every = range(asked.choices)
+        opening = {"role": "assistant", "content": None if answer.calls else "", "refusal": None}
+        yield from (_chunk(asked, "opening", opening, index) for index in every)
+        for piece in answer.thoughts:
+            yield from (
+                _chunk(asked, "content", {"reasoning_content": piece}, index) for index in every
+            )
+        for piece in answer.pieces:
+            logprobs = _logprobs([piece], asked.logprobs)
+            for index in every:
+                yield _chunk(asked, "content", {"content": piece}, index, logprobs=logprobs)
+        for place, call in enumerate(answer.calls):
+            for index in every:
+                yield from _call_chunks(asked, place, call, index)
+        for index in every:
+            yield _chunk(asked, "finish", {}, index, finish=_FINISH[answer.finish])
+        if asked.usage:
+            usage = _usage(answer, asked.choices)
+            yield Told("end", {**_base(asked), "choices": [], "usage": usage})
+        yield Told("end", "[DONE]")
+
+    def endless(self, asked: Asked) -> Told:
+        """See `Format.endless`."""
+        return _chunk(asked, "content", {"content": "more "}, 0)
+
+    def failure(self, status: int, sign: str, message: str, retry_after: float = 0.0) -> Failure:
+        """See `Format.failure`."""
+        known = _ERRORS.get(sign)
+        kind, code = (known[1], known[2]) if known else ("server_error", None)
+        if sign == "context-too-long":
+            message = "This model's maximum context length is 8192 tokens."
+        error = {"message": message, "type": kind, "param": None, "code": code}
+        headers = {"x-request-id": "req_fake"}
+        if retry_after:
+            headers["retry-after"] = f"{retry_after:g}"
+        return Failure(known[0] if known else status, {"error": error}, headers)
+
+    def error_event(self) -> Told:
+        """See `Format.error_event`."""
+        error = {"message": "The server had an error", "type": "server_error"}
+        return Told("content", {"error": {**error, "param": None, "code": None}})
+
+    def ping(self) -> bytes:
+        """See `Format.ping`."""
+        return b": ping\n\n"
+
+
+def embeddings(body: Mapping[str, Any]) -> Any:
+    """The answer to `/embeddings`: a vector is told by the length of its input."""
+    given = body["input"]
+    many = [given] if isinstance(given, str) or (given and isinstance(given[0], int)) else given
+    size = body.get("dimensions") or 3
+    vectors = [[float(len(one))] * size for one in many]
+    packed = body.get("encoding_format") == "base64"
+    data = [
+        {
+            "object": "embedding",
+            "index": index,
+            "embedding": base64.b64encode(struct.pack(f"<{size}f", *vector)).decode()
+            if packed
+            else vector,
+        }
+        for index, vector in enumerate(vectors)
+    ]
+    usage = {"prompt_tokens": len(many), "total_tokens": len(many)}
+    return {"object": "list", "data": data[::-1], "model": body.get("model"), "usage": usage}
+
+
+def text_in(content: Any) -> str:
+    """The text of a message's content; what is no text is told by its type in brackets."""
+    if content is None or isinstance(content, str):
+        return content or ""
+    return " ".join(part.get("text") or f"[{part['type']}]" for part in content)
+
+
+def _schema(form: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    if form.get("type") == "json_object":
+        return {}
+    if form.get("type") == "json_schema":
+        schema: Mapping[str, Any] = form["json_schema"].get("schema") or {}
+        return schema
+    return None
+
+
+def _base(asked: Asked) -> dict[str, Any]:
+    return {
+        "id": "chatcmpl-fake",
+        "object": "chat.completion.chunk",
+        "created": 1_700_000_000,
+        "model": asked.model,
+        "system_fingerprint": "fp_fake",
+    }
+
+
+def _chunk(
+    asked: Asked,
+    stage: Any,
+    delta: Any,
+    index: int,
+    *,
+    finish: str | None = None,
+    logprobs: Any = None,
+) -> Told:
+    choice = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish}
+    usage = {"usage": None} if asked.usage else {}
+    return Told(stage, {**_base(asked), "choices": [choice], **usage})
+
+
+def _call_chunks(asked: Asked, place: int, call: Any, index: int) -> Iterator[Told]:
+    function = {"name": call.name, "arguments": ""}
+    first = {"index": place, "id": call.id, "type": "function", "function": function}
+    yield _chunk(asked, "content", {"tool_calls": [first]}, index)
+    for piece in call.pieces:
+        more = {"index": place, "function": {"arguments": piece}}
+        yield _chunk(asked, "content", {"tool_calls": [more]}, index)
+
+
+def _logprobs(pieces: list[str], tops: int | None) -> Any:
+    if tops is None:
+        return None
+    content = [
+        {
+            "token": piece,
+            "logprob": -0.5,
+            "bytes": list(piece.encode()),
+            "top_logprobs": [{"token": piece, "logprob": -0.5, "bytes": None}] * tops,
+        }
+        for piece in pieces
+    ]
+    return {"content": content, "refusal": None}
+
+
+def _usage(answer: Answer, choices: int) -> dict[str, Any]:
+    completion = (answer.output_tokens + len(answer.thoughts)) * choices
+    return {
+        "prompt_tokens": answer.prompt_tokens,
+        "completion_tokens": completion,
+        "total_tokens": answer.prompt_tokens + completion,
+        "prompt_tokens_details": {"cached_tokens": CACHED, "audio_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": len(answer.thoughts) * choices},
+    }

@@ -1,0 +1,36 @@
+"""Providers of each format, pointed at a fake upstream on a real loopback socket."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from multirouter.providers import Anthropic, ChatProvider, Gemini, OpenAI
+from multirouter.testing.fakes import FakeProvider
+
+KEY = "sk-test-1234567890abcdef"
+FORMATS = ("openai", "anthropic", "gemini")
+
+Make = Callable[..., ChatProvider]
+
+
+@pytest.fixture
+def make() -> Make:
+    """Makes a provider of a format for a fake: `make("gemini", fake, model="stall")`."""
+
+    def factory(kind: str, fake: FakeProvider, **settings: Any) -> ChatProvider:
+        settings = {"api_key": KEY, **settings}
+        if kind == "openai":
+            return OpenAI("up", base_url=f"{fake.url}/v1", **settings)
+        maker = Anthropic if kind == "anthropic" else Gemini
+        return maker("up", base_url=fake.url, **settings)
+
+    return factory
+
+
+@pytest.fixture(params=FORMATS)
+def kind(request: pytest.FixtureRequest) -> str:
+    """Each of the three formats."""
+    return str(request.param)

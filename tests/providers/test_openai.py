@@ -1,0 +1,191 @@
+"""OpenAI's format: passed through, unknown fields and all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from multirouter import ProviderError
+from multirouter.core.model import Kind
+from multirouter.providers import OpenAI, chat, text_of, usage_of
+from multirouter.testing.fakes import FakeProvider
+
+pytestmark = [pytest.mark.real_io, pytest.mark.backends("asyncio", "uvloop")]
+
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
+    },
+}
+
+
+async def test_a_call_is_answered(make: Any) -> None:
+    """The answer is the provider's own body, the model the provider's, the key in its header."""
+    async with FakeProvider() as fake:
+        provider = make("openai", fake, model="gpt-5", headers={"OpenAI-Project": "p"})
+        answer = await provider.call(chat("Hello", system="Be brief.", temperature=0.5))
+        await provider.aclose()
+        (request,) = fake.requests
+    assert text_of(answer) == "You said: Hello"
+    assert answer["model"] == "gpt-5"
+    assert request.headers["Authorization"].startswith("Bearer sk-test")
+    assert request.headers["OpenAI-Project"] == "p"
+    assert request.body == {
+        "model": "gpt-5",
+        "temperature": 0.5,
+        "messages": [
+            {"role": "system", "content": "Be brief."},
+            {"role": "user", "content": "Hello"},
+        ],
+    }
+
+
+async def test_unknown_fields_pass_both_ways(make: Any) -> None:
+    """What the adapter does not know goes up as it is, and comes down as it is."""
+    async with FakeProvider() as fake:
+        provider = make("openai", fake, options={"service_tier": "flex"})
+        request = chat("Hello", model="m")
+        answer = await provider.call({**request, "a_new_field": [1], "service_tier": "auto"})
+        await provider.aclose()
+        sent = fake.requests[0].body
+    assert sent["a_new_field"] == [1]
+    assert sent["service_tier"] == "flex"
+    assert answer["system_fingerprint"] == "fp_fake"
+    assert "a_new_field" not in request
+
+
+async def test_a_stream_is_whole(make: Any) -> None:
+    """The pieces make the answer; the last has the finish reason and the usage, none is empty."""
+    async with FakeProvider() as fake:
+        provider = make("openai", fake, model="gpt-5")
+        chunks = [chunk async for chunk in provider.stream(chat("Hello there"))]
+        await provider.aclose()
+    assert "".join(text_of(chunk) for chunk in chunks) == "You said: Hello there"
+    assert [bool(usage_of(chunk)) for chunk in chunks] == [False] * (len(chunks) - 1) + [True]
+    assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
+    assert all(chunk["choices"] for chunk in chunks)
+
+
+async def test_usage_that_was_asked_for_is_a_chunk_of_its_own(make: Any) -> None:
+    """With include_usage the stream ends in a chunk without choices, as OpenAI's own does."""
+    async with FakeProvider() as fake:
+        provider = make("openai", fake, model="gpt-5")
+        request = chat("Hello", stream_options={"include_usage": True})
+        chunks = [chunk async for chunk in provider.stream(request)]
+        await provider.aclose()
+    assert chunks[-1]["choices"] == []
+    assert usage_of(chunks[-1])["total_tokens"] > 0
+    assert chunks[-2]["choices"][0]["finish_reason"] == "stop"
+    assert usage_of(chunks[-2]) is None
+
+
+async def test_every_choice_must_finish(make: Any) -> None:
+    """With n=3 the stream is whole when three choices are."""
+    async with FakeProvider() as fake:
+        provider = make("openai", fake, model="gpt-5")
+        chunks = [chunk async for chunk in provider.stream(chat("Hi", n=3))]
+        await provider.aclose()
+    done = [c["index"] for chunk in chunks for c in chunk["choices"] if c["finish_reason"]]
+    assert done == [0, 1, 2]
+    assert usage_of(chunks[-1]) is not None
+
+
+async def test_tool_arguments_come_token_by_token(make: Any) -> None:
+    """Pieces of arguments pass as they came, and join to JSON."""
+    async with FakeProvider() as fake:
+        provider = make("openai", fake, model="gpt-5")
+        chunks = [chunk async for chunk in provider.stream(chat("weather?", tools=[WEATHER]))]
+        await provider.aclose()
+    calls = [
+        call
+        for chunk in chunks
+        for choice in chunk["choices"]
+        for call in choice["delta"].get("tool_calls", ())
+    ]
+    assert len(calls) > 3
+    assert "".join(c["function"]["arguments"] for c in calls) == '{"city": "Zürich"}'
+    assert chunks[-1]["choices"][0]["finish_reason"] == "tool_calls"
+
+
+async def test_turns_of_other_providers_are_stripped(make: Any) -> None:
+    """What Anthropic and Gemini want back in their turns is no field of OpenAI's."""
+    turn = {
+        "role": "assistant",
+        "content": None,
+        "reasoning_content": "hm",
+        "thinking_blocks": [{"type": "thinking"}],
+        "tool_calls": [
+            {
+                "id": "c",
+                "type": "function",
+                "function": {"name": "f", "arguments": "{}"},
+                "extra_content": {"google": {}},
+            }
+        ],
+    }
+    answer = {"role": "tool", "tool_call_id": "c", "content": "42"}
+    request = chat([{"role": "user", "content": "x"}, turn, answer])
+    async with FakeProvider() as fake:
+        provider = make("openai", fake, model="gpt-5")
+        await provider.call(request)
+        await provider.aclose()
+        sent = fake.requests[0].body["messages"]
+    assert set(sent[1]) == {"role", "content", "tool_calls"}
+    assert set(sent[1]["tool_calls"][0]) == {"id", "type", "function"}
+    assert request["messages"][1] is turn
+    assert "thinking_blocks" in turn
+
+
+async def test_mistral_gets_its_own_words(make: Any) -> None:
+    """A preset renames what its service knows by another name, and drops what it refuses."""
+    async with FakeProvider() as fake:
+        provider = make("openai", fake, model="m", preset="mistral")
+        request = chat("x", seed=7, max_completion_tokens=9, user="me", store=True)
+        await provider.call(request)
+        async for _ in provider.stream(request):
+            pass
+        await provider.aclose()
+        whole, streamed = (received.body for received in fake.requests)
+    assert whole == {
+        "model": "m",
+        "messages": [{"role": "user", "content": "x"}],
+        "random_seed": 7,
+        "max_tokens": 9,
+    }
+    assert streamed == {**whole, "stream": True}
+
+
+async def test_a_local_server_needs_no_key(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a key no Authorization is sent."""
+    monkeypatch.delenv("OLLAMA_API_KEY", raising=False)
+    async with FakeProvider() as fake:
+        provider = make("openai", fake, model="m", preset="ollama", api_key=None)
+        with pytest.raises(ProviderError) as caught:
+            await provider.call(chat("x"))
+        await provider.aclose()
+        assert "Authorization" not in fake.requests[0].headers
+    assert caught.value.kind is Kind.CREDENTIALS
+
+
+async def test_what_json_cannot_hold_is_refused_before_anything_is_sent(make: Any) -> None:
+    """NaN, or an object of the caller's own, is the request's fault."""
+    async with FakeProvider() as fake:
+        provider = make("openai", fake, model="gpt-5")
+        for value in (float("nan"), object()):
+            with pytest.raises(ProviderError) as caught:
+                await provider.call(chat("x", temperature=value))
+            assert caught.value.kind is Kind.REQUEST
+        await provider.aclose()
+        assert not fake.requests
+
+
+async def test_a_malformed_message_is_the_requests_fault() -> None:
+    """Messages that are no objects are refused before anything is sent."""
+    provider = OpenAI("up", model="gpt-5", api_key="sk-abcdefgh")
+    with pytest.raises(ProviderError, match="malformed") as caught:
+        await provider.call({"messages": ["x"]})
+    assert caught.value.kind is Kind.REQUEST
+    await provider.aclose()
