@@ -7,7 +7,7 @@ from typing import Any
 
 from multirouter.core.classify import BROKEN, Classifier
 from multirouter.core.events import Newswire
-from multirouter.core.model import CANCELLED, Kind, Verdict
+from multirouter.core.model import CANCELLED, SUCCESS, Kind, Verdict
 from multirouter.core.plan import Plan
 from multirouter.core.steps import Try
 from multirouter.errors import AttemptTimeout, ProviderError, UsageError
@@ -64,9 +64,9 @@ class Asker:
         if error is None and not (bound.expired or bound.stray):
             accept = plan.route.accept
             verdict = self._classifier.value(value)
-            if accept is not None and verdict.kind is Kind.SUCCESS:
+            if accept is not None and verdict is SUCCESS:
                 verdict = judged(accept, value)
-            if verdict.kind is not Kind.SUCCESS and verdict is not BROKEN:
+            if verdict is not SUCCESS and verdict is not BROKEN:
                 error = _unwelcome(step, verdict)
         elif bound.expired:
             verdict, error = _cut_off(plan, step)
@@ -104,7 +104,7 @@ def judged(accept: Callable[[Any], object], value: Any) -> Verdict:
         return Verdict(Kind.INVALID, reason=f"accept raised {type(error).__name__}")
     if isinstance(said, str):
         return Verdict(Kind.INVALID, reason=said[:200])
-    return Verdict(Kind.SUCCESS) if said is not False else Verdict(Kind.INVALID, reason="accept")
+    return SUCCESS if said is not False else Verdict(Kind.INVALID, reason="accept")
 
 
 def _unwelcome(step: Try, verdict: Verdict) -> ProviderError:

@@ -94,7 +94,10 @@ def _release(
     wire: Newswire,
 ) -> None:
     elapsed = now - started
-    late = gate.release(permit, verdict, route.rules[verdict.kind], now, elapsed)
+    if verdict is SUCCESS:
+        late = gate.release_answered(permit, now, elapsed)
+    else:
+        late = gate.release_unanswered(permit, verdict, route.rules[verdict.kind].circuit, now)
     record = AttemptRecord(
         gate.name,
         route.name,

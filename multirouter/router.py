@@ -178,9 +178,7 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
             UsageError: for a closed router, an unknown route, a second event loop.
             Exception: the provider's own, untouched, when the request itself is at fault.
         """
-        outcome = await self.call_outcome(
-            request, route=route, timeout=timeout, wait=wait, idempotent=idempotent
-        )
+        outcome = await self._outcome(request, route, timeout, wait, idempotent)
         return outcome.value
 
     async def call_outcome(
@@ -197,6 +195,16 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
         Raises:
             UsageError: for a closed router, an unknown route, a second event loop.
         """
+        return await self._outcome(request, route, timeout, wait, idempotent)
+
+    async def _outcome(
+        self,
+        request: RequestT,
+        route: str | Route | Iterable[str] | None,
+        timeout: float | None,
+        wait: float,
+        idempotent: bool,  # noqa: FBT001 - handed on once a call, where keywords would cost
+    ) -> CallOutcome[ResponseT]:
         residence = self._residence
         asker = residence.asker
         if asker is None or residence.closed or not asker.loop.current():
@@ -206,15 +214,7 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
             _check_call(timeout, wait)
         size = compiled.size_of(request) if compiled.sizes else 0
         now = residence.last_seen = asker.loop.time()
-        plan = Plan(
-            self._commons,
-            compiled,
-            now,
-            timeout=timeout,
-            wait=wait,
-            idempotent=idempotent,
-            size=size,
-        )
+        plan = Plan(self._commons, compiled, now, timeout, wait, idempotent, size)
         residence.calls += 1
         try:
             outcome = await self._drive(plan, request, asker, now)

@@ -24,32 +24,24 @@ class Admission:
 
     __slots__ = ("_commons", "_repetition", "_size", "deadline", "idempotent", "route")
 
-    def __init__(
-        self,
-        commons: Commons,
-        route: CompiledRoute,
-        deadline: float,
-        *,
-        idempotent: bool,
-        size: int,
-    ) -> None:
-        self._commons: Commons = commons
-        self._repetition: Repetition | None = None
-        self._size: int = size
-        self.route: CompiledRoute = route
-        self.deadline: float = deadline
-        self.idempotent: bool = idempotent
+    _commons: Commons
+    _repetition: Repetition | None
+    _size: int
+    route: CompiledRoute
+    deadline: float
+    idempotent: bool
 
     def _first(self, now: float) -> Try | None:
         if self.route.limits and self._blocked(now):
             return None
         for tier in self.route.tiers:
             table = tier.table(now)
-            step = self._try(table, now)
+            step = self._try(table, now) if table.trials else self._drawn(table, now, ())
             if step is not None:
                 if table.trials and self.idempotent:
                     step.copies = self._copies(table, step, now)
-                self.hedge_later(step, now)
+                if self.route.hedge is not None:
+                    self.hedge_later(step, now)
                 return step
         return None
 

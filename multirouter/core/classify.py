@@ -63,7 +63,8 @@ class Classifier:
         said = self._ask(None, value)
         if said is None:
             return SUCCESS
-        return said if isinstance(said, Verdict) else _SAID[said]
+        verdict = said if isinstance(said, Verdict) else _SAID[said]
+        return SUCCESS if verdict.kind is Kind.SUCCESS else verdict
 
     def error(self, error: BaseException) -> Verdict:
         """The verdict on an exception that a provider raised."""

@@ -219,16 +219,17 @@ class Newswire:
 
     def deliver(self) -> None:
         """Tells all that is queued; when a listener is just being told, leaves it to that one."""
-        if self._telling:
+        queue = self._queue
+        if self._telling or not queue:
             return
         self._telling = True
         try:
-            while self._queue:
-                ears, news = self._queue.popleft()
+            while queue:
+                ears, news = queue.popleft()
                 for hear in ears:
                     try:
                         hear(*news)
-                    except Exception as error:
+                    except Exception as error:  # noqa: BLE001 - a listener may break, a call may not
                         self._broken(hear, error)
         finally:
             self._telling = False

@@ -172,37 +172,42 @@ class Gate:
             return permit or self.circuit.uncounted()
         return self.circuit.uncounted()
 
-    def release(
-        self,
-        permit: Permit,
-        verdict: Verdict,
-        rule: Rule,
-        now: float,
-        elapsed: float,
-        *,
-        slow: bool = False,
+    def release_answered(
+        self, permit: Permit, now: float, elapsed: float, *, slow: bool = False
     ) -> bool:
-        """Takes the permit back with what the attempt came to.
+        """Takes back the permit of an attempt that brought an answer.
+
+        Args:
+            permit: the attempt's permit.
+            now: loop time, seconds.
+            elapsed: what it took, seconds.
+            slow: whether the answer came so slowly that its provider counts as ill.
+
+        Returns:
+            Whether it came too late to count: the circuit changed meanwhile.
+        """
+        self._leave()
+        self._cooled_in_a_row = self._suspicions = 0
+        return not self.circuit.succeeded(permit, now, elapsed, slow=slow) and permit.era >= 0
+
+    def release_unanswered(
+        self, permit: Permit, verdict: Verdict, effect: Effect, now: float
+    ) -> bool:
+        """Takes back the permit of an attempt that brought no answer.
 
         Args:
             permit: the attempt's permit.
             verdict: what it counts as.
-            rule: what follows from that.
+            effect: what follows from that for the circuit.
             now: loop time, seconds.
-            elapsed: what it took, seconds.
-            slow: whether an answer came so slowly that its provider counts as ill.
 
         Returns:
-            Whether the verdict came too late to count: the circuit changed meanwhile.
+            Whether it came too late to count: the circuit changed meanwhile.
         """
         self._leave()
-        effect = rule.circuit
-        if effect is Effect.SUCCESS:
-            self._cooled_in_a_row = self._suspicions = 0
-            counted = self.circuit.succeeded(permit, now, elapsed, slow=slow)
-        else:
-            counted = self._unsuccessful(permit, verdict, effect, now)
-        return not counted and permit.era >= 0
+        if effect is not Effect.NEUTRAL:
+            self.last_failure = verdict.reason or str(verdict.kind)
+        return not self._learn(permit, verdict, effect, now) and permit.era >= 0
 
     def give_back(self, permit: Permit) -> None:
         """Takes back the permit of an attempt that was never made."""
@@ -214,17 +219,14 @@ class Gate:
         if self._limits is not None:
             self._limits.leave()
 
-    def _unsuccessful(self, permit: Permit, verdict: Verdict, effect: Effect, now: float) -> bool:
-        circuit = self.circuit
-        if effect is not Effect.NEUTRAL:
-            self.last_failure = verdict.reason or str(verdict.kind)
+    def _learn(self, permit: Permit, verdict: Verdict, effect: Effect, now: float) -> bool:
         if effect is Effect.FAILURE:
-            return circuit.failed(permit, now)
+            return self.circuit.failed(permit, now)
         if effect is Effect.TRIP:
             return self._trip(permit, verdict, now)
         if effect is Effect.COOL:
             self._cool(verdict, now)
-        return circuit.returned(permit)
+        return self.circuit.returned(permit)
 
     def _trip(self, permit: Permit, verdict: Verdict, now: float) -> bool:
         """One 401 is proof; of answers that prove little by themselves it takes two in a row."""

@@ -21,6 +21,8 @@ USUAL = 0.01
 CALMING = 0.8
 """Factor on the patience with each answer that came in time."""
 
+_SHORTEST_LOG = log2(SHORTEST)
+
 _RECENT_VARIANCE = RECENT / (2 - RECENT)
 """Variance of an exponential mean over that of one value. Source: Roberts 1959, EWMA charts."""
 
@@ -44,6 +46,7 @@ class Pace:
         "_recent",
         "_usual",
         "_variance",
+        "_youth",
         "drift",
         "latencies",
         "limit",
@@ -60,6 +63,9 @@ class Pace:
         self._recent = 0.0
         self._usual = 0.0
         self._variance = 0.0
+        # The weight of the newest latency in the usual mean: 1/n, so that a young mean is a plain
+        # average, until that is less than the lasting weight.
+        self._youth = 1.0
 
     @property
     def known(self) -> bool:
@@ -72,13 +78,22 @@ class Pace:
         Returns:
             Whether the provider is slow to the point of being ill.
         """
-        latency = log2(max(SHORTEST, seconds))
+        latency = log2(seconds) if seconds > SHORTEST else _SHORTEST_LOG  # noqa: FURB136 - hot path
         refresh = self.latencies.record(latency)
-        self._learn(latency, RECENT_ON_TRIAL if trial else RECENT)
-        if refresh or self.limit is math.inf or self._patience > 1.0:
+        young = self._youth
+        off = latency - self._usual
+        self._usual = usual = self._usual + young * off
+        self._variance = (1.0 - young) * (self._variance + young * off * off)
+        weight = RECENT_ON_TRIAL if trial else RECENT
+        if young > USUAL:
+            weight = max(weight, young)
+            self._youth = young / (1.0 + young)
+        self._recent = recent = self._recent + weight * (latency - self._recent)
+        self.drift = drift = recent - usual
+        if refresh or self._patience > 1.0:
             self._calm(seconds)
             self._set_limit()
-        return self.drift > 1.0 and self._is_slow()
+        return drift > 1.0 and self._is_slow()
 
     def timed_out(self, seconds: float, *, trial: bool) -> None:
         """Learns that an attempt was cut off after `seconds`.
@@ -90,22 +105,11 @@ class Pace:
         if trial:
             self._patience *= 2.0
         if self.known:
-            self._learn(max(log2(max(seconds, SHORTEST)), self._recent), RECENT, usual=0.0)
+            bound = max(log2(max(seconds, SHORTEST)), self._recent)
+            self._recent += RECENT * (bound - self._recent)
+            self.drift = self._recent - self._usual
         for pace in (self, *self.peers):
             pace._set_limit()
-
-    def _learn(self, latency: float, weight: float, usual: float = USUAL) -> None:
-        samples = self.latencies.samples
-        if samples <= 1.0:
-            self._recent = self._usual = latency
-            return
-        self._recent += weight * (latency - self._recent)
-        off = latency - self._usual
-        # Young means are plain averages: 1/n until that is less than the lasting weight.
-        weight = max(usual, 1.0 / samples) if usual else 0.0
-        self._usual += weight * off
-        self._variance += weight * (off * off - self._variance)
-        self.drift = self._recent - self._usual
 
     def _calm(self, seconds: float) -> None:
         """Patience lasts while answers need it, and fades when they come in time again."""

@@ -12,7 +12,14 @@ from typing import Any
 from multirouter.core import endings
 from multirouter.core.admission import Admission
 from multirouter.core.events import RetryRefused
-from multirouter.core.model import AttemptRecord, CallOutcome, CallResult, Kind, Verdict
+from multirouter.core.model import (
+    SUCCESS,
+    AttemptRecord,
+    CallOutcome,
+    CallResult,
+    Kind,
+    Verdict,
+)
 from multirouter.core.repetition import Repetition
 from multirouter.core.roster import CompiledRoute
 from multirouter.core.rules import Other, Rule, Same
@@ -21,6 +28,7 @@ from multirouter.core.steps import Commons, Step, Try, Wait
 from multirouter.errors import AttemptTimeout
 
 _NOTHING: Any = object()
+_CANCELLED = Kind.CANCELLED  # an enum's members are looked up slowly, and this is the hot path
 
 
 class Plan(Admission):
@@ -37,14 +45,18 @@ class Plan(Admission):
         commons: Commons,
         route: CompiledRoute,
         now: float,
-        *,
         timeout: float | None = None,
         wait: float = 0.0,
-        idempotent: bool = True,
+        idempotent: bool = True,  # noqa: FBT001, FBT002 - made once a call: keywords cost
         size: int = 0,
     ) -> None:
-        deadline = now + (route.timeout if timeout is None else timeout)
-        super().__init__(commons, route, deadline, idempotent=idempotent, size=size)
+        # No super().__init__: this runs once a call, and the second frame would show.
+        self._commons = commons
+        self._repetition = None
+        self._size = size
+        self.route = route
+        self.deadline = now + (route.timeout if timeout is None else timeout)
+        self.idempotent = idempotent
         self._started = now
         self._wait_until = now + wait
         self.attempts: list[AttemptRecord] = []
@@ -168,13 +180,14 @@ class Plan(Admission):
         """
         route, member, permit = self.route, step.member, step.permit
         elapsed = now - step.started
-        slow = False
-        if verdict.kind is Kind.SUCCESS:
+        if verdict is SUCCESS:
             slow = member.pace.answered(elapsed, trial=permit.trial)
-        elif isinstance(error, AttemptTimeout):
-            member.pace.timed_out(elapsed, trial=permit.trial)
-        rule = route.rules[verdict.kind]
-        late = member.gate.release(permit, verdict, rule, now, elapsed, slow=slow)
+            late = member.gate.release_answered(permit, now, elapsed, slow=slow)
+        else:
+            if isinstance(error, AttemptTimeout):
+                member.pace.timed_out(elapsed, trial=permit.trial)
+            rule = route.rules[verdict.kind]
+            late = member.gate.release_unanswered(permit, verdict, rule.circuit, now)
         for shared in route.limits:
             shared.leave()
         record = AttemptRecord(
@@ -192,11 +205,13 @@ class Plan(Admission):
         wire.post("attempt_ended", record)
         if step.role != "probe":
             self.attempts.append(record)
-            if verdict.kind is not Kind.CANCELLED:
-                if error is None:
-                    self._answered(step, value)
-                else:
-                    self._failed(step, record, rule)
+            if error is None and verdict.kind is not _CANCELLED:
+                if self._answer is _NOTHING:
+                    self._answer = value
+                    self._answered_by = member.name
+                    return  # `finish` tells this news together with that of the call's end
+            elif verdict.kind is not _CANCELLED:
+                self._failed(step, record, route.rules[verdict.kind])
         wire.deliver()
 
     def abandon(self, step: Try) -> None:
@@ -204,11 +219,6 @@ class Plan(Admission):
         step.member.gate.give_back(step.permit)
         for shared in self.route.limits:
             shared.leave()
-
-    def _answered(self, step: Try, value: object) -> None:
-        if self._answer is _NOTHING:
-            self._answer = value
-            self._answered_by = step.member.name
 
     def _failed(self, step: Try, record: AttemptRecord, rule: Rule) -> None:
         repetition = self._repeating(step)

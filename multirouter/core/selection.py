@@ -118,8 +118,9 @@ class Table:
         """One member by weight that is not barred; a weight of 0 only when nobody else is left."""
         drawn = self.drawn
         if not barred:
-            if len(drawn) > 1:
-                return self._draw_any(rng)
+            if len(drawn) > 1:  # as in _draw_any; this is the hot path
+                at = bisect_right(self._cumulative, rng.random() * self._total)
+                return drawn[at] if at < len(drawn) else drawn[-1]
             if drawn:
                 return drawn[0]
         elif len(drawn) > 1:

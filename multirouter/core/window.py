@@ -111,8 +111,8 @@ class Latencies:
         bucket = int((doublings - _SHORTEST_LOG) * STEPS_PER_DOUBLING)
         self._counts[0 if bucket < 0 else bucket if bucket < _BUCKETS else _BUCKETS - 1] += 1.0
         self.samples += 1.0
-        self._fresh_for -= 1
-        if self._fresh_for > 0:
+        self._fresh_for = left = self._fresh_for - 1
+        if left:
             return False
         self._fresh_for = self.REFRESH
         self._cache.clear()
