@@ -1,0 +1,1 @@
+"""Benchmarks: each answers one question by measuring; `python -m benchmarks` lists them."""

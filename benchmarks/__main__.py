@@ -1,0 +1,53 @@
+"""Runs one benchmark by its name: whatever module here has a `main` is one."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import pkgutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+Main = Callable[[list[str]], int]
+
+
+def discovered() -> dict[str, str]:
+    """Every benchmark's name with the first line of its docstring."""
+    names = sorted(found.name for found in pkgutil.iter_modules([str(Path(__file__).parent)]))
+    modules = {name: _module(name) for name in names if name != "__main__"}
+    return {
+        name: (inspect.getdoc(module) or "").split("\n", 1)[0]
+        for name, module in modules.items()
+        if callable(getattr(module, "main", None))
+    }
+
+
+def main(argv: list[str]) -> int:
+    """Runs `argv[0]` with the rest of `argv`, or lists what there is.
+
+    Returns:
+        What the benchmark returns; 2 when there is none of that name.
+    """
+    benchmarks = discovered()
+    name, *options = argv or [""]
+    if name in benchmarks:
+        run: Main = _module(name).main
+        return run(options)
+    width = max(map(len, benchmarks))
+    print("usage: python -m benchmarks NAME [--quick] [--json] [--help]\n")
+    for known, line in benchmarks.items():
+        print(f"  {known:{width}}  {line}")
+    if name in {"", "-h", "--help"}:
+        return 0
+    print(f"\nthere is no benchmark {name!r}", file=sys.stderr)
+    return 2
+
+
+def _module(name: str) -> Any:
+    return importlib.import_module(f"benchmarks.{name}")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

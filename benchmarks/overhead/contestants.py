@@ -1,0 +1,91 @@
+"""Who is timed: the bare coroutine, the floor, the router at several sizes, and the peers."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from contextlib import AsyncExitStack
+from random import Random
+from typing import Any
+
+import structlog
+from prometheus_client import CollectorRegistry
+
+from benchmarks.harness.rounds import Call
+from benchmarks.overhead import peers
+from benchmarks.overhead.floor import make_floor
+from multirouter import CircuitPolicy, MultiProviderRouter, Provider
+
+NEVER = 10**9
+"""Failures in a row that no run reaches: the failing provider is asked first for ever."""
+
+
+async def answer(request: str) -> str:
+    """The bare coroutine: answers at once, without a turn of the event loop."""
+    return request
+
+
+async def fail(request: str) -> str:
+    """A provider that is down: its connection is reset at once."""
+    raise ConnectionResetError("connection reset by peer")
+
+
+async def by_hand(request: str) -> str:
+    """The failover as a caller without a router writes it."""
+    try:
+        return await fail(request)
+    except ConnectionError:
+        return await answer(request)
+
+
+async def healthy(sizes: Iterable[int], alive: AsyncExitStack) -> dict[str, Call]:
+    """Everybody with healthy providers, by name; routers are closed with `alive`."""
+    contestants: dict[str, Call] = {"bare": answer, "floor": make_floor([answer] * 3)}
+    for size in sizes:
+        providers = [Provider(f"provider-{number}", answer) for number in range(size)]
+        contestants[f"router, {size:,} providers"] = await _routed(providers, alive)
+    for name, make in peers.installed():
+        contestants[name] = make(answer)
+    return contestants
+
+
+async def failing_over(alive: AsyncExitStack) -> dict[str, Call]:
+    """Calls whose first provider always fails, by name: by hand, and through the router.
+
+    A weight of 0 keeps the healthy provider for failover, and a circuit that never trips lets the
+    failing one be asked each time.
+    """
+    contestants: dict[str, Call] = {"by hand": by_hand}
+    for level in ("info", "warning"):
+        providers = [
+            Provider("down", fail, circuit=CircuitPolicy(failures=NEVER)),
+            Provider("up", answer, weight=0),
+        ]
+        logger = json_lines_to_nowhere(level, alive)
+        contestants[f"router, logs at {level}"] = await _routed(providers, alive, logger=logger)
+    return contestants
+
+
+def json_lines_to_nowhere(level: str, alive: AsyncExitStack) -> Any:
+    """A structlog logger as a service has it, whose lines go to the null device."""
+    nowhere = alive.enter_context(open(os.devnull, "w", encoding="utf-8"))
+    return structlog.wrap_logger(
+        structlog.WriteLogger(nowhere),
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso"),
+            structlog.processors.JSONRenderer(serializer=json.dumps),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+    )
+
+
+async def _routed(
+    providers: Iterable[Provider[str, str]], alive: AsyncExitStack, **settings: Any
+) -> Call:
+    """A router's `call`, with default settings and metrics in a registry of its own."""
+    router = MultiProviderRouter(providers, registry=CollectorRegistry(), rng=Random(1), **settings)
+    await alive.enter_async_context(router)
+    return router.call
