@@ -9,6 +9,8 @@ from contextvars import Context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
+import anyio
+
 from multirouter.deadline import AsyncioDeadlines, TrioDeadlines
 from multirouter.errors import UsageError
 
@@ -89,8 +91,8 @@ class EventLoop(Protocol):
     async def close(self) -> None:
         """Cancels all background tasks and waits until they have ended; the caller's own is left.
 
-        When it is itself cancelled, it still waits for them: on asyncio the CancelledError
-        is raised once they have ended, on trio at the next checkpoint.
+        When it is itself cancelled, it still waits for them: the cancellation of an asyncio task
+        is raised once they have ended, that of a scope at the next checkpoint.
         """
         ...
 
@@ -179,17 +181,18 @@ class AsyncioLoop:
         self._closed = True
         cancelled: asyncio.CancelledError | None = None
         current = asyncio.current_task()
-        others = [task for task in self._tasks if task is not current]
-        again = others
-        while others:
-            for task in again:
-                task.cancel()
-            try:
-                await asyncio.wait(others, timeout=INSISTENCE)
-                again = others = [task for task in others if not task.done()]
-            except asyncio.CancelledError as error:
-                # Waits on, and leaves the tasks to end in their own way.
-                cancelled, again = error, []
+        others = again = [task for task in self._tasks if task is not current]
+        # A cancelled scope of anyio cancels at every turn of the loop whoever is not shielded.
+        with anyio.CancelScope(shield=True):
+            while others:
+                for task in again:
+                    task.cancel()
+                try:
+                    await asyncio.wait(others, timeout=INSISTENCE)
+                    others = again = [task for task in others if not task.done()]
+                except asyncio.CancelledError as error:
+                    # Waits on, and leaves the tasks to end in their own way.
+                    cancelled, again = error, []
         self._deadlines.close()
         if cancelled is not None:
             raise cancelled

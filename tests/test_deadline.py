@@ -8,6 +8,7 @@ import gc
 import math
 import weakref
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
@@ -287,9 +288,10 @@ async def test_many_calls_share_one_timer(monkeypatch: pytest.MonkeyPatch) -> No
         assert timers == [30.0, 67.8125]
     await asyncio.sleep(100)
     assert timers == [30.0, 67.8125, math.inf]
-    with all_deadlines.bound(loop.time() + 10), all_deadlines.bound(loop.time() + 5):
+    now = loop.time()
+    with all_deadlines.bound(now + 10), all_deadlines.bound(now + 5), all_deadlines.bound(now + 5):
         pass
-    assert timers[3:] == [loop.time() + 10, loop.time() + 5]
+    assert timers[3:] == [now + 10, now + 5]
 
 
 @asyncio_only
@@ -330,10 +332,60 @@ async def test_the_dead_do_not_hold_up_the_living() -> None:
         await asyncio.sleep(100)
     assert await asyncio.gather(*dying) == [False, False]
     assert (all_deadlines.open, len(all_deadlines._heap)) == (3, 5)
-    await asyncio.sleep(15)
+    with all_deadlines.bound(5.0):
+        await asyncio.sleep(100)
+    with all_deadlines.bound(math.inf):
+        await asyncio.sleep(2)
     assert repr(all_deadlines) == "<AsyncioDeadlines open=3 alarm=20>"
     assert await asyncio.gather(*living) == [True, True, True]
     assert loop.time() == 40.0
+
+
+@asyncio_only
+async def test_clearing_away_the_dead_keeps_the_order_of_the_living() -> None:
+    """After most of the heap died, the rest still end each in time.
+
+    Those that stay lie in the heap as 30, 20, 40, which is no heap.
+    """
+    loop = asyncio.get_running_loop()
+    all_deadlines = AsyncioDeadlines(loop)
+    stay = (20.0, 30.0, 40.0)
+
+    async def one(deadline: float) -> float:
+        with all_deadlines.bound(deadline):
+            await asyncio.sleep(1000 if deadline in stay else 2)
+        return loop.time()
+
+    entered = (10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0)
+    tasks = [asyncio.create_task(one(deadline)) for deadline in entered]
+    with all_deadlines.bound(0.25):
+        await asyncio.sleep(100)
+    await asyncio.sleep(5)
+    assert len(all_deadlines._heap) == 3
+    assert await asyncio.gather(*tasks) == [d if d in stay else 2.0 for d in entered]
+
+
+@asyncio_only
+async def test_a_timer_that_was_moved_or_stopped_is_cancelled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However often the timer is moved, the loop holds one; after close, none."""
+    loop = asyncio.get_running_loop()
+    all_deadlines = AsyncioDeadlines(loop)
+    handles: list[asyncio.TimerHandle] = []
+    call_at = loop.call_at
+
+    def noting(*args: Any, **options: Any) -> asyncio.TimerHandle:
+        handles.append(call_at(*args, **options))
+        return handles[-1]
+
+    monkeypatch.setattr(loop, "call_at", noting)
+    for deadline in (30.0, 20.0, 10.0):
+        with all_deadlines.bound(deadline):
+            pass
+    assert [handle.cancelled() for handle in handles] == [True, True, False]
+    all_deadlines.close()
+    assert handles[-1].cancelled()
 
 
 @asyncio_only
@@ -408,12 +460,14 @@ async def test_a_block_whose_task_has_ended_without_it() -> None:
 
     abandoned = generator()
     await asyncio.create_task(anext(abandoned))
-    with all_deadlines.bound(30.0):
-        assert all_deadlines.open == 2
+    with ExitStack() as others:
+        for _ in range(3):
+            others.enter_context(all_deadlines.bound(30.0))
+        assert all_deadlines.open == 4
         await asyncio.sleep(5)
-        assert all_deadlines.open == 1
+        assert all_deadlines.open == 3
         await abandoned.aclose()
-        assert all_deadlines.open == 1
+        assert all_deadlines.open == 3
     assert all_deadlines.open == 0
 
 

@@ -338,6 +338,42 @@ async def test_a_task_that_swallows_its_cancellation_is_cancelled_again() -> Non
 
 
 @asyncio_only
+async def test_a_cancelled_close_raises_once_all_have_ended() -> None:
+    """Case 45: on asyncio the CancelledError comes out of close itself, after the last task.
+
+    The tasks' own way of ending is not disturbed by it.
+    """
+
+    async def slow() -> None:
+        try:
+            await asyncio.sleep(100)
+        finally:
+            await asyncio.sleep(0.75)
+
+    loop = running_loop(silent)
+    task = loop.spawn("slow", slow)
+    await asyncio.sleep(1)
+    closing = asyncio.create_task(loop.close())
+    await asyncio.sleep(0.25)
+    closing.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await closing
+    assert (task.done, loop.time()) == (True, 1.75)
+
+
+@asyncio_only
+async def test_a_cancelled_task_does_not_trouble_the_loop() -> None:
+    """The loop's own exception handler hears nothing of a cancelled background task."""
+    told: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    task = running_loop(silent).spawn("long", asyncio.sleep, 100)
+    await asyncio.sleep(1)
+    task.cancel()
+    await asyncio.sleep(1)
+    assert (task.done, told) == (True, [])
+
+
+@asyncio_only
 async def test_asyncio_needs_no_opening() -> None:
     """On asyncio a task can be spawned at once, and is kept alive by the loop object alone."""
     loop = running_loop(silent)
