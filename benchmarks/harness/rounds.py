@@ -14,6 +14,10 @@ GC_POLICY = (
     "collected and frozen, so that no contestant pays for walking another's modules"
 )
 
+LEAST_CALLS = 64
+"""Calls before a contestant's speed is looked at, and in each of its blocks at least, however long
+they take: the first ones after a change of contestant are slower, and must not be most of them."""
+
 Call = Callable[[str], Awaitable[object]]
 """One call as its user makes it: a request in, an answer out."""
 
@@ -70,12 +74,13 @@ def microseconds(seconds: Sequence[float]) -> float:
 
 
 async def _size(call: Call, block: float) -> int:
-    """How many calls fill a block; finding it out warms the contestant up."""
-    calls = 1
+    """How many calls fill a block; first calls are slower, so they only warm the contestant up."""
+    await _time(call, LEAST_CALLS)
+    calls = LEAST_CALLS
     while True:
         seconds = await _time(call, calls)
         if seconds >= block / 4:
-            return max(1, round(calls * block / seconds))
+            return max(LEAST_CALLS, round(calls * block / seconds))
         calls *= 2
 
 

@@ -36,19 +36,23 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     rounds = options.rounds or (3 if options.quick else 60)
     block = options.block or (0.001 if options.quick else 0.01)
-    found = [_measured(loop, rounds, block) for loop in options.loop or loops.installed()]
+    settled = not options.quick
+    found = [
+        _measured(loop, rounds, block, settled=settled)
+        for loop in options.loop or loops.installed()
+    ]
     result = {"rounds": rounds, "block": block, "gc": GC_POLICY, "aims": AIMS, "loops": found}
     report.show("overhead", result, lambda: _text(result), as_json=options.json)
     return 0
 
 
-def _measured(loop: str, rounds: int, block: float) -> dict[str, Any]:
+def _measured(loop: str, rounds: int, block: float, *, settled: bool) -> dict[str, Any]:
     """Everything measured on one event loop."""
 
     async def run() -> dict[str, Any]:
         progress = Progress(f"overhead on {loop}", 2 * rounds)
         async with AsyncExitStack() as alive:
-            who = await contestants.healthy(SIZES, alive)
+            who = await contestants.healthy(SIZES, alive, settled=settled)
             healthy = await interleave(who, rounds=rounds, block=block, progress=progress)
             who = await contestants.failing_over(alive)
             failing = await interleave(who, rounds=rounds, block=block, progress=progress)

@@ -6,6 +6,7 @@ import json
 import os
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -17,6 +18,10 @@ from benchmarks.overhead import peers
 from benchmarks.overhead.floor import make_floor
 from multirouter import CircuitPolicy, MultiProviderRouter, Provider
 
+SETTLING = 40
+"""Calls per provider before the clock runs: a router is young until each provider has a past of
+some twenty answers, and until then it works out more with each call."""
+
 NEVER = 10**9
 """Failures in a row that no run reaches: the failing provider is asked first for ever."""
 
@@ -27,8 +32,8 @@ async def answer(request: str) -> str:
 
 
 async def fail(request: str) -> str:
-    """A provider that is down: its connection is reset at once."""
-    raise ConnectionResetError("connection reset by peer")
+    """A provider that is down: its connection is reset at once, whatever the request."""
+    raise ConnectionResetError(f"no answer to {request}: connection reset by peer")
 
 
 async def by_hand(request: str) -> str:
@@ -39,12 +44,21 @@ async def by_hand(request: str) -> str:
         return await answer(request)
 
 
-async def healthy(sizes: Iterable[int], alive: AsyncExitStack) -> dict[str, Call]:
-    """Everybody with healthy providers, by name; routers are closed with `alive`."""
+async def healthy(sizes: Iterable[int], alive: AsyncExitStack, *, settled: bool) -> dict[str, Call]:
+    """Everybody with healthy providers, by name; routers are closed with `alive`.
+
+    Args:
+        sizes: how many providers a router has, one router for each.
+        alive: closes what was opened.
+        settled: whether the routers have been used for a while.
+    """
     contestants: dict[str, Call] = {"bare": answer, "floor": make_floor([answer] * 3)}
     for size in sizes:
         providers = [Provider(f"provider-{number}", answer) for number in range(size)]
-        contestants[f"router, {size:,} providers"] = await _routed(providers, alive)
+        call = await _routed(providers, alive)
+        for _ in range(SETTLING * size if settled else 0):
+            await call("question")
+        contestants[f"router, {size:,} providers"] = call
     for name, make in peers.installed():
         contestants[name] = make(answer)
     return contestants
@@ -69,7 +83,8 @@ async def failing_over(alive: AsyncExitStack) -> dict[str, Call]:
 
 def json_lines_to_nowhere(level: str, alive: AsyncExitStack) -> Any:
     """A structlog logger as a service has it, whose lines go to the null device."""
-    nowhere = alive.enter_context(open(os.devnull, "w", encoding="utf-8"))
+    nowhere = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115  # closed with `alive`
+    alive.push(nowhere)
     return structlog.wrap_logger(
         structlog.WriteLogger(nowhere),
         processors=[

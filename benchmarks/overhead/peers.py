@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Callable, Iterator
+from importlib import import_module
 from importlib.util import find_spec
 from typing import Any
 
@@ -50,21 +51,22 @@ def purgatory(answer: Call) -> Call:
 def litellm(answer: Call) -> Call:
     """`litellm.Router` over three custom providers that answer at once with a ready response."""
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # no look at the network
-    import litellm as peer
-
+    peer: Any = import_module("litellm")  # not everybody who checks types has it
     peer.suppress_debug_info = True
     logging.getLogger("LiteLLM").setLevel(logging.ERROR)
     hello = [{"role": "user", "content": "question"}]
     ready = peer.completion(model="gpt-4o", messages=hello, mock_response="answer")
 
-    class Custom(peer.CustomLLM):  # type: ignore[misc,name-defined]  # untyped
+    base: type[Any] = peer.CustomLLM
+
+    class Instant(base):  # type: ignore[misc]  # untyped
         async def acompletion(self, *args: Any, **kwargs: Any) -> Any:
             await answer("question")
             return ready
 
-    peer.custom_provider_map = [{"provider": "custom", "custom_handler": Custom()}]
+    peer.custom_provider_map = [{"provider": "instant", "custom_handler": Instant()}]
     models = [
-        {"model_name": "any", "litellm_params": {"model": f"custom/{name}"}} for name in "abc"
+        {"model_name": "any", "litellm_params": {"model": f"instant/{name}"}} for name in "abc"
     ]
     router = peer.Router(model_list=models)
 
