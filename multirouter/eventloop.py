@@ -28,10 +28,6 @@ INSISTENCE = 1.0
 """Seconds after which a background task that swallowed its cancellation is cancelled again."""
 
 
-# What is posted to a run of trio to learn whether it still runs: one object, so that it coalesces.
-_NOTHING = partial(bool)
-
-
 class Background(Protocol):
     """A background task."""
 
@@ -155,7 +151,7 @@ class AsyncioLoop:
 
     def current(self) -> bool:
         """Whether the caller runs in this loop."""
-        return asyncio._get_running_loop() is self._loop
+        return asyncio._get_running_loop() is self._loop  # noqa: SLF001 - exported, and never raises
 
     def alive(self) -> bool:
         """Whether the loop is running somewhere; a stopped one may be left behind."""
@@ -211,7 +207,7 @@ async def _run(function: Callable[..., Awaitable[None]], args: tuple[object, ...
 class TrioBackground:
     """A background task on trio: shielded, so that the end of the loop object is the one end."""
 
-    def __init__(self, name: str, scope: trio.CancelScope, ended: trio.Event) -> None:
+    def __init__(self, name: str, scope: anyio.CancelScope, ended: trio.Event) -> None:
         self.name = name
         self.scope = scope
         self.ended = ended
@@ -274,9 +270,9 @@ class TrioLoop:
             return False
 
     def alive(self) -> bool:
-        """Whether the run has not ended; trio tells it to who posts something to it."""
+        """Whether the run has not ended; trio tells it to who posts something (here: nothing)."""
         try:
-            self._token.run_sync_soon(_NOTHING, idempotent=True)
+            self._token.run_sync_soon(bool, idempotent=True)
         except self._trio.RunFinishedError:
             return False
         return True
@@ -292,7 +288,7 @@ class TrioLoop:
                 "on trio, open the router with `async with router:`: its background tasks "
                 f"(here: {name}) need it"
             )
-        task = TrioBackground(name, self._shield(), self._trio.Event())
+        task = TrioBackground(name, anyio.CancelScope(shield=True), self._trio.Event())
         self._tasks[task] = None
         start = partial(self._nursery.start_soon, self._run, task, function, args, name=name)
         # A nursery copies the context that it is called in.
@@ -306,13 +302,9 @@ class TrioLoop:
         others = [task for task in self._tasks if task.task is not current]
         for task in others:
             task.cancel()
-        with self._shield():
+        with anyio.CancelScope(shield=True):
             for task in others:
                 await task.ended.wait()
-
-    def _shield(self) -> trio.CancelScope:
-        # attrs makes the parameter out of a private field, which pyright does not see.
-        return self._trio.CancelScope(shield=True)  # pyright: ignore[reportCallIssue]
 
     async def _run(
         self,
@@ -324,7 +316,7 @@ class TrioLoop:
         try:
             with task.scope:
                 await function(*args)
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others must go on
             self._broken(task.name, error)
         finally:
             del self._tasks[task]
