@@ -53,7 +53,7 @@ class Circuit:
         era: rises by one with every change of state.
         reset_at: loop time at which OPEN is over, `math.inf` when a hand holds it open.
         why: the reason of the last change.
-        opened: how many times in a row it opened without a recovery between.
+        opened: how many times in a row it opened by itself without a recovery between.
         window: calls and failures of the policy's window.
     """
 
@@ -196,6 +196,16 @@ class Circuit:
         """Prolongs the lease of a trial that is alive."""
         permit.lease_until = now + lease
 
+    def prove(self, permit: Permit, now: float) -> None:
+        """Counts a trial as passed while its attempt goes on; its end counts as any other's."""
+        if not self._take_back(permit):
+            return
+        self._passed += 1
+        if self._passed >= self.policy.probes:
+            self._turn(Signal.TRIALS_PASSED, "recovered", now)
+        permit.ended = permit.trial = False
+        permit.era = self.era
+
     # -- time and hands ---------------------------------------------------------------------
 
     def settle(self, now: float) -> None:
@@ -210,20 +220,26 @@ class Circuit:
 
     def restore_open(self, now: float, reason: str, open_for: float, opened: int) -> None:
         """Opens it for what is left of an outage that another process or an earlier run saw."""
-        self.opened = max(0, opened - 1)
-        self._turn(Signal.TRIP, reason, now, open_for)
+        if self.is_closed:
+            self._turn(Signal.TRIP, reason, now, open_for)
+            self.opened = max(1, opened)
 
     def forget(self) -> None:
         """Forgets the failures so far."""
         self._run = 0
         self.window.clear()
+        if self._slow is not None:
+            self._slow.clear()
 
     def adopt(self, policy: CircuitPolicy) -> None:
         """Goes on under another policy; state, era and the time of a pending reset stay."""
-        if policy.window != self.policy.window:
+        old, self.policy = self.policy, policy
+        if policy.window != old.window:
             self.window = RollingCounts(policy.window)
-        self._slow = None if policy.slow_after is None else RollingCounts(policy.window)
-        self.policy = policy
+        if (policy.window, policy.slow_after) != (old.window, old.slow_after):
+            self._slow = None if policy.slow_after is None else RollingCounts(policy.window)
+        # With fewer trials asked for, one more of them decides: nothing else would close it.
+        self._passed = min(self._passed, policy.probes - 1)
 
     def shift(self, by: float) -> None:
         """Moves every instant by `by` seconds, to the clock of another loop."""
@@ -286,20 +302,18 @@ class Circuit:
         self._passed = self._run = 0
         self.reset_at = math.inf
         if new is State.OPEN:
-            self._count_opening(old, now)
+            self._count_opening(old, now, by_hand=signal is Signal.FORCE_OPEN)
             open_for = self._open_time() if open_for is None else open_for
             self.reset_at = now + open_for
         elif new is State.CLOSED:
             self._closed_at = now
-            self.window.clear()
-            if self._slow is not None:
-                self._slow.clear()
+            self.forget()
         self._changed(old, new, reason, open_for if new is State.OPEN and open_for else 0.0, now)
 
-    def _count_opening(self, old: State, now: float) -> None:
+    def _count_opening(self, old: State, now: float, *, by_hand: bool) -> None:
         """A relapse soon after closing is no recovery: the open time goes on growing."""
-        relapsed = old is State.HALF_OPEN or self.closed_for(now) < self.policy.window
-        self.opened = self.opened + 1 if relapsed else 1
+        recovered = old is State.CLOSED and self.closed_for(now) >= self.policy.window
+        self.opened = (0 if recovered else self.opened) + (not by_hand)
 
     def _open_time(self) -> float:
         policy = self.policy

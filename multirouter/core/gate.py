@@ -113,9 +113,10 @@ class Gate:
             and self.circuit.state(now) is State.HALF_OPEN
         )
 
-    def ill(self) -> bool:
+    def ill(self, now: float) -> bool:
         """Whether more than half of its recent attempts failed, or its circuit is not closed."""
         window = self.circuit.window
+        window.settle(now)
         return not self.circuit.is_closed or window.failures * 2 > window.calls
 
     def changes_at(self, now: float) -> float:
@@ -222,6 +223,9 @@ class Gate:
     def _learn(self, permit: Permit, verdict: Verdict, effect: Effect, now: float) -> bool:
         if effect is Effect.FAILURE:
             return self.circuit.failed(permit, now)
+        if effect is Effect.SUCCESS:
+            # By a rule of the user's: an error that proves the provider to be alive.
+            return self.circuit.succeeded(permit, now, 0.0)
         if effect is Effect.TRIP:
             return self._trip(permit, verdict, now)
         if effect is Effect.COOL:
@@ -240,17 +244,19 @@ class Gate:
 
     def _cool(self, verdict: Verdict, now: float) -> None:
         policy = self.circuit.policy
-        self._cooled_in_a_row += 1
-        asked = verdict.retry_after
-        if asked is None:
+        # Who was under way when the rest began says nothing about what came of it.
+        if now >= self.cooling_until:
+            self._cooled_in_a_row += 1
+        asked = verdict.retry_after or 0.0
+        if asked > 0.0:
+            seconds = min(asked, policy.max_cooling)
+        else:
             times = self._cooled_in_a_row
             seconds = grown(policy.cooling, COOLING_GROWTH, policy.max_cooling, times)
-        else:
-            seconds = min(asked, policy.max_cooling)
         if now + seconds > self.cooling_until:
             self.cooling_until = now + seconds
             self._revision.value += 1
-            self._wire.post("cooled", Cooled(self._router, self.name, seconds, asked is not None))
+            self._wire.post("cooled", Cooled(self._router, self.name, seconds, asked > 0.0))
 
     # -- hands, configuration, time -----------------------------------------------------------
 
@@ -281,7 +287,7 @@ class Gate:
             self._limits = Limits(limits)
             self._limits.in_flight = self.in_flight
         else:
-            self._limits = self._limits.adopt(limits)
+            self._limits.adopt(limits)
         self._plain = self._limits is None and self.hold is None
         self._revision.value += 1
 

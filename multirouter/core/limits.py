@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import math
+
 from multirouter.core.policies import LimitPolicy, RetryPolicy
 from multirouter.core.window import RollingCounts
+
+EARLY = 1e-6
+"""Seconds by which a unit may come too early: `now + ready_in` is rounded, and must be in time."""
 
 
 class TokenBucket:
@@ -16,14 +21,13 @@ class TokenBucket:
     __slots__ = ("_level", "_rate", "_seen", "capacity")
 
     def __init__(self, per_minute: float, burst: float) -> None:
-        self.capacity = max(1.0, per_minute * burst)
-        self._rate = per_minute / 60.0
-        self._level = self.capacity
-        self._seen = float("-inf")
+        self._level = math.inf
+        self.adopt(per_minute, burst)
+        self._seen = -math.inf
 
     def has(self, units: float, now: float) -> bool:
         """Whether `units` could be taken at `now`; more than it can ever hold asks for it full."""
-        return self._at(now) >= min(units, self.capacity) - 1e-9
+        return self._at(now) + EARLY * self._rate >= min(units, self.capacity)
 
     def take(self, units: float, now: float) -> None:
         """Takes `units`; the level may fall below 0, which the next ones wait for."""
@@ -35,6 +39,12 @@ class TokenBucket:
         missing = min(units, self.capacity) - self._at(now)
         return max(0.0, missing / self._rate)
 
+    def adopt(self, per_minute: float, burst: float) -> None:
+        """Goes on at another rate; what it holds stays, as far as there is room."""
+        self.capacity = max(1.0, per_minute * burst)
+        self._rate = per_minute / 60.0
+        self._level = min(self._level, self.capacity)
+
     def shift(self, by: float) -> None:
         """Moves to the clock of another loop."""
         self._seen += by
@@ -42,7 +52,7 @@ class TokenBucket:
     def _at(self, now: float) -> float:
         if now <= self._seen:
             return self._level
-        if self._seen == float("-inf"):
+        if self._seen == -math.inf:
             return self.capacity
         return min(self.capacity, self._level + (now - self._seen) * self._rate)
 
@@ -58,11 +68,10 @@ class Limits:
     __slots__ = ("_requests", "_tokens", "in_flight", "policy")
 
     def __init__(self, policy: LimitPolicy) -> None:
-        self.policy = policy
         self.in_flight = 0
-        rpm, tpm = policy.requests_per_minute, policy.tokens_per_minute
-        self._requests = None if rpm is None else TokenBucket(rpm, policy.burst)
-        self._tokens = None if tpm is None else TokenBucket(tpm, policy.burst)
+        self._requests: TokenBucket | None = None
+        self._tokens: TokenBucket | None = None
+        self.adopt(policy)
 
     def refuses(self, size: int, now: float) -> str:
         """Why an attempt of `size` tokens cannot start at `now`, or an empty string."""
@@ -96,17 +105,30 @@ class Limits:
         tokens = self._tokens.ready_in(size, now) if self._tokens is not None else 0.0
         return max(requests, tokens)
 
-    def adopt(self, policy: LimitPolicy) -> Limits:
-        """Limits of a new policy that know what the old ones have in flight."""
-        limits = self if policy == self.policy else Limits(policy)
-        limits.in_flight = self.in_flight
-        return limits
+    def adopt(self, policy: LimitPolicy) -> None:
+        """Goes on under another policy; attempts in flight and what was used stay counted.
+
+        The object stays the same: calls that began under the old policy leave where they entered.
+        """
+        self.policy = policy
+        self._requests = _bucket(self._requests, policy.requests_per_minute, policy.burst)
+        self._tokens = _bucket(self._tokens, policy.tokens_per_minute, policy.burst)
 
     def shift(self, by: float) -> None:
         """Moves to the clock of another loop."""
         for bucket in (self._requests, self._tokens):
             if bucket is not None:
                 bucket.shift(by)
+
+
+def _bucket(old: TokenBucket | None, per_minute: float | None, burst: float) -> TokenBucket | None:
+    """A bucket of that rate: the old one, or a full one where there was none; None for no limit."""
+    if per_minute is None:
+        return None
+    if old is None:
+        return TokenBucket(per_minute, burst)
+    old.adopt(per_minute, burst)
+    return old
 
 
 class RetryBudget:

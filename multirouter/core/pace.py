@@ -18,6 +18,10 @@ RECENT_ON_TRIAL = 0.6
 USUAL = 0.01
 """Weight of the newest latency in the usual mean: it looks back some two hundred answers."""
 
+MOST_PATIENCE = 64.0
+"""Where patience ends: a limit of the shortest floor is far beyond any timeout by then, and
+some twenty answers bring it back."""
+
 CALMING = 0.8
 """Factor on the patience with each answer that came in time."""
 
@@ -44,6 +48,7 @@ class Pace:
         "_patience",
         "_policy",
         "_recent",
+        "_slow_mark",
         "_usual",
         "_variance",
         "_youth",
@@ -55,6 +60,7 @@ class Pace:
 
     def __init__(self, policy: PacePolicy) -> None:
         self._policy = policy
+        self._slow_mark = log2(policy.slow_factor)
         self.latencies = Latencies()
         self.limit = math.inf
         self.drift = 0.0
@@ -93,7 +99,7 @@ class Pace:
         if refresh or self._patience > 1.0:
             self._calm(seconds)
             self._set_limit()
-        return drift > 1.0 and self._is_slow()
+        return drift > self._slow_mark and self._is_slow()
 
     def timed_out(self, seconds: float, *, trial: bool) -> None:
         """Learns that an attempt was cut off after `seconds`.
@@ -103,7 +109,7 @@ class Pace:
         a provider that still works, only slower, is let through before long.
         """
         if trial:
-            self._patience *= 2.0
+            self._patience = min(MOST_PATIENCE, self._patience * 2.0)
         if self.known:
             bound = max(log2(max(seconds, SHORTEST)), self._recent)
             self._recent += RECENT * (bound - self._recent)
@@ -131,11 +137,10 @@ class Pace:
 
     def _is_slow(self) -> bool:
         """Far above its own past, beyond its own spread, and above what befell its peers too."""
-        policy = self._policy
-        if not self.known or policy.slow_factor == math.inf:
+        if not self.known:
             return False
-        mark = log2(policy.slow_factor)
+        policy, mark = self._policy, self._slow_mark
         noise = policy.slow_deviations * math.sqrt(self._variance * _RECENT_VARIANCE)
         peers = sorted(pace.drift for pace in self.peers if pace.known)
         common = max(0.0, peers[(len(peers) - 1) // 2]) if peers else 0.0
-        return self.drift > max(mark, noise) and self.drift - common > mark
+        return self.drift > noise and self.drift - common > mark

@@ -199,10 +199,10 @@ class LimitPolicy:
         if self.in_flight is not None:
             check.count("LimitPolicy.in_flight", self.in_flight)
         if self.requests_per_minute is not None:
-            check.number("LimitPolicy.requests_per_minute", self.requests_per_minute, above=0.0)
+            check.rate("LimitPolicy.requests_per_minute", self.requests_per_minute)
         if self.tokens_per_minute is not None:
-            check.number("LimitPolicy.tokens_per_minute", self.tokens_per_minute, above=0.0)
-            if self.size is None:
+            check.rate("LimitPolicy.tokens_per_minute", self.tokens_per_minute)
+            if not callable(self.size):
                 raise ConfigurationError(
                     "LimitPolicy.size", "is needed by tokens_per_minute: a function of the request"
                 )

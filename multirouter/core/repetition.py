@@ -94,16 +94,16 @@ class Repetition:
 
     def affordable(self, member: Member, budget: RetryBudget, now: float) -> bool:
         """Whether the next attempt may go to `member`; notes the refusal when not."""
-        return self._is_free(member) or self.may_go_on(budget, now)
+        return self._is_free(member, now) or self.may_go_on(budget, now)
 
     def pay(self, member: Member, budget: RetryBudget, now: float) -> None:
         """Books the attempt that is about to go to `member`."""
-        if not self._is_free(member):
+        if not self._is_free(member, now):
             self._paid += 1
             budget.pay(now)
 
-    def _is_free(self, member: Member) -> bool:
-        return self.round == 1 and member.name not in self._asked and not member.gate.ill()
+    def _is_free(self, member: Member, now: float) -> bool:
+        return self.round == 1 and member.name not in self._asked and not member.gate.ill(now)
 
     # -- the rest ---------------------------------------------------------------------------
 

@@ -157,8 +157,11 @@ class Memory:
         if policy is None:
             return ()
         known = self._limits.get(whose)
-        self._limits[whose] = Limits(policy) if known is None else known.adopt(policy)
-        return (self._limits[whose],)
+        if known is None:
+            known = self._limits[whose] = Limits(policy)
+        else:
+            known.adopt(policy)
+        return (known,)
 
     def forget(self, provider: str) -> None:
         """Forgets a provider that has left; its attempts in flight hold what they need."""

@@ -10,6 +10,12 @@ from typing import Any
 
 from multirouter.errors import ConfigurationError
 
+SHORTEST_SPAN = 1e-6
+"""No span is shorter, seconds: loop clocks tell less apart, and windows are cut into tenths."""
+
+LONGEST_SPAN = 1e9
+"""No span that ends is longer, seconds: some thirty years are a mistake, not a setting."""
+
 
 def number(
     what: str,
@@ -35,7 +41,10 @@ def number(
     """
     if isinstance(value, bool) or not isinstance(value, Real):
         raise ConfigurationError(what, f"must be a number, not {value!r}")
-    given = float(value)
+    try:
+        given = float(value)
+    except OverflowError:
+        raise ConfigurationError(what, "must be finite, and is beyond any number") from None
     if math.isnan(given):
         raise ConfigurationError(what, "must be a number, not NaN")
     if math.isinf(given) and not (endless and given > 0):
@@ -50,8 +59,13 @@ def number(
 
 
 def span(what: str, value: Any, *, endless: bool = False) -> float:
-    """A span of time in seconds, greater than 0; a day of 1e9 s is no span but a mistake."""
-    return number(what, value, above=0.0, most=1e9, endless=endless)
+    """A span of time in seconds, from `SHORTEST_SPAN` to `LONGEST_SPAN`."""
+    return number(what, value, least=SHORTEST_SPAN, most=LONGEST_SPAN, endless=endless)
+
+
+def rate(what: str, value: Any) -> float:
+    """Units a minute, from one in two years to more than anybody can send."""
+    return number(what, value, least=1e-6, most=1e12)
 
 
 def share(what: str, value: Any) -> float:

@@ -137,10 +137,13 @@ class Latencies:
             return 0.0
         wanted = share * self.samples
         below = 0.0
-        bucket = 0
+        last = 0
         for bucket, count in enumerate(self._counts):
-            below += count
-            if count and below >= wanted:
-                break
-        edge: float = SHORTEST * 2.0 ** ((bucket + 1) / STEPS_PER_DOUBLING)
+            if count:
+                below += count
+                last = bucket
+                if below >= wanted:
+                    break
+        # Counts that were halved often do not sum up to the last digit: the last bucket ends it.
+        edge: float = SHORTEST * 2.0 ** ((last + 1) / STEPS_PER_DOUBLING)
         return edge
