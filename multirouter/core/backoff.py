@@ -1,8 +1,21 @@
-"""When again: exponential backoff with full jitter, and Retry-After as its floor."""
+"""When again: spans that grow, exponential backoff with full jitter, Retry-After as its floor."""
 
 from __future__ import annotations
 
 from multirouter.core.policies import RetryPolicy
+
+
+def grown(base: float, growth: float, cap: float, times: int) -> float:
+    """Base * growth**(times - 1), at most max(base, cap); no overflow for any `times`."""
+    limit = max(base, cap)
+    if growth == 1.0 or base == 0.0:
+        return base
+    span = base
+    for _ in range(times - 1):
+        span *= growth
+        if span >= limit:
+            return limit
+    return span
 
 
 def ceiling(policy: RetryPolicy, round_number: int) -> float:
@@ -10,14 +23,7 @@ def ceiling(policy: RetryPolicy, round_number: int) -> float:
 
     min(cap, base * factor**(round_number - 1)), worked out without overflow for any round.
     """
-    if policy.factor == 1.0 or policy.base == 0.0:
-        return min(policy.cap, policy.base)
-    rest = policy.base
-    for _ in range(round_number - 1):
-        rest *= policy.factor
-        if rest >= policy.cap:
-            return policy.cap
-    return min(policy.cap, rest)
+    return min(policy.cap, grown(policy.base, policy.factor, policy.cap, round_number))
 
 
 def rest(policy: RetryPolicy, round_number: int, floor: float, draw: float) -> float:

@@ -9,6 +9,7 @@ import math
 from random import Random
 from typing import Protocol
 
+from multirouter.core.backoff import grown
 from multirouter.core.policies import CircuitPolicy
 from multirouter.core.states import TRANSITIONS, Signal, State
 from multirouter.core.window import RollingCounts
@@ -326,19 +327,6 @@ class Circuit:
             f"<Circuit {self._state}{until} era={self.era} run={self._run} "
             f"failed {self.window.failures}/{self.window.calls} trials={len(self._trials)}>"
         )
-
-
-def grown(base: float, growth: float, cap: float, times: int) -> float:
-    """Base * growth**(times - 1), at most max(base, cap); no overflow for any `times`."""
-    limit = max(base, cap)
-    if growth == 1.0:
-        return base
-    span = base
-    for _ in range(times - 1):
-        span *= growth
-        if span >= limit:
-            return limit
-    return span
 
 
 DEFAULT_JITTER = 0.2

@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from random import Random
 
-from multirouter.core.circuit import Circuit, Permit, grown
+from multirouter.core.backoff import grown
+from multirouter.core.circuit import Circuit, Permit
 from multirouter.core.events import CircuitChanged, Cooled, Held, HoldName, Newswire
 from multirouter.core.limits import Limits
 from multirouter.core.model import Verdict
