@@ -123,8 +123,7 @@ class Residence:
                 with anyio.move_on_after(grace):
                     await self._idle.wait()
         finally:
-            with anyio.CancelScope(shield=True):
-                await self._leave(asker.loop)
+            await self._leave(asker.loop)
 
     def call_ended(self) -> None:
         """Notes that a call is no longer in flight."""
@@ -142,11 +141,12 @@ class Residence:
 
     async def _leave(self, loop: EventLoop) -> None:
         self._resets.moved_to(None)
-        if self._opened:
-            await loop.__aexit__(None, None, None)
-        else:
+        with anyio.CancelScope(shield=True):
             await loop.close()
         self._background.abandon()
+        if self._opened:
+            # Outside of the shield: on trio this leaves the nursery that encloses it.
+            await loop.__aexit__(None, None, None)
 
     def _move(self, loop: EventLoop) -> Asker:
         by = loop.time() - self.now()
