@@ -11,7 +11,7 @@ from multirouter.core.events import CircuitChanged, Cooled, Held, HoldName, News
 from multirouter.core.limits import Limits
 from multirouter.core.model import Verdict
 from multirouter.core.policies import CircuitPolicy, LimitPolicy
-from multirouter.core.rules import Effect, Rule
+from multirouter.core.rules import Effect
 from multirouter.core.states import Signal, State
 
 COOLING_GROWTH = 2.0
