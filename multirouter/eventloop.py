@@ -6,7 +6,6 @@ import asyncio
 import sys
 from collections.abc import Awaitable, Callable
 from contextvars import Context
-from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import anyio
@@ -290,9 +289,9 @@ class TrioLoop:
             )
         task = TrioBackground(name, anyio.CancelScope(shield=True), self._trio.Event())
         self._tasks[task] = None
-        start = partial(self._nursery.start_soon, self._run, task, function, args, name=name)
+        start = self._nursery.start_soon
         # A nursery copies the context that it is called in.
-        Context().run(start)
+        Context().run(lambda: start(self._run, task, function, args, name=name))
         return task
 
     async def close(self) -> None:

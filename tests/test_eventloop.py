@@ -448,6 +448,8 @@ async def test_an_outer_cancellation_reaches_background_tasks_by_closing() -> No
             try:
                 await trio.sleep(100)
             finally:
+                with trio.CancelScope(shield=True):
+                    await trio.sleep(1)
                 order.append("body")
 
     with trio.move_on_after(1):
