@@ -1,0 +1,115 @@
+"""How a month of provider outages looks to callers, beside an oracle and what is written by hand."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness import report
+from benchmarks.outages import text
+from benchmarks.outages.contest import Trial, trials
+from benchmarks.outages.contestants import ORACLE, POLICIES, contestants
+from benchmarks.outages.measures import PERCENTILES, percentile
+from benchmarks.outages.schedule import Scenario, busy, month
+from benchmarks.outages.summary import summarized
+from benchmarks.outages.tail import tail
+from multirouter.errors import ConfigurationError
+
+BUSY_HOURS = 2.0
+"""Hours of the busy day that are run unless asked otherwise: all 24 take far longer than the month,
+8.6 million calls for each policy and seed."""
+
+
+def main(argv: list[str]) -> int:
+    """Runs the benchmark; see `--help`."""
+    parser = _parser()
+    options = parser.parse_args(argv)
+    try:
+        policies = contestants(options.only, options.variant)
+    except ConfigurationError as error:
+        parser.error(str(error))
+    seeds = range(options.seed, options.seed + options.seeds)
+    found = trials(
+        _scenarios(options),
+        policies,
+        seeds,
+        length_share=options.length_share,
+        workers=options.workers,
+    )
+    result = _result(options, found)
+    report.show("outages", result, lambda: text.report(result), as_json=options.json)
+    if options.picture:
+        from benchmarks.outages.picture import draw
+
+        draw(found, options.picture)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = report.parser("outages", __doc__ or "")
+    add = parser.add_argument
+    add("--seed", type=int, default=1, help="the first seed (1)")
+    add("--seeds", type=int, default=1, help="how many seeds (1)")
+    add("--scenario", choices=("month", "busy", "both"), default="both")
+    add("--days", type=float, help="days of the month (30; quick: 1)")
+    add("--busy-hours", type=float, help="hours of the busy day (2; quick: 0.02)")
+    add("--only", action="append", default=[], metavar="POLICY", help=", ".join(POLICIES))
+    add(
+        "--variant",
+        action="append",
+        default=[],
+        metavar="'NAME: circuit.open_for=3 pace.floor=1.5'",
+        help="one more policy: ours with other settings; topics circuit, hedge, pace, retry",
+    )
+    add(
+        "--length-share",
+        type=float,
+        default=0.0,
+        help="share of a latency's variance that belongs to the request, 0 to 1 (0)",
+    )
+    add("--tail", action="append", default=[], metavar="POLICY", help="say where it loses time")
+    add("--picture", type=Path, metavar="FILE", help="draw into a .png or .svg (needs matplotlib)")
+    add("--workers", type=int, help="processes at one time (2)")
+    return parser
+
+
+def _scenarios(options: argparse.Namespace) -> list[Scenario]:
+    days = options.days or (1.0 if options.quick else 30.0)
+    hours = options.busy_hours or (0.02 if options.quick else BUSY_HOURS)
+    found = []
+    if options.scenario in {"month", "both"}:
+        found.append(month(days))
+    if options.scenario in {"busy", "both"}:
+        found.append(busy(hours))
+    return found
+
+
+def _result(options: argparse.Namespace, found: Sequence[Trial]) -> dict[str, Any]:
+    scenarios = {}
+    for scenario in _scenarios(options):
+        of_it = [trial for trial in found if trial.scenario == scenario.name]
+        scenarios[scenario.name] = {
+            "hours": scenario.seconds / 3600.0,
+            "rate": scenario.rate,
+            **summarized(of_it),
+        }
+    tails = [_tail(found, trial) for trial in found if trial.policy in options.tail]
+    return {"length_share": options.length_share, "scenarios": scenarios, "tails": tails}
+
+
+def _tail(found: Sequence[Trial], trial: Trial) -> dict[str, Any]:
+    """The breakdown of one trial against the oracle's p99.9 in the same world."""
+    oracle = next(
+        other
+        for other in found
+        if (other.policy, other.scenario, other.seed) == (ORACLE, trial.scenario, trial.seed)
+    )
+    limit = percentile(sorted(oracle.run.elapsed), PERCENTILES["p99.9"])
+    return {
+        "scenario": trial.scenario,
+        "policy": trial.policy,
+        "seed": trial.seed,
+        **tail(trial.world, trial.run, limit),
+    }
