@@ -13,6 +13,7 @@ from multirouter.core.provider import Provider
 from multirouter.core.routes import Route
 from multirouter.core.rules import RULES, Effect, Other, Rule, Same
 from multirouter.core.states import State
+from multirouter.core.stream_policy import StreamPolicy
 from multirouter.errors import (
     AllProvidersFailed,
     AttemptTimeout,
@@ -26,6 +27,7 @@ from multirouter.errors import (
     UsageError,
 )
 from multirouter.router import MultiProviderRouter
+from multirouter.streaming import Restarted, Stream
 
 __all__ = [
     "RULES",
@@ -49,12 +51,15 @@ __all__ = [
     "PacePolicy",
     "Provider",
     "ProviderError",
+    "Restarted",
     "RetryPolicy",
     "Route",
     "Rule",
     "Same",
     "State",
+    "Stream",
     "StreamInterrupted",
+    "StreamPolicy",
     "UsageError",
     "Verdict",
 ]

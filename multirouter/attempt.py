@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from multirouter.core.classify import BROKEN, Classifier
 from multirouter.core.events import Newswire
 from multirouter.core.model import CANCELLED, SUCCESS, Kind, Verdict
 from multirouter.core.plan import Plan
 from multirouter.core.steps import Try
+from multirouter.deadline import Bound
 from multirouter.errors import AttemptTimeout, ProviderError, UsageError
 from multirouter.eventloop import EventLoop
 
@@ -17,6 +18,24 @@ OUT_OF_TIME = Verdict(Kind.CANCELLED, reason="the call's deadline passed")
 """An attempt cut off by the call's own deadline says nothing about its provider."""
 
 STRAY = Verdict(Kind.UNKNOWN, reason="CancelledError that nobody asked for")
+
+
+class Asks(Protocol):
+    """Whoever makes attempts: a whole answer is awaited, or a stream opened.
+
+    Attributes:
+        loop: the event loop.
+    """
+
+    loop: EventLoop
+
+    async def ask(self, plan: Plan, step: Try, request: Any) -> float:
+        """Makes one attempt, records how it ended, and returns the loop time of that."""
+        ...
+
+    def copying(self) -> Asks:
+        """Who makes a copy of such an attempt in the background."""
+        ...
 
 
 class Asker:
@@ -45,10 +64,8 @@ class Asker:
             UsageError: when the provider's function returns nothing to await.
         """
         loop = self.loop
-        wire = self._wire
-        if wire.starts_heard:
-            wire.post("attempt_started", step.member.name, step.role)
-            wire.deliver()
+        if self._wire.starts_heard:
+            self.tell_start(step)
         value: Any = None
         error: BaseException | None = None
         bound = loop.bound(step.deadline)
@@ -68,32 +85,53 @@ class Asker:
                 verdict = judged(accept, value)
             if verdict is not SUCCESS and verdict is not BROKEN:
                 error = _unwelcome(step, verdict)
-        elif bound.expired:
-            verdict, error = _cut_off(plan, step)
         else:
-            verdict, error = self._raised(step, error, plan, now)
+            verdict, error = self.judge_failure(plan, step, error, bound, "attempt_timeout")
         plan.record(step, verdict, value, error, now)
         return now
 
-    def _raised(
-        self, step: Try, error: BaseException | None, plan: Plan, now: float
-    ) -> tuple[Verdict, BaseException]:
+    def copying(self) -> Asks:
+        """A copy of a call is a call."""
+        return self
+
+    def tell_start(self, step: Try) -> None:
+        """Tells the news that an attempt begins."""
+        self._wire.post("attempt_started", step.member.name, step.role)
+        self._wire.deliver()
+
+    def judge_failure(
+        self, plan: Plan, step: Try, error: BaseException | None, bound: Bound, limit: str
+    ) -> tuple[Verdict, BaseException | None]:
+        """What an attempt that brought nothing came to.
+
+        Args:
+            plan: the call's plan.
+            step: the attempt.
+            error: what it raised, or None.
+            bound: the block it ran in.
+            limit: the keyword that bounds such attempts.
+
+        Raises:
+            UsageError: when the provider's function returned nothing to await.
+        """
+        if bound.expired:
+            return _cut_off(plan, step, limit)
         if error is None:
             text = f"{step.member.name!r} raised a CancelledError that nobody had asked for"
             return STRAY, ProviderError(text, provider=step.member.name, kind=Kind.UNKNOWN)
         if isinstance(error, TypeError) and _raised_by_the_call_itself(error):
-            plan.record(step, CANCELLED, None, error, now)
-            raise UsageError(f"Provider({step.member.name!r}).call cannot be awaited: {error}")
+            plan.record(step, CANCELLED, None, error, self.loop.time())
+            raise UsageError(f"Provider({step.member.name!r}) cannot be awaited: {error}")
         return self._classifier.error(error), error
 
 
-def _cut_off(plan: Plan, step: Try) -> tuple[Verdict, BaseException | None]:
+def _cut_off(plan: Plan, step: Try, keyword: str) -> tuple[Verdict, BaseException | None]:
     """The deadline passed: the call's own, which wins when both do, or the attempt's."""
     if step.deadline >= plan.deadline and step.role != "probe":
         return OUT_OF_TIME, None
     limit = step.deadline - step.started
-    error = AttemptTimeout(step.member.name, "attempt_timeout", limit)
-    return Verdict(Kind.TIMEOUT, reason=f"attempt_timeout {limit:.3g} s"), error
+    error = AttemptTimeout(step.member.name, keyword, limit)
+    return Verdict(Kind.TIMEOUT, reason=f"{keyword} {limit:.3g} s"), error
 
 
 def judged(accept: Callable[[Any], object], value: Any) -> Verdict:

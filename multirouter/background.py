@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from multirouter.attempt import Asker
+from multirouter.attempt import Asks
 from multirouter.core.classify import Classifier
 from multirouter.core.events import Newswire
 from multirouter.core.gate import Gate
@@ -33,7 +33,7 @@ class BackgroundAttempts:
         self._settled = settled
         self._pending: dict[Try, Plan] = {}
 
-    def launch(self, plan: Plan, step: Try, request: Any, asker: Asker) -> None:
+    def launch(self, plan: Plan, step: Try, request: Any, asker: Asks) -> None:
         """Makes one attempt of a plan in the background, or takes it back when there is no room."""
         if len(self._pending) >= MOST:
             plan.abandon(step)
@@ -41,7 +41,7 @@ class BackgroundAttempts:
         self._pending[step] = plan
         asker.loop.spawn(f"multirouter probe {step.member.name}", self._run, step, request, asker)
 
-    async def _run(self, step: Try, request: Any, asker: Asker) -> None:
+    async def _run(self, step: Try, request: Any, asker: Asks) -> None:
         plan = self._pending.pop(step)
         self._settled(await asker.ask(plan, step, request))
 

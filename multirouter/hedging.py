@@ -8,7 +8,7 @@ from typing import Any
 import anyio
 from anyio.abc import TaskGroup
 
-from multirouter.attempt import Asker
+from multirouter.attempt import Asks
 from multirouter.core.plan import Plan
 from multirouter.core.steps import Try
 
@@ -20,7 +20,7 @@ class Race:
     asks the plan for another one, up to the policy's number in flight.
     """
 
-    def __init__(self, plan: Plan, asker: Asker, request: Any) -> None:
+    def __init__(self, plan: Plan, asker: Asks, request: Any) -> None:
         self._plan = plan
         self._asker = asker
         self._request = request
@@ -60,7 +60,6 @@ class Race:
         if step is None:
             newest.hedge_at = newest.hedge_at if failed else math.inf
             return None
-        self._plan.hedge_later(step, now)
         self._start(group, step)
         return step
 
@@ -71,8 +70,10 @@ class Race:
     async def _attempt(self, step: Try) -> None:
         try:
             await self._asker.ask(self._plan, step, self._request)
-        except Exception as error:
-            self._interrupt = error
+        except BaseException as error:
+            if isinstance(error, anyio.get_cancelled_exc_class()):
+                raise
+            self._interrupt = error  # a task group would wrap it, and asyncio end its loop by it
         finally:
             self._running -= 1
             self._ended.set()

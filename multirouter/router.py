@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from random import Random
@@ -11,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import anyio
 
-from multirouter.attempt import Asker
 from multirouter.background import BackgroundAttempts, probe
 from multirouter.core import validation as check
 from multirouter.core.classify import Classifier, Classify
@@ -32,14 +30,17 @@ from multirouter.core.provider import Provider
 from multirouter.core.roster import Defaults, Memory
 from multirouter.core.routes import Route
 from multirouter.core.rules import Rule, rules_with
-from multirouter.core.steps import Commons, Try, Wait
-from multirouter.errors import CallFailed, ConfigurationError, UsageError
-from multirouter.hedging import Race
+from multirouter.core.steps import Commons
+from multirouter.core.stream_policy import StreamPolicy
+from multirouter.driving import Driver, check_call, fall_back
 from multirouter.listeners.logs import make_logs
 from multirouter.listeners.metrics import make_metrics
 from multirouter.management import Management
+from multirouter.opening import Opener
 from multirouter.resets import Resets
 from multirouter.residence import Residence
+from multirouter.splicing import Delivered
+from multirouter.streaming import Opened, Stream
 from multirouter.waiting import WaitingLine
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
         limits: limits of all providers together.
         pace: when an attempt is cut off by the provider's own past, and when slow means ill.
         hedge: when a second attempt starts beside a slow one; None for never.
+        stream: how long streams may take, how they must end, what happens when they break.
         rules: what follows from a kind of failure, where it differs from `RULES`.
         classify: asked first what an exception or an answer counts as, as (error, None) or
             (None, value); None means no opinion.
@@ -97,6 +99,7 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
         limits: LimitPolicy | None = None,
         pace: PacePolicy | None = None,
         hedge: HedgePolicy | None = None,
+        stream: StreamPolicy | None = None,
         rules: Mapping[Kind | str, Rule] | None = None,
         classify: Classify | None = None,
         accept: Callable[[ResponseT], object] | None = None,
@@ -118,6 +121,7 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
             circuit=circuit or CircuitPolicy(),
             pace=pace or PacePolicy(),
             hedge=hedge,
+            stream=stream or StreamPolicy(),
             rules=rules_with(rules or {}),
             accept=accept,
             fallback=fallback,
@@ -130,6 +134,7 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
         self._memory = Memory(name, self._wire, chance)
         self._waiting = WaitingLine()
         self._background = BackgroundAttempts(self._served)
+        self._driver = Driver(self._waiting, self._background)
         self._resets = Resets(self._memory.gates.get, self._half_opened)
         self._classifier = Classifier(classify, wall=time.time, broken=logs.classifier_broken)
         budget = RetryBudget(self._defaults.retry)
@@ -211,15 +216,20 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
             asker = residence.settle_in()
         compiled = self._roster.route(route)
         if timeout is not None or wait:
-            _check_call(timeout, wait)
+            check_call(timeout, wait)
         size = compiled.size_of(request) if compiled.sizes else 0
         now = residence.last_seen = asker.loop.time()
         plan = Plan(self._commons, compiled, now, timeout, wait, idempotent, size)
         residence.calls += 1
         try:
-            outcome = await self._drive(plan, request, asker, now)
+            outcome: CallOutcome[Any] = await self._driver.drive(  # type: ignore[assignment] # only
+                plan,
+                request,
+                asker,
+                now,  # an Opener makes a plan serve, and this is an Asker
+            )
             if outcome.error is not None and compiled.fallback is not None:
-                outcome = await _fall_back(plan, compiled.fallback, request, outcome, asker)
+                outcome = await fall_back(plan, compiled.fallback, request, outcome, asker)
         except BaseException as error:
             plan.finish(plan.broken_off(error, asker.loop.time()))
             raise
@@ -228,32 +238,69 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
         plan.finish(outcome)
         return outcome
 
-    async def _drive(self, plan: Plan, request: Any, asker: Asker, now: float) -> CallOutcome[Any]:
-        """The one loop: ask the plan, do what it says, tell it what came of it."""
-        waiting = self._waiting
-        if waiting:
-            waiting.serve(now)  # who came first goes first
-        step = plan.next_step(now)
-        while True:
-            if isinstance(step, Try):
-                for copy in step.copies:
-                    self._background.launch(plan, copy, request, asker)
-                if plan.route.hedge is None:
-                    now = await asker.ask(plan, step, request)
-                else:
-                    now = await Race(plan, asker, request).run(step)
-                if waiting:
-                    waiting.serve(now)
-                step = plan.next_step(now)
-            elif isinstance(step, Wait):
-                if step.for_room:
-                    step = await waiting.wait(plan, step.until, asker.loop)
-                else:
-                    await anyio.sleep(step.until - now)
-                    now = asker.loop.time()
-                    step = plan.next_step(now)
-            else:
-                return step
+    def stream(
+        self,
+        request: RequestT,
+        *,
+        route: str | Route | Iterable[str] | None = None,
+        timeout: float | None = None,
+        wait: float = 0.0,
+        idempotent: bool = True,
+    ) -> Stream[ChunkT]:
+        """A streamed answer: `async with router.stream(q) as s: async for chunk in s`.
+
+        Nothing is asked before it is awaited or entered. Up to the first content it fails over
+        as a call does, and `timeout` bounds that; what happens later is `StreamPolicy`'s.
+
+        Args:
+            request: as for `call`.
+            route: as for `call`.
+            timeout: seconds to the first content, all attempts included; more than 0.
+            wait: as for `call`.
+            idempotent: as for `call`; False also keeps a broken stream from going on elsewhere.
+        """
+        return Stream(lambda: self._open(request, route, timeout, wait, idempotent))
+
+    async def _open(
+        self,
+        request: RequestT,
+        route: str | Route | Iterable[str] | None,
+        timeout: float | None,
+        wait: float,
+        idempotent: bool,  # noqa: FBT001 - as in _outcome
+    ) -> Opened:
+        residence = self._residence
+        asker = residence.settle_in()
+        compiled = self._roster.route(route, streaming=True)
+        check_call(timeout, wait)
+        size = compiled.size_of(request) if compiled.sizes else 0
+        now = residence.last_seen = asker.loop.time()
+        plan = Plan(self._commons, compiled, now, timeout, wait, idempotent, size)
+        opener = Opener(asker, compiled.stream, Delivered(compiled.stream, request))
+        residence.calls += 1
+        try:
+            outcome = await self._driver.drive(plan, request, opener, now)
+        except BaseException as error:
+            plan.finish(plan.broken_off(error, asker.loop.time()))
+            residence.call_ended()
+            raise
+        if isinstance(outcome, CallOutcome):
+            plan.finish(outcome)
+            residence.call_ended()
+            assert outcome.error is not None, "only a failure ends a stream that nobody serves"
+            raise outcome.error
+        return Opened(
+            plan=plan,
+            opener=opener,
+            policy=compiled.stream,
+            drive=lambda: self._driver.drive(plan, request, opener, asker.loop.time()),
+            ended=self._stream_ended,
+            judge=self._classifier.error,
+        )
+
+    def _stream_ended(self) -> None:
+        self._residence.call_ended()
+        self._served(self._residence.now())
 
     # -- life -------------------------------------------------------------------------------
 
@@ -309,24 +356,3 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
         if member is not None and member.provider.probe is not None:
             await probe(member, route, asker.loop, self._classifier, self._wire)
             self._served(asker.loop.time())
-
-
-def _check_call(timeout: float | None, wait: float) -> None:
-    try:
-        if timeout is not None:
-            check.span("timeout", timeout, endless=True)
-        check.number("wait", wait, least=0.0, endless=True)
-    except ConfigurationError as error:
-        raise UsageError(str(error)) from None
-
-
-async def _fall_back(
-    plan: Plan, fallback: Any, request: Any, outcome: CallOutcome[Any], asker: Asker
-) -> CallOutcome[Any]:
-    """The substitute answer, for a call that nobody could answer; not for a faulty request."""
-    if not isinstance(outcome.error, CallFailed):
-        return outcome
-    value = fallback(request, outcome.error) if callable(fallback) else fallback
-    if inspect.isawaitable(value):
-        value = await value
-    return plan.fallen_back(value, asker.loop.time())

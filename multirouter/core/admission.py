@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 
 from multirouter.core.events import FailedOver, Panicked
 from multirouter.core.model import Role
+from multirouter.core.policies import HedgePolicy
 from multirouter.core.repetition import Repetition
 from multirouter.core.roster import CompiledRoute
 from multirouter.core.selection import Member, Table
@@ -31,77 +32,75 @@ class Admission:
     deadline: float
     idempotent: bool
 
-    def _first(self, now: float) -> Try | None:
+    def _somebody(
+        self, now: float, barred: Collection[str] = (), role: Role = "call"
+    ) -> Try | None:
+        """An attempt at the first tier that has somebody to ask; None when no tier has.
+
+        Half-open circuits get their trial as a copy beside an attempt at a healthy provider, so
+        a caller is their trial only when nobody healthy is left, in any tier. A call that must
+        not be copied is their trial first: else nobody would ever try them.
+        """
         if self.route.limits and self._blocked(now):
             return None
+        trials: tuple[Member, ...] = ()
         for tier in self.route.tiers:
             table = tier.table(now)
-            step = self._try(table, now) if table.trials else self._drawn(table, now, ())
+            if table.trials:
+                trials = (*trials, *table.trials)
+                if not self.idempotent:
+                    unprobed = [m for m in table.trials if m.provider.probe is None]
+                    step = self._trial(unprobed, now, barred, role)
+                    if step is not None:
+                        return step
+            step = self._drawn(table, now, barred, role)
             if step is not None:
-                if table.trials and self.idempotent:
-                    step.copies = self._copies(table, step, now)
-                if self.route.hedge is not None:
-                    self.hedge_later(step, now)
+                if trials and self.idempotent and self._repetition is None:
+                    step.copies = self._copies(trials, now)
                 return step
-        return None
+        return self._trial(trials, now, barred, role)
 
-    def _elsewhere(self, repetition: Repetition, now: float) -> Try | None:
-        if self.route.limits and self._blocked(now):
-            return None
-        for tier in self.route.tiers:
-            step = self._try(tier.table(now), now, repetition.barred)
-            if step is not None:
-                return step
-        return None
-
-    def _try(self, table: Table, now: float, barred: Collection[str] = ()) -> Try | None:
-        """An attempt at somebody of one tier; without copies, trials come first, else last."""
-        if table.trials and not self.idempotent:
-            return self._trial(table, now, barred) or self._drawn(table, now, barred)
-        step = self._drawn(table, now, barred)
-        if step is None and table.trials:
-            return self._trial(table, now, barred)
-        return step
-
-    def _drawn(self, table: Table, now: float, barred: Collection[str]) -> Try | None:
+    def _drawn(self, table: Table, now: float, barred: Collection[str], role: Role) -> Try | None:
         """One of the table's members by weight; who refuses at the door is drawn no more."""
         while True:
             member = table.draw(self._commons.rng, barred)
             if member is None:
                 return None
-            step = self._enter(member, now, table.why, panic=table.panicked)
+            step = self._enter(member, now, table.why, role, panic=table.panicked)
             if step is not None:
                 return step
             barred = {*barred, member.name}
 
-    def _trial(self, table: Table, now: float, barred: Collection[str]) -> Try | None:
+    def _trial(
+        self, trials: Iterable[Member], now: float, barred: Collection[str], role: Role
+    ) -> Try | None:
         """The caller's own attempt as the trial of a half-open circuit."""
-        for member in table.trials:
+        for member in trials:
             if member.name not in barred:
-                step = self._enter(member, now, "trial of a half-open circuit")
+                step = self._enter(member, now, "trial of a half-open circuit", role)
                 if step is not None:
                     return step
         return None
 
-    def _copies(self, table: Table, step: Try, now: float) -> tuple[Try, ...]:
+    def _copies(self, trials: Iterable[Member], now: float) -> tuple[Try, ...]:
         """Trials of half-open circuits as copies, so that they cost their caller nothing."""
         copies = []
         budget = self._commons.budget
-        for member in table.trials:
-            if member is step.member or member.provider.probe or not budget.allows(now):
+        for member in trials:
+            if member.provider.probe or not budget.allows(now) or self._blocked(now):
                 continue
-            copy = self._enter(member, now, "trial of a half-open circuit", role="probe")
+            copy = self._enter(member, now, "trial of a half-open circuit", "probe")
             if copy is not None:
                 budget.pay(now)
                 copies.append(copy)
         return tuple(copies)
 
     def _enter(
-        self, member: Member, now: float, why: str, *, role: Role = "call", panic: bool = False
+        self, member: Member, now: float, why: str, role: Role = "call", *, panic: bool = False
     ) -> Try | None:
         """Asks at one provider's door; what repeats an earlier attempt is paid for."""
-        repetition = self._repetition
-        if repetition is not None and not repetition.affordable(member, self._commons.budget, now):
+        repetition, budget = self._repetition, self._commons.budget
+        if repetition is not None and not repetition.affordable(member, role, budget, now):
             return None
         limit = member.pace.limit
         limit = min(limit, member.timeout)
@@ -112,21 +111,26 @@ class Admission:
         for shared in self.route.limits:
             shared.take(self._size, now)
         if repetition is not None:
-            why = self._repeats(repetition, member, now, why)
+            why = self._repeats(repetition, member, role, now, why)
         if panic:
             news = Panicked(self._commons.router, self.route.name)
             self._commons.wire.post("panicked", news)
         deadline = now + limit
         if self.deadline < deadline and role != "probe":
             deadline = self.deadline
-        return Try(member, permit, now, deadline, role, why)
+        step = Try(member, permit, now, deadline, role, why)
+        if self.route.hedge is not None and role != "probe":
+            self._hedge_later(step, self.route.hedge, now)
+        return step
 
-    def _repeats(self, repetition: Repetition, member: Member, now: float, why: str) -> str:
+    def _repeats(
+        self, repetition: Repetition, member: Member, role: Role, now: float, why: str
+    ) -> str:
         """Books an attempt that is not the first, tells of a failover, and says why."""
-        repetition.pay(member, self._commons.budget, now)
+        repetition.pay(member, role, self._commons.budget, now)
         repetition.asked(member.name)
         last = repetition.last
-        if last is None:
+        if last is None or role == "hedge":
             return why
         kind = last.verdict.kind
         if last.provider == member.name:
@@ -140,10 +144,9 @@ class Admission:
         refusals = (shared.refuses(self._size, now) for shared in self.route.limits)
         return next(filter(None, refusals), "")
 
-    def hedge_later(self, step: Try, now: float) -> None:
+    def _hedge_later(self, step: Try, policy: HedgePolicy, now: float) -> None:
         """Names the instant at which an attempt is so slow that it wants another beside it."""
-        policy = self.route.hedge
-        if policy is None or not self.idempotent or len(self.route.members) == 1:
+        if not self.idempotent or len(self.route.members) == 1:
             return
         if policy.after is not None:
             step.hedge_at = now + policy.after

@@ -28,7 +28,7 @@ _BECAUSE: dict[Refusal | None, str] = {
 
 
 def nobody_available(
-    route: CompiledRoute, blocked: str, now: float, started: float, size: int
+    route: CompiledRoute, blocked: str, now: float, started: float, retry_after: float | None
 ) -> NoProviderAvailable:
     """Nobody could be asked.
 
@@ -37,16 +37,15 @@ def nobody_available(
         blocked: why nobody at all may start now (a limit of the route or router), or "".
         now: loop time, seconds.
         started: loop time at which the call started.
-        size: the request's tokens.
+        retry_after: seconds until somebody can be asked by time alone; None when unknown.
     """
-    members = route.members
-    states = {member.name: blocked or member.gate.describe(now) for member in members}
+    states = {member.name: blocked or member.gate.describe(now) for member in route.members}
     listed = ", ".join(f"{name}: {state}" for name, state in states.items())
     return NoProviderAvailable(
         f"no provider of route {route.name!r} can be asked ({listed})",
         states=states,
         elapsed=now - started,
-        retry_after=soonest(members, now, size),
+        retry_after=retry_after,
     )
 
 
@@ -105,7 +104,7 @@ def own_fault(record: AttemptRecord, number: int) -> BaseException:
         error = ProviderError(f"the answer counts as {kind}", provider=record.provider, kind=kind)
     error.add_note(
         f"multirouter: attempt {number} at {record.provider!r} on route {record.route!r}; "
-        f"{record.verdict.kind} is the request's own fault, nobody else was asked"
+        f"{record.verdict.kind} is the request's own fault, no other provider would mend it"
     )
     return error
 

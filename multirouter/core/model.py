@@ -101,6 +101,7 @@ class AttemptRecord:
         started: loop time of its start, seconds.
         elapsed: seconds it took.
         why: why this provider was chosen, in words.
+        first_content: seconds to a stream's first content, None for a call or when none came.
         late: True when its circuit had changed state meanwhile: it is counted and timed, but
             moved no circuit.
     """
@@ -108,6 +109,7 @@ class AttemptRecord:
     __slots__ = (
         "elapsed",
         "error",
+        "first_content",
         "late",
         "provider",
         "role",
@@ -138,6 +140,7 @@ class AttemptRecord:
         self.elapsed = elapsed
         self.why = why
         self.late = late
+        self.first_content: float | None = None
 
     @property
     def ok(self) -> bool:

@@ -24,8 +24,11 @@ from multirouter.core.repetition import Repetition
 from multirouter.core.roster import CompiledRoute
 from multirouter.core.rules import Other, Rule, Same
 from multirouter.core.selection import Member
-from multirouter.core.steps import Commons, Step, Try, Wait
+from multirouter.core.steps import Commons, Serve, Step, Try, Wait
 from multirouter.errors import AttemptTimeout
+
+FLOW_PROVES = 10.0
+"""Seconds of a flowing stream that prove a half-open provider to be well."""
 
 _NOTHING: Any = object()
 _CANCELLED = Kind.CANCELLED  # an enum's members are looked up slowly, and this is the hot path
@@ -38,7 +41,17 @@ class Plan(Admission):
         attempts: the trail so far.
     """
 
-    __slots__ = ("_answer", "_answered_by", "_fault", "_started", "_wait_until", "attempts")
+    __slots__ = (
+        "_answer",
+        "_answered_by",
+        "_fault",
+        "_serving",
+        "_spliced",
+        "_started",
+        "_timeout",
+        "_wait_until",
+        "attempts",
+    )
 
     def __init__(
         self,
@@ -55,7 +68,8 @@ class Plan(Admission):
         self._repetition = None
         self._size = size
         self.route = route
-        self.deadline = now + (route.timeout if timeout is None else timeout)
+        self._timeout = route.timeout if timeout is None else timeout
+        self.deadline = now + self._timeout
         self.idempotent = idempotent
         self._started = now
         self._wait_until = now + wait
@@ -63,6 +77,8 @@ class Plan(Admission):
         self._answer = _NOTHING
         self._answered_by: str | None = None
         self._fault: BaseException | None = None
+        self._serving: Try | None = None
+        self._spliced = False
         commons.budget.call_started(now)
 
     # -- what next --------------------------------------------------------------------------
@@ -71,30 +87,34 @@ class Plan(Admission):
         """What to do now; a CallOutcome is the end, and `finish` tells the news of it."""
         if self._answer is not _NOTHING:
             return self._end("success", None, now)
+        if self._serving is not None:
+            return Serve(self._serving)
         if self._fault is not None:
             return self._end("failure", self._fault, now)
         if now >= self.deadline:
             return self._timed_out(now)
         if self._repetition is None:
-            return self._first(now) or self._nobody(now)
+            return self._somebody(now) or self._nobody(now)
         return self._next(self._repetition, now)
 
     @property
     def decided(self) -> bool:
         """Whether the call has its answer, or an error that no other attempt can mend."""
-        return self._answer is not _NOTHING or self._fault is not None
+        answered = self._answer is not _NOTHING or self._serving is not None
+        return answered or self._fault is not None
 
     def beside(self, now: float) -> Try | None:
         """Another attempt beside those under way, after one of them failed; None for none."""
         if self._repetition is None or self.decided or now >= self.deadline:
             return None
-        return self._elsewhere(self._repetition, now)
+        return self._somebody(now, self._repetition.barred)
 
     def hedge(self, slow: Try, now: float) -> Try | None:
         """Another attempt, elsewhere, beside one that is slow; None when none can be made."""
-        step = self._elsewhere(self._repeating(slow), now)
+        repetition = self._repeating(slow)
+        step = self._somebody(now, repetition.barred, "hedge")
+        repetition.refusal = None  # what was refused is the hedge, and nothing else
         if step is not None:
-            step.role = "hedge"
             silent = now - slow.started
             step.why = f"hedge: {slow.member.name} silent for {silent:.2f} s; {step.why}"
         return step
@@ -116,49 +136,56 @@ class Plan(Admission):
 
     def ready_in(self, now: float) -> float | None:
         """Seconds until time alone makes room for this call; None when time alone will not."""
-        if self.route.limits:
-            waits = [shared.ready_in(self._size, now) for shared in self.route.limits]
-            if None in waits:
-                return None
-        return endings.soonest(self.route.members, now, self._size)
+        waits = [shared.ready_in(self._size, now) for shared in self.route.limits]
+        out = () if self._repetition is None else self._repetition.out
+        left = [member for member in self.route.members if member.name not in out]
+        waits.append(endings.soonest(left, now, self._size))
+        known = [wait for wait in waits if wait is not None]
+        return max(known) if len(known) == len(waits) else None
 
     # -- after a failure --------------------------------------------------------------------
 
     def _next(self, repetition: Repetition, now: float) -> Step:
         """The failed provider again, another one, the next round, or the end."""
+        if now < repetition.resting_until:  # a timer may ring a little early
+            return Wait(repetition.resting_until, for_room=False)
         if repetition.again is not None:
             step = self._same(repetition, repetition.again, now)
             if step is not None:
                 return step
-        return self._elsewhere(repetition, now) or self._next_round(repetition, now)
+        return self._somebody(now, repetition.barred) or self._next_round(repetition, now)
 
     def _same(self, repetition: Repetition, member: Member, now: float) -> Try | Wait | None:
-        if repetition.again_at is None:
-            rest = repetition.rest_before_same(member, now, self._commons.rng.random())
-            if rest is not None and now + rest < self.deadline:
-                repetition.again_at = now + rest
-                return Wait(now + rest, for_room=False)
-        repetition.again = repetition.again_at = None
-        return self._enter(member, now, "")
+        """The failed provider again, after a rest; None when it is not worth resting for."""
+        commons = self._commons
+        if not repetition.rested:
+            at = repetition.same_at(member, now, commons.rng.random())
+            if at is not None and at < self.deadline and repetition.may_go_on(commons.budget, now):
+                repetition.rested = True
+                repetition.resting_until = at
+                return Wait(at, for_room=False)
+        rested, repetition.again = repetition.rested, None
+        return self._enter(member, now, "") if rested and not self._blocked(now) else None
 
     def _next_round(self, repetition: Repetition, now: float) -> Step:
-        members = self.route.members
-        rest = repetition.rest_before_round(members, now, self._commons.rng.random())
-        if rest is None:
+        members, commons = self.route.members, self._commons
+        at = repetition.round_at(members, now, commons.rng.random())
+        if at is None:
             return self._wait_for_room(repetition, now) or self._all_failed(repetition, now)
-        if repetition.refusal is None and now + rest >= self.deadline:
+        if at >= self.deadline:
             repetition.refusal = "deadline"
-        if not repetition.may_go_on(self._commons.budget, now):
-            return self._all_failed(repetition, now)
-        repetition.next_round()
-        return Wait(now + rest, for_room=False)
+        elif repetition.affords_any(members, commons.budget, now):
+            repetition.next_round()
+            repetition.resting_until = at
+            return Wait(at, for_room=False)
+        return self._all_failed(repetition, now)
 
     def _wait_for_room(self, repetition: Repetition | None, now: float) -> Wait | None:
         until = min(self._wait_until, self.deadline)
         if now >= until:
             return None
         if repetition is not None:
-            if repetition.over(self.route.members):
+            if not repetition.affords_any(self.route.members, self._commons.budget, now):
                 return None
             repetition.next_round()
         return Wait(until, for_room=True)
@@ -181,10 +208,12 @@ class Plan(Admission):
         route, member, permit = self.route, step.member, step.permit
         elapsed = now - step.started
         if verdict is SUCCESS:
-            slow = member.pace.answered(elapsed, trial=permit.trial)
+            slow = step.slow
+            if step.served_at is None:
+                slow = member.pace.answered(elapsed, trial=permit.trial)
             late = member.gate.release_answered(permit, now, elapsed, slow=slow)
         else:
-            if isinstance(error, AttemptTimeout):
+            if isinstance(error, AttemptTimeout) and step.served_at is None:
                 member.pace.timed_out(elapsed, trial=permit.trial)
             rule = route.rules[verdict.kind]
             late = member.gate.release_unanswered(permit, verdict, rule.circuit, now)
@@ -201,6 +230,8 @@ class Plan(Admission):
             step.why,
             late,
         )
+        if step.served_at is not None:
+            record.first_content = step.served_at - step.started
         wire = self._commons.wire
         wire.post("attempt_ended", record)
         if step.role != "probe":
@@ -210,7 +241,7 @@ class Plan(Admission):
                     self._answer = value
                     self._answered_by = member.name
                     return  # `finish` tells this news together with that of the call's end
-            elif verdict.kind is not _CANCELLED:
+            elif isinstance(error, Exception):
                 self._failed(step, record, route.rules[verdict.kind])
         wire.deliver()
 
@@ -222,13 +253,13 @@ class Plan(Admission):
 
     def _failed(self, step: Try, record: AttemptRecord, rule: Rule) -> None:
         repetition = self._repeating(step)
-        if rule.other is Other.NEVER and rule.same is Same.NEVER:
+        members, retries = self.route.members, self.route.retries_per_provider
+        repetition.failed(record, step.member, rule, members, retries)
+        if rule.other is Other.NEVER and rule.same is Same.NEVER and not self._spliced:
             self._fault = self._fault or endings.own_fault(record, len(self.attempts))
         elif not self.idempotent and rule.may_have_acted and not record.verdict.unsent:
             repetition.refusal = "not_idempotent"
-            repetition.stop(self.route.members)
-        members, retries = self.route.members, self.route.retries_per_provider
-        repetition.failed(record, step.member, rule, members, retries)
+            repetition.stop(members)
 
     def _repeating(self, step: Try) -> Repetition:
         """The state of a call that asks more than once, begun with the attempt that made it so."""
@@ -237,6 +268,44 @@ class Plan(Admission):
             self._repetition.asked(step.member.name)
         return self._repetition
 
+    # -- streams ----------------------------------------------------------------------------
+
+    def serving(self, step: Try, now: float) -> bool:
+        """Notes a stream's first content: its permit is kept until `record` tells of the end.
+
+        Returns:
+            False when another attempt was first; that one serves.
+        """
+        if self._serving is not None:
+            return False
+        self._serving = step
+        step.served_at = now
+        permit = step.permit
+        step.slow = step.member.pace.answered(now - step.started, trial=permit.trial)
+        return True
+
+    def flowing(self, step: Try, now: float, lease: float) -> None:
+        """Notes that a half-open provider's stream is alive: its lease is renewed.
+
+        After `FLOW_PROVES` seconds of it the trial counts as passed, and what comes of the stream
+        afterwards counts in the new era.
+        """
+        circuit, permit = step.member.gate.circuit, step.permit
+        circuit.renew(permit, now, lease)
+        if step.served_at is not None and now - step.served_at >= FLOW_PROVES:
+            circuit.prove(permit, now)
+            self._commons.wire.deliver()
+
+    def broken(self, now: float) -> None:
+        """Notes that the serving stream broke, is recorded, and shall go on elsewhere.
+
+        The search for another provider has the call's whole timeout again; what was delivered
+        cannot be taken back, so no failure is the request's own fault from here on.
+        """
+        self._serving = None
+        self._spliced = True
+        self.deadline = now + self._timeout
+
     # -- the end ----------------------------------------------------------------------------
 
     def _nobody(self, now: float) -> Step:
@@ -244,7 +313,8 @@ class Plan(Admission):
         if waiting is not None:
             return waiting
         blocked = self._blocked(now)
-        error = endings.nobody_available(self.route, blocked, now, self._started, self._size)
+        soonest = self.ready_in(now)
+        error = endings.nobody_available(self.route, blocked, now, self._started, soonest)
         return self._end("refused", error, now)
 
     def _all_failed(self, repetition: Repetition, now: float) -> Step:

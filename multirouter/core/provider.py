@@ -20,8 +20,8 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         name: unique within a router; it is the label in metrics and logs.
         call: any callable that takes the request and returns an awaitable of the response.
         stream: any callable that takes the request and returns an async iterator of chunks.
-        weight: its share in the weighted draw, at least 0. Weight 0 is never drawn; it serves
-            only when nobody else of its tier can.
+        weight: its share in the weighted draw, 0 or from 1e-9 to 1e9. Weight 0 is never drawn;
+            it serves only when nobody else of its tier can.
         attempt_timeout: the longest one await may take, seconds; None inherits from the route,
             else the router; `math.inf` is none.
         circuit: its own circuit policy; None inherits the router's.
@@ -30,6 +30,10 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         tags: names under which routes may pick it (`tag:cheap`).
         context_window: tokens that fit into it, at least 1. A request that was too long for one
             provider goes on to a larger window only; left out, it counts as the smallest.
+        capabilities: what its model can do; `prefill` means that it goes on from a trailing
+            assistant message.
+        first_token: the longest a stream may take to its first content, seconds; None inherits.
+        idle: the longest a stream may rest between two chunks, seconds; None inherits.
         probe: a cheap test of its health without a request; when given, an open circuit is
             tested by it from the reset task instead of by a user's call.
         aclose: awaited when the router closes.
@@ -39,9 +43,12 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         "aclose",
         "attempt_timeout",
         "call",
+        "capabilities",
         "circuit",
         "context_window",
         "domains",
+        "first_token",
+        "idle",
         "limits",
         "name",
         "probe",
@@ -63,6 +70,9 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         domains: Iterable[str] = ...,
         tags: Iterable[str] = ...,
         context_window: int | None = ...,
+        capabilities: Iterable[str] = ...,
+        first_token: float | None = ...,
+        idle: float | None = ...,
         probe: Callable[[], Awaitable[object]] | None = ...,
         aclose: Callable[[], Awaitable[object]] | None = ...,
     ) -> None: ...
@@ -81,6 +91,9 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         domains: Iterable[str] = ...,
         tags: Iterable[str] = ...,
         context_window: int | None = ...,
+        capabilities: Iterable[str] = ...,
+        first_token: float | None = ...,
+        idle: float | None = ...,
         probe: Callable[[], Awaitable[object]] | None = ...,
         aclose: Callable[[], Awaitable[object]] | None = ...,
     ) -> None: ...
@@ -99,6 +112,9 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         domains: Iterable[str] = ...,
         tags: Iterable[str] = ...,
         context_window: int | None = ...,
+        capabilities: Iterable[str] = ...,
+        first_token: float | None = ...,
+        idle: float | None = ...,
         probe: Callable[[], Awaitable[object]] | None = ...,
         aclose: Callable[[], Awaitable[object]] | None = ...,
     ) -> None: ...
@@ -116,6 +132,9 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         domains: Iterable[str] = (),
         tags: Iterable[str] = (),
         context_window: int | None = None,
+        capabilities: Iterable[str] = (),
+        first_token: float | None = None,
+        idle: float | None = None,
         probe: Callable[[], Awaitable[object]] | None = None,
         aclose: Callable[[], Awaitable[object]] | None = None,
     ) -> None:
@@ -125,7 +144,7 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
             raise ConfigurationError(me, "needs call= or stream=, or both")
         self.call = call if call is None else _asynchronous(f"{me}.call", call)
         self.stream = stream if stream is None else _streaming(f"{me}.stream", stream)
-        self.weight = check.number(f"{me}.weight", weight, least=0.0)
+        self.weight = check.weight(f"{me}.weight", weight)
         if attempt_timeout is not None:
             check.span(f"{me}.attempt_timeout", attempt_timeout, endless=True)
         self.attempt_timeout = attempt_timeout
@@ -136,6 +155,13 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         if context_window is not None:
             check.count(f"{me}.context_window", context_window)
         self.context_window = context_window
+        self.capabilities = _names(f"{me}.capabilities", capabilities)
+        if first_token is not None:
+            check.span(f"{me}.first_token", first_token, endless=True)
+        if idle is not None:
+            check.span(f"{me}.idle", idle, endless=True)
+        self.first_token = first_token
+        self.idle = idle
         self.probe = probe if probe is None else _asynchronous(f"{me}.probe", probe)
         self.aclose = aclose
 

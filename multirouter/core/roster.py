@@ -26,6 +26,7 @@ from multirouter.core.provider import Provider
 from multirouter.core.routes import Route, members_of
 from multirouter.core.rules import Rule, rules_with
 from multirouter.core.selection import Member, Tier
+from multirouter.core.stream_policy import StreamPolicy
 from multirouter.errors import ConfigurationError, UsageError
 
 DEFAULT = "default"
@@ -45,6 +46,7 @@ class Defaults:
     circuit: CircuitPolicy
     pace: PacePolicy
     hedge: HedgePolicy | None
+    stream: StreamPolicy
     rules: Mapping[Kind, Rule]
     accept: Callable[[Any], object] | None
     fallback: Any
@@ -73,6 +75,7 @@ class CompiledRoute:
         "retry",
         "rules",
         "sizes",
+        "stream",
         "tiers",
         "timeout",
     )
@@ -92,6 +95,7 @@ class CompiledRoute:
         self.timeout = defaults.timeout if route.timeout is None else route.timeout
         self.retry = route.retry or defaults.retry
         self.hedge = route.hedge or defaults.hedge
+        self.stream = route.stream or defaults.stream
         self.rules = defaults.rules
         if route.rules:
             self.rules = {**defaults.rules, **_overridden(route.rules)}
@@ -239,6 +243,9 @@ class Roster:
     def _adhoc(self, wanted: Route | Iterable[str], *, streaming: bool) -> CompiledRoute:
         try:
             route = wanted if isinstance(wanted, Route) else Route(ADHOC, wanted)
+            if route.limits is not None:
+                me = f"Route({route.name!r}).limits"
+                raise ConfigurationError(me, "hold for routes that the router knows by name")
             compiled = self._compile(route, (), ADHOC, streaming=streaming)
         except ConfigurationError as error:
             raise UsageError(f"the call's route: {error}") from error
@@ -265,9 +272,10 @@ class Roster:
             attempt_timeout = min(ATTEMPT_TIMEOUT, timeout / 2)
         tiers = []
         able = "stream" if streaming else "call"
+        policy = (route.stream or defaults.stream) if streaming else None
         for names in members_of(route, self.providers):
             members = [
-                self._member(name, route, f"{label} {able}", attempt_timeout)
+                self._member(name, route, f"{label} {able}", attempt_timeout, policy)
                 for name in names
                 if getattr(self.providers[name], able) is not None
             ]
@@ -280,15 +288,28 @@ class Roster:
             member.pace.peers = [m.pace for m in compiled.members if m is not member]
         return compiled
 
-    def _member(self, name: str, route: Route, pace: str, attempt_timeout: float) -> Member:
+    def _member(
+        self,
+        name: str,
+        route: Route,
+        pace: str,
+        attempt_timeout: float,
+        stream: StreamPolicy | None,
+    ) -> Member:
         provider = self.providers[name]
-        named = provider.attempt_timeout
+        limits = [provider.attempt_timeout, attempt_timeout]
+        if stream is not None:
+            limits = [provider.first_token, provider.attempt_timeout, stream.first_token, *limits]
+        idle = provider.idle
+        if idle is None:
+            idle = math.inf if stream is None else stream.idle
         return Member(
             provider,
             self._gates[name],
             self._memory.pace(pace, name, self._defaults.pace),
             weight=route.weights.get(name, provider.weight),
-            timeout=attempt_timeout if named is None else named,
+            timeout=next(limit for limit in limits if limit is not None),
+            idle=idle,
         )
 
 

@@ -11,6 +11,7 @@ from multirouter.core.model import Kind
 from multirouter.core.policies import HedgePolicy, LimitPolicy, RetryPolicy
 from multirouter.core.provider import Provider
 from multirouter.core.rules import Rule, rules_with
+from multirouter.core.stream_policy import StreamPolicy
 from multirouter.errors import ConfigurationError
 
 Tiers = Iterable["str | Sequence[str]"]
@@ -28,6 +29,7 @@ class Route:
         retry: when and how often to ask again.
         hedge: when a second attempt starts beside a slow first one.
         limits: limits of this route, on top of those of providers and router.
+        stream: how long streams may take, how they must end, and what happens when they break.
         rules: what follows from a kind of failure, where it differs from the router's table.
         accept: judges a response: False, or a string that says what is wrong, refuses it.
         fallback: the substitute answer when nobody could, or a function of (request, error).
@@ -45,6 +47,7 @@ class Route:
         "retries_per_provider",
         "retry",
         "rules",
+        "stream",
         "tiers",
         "timeout",
         "weights",
@@ -60,6 +63,7 @@ class Route:
         retry: RetryPolicy | None = None,
         hedge: HedgePolicy | None = None,
         limits: LimitPolicy | None = None,
+        stream: StreamPolicy | None = None,
         rules: Mapping[Kind | str, Rule] | None = None,
         accept: Callable[[Any], object] | None = None,
         fallback: Any = None,
@@ -78,6 +82,7 @@ class Route:
         self.retry = retry
         self.hedge = hedge
         self.limits = limits
+        self.stream = stream
         rules_with(rules or {})
         self.rules = dict(rules or {})
         self.accept = accept
@@ -86,7 +91,7 @@ class Route:
             f"{me}.retries_per_provider", retries_per_provider, least=0
         )
         self.weights = {
-            who: check.number(f"{me}.weights[{who!r}]", weight, least=0.0)
+            who: check.weight(f"{me}.weights[{who!r}]", weight)
             for who, weight in (weights or {}).items()
         }
 

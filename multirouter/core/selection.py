@@ -34,13 +34,16 @@ class Member:
         name: the provider's name.
         provider: the provider as this configuration knows it.
         call: its coroutine function; None for one that can only stream.
+        stream: its async generator function; None for one that can only call.
         gate: its door, shared with the other routes and with later configurations.
         weight: its weight on this route, at least 0.
         pace: its latencies on this route.
-        timeout: what one attempt may take at the most, seconds.
+        timeout: what one attempt may take at the most, seconds; of a stream, up to its first
+            content.
+        idle: what a stream may rest between two chunks, seconds.
     """
 
-    __slots__ = ("call", "gate", "name", "pace", "provider", "timeout", "weight")
+    __slots__ = ("call", "gate", "idle", "name", "pace", "provider", "stream", "timeout", "weight")
 
     def __init__(
         self,
@@ -50,14 +53,17 @@ class Member:
         *,
         weight: float,
         timeout: float,
+        idle: float = math.inf,
     ) -> None:
         self.name = provider.name
         self.provider = provider
         self.call: Any = provider.call
+        self.stream: Any = provider.stream
         self.gate = gate
         self.pace = pace
         self.weight = weight
         self.timeout = timeout
+        self.idle = idle
 
     def __repr__(self) -> str:
         return f"<Member {self.name} weight={self.weight:g} {self.gate!r}>"
@@ -103,12 +109,12 @@ class Table:
         self._cumulative = list(accumulate(self._weights))
         self._total = self._cumulative[-1] if self._cumulative else 0.0
         self.valid_until = min((_changes_at(member, now) for member in members), default=math.inf)
-        self.why = self._explain(members, now)
+        inside = set(closed)
+        self.why = self._explain([m for m in members if m not in inside], now)
 
-    def _explain(self, members: Sequence[Member], now: float) -> str:
+    def _explain(self, out: Sequence[Member], now: float) -> str:
         how = "panic: drawn" if self.panicked else "drawn"
         among = f"{how} by weight among {len(self.drawn)}" if len(self.drawn) > 1 else "only one"
-        out = [m for m in members if m not in self.drawn and m not in self._reserves]
         if not out:
             return among
         states = ", ".join(f"{m.name} {m.gate.refuses(now) or 'on trial'}" for m in out)

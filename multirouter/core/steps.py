@@ -38,9 +38,22 @@ class Try:
         copies: attempts to make in the background beside it: trials that cost nobody anything.
         hedge_at: loop time at which the plan wants to be asked for a second attempt; infinite
             when this one is awaited alone.
+        served_at: loop time of a stream's first content, or None.
+        slow: whether that came so slowly that the provider counts as ill.
     """
 
-    __slots__ = ("copies", "deadline", "hedge_at", "member", "permit", "role", "started", "why")
+    __slots__ = (
+        "copies",
+        "deadline",
+        "hedge_at",
+        "member",
+        "permit",
+        "role",
+        "served_at",
+        "slow",
+        "started",
+        "why",
+    )
 
     def __init__(
         self,
@@ -59,6 +72,8 @@ class Try:
         self.why = why
         self.copies: tuple[Try, ...] = ()
         self.hedge_at = math.inf
+        self.served_at: float | None = None
+        self.slow = False
 
 
 class Wait:
@@ -76,4 +91,17 @@ class Wait:
         self.for_room = for_room
 
 
-Step = Try | Wait | CallOutcome[Any]
+class Serve:
+    """A stream has its first content: hand it to its consumer.
+
+    Attributes:
+        attempt: the attempt that serves, its permit kept.
+    """
+
+    __slots__ = ("attempt",)
+
+    def __init__(self, attempt: Try) -> None:
+        self.attempt = attempt
+
+
+Step = Try | Serve | Wait | CallOutcome[Any]

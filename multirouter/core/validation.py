@@ -68,6 +68,14 @@ def rate(what: str, value: Any) -> float:
     return number(what, value, least=1e-6, most=1e12)
 
 
+def weight(what: str, value: Any) -> float:
+    """A weight: 0, or from 1e-9 to 1e9, so that no sum of weights overflows or vanishes."""
+    given = number(what, value, least=0.0, most=1e9)
+    if 0.0 < given < 1e-9:
+        raise ConfigurationError(what, f"must be 0 or at least 1e-09, not {given:g}")
+    return given
+
+
 def share(what: str, value: Any) -> float:
     """A share, from 0 to 1."""
     return number(what, value, least=0.0, most=1.0)
