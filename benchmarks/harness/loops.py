@@ -1,27 +1,38 @@
-"""The event loops that a benchmark runs on."""
+"""The event loops that a benchmark runs on, by the real clock or in virtual time."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
 from importlib.util import find_spec
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
+
+from multirouter.testing import VirtualClock
+
+Loop = Literal["asyncio", "uvloop"]
 
 T = TypeVar("T")
 
 
-def installed() -> tuple[str, ...]:
+def installed() -> tuple[Loop, ...]:
     """The names of the event loops that can be measured here."""
     return ("asyncio", "uvloop") if find_spec("uvloop") else ("asyncio",)
 
 
-def run(loop: str, main: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Runs `main()` on a new event loop: `asyncio` or `uvloop`."""
-    with asyncio.Runner(loop_factory=_factory(loop)) as runner:
+def run(loop: Loop, main: Callable[[], Coroutine[Any, Any, T]], *, virtual: bool = False) -> T:
+    """Runs `main()` on a new event loop.
+
+    Args:
+        loop: its name.
+        main: makes the coroutine.
+        virtual: whether time is virtual: no sleep takes any.
+    """
+    factory = VirtualClock(backend=loop).new_loop if virtual else _factory(loop)
+    with asyncio.Runner(loop_factory=factory) as runner:
         return runner.run(main())
 
 
-def _factory(loop: str) -> Callable[[], asyncio.AbstractEventLoop]:
+def _factory(loop: Loop) -> Callable[[], asyncio.AbstractEventLoop]:
     if loop == "asyncio":
         return asyncio.SelectorEventLoop
     import uvloop

@@ -67,7 +67,7 @@ def _options(argv: list[str]) -> argparse.Namespace:
     return options
 
 
-def _measured(loop: str, options: argparse.Namespace) -> dict[str, Any]:
+def _measured(loop: loops.Loop, options: argparse.Namespace) -> dict[str, Any]:
     """Everything measured on one event loop."""
 
     async def run() -> dict[str, Any]:
@@ -153,7 +153,7 @@ def _table(driven: dict[str, dict[str, Any]]) -> str:
     return table(head, rows)
 
 
-def _flight_text(flight: dict[str, Any], loop: str) -> str:
+def _flight_text(flight: dict[str, Any], loop: loops.Loop) -> str:
     rows = [
         (name, f"{flight['bytes_per_call'][name]:,.0f}", f"{flight['seconds'][name]:.3f}")
         for name in ("bare", "router")

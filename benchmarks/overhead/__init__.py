@@ -46,7 +46,7 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _measured(loop: str, rounds: int, block: float, *, settled: bool) -> dict[str, Any]:
+def _measured(loop: loops.Loop, rounds: int, block: float, *, settled: bool) -> dict[str, Any]:
     """Everything measured on one event loop."""
 
     async def run() -> dict[str, Any]:
