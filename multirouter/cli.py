@@ -1,0 +1,114 @@
+"""`multirouter`: the commands, and what they have in common: help, version, errors, endings."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from collections.abc import Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from typing import Protocol
+
+from multirouter.demo import command as demo
+from multirouter.errors import MultirouterError
+from multirouter.testing.fakes import command as fake_provider
+
+FAILED = 2
+"""The exit status of a command that could not do what it was asked; argparse has the same."""
+
+INTERRUPTED = 130
+"""What shells expect of a program that was ended by Ctrl-C: 128 + SIGINT."""
+
+
+class Command(Protocol):
+    """What a command's module has; it is light to import and loads what it needs in `run`.
+
+    Attributes:
+        SUMMARY: what it does, in a line.
+        DESCRIPTION: what it does, in a paragraph.
+        EPILOG: what stands below its options, or "".
+    """
+
+    SUMMARY: str
+    DESCRIPTION: str
+    EPILOG: str
+
+    def add_arguments(self, parser: ArgumentParser, /) -> None:
+        """Adds the command's options."""
+        ...
+
+    def run(self, arguments: Namespace, /) -> int:
+        """Does it and returns the exit status."""
+        ...
+
+
+COMMANDS: Mapping[str, Command] = {
+    "demo": demo,
+    "fake-provider": fake_provider,
+}
+"""Every command by its name, in the order of the help."""
+
+
+class _Help(RawDescriptionHelpFormatter):
+    """Keeps paragraphs as they are written, and an option and its meaning on one line."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, max_help_position=28)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Args:
+        argv: the arguments; left out, those of the process.
+
+    Returns:
+        The exit status: the command's own, 2 when it could not do what it was asked, 130 after
+        Ctrl-C, 0 when whoever read its output had enough of it.
+    """
+    parser = make_parser()
+    arguments = parser.parse_args(argv)
+    if arguments.command is None:
+        parser.print_help()
+        return FAILED
+    try:
+        return COMMANDS[arguments.command].run(arguments)
+    except BrokenPipeError:
+        # As Python's documentation advises, or the flush at exit would complain once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except (MultirouterError, OSError) as error:
+        sys.stderr.write(f"multirouter {arguments.command}: error: {error}\n")
+        return FAILED
+
+
+def make_parser() -> ArgumentParser:
+    """The parser of all commands."""
+    parser = ArgumentParser(
+        prog="multirouter",
+        description="Routes async calls over several AI providers.",
+        epilog="`multirouter COMMAND --help` says more about a command.",
+        formatter_class=_Help,
+    )
+    parser.add_argument("--version", action="version", version=f"multirouter {_version()}")
+    commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND")
+    for name, command in COMMANDS.items():
+        command.add_arguments(
+            commands.add_parser(
+                name,
+                help=command.SUMMARY,
+                description=command.DESCRIPTION,
+                epilog=command.EPILOG,
+                formatter_class=_Help,
+            )
+        )
+    return parser
+
+
+def _version() -> str:
+    try:
+        return version("multirouter")
+    except PackageNotFoundError:
+        return "(not installed)"

@@ -1,0 +1,1 @@
+"""`multirouter demo`: three providers on loopback, an outage, and nobody who calls notices."""
