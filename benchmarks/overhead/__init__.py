@@ -94,7 +94,10 @@ def _against_aims(times: Times) -> dict[str, float]:
 
 
 def _text(result: dict[str, Any]) -> str:
-    parts = [f"medians of {result['rounds']} interleaved rounds; {result['gc']}", result["aims"]]
+    parts = [
+        f"processor time, medians of {result['rounds']} interleaved rounds; {result['gc']}",
+        result["aims"],
+    ]
     for found in result["loops"]:
         parts.append(f"one healthy call on {found['loop']}\n\n{_table(found['healthy'])}")
         against = ", ".join(f"{k} {v:.2f}" for k, v in found["held_against_aims"].items())
