@@ -123,7 +123,13 @@ class Residence:
                 with anyio.move_on_after(grace):
                     await self._idle.wait()
         finally:
-            await self._leave(asker.loop)
+            await self._end_tasks(asker.loop)
+
+    async def leave(self) -> None:
+        """Ends what `open` began: on trio the nursery, which only its own block may leave."""
+        if self._opened and self.asker is not None:
+            self._opened = False
+            await self.asker.loop.__aexit__(None, None, None)
 
     def call_ended(self) -> None:
         """Notes that a call is no longer in flight."""
@@ -139,14 +145,11 @@ class Residence:
         loop_time, monotonic = self._anchor
         return max(self.last_seen, loop_time + time.monotonic() - monotonic)
 
-    async def _leave(self, loop: EventLoop) -> None:
+    async def _end_tasks(self, loop: EventLoop) -> None:
         self._resets.moved_to(None)
         with anyio.CancelScope(shield=True):
             await loop.close()
         self._background.abandon()
-        if self._opened:
-            # Outside of the shield: on trio this leaves the nursery that encloses it.
-            await loop.__aexit__(None, None, None)
 
     def _move(self, loop: EventLoop) -> Asker:
         by = loop.time() - self.now()

@@ -23,3 +23,11 @@ async def test_a_block_ends_in_order_when_it_is_cancelled() -> None:
             home.begin("a")
             await anyio.sleep(2)
     assert scope.cancelled_caught
+
+
+async def test_a_router_may_be_closed_deep_inside_of_its_block() -> None:
+    """`aclose` in a task group within `async with router:` ends tasks, and leaves no nursery."""
+    async with house("a") as home:
+        async with anyio.create_task_group() as group:
+            group.start_soon(home.router.aclose)
+        await home.router.aclose()
