@@ -316,7 +316,10 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
         trace: TracebackType | None,
     ) -> None:
         """As `aclose`."""
-        await self.aclose()
+        try:
+            await self.aclose()
+        finally:
+            await self._residence.leave()
 
     async def aclose(self, *, grace: float = GRACE) -> None:
         """Closes the router: a call after it raises UsageError; closing twice does nothing.
