@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Generic, NoReturn, Protocol
+from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from multirouter.core.model import RequestT_contra, ResponseT_co
 from multirouter.errors import ProviderError
@@ -20,6 +20,8 @@ from multirouter.providers.sse import Event, EventTooLong, SSEParser
 if TYPE_CHECKING:
     import aiohttp
 
+
+T = TypeVar("T")
 
 LINGER = 1.0
 """Seconds that a stream proven complete may take to say goodbye (usage, terminal event, EOF)."""
@@ -96,8 +98,7 @@ class Adapter(Generic[RequestT_contra, ResponseT_co]):
         self._wire = wire
         self._failures = failures
         self._http = http
-        self._open = True
-        http.share()
+        self._sharing = False
 
     async def call(self, request: RequestT_contra) -> ResponseT_co:
         """One whole answer.
@@ -135,30 +136,43 @@ class Adapter(Generic[RequestT_contra, ResponseT_co]):
             await self._goodbye(response)
 
     async def aclose(self) -> None:
-        """Leaves the connections; the last adapter that shares them closes them."""
-        if self._open:
-            self._open = False
+        """Leaves the connections; the last adapter that shares them closes them.
+
+        Used again after that, it shares them again.
+        """
+        if self._sharing:
+            self._sharing = False
             await self._http.leave()
 
     async def _send(self, prepared: Prepared) -> aiohttp.ClientResponse:
+        if not self._sharing:
+            self._sharing = True
+            self._http.share()
         session = await self._http.session()
-        try:
-            response = await self._http.post(session, prepared.url, prepared.headers, prepared.body)
-        except Exception as error:  # noqa: BLE001 - aiohttp lets OSError and ValueError out too
-            self._raise_transport(error)
+        response = await self._reached(
+            self._http.post(session, prepared.url, prepared.headers, prepared.body)
+        )
         if response.status >= 300:
             async with response:
                 body = await self._body_of(response)
             raise self._failures.answered(response.status, response.headers, body)
         return response
 
+    async def _reached(self, waiting: Awaitable[T], *, streaming: bool = False) -> T:
+        """What was awaited; a failure is raised outside of `except`, so that no context stays."""
+        try:
+            return await waiting
+        except BodyTooLong:
+            raise
+        except Exception as error:  # noqa: BLE001 - aiohttp lets OSError and ValueError out too
+            failure = self._failures.unreached(error, streaming=streaming)
+        raise failure
+
     async def _body_of(self, response: aiohttp.ClientResponse) -> bytes:
         try:
-            return await self._http.read(response)
+            return await self._reached(self._http.read(response))
         except BodyTooLong as error:
             raise self._failures.rubbish(str(error), response.headers) from None
-        except Exception as error:  # noqa: BLE001 - as in _send
-            self._raise_transport(error)
 
     def _object_in(self, response: aiohttp.ClientResponse, body: bytes) -> dict[str, Any]:
         try:
@@ -182,16 +196,14 @@ class Adapter(Generic[RequestT_contra, ResponseT_co]):
 
     async def _next(self, response: aiohttp.ClientResponse, translator: Translator) -> bytes:
         """The next bytes, b"" at the end; once the answer is whole, a bad end is an end too."""
+        if not translator.complete:
+            return await self._reached(response.content.readany(), streaming=True)
         try:
-            if not translator.complete:
-                return await response.content.readany()
             async with asyncio.timeout(LINGER):
                 return await response.content.readany()
-        except Exception as error:  # noqa: BLE001 - as in _send
-            if translator.complete:
-                response.close()
-                return b""
-            self._raise_transport(error, streaming=True)
+        except Exception:  # noqa: BLE001 - see above
+            response.close()
+            return b""
 
     def _events_in(self, parser: SSEParser, data: bytes) -> list[Event]:
         try:
@@ -216,11 +228,6 @@ class Adapter(Generic[RequestT_contra, ResponseT_co]):
                     pass
         except Exception:  # noqa: BLE001 - the answer is whole, however its connection ends
             response.close()
-
-    def _raise_transport(self, error: Exception, *, streaming: bool = False) -> NoReturn:
-        failure = self._failures.unreached(error, streaming=streaming)
-        # What aiohttp says of a bad response holds the request's headers, and so the key.
-        raise failure from (None if hasattr(error, "request_info") else error)
 
     def __repr__(self) -> str:
         return f"<{type(self._wire).__name__} adapter>"

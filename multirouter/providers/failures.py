@@ -89,12 +89,17 @@ class Failures:
         )
 
     def unreached(self, error: Exception, *, streaming: bool) -> ProviderError:
-        """No answer, or one that broke off."""
+        """No answer, one that is no HTTP, or one that broke off."""
         verdict = self._judge(error)
+        if _has_request(error):  # its status is aiohttp's own, or a proxy's
+            verdict = Verdict(Kind.TRANSPORT, reason=type(error).__name__)
         if streaming and verdict.kind is Kind.TRANSPORT:
             verdict.kind = Kind.INTERRUPTED
         what = getattr(error, "message", None) or str(error) or verdict.reason
-        return self._error(verdict, None, None, f"{type(error).__name__}: {what}", _NO_HEADERS)
+        failure = self._error(verdict, None, None, f"{type(error).__name__}: {what}", _NO_HEADERS)
+        # What holds the request's headers holds the key: such a cause is not passed on.
+        failure.__cause__ = None if _has_request(error) else error
+        return failure
 
     def failed(self, why: str, *, code: str) -> ProviderError:
         """A well-formed answer that says the provider failed to make one."""
@@ -182,6 +187,11 @@ class Failures:
         text = self._key.hide_in(" ".join(text.split()))
         text = text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
         return f"{self.provider}: {signs}: {text}" if signs else f"{self.provider}: {text}"
+
+
+def _has_request(error: Exception) -> bool:
+    """Whether it is one of aiohttp's errors that carry the request, headers and all."""
+    return hasattr(error, "request_info")
 
 
 def _unheard(error: Exception) -> None:

@@ -88,10 +88,8 @@ class Http:
     async def aclose(self) -> None:
         """Closes the running loop's session and those whose loops are gone."""
         here = asyncio.get_running_loop()
-        for loop, session in list(self._sessions.items()):
-            if loop is here or loop.is_closed():
-                del self._sessions[loop]
-                await session.close()
+        for loop in [loop for loop in self._sessions if loop is here or loop.is_closed()]:
+            await self._sessions.pop(loop).close()
 
     async def session(self) -> aiohttp.ClientSession:
         """The running loop's session.
@@ -134,12 +132,11 @@ class Http:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def _open(self) -> aiohttp.ClientSession:
-        loop = asyncio.get_running_loop()
-        for old, session in list(self._sessions.items()):
-            if old.is_closed():
-                del self._sessions[old]
-                await session.close()
-        return self._sessions.setdefault(loop, self._new_session())
+        """A new session; what closed loops have left behind is cleared away."""
+        session = self._sessions[asyncio.get_running_loop()] = self._new_session()
+        for loop in [loop for loop in self._sessions if loop.is_closed()]:
+            await self._sessions.pop(loop).close()
+        return session
 
     def _new_session(self) -> aiohttp.ClientSession:
         import aiohttp

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import time
 
 import pytest
@@ -67,7 +68,7 @@ def reference(stream: bytes) -> list[Event]:
 def test_any_split_gives_the_same_events(stream: bytes, cuts: list[int]) -> None:
     """Where the network cuts the bytes has no influence on the events."""
     places = [0, *sorted(min(cut, len(stream)) for cut in cuts), len(stream)]
-    chunks = [stream[a:b] for a, b in zip(places, places[1:], strict=False)]
+    chunks = [stream[a:b] for a, b in itertools.pairwise(places)]
     assert parsed(*chunks) == parsed(stream)
 
 

@@ -1,0 +1,272 @@
+"""What each failure of a provider counts as, in each format, whole and streamed."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+
+from multirouter import ProviderError
+from multirouter.core.model import Kind
+from multirouter.providers import Http, chat, text_of
+from multirouter.providers.failures import Failures
+from multirouter.providers.secret import Secret
+from multirouter.testing.fakes import FAULTS, FakeProvider
+
+from .conftest import KEY
+
+pytestmark = [pytest.mark.real_io, pytest.mark.backends("asyncio")]
+
+BEFORE: dict[str, Kind] = {
+    "fail-400": Kind.REQUEST,
+    "fail-403": Kind.CREDENTIALS,
+    "fail-408": Kind.SERVER,
+    "fail-500": Kind.SERVER,
+    "fail-502": Kind.SERVER,
+    "fail-503": Kind.OVERLOADED,
+    "fail-529": Kind.OVERLOADED,
+    "rate-limit": Kind.RATE_LIMIT,
+    "429-retry-after-2": Kind.RATE_LIMIT,
+    "quota": Kind.EXHAUSTED,
+    "bad-key": Kind.CREDENTIALS,
+    "no-model": Kind.NOT_FOUND,
+    "context-too-long": Kind.CONTEXT_LENGTH,
+    "filtered": Kind.CONTENT_FILTER,
+    "error-200": Kind.SERVER,
+    "html-200": Kind.TRANSPORT,
+    "empty-200": Kind.TRANSPORT,
+    "invalid-json": Kind.TRANSPORT,
+    "no-choices": Kind.TRANSPORT,
+    "redirect": Kind.TRANSPORT,
+}
+"""Failures before the first content: a call and a stream fail alike."""
+
+WITHIN: dict[str, Kind] = {
+    "cut-after-0": Kind.INTERRUPTED,
+    "cut-after-2": Kind.INTERRUPTED,
+    "eof-after-0": Kind.INTERRUPTED,
+    "eof-after-2": Kind.INTERRUPTED,
+    "no-finish": Kind.INTERRUPTED,
+    "broken-json": Kind.TRANSPORT,
+    "broken-json-2": Kind.TRANSPORT,
+}
+"""Failures within a stream."""
+
+
+async def failure_of(provider: Any, request: Any, *, stream: bool) -> tuple[ProviderError, int]:
+    """The error a request ends in, and how many chunks came before it."""
+    chunks = 0
+    with pytest.raises(ProviderError) as caught:
+        if stream:
+            async for _ in provider.stream(request):
+                chunks += 1
+        else:
+            await provider.call(request)
+    await provider.aclose()
+    return caught.value, chunks
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["call", "stream"])
+@pytest.mark.parametrize("fault", BEFORE)
+async def test_a_failure_before_content(make: Any, kind: str, fault: str, stream: bool) -> None:
+    """Each failure before the first content has its kind, in each format, called or streamed."""
+    async with FakeProvider() as fake:
+        error, chunks = await failure_of(make(kind, fake, model=fault), chat("x"), stream=stream)
+    expected = BEFORE[fault]
+    if fault == "empty-200" and stream:
+        expected = Kind.INTERRUPTED
+    assert (error.kind, chunks) == (expected, 0)
+    assert error.provider == "up"
+    assert str(error).startswith("up: ")
+    assert KEY not in f"{error!r} {error}"
+    assert error.status == (int(fault[5:]) if fault.startswith("fail") else error.status)
+
+
+@pytest.mark.parametrize("fault", WITHIN)
+async def test_a_failure_within_a_stream(make: Any, kind: str, fault: str) -> None:
+    """A stream that breaks, ends without a finish, or turns to rubbish never looks whole."""
+    async with FakeProvider() as fake:
+        request = chat("one two three four")
+        error, chunks = await failure_of(make(kind, fake, model=fault), request, stream=True)
+    assert error.kind is WITHIN[fault]
+    if fault.endswith("2"):
+        assert chunks >= 2
+
+
+@pytest.mark.parametrize("fault", ["event-error", "event-error-2", "role-only"])
+async def test_an_error_event_is_the_providers_failure(make: Any, kind: str, fault: str) -> None:
+    """An error told in a stream, after its 200, has the kind of what it tells."""
+    told = {
+        "openai": (Kind.SERVER, "server_error"),
+        "anthropic": (Kind.OVERLOADED, "overloaded_error"),
+        "gemini": (Kind.OVERLOADED, "UNAVAILABLE"),
+    }
+    async with FakeProvider() as fake:
+        request = chat("one two three four")
+        error, _ = await failure_of(make(kind, fake, model=fault), request, stream=True)
+    assert (error.kind, error.code) == told[kind]
+    assert error.request_id == "req_fake"
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["call", "stream"])
+async def test_retry_after_is_read_wherever_it_stands(make: Any, kind: str, stream: bool) -> None:
+    """A header for two formats; for Gemini its RetryInfo, in a list when it streams."""
+    async with FakeProvider() as fake:
+        provider = make(kind, fake, model="429-retry-after-2.5")
+        error, _ = await failure_of(provider, chat("x"), stream=stream)
+    assert (error.kind, error.status, error.retry_after) == (Kind.RATE_LIMIT, 429, 2.5)
+
+
+@pytest.mark.parametrize("fault", ["no-done", "crlf", "pings", "split-7", "slow-first-token-2"])
+async def test_oddities_that_are_no_failure(make: Any, kind: str, fault: str) -> None:
+    """A missing terminal event, CRLF, keep-alives, tiny packets and a slow start are all whole."""
+    async with FakeProvider() as fake:
+        provider = make(kind, fake, model=fault)
+        chunks = [chunk async for chunk in provider.stream(chat("Grüße, Welt"))]
+        await provider.aclose()
+    assert "".join(text_of(chunk) for chunk in chunks) == "You said: Grüße, Welt"
+
+
+async def test_a_refusal_is_an_answer(make: Any, kind: str) -> None:
+    """A model that refuses has answered: the finish reason says so, whole and streamed."""
+    async with FakeProvider() as fake:
+        provider = make(kind, fake, model="refuses")
+        answer = await provider.call(chat("x"))
+        chunks = [chunk async for chunk in provider.stream(chat("x"))]
+        await provider.aclose()
+    assert answer["choices"][0]["finish_reason"] == "content_filter"
+    assert chunks[-1]["choices"][0]["finish_reason"] == "content_filter"
+
+
+async def test_nobody_listening_is_unsent_transport(make: Any, kind: str) -> None:
+    """A refused connection is transport, and its cause shows that nothing was sent."""
+    async with FakeProvider() as fake:
+        provider = make(kind, fake, model="m")
+    error, _ = await failure_of(provider, chat("x"), stream=False)
+    assert error.kind is Kind.TRANSPORT
+    assert type(error.__cause__).__name__ == "ClientConnectorError"
+
+
+async def test_silence_ends_at_the_read_limit(make: Any, kind: str) -> None:
+    """A stalled provider is a timeout of its own, whole and streamed."""
+    async with FakeProvider() as fake:
+        for fault, stream in (("stall", False), ("stall-1", True)):
+            provider = make(kind, fake, model=fault, http=Http(read_timeout=0.02))
+            error, _ = await failure_of(provider, chat("one two"), stream=stream)
+            assert error.kind is Kind.TIMEOUT
+
+
+async def test_a_cut_body_is_transport(make: Any, kind: str) -> None:
+    """A connection that drops instead of an answer is transport."""
+    async with FakeProvider() as fake:
+        error, _ = await failure_of(make(kind, fake, model="cut-after-0"), chat("x"), stream=False)
+    assert error.kind is Kind.TRANSPORT
+
+
+async def test_a_body_beyond_the_bound_is_rubbish(make: Any, kind: str) -> None:
+    """An answer of more bytes than allowed is given up, not swallowed."""
+    async with FakeProvider() as fake:
+        provider = make(kind, fake, model="huge-1", http=Http(max_body=2000))
+        error, _ = await failure_of(provider, chat("x" * 5000), stream=False)
+    assert error.kind is Kind.TRANSPORT
+    assert "2000 bytes" in str(error)
+
+
+async def test_every_fault_is_tried(make: Any) -> None:
+    """No fault of the fake is left out of these tests or those of streams."""
+    named = {*BEFORE, *WITHIN, "event-error", "role-only", "no-done", "crlf", "pings", "split"}
+    named |= {"slow-first-token", "refuses", "stall", "endless", "huge"}
+    for fault in FAULTS:
+        assert any(name.startswith(fault.removesuffix("-N")) for name in named), fault
+
+
+# ── the messages ────────────────────────────────────────────────────────────────────────────────
+
+
+def failures() -> Failures:
+    key = Secret("key", KEY)
+    key.reveal()
+    return Failures("up", key)
+
+
+@pytest.mark.parametrize(
+    ("body", "code", "message"),
+    [
+        ({"error": "model 'x' not found"}, None, "model 'x' not found"),
+        ({"error": {"message": "m", "type": "t", "code": "c"}}, "c", "m"),
+        ({"object": "error", "message": "m", "type": "BadRequestError", "code": 400}, "BadRequestError", "m"),
+        ({"detail": [{"msg": "field required"}]}, None, '[{"msg": "field required"}]'),
+        ([{"error": {"code": 400, "message": "m", "status": "INVALID_ARGUMENT"}}], "INVALID_ARGUMENT", "m"),
+        (
+            {"type": "error", "error": {"type": "rate_limit_error", "message": "m", "details": {"error_code": "x"}}},
+            "x",
+            "m",
+        ),
+        ({"unexpected": 1}, None, "no message"),
+        ([], None, "no message"),
+    ],
+)  # fmt: skip
+def test_error_bodies_of_all_shapes_are_read(body: Any, code: str | None, message: str) -> None:
+    """Code and message are found in every envelope that services are known to use."""
+    error = failures().answered(400, {"request-id": "r"}, json.dumps(body).encode())
+    assert (error.code, error.request_id, error.status) == (code, "r", 400)
+    assert str(error) == f"up: 400 {code}: {message}" if code else f"up: 400: {message}"
+
+
+@pytest.mark.parametrize(
+    "leak",
+    [
+        f"Incorrect API key provided: {KEY}.",
+        "Incorrect API key provided: sk-proj-abcdefghij0123456789.",
+        "key AIzaSyA1234567890abcdefghijklmnop is invalid",
+        "https://host/v1?key=topsecretvalue&x=1",
+        "Authorization: Bearer abcdef.ghi",
+    ],
+)
+def test_no_message_shows_a_key(leak: str) -> None:
+    """The provider's own key, and whatever looks like one, is hidden in messages."""
+    error = failures().answered(401, {}, json.dumps({"error": {"message": leak}}).encode())
+    for secret in (KEY, "abcdefghij0123456789", "AIzaSyA", "topsecretvalue", "abcdef.ghi"):
+        assert secret not in str(error)
+    assert "***" in str(error)
+
+
+def test_messages_are_bounded_and_of_one_line() -> None:
+    """However much a provider says, an error's message stays short enough for a log line."""
+    error = failures().answered(500, {}, b"word\n" * 100_000)
+    assert len(str(error)) < 600
+    assert "\n" not in str(error)
+
+
+def test_web_pages_are_named_not_quoted() -> None:
+    """An HTML error page is told as one."""
+    error = failures().answered(502, {"cf-ray": "9"}, b"<html><body>secret</body></html>")
+    assert str(error) == "up: 502: a web page"
+    assert error.request_id == "9"
+
+
+def test_an_answer_that_breaks_its_reader_is_still_told() -> None:
+    """Unreadable error bodies end in an error like any other."""
+    deep: Any = {}
+    for _ in range(100):
+        deep = {"error": deep}
+    assert failures().told(deep, {}).kind is Kind.SERVER
+    assert failures().told([3], {}).kind is Kind.SERVER
+
+
+async def test_cancellation_is_not_a_failure(make: Any, kind: str) -> None:
+    """A cancelled call stays cancelled, and the upstream is left at once."""
+    async with FakeProvider() as fake:
+        provider = make(kind, fake, model="stall")
+        task = asyncio.ensure_future(provider.call(chat("x")))
+        while not fake.open:
+            await asyncio.sleep(0)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        while fake.open:
+            await asyncio.sleep(0)
+        assert fake.left == 1
+        await provider.aclose()

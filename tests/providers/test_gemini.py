@@ -1,0 +1,412 @@
+"""Requests and answers as Gemini's generateContent, case by case."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from multirouter import ProviderError
+from multirouter.core.model import Kind
+from multirouter.providers import Gemini, chat
+from multirouter.providers.failures import Failures
+from multirouter.providers.gemini.content import FOREIGN_SIGNATURE
+from multirouter.providers.gemini.request import to_gemini
+from multirouter.providers.gemini.response import from_gemini
+from multirouter.providers.gemini.stream import GeminiTranslator
+from multirouter.providers.secret import Secret
+from multirouter.providers.sse import Event
+from multirouter.testing.fakes import FakeProvider
+
+FAILURES = Failures("up", Secret("key", "sk-abcdefghijkl"))
+TOOL = {"type": "function", "function": {"name": "f", "description": "d"}}
+
+
+def said(request: Any, model: str = "gemini-3-pro") -> dict[str, Any]:
+    return to_gemini(request, model, FAILURES)
+
+
+def call(call_id: str, signature: str = "") -> dict[str, Any]:
+    made = {"id": call_id, "type": "function", "function": {"name": "f", "arguments": "{}"}}
+    extra = {"google": {"thought_signature": signature}}
+    return {**made, "extra_content": extra} if signature else made
+
+
+def test_turns_and_the_instruction() -> None:
+    """System and developer turns are the instruction; neighbours of one role are one turn."""
+    body = said(
+        chat(
+            [
+                {"role": "system", "content": "a"},
+                {"role": "user", "content": "x"},
+                {"role": "developer", "content": "b"},
+                {"role": "user", "content": [{"type": "text", "text": "y"}]},
+                {"role": "assistant", "content": "z"},
+            ]
+        )
+    )
+    assert body == {
+        "systemInstruction": {"parts": [{"text": "a"}, {"text": "b"}]},
+        "contents": [
+            {"role": "user", "parts": [{"text": "x"}, {"text": "y"}]},
+            {"role": "model", "parts": [{"text": "z"}]},
+        ],
+    }
+
+
+def test_results_know_their_function() -> None:
+    """A result carries the name its call had; results of one turn are one turn."""
+    body = said(
+        chat(
+            [
+                {"role": "assistant", "content": "hm", "tool_calls": [call("a", "S"), call("b")]},
+                {"role": "tool", "tool_call_id": "a", "content": "1"},
+                {"role": "tool", "tool_call_id": "b", "content": [{"type": "text", "text": "2"}]},
+            ]
+        )
+    )
+    model, user = body["contents"]
+    assert model["parts"][1] == {
+        "functionCall": {"id": "a", "name": "f", "args": {}},
+        "thoughtSignature": "S",
+    }
+    assert "thoughtSignature" not in model["parts"][2]
+    assert [part["functionResponse"] for part in user["parts"]] == [
+        {"id": "a", "name": "f", "response": {"output": "1"}},
+        {"id": "b", "name": "f", "response": {"output": "2"}},
+    ]
+
+
+@pytest.mark.parametrize("message", [{"tool_call_id": "lost"}, {}])
+def test_a_result_without_its_call_is_refused(message: Any) -> None:
+    """Without the call there is no name, and the API wants one."""
+    with pytest.raises(ProviderError, match="answers no call"):
+        said(chat([{"role": "tool", "content": "1", **message}]))
+
+
+def test_a_result_must_be_text() -> None:
+    """A picture as a tool's result has no place."""
+    picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}}
+    turns = [
+        {"role": "assistant", "tool_calls": [call("a")]},
+        {"role": "tool", "tool_call_id": "a", "content": [picture]},
+    ]
+    with pytest.raises(ProviderError, match="must be text"):
+        said(chat(turns))
+
+
+@pytest.mark.parametrize(
+    ("model", "signature"),
+    [("gemini-3-pro", FOREIGN_SIGNATURE), ("models/gemini-2.5-pro", None), ("gemini-4", FOREIGN_SIGNATURE)],
+)  # fmt: skip
+def test_calls_of_other_models_are_let_through(model: str, signature: str | None) -> None:
+    """Models that insist on signatures get the one that Google names for foreign calls."""
+    turn = {"role": "assistant", "tool_calls": [call("a"), call("b")]}
+    first, second = said(chat([turn]), model)["contents"][0]["parts"]
+    assert first.get("thoughtSignature") == signature
+    assert "thoughtSignature" not in second
+
+
+def test_signed_text_goes_back_signed() -> None:
+    """A signature that came with text stands on the text's part again."""
+    extra = {"google": {"thought_signature": "S"}}
+    turn = {"role": "assistant", "content": "a", "refusal": "b", "extra_content": extra}
+    parts = said(chat([turn]))["contents"][0]["parts"]
+    assert parts == [{"text": "a"}, {"text": "b", "thoughtSignature": "S"}]
+
+
+@pytest.mark.parametrize(
+    ("part", "made"),
+    [
+        (
+            {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}},
+            {"inlineData": {"mimeType": "image/png", "data": "AA"}},
+        ),
+        (
+            {"type": "image_url", "image_url": {"url": "gs://bucket/a.png"}},
+            {"fileData": {"fileUri": "gs://bucket/a.png", "mimeType": "image/png"}},
+        ),
+        (
+            {"type": "input_audio", "input_audio": {"format": "wav", "data": "AA"}},
+            {"inlineData": {"mimeType": "audio/wav", "data": "AA"}},
+        ),
+        (
+            {"type": "file", "file": {"file_data": "AA", "filename": "a.pdf"}},
+            {"inlineData": {"mimeType": "application/pdf", "data": "AA"}},
+        ),
+        (
+            {
+                "type": "file",
+                "file": {"file_id": "https://generativelanguage.googleapis.com/v1beta/files/x"},
+            },
+            {"fileData": {"fileUri": "https://generativelanguage.googleapis.com/v1beta/files/x"}},
+        ),
+        ({"type": "refusal", "refusal": "no"}, {"text": "no"}),
+    ],
+)
+def test_parts(part: Any, made: Any) -> None:
+    """Pictures, sounds and documents by value, Google's own files by address."""
+    assert said(chat([part]))["contents"][0]["parts"] == [made]
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        {"type": "input_audio", "input_audio": {"format": "flac", "data": "AA"}},
+        {"type": "image_url", "image_url": {"url": "https://elsewhere.org/a.png"}},
+    ],
+)
+def test_parts_that_are_refused(part: Any) -> None:
+    """Sounds of other formats, and pictures that somebody would have to fetch, are refused."""
+    with pytest.raises(ProviderError) as caught:
+        said(chat([part]))
+    assert caught.value.kind is Kind.REQUEST
+
+
+def test_settings() -> None:
+    """Each setting of a request has its name in generationConfig."""
+    form = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}}
+    body = said(
+        chat(
+            "x",
+            temperature=1.5,
+            top_p=0.9,
+            n=2,
+            seed=3,
+            presence_penalty=0.1,
+            frequency_penalty=0.2,
+            logprobs=True,
+            top_logprobs=4,
+            max_tokens=5,
+            stop="s",
+            response_format=form,
+            reasoning_effort="xhigh",
+        )
+    )
+    assert body["generationConfig"] == {
+        "temperature": 1.5,
+        "topP": 0.9,
+        "candidateCount": 2,
+        "seed": 3,
+        "presencePenalty": 0.1,
+        "frequencyPenalty": 0.2,
+        "responseLogprobs": True,
+        "logprobs": 4,
+        "maxOutputTokens": 5,
+        "stopSequences": ["s"],
+        "responseMimeType": "application/json",
+        "responseJsonSchema": {"type": "object"},
+        "thinkingConfig": {"thinkingLevel": "HIGH"},
+    }
+
+
+@pytest.mark.parametrize(("effort", "budget"), [("none", 0), ("low", 1024), ("max", 24576)])
+def test_older_models_think_by_budget(effort: Any, budget: int) -> None:
+    """Gemini 2 has no levels."""
+    body = said(chat("x", reasoning_effort=effort), "gemini-2.5-flash")
+    assert body["generationConfig"] == {"thinkingConfig": {"thinkingBudget": budget}}
+
+
+def test_allowed_tools() -> None:
+    """A choice among some tools names them, forced or validated."""
+    for mode, said_mode in (("required", "ANY"), ("auto", "VALIDATED")):
+        allowed = {"mode": mode, "tools": [{"type": "function", "function": {"name": "f"}}]}
+        choice = {"type": "allowed_tools", "allowed_tools": allowed}
+        config = said(chat("x", tools=[TOOL], tool_choice=choice))["toolConfig"]
+        assert config["functionCallingConfig"] == {"mode": said_mode, "allowedFunctionNames": ["f"]}
+    with pytest.raises(ProviderError, match="tool_choice"):
+        said(chat("x", tools=[TOOL], tool_choice={"type": "custom"}))
+
+
+def test_no_model_anywhere_is_refused() -> None:
+    """The model is part of the address: one of provider and request must name it."""
+    provider = Gemini("g", api_key="sk-abcdefghij")
+    with pytest.raises(ProviderError, match="model"):
+        provider.call(chat("x")).send(None)  # type: ignore[union-attr] # a coroutine
+
+
+@pytest.mark.real_io
+@pytest.mark.backends("asyncio")
+async def test_options_merge_into_what_was_translated() -> None:
+    """A setting of the format's own stands beside the request's, not instead of it."""
+    options = {"generationConfig": {"topK": 40}, "safetySettings": []}
+    async with FakeProvider() as fake:
+        provider = Gemini(
+            "g", model="models/m", api_key="sk-abcdefghij", base_url=fake.url, options=options
+        )
+        await provider.call(chat("x", temperature=1))
+        await provider.aclose()
+        (request,) = fake.requests
+    assert request.path == "/v1beta/models/m:generateContent"
+    assert request.headers["x-goog-api-key"] == "sk-abcdefghij"
+    assert request.body["generationConfig"] == {"temperature": 1, "topK": 40}
+    assert request.body["safetySettings"] == []
+
+
+# ── answers ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def answer(*candidates: Any, **fields: Any) -> Any:
+    return from_gemini({"candidates": list(candidates), **fields}, "m", 1, FAILURES)
+
+
+def candidate(reason: str = "STOP", *parts: Any) -> dict[str, Any]:
+    content = {"content": {"role": "model", "parts": list(parts)}} if parts else {}
+    return {"finishReason": reason, **content}
+
+
+@pytest.mark.parametrize(
+    ("reason", "finish"),
+    [
+        ("STOP", "stop"),
+        ("MAX_TOKENS", "length"),
+        ("CONTINUATION", "length"),
+        ("SAFETY", "content_filter"),
+        ("RECITATION", "content_filter"),
+        ("BLOCKLIST", "content_filter"),
+        ("PROHIBITED_CONTENT", "content_filter"),
+        ("SPII", "content_filter"),
+        ("LANGUAGE", "content_filter"),
+    ],
+)
+def test_finish_reasons(reason: str, finish: str) -> None:
+    """A candidate without content is a choice with empty content, never no choice."""
+    (choice,) = answer(candidate(reason))["choices"]
+    assert (choice["finish_reason"], choice["message"]["content"]) == (finish, "")
+
+
+@pytest.mark.parametrize("reason", ["MALFORMED_FUNCTION_CALL", "OTHER", "UNEXPECTED_TOOL_CALL"])
+def test_failing_to_answer_is_a_failure(reason: str) -> None:
+    """When nothing useful came, the provider failed; when something did, it is an answer."""
+    with pytest.raises(ProviderError) as caught:
+        answer(candidate(reason))
+    assert (caught.value.kind, caught.value.code) == (Kind.SERVER, reason)
+    assert answer(candidate(reason, {"text": "a"}))["choices"][0]["finish_reason"] == "stop"
+
+
+def test_calls_without_ids_get_their_own() -> None:
+    """Minted ids differ within an answer and between answers; given ones are kept."""
+    parts = [{"functionCall": {"name": "f"}}, {"functionCall": {"name": "f", "args": {"a": 1}}}]
+    given = {"functionCall": {"name": "f", "id": "mine"}}
+    ids = [
+        call["id"]
+        for response in ("r1", "r2", "")
+        for call in answer(candidate("STOP", *parts, given), responseId=response)["choices"][0][
+            "message"
+        ]["tool_calls"]
+    ]
+    assert ids.count("mine") == 3
+    assert len(set(ids)) == 7
+
+
+def test_thoughts_and_signatures_are_kept_apart() -> None:
+    """Thoughts are no content; signatures travel in extra_content of message and call."""
+    message = answer(
+        candidate(
+            "STOP",
+            {"text": "hm", "thought": True},
+            {"text": "a", "thoughtSignature": "T"},
+            {"functionCall": {"name": "f"}, "thoughtSignature": "C"},
+        )
+    )["choices"][0]["message"]
+    assert (message["reasoning_content"], message["content"]) == ("hm", "a")
+    assert message["extra_content"] == {"google": {"thought_signature": "T"}}
+    assert message["tool_calls"][0]["extra_content"] == {"google": {"thought_signature": "C"}}
+
+
+def test_usage_adds_thoughts_and_tool_prompts() -> None:
+    """OpenAI's completion tokens include the thoughts, its prompt tokens the tools' own."""
+    usage = answer(
+        candidate(),
+        usageMetadata={
+            "promptTokenCount": 10,
+            "toolUsePromptTokenCount": 2,
+            "cachedContentTokenCount": 4,
+            "candidatesTokenCount": 5,
+            "thoughtsTokenCount": 3,
+        },
+    )["usage"]
+    assert (usage["prompt_tokens"], usage["completion_tokens"]) == (12, 8)
+    assert usage["prompt_tokens_details"]["cached_tokens"] == 4
+    assert usage["completion_tokens_details"]["reasoning_tokens"] == 3
+
+
+def test_a_blocked_prompt_is_an_answer_that_says_so() -> None:
+    """No candidates and a block reason is a content filter's end, not an error."""
+    (choice,) = answer(promptFeedback={"blockReason": "SAFETY"})["choices"]
+    assert choice["finish_reason"] == "content_filter"
+    assert "SAFETY" in choice["message"]["refusal"]
+
+
+@pytest.mark.parametrize("body", [{}, {"promptFeedback": {}}, {"candidates": [{}]}])
+def test_an_answer_without_an_answer_is_rubbish(body: Any) -> None:
+    """No candidate, or one that neither ended nor said anything, is the provider's failure."""
+    with pytest.raises(ProviderError) as caught:
+        from_gemini(body, "m", 1, FAILURES)
+    assert caught.value.kind is Kind.TRANSPORT
+
+
+# ── streams ─────────────────────────────────────────────────────────────────────────────────────
+
+
+def read(*events: Any, candidates: int = 1) -> tuple[list[Any], GeminiTranslator]:
+    translator = GeminiTranslator(
+        FAILURES, 1, "asked", candidates=candidates, usage_asked=False
+    )
+    chunks = []
+    for event in events:
+        chunks.extend(translator.feed(Event("", json.dumps(event).encode())))
+    return chunks, translator
+
+
+def test_calls_over_several_chunks_are_counted_on() -> None:
+    """The index of a call counts the calls of the whole message; the finish is `tool_calls`."""
+    one = {"candidates": [candidate("", {"functionCall": {"name": "f"}})]}
+    two = {"candidates": [candidate("STOP", {"functionCall": {"name": "g"}})], "usageMetadata": {}}
+    chunks, translator = read(one, two)
+    calls = [c for k in chunks for c in k["choices"][0]["delta"].get("tool_calls", ())]
+    assert [(call["index"], call["function"]["name"]) for call in calls] == [(0, "f"), (1, "g")]
+    assert calls[0]["id"] != calls[1]["id"]
+    (last,) = translator.finish()
+    assert last["choices"][0]["finish_reason"] == "tool_calls"
+    assert last["model"] == "asked"
+
+
+def test_the_last_usage_counts() -> None:
+    """Usage is cumulative: it is not added up."""
+    first = {"candidates": [candidate("", {"text": "a"})], "usageMetadata": {"promptTokenCount": 1}}
+    last = {"candidates": [candidate()], "usageMetadata": {"promptTokenCount": 1, "candidatesTokenCount": 4}}  # fmt: skip
+    _, translator = read(first, last)
+    (end,) = translator.finish()
+    assert end["usage"]["total_tokens"] == 5
+
+
+def test_a_failure_to_answer_within_a_stream() -> None:
+    """A stream that ends in a failure with nothing useful before is a failure."""
+    thought = {"candidates": [candidate("", {"text": "hm", "thought": True})]}
+    failed = {"candidates": [candidate("MALFORMED_FUNCTION_CALL")]}
+    with pytest.raises(ProviderError) as caught:
+        read(thought, failed)
+    assert caught.value.kind is Kind.SERVER
+
+
+def test_a_list_is_an_error() -> None:
+    """Front ends wrap errors in a list, in streams too."""
+    error = {"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": "m"}}
+    with pytest.raises(ProviderError) as caught:
+        read([error])
+    assert caught.value.kind is Kind.RATE_LIMIT
+
+
+def test_chunks_without_candidates_bring_nothing() -> None:
+    """A chunk of usage alone is no end and no error."""
+    chunks, translator = read({"usageMetadata": {"promptTokenCount": 1}})
+    assert (chunks, translator.complete) == ([], False)
+
+
+@pytest.mark.parametrize("event", [3, {"candidates": 3}, {"candidates": [3]}])
+def test_events_out_of_shape_are_broken_chunks(event: Any) -> None:
+    """An event that has not its documented shape is a failure of the provider."""
+    with pytest.raises(ProviderError, match="broken chunk"):
+        read(event)
