@@ -1,0 +1,167 @@
+"""Any interleaving of attempts, time and hands, against a model that knows only the rules."""
+
+from __future__ import annotations
+
+import math
+from random import Random
+from typing import Any
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from multirouter.core.circuit import Circuit, Permit
+from multirouter.core.policies import CircuitPolicy
+from multirouter.core.states import Signal
+
+FAILURES = 2
+OPEN_FOR = 8.0
+LEASE = 4.0
+
+
+class Model:
+    """The rules of states.py, spelt out a second time and as plainly as can be."""
+
+    def __init__(self, probes: int) -> None:
+        self.probes = probes
+        self.state = "closed"
+        self.era = 0
+        self.run = 0
+        self.passed = 0
+        self.reset_at = math.inf
+        self.trials: dict[int, float] = {}
+
+    def go(self, state: str, reset_at: float = math.inf) -> None:
+        """Enters a state, and with it an era."""
+        self.state, self.reset_at = state, reset_at
+        self.era += 1
+        self.run = self.passed = 0
+        self.trials = {}
+
+    def tick(self, now: float) -> None:
+        """Opens half when the time is up."""
+        if self.state == "open" and now >= self.reset_at:
+            self.go("half_open")
+
+    def begin(self, number: int, now: float) -> bool:
+        """Lets an attempt in or not."""
+        self.tick(now)
+        if self.state == "half_open":
+            self.trials = {n: until for n, until in self.trials.items() if until > now}
+            if self.passed + len(self.trials) >= self.probes:
+                return False
+            self.trials[number] = now + LEASE
+        return self.state != "open"
+
+    def end(self, number: int, era: int, trial: bool, how: str, now: float) -> bool:
+        """Ends an attempt; whether it counted."""
+        if era != self.era or (trial and number not in self.trials):
+            return False
+        self.trials.pop(number, None)
+        if how == "failure" and (trial or self.run + 1 >= FAILURES):
+            self.go("open", now + OPEN_FOR)
+        elif how == "failure":
+            self.run += 1
+        elif how == "success" and trial:
+            self.passed += 1
+            if self.passed >= self.probes:
+                self.go("closed")
+        elif how == "success":
+            self.run = 0
+        return True
+
+    def force(self, signal: Signal, now: float) -> None:
+        """Obeys a hand."""
+        self.tick(now)
+        if signal is Signal.FORCE_OPEN:
+            self.go("open")
+        elif signal is Signal.FORCE_CLOSED and self.state != "closed":
+            self.go("closed")
+        elif signal is Signal.FORCE_TRIAL and self.state == "open":
+            self.go("half_open")
+
+
+class AnyInterleaving(RuleBasedStateMachine):
+    """Case 28: permits never exceed K nor fall below 0, and the state is the model's."""
+
+    @initialize(probes=st.integers(1, 3))
+    def start(self, probes: int) -> None:
+        """Begins closed, with K permits to give when half-open."""
+        self.now = 0.0
+        self.model = Model(probes)
+        policy = CircuitPolicy(failures=FAILURES, probes=probes, open_for=OPEN_FOR, growth=1)
+        self.eras: list[int] = []
+        self.circuit = Circuit(policy, Random(1), self.heard)
+        self.permits: dict[int, Permit] = {}
+        self.begun = 0
+
+    def heard(self, old: Any, new: Any, reason: str, open_for: float, now: float) -> None:
+        """Notes the era of each news."""
+        self.eras.append(self.circuit.era)
+
+    @precondition(lambda self: len(self.permits) < 6)
+    @rule()
+    def begin(self) -> None:
+        """An attempt asks to begin."""
+        self.begun += 1
+        asked = self.circuit.admits(self.now)
+        permit = self.circuit.acquire(self.now, LEASE)
+        assert (permit is not None) is asked
+        assert (permit is not None) is self.model.begin(self.begun, self.now)
+        if permit is not None:
+            assert permit.era == self.model.era
+            self.permits[self.begun] = permit
+
+    @precondition(lambda self: self.permits)
+    @rule(data=st.data(), how=st.sampled_from(["success", "failure", "neutral"]))
+    def end(self, data: Any, how: str) -> None:
+        """One of the attempts under way ends, with a verdict or cancelled."""
+        number = data.draw(st.sampled_from(sorted(self.permits)))
+        permit = self.permits.pop(number)
+        counted = {
+            "success": lambda: self.circuit.succeeded(permit, self.now, 0.1),
+            "failure": lambda: self.circuit.failed(permit, self.now),
+            "neutral": lambda: self.circuit.returned(permit),
+        }[how]()
+        assert counted is self.model.end(number, permit.era, permit.trial, how, self.now)
+
+    @rule(seconds=st.sampled_from([0.5, 1.0, 4.0, 8.0]))
+    def tick(self, seconds: float) -> None:
+        """Time passes, and nobody tells the circuit."""
+        self.now += seconds
+
+    @rule()
+    def ring(self) -> None:
+        """The bell of the reset rings, on time or not."""
+        self.circuit.settle(self.now)
+        self.model.tick(self.now)
+
+    @rule(signal=st.sampled_from([Signal.FORCE_OPEN, Signal.FORCE_CLOSED, Signal.FORCE_TRIAL]))
+    def force(self, signal: Signal) -> None:
+        """A hand opens, closes or half-opens it."""
+        self.circuit.force(signal, "held", self.now)
+        self.model.force(signal, self.now)
+
+    @rule(by=st.sampled_from([-64.0, 64.0]))
+    def move(self, by: float) -> None:
+        """The router moves to the clock of another loop."""
+        self.now += by
+        self.circuit.shift(by)
+        self.model.reset_at += by
+        self.model.trials = {n: until + by for n, until in self.model.trials.items()}
+
+    @invariant()
+    def agree(self) -> None:
+        """State, era and trials under way are the model's; each era was told, once, in order."""
+        circuit, model = self.circuit, self.model
+        lazily = model.state == "open" and self.now >= model.reset_at
+        assert str(circuit.state(self.now)) == ("half_open" if lazily else model.state)
+        assert circuit.era == model.era
+        assert self.eras == list(range(1, model.era + 1))
+        out = sum(not p.ended and p.era == circuit.era for p in circuit._trials)
+        assert out == len(circuit._trials) == len(model.trials)
+        assert 0 <= circuit._trials_out(self.now) <= model.probes
+
+
+TestAnyInterleaving = AnyInterleaving.TestCase
+TestAnyInterleaving.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
