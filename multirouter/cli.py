@@ -89,22 +89,30 @@ def make_parser() -> ArgumentParser:
     parser = ArgumentParser(
         prog="multirouter",
         description="Routes async calls over several AI providers.",
-        epilog="`multirouter COMMAND --help` says more about a command.",
+        epilog=_contents(),
         formatter_class=_Help,
     )
     parser.add_argument("--version", action="version", version=f"multirouter {_version()}")
-    commands = parser.add_subparsers(title="commands", dest="command", metavar="COMMAND")
+    commands = parser.add_subparsers(
+        title="commands", dest="command", metavar="COMMAND", help="one of those below"
+    )
     for name, command in COMMANDS.items():
         command.add_arguments(
             commands.add_parser(
                 name,
-                help=command.SUMMARY,
                 description=command.DESCRIPTION,
                 epilog=command.EPILOG,
                 formatter_class=_Help,
             )
         )
     return parser
+
+
+def _contents() -> str:
+    """Every command with its summary: argparse would break the line behind the longer names."""
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:{width}}  {command.SUMMARY}" for name, command in COMMANDS.items()]
+    return "\n".join([*lines, "", "`multirouter COMMAND --help` says more about a command."])
 
 
 def _version() -> str:

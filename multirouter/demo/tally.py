@@ -58,8 +58,8 @@ class Tally(Listener):
         durations: seconds each ended call took, in the order of their ends.
         errors: what callers were told instead of an answer, by the error's class and text.
         moved_on: seconds each call took that was answered by another provider than it began with.
-        answered: attempts that brought an answer, by provider.
-        caught: attempts that failed, by provider and kind.
+        answered: attempts that brought a caller's answer, by provider; probes bring nobody's.
+        caught: attempts that failed, by provider and kind; probes among them.
         history: circuits and outages, in order.
     """
 
@@ -84,7 +84,7 @@ class Tally(Listener):
     @override
     def attempt_ended(self, record: AttemptRecord) -> None:
         if record.outcome == "success":
-            self.answered[record.provider] += 1
+            self.answered[record.provider] += record.role != "probe"
         elif record.outcome == "failure":
             self.caught[record.provider, str(record.verdict.kind)] += 1
 
