@@ -51,7 +51,7 @@ def test_a_pattern_brings_nobody_twice() -> None:
 
 
 def test_repeated_and_unknown_names() -> None:
-    """Case 74: a repeated or unknown name is refused, with the near miss; so no chain has a cycle."""
+    """Case 74: a repeated or unknown name is refused by name, so no chain has a cycle."""
     assert refused("opus", "local", "opus") == "Route('coding').tiers: names 'opus' twice"
     assert refused(["opus", "opus"]) == "Route('coding').tiers: names 'opus' twice"
     assert "unknown provider 'opsu'; did you mean 'opus'?" in refused("opsu")
