@@ -5,6 +5,7 @@ Nothing heavy is imported here: aiohttp is loaded when the first connection is o
 
 from __future__ import annotations
 
+from multirouter.core.chat import has_content, has_tool_calls, is_finished, text_of
 from multirouter.providers.canonical import (
     Answer,
     ChatCompletion,
@@ -29,13 +30,6 @@ from multirouter.providers.factories import (
 )
 from multirouter.providers.http import Http
 from multirouter.providers.openai.presets import PRESETS, Preset
-from multirouter.providers.reading import (
-    has_content,
-    has_tool_calls,
-    is_finished,
-    text_of,
-    usage_of,
-)
 
 __all__ = [
     "PRESETS",
@@ -63,5 +57,4 @@ __all__ = [
     "has_tool_calls",
     "is_finished",
     "text_of",
-    "usage_of",
 ]

@@ -41,6 +41,8 @@ class ProviderSettings(TypedDict, total=False):
     attempt_timeout: float | None
     circuit: CircuitPolicy | None
     limits: LimitPolicy | None
+    context_window: int | None
+    capabilities: Iterable[str]
     domains: Iterable[str]
     tags: Iterable[str]
     probe: Callable[[], Awaitable[object]] | None

@@ -112,12 +112,15 @@ def test_blank_text_is_left_out() -> None:
     body = said(
         chat(
             [
-                {"role": "user", "content": [{"type": "text", "text": " "}, {"type": "text", "text": "x"}]},
+                {
+                    "role": "user",
+                    "content": [{"type": "text", "text": " "}, {"type": "text", "text": "x"}],
+                },
                 {"role": "assistant", "content": ""},
                 {"role": "user", "content": "y"},
             ]
         )
-    )  # fmt: skip
+    )
     (turn,) = body["messages"]
     assert [block["text"] for block in turn["content"]] == ["x", "y"]
 
@@ -411,12 +414,16 @@ def test_unknown_events_blocks_and_deltas_are_skipped() -> None:
         {"type": "message_start", "message": {"id": "m", "model": "x"}},
         {"type": "something_new", "x": 1},
         {"type": "content_block_start", "index": 0, "content_block": {"type": "server_tool_use"}},
-        {"type": "content_block_delta", "index": 0, "delta": {"type": "input_json_delta", "partial_json": "{"}},
+        {
+            "type": "content_block_delta",
+            "index": 0,
+            "delta": {"type": "input_json_delta", "partial_json": "{"},
+        },
         {"type": "content_block_delta", "index": 0, "delta": {"type": "new_delta"}},
         {"type": "content_block_stop", "index": 0},
         {"type": "ping"},
         {"type": "message_delta", "delta": {"stop_reason": "end_turn"}},
-    )  # fmt: skip
+    )
     assert len(chunks) == 1
     assert translator.complete
     assert not translator.ended
@@ -431,9 +438,13 @@ def test_a_call_that_comes_whole_or_empty_has_arguments() -> None:
         block = {"type": "tool_use", "id": "t", "name": "f", "input": given}
         chunks, _ = read(
             {"type": "content_block_start", "index": 0, "content_block": block},
-            {"type": "content_block_delta", "index": 0, "delta": {"type": "input_json_delta", "partial_json": ""}},
+            {
+                "type": "content_block_delta",
+                "index": 0,
+                "delta": {"type": "input_json_delta", "partial_json": ""},
+            },
             {"type": "content_block_stop", "index": 0},
-        )  # fmt: skip
+        )
         calls = [chunk["choices"][0]["delta"]["tool_calls"][0] for chunk in chunks]
         assert calls[0]["id"] == "t"
         assert "".join(call["function"]["arguments"] for call in calls) == arguments

@@ -196,18 +196,33 @@ def failures() -> Failures:
     [
         ({"error": "model 'x' not found"}, None, "model 'x' not found"),
         ({"error": {"message": "m", "type": "t", "code": "c"}}, "c", "m"),
-        ({"object": "error", "message": "m", "type": "BadRequestError", "code": 400}, "BadRequestError", "m"),
-        ({"detail": [{"msg": "field required"}]}, None, '[{"msg": "field required"}]'),
-        ([{"error": {"code": 400, "message": "m", "status": "INVALID_ARGUMENT"}}], "INVALID_ARGUMENT", "m"),
         (
-            {"type": "error", "error": {"type": "rate_limit_error", "message": "m", "details": {"error_code": "x"}}},
+            {"object": "error", "message": "m", "type": "BadRequestError", "code": 400},
+            "BadRequestError",
+            "m",
+        ),
+        ({"detail": [{"msg": "field required"}]}, None, '[{"msg": "field required"}]'),
+        (
+            [{"error": {"code": 400, "message": "m", "status": "INVALID_ARGUMENT"}}],
+            "INVALID_ARGUMENT",
+            "m",
+        ),
+        (
+            {
+                "type": "error",
+                "error": {
+                    "type": "rate_limit_error",
+                    "message": "m",
+                    "details": {"error_code": "x"},
+                },
+            },
             "x",
             "m",
         ),
         ({"unexpected": 1}, None, "no message"),
         ([], None, "no message"),
     ],
-)  # fmt: skip
+)
 def test_error_bodies_of_all_shapes_are_read(body: Any, code: str | None, message: str) -> None:
     """Code and message are found in every envelope that services are known to use."""
     error = failures().answered(400, {"request-id": "r"}, json.dumps(body).encode())

@@ -98,8 +98,12 @@ def test_a_result_must_be_text() -> None:
 
 @pytest.mark.parametrize(
     ("model", "signature"),
-    [("gemini-3-pro", FOREIGN_SIGNATURE), ("models/gemini-2.5-pro", None), ("gemini-4", FOREIGN_SIGNATURE)],
-)  # fmt: skip
+    [
+        ("gemini-3-pro", FOREIGN_SIGNATURE),
+        ("models/gemini-2.5-pro", None),
+        ("gemini-4", FOREIGN_SIGNATURE),
+    ],
+)
 def test_calls_of_other_models_are_let_through(model: str, signature: str | None) -> None:
     """Models that insist on signatures get the one that Google names for foreign calls."""
     turn = {"role": "assistant", "tool_calls": [call("a"), call("b")]}
@@ -351,9 +355,7 @@ def test_an_answer_without_an_answer_is_rubbish(body: Any) -> None:
 
 
 def read(*events: Any, candidates: int = 1) -> tuple[list[Any], GeminiTranslator]:
-    translator = GeminiTranslator(
-        FAILURES, 1, "asked", candidates=candidates, usage_asked=False
-    )
+    translator = GeminiTranslator(FAILURES, 1, "asked", candidates=candidates, usage_asked=False)
     chunks = []
     for event in events:
         chunks.extend(translator.feed(Event("", json.dumps(event).encode())))
@@ -376,7 +378,10 @@ def test_calls_over_several_chunks_are_counted_on() -> None:
 def test_the_last_usage_counts() -> None:
     """Usage is cumulative: it is not added up."""
     first = {"candidates": [candidate("", {"text": "a"})], "usageMetadata": {"promptTokenCount": 1}}
-    last = {"candidates": [candidate()], "usageMetadata": {"promptTokenCount": 1, "candidatesTokenCount": 4}}  # fmt: skip
+    last = {
+        "candidates": [candidate()],
+        "usageMetadata": {"promptTokenCount": 1, "candidatesTokenCount": 4},
+    }
     _, translator = read(first, last)
     (end,) = translator.finish()
     assert end["usage"]["total_tokens"] == 5

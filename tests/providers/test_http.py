@@ -204,7 +204,7 @@ async def test_a_key_is_nowhere_to_be_seen(
 
 
 async def test_a_broken_http_answer_hides_the_key() -> None:
-    """What aiohttp tells of an answer that is no HTTP holds the request's headers: it is cut off."""
+    """What aiohttp tells of an answer that is no HTTP holds the request's headers: it is cut."""
 
     async def nonsense(_: Any, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 abc def\r\n\r\n")

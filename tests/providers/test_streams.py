@@ -102,7 +102,9 @@ async def test_a_whole_stream_waits_for_no_goodbye(make: Any, monkeypatch: Any) 
     monkeypatch.setattr("multirouter.providers.adapter.LINGER", 0.01)
     assert LINGER == 1.0
 
-    async def endless(tail: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def endless(
+        tail: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         await reader.readuntil(b"\r\n\r\n")
         chunk = {"choices": [{"index": 0, "delta": {"content": "hi"}, "finish_reason": "stop"}]}
         head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n"
@@ -175,8 +177,9 @@ def test_chunks_without_choices() -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"{", b"[1]", b"3", b"\xff", b'{"choices": [3]}', b'{"choices": 3}', b'{"choices": {"a": 1}}']
-)  # fmt: skip
+    "data",
+    [b"{", b"[1]", b"3", b"\xff", b'{"choices": [3]}', b'{"choices": 3}', b'{"choices": {"a": 1}}'],
+)
 def test_broken_chunks(data: bytes) -> None:
     """What is no chunk is named a broken chunk, shortened."""
     with pytest.raises(ProviderError, match="broken chunk") as caught:

@@ -59,7 +59,8 @@ class AnthropicFormat:
 
     def read(self, headers: Mapping[str, str], body: Any) -> Asked:
         """See `Format.read`."""
-        need(headers.get("x-api-key"), "x-api-key header is required", "bad-key")
+        key = headers.get("x-api-key") or headers.get("Authorization", "").partition(" ")[2]
+        need(key, "x-api-key header is required", "bad-key")
         need(headers.get("anthropic-version"), "anthropic-version: header is required")
         need(isinstance(body, dict), "the body must be an object")
         need_known(body, _FIELDS, "")

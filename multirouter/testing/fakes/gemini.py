@@ -90,7 +90,7 @@ class GeminiFormat:
             prompt=" ".join(_text(part) for part in parts),
             answered="functionResponse" in parts[-1],
             tools=[
-                Tool(function["name"], function.get("parametersJsonSchema") or {})
+                Tool(function["name"], _schema(function))
                 for tool in body.get("tools") or ()
                 for function in tool["functionDeclarations"]
             ],
@@ -228,6 +228,12 @@ def embeddings(body: Mapping[str, Any]) -> Any:
         size = request.get("outputDimensionality") or 3
         vectors.append({"values": [float(len(text))] * size})
     return {"embeddings": vectors}
+
+
+def _schema(function: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Names in snake case are taken as well, as by the real service; its own SDK sends one."""
+    named = ("parametersJsonSchema", "parameters_json_schema", "parameters")
+    return next((function[name] for name in named if function.get(name)), {})
 
 
 def _text(part: Mapping[str, Any]) -> str:

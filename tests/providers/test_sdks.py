@@ -1,0 +1,286 @@
+"""The official SDKs: their types read what we send and give, their clients speak to the fakes."""
+
+from __future__ import annotations
+
+import base64
+import functools
+import json
+import struct
+from typing import Any
+
+import anthropic
+import openai
+import pytest
+from anthropic.types import message_create_params
+from google import genai
+from google.genai import types as google
+from openai.types.chat import ChatCompletion, ChatCompletionChunk, completion_create_params
+from pydantic import TypeAdapter
+from pydantic_core import SchemaValidator
+
+from multirouter.providers import (
+    GeminiEmbeddings,
+    OpenAIEmbeddings,
+    chat,
+    text_of,
+)
+from multirouter.testing.fakes import FakeProvider
+
+from .conftest import KEY
+
+pytestmark = [
+    pytest.mark.real_io,
+    pytest.mark.backends("asyncio"),
+    # The SDKs warn of what their own models and parameters become; none of it is ours.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+
+PNG = "data:image/png;base64,iVBORw0KGgo="
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": name,
+            "description": "d",
+            "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
+        },
+    }
+    for name in ("weather", "clock")
+]
+REQUESTS: dict[str, dict[str, Any]] = {
+    "plain": chat("Hello", system="Be brief.", temperature=0.5, max_tokens=50),
+    "tools": chat("weather and clock", tools=TOOLS, tool_choice="auto", parallel_tool_calls=True),
+    "forced": chat(
+        "x", tools=TOOLS, tool_choice={"type": "function", "function": {"name": "clock"}}
+    ),
+    "parts": chat(
+        [
+            {"type": "text", "text": "see"},
+            {"type": "image_url", "image_url": {"url": PNG}},
+            {
+                "type": "file",
+                "file": {"file_data": "data:application/pdf;base64,AA==", "filename": "a"},
+            },
+        ]
+    ),
+    "schema": chat(
+        "x",
+        response_format={
+            "type": "json_schema",
+            "json_schema": {"name": "n", "schema": {"type": "object", "properties": {}}},
+        },
+    ),
+    "thinking": chat("x", reasoning_effort="high", stop=["z"], user="me"),
+    "talk": chat(
+        [
+            {"role": "user", "content": "weather?"},
+            {
+                "role": "assistant",
+                "content": "Let me see.",
+                "tool_calls": [
+                    {
+                        "id": "call_1",
+                        "type": "function",
+                        "function": {"name": "weather", "arguments": '{"city": "Bern"}'},
+                    }
+                ],
+            },
+            {"role": "tool", "tool_call_id": "call_1", "content": "12 degrees"},
+        ],
+        tools=TOOLS,
+    ),
+}
+
+
+@functools.cache
+def reader(kind: Any) -> SchemaValidator:
+    """Validates a request type of an SDK; lists are read at once, not when somebody iterates."""
+    return SchemaValidator(eager(TypeAdapter(kind).core_schema))
+
+
+def eager(schema: Any) -> Any:
+    if isinstance(schema, dict):
+        made = {key: eager(inner) for key, inner in schema.items()}
+        return {**made, "type": "list"} if made.get("type") == "generator" else made
+    return [eager(inner) for inner in schema] if isinstance(schema, list) else schema
+
+
+def check_openai(body: Any) -> None:
+    if body.pop("stream", False):
+        kind: Any = completion_create_params.CompletionCreateParamsStreaming
+        body = {**body, "stream": True}
+    else:
+        kind = completion_create_params.CompletionCreateParamsNonStreaming
+    reader(kind).validate_python(body)
+
+
+def check_anthropic(body: Any) -> None:
+    if body.get("stream"):
+        kind: Any = message_create_params.MessageCreateParamsStreaming
+    else:
+        kind = message_create_params.MessageCreateParamsNonStreaming
+    reader(kind).validate_python(body)
+
+
+def check_gemini(body: Any) -> None:
+    for content in [*body["contents"], body.get("systemInstruction", {"parts": []})]:
+        google.Content.model_validate(content)
+    if "generationConfig" in body:
+        google.GenerationConfig.model_validate(body["generationConfig"])
+    for made in body.get("tools", ()):
+        google.Tool.model_validate(made)
+    if "toolConfig" in body:
+        google.ToolConfig.model_validate(body["toolConfig"])
+
+
+CHECKS = {"openai": check_openai, "anthropic": check_anthropic, "gemini": check_gemini}
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+async def test_the_sdks_types_read_what_goes_over_the_wire(make: Any, kind: str, name: str) -> None:
+    """Requests fit the SDKs' request types; answers and chunks fit OpenAI's answer types."""
+    async with FakeProvider() as fake:
+        provider = make(kind, fake, model="gemini-3-pro")
+        answer = await provider.call(REQUESTS[name])
+        chunks = [chunk async for chunk in provider.stream(REQUESTS[name])]
+        await provider.aclose()
+        for request in fake.requests:
+            CHECKS[kind](json.loads(json.dumps(request.body)))
+    ChatCompletion.model_validate(answer, strict=True)
+    for chunk in chunks:
+        ChatCompletionChunk.model_validate(chunk, strict=True)
+
+
+async def test_openais_client_and_the_adapter_see_the_same(make: Any) -> None:
+    """The official client reads the fake as the adapter does: text, stream, errors."""
+    async with (
+        FakeProvider() as fake,
+        openai.AsyncOpenAI(api_key=KEY, base_url=f"{fake.url}/v1", max_retries=0) as client,
+    ):
+        provider = make("openai", fake, model="gpt-5")
+        request: Any = chat("Hello", model="gpt-5")
+        theirs = await client.chat.completions.create(**request)
+        ours = await provider.call(request)
+        assert theirs.choices[0].message.content == text_of(ours)
+        stream = await client.chat.completions.create(**request, stream=True)
+        pieces = [chunk.choices[0].delta.content or "" async for chunk in stream]
+        assert "".join(pieces) == text_of(ours)
+        with pytest.raises(openai.RateLimitError):
+            await client.chat.completions.create(**{**request, "model": "rate-limit"})
+        vectors = await client.embeddings.create(model="m", input=["a", "bb"])
+        assert [vector.embedding[0] for vector in vectors.data] == [1.0, 2.0][::-1]
+        models = [model.id async for model in client.models.list()]
+        assert models[0] == "gpt-5"
+        await provider.aclose()
+
+
+async def test_anthropics_client_and_the_adapter_see_the_same(make: Any) -> None:
+    """The official client accumulates from the fake what the adapter translates."""
+    async with (
+        FakeProvider() as fake,
+        anthropic.AsyncAnthropic(api_key=KEY, base_url=fake.url, max_retries=0) as client,
+    ):
+        provider = make("anthropic", fake, model="m")
+        ours = await provider.call(chat("weather", tools=TOOLS))
+        tools: Any = [{"name": "weather", "input_schema": TOOLS[0]["function"]["parameters"]}]
+        asked: Any = [{"role": "user", "content": "weather"}]
+        async with client.messages.stream(
+            model="m", max_tokens=100, messages=asked, tools=tools
+        ) as stream:
+            theirs = await stream.get_final_message()
+        (block,) = theirs.content
+        call = ours["choices"][0]["message"]["tool_calls"][0]
+        assert (block.id, block.name) == (call["id"], call["function"]["name"])
+        assert block.input == json.loads(call["function"]["arguments"])
+        usage = ours["usage"]
+        assert (
+            theirs.usage.input_tokens + theirs.usage.cache_read_input_tokens
+            == (usage["prompt_tokens"])
+        )
+        with pytest.raises(anthropic.APIStatusError):
+            async with client.messages.stream(
+                model="event-error-1", max_tokens=9, messages=asked
+            ) as broken:
+                await broken.get_final_message()
+        await provider.aclose()
+
+
+async def test_googles_client_and_the_adapter_see_the_same(make: Any) -> None:
+    """The official client reads calls, signatures and errors of the fake as the adapter does."""
+    async with FakeProvider() as fake:
+        client = genai.Client(api_key=KEY, http_options=google.HttpOptions(base_url=fake.url))
+        provider = make("gemini", fake, model="gemini-3-pro")
+        ours = await provider.call(chat("weather", tools=TOOLS))
+        function = google.FunctionDeclaration(
+            name="weather", parameters_json_schema=TOOLS[0]["function"]["parameters"]
+        )
+        config = google.GenerateContentConfig(tools=[google.Tool(function_declarations=[function])])
+        theirs = await client.aio.models.generate_content(
+            model="gemini-3-pro", contents="weather", config=config
+        )
+        call = ours["choices"][0]["message"]["tool_calls"][0]
+        assert theirs.function_calls[0].name == call["function"]["name"]
+        assert theirs.function_calls[0].args == json.loads(call["function"]["arguments"])
+        assert theirs.candidates[0].content.parts[0].thought_signature == b"signature"
+        pieces = [
+            chunk.text or ""
+            async for chunk in await client.aio.models.generate_content_stream(
+                model="gemini-3-pro", contents="Hello"
+            )
+        ]
+        assert "".join(pieces) == "You said: Hello"
+        with pytest.raises(genai.errors.ClientError):
+            await client.aio.models.generate_content(model="429-retry-after-9", contents="x")
+        await client.aio.aclose()
+        await provider.aclose()
+
+
+# ── embeddings ──────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_embeddings_of_both_formats_agree() -> None:
+    """Vectors come in the order of the inputs, as floats or packed, in OpenAI's form."""
+    async with FakeProvider() as fake:
+        for provider in (
+            OpenAIEmbeddings("e", model="m", api_key=KEY, base_url=f"{fake.url}/v1"),
+            GeminiEmbeddings("e", model="m", api_key=KEY, base_url=fake.url),
+        ):
+            answer = await provider.call({"input": ["a", "bb", "ccc"], "dimensions": 2})
+            openai.types.CreateEmbeddingResponse.model_validate(answer)
+            assert [item["index"] for item in answer["data"]] == [0, 1, 2]
+            assert [item["embedding"] for item in answer["data"]] == [[1, 1], [2, 2], [3, 3]]
+            one = await provider.call({"input": "four", "encoding_format": "base64"})
+            packed = one["data"][0]["embedding"]
+            assert isinstance(packed, str)
+            decoded = struct.unpack("<3f", base64.b64decode(packed))
+            assert decoded == (4.0, 4.0, 4.0)
+            await provider.aclose()
+
+
+async def test_token_ids_mean_nothing_to_another_model() -> None:
+    """OpenAI takes token ids; Gemini refuses them before anything is sent."""
+    async with FakeProvider() as fake:
+        provider = OpenAIEmbeddings("e", model="m", api_key=KEY, base_url=f"{fake.url}/v1")
+        assert (await provider.call({"input": [[1, 2], [3]]}))["data"][0]["embedding"][0] == 2
+        await provider.aclose()
+        gemini = GeminiEmbeddings("e", model="m", api_key=KEY, base_url=fake.url)
+        with pytest.raises(Exception, match="token ids") as caught:
+            await gemini.call({"input": [[1, 2]]})
+        assert caught.value.kind == "request"
+        await gemini.aclose()
+
+
+async def test_embeddings_fail_like_calls() -> None:
+    """Errors and rubbish are told apart for embeddings too."""
+    async with FakeProvider() as fake:
+        for model, kind in (
+            ("fail-500", "server"),
+            ("html-200", "transport"),
+            ("no-choices", "transport"),
+            ("rate-limit", "rate_limit"),
+        ):
+            provider = OpenAIEmbeddings("e", model=model, api_key=KEY, base_url=f"{fake.url}/v1")
+            with pytest.raises(Exception, match="e: ") as caught:
+                await provider.call({"input": "x"})
+            assert caught.value.kind == kind
+            await provider.aclose()
