@@ -13,6 +13,9 @@ CLOSED, OPEN, HALF_OPEN = State.CLOSED, State.OPEN, State.HALF_OPEN
 ARTICLE = CircuitPolicy(failures=3, open_for=60, growth=1)
 """The breaker of the source article: three in a row, sixty seconds, every time."""
 
+GROWING = CircuitPolicy(failures=3, open_for=5, growth=2, open_cap=20, jitter=0, window=10)
+"""Three in a row; open for 5, 10, 20, 20... seconds."""
+
 LEASE = 30.0
 
 

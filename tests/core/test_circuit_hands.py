@@ -6,7 +6,7 @@ import math
 
 from multirouter.core.policies import CircuitPolicy
 from multirouter.core.states import Signal
-from tests.core.benches import CLOSED, OPEN, Bench, half_open, relapse
+from tests.core.benches import CLOSED, GROWING, OPEN, Bench, half_open, relapse
 
 # ── hands ───────────────────────────────────────────────────────────────────────────────────────
 
@@ -32,13 +32,12 @@ def test_a_hand_first_sees_what_time_has_done() -> None:
 
 def test_a_hands_opening_is_no_outage() -> None:
     """Released and found dead, its first open time is the shortest; mid-outage it goes on."""
-    policy = CircuitPolicy(failures=3, jitter=0.0)
-    bench = Bench(policy)
+    bench = Bench(GROWING)
     bench.circuit.force(Signal.FORCE_OPEN, "held", 0.0)
     bench.circuit.force(Signal.FORCE_TRIAL, "released", 100.0)
     bench.fail(100.0)
     assert bench.news[-1][3] == 5.0
-    bench = Bench(policy)
+    bench = Bench(GROWING)
     relapse(bench, 1)
     bench.circuit.force(Signal.FORCE_OPEN, "held", 6.0)
     bench.circuit.force(Signal.FORCE_TRIAL, "released", 100.0)
@@ -48,7 +47,7 @@ def test_a_hands_opening_is_no_outage() -> None:
 
 def test_an_old_outage_is_not_a_hands_concern() -> None:
     """Held open long after a recovery, growth starts over too."""
-    bench = Bench(CircuitPolicy(failures=3, jitter=0.0))
+    bench = Bench(GROWING)
     relapse(bench, 3)
     bench.pass_(bench.circuit.reset_at)
     bench.circuit.force(Signal.FORCE_OPEN, "held", 1e6)
@@ -87,7 +86,7 @@ def test_forgetting_clears_every_count() -> None:
 
 def test_an_outage_seen_elsewhere_is_taken_over() -> None:
     """What is left of it is open, its growth goes on; an open or trying circuit is left alone."""
-    bench = Bench(CircuitPolicy(failures=3, jitter=0.0))
+    bench = Bench(GROWING)
     bench.circuit.restore_open(0.0, "shared", 3.0, opened=2)
     assert bench.news == [(CLOSED, OPEN, "shared", 3.0, 0.0)]
     assert bench.circuit.reset_at == 3.0

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 
-from multirouter.core.circuit import jitter_of
+from multirouter.core.circuit import DEFAULT_JITTER, jitter_of
 from multirouter.core.policies import CircuitPolicy
-from tests.core.benches import ARTICLE, HALF_OPEN, LEASE, OPEN, Bench, relapse
+from tests.core.benches import ARTICLE, GROWING, HALF_OPEN, LEASE, OPEN, Bench, relapse
 
 
 def test_the_articles_breaker() -> None:
@@ -17,9 +18,9 @@ def test_the_articles_breaker() -> None:
 
 
 def test_open_time_grows_to_its_cap() -> None:
-    """Case 19: without jitter 5, 10, 20, 20... s; with it each up to a fifth longer."""
-    assert relapse(Bench(CircuitPolicy(failures=3, jitter=0.0)), 4) == [5, 10, 20, 20, 20]
-    spread = relapse(Bench(CircuitPolicy(failures=3)), 50)
+    """Case 19: without jitter 5, 10, 20, 20... s; with it each up to that share longer."""
+    assert relapse(Bench(GROWING), 4) == [5, 10, 20, 20, 20]
+    spread = relapse(Bench(replace(GROWING, jitter=0.2)), 50)
     for span, base in zip(spread, [5.0, 10.0] + [20.0] * 49, strict=True):
         assert base <= span <= 1.2 * base
     assert max(spread) > 23.5
@@ -29,7 +30,7 @@ def test_open_time_grows_to_its_cap() -> None:
 def test_a_recovery_that_lasts_starts_over() -> None:
     """Case 19: closed for a whole window, the next opening is a first one; sooner is a relapse."""
     for healthy_for, span in ((9.999, 10.0), (10.0, 5.0)):
-        bench = Bench(CircuitPolicy(failures=3, jitter=0.0, window=10))
+        bench = Bench(GROWING)
         bench.fail(0.0, 3)
         bench.pass_(5.0)
         bench.fail(5.0 + healthy_for, 3)
@@ -41,7 +42,7 @@ def test_a_fleet_does_not_probe_in_one_tick() -> None:
     """Case 20: of 1,000 circuits opened at once, each fifth of the jitter holds a fifth."""
     resets = []
     for seed in range(1000):
-        bench = Bench(CircuitPolicy(failures=3), seed=seed)
+        bench = Bench(replace(GROWING, jitter=0.2), seed=seed)
         bench.fail(0.0, 3)
         resets.append(bench.circuit.reset_at)
     fifths = [sum(int((reset - 5.0) / 0.2) == i for reset in resets) for i in range(5)]
@@ -52,14 +53,14 @@ def test_a_fleet_does_not_probe_in_one_tick() -> None:
 @pytest.mark.parametrize(
     ("policy", "jitter"),
     [
-        (CircuitPolicy(), 0.2),
+        (CircuitPolicy(), DEFAULT_JITTER),
         (CircuitPolicy(growth=1), 0.0),
         (CircuitPolicy(growth=1, jitter=0.5), 0.5),
         (CircuitPolicy(jitter=0.0), 0.0),
     ],
 )
 def test_who_asks_for_a_fixed_time_gets_it(policy: CircuitPolicy, jitter: float) -> None:
-    """Jitter is a fifth, none with growth 1, and always what the policy names."""
+    """Jitter is the default, none with growth 1, and always what the policy names."""
     assert jitter_of(policy) == jitter
 
 

@@ -134,12 +134,12 @@ def test_a_429_rests_for_what_it_asks() -> None:
 @pytest.mark.parametrize("unsaid", [None, 0.0, -5.0, math.nan])
 def test_a_429_that_names_no_time_doubles(unsaid: float | None) -> None:
     """Without a usable Retry-After it rests 5, 10, 20... s, to the cap, until a success."""
-    door = Door()
+    door = Door(CircuitPolicy(cooling=5, open_cap=40, max_cooling=40))
     spans, now = [], 0.0
-    for _ in range(9):
+    for _ in range(5):
         spans.append(door.cool(now, retry_after=unsaid))
         now = door.gate.cooling_until
-    assert spans == [5, 10, 20, 40, 80, 160, 320, 600, 600]
+    assert spans == [5, 10, 20, 40, 40]
     assert {news.asked for news in door.told(Cooled)} == {False}
     door.pass_(now)
     assert door.cool(now) == 5.0

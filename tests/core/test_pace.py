@@ -1,0 +1,215 @@
+"""What latencies teach: how long an attempt may take, and when slow means ill."""
+
+from __future__ import annotations
+
+import math
+from random import Random
+
+import pytest
+
+from multirouter.core.pace import MOST_PATIENCE, RECENT, RECENT_ON_TRIAL, USUAL, Pace
+from multirouter.core.policies import PacePolicy
+
+
+def taught(count: int, seconds: float = 1.0, **policy: object) -> Pace:
+    """A pace that has seen `count` answers of the same latency."""
+    pace = Pace(PacePolicy(**policy))
+    for _ in range(count):
+        pace.answered(seconds)
+    return pace
+
+
+def peers(*paces: Pace) -> None:
+    """Makes them the providers of one route."""
+    for pace in paces:
+        pace.peers = [other for other in paces if other is not pace]
+
+
+# ── how long ────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_no_limit_before_enough_is_known() -> None:
+    """Until `minimum_samples` answers are known, to the next renewal, attempts are not cut."""
+    assert taught(19).known is False
+    assert taught(20).known is True
+    assert taught(31).limit == math.inf
+    assert taught(32).limit < math.inf
+
+
+def test_an_attempt_may_take_a_multiple_of_the_mark() -> None:
+    """Twice the 99th percentile, which is at most 9 % over the sample."""
+    assert 10.0 <= taught(32, 5.0).limit <= 10.9
+    assert 25.0 <= taught(32, 5.0, factor=5.0).limit <= 27.3
+
+
+def test_the_floor_holds() -> None:
+    """However fast a provider is, no attempt is cut off before the floor."""
+    assert taught(32, 0.01).limit == 2.0
+    assert taught(32, 0.01, floor=0.5).limit == 0.5
+
+
+def test_the_percentile_is_the_policys() -> None:
+    """With one slow answer in ten, the 80th percentile ignores it and the 95th does not."""
+    for percentile, most in ((0.8, 2.5), (0.95, 25.0)):
+        pace = Pace(PacePolicy(percentile=percentile, floor=0.0))
+        for i in range(64):
+            pace.answered(10.0 if i % 10 == 9 else 1.0)
+        assert most * 0.8 <= pace.limit <= most * 1.1
+
+
+def test_who_does_not_adapt_never_cuts() -> None:
+    """With `adaptive=False` there is no limit, timeouts or not."""
+    pace = taught(64, 1.0, adaptive=False)
+    pace.timed_out(30.0, trial=True)
+    assert pace.limit == math.inf
+
+
+def test_when_all_slow_down_all_limits_widen() -> None:
+    """Timeouts move the recent mean: the middle drift of the route stretches every limit."""
+    a, b, c = paces = [taught(32, 4.0) for _ in range(3)]
+    peers(*paces)
+    usual = a.limit
+    for _ in range(10):
+        a.timed_out(usual, trial=False)
+    assert (a.limit, b.limit, c.limit) == (usual, usual, usual), "one of three is alone"
+    for _ in range(10):
+        b.timed_out(usual, trial=False)
+    assert a.limit > 1.5 * usual
+    assert a.limit == b.limit == c.limit
+
+
+def test_a_timeout_is_a_bound_and_no_latency() -> None:
+    """It enters no histogram, never makes the recent mean faster, and moves nobody unknown."""
+    pace = taught(32, 4.0)
+    pace.timed_out(1.0, trial=False)
+    assert pace.drift == pytest.approx(0.0)
+    assert pace.latencies.samples == 32
+    pace.timed_out(16.0, trial=False)
+    assert pace.drift == pytest.approx(2.0 * RECENT)
+    unknown = taught(19, 4.0)
+    unknown.timed_out(1000.0, trial=False)
+    assert unknown.drift == 0.0
+
+
+def test_patience_doubles_with_each_trial_cut_off_and_has_an_end() -> None:
+    """A provider that still works, only slower, is let through before long; there is an end."""
+    pace = taught(32, 1.0)
+    usual = pace.limit
+    limits = []
+    for _ in range(8):
+        pace.timed_out(1.0, trial=True)
+        limits.append(pace.limit / usual)
+    assert limits == pytest.approx([min(2.0**k, MOST_PATIENCE) for k in range(1, 9)])
+    assert 2.0 < MOST_PATIENCE < 100.0
+
+
+def test_patience_fades_with_answers_in_time() -> None:
+    """Each answer well in time takes some of it away, and a few of them all of it."""
+    pace = taught(32, 1.0)
+    usual = pace.limit
+    pace.timed_out(1.0, trial=True)
+    limits = [pace.limit]
+    for _ in range(6):
+        pace.answered(1.0)
+        limits.append(pace.limit)
+    assert limits == sorted(limits, reverse=True)
+    assert usual < limits[1] < limits[0]
+    assert limits[-1] == pytest.approx(usual, rel=1e-6)
+    assert pace._patience == 1.0
+
+
+def test_patience_lasts_while_it_is_needed() -> None:
+    """Answers that the usual limit would have cut off leave it as it is."""
+    pace = taught(32, 1.0, floor=0.0, slow_factor=math.inf)
+    pace.timed_out(1.0, trial=True)
+    pace.timed_out(1.0, trial=True)
+    pace.answered(pace.limit * 0.9)
+    assert pace._patience == 4.0
+
+
+# ── when slow means ill ─────────────────────────────────────────────────────────────────────────
+
+
+def slow_answers(pace: Pace, seconds: float, most: int = 50) -> int:
+    """How many answers of that latency it takes to be called ill; `most` for never."""
+    return next((n for n in range(1, most) if pace.answered(seconds)), most)
+
+
+def test_a_provider_three_times_slower_is_ill_before_long() -> None:
+    """Four times its usual latency is seen within a dozen answers, twice never."""
+    assert slow_answers(taught(100), 4.0) <= 12
+    assert slow_answers(taught(100), 2.0) == 50
+
+
+def test_the_factor_is_the_policys_under_two_as_well() -> None:
+    """With `slow_factor=1.5` twice as slow is ill; with `math.inf` nothing ever is."""
+    assert slow_answers(taught(100, slow_factor=1.5), 2.0) < 50
+    assert slow_answers(taught(100, slow_factor=1.5), 1.4) == 50
+    assert slow_answers(taught(100, slow_factor=math.inf), 1000.0) == 50
+
+
+def test_nobody_is_ill_before_enough_is_known() -> None:
+    """A first slow answer among few is no proof."""
+    pace = taught(5)
+    assert [pace.answered(100.0) for _ in range(14)] == [False] * 14
+
+
+def test_what_befalls_all_is_nobodys_illness() -> None:
+    """When the route's middle provider slows down as much, the load is to blame."""
+    paces = [taught(100) for _ in range(3)]
+    peers(*paces)
+    ill = [pace.answered(4.0) for _ in range(30) for pace in paces]
+    assert not any(ill)
+    a, b = taught(100), taught(100)
+    peers(a, b)
+    assert slow_answers(a, 4.0) <= 12
+
+
+def test_fast_peers_excuse_nobody_and_accuse_nobody() -> None:
+    """Peers that became faster do not make a usual provider ill."""
+    a, b = taught(100), taught(100)
+    peers(a, b)
+    for _ in range(50):
+        b.answered(0.1)
+    assert slow_answers(a, 2.0) == 50
+
+
+def test_who_varies_much_is_not_taken_for_ill() -> None:
+    """Lognormal latencies of a wide spread raise no alarm in 5,000 answers."""
+    rng = Random(7)
+    pace = Pace(PacePolicy())
+    assert not any(pace.answered(rng.lognormvariate(0.0, 1.5)) for _ in range(5000))
+    wide = Pace(PacePolicy(slow_deviations=0.0))
+    assert any(wide.answered(rng.lognormvariate(0.0, 1.5)) for _ in range(5000))
+
+
+def test_a_trial_is_asked_what_is_true_now() -> None:
+    """One fast trial outweighs the slow answers before it; another answer would not."""
+    for trial, weight in ((True, RECENT_ON_TRIAL), (False, RECENT)):
+        pace = taught(200)
+        slow_answers(pace, 16.0)
+        before = pace.drift
+        usual = pace._usual
+        pace.answered(1.0, trial=trial)
+        recent = before + usual - weight * (before + usual)
+        assert pace.drift == pytest.approx(recent - pace._usual)
+
+
+def test_young_means_are_plain_averages() -> None:
+    """The first hundred answers weigh alike in the usual mean, later ones a hundredth."""
+    pace = Pace(PacePolicy())
+    rng = Random(3)
+    logs = [rng.gauss(0, 1) for _ in range(100)]
+    for value in logs:
+        pace.answered(2.0**value)
+    assert pace._usual == pytest.approx(sum(logs) / 100)
+    before = pace._usual
+    pace.answered(2.0**5)
+    assert pace._usual == pytest.approx(before + USUAL * (5 - before), rel=0.02)
+
+
+def test_under_a_millisecond_all_are_alike() -> None:
+    """Latencies below the scale are one latency: no drift from 1 us to 1 ms."""
+    pace = taught(100, 1e-6)
+    assert not pace.answered(1e-3)
+    assert pace.drift == pytest.approx(0.0)
