@@ -44,10 +44,14 @@ class Driver:
             if isinstance(step, Try):
                 for copy in step.copies:
                     self._background.launch(plan, copy, request, asker.copying())
-                if plan.route.hedge is None:
-                    now = await asker.ask(plan, step, request)
-                else:
-                    now = await Race(plan, asker, request).run(step)
+                try:
+                    if plan.route.hedge is None:
+                        now = await asker.ask(plan, step, request)
+                    else:
+                        now = await Race(plan, asker, request).run(step)
+                except BaseException:
+                    waiting.serve(asker.loop.time())  # a caller who leaves makes room as well
+                    raise
                 if waiting:
                     waiting.serve(now)
                 step = plan.next_step(now)

@@ -228,9 +228,8 @@ async def house(*providers: Played | str, **settings: Any) -> AsyncGenerator[Hou
         settings: the router's; left out: nobody is asked twice, and chance has a seed.
     """
     home = House(providers, settings)
-    async with home.router:
-        async with anyio.create_task_group() as home.group:
-            yield home
+    async with home.router, anyio.create_task_group() as home.group:
+        yield home
     assert len(home.router._resets) == 0
     home.check_books()
 

@@ -1,0 +1,389 @@
+"""Section J: races of attempts, and calls that wait for room."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import anyio
+import pytest
+
+from multirouter import (
+    AllProvidersFailed,
+    HedgePolicy,
+    LimitPolicy,
+    NoProviderAvailable,
+    Provider,
+    RetryPolicy,
+    Route,
+    UsageError,
+)
+from multirouter.testing import Answer, Fault
+from tests.scenarios.kit import BRITTLE, FAULTY, house, play
+
+SOON = HedgePolicy(after=1.0)
+ONE = LimitPolicy(in_flight=1)
+
+
+# ── races ───────────────────────────────────────────────────────────────────────────────────────
+
+
+async def test_the_loser_is_cancelled_awaited_and_neutral() -> None:
+    """Case 77: its clean-up is over when the call returns, and no rate, permit or slot has it."""
+    cleaned: list[float] = []
+
+    async def slow(request: object) -> str:
+        try:
+            await anyio.sleep(20)
+        finally:
+            with anyio.CancelScope(shield=True):
+                await anyio.sleep(0.5)
+            cleaned.append(anyio.current_time())
+        return "late"
+
+    async with house(
+        play("b", latency=2.0), hedge=SOON, retry=RetryPolicy(), circuit=BRITTLE
+    ) as home:
+        home.router.add(Provider("a", slow, limits=ONE))
+        start = anyio.current_time()
+        outcome = await home.outcome("a", "b")
+        assert (outcome.value, outcome.provider) == ("b: q", "b")
+        assert cleaned == [pytest.approx(start + 3.5, abs=0.01)]
+        assert [(r.provider, r.role, r.outcome) for r in outcome.attempts] == [
+            ("b", "hedge", "success"),
+            ("a", "call", "cancelled"),
+        ]
+        assert "hedge: a silent for 1.0" in outcome.attempts[0].why
+        assert (home.state("a"), home.seen("a")["calls"]) == ("closed", 0)
+        assert (home.router.in_flight("a"), home.router.available("a")) == (0, True)
+        assert home.total("attempts_total", provider="a", outcome="cancelled") == 1
+
+
+async def test_who_answers_first_wins() -> None:
+    """Case 77: the first attempt may still win its race; then the hedge is the loser."""
+    async with house(
+        play("a", latency=3.0), play("b", "hang"), hedge=SOON, retry=RetryPolicy()
+    ) as home:
+        outcome = await home.outcome("a", "b")
+        assert (outcome.value, outcome.elapsed) == ("a: q", pytest.approx(3, abs=0.01))
+        assert [r.role for r in outcome.attempts] == ["call", "hedge"]
+        assert outcome.failovers == 0
+
+
+async def test_who_is_quick_is_not_hedged() -> None:
+    """Case 77: an answer within the time is alone."""
+    async with house(play("a", latency=0.9), "b", hedge=SOON) as home:
+        for _ in range(5):
+            assert len((await home.outcome("a", "b")).attempts) == 1
+        assert home["b"].count == 0
+
+
+async def test_without_budget_only_the_hedge_is_left_out() -> None:
+    """Case 78: the first attempt goes on alone, and its answer is the call's."""
+    retry = RetryPolicy(budget=0.0, budget_floor=0)
+    async with house(play("a", latency=3.0), "b", hedge=SOON, retry=retry) as home:
+        outcome = await home.outcome("a", "b")
+        assert (outcome.value, len(outcome.attempts)) == ("a: q", 1)
+        assert home["b"].count == 0
+
+
+async def test_hedges_are_paid_for() -> None:
+    """Case 78: of ten slow calls three are hedged when the budget has room for three."""
+    retry = RetryPolicy(budget=0.0, budget_floor=3, budget_window=1000)
+    async with house(play("a", latency=3.0), "b", hedge=SOON, retry=retry) as home:
+        outcomes = [await home.outcome("a", "b") for _ in range(10)]
+        assert [outcome.provider for outcome in outcomes] == ["b"] * 3 + ["a"] * 7
+
+
+async def test_a_refused_hedge_leaves_failover_alone() -> None:
+    """Case 78: when the first attempt then fails, a healthy provider is asked all the same."""
+    retry = RetryPolicy(budget=0.0, budget_floor=0)
+    bad = play("a", Fault("error", after=3.0))
+    async with house(bad, "b", hedge=SOON, retry=retry) as home:
+        outcome = await home.outcome("a", "b")
+        assert [(r.provider, r.role) for r in outcome.attempts] == [("a", "call"), ("b", "call")]
+
+
+@pytest.mark.parametrize(("at_most", "asked"), [(2, ["a", "b"]), (3, ["a", "b", "c"])])
+async def test_so_many_at_most(at_most: int, asked: Sequence[str]) -> None:
+    """At most so many attempts of one call are in flight at a time."""
+    hedge = HedgePolicy(after=1.0, at_most=at_most)
+    providers = [play(name, latency=9.0) for name in "abcd"]
+    async with house(*providers, hedge=hedge, retry=RetryPolicy()) as home:
+        outcome = await home.outcome("a", "b", "c", "d")
+        assert outcome.provider == "a"
+        assert sorted(r.provider for r in outcome.attempts) == asked
+
+
+async def test_a_failure_in_a_race_is_replaced_at_once() -> None:
+    """When one runner fails, somebody else takes its place without waiting."""
+    first = play("a", latency=9.0)
+    second = play("b", Fault("error", after=0.5))
+    async with house(first, second, "c", hedge=SOON, retry=RetryPolicy()) as home:
+        outcome = await home.outcome("a", "b", "c")
+        assert (outcome.provider, outcome.elapsed) == ("c", pytest.approx(1.5, abs=0.01))
+
+
+async def test_when_all_runners_fail_the_call_does() -> None:
+    """A race without a winner ends as any call does: with everybody's error."""
+    bad = [play(name, Fault("error", after=2.0)) for name in "ab"]
+    async with house(*bad, hedge=SOON, retry=RetryPolicy(attempts=2)) as home:
+        outcome = await home.outcome("a", "b")
+        assert isinstance(outcome.error, AllProvidersFailed)
+        assert outcome.elapsed == pytest.approx(3, abs=0.01)
+
+
+async def test_a_faulty_request_ends_a_race() -> None:
+    """The request's own fault is final, and the other runner is cancelled."""
+    async with house("a", "b", hedge=SOON, retry=RetryPolicy()) as home:
+        home["a"].then("hang")
+        home["b"].then(FAULTY)
+        outcome = await home.outcome("a", "b")
+        assert outcome.elapsed == pytest.approx(1, abs=0.01)
+        assert getattr(outcome.error, "status", None) == 400
+
+
+async def test_nobody_to_hedge_with() -> None:
+    """With everybody else out, the slow attempt goes on and is asked about no more."""
+    async with house(play("a", latency=3.0), "b", "c", hedge=SOON, retry=RetryPolicy()) as home:
+        home.router.hold("b", "open")
+        home.router.hold("c", "open")
+        assert await home.call("a", "b", "c") == "a: q"
+
+
+async def test_not_without_idempotence() -> None:
+    """`idempotent=False`: nothing that may have had an effect is doubled."""
+    async with house(play("a", latency=3.0), "b", hedge=SOON, retry=RetryPolicy()) as home:
+        outcome = await home.outcome("a", "b", idempotent=False)
+        assert (outcome.provider, home["b"].count) == ("a", 0)
+
+
+async def test_hedging_by_percentile_waits_for_enough_samples() -> None:
+    """Until it knows enough answers nothing is hedged; then what is slower than they were is."""
+    hedge = HedgePolicy(percentile=0.9, minimum_samples=20)
+    routes = [Route("default", ["a", "b"], hedge=hedge)]
+    async with house(play("a", latency=1.0), "b", routes=routes, retry=RetryPolicy()) as home:
+        home["a"].then(Answer(after=5.0))
+        assert (await home.router.call_outcome("q")).provider == "a"
+        for _ in range(30):
+            assert (await home.router.call_outcome("q")).provider == "a"
+        home["a"].then(Answer(after=5.0))
+        outcome = await home.router.call_outcome("q")
+        assert outcome.provider == "b"
+        assert 1.0 <= outcome.elapsed <= 1.1
+
+
+async def test_a_race_ends_with_its_caller() -> None:
+    """A caller who leaves takes all runners along, and all are neutral."""
+    settings = {"hedge": SOON, "retry": RetryPolicy(), "circuit": BRITTLE}
+    async with house(play("a", "hang"), play("b", "hang"), **settings) as home:
+        caller = await home.begun("a", "b")
+        await anyio.sleep(1.5)
+        assert home.router.in_flight("b") == 1
+        await caller.cancel()
+        assert [home.seen(name)["calls"] for name in "ab"] == [0, 0]
+        assert [r.outcome for r in home.news.attempts] == ["cancelled"] * 2
+
+
+async def test_a_wrong_provider_ends_a_race() -> None:
+    """What is no failure of a provider's, such as a function that cannot be awaited, is raised."""
+    async with house("b", hedge=SOON) as home:
+        home.router.add(Provider("a", lambda request: 5))  # type: ignore[arg-type,return-value]
+        with pytest.raises(UsageError, match="'a'"):
+            await home.call("a", "b")
+
+
+# ── waiting for room ────────────────────────────────────────────────────────────────────────────
+
+
+async def test_who_waited_longest_goes_first() -> None:
+    """Case 79: room goes to the waiting calls in the order in which they came."""
+    async with house(play("a", latency=1.0), limits=ONE) as home:
+        first = await home.begun()
+        callers = [await home.begun(request=number, wait=100) for number in range(5)]
+        assert not (await home.outcome()).ok  # who may not wait is refused
+        assert (await first.end()).ok
+        for caller in callers:
+            assert (await caller.end()).ok
+        assert [asked.request for asked in home["a"].asked] == ["q", 0, 1, 2, 3, 4]
+        assert home["a"].most_in_flight == 1
+
+
+async def test_a_newcomer_overtakes_nobody() -> None:
+    """Case 79: one that comes when there is room, and somebody waits for it, stands behind."""
+    async with house(play("a", latency=1.0), limits=ONE) as home:
+        first = await home.begun(request="first")
+        await home.begun(request="second", wait=10)
+        await first.end()
+        late = await home.outcome()
+        assert isinstance(late.error, NoProviderAvailable)
+
+
+async def test_a_waiter_who_leaves_loses_no_room() -> None:
+    """Case 79: the slot goes to the next one, also when it was just given."""
+    async with house(play("a", latency=1.0), limits=ONE) as home:
+        first = await home.begun()
+        callers = [await home.begun(wait=100) for _ in range(4)]
+        await callers[0].cancel()
+        await first.end()
+        await callers[1].cancel()
+        assert (await callers[2].end()).elapsed == pytest.approx(2, abs=0.1)
+        assert (await callers[3].end()).ok
+        assert [caller.outcome is None for caller in callers] == [True, True, False, False]
+
+
+async def test_a_caller_who_leaves_amid_an_attempt_makes_room() -> None:
+    """Case 79: whoever waits is served at once, and not when something else happens."""
+    async with house(play("a", "hang"), limits=ONE) as home:
+        busy = await home.begun()
+        waiting = await home.begun(wait=100)
+        await busy.cancel()
+        assert (await waiting.end()).elapsed < 0.1
+
+
+@pytest.mark.backends("asyncio", "uvloop")
+async def test_a_slot_given_to_one_who_leaves_in_the_same_tick() -> None:
+    """Case 79: what was handed to a waiter that is cancelled before it could run is handed on."""
+    async with house(play("a", limits=ONE)) as home:
+        home.router.hold("a", "open")
+        one = asyncio.create_task(home.router.call("one", wait=100))
+        await anyio.sleep(0.01)
+        two = await home.begun(request="two", wait=100)
+        home.router.hold("a", "closed")  # gives the only slot to the first
+        assert home.router.in_flight("a") == 1
+        one.cancel()
+        assert (await two.end()).ok
+        assert one.cancelled()
+        assert [asked.request for asked in home["a"].asked] == ["two"]
+
+
+@pytest.mark.parametrize("whose", ["provider", "route", "router"])
+async def test_waiting_for_a_rate(whose: str) -> None:
+    """A call waits until the rate allows it, whoever's limit it is, and no longer."""
+    rate = LimitPolicy(requests_per_minute=30, burst=1 / 30)
+    limits = {whose: rate}
+    routes = [Route("default", ["a"], limits=limits.get("route"))]
+    provider = play("a", limits=limits.get("provider"))
+    async with house(provider, routes=routes, limits=limits.get("router")) as home:
+        waited = [(await home.router.call_outcome("q", wait=100)).elapsed for _ in range(4)]
+        assert waited == pytest.approx([0, 2, 2, 2], abs=0.01)
+
+
+async def test_waiting_for_a_reset_and_for_the_end_of_a_rest() -> None:
+    """A call waits until the circuit half-opens, or the rest after a 429 is over."""
+    async with house("a", "b", circuit=BRITTLE) as home:
+        await home.fail("a")
+        await home.fail("b", fault=Fault("rate_limit", headers={"retry-after": "4"}))
+        assert (await home.outcome("a", wait=60)).elapsed == pytest.approx(10, abs=0.1)
+        await home.fail("b", fault=Fault("rate_limit", headers={"retry-after": "4"}))
+        assert (await home.outcome("b", wait=60)).elapsed == pytest.approx(4, abs=0.1)
+
+
+async def test_waiting_ends() -> None:
+    """After `wait` seconds the call is refused as it would have been at once."""
+    async with house("a") as home:
+        home.router.hold("a", "open")
+        outcome = await home.outcome(wait=3)
+        assert isinstance(outcome.error, NoProviderAvailable)
+        assert outcome.elapsed == pytest.approx(3, abs=0.01)
+        assert outcome.error.retry_after is None
+
+
+async def test_waiting_ends_with_the_calls_own_time() -> None:
+    """`timeout` bounds the waiting too."""
+    async with house("a") as home:
+        home.router.hold("a", "open")
+        outcome = await home.outcome(wait=60, timeout=3)
+        assert outcome.elapsed == pytest.approx(3, abs=0.01)
+
+
+async def test_a_hand_that_lets_in_serves_who_waits() -> None:
+    """Calls that wait are served when a provider is released, added or updated."""
+    async with house("a") as home:
+        home.router.hold("a", "open")
+        waiting = await home.begun(wait=60)
+        home.router.unhold("a")
+        assert (await waiting.end()).elapsed < 1
+        home.router.update("a", limits=ONE)
+        home["a"].then(Answer(after=30.0), Answer(after=30.0))
+        busy = await home.begun()
+        waiting = await home.begun(wait=60)
+        home.router.update("a", limits=LimitPolicy(in_flight=2))
+        await anyio.sleep(0.1)
+        assert home["a"].in_flight == 2
+        await busy.end()
+        await waiting.end()
+
+
+async def test_waiting_after_a_failure() -> None:
+    """A call whose first choice failed for good waits for the one that is out."""
+    async with house("a", "b", retry=RetryPolicy()) as home:
+        home.router.hold("b", "open")
+        home["a"].then(Fault("error", status=404))
+        caller = await home.begun("a", "b", wait=60)
+        await anyio.sleep(5)
+        home.router.unhold("b")
+        outcome = await caller.end()
+        assert [record.provider for record in outcome.attempts] == ["a", "b"]
+        assert outcome.ok
+
+
+async def test_nobody_to_wait_for() -> None:
+    """A call that has nobody left who could ever be asked does not wait."""
+    async with house("a", retry=RetryPolicy()) as home:
+        home["a"].then(Fault("error", status=404))
+        outcome = await home.outcome(wait=60)
+        assert (outcome.ok, outcome.elapsed) == (False, 0)
+
+
+# ── limits ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("whose", ["provider", "route", "router"])
+async def test_no_more_in_flight_than_allowed(whose: str) -> None:
+    """The limit of provider, route and router each holds; a refused call says which is full."""
+    limits = {whose: LimitPolicy(in_flight=3)}
+    routes = [Route("default", ["a"], limits=limits.get("route"))]
+    provider = play("a", latency=1.0, limits=limits.get("provider"))
+    async with house(provider, routes=routes, limits=limits.get("router")) as home:
+        callers = [home.begin(route=None) for _ in range(10)]
+        outcomes = [await caller.end() for caller in callers]
+        assert sum(outcome.ok for outcome in outcomes) == home["a"].most_in_flight == 3
+        refused = next(outcome.error for outcome in outcomes if not outcome.ok)
+        assert isinstance(refused, NoProviderAvailable)
+        assert refused.states == {"a": "full (3 in flight)"}
+        assert refused.retry_after is None
+
+
+async def test_a_full_provider_sends_calls_elsewhere() -> None:
+    """Whoever is full is drawn no more, and the others share by their weights."""
+    async with house(play("a", latency=5.0, weight=99, limits=ONE), "b") as home:
+        callers = [await home.begun() for _ in range(6)]
+        await anyio.sleep(5)
+        assert all(caller.ended for caller in callers)
+        assert (home["a"].count, home["b"].count) == (1, 5)
+
+
+async def test_all_limits_hold_together() -> None:
+    """A provider's, its route's and the router's limits are each kept when all are set."""
+    routes = [Route("default", ["a", "b"], limits=LimitPolicy(in_flight=4))]
+    providers = [play(n, latency=1.0, limits=LimitPolicy(in_flight=3)) for n in "ab"]
+    async with house(*providers, routes=routes, limits=LimitPolicy(in_flight=5)) as home:
+        callers = [await home.begun(route=None) for _ in range(9)]
+        callers += [await home.begun("b") for _ in range(9)]
+        oks = [(await caller.end()).ok for caller in callers]
+        assert (sum(oks[:9]), sum(oks[9:])) == (4, 1)
+        assert (home["a"].most_in_flight, home["b"].most_in_flight) == (3, 2)
+
+
+async def test_tokens_per_minute() -> None:
+    """Large requests use up more; one larger than the whole bucket passes when it is full."""
+    tokens = LimitPolicy(tokens_per_minute=60, size=len)
+    async with house(play("a", limits=tokens)) as home:
+        assert await home.router.call("x" * 100)
+        refused = await home.router.call_outcome("x" * 10)
+        assert isinstance(refused.error, NoProviderAvailable)
+        assert refused.error.retry_after == pytest.approx(50)
+        assert refused.error.states == {"a": "tokens_per_minute used up"}
+        await anyio.sleep(50)
+        assert await home.router.call("x" * 10)
