@@ -1,0 +1,1 @@
+"""What holds whatever happens: machines that try, and simple models that know."""
