@@ -75,6 +75,30 @@ def test_a_renewed_lease_holds() -> None:
     assert bench.circuit.admits(now + 9.0)
 
 
+def test_a_trial_that_flows_is_proven_before_its_end() -> None:
+    """It closes the circuit while it goes on; its failure afterwards counts in the new era."""
+    bench, now = half_open()
+    permit = bench.enter(now)
+    bench.circuit.prove(permit, now + 1.0)
+    assert bench.changes[-1] == ("half_open", "closed", "recovered")
+    bench.fail(now + 2.0, 2)
+    assert bench.circuit.failed(permit, now + 2.0)
+    assert bench.changes[-1] == ("closed", "open", "failures")
+
+
+def test_a_proof_among_several_trials_is_one_of_them() -> None:
+    """With K=2 one proof leaves it half-open, and a lost, ended or old permit proves nothing."""
+    bench, now = half_open(CircuitPolicy(failures=3, probes=2))
+    first, second = bench.enter(now), bench.enter(now, lease=1.0)
+    bench.circuit.prove(first, now)
+    assert bench.circuit.state(now) is HALF_OPEN
+    bench.enter(now + 1.0)
+    bench.circuit.prove(second, now + 1.0)
+    assert bench.circuit.state(now + 1.0) is HALF_OPEN
+    bench.circuit.prove(second, now + 1.0)
+    assert bench.circuit.state(now + 1.0) is HALF_OPEN
+
+
 def test_all_trials_must_pass_and_one_failure_opens() -> None:
     """Case 15: with K=3, two successes and a failure re-open, once."""
     policy = CircuitPolicy(failures=3, probes=3)

@@ -7,15 +7,20 @@ from random import Random
 
 import pytest
 
-from multirouter.core.pace import MOST_PATIENCE, RECENT, RECENT_ON_TRIAL, USUAL, Pace
+from multirouter.core.pace import MOST_PATIENCE, RECENT, RECENT_ON_TRIAL, USUAL, USUAL_SPAN, Pace
 from multirouter.core.policies import PacePolicy
+
+
+def answered(pace: Pace, seconds: float, *, trial: bool = False, after: float = 20.0) -> bool:
+    """An answer, `after` seconds of loop time from the one before; whether it counts as ill."""
+    return pace.answered(seconds, pace._learned_at + after, trial=trial)
 
 
 def taught(count: int, seconds: float = 1.0, **policy: object) -> Pace:
     """A pace that has seen `count` answers of the same latency."""
     pace = Pace(PacePolicy(**policy))
     for _ in range(count):
-        pace.answered(seconds)
+        answered(pace, seconds)
     return pace
 
 
@@ -53,7 +58,7 @@ def test_the_percentile_is_the_policys() -> None:
     for percentile, most in ((0.8, 2.5), (0.95, 25.0)):
         pace = Pace(PacePolicy(percentile=percentile, floor=0.0))
         for i in range(64):
-            pace.answered(10.0 if i % 10 == 9 else 1.0)
+            answered(pace, 10.0 if i % 10 == 9 else 1.0)
         assert most * 0.8 <= pace.limit <= most * 1.1
 
 
@@ -110,7 +115,7 @@ def test_patience_fades_with_answers_in_time() -> None:
     pace.timed_out(1.0, trial=True)
     limits = [pace.limit]
     for _ in range(6):
-        pace.answered(1.0)
+        answered(pace, 1.0)
         limits.append(pace.limit)
     assert limits == sorted(limits, reverse=True)
     assert usual < limits[1] < limits[0]
@@ -123,7 +128,7 @@ def test_patience_lasts_while_it_is_needed() -> None:
     pace = taught(32, 1.0, floor=0.0, slow_factor=math.inf)
     pace.timed_out(1.0, trial=True)
     pace.timed_out(1.0, trial=True)
-    pace.answered(pace.limit * 0.9)
+    answered(pace, pace.limit * 0.9)
     assert pace._patience == 4.0
 
 
@@ -132,7 +137,7 @@ def test_patience_lasts_while_it_is_needed() -> None:
 
 def slow_answers(pace: Pace, seconds: float, most: int = 50) -> int:
     """How many answers of that latency it takes to be called ill; `most` for never."""
-    return next((n for n in range(1, most) if pace.answered(seconds)), most)
+    return next((n for n in range(1, most) if answered(pace, seconds)), most)
 
 
 def test_a_provider_three_times_slower_is_ill_before_long() -> None:
@@ -151,14 +156,14 @@ def test_the_factor_is_the_policys_under_two_as_well() -> None:
 def test_nobody_is_ill_before_enough_is_known() -> None:
     """A first slow answer among few is no proof."""
     pace = taught(5)
-    assert [pace.answered(100.0) for _ in range(14)] == [False] * 14
+    assert [answered(pace, 100.0) for _ in range(14)] == [False] * 14
 
 
 def test_what_befalls_all_is_nobodys_illness() -> None:
     """When the route's middle provider slows down as much, the load is to blame."""
     paces = [taught(100) for _ in range(3)]
     peers(*paces)
-    ill = [pace.answered(4.0) for _ in range(30) for pace in paces]
+    ill = [answered(pace, 4.0) for _ in range(30) for pace in paces]
     assert not any(ill)
     a, b = taught(100), taught(100)
     peers(a, b)
@@ -170,7 +175,7 @@ def test_fast_peers_excuse_nobody_and_accuse_nobody() -> None:
     a, b = taught(100), taught(100)
     peers(a, b)
     for _ in range(50):
-        b.answered(0.1)
+        answered(b, 0.1)
     assert slow_answers(a, 2.0) == 50
 
 
@@ -178,9 +183,9 @@ def test_who_varies_much_is_not_taken_for_ill() -> None:
     """Lognormal latencies of a wide spread raise no alarm in 5,000 answers."""
     rng = Random(7)
     pace = Pace(PacePolicy())
-    assert not any(pace.answered(rng.lognormvariate(0.0, 1.5)) for _ in range(5000))
+    assert not any(answered(pace, rng.lognormvariate(0.0, 1.5)) for _ in range(5000))
     wide = Pace(PacePolicy(slow_deviations=0.0))
-    assert any(wide.answered(rng.lognormvariate(0.0, 1.5)) for _ in range(5000))
+    assert any(answered(wide, rng.lognormvariate(0.0, 1.5)) for _ in range(5000))
 
 
 def test_a_trial_is_asked_what_is_true_now() -> None:
@@ -190,7 +195,7 @@ def test_a_trial_is_asked_what_is_true_now() -> None:
         slow_answers(pace, 16.0)
         before = pace.drift
         usual = pace._usual
-        pace.answered(1.0, trial=trial)
+        answered(pace, 1.0, trial=trial)
         recent = before + usual - weight * (before + usual)
         assert pace.drift == pytest.approx(recent - pace._usual)
 
@@ -201,15 +206,34 @@ def test_young_means_are_plain_averages() -> None:
     rng = Random(3)
     logs = [rng.gauss(0, 1) for _ in range(100)]
     for value in logs:
-        pace.answered(2.0**value)
+        answered(pace, 2.0**value)
     assert pace._usual == pytest.approx(sum(logs) / 100)
     before = pace._usual
-    pace.answered(2.0**5)
+    answered(pace, 2.0**5)
     assert pace._usual == pytest.approx(before + USUAL * (5 - before), rel=0.02)
+
+
+def test_the_usual_mean_looks_back_half_an_hour() -> None:
+    """At an answer a second each weighs its second's share of 1,800 once half an hour is known."""
+    pace = Pace(PacePolicy())
+    for _ in range(1900):
+        answered(pace, 1.0, after=1.0)
+    for _ in range(100):
+        answered(pace, 2.0, after=1.0)
+    assert pace._usual == pytest.approx(1 - (1 - 1 / USUAL_SPAN) ** 100, rel=0.01)
+
+
+def test_another_loops_clock_is_no_pause() -> None:
+    """Shifted, the time since the last answer stays what it was."""
+    pace, other = taught(1000), taught(1000)
+    pace.shift(5000.0)
+    for each in (pace, other):
+        answered(each, 2.0, after=0.01)
+    assert pace._usual == pytest.approx(other._usual)
 
 
 def test_under_a_millisecond_all_are_alike() -> None:
     """Latencies below the scale are one latency: no drift from 1 us to 1 ms."""
     pace = taught(100, 1e-6)
-    assert not pace.answered(1e-3)
+    assert not answered(pace, 1e-3)
     assert pace.drift == pytest.approx(0.0)

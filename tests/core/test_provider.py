@@ -144,6 +144,9 @@ def test_each_setting_is_checked_under_its_name() -> None:
         Provider("", answer)
     for settings in (
         {"attempt_timeout": 0},
+        {"first_token": 0},
+        {"idle": 0},
+        {"capabilities": "vision"},
         {"context_window": 0},
         {"domains": "openai"},
         {"domains": ["a", ""]},

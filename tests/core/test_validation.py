@@ -96,6 +96,13 @@ def test_rates_are_bounded_on_both_sides() -> None:
         refusal(check.rate, value)
 
 
+def test_weights_are_0_or_far_from_it() -> None:
+    """Case 54 (a weight's half): what could vanish in a sum, or overflow it, is no weight."""
+    assert [check.weight("it", value) for value in (0, 1e-9, 1e9)] == [0.0, 1e-9, 1e9]
+    for value in (9.9e-10, 5e-324, 1.1e9, -1, math.inf, math.nan):
+        refusal(check.weight, value)
+
+
 @pytest.mark.parametrize("value", [True, 1.0, "1", None])
 def test_counts_are_whole_numbers(value) -> None:
     """A float that happens to be whole is no count."""

@@ -1,0 +1,14 @@
+"""A smaller `probes` left a half-open circuit without a trial, and so half-open for ever."""
+
+from __future__ import annotations
+
+from multirouter.core.policies import CircuitPolicy
+from tests.core.benches import half_open
+
+
+def test_somebody_is_still_let_out() -> None:
+    """Two of three trials passed, one is now asked for: the next attempt is it."""
+    bench, now = half_open(CircuitPolicy(failures=3, probes=3))
+    bench.pass_(now, 2)
+    bench.circuit.adopt(CircuitPolicy(failures=3, probes=2))
+    assert bench.circuit.admits(now)
