@@ -6,6 +6,7 @@ else the machine runs meanwhile is not counted.
 
 from __future__ import annotations
 
+import asyncio
 import gc
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from statistics import median, quantiles
@@ -18,9 +19,9 @@ GC_POLICY = (
     "collected and frozen, so that no contestant pays for walking another's modules"
 )
 
-LEAST_CALLS = 64
-"""Calls before a contestant's speed is looked at, and in each of its blocks at least, however long
-they take: the first ones after a change of contestant are slower, and must not be most of them."""
+TURN = 256
+"""Calls between two turns of the event loop, which clears away the timers that were cancelled, as
+it would between real answers. A block has whole turns, at least one however long it takes."""
 
 Call = Callable[[str], Awaitable[object]]
 """One call as its user makes it: a request in, an answer out."""
@@ -43,15 +44,15 @@ async def interleave(
     Returns:
         Seconds a call, by contestant and round.
     """
-    sizes = {name: await _size(call, block) for name, call in contestants.items()}
+    turns = {name: await _turns(call, block) for name, call in contestants.items()}
     gc.collect()
     gc.freeze()
     try:
         times: Times = {name: [] for name in contestants}
         for number in range(rounds):
             for name in _order(list(contestants), number):
-                seconds = await _time(contestants[name], sizes[name])
-                times[name].append(seconds / sizes[name])
+                seconds = await _time(contestants[name], turns[name])
+                times[name].append(seconds / (turns[name] * TURN))
             progress.step()
     finally:
         gc.unfreeze()
@@ -77,21 +78,23 @@ def microseconds(seconds: Sequence[float]) -> float:
     return median(seconds) * 1e6
 
 
-async def _size(call: Call, block: float) -> int:
-    """How many calls fill a block; first calls are slower, so they only warm the contestant up."""
-    await _time(call, LEAST_CALLS)
-    calls = LEAST_CALLS
+async def _turns(call: Call, block: float) -> int:
+    """How many turns fill a block; first calls are slower, so they only warm the contestant up."""
+    await _time(call, 1)
+    turns = 1
     while True:
-        seconds = await _time(call, calls)
+        seconds = await _time(call, turns)
         if seconds >= block / 4:
-            return max(LEAST_CALLS, round(calls * block / seconds))
-        calls *= 2
+            return max(1, round(turns * block / seconds))
+        turns *= 2
 
 
-async def _time(call: Call, calls: int) -> float:
+async def _time(call: Call, turns: int) -> float:
     start = process_time()
-    for _ in range(calls):
-        await call("question")
+    for _ in range(turns):
+        for _ in range(TURN):
+            await call("question")
+        await asyncio.sleep(0)
     return process_time() - start
 
 
