@@ -150,7 +150,7 @@ class Admission:
             return
         if policy.after is not None:
             step.hedge_at = now + policy.after
-        elif policy.percentile is not None:
+        elif policy.percentile is not None:  # pragma: no branch - one of the two is always set
             latencies = step.member.pace.latencies
             if latencies.samples >= policy.minimum_samples:
                 step.hedge_at = now + latencies.percentile(policy.percentile)

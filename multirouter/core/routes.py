@@ -99,10 +99,13 @@ class Route:
         return f"Route({self.name!r}, {[list(tier) for tier in self.tiers]})"
 
 
-def _tiers(me: str, tiers: Tiers) -> tuple[tuple[str, ...], ...]:
-    if isinstance(tiers, str):
-        raise ConfigurationError(f"{me}.tiers", f"must be a list, not the string {tiers!r}")
-    found = tuple((tier,) if isinstance(tier, str) else tuple(tier) for tier in tiers)
+def _tiers(me: str, tiers: Any) -> tuple[tuple[str, ...], ...]:
+    if isinstance(tiers, str) or not isinstance(tiers, Iterable):
+        raise ConfigurationError(f"{me}.tiers", f"must be a list, not {tiers!r}")
+    found = tuple(
+        tuple(tier) if isinstance(tier, Iterable) and not isinstance(tier, str) else (tier,)
+        for tier in tiers
+    )
     if not found:
         raise ConfigurationError(f"{me}.tiers", "is empty")
     for number, tier in enumerate(found, 1):
@@ -133,8 +136,6 @@ def members_of(
             seen.update(names)
         if names:
             tiers.append(tuple(names))
-    if not tiers:
-        raise ConfigurationError(f"Route({route.name!r}).tiers", "match no provider")
     for name in route.weights.keys() - seen:
         raise ConfigurationError(
             f"Route({route.name!r}).weights", f"unknown provider {check.near(name, seen)}"

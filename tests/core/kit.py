@@ -39,6 +39,9 @@ from multirouter.testing import Recorder
 NEVER_TRIPS = CircuitPolicy(failures=10**9)
 """A circuit that stays closed whatever comes, for what is not about circuits."""
 
+FIXED = CircuitPolicy(failures=3, growth=1, open_for=5.0)
+"""A circuit that opens on the third failure in a row, for exactly 5 s each time."""
+
 
 class Broke(Exception):
     """What a scripted provider raises."""
@@ -90,6 +93,9 @@ class World:
     accept: Any = None
     fallback: Any = None
     panic: float | None = None
+    pace: PacePolicy = field(
+        default_factory=lambda: PacePolicy(adaptive=False, slow_factor=math.inf)
+    )
 
     def __post_init__(self) -> None:
         self.heard = Recorder()
@@ -102,7 +108,7 @@ class World:
             attempt_timeout=self.attempt_timeout,
             retry=self.retry,
             circuit=self.circuit,
-            pace=PacePolicy(adaptive=False, slow_factor=math.inf),
+            pace=self.pace,
             hedge=self.hedge,
             stream=StreamPolicy(),
             rules=rules_with({}),
@@ -236,3 +242,14 @@ class World:
     def refusals(self) -> list[str]:
         """Why retries were refused, in order."""
         return [news.reason for news in self.heard.of("retry_refused")]
+
+
+def calm(*names: str, **settings: Any) -> World:
+    """Providers whose circuits never trip."""
+    return World([provider(name) for name in names], circuit=NEVER_TRIPS, **settings)
+
+
+def chain(*names: str, retries: int = 0, **settings: Any) -> World:
+    """Such providers in a fixed order, as the route `chain`."""
+    route = Route("chain", list(names), retries_per_provider=retries)
+    return calm(*names, routes=[route], **settings)

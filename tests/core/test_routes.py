@@ -63,7 +63,7 @@ def test_empty_tiers() -> None:
     """A route without tiers, an empty tier and a bare string are refused in words."""
     assert refused() == "Route('coding').tiers: is empty"
     assert refused("opus", []) == "Route('coding').tiers: tier 2 is empty"
-    with pytest.raises(ConfigurationError, match="must be a list, not the string 'opus'"):
+    with pytest.raises(ConfigurationError, match="must be a list, not 'opus'"):
         Route("coding", "opus")
     with pytest.raises(ConfigurationError, match="must be a string, not 5"):
         Route("coding", [["opus", 5]])  # type: ignore[list-item]
