@@ -92,7 +92,11 @@ async def test_a_fault_by_option_strikes_every_model_but_those_that_name_another
         (
             "/v1/messages",
             CLAUDE,
-            {"max_tokens": 9, "messages": HELLO, "thinking": {"type": "enabled", "budget_tokens": 9}},
+            {
+                "max_tokens": 9,
+                "messages": HELLO,
+                "thinking": {"type": "enabled", "budget_tokens": 9},
+            },
             400,
             "1024",
         ),
@@ -120,9 +124,11 @@ async def test_what_the_real_services_refuse_is_refused(
     """Keys, fields, turns and limits are checked, so that a wrong translation cannot pass."""
     async with FakeProvider() as fake, aiohttp.ClientSession() as session:
         data = b"{" if body is None else None
-        async with session.post(
-            fake.url + path, json=body, headers=headers
-        ) if data is None else session.post(fake.url + path, data=data, headers=headers) as answer:
+        async with (
+            session.post(fake.url + path, json=body, headers=headers)
+            if data is None
+            else session.post(fake.url + path, data=data, headers=headers) as answer
+        ):
             assert answer.status == status
             assert told in await answer.text()
 

@@ -158,15 +158,12 @@ async def test_compressed_answers_are_read() -> None:
         response = web.StreamResponse(headers={"Content-Type": kind})
         response.enable_compression(web.ContentCoding.gzip)
         await response.prepare(request)
+        choice = '{"index": 0, "%s": {"content": "hi"}, "finish_reason": "stop"}'
+        answer = '{"choices": [' + choice + "]}"
         if body.get("stream"):
-            done = (
-                '{"choices": [{"index": 0, "delta": {"content": "hi"}, "finish_reason": "stop"}]}'
-            )
-            await response.write(f"data: {done}\n\ndata: [DONE]\n\n".encode())
+            await response.write(f"data: {answer % 'delta'}\n\ndata: [DONE]\n\n".encode())
         else:
-            await response.write(
-                b'{"choices": [{"index": 0, "message": {"content": "hi"}, "finish_reason": "stop"}]}'
-            )
+            await response.write((answer % "message").encode())
         return response
 
     app = web.Application()

@@ -6,7 +6,7 @@ import itertools
 import json
 from typing import Any
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from multirouter.providers import chat
@@ -125,6 +125,7 @@ def back_from_gemini(body: dict[str, Any]) -> list[dict[str, Any]]:
     return talk
 
 
+@settings(max_examples=40)
 @given(talk=conversations())
 def test_a_conversation_survives_anthropic(talk: list[dict[str, Any]]) -> None:
     """Roles, texts, calls and results of any conversation come back from Anthropic's form."""
@@ -137,6 +138,7 @@ def test_a_conversation_survives_anthropic(talk: list[dict[str, Any]]) -> None:
     assert all(a != b for a, b in itertools.pairwise(roles))
 
 
+@settings(max_examples=40)
 @given(talk=conversations())
 def test_a_conversation_survives_gemini(talk: list[dict[str, Any]]) -> None:
     """Roles, texts, calls and results of any conversation come back from Gemini's form."""
@@ -209,6 +211,7 @@ def check(said: dict[str, Any], answer: Answer) -> None:
     ]
 
 
+@settings(max_examples=40)
 @given(answer=ANSWERS, size=st.integers(1, 300))
 def test_any_answer_of_anthropics_is_read(answer: Answer, size: int) -> None:
     """Whole and streamed, cut anywhere, thoughts, text, calls, finish and usage are the same."""
@@ -221,6 +224,7 @@ def test_any_answer_of_anthropics_is_read(answer: Answer, size: int) -> None:
     assert called["usage"] == pieces["usage"]
 
 
+@settings(max_examples=40)
 @given(answer=ANSWERS, size=st.integers(1, 300))
 def test_any_answer_of_geminis_is_read(answer: Answer, size: int) -> None:
     """Whole and streamed, cut anywhere, thoughts, text, calls, finish and usage are the same."""
@@ -233,6 +237,7 @@ def test_any_answer_of_geminis_is_read(answer: Answer, size: int) -> None:
     assert called["usage"] == pieces["usage"]
 
 
+@settings(max_examples=40)
 @given(answer=ANSWERS, size=st.integers(1, 300))
 def test_any_answer_of_openais_is_read(answer: Answer, size: int) -> None:
     """A stream cut anywhere is passed on whole."""
@@ -241,6 +246,7 @@ def test_any_answer_of_openais_is_read(answer: Answer, size: int) -> None:
     check(streamed(OpenAIFormat(), translator, content, size), answer)
 
 
+@settings(max_examples=20)
 @given(value=JSON)
 def test_a_sample_fits_its_schema(value: Any) -> None:
     """What the fake answers to a schema with one allowed value is that value."""

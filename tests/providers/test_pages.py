@@ -1,0 +1,41 @@
+"""The pages about providers say what the code does."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import pytest
+from openai.types.chat.completion_create_params import CompletionCreateParamsBase
+
+from multirouter.providers.anthropic.fields import FIELDS as ANTHROPIC
+from multirouter.providers.fields import Fields
+from multirouter.providers.gemini.fields import FIELDS as GEMINI
+
+from .translation_page import DOCS, TABLES, shown
+
+
+@pytest.mark.parametrize("table", TABLES)
+def test_the_tables_of_the_pages_are_those_of_the_code(table: str) -> None:
+    """`python -m tests.providers.translation_page` would change nothing."""
+    _, made = TABLES[table]
+    assert shown(table) == made()
+
+
+@pytest.mark.parametrize("fields", [ANTHROPIC, GEMINI], ids=["anthropic", "gemini"])
+def test_every_field_of_openais_has_its_row(fields: Fields) -> None:
+    """No field of the official SDK's request is forgotten, and both tables have the same rows."""
+    known: dict[str, Any] = CompletionCreateParamsBase.__annotations__
+    assert set(known) - set(fields) == set()
+    assert list(ANTHROPIC) == list(GEMINI) == sorted(ANTHROPIC)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_the_recipe_for_sdks_works() -> None:
+    """The page's recipe runs, by the real clock; Google's SDK warns of what it does itself."""
+    text = (DOCS / "providers.md").read_text(encoding="utf-8")
+    section = text.partition("## An SDK as a provider")[2]
+    code = re.search(r"```python\n(.*?)```", section, re.DOTALL)
+    assert code is not None
+    assert "AsyncAnthropic" in code[1]
+    exec(compile(code[1], "docs/providers.md", "exec"), {})

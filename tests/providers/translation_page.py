@@ -1,0 +1,81 @@
+"""Writes the tables of docs/providers.md and docs/translation.md out of the code they describe.
+
+Run it with `python -m tests.providers.translation_page`.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from multirouter.providers import PRESETS
+from multirouter.providers.anthropic.fields import FIELDS as ANTHROPIC
+from multirouter.providers.fields import Field
+from multirouter.providers.gemini.fields import FIELDS as GEMINI
+from multirouter.testing.fakes import FAULTS
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+def fields_table() -> str:
+    """What becomes of each field, by format."""
+    rows = [
+        f"| `{name}` | {_told(ANTHROPIC[name])} | {_told(GEMINI[name])} |" for name in ANTHROPIC
+    ]
+    return "\n".join(["| field | Anthropic | Gemini |", "|---|---|---|", *rows])
+
+
+def presets_table() -> str:
+    """The services by name."""
+    rows = [
+        f"| `{name}` | `{preset.base_url}` | `{preset.variable}`"
+        f"{'' if preset.needs_key else ' (may be missing)'} |"
+        for name, preset in PRESETS.items()
+    ]
+    return "\n".join(["| preset | base URL | key |", "|---|---|---|", *rows])
+
+
+def faults_table() -> str:
+    """The faults of the fake upstream."""
+    rows = [f"| `{name}` | {what} |" for name, what in FAULTS.items()]
+    return "\n".join(["| fault | what happens |", "|---|---|", *rows])
+
+
+TABLES = {
+    "fields": ("translation.md", fields_table),
+    "presets": ("providers.md", presets_table),
+    "faults": ("providers.md", faults_table),
+}
+
+
+def shown(table: str) -> str:
+    """A table as its page has it."""
+    page, _ = TABLES[table]
+    found = re.search(_between(table), (DOCS / page).read_text(encoding="utf-8"), re.DOTALL)
+    assert found is not None, f"{page} has no place for the table of {table}"
+    return found[2].strip("\n")
+
+
+def write() -> None:
+    """Brings the pages up to date."""
+    for table, (page, made) in TABLES.items():
+        path = DOCS / page
+        text = path.read_text(encoding="utf-8")
+        body = made()
+        replaced = re.sub(
+            _between(table), lambda m, b=body: f"{m[1]}\n{b}\n{m[3]}", text, flags=re.DOTALL
+        )
+        path.write_text(replaced, encoding="utf-8")
+
+
+def _between(table: str) -> str:
+    return rf"(<!-- table: {table} -->)(.*?)(<!-- end of table -->)"
+
+
+def _told(field: Field) -> str:
+    mark = {"translated": "", "dropped": "*dropped*: ", "refused": "**refused**: "}
+    return mark[field.treatment] + field.note
+
+
+if __name__ == "__main__":
+    write()
