@@ -70,8 +70,9 @@ class LiveTable:
         self._progress.update(self._task, completed=done, total=total)
         table = Padding(_table(stage, self._bar_width), (1, 0))
         self._without_news = Group(_heading(stage), table, self._progress, _errors(stage))
-        news = Padding(_news(stage), (1, 0, 0, 0))
-        self._live.update(Group(self._without_news, news), refresh=True)
+        # Last an empty line, where a terminal that shows ^C cannot push the drawing out of place.
+        drawing = Group(self._without_news, "", _news(stage), "")
+        self._live.update(drawing, refresh=True)
 
 
 def _heading(stage: Stage) -> Text:

@@ -70,6 +70,14 @@ async def test_the_live_table_shows_the_latest_events():
     assert "goes down" not in at_the_end
 
 
+async def test_a_drawing_ends_with_an_empty_line():
+    """The cursor rests where the terminal's own ^C has room: else it would shift what follows."""
+    console = Console(file=io.StringIO(), width=100, record=True, force_terminal=True)
+    with LiveTable(console) as view:
+        await play(Scenario(calls=5, outage=0), view)
+        assert console.export_text().endswith("nothing has happened yet\n")
+
+
 async def test_a_live_table_that_showed_nothing_leaves_nothing():
     """Ended before the first look, as with a taken port, it leaves no half-drawn table."""
     console = Console(file=io.StringIO(), width=100, record=True)
