@@ -1,4 +1,4 @@
-"""How a month of provider outages looks to callers, beside an oracle and what is written by hand."""
+"""What callers notice of a month of outages, beside an oracle and what is written by hand."""
 
 from __future__ import annotations
 

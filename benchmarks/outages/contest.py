@@ -63,6 +63,4 @@ def trials(
         under_way = [pool.submit(run, world, policies[policy]) for _, policy, _, world in jobs]
         for future in under_way:
             future.add_done_callback(lambda _: progress.step())
-        return [
-            Trial(*job, future.result()) for job, future in zip(jobs, under_way, strict=True)
-        ]
+        return [Trial(*job, future.result()) for job, future in zip(jobs, under_way, strict=True)]

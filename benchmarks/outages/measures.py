@@ -1,4 +1,4 @@
-"""What a run comes to in figures: errors, percentiles, attempts, mistakes, returns, shares, cost."""
+"""What a run comes to in figures: errors, latencies, attempts, mistakes, returns, shares, cost."""
 
 from __future__ import annotations
 

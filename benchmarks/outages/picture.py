@@ -42,9 +42,9 @@ def draw(trials: Sequence[Trial], file: Path) -> list[Path]:
         UsageError: matplotlib is not installed, or the file is neither .png nor .svg.
     """
     if file.suffix not in {".png", ".svg"}:
-        raise UsageError(f"--picture writes .png or .svg, not {file.suffix or 'a file without one'}")
+        raise UsageError(f"--picture writes a .png or .svg, not {file.name}")
     figure = _figure_class()
-    written = []
+    written: list[Path] = []
     for scenario in dict.fromkeys(trial.scenario for trial in trials):
         seed = trials[0].seed
         group = [t for t in trials if (t.scenario, t.seed) == (scenario, seed)]
@@ -80,7 +80,7 @@ def _fill(figure: Any, group: Sequence[Trial]) -> None:
     shares.set_title(f"Who answers the calls of {shown.policy}, {hours}")
     _lanes(close, shown, span, 3600.0)
     close.set(title="The same stretch close: outages (above), circuits (below)", xlabel="hours")
-    _legend(figure, close)
+    _legend(close)
     _latencies(figure.add_subplot(grid[0:2, 1]), group)
     _ways_back(figure.add_subplot(grid[2, 1]), group)
 
@@ -92,7 +92,7 @@ def _zoom(world: World) -> tuple[float, float]:
               for i in world.incidents]  # fmt: skip
 
     def held(start: float) -> tuple[int, float]:
-        spans = {}
+        spans: dict[str, float] = {}
         for i in world.incidents:
             seconds = min(i.outage.end, start + width) - max(i.outage.start, start)
             if seconds > width / 100:
@@ -141,12 +141,12 @@ def _name(
 ) -> None:
     """Writes the sort of an outage into its bar where there is room."""
     start, end = max(start, span[0]), min(end, span[1])
-    if (end - start) > len(kind) * 0.012 * (span[1] - span[0]):
+    if (end - start) > len(kind) * 0.009 * (span[1] - span[0]):
         middle = (start + end) / 2 / unit
         axes.text(middle, height, kind, ha="center", va="center", fontsize=7.5, color="white")
 
 
-def _legend(figure: Any, axes: Any) -> None:
+def _legend(axes: Any) -> None:
     from matplotlib.patches import Patch
 
     sorts = [Patch(color=colour, label=", ".join(names)) for colour, names in SORTS.items()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter
+from random import Random
 
 from benchmarks.outages.chance import Chance
 from benchmarks.outages.world import REGULAR_ERRORS, Course, Incident, World
@@ -105,10 +106,8 @@ class SimulatedProvider:
         return await fault.strike(self.spec.name)
 
 
-class _Drawn:
+class _Drawn(Random):
     """A draw that was made already, for `Outage.fault_at`."""
-
-    __slots__ = ("_value",)
 
     def __init__(self, value: float) -> None:
         self._value = value

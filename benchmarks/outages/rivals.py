@@ -16,10 +16,6 @@ BACKOFF = 1.0
 """Their first rest, seconds; it doubles with each failure of the call."""
 
 
-class InvalidAnswer(Exception):
-    """The validator refused what came."""
-
-
 class _Rival:
     """What the rivals share: one attempt, put down in the trail."""
 
@@ -36,16 +32,14 @@ class _Rival:
     ) -> str:
         """One attempt; an empty string when it brought an answer, else the error's name."""
         started = self._time()
-        error = ""
         try:
             if timeout is None:
                 value = await self._providers[number](request)
             else:
                 async with asyncio.timeout(timeout):
                     value = await self._providers[number](request)
-            if not is_answer(value):
-                raise InvalidAnswer
-        except Exception as raised:
+            error = "" if is_answer(value) else "invalid answer"
+        except Exception as raised:  # noqa: BLE001  # as by hand: whatever is raised is a failure
             error = type(raised).__name__
         elapsed = self._time() - started
         trail.append(Asked(number, "call", error or "success", started, elapsed))

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from benchmarks.outages.contestants import HEDGED, ORACLE, OURS
 from benchmarks.outages.contest import Trial
+from benchmarks.outages.contestants import HEDGED, ORACLE, OURS
 from benchmarks.outages.measures import BACK_WITHIN, figures
 
 RATIOS = ("p99", "p99.9")

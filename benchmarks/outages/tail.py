@@ -1,9 +1,10 @@
-"""Where a policy loses against the oracle: slow calls, extra attempts and false openings by sort."""
+"""Where a policy loses against the oracle: slow calls, extra attempts, false openings by sort."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 from benchmarks.outages.availability import absences, false_openings, incident_near
@@ -33,7 +34,7 @@ def tail(world: World, run: Run, limit: float) -> dict[str, Any]:
         "extra_attempts": _extra_attempts(world, run),
         "false_openings": _false_openings(world, run),
         "late_returns": _late_returns(world, run),
-        "errors": {number: error for number, error in list(run.errors.items())[:20]},
+        "errors": dict(list(run.errors.items())[:20]),
     }
 
 
@@ -87,7 +88,7 @@ def _extra_attempts(world: World, run: Run) -> list[dict[str, Any]]:
     found: Counter[tuple[str, str]] = Counter()
     for trail in run.trails.values():
         ordered = sorted(trail, key=lambda asked: asked.started)
-        for before, asked in zip(ordered, ordered[1:], strict=False):
+        for before, asked in pairwise(ordered):
             if asked.role == "hedge":
                 found["hedge", blame(world, before)] += 1
             else:

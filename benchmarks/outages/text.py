@@ -61,8 +61,10 @@ def report(result: Mapping[str, Any]) -> str:
 def _headline(name: str, found: Mapping[str, Any]) -> str:
     hours, outages = found["hours"], found["outages"]
     times = f"{min(outages)}" if len(set(outages)) == 1 else f"{min(outages)} to {max(outages)}"
-    seeds = f"seed {found['seeds'][0]}" if len(found["seeds"]) == 1 else (
-        f"{len(found['seeds'])} seeds, median (least..most)"
+    seeds = (
+        f"seed {found['seeds'][0]}"
+        if len(found["seeds"]) == 1
+        else (f"{len(found['seeds'])} seeds, median (least..most)")
     )
     return (
         f"{name}: {hours:g} hours at {found['rate']:.3g} calls a second, "

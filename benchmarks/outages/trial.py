@@ -132,8 +132,9 @@ class _Arrivals:
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if task.exception() is not None and not self.all_ended.done():
-            self.all_ended.set_exception(task.exception())
+        error = task.exception()
+        if error is not None and not self.all_ended.done():
+            self.all_ended.set_exception(error)
         self._check_end()
 
     def _check_end(self) -> None:
