@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from random import Random
@@ -44,15 +44,20 @@ async def by_hand(request: str) -> str:
         return await answer(request)
 
 
-async def healthy(sizes: Iterable[int], alive: AsyncExitStack, *, settled: bool) -> dict[str, Call]:
+async def healthy(sizes: Sequence[int], alive: AsyncExitStack, *, settled: bool) -> dict[str, Call]:
     """Everybody with healthy providers, by name; routers are closed with `alive`.
 
     Args:
-        sizes: how many providers a router has, one router for each.
+        sizes: how many providers a router has, one router for each; at least two, ascending.
         alive: closes what was opened.
         settled: whether the routers have been used for a while.
     """
-    contestants: dict[str, Call] = {"bare": answer, "floor": make_floor([answer] * 3)}
+    few, *_, many = sizes
+    contestants: dict[str, Call] = {
+        "bare": answer,
+        "floor": make_floor([answer] * few),
+        f"floor, {many:,} providers": make_floor([answer] * many),
+    }
     for size in sizes:
         providers = [Provider(f"provider-{number}", answer) for number in range(size)]
         call = await _routed(providers, alive)

@@ -14,31 +14,26 @@ from benchmarks.harness.rounds import Call
 from multirouter.core.policies import ATTEMPT_TIMEOUT
 from multirouter.listeners.families import BUCKETS
 
+OF_CALLS = ("floor", "default", "success")
+
 
 def make_floor(providers: Sequence[Call]) -> Call:
     """One draw, two clock reads, one `asyncio.timeout`, two counts, two observations, one gauge.
 
-    Its metrics have the router's labels and buckets, in a registry of their own. It has no
-    circuit, no failover, no trail of attempts and no whole-call deadline. Call it in the loop that
-    it will run in.
+    Its metrics have the router's labels and buckets, one series for each provider, in a registry
+    of their own. It has no circuit, no failover, no trail of attempts and no whole-call deadline.
+    Call it in the loop that it will run in.
     """
-    registry = CollectorRegistry()
-    names = ("router", "provider", "outcome")
-    labels = ("floor", "first", "success")
-    calls = Counter("calls", "calls", names, registry=registry).labels(*labels)
-    attempts = Counter("attempts", "attempts", names, registry=registry).labels(*labels)
-    family = Histogram("call_seconds", "calls", names, buckets=BUCKETS, registry=registry)
-    call_seconds = family.labels(*labels)
-    family = Histogram("attempt_seconds", "attempts", names, buckets=BUCKETS, registry=registry)
-    attempt_seconds = family.labels(*labels)
-    gauge = Gauge("in_flight", "in flight", names[:2], registry=registry).labels(*labels[:2])
-    cumulative = list(accumulate(1.0 for _ in providers))
+    bound = _Bound(CollectorRegistry())
+    calls, call_seconds = bound.calls, bound.call_seconds
+    seats = [bound.seat(f"provider-{n}", provider) for n, provider in enumerate(providers)]
+    cumulative = list(accumulate(1.0 for _ in seats))
     total, draw = cumulative[-1], Random(1).random
     time: Callable[[], float] = asyncio.get_running_loop().time
 
     async def floor(request: str) -> object:
         started = time()
-        provider = providers[bisect_right(cumulative, draw() * total)]
+        provider, gauge, attempts, attempt_seconds = seats[bisect_right(cumulative, draw() * total)]
         gauge.inc()
         try:
             async with asyncio.timeout(ATTEMPT_TIMEOUT):
@@ -53,3 +48,30 @@ def make_floor(providers: Sequence[Call]) -> Call:
         return value
 
     return floor
+
+
+class _Bound:
+    """Metrics with their labels bound: those of the calls, and those of each provider."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        names = ("router", "provider", "outcome")
+        self._attempts = Counter("attempts", "attempts", names, registry=registry)
+        self._attempt_seconds = Histogram(
+            "attempt_seconds", "attempts", names, buckets=BUCKETS, registry=registry
+        )
+        self._in_flight = Gauge("in_flight", "attempts", names[:2], registry=registry)
+        names = ("router", "route", "outcome")
+        self.calls = Counter("calls", "calls", names, registry=registry).labels(*OF_CALLS)
+        self.call_seconds = Histogram(
+            "call_seconds", "calls", names, buckets=BUCKETS, registry=registry
+        ).labels(*OF_CALLS)
+
+    def seat(self, name: str, provider: Call) -> tuple[Call, Gauge, Counter, Histogram]:
+        """One provider with its gauge, counter and histogram."""
+        labels = ("floor", name, "success")
+        return (
+            provider,
+            self._in_flight.labels(*labels[:2]),
+            self._attempts.labels(*labels),
+            self._attempt_seconds.labels(*labels),
+        )

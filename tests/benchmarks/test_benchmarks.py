@@ -32,11 +32,12 @@ def test_overhead(capsys: pytest.CaptureFixture[str]) -> None:
     healthy = found["healthy"]
     sizes = [f"router, {size} providers" for size in ("3", "10", "100", "1,000")]
     installed = {name for name, _ in peers.installed()}
-    assert set(healthy) == {"bare", "floor", *sizes, *installed}
+    assert set(healthy) == {"bare", "floor", "floor, 1,000 providers", *sizes, *installed}
     for name in sizes:
         assert healthy[name]["us_per_call"] > healthy[name]["us_over_bare"] > 0
         assert healthy[name]["times_floor"]["median"] > 0
-    assert {"router_to_floor", "router_to_itself_at_1000"} <= set(found["held_against_aims"])
+    ratios = {"router_to_floor", "router_at_1000_to_at_3", "floor_at_1000_to_at_3"}
+    assert ratios <= set(found["held_against_aims"])
     failing = found["failing_over"]
     assert failing["router, logs at info"]["us_over_bare"] > 0
 
