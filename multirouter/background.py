@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from multirouter.attempt import Asks
+import anyio
+
+from multirouter.attempt import STRAY, Asks
+from multirouter.core.admission import LEASE_MARGIN
 from multirouter.core.classify import Classifier
 from multirouter.core.events import Newswire
 from multirouter.core.gate import Gate
 from multirouter.core.model import CANCELLED, SUCCESS, AttemptRecord, Verdict
 from multirouter.core.plan import Plan
 from multirouter.core.roster import CompiledRoute
+from multirouter.core.rules import Effect
 from multirouter.core.selection import Member
 from multirouter.core.steps import Try
 from multirouter.errors import AttemptTimeout
@@ -20,6 +24,8 @@ from multirouter.eventloop import EventLoop
 MOST = 100
 """Attempts in the background at one time; each half-open circuit has few trials, so a bound that
 is reached means that something hangs for ever."""
+
+_TEACH_NOTHING = frozenset({Effect.NEUTRAL, Effect.COOL})
 
 
 class BackgroundAttempts:
@@ -32,10 +38,11 @@ class BackgroundAttempts:
     def __init__(self, settled: Callable[[float], None]) -> None:
         self._settled = settled
         self._pending: dict[Try, Plan] = {}
+        self._running = 0
 
     def launch(self, plan: Plan, step: Try, request: Any, asker: Asks) -> None:
         """Makes one attempt of a plan in the background, or takes it back when there is no room."""
-        if len(self._pending) >= MOST:
+        if len(self._pending) + self._running >= MOST:
             plan.abandon(step)
             return
         self._pending[step] = plan
@@ -43,7 +50,11 @@ class BackgroundAttempts:
 
     async def _run(self, step: Try, request: Any, asker: Asks) -> None:
         plan = self._pending.pop(step)
-        self._settled(await asker.ask(plan, step, request))
+        self._running += 1
+        try:
+            self._settled(await asker.ask(plan, step, request))
+        finally:
+            self._running -= 1
 
     def abandon(self) -> None:
         """Takes back what was launched in a loop that ended before it could begin."""
@@ -58,29 +69,39 @@ async def probe(
     """Tests a half-open provider by the user's own `probe=`, as often as its circuit wants.
 
     Each test is a trial like any other: it takes a permit, has a deadline, and its verdict moves
-    the circuit.
+    the circuit. One that says nothing about health is repeated after a rest.
     """
     gate = member.gate
-    while member.provider.probe is not None and gate.on_trial(loop.time()):
+    while not gate.removed and gate.on_trial(loop.time()):
         started = loop.time()
-        permit = gate.acquire(started, 0, member.timeout)
-        if permit is None:
-            return
-        verdict: Verdict = CANCELLED
-        error: BaseException | None = None
-        bound = loop.bound(started + member.timeout)
-        try:
-            with bound:
-                await member.provider.probe()
-                verdict = SUCCESS
-        except Exception as raised:
-            error, verdict = raised, classifier.error(raised)
-        finally:
-            if bound.expired:
-                error = AttemptTimeout(member.name, "attempt_timeout", member.timeout)
-                verdict = classifier.error(error)
+        permit = gate.acquire(started, 0, member.timeout + LEASE_MARGIN)
+        if permit is not None:
+            verdict, error = CANCELLED, None
+            try:
+                verdict, error = await _tested(member, loop, classifier)
+            finally:
+                _release(gate, permit, route, verdict, error, started, loop.time(), wire)
+        if permit is None or route.rules[verdict.kind].circuit in _TEACH_NOTHING:
             now = loop.time()
-            _release(gate, permit, route, verdict, error, started, now, wire)
+            await anyio.sleep(max(gate.circuit.policy.open_for, gate.cooling_until - now))
+
+
+async def _tested(
+    member: Member, loop: EventLoop, classifier: Classifier
+) -> tuple[Verdict, Exception | None]:
+    """One test: what it counts as, and what it raised."""
+    assert member.provider.probe is not None, "only a provider with a probe is tested by it"
+    error: Exception | None = None
+    bound = loop.bound(loop.time() + member.timeout)
+    try:
+        with bound:
+            await member.provider.probe()
+            return SUCCESS, None
+    except Exception as raised:
+        error = raised
+    if bound.expired:
+        error = AttemptTimeout(member.name, "attempt_timeout", member.timeout)
+    return (STRAY, None) if error is None else (classifier.error(error), error)
 
 
 def _release(

@@ -80,7 +80,7 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
         leaving = self._known(name)
         self._configure([p for p in self._roster.providers.values() if p is not leaving])
 
-    def update(self, name: str, **settings: Any) -> None:
+    def update(self, name: str, /, **settings: Any) -> None:
         """Changes settings of a provider; its circuit keeps its state.
 
         A call in flight goes on with the settings it began with.

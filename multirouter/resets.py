@@ -6,13 +6,13 @@ time when there is no traffic to notice it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Awaitable, Callable
 
 import anyio
 
 from multirouter.core.events import CircuitChanged, Configured, Listener
 from multirouter.core.gate import Gate
+from multirouter.core.states import State
 from multirouter.eventloop import Background, EventLoop
 
 
@@ -54,7 +54,7 @@ class Resets(Listener):
         gate = self._gate_of(news.provider)
         if news.reason != "reset" and pending is not None:
             pending.cancel()
-        if gate is not None and news.new == "open" and math.isfinite(gate.circuit.reset_at):
+        if gate is not None and (news.new == "open" or news.reason == "released"):
             self._schedule(gate)
 
     def configured(self, news: Configured) -> None:
@@ -65,17 +65,14 @@ class Resets(Listener):
                 task.cancel()
 
     def _schedule(self, gate: Gate) -> None:
-        if self._loop is None:
+        if self._loop is None or gate.hold == "open":
             return
         name = f"multirouter reset {gate.name}"
         self._pending[gate.name] = self._loop.spawn(name, self._ring, gate, self._loop)
 
     async def _ring(self, gate: Gate, loop: EventLoop) -> None:
         era = gate.circuit.era
-        while gate.circuit.era == era:
-            left = gate.circuit.reset_at - loop.time()
-            if left <= 0:
-                gate.circuit.settle(loop.time())
-                break
-            await anyio.sleep(left)
+        while gate.circuit.era == era and gate.circuit.state(loop.time()) is State.OPEN:
+            await anyio.sleep(gate.circuit.reset_at - loop.time())
+        gate.circuit.settle(loop.time())
         await self._settled(gate)

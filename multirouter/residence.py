@@ -16,7 +16,6 @@ from multirouter.core.classify import Classifier
 from multirouter.core.events import Newswire
 from multirouter.core.limits import RetryBudget
 from multirouter.core.roster import Memory
-from multirouter.core.states import State
 from multirouter.errors import UsageError
 from multirouter.eventloop import Broken, EventLoop, running_loop
 from multirouter.resets import Resets
@@ -161,6 +160,6 @@ class Residence:
         self.last_seen = loop.time()
         self.asker = Asker(loop, self._classifier, self._wire)
         gates = self._memory.gates.values()
-        still_open = [gate for gate in gates if gate.circuit.state(loop.time()) is State.OPEN]
-        self._resets.moved_to(loop, tuple(still_open))
+        not_closed = [gate for gate in gates if not gate.circuit.is_closed]
+        self._resets.moved_to(loop, tuple(not_closed))
         return self.asker

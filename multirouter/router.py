@@ -354,8 +354,9 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
         if asker is None:
             return
         self._served(asker.loop.time())
-        route = self._roster.route(None)
-        member = next((m for m in route.members if m.gate is gate), None)
-        if member is not None and member.provider.probe is not None:
-            await probe(member, route, asker.loop, self._classifier, self._wire)
-            self._served(asker.loop.time())
+        for route in self._roster.all_routes().values():
+            for member in route.members:
+                if member.gate is gate and member.provider.probe is not None:
+                    await probe(member, route, asker.loop, self._classifier, self._wire)
+                    self._served(asker.loop.time())
+                    return

@@ -13,6 +13,10 @@ from multirouter.core.roster import CompiledRoute
 from multirouter.core.selection import Member, Table
 from multirouter.core.steps import Commons, Try
 
+LEASE_MARGIN = 1.0
+"""Seconds that a trial's lease outlasts its deadline: a trial that is cut off is recorded a moment
+later, and must not be taken for lost before that; else a provider that hangs would not reopen."""
+
 
 class Admission:
     """One call at the doors of its route's providers.
@@ -66,10 +70,17 @@ class Admission:
             member = table.draw(self._commons.rng, barred)
             if member is None:
                 return None
-            step = self._enter(member, now, table.why, role, panic=table.panicked)
+            alone = self._is_alone(table, barred)
+            step = self._enter(member, now, table.why, role, alone=alone, panic=table.panicked)
             if step is not None:
                 return step
             barred = {*barred, member.name}
+
+    def _is_alone(self, table: Table, barred: Collection[str]) -> bool:
+        """Whether nobody else could be asked after the one who is drawn now."""
+        if len(self.route.tiers) > 1 or (len(table.drawn) > 1 and not barred):
+            return False
+        return sum(member.name not in barred for member in table.drawn) <= 1
 
     def _trial(
         self, trials: Iterable[Member], now: float, barred: Collection[str], role: Role
@@ -96,16 +107,25 @@ class Admission:
         return tuple(copies)
 
     def _enter(
-        self, member: Member, now: float, why: str, role: Role = "call", *, panic: bool = False
+        self,
+        member: Member,
+        now: float,
+        why: str,
+        role: Role = "call",
+        *,
+        alone: bool = False,
+        panic: bool = False,
     ) -> Try | None:
-        """Asks at one provider's door; what repeats an earlier attempt is paid for."""
+        """Asks at one provider's door; what repeats an earlier attempt is paid for.
+
+        The provider's own past cuts an attempt off only where somebody else is left to ask.
+        """
         repetition, budget = self._repetition, self._commons.budget
         if repetition is not None and not repetition.affordable(member, role, budget, now):
             return None
-        limit = member.pace.limit
-        limit = min(limit, member.timeout)
+        limit = member.timeout if alone else min(member.pace.limit, member.timeout)
         lease = limit if limit < math.inf else member.gate.circuit.policy.open_for
-        permit = member.gate.acquire(now, self._size, lease, panic=panic)
+        permit = member.gate.acquire(now, self._size, lease + LEASE_MARGIN, panic=panic)
         if permit is None:
             return None
         for shared in self.route.limits:

@@ -74,7 +74,7 @@ async def test_a_neutral_trial_decides_nothing() -> None:
 
 
 async def test_a_trial_that_never_ends_loses_its_permit() -> None:
-    """Case 14: after the lease, the attempt's timeout, another trial is let out."""
+    """Case 14: after the lease, the attempt's timeout and a second, another trial is let out."""
     let_go = anyio.Event()
     deafness: list[bool] = []
 
@@ -95,7 +95,7 @@ async def test_a_trial_that_never_ends_loses_its_permit() -> None:
         deafness.append(True)
         caller = await home.begun("a")
         deafness.clear()
-        await anyio.sleep(4.9)
+        await anyio.sleep(5.9)
         refused = await home.outcome("a")
         assert isinstance(refused.error, NoProviderAvailable)
         await anyio.sleep(0.1)

@@ -141,9 +141,7 @@ async def test_a_calls_own_timeout_is_refused(bad: float) -> None:
 @pytest.mark.parametrize("span", [1e-6, 1e9])
 async def test_tiny_and_huge_spans_do_no_harm(span: float) -> None:
     """Case 42: a microsecond and thirty years neither overflow nor hang."""
-    policy = CircuitPolicy(
-        failures=1, open_for=span, open_cap=1e9, cooling=span, window=span
-    )
+    policy = CircuitPolicy(failures=1, open_for=span, open_cap=1e9, cooling=span, window=span)
     retry = RetryPolicy(base=span, cap=span, budget_window=span)
     async with house("a", circuit=policy, retry=retry, timeout=1.0) as home:
         for fault in ("error", "rate_limit", "error"):
