@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import pytest
+
 from multirouter.core.policies import CircuitPolicy
 from multirouter.core.states import Signal
 from tests.core.benches import CLOSED, GROWING, OPEN, Bench, half_open, relapse
@@ -36,13 +38,13 @@ def test_a_hands_opening_is_no_outage() -> None:
     bench.circuit.force(Signal.FORCE_OPEN, "held", 0.0)
     bench.circuit.force(Signal.FORCE_TRIAL, "released", 100.0)
     bench.fail(100.0)
-    assert bench.news[-1][3] == 5.0
+    assert bench.news[-1][3] == pytest.approx(5.0)
     bench = Bench(GROWING)
     relapse(bench, 1)
     bench.circuit.force(Signal.FORCE_OPEN, "held", 6.0)
     bench.circuit.force(Signal.FORCE_TRIAL, "released", 100.0)
     bench.fail(100.0)
-    assert bench.news[-1][3] == 20.0
+    assert bench.news[-1][3] == pytest.approx(20.0)
 
 
 def test_an_old_outage_is_not_a_hands_concern() -> None:
@@ -53,7 +55,7 @@ def test_an_old_outage_is_not_a_hands_concern() -> None:
     bench.circuit.force(Signal.FORCE_OPEN, "held", 1e6)
     bench.circuit.force(Signal.FORCE_TRIAL, "released", 1e6)
     bench.fail(1e6)
-    assert bench.news[-1][3] == 5.0
+    assert bench.news[-1][3] == pytest.approx(5.0)
 
 
 def test_who_may_not_trip_still_counts() -> None:
@@ -93,7 +95,7 @@ def test_an_outage_seen_elsewhere_is_taken_over() -> None:
     bench.circuit.restore_open(1.0, "shared", 99.0, opened=9)
     assert (bench.circuit.reset_at, bench.circuit.opened) == (3.0, 2)
     bench.fail(3.0)
-    assert bench.news[-1][3] == 20.0
+    assert bench.news[-1][3] == pytest.approx(20.0)
     bench = Bench()
     bench.circuit.restore_open(0.0, "shared", 0.0, opened=0)
     assert bench.circuit.opened == 1

@@ -154,7 +154,9 @@ def test_the_factor_is_the_policys_under_two_as_well() -> None:
 
 
 def test_nobody_is_ill_before_enough_is_known() -> None:
-    """A first slow answer among few is no proof."""
+    """Sixteen times slower is no proof before `minimum_samples` answers, and is one with them."""
+    assert slow_answers(taught(100, minimum_samples=200), 16.0, most=99) == 99
+    assert slow_answers(taught(100), 16.0, most=99) < 99
     pace = taught(5)
     assert [answered(pace, 100.0) for _ in range(14)] == [False] * 14
 
