@@ -26,15 +26,19 @@ class Permit:
 
     Attributes:
         era: the circuit's era when it was given.
+        given_at: loop time at which a trial began; -inf for any other attempt.
         trial: whether it is one of the few that HALF_OPEN lets out.
         lease_until: loop time after which a trial that has not settled is taken for lost.
         ended: whether it was given back.
     """
 
-    __slots__ = ("ended", "era", "lease_until", "trial")
+    __slots__ = ("ended", "era", "given_at", "lease_until", "trial")
 
-    def __init__(self, era: int, lease_until: float, *, trial: bool) -> None:
+    def __init__(
+        self, era: int, lease_until: float, *, trial: bool, given_at: float = -math.inf
+    ) -> None:
         self.era = era
+        self.given_at = given_at
         self.lease_until = lease_until
         self.trial = trial
         self.ended = False
@@ -132,7 +136,7 @@ class Circuit:
         if not self.admits(now):
             return None
         self._trials = [trial for trial in self._trials if trial.lease_until > now]
-        permit = Permit(self.era, now + lease, trial=True)
+        permit = Permit(self.era, now + lease, trial=True, given_at=now)
         self._trials.append(permit)
         return permit
 
@@ -153,8 +157,10 @@ class Circuit:
             return False
         slow = slow or (self._slow is not None and self._too_often_slow(self._slow, now, elapsed))
         if slow and (permit.trial or self.trips):
-            signal = Signal.TRIAL_FAILED if permit.trial else Signal.TRIP
-            self._turn(signal, "probe_failed" if permit.trial else "slow", now)
+            if permit.trial:
+                self._trial_failed(permit, now)
+            else:
+                self._turn(Signal.TRIP, "slow", now)
         elif permit.trial:
             self._passed += 1
             if self._passed >= self.policy.probes:
@@ -169,7 +175,7 @@ class Circuit:
         if not self._take_back(permit):
             return False
         if permit.trial:
-            self._turn(Signal.TRIAL_FAILED, "probe_failed", now)
+            self._trial_failed(permit, now)
             return True
         self._run += 1
         self.window.record(now, failed=True)
@@ -251,6 +257,7 @@ class Circuit:
             self._slow.shift(by)
         for permit in self._trials:
             permit.lease_until += by
+            permit.given_at += by
 
     # -- inside -----------------------------------------------------------------------------
 
@@ -292,7 +299,22 @@ class Circuit:
         enough = slow.calls >= policy.minimum_calls
         return enough and slow.failures >= policy.slow_rate * slow.calls
 
-    def _turn(self, signal: Signal, reason: str, now: float, open_for: float | None = None) -> None:
+    def _trial_failed(self, permit: Permit, now: float) -> None:
+        """Opens again, until its time is up counted from the trial's start.
+
+        So trials that hang follow each other as fast as trials that fail at once, and whoever
+        recovers is found out as soon.
+        """
+        self._turn(Signal.TRIAL_FAILED, "probe_failed", now, since=permit.given_at)
+
+    def _turn(
+        self,
+        signal: Signal,
+        reason: str,
+        now: float,
+        open_for: float | None = None,
+        since: float | None = None,
+    ) -> None:
         new = TRANSITIONS.get((self._state, signal))
         if new is None:
             return
@@ -304,12 +326,12 @@ class Circuit:
         self.reset_at = math.inf
         if new is State.OPEN:
             self._count_opening(old, now, by_hand=signal is Signal.FORCE_OPEN)
-            open_for = self._open_time() if open_for is None else open_for
-            self.reset_at = now + open_for
+            span = self._open_time() if open_for is None else open_for
+            self.reset_at = max(now, (now if since is None else since) + span)
         elif new is State.CLOSED:
             self._closed_at = now
             self.forget()
-        self._changed(old, new, reason, open_for if new is State.OPEN and open_for else 0.0, now)
+        self._changed(old, new, reason, self.reset_at - now if new is State.OPEN else 0.0, now)
 
     def _count_opening(self, old: State, now: float, *, by_hand: bool) -> None:
         """A relapse soon after closing is no recovery: the open time goes on growing."""
@@ -329,7 +351,7 @@ class Circuit:
         )
 
 
-DEFAULT_JITTER = 0.2
+DEFAULT_JITTER = 0.1
 """Share by which open times are spread, unless the policy says otherwise."""
 
 

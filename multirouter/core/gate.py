@@ -253,7 +253,7 @@ class Gate:
             seconds = min(asked, policy.max_cooling)
         else:
             times = self._cooled_in_a_row
-            seconds = grown(policy.cooling, COOLING_GROWTH, policy.max_cooling, times)
+            seconds = grown(policy.cooling, COOLING_GROWTH, policy.open_cap, times)
         if now + seconds > self.cooling_until:
             self.cooling_until = now + seconds
             self._revision.value += 1

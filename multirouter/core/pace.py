@@ -12,18 +12,23 @@ from multirouter.core.window import SHORTEST, Latencies
 RECENT = 0.2
 """Weight of the newest latency in the recent mean: it looks back some nine answers."""
 
-RECENT_ON_TRIAL = 0.6
+RECENT_ON_TRIAL = 1.0
 """The same for the answer of a half-open trial: it is asked what is true now, and only it."""
 
 USUAL = 0.01
-"""Weight of the newest latency in the usual mean: it looks back some two hundred answers."""
+"""The most that the newest latency weighs in the usual mean: it looks back at least some two
+hundred answers."""
 
-MOST_PATIENCE = 64.0
-"""Where patience ends: a limit of the shortest floor is far beyond any timeout by then, and
-some twenty answers bring it back."""
+USUAL_SPAN = 1800.0
+"""Seconds that the usual mean looks back at least: at a hundred answers a second two hundred are
+gone in two, and a provider that slowly falls ill would be its own measure."""
 
-CALMING = 0.8
-"""Factor on the patience with each answer that came in time."""
+MOST_PATIENCE = 4.0
+"""Where patience ends: four times a limit that is itself above nearly every answer lets through
+whoever still works, while a trial that hangs does not hold up the next one for long."""
+
+CALM = 1.05
+"""Patience under this is over; an answer in time takes its square root, so four of them do."""
 
 _SHORTEST_LOG = log2(SHORTEST)
 
@@ -45,6 +50,7 @@ class Pace:
     """
 
     __slots__ = (
+        "_learned_at",
         "_patience",
         "_policy",
         "_recent",
@@ -68,6 +74,7 @@ class Pace:
         self._patience = 1.0
         self._recent = 0.0
         self._usual = 0.0
+        self._learned_at = 0.0
         self._variance = 0.0
         # The weight of the newest latency in the usual mean: 1/n, so that a young mean is a plain
         # average, until that is less than the lasting weight.
@@ -78,22 +85,33 @@ class Pace:
         """Whether enough answers are known for the past to be trusted."""
         return self.latencies.samples >= self._policy.minimum_samples
 
-    def answered(self, seconds: float, *, trial: bool = False) -> bool:
-        """Learns what one answer took, seconds.
+    def answered(self, seconds: float, now: float, *, trial: bool = False) -> bool:
+        """Learns what one answer took.
+
+        Args:
+            seconds: from the attempt's start to the answer.
+            now: loop time, seconds.
+            trial: whether it was a half-open trial.
 
         Returns:
             Whether the provider is slow to the point of being ill.
         """
         latency = log2(seconds) if seconds > SHORTEST else _SHORTEST_LOG  # noqa: FURB136 - hot path
         refresh = self.latencies.record(latency)
+        lasting = (now - self._learned_at) / USUAL_SPAN
+        self._learned_at = now
+        if lasting > USUAL:
+            lasting = USUAL
         young = self._youth
-        off = latency - self._usual
-        self._usual = usual = self._usual + young * off
-        self._variance = (1.0 - young) * (self._variance + young * off * off)
         weight = RECENT_ON_TRIAL if trial else RECENT
-        if young > USUAL:
-            weight = max(weight, young)
+        if young > lasting:
             self._youth = young / (1.0 + young)
+            lasting = young
+            if young > weight:
+                weight = young
+        off = latency - self._usual
+        self._usual = usual = self._usual + lasting * off
+        self._variance = (1.0 - lasting) * (self._variance + lasting * off * off)
         self._recent = recent = self._recent + weight * (latency - self._recent)
         self.drift = drift = recent - usual
         if refresh or self._patience > 1.0:
@@ -117,10 +135,15 @@ class Pace:
         for pace in (self, *self.peers):
             pace._set_limit()
 
+    def shift(self, by: float) -> None:
+        """Moves to the clock of another loop."""
+        self._learned_at += by
+
     def _calm(self, seconds: float) -> None:
         """Patience lasts while answers need it, and fades when they come in time again."""
         if self._patience > 1.0 and seconds * self._patience <= self.limit:
-            self._patience = max(1.0, self._patience * CALMING)
+            calmer = math.sqrt(self._patience)
+            self._patience = calmer if calmer > CALM else 1.0
 
     def _set_limit(self) -> None:
         policy = self._policy

@@ -210,7 +210,9 @@ class Plan(Admission):
         if verdict is SUCCESS:
             slow = step.slow
             if step.served_at is None:
-                slow = member.pace.answered(elapsed, trial=permit.trial)
+                slow = member.pace.answered(elapsed, now, trial=permit.trial)
+            if slow:
+                slow = self._has_others(member, now)
             late = member.gate.release_answered(permit, now, elapsed, slow=slow)
         else:
             if isinstance(error, AttemptTimeout) and step.served_at is None:
@@ -245,6 +247,10 @@ class Plan(Admission):
                 self._failed(step, record, route.rules[verdict.kind])
         wire.deliver()
 
+    def _has_others(self, member: Member, now: float) -> bool:
+        """Whether somebody else can be asked; who is alone is better slow than out."""
+        return any(other is not member and other.gate.admits(now) for other in self.route.members)
+
     def abandon(self, step: Try) -> None:
         """Takes back a Try that was never begun."""
         step.member.gate.give_back(step.permit)
@@ -254,7 +260,10 @@ class Plan(Admission):
     def _failed(self, step: Try, record: AttemptRecord, rule: Rule) -> None:
         repetition = self._repeating(step)
         members, retries = self.route.members, self.route.retries_per_provider
-        repetition.failed(record, step.member, rule, members, retries)
+        # A span that was asked for comes back from two additions a little off.
+        early = step.deadline - step.started < step.member.timeout - 1e-9
+        impatient = early and isinstance(record.error, AttemptTimeout)
+        repetition.failed(record, step.member, rule, members, retries, impatient=impatient)
         if rule.other is Other.NEVER and rule.same is Same.NEVER and not self._spliced:
             self._fault = self._fault or endings.own_fault(record, len(self.attempts))
         elif not self.idempotent and rule.may_have_acted and not record.verdict.unsent:
@@ -281,7 +290,7 @@ class Plan(Admission):
         self._serving = step
         step.served_at = now
         permit = step.permit
-        step.slow = step.member.pace.answered(now - step.started, trial=permit.trial)
+        step.slow = step.member.pace.answered(now - step.started, now, trial=permit.trial)
         return True
 
     def flowing(self, step: Try, now: float, lease: float) -> None:

@@ -86,7 +86,7 @@ class CircuitPolicy:
             at least 1.
         open_cap: the longest open time before jitter, seconds; never under `open_for`.
         jitter: the open time is drawn evenly between its value and (1 + jitter) times it, so
-            that a fleet does not probe in one tick. Left out: 0.2, or 0 with `growth=1` (who
+            that a fleet does not probe in one tick. Left out: 0.1, or 0 with `growth=1` (who
             asks for a fixed time gets it).
         probes: how many trials HALF_OPEN lets out at once, and how many successes close it.
         exhausted_for: seconds the circuit stays open after an exhausted quota or bad
@@ -107,7 +107,7 @@ class CircuitPolicy:
     window: float = 10.0
     open_for: float = 5.0
     growth: float = 2.0
-    open_cap: float = 20.0
+    open_cap: float = 25.0
     jitter: float | None = None
     probes: int = 1
     exhausted_for: float = 300.0
@@ -158,7 +158,7 @@ class PacePolicy:
     adaptive: bool = True
     floor: float = 2.0
     percentile: float = 0.99
-    factor: float = 2.0
+    factor: float = 1.5
     minimum_samples: int = 20
     slow_factor: float = 3.0
     slow_deviations: float = 5.0

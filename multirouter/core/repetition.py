@@ -69,9 +69,23 @@ class Repetition:
         rule: Rule,
         others: Iterable[Member],
         retries_per_provider: int,
+        *,
+        impatient: bool = False,
     ) -> None:
-        """Draws the consequences of one failure: who is out, and who is asked next."""
+        """Draws the consequences of one failure: who is out, and who is asked next.
+
+        Args:
+            record: the attempt.
+            member: whom it asked.
+            rule: what follows from its kind.
+            others: the route's providers.
+            retries_per_provider: see `Route`.
+            impatient: whether the attempt was cut off before the provider's `attempt_timeout`:
+                then it is nobody's fault, and when nobody else is left it may be asked again.
+        """
         self.last = record
+        if impatient:
+            return
         again = rule.same is not Same.NEVER and not record.verdict.retried
         tried = self._asked.get(member.name, 0)
         if not again or (rule.same is Same.QUICK and tried > 1):

@@ -179,6 +179,8 @@ class Memory:
             gate.shift(by)
         for limits in self._limits.values():
             limits.shift(by)
+        for pace in self._paces.values():
+            pace.shift(by)
 
 
 class Roster:
@@ -241,11 +243,12 @@ class Roster:
         return {**self._streaming, **self._calling}
 
     def _adhoc(self, wanted: Route | Iterable[str], *, streaming: bool) -> CompiledRoute:
+        if isinstance(wanted, Route) and wanted.limits is not None:
+            raise UsageError(
+                f"the call's route: Route({wanted.name!r}).limits need a router that knows the route"
+            )
         try:
             route = wanted if isinstance(wanted, Route) else Route(ADHOC, wanted)
-            if route.limits is not None:
-                me = f"Route({route.name!r}).limits"
-                raise ConfigurationError(me, "hold for routes that the router knows by name")
             compiled = self._compile(route, (), ADHOC, streaming=streaming)
         except ConfigurationError as error:
             raise UsageError(f"the call's route: {error}") from error
