@@ -244,9 +244,8 @@ class Roster:
 
     def _adhoc(self, wanted: Route | Iterable[str], *, streaming: bool) -> CompiledRoute:
         if isinstance(wanted, Route) and wanted.limits is not None:
-            raise UsageError(
-                f"the call's route: Route({wanted.name!r}).limits need a router that knows the route"
-            )
+            me = f"Route({wanted.name!r}).limits"
+            raise UsageError(f"the call's route: {me} need a router that knows the route")
         try:
             route = wanted if isinstance(wanted, Route) else Route(ADHOC, wanted)
             compiled = self._compile(route, (), ADHOC, streaming=streaming)
