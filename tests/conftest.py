@@ -27,6 +27,8 @@ T = TypeVar("T")
 # No deadline: how long an example takes says more about the machine than about the code. In CI
 # the examples are the same at every run, so that a red build is about the change it stands on.
 settings.register_profile("house", deadline=None, derandomize="CI" in os.environ)
+# `--hypothesis-profile=deep` searches long and at random: see tests/properties/effort.py.
+settings.register_profile("deep", deadline=None)
 settings.load_profile("house")
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import HealthCheck, settings
 
 DEEP = 40
 """How many times as many examples `--hypothesis-profile=deep` tries."""
+
+PATIENT = pytest.mark.timeout(0)
+"""For what may take long: the profile `deep`, and to find the smallest example that fails."""
 
 
 def effort(examples: int, *, steps: int = 50) -> settings:

@@ -26,7 +26,7 @@ from multirouter.core.model import Kind, Verdict
 from multirouter.core.policies import CircuitPolicy, LimitPolicy
 from multirouter.core.rules import Effect
 from multirouter.testing import Recorder
-from tests.properties.effort import effort
+from tests.properties.effort import PATIENT, effort
 from tests.properties.model import DRAW, Door, Pass
 
 # All spans are multiples of a power of two, so that instants are exact and edges are hit.
@@ -313,8 +313,12 @@ class CircuitMachine(RuleBasedStateMachine):
             assert self.gate.circuit._trials == []
 
 
+@PATIENT
 def test_a_door_follows_the_model_under_any_interleaving() -> None:
-    """Case 28: begin, succeed, fail in each way, cancel, expire, tick, hold, unhold and update in
-    any order: never more than K permits out in HALF_OPEN, in-flight is what is out, the state
-    follows the model, late results move nothing, and each change is told exactly once."""
+    """Case 28: a door follows the model, whatever happens to it in whatever order.
+
+    Of begin, succeed, fail in each way, cancel, expire, tick, hold, unhold and update: never more
+    than K permits are out in HALF_OPEN, in-flight is what is out, the state is the model's, late
+    results move nothing, and each change is told exactly once.
+    """
     run_state_machine_as_test(CircuitMachine, settings=effort(150, steps=50))
