@@ -115,8 +115,11 @@ async def _interleaved(
 
 def _summary(spans: list[Driven]) -> dict[str, Any]:
     latencies = [latency for span in spans for latency in span.latencies]
+    if not latencies:
+        raise SystemExit("load: not one call was answered; the router's log says why")
     return {
         "calls": len(latencies),
+        "failed": sum(span.failed for span in spans),
         "calls_per_second": median(len(span.latencies) / span.seconds for span in spans),
         "processor_us_per_call": median(
             span.processor / len(span.latencies) * 1e6 for span in spans
@@ -140,11 +143,12 @@ def _text(result: dict[str, Any]) -> str:
 
 
 def _table(driven: dict[str, dict[str, Any]]) -> str:
-    head = ("", "calls/s", "µs processor", *(f"{name} ms" for name in SHARES))
+    head = ("", "calls/s", "failed", "µs processor", *(f"{name} ms" for name in SHARES))
     rows = [
         (
             name,
             f"{found['calls_per_second']:,.0f}",
+            f"{found['failed']:,}",
             f"{found['processor_us_per_call']:.1f}",
             *(f"{found['latency'][share] * 1e3:.1f}" for share in SHARES),
         )
