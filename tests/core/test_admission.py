@@ -6,6 +6,7 @@ import math
 
 import pytest
 
+from multirouter.core.admission import LEASE_MARGIN
 from multirouter.core.policies import CircuitPolicy, HedgePolicy, LimitPolicy, RetryPolicy
 from multirouter.core.routes import Route
 from tests.core.kit import NEVER_TRIPS, World, provider
@@ -262,14 +263,14 @@ def test_an_attempt_ends_with_its_call() -> None:
 
 
 def test_a_trial_is_leased_for_its_attempt() -> None:
-    """A trial's lease is the attempt's limit, or the open time where that is endless."""
+    """A trial's lease outlasts the attempt's limit, or the open time where that is endless."""
     world = World(
         [provider("a", attempt_timeout=7.0), provider("b", attempt_timeout=math.inf)],
         circuit=FIXED,
     )
     world.half_open("a", "b")
     leases = [world.trying(world.plan([name])).permit.lease_until for name in "ab"]
-    assert leases == [world.now + 7.0, world.now + FIXED.open_for]
+    assert leases == [world.now + s + LEASE_MARGIN for s in (7.0, FIXED.open_for)]
 
 
 def test_when_a_hedge_is_wanted() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from multirouter.core.pace import Pace
 from multirouter.core.plan import FLOW_PROVES
 from multirouter.core.policies import CircuitPolicy, HedgePolicy, PacePolicy
 from multirouter.core.routes import Route
@@ -58,21 +59,40 @@ def test_only_the_first_content_is_pace() -> None:
     assert latencies.percentile(0.99) == pytest.approx(2.0, rel=0.1)
 
 
-def test_a_slow_first_content_counts_at_the_end() -> None:
-    """What was found slow at the first content is told to the circuit with the stream's end."""
+def test_only_timeouts_before_the_content_are_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pace learns from an attempt that was cut off before its content, and from no other."""
+    learnt: list[float] = []
+    monkeypatch.setattr(Pace, "timed_out", lambda self, seconds, **_: learnt.append(seconds))
+    world = chain("a")
+    for served in (False, True):
+        for kind in ("server", "timeout"):
+            plan = world.plan("chain")
+            step = world.trying(plan)
+            if served:
+                plan.serving(step, world.now)
+            world.fails(plan, step, kind, after=3.0)
+    assert learnt == [3.0]
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_slow_first_content_counts_at_the_end(alone: bool) -> None:
+    """A slow first content opens the circuit at the end, unless nobody else is there."""
     pace = PacePolicy(minimum_samples=5, slow_factor=2.0, slow_deviations=0.0, adaptive=False)
-    world = World([provider("a")], pace=pace)
+    world = World([provider("a"), provider("b")], pace=pace)
+    route = ["a"] if alone else ["a", "b"]
+    slow = False
     for seconds in [1.0] * 20 + [60.0] * 5:
-        plan = world.plan(timeout=900.0)
+        plan = world.plan(route, timeout=900.0)
         step = world.trying(plan)
+        if step.member.name == "b":
+            break
         plan.serving(step, world.now + seconds)
         assert world.memory.gates["a"].circuit.is_closed
         world.answers(plan, step, None, after=seconds)
         world.ended(plan)
-        if step.slow:
-            break
-    assert step.slow
-    assert world.heard.transitions("a") == ["closed > open"]
+        slow = slow or step.slow
+    assert slow
+    assert world.heard.transitions("a") == ([] if alone else ["closed > open"])
 
 
 def test_a_broken_stream_goes_on_elsewhere() -> None:

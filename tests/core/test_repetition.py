@@ -67,6 +67,17 @@ def test_a_round_bars_whom_it_asked() -> None:
     assert scene.of.last.provider == "b"
 
 
+def test_impatience_is_nobodys_fault() -> None:
+    """Who was cut off by its own past alone is not out, though a timeout of its own would be."""
+    for impatient, out in [(True, set()), (False, {"a"})]:
+        scene = Scene()
+        scene.of.asked("a")
+        record = AttemptRecord("a", "r", "call", failing("timeout"), OSError(), 0.0, 0.0, "")
+        rule, members = RULES[Kind.TIMEOUT], scene.world.route().members
+        scene.of.failed(record, members[0], rule, members, 1, impatient=impatient)
+        assert (scene.of.last, scene.of.out, scene.of.again) == (record, out, None)
+
+
 def test_a_quick_try_is_one() -> None:
     """After a broken connection there is one more try, and none after that."""
     scene = Scene()
