@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import anyio
@@ -71,37 +71,37 @@ async def probe(
     Each test is a trial like any other: it takes a permit, has a deadline, and its verdict moves
     the circuit. One that says nothing about health is repeated after a rest.
     """
-    gate = member.gate
-    while not gate.removed and gate.on_trial(loop.time()):
+    gate, test = member.gate, member.provider.probe
+    while test is not None and not gate.removed and gate.on_trial(loop.time()):
         started = loop.time()
+        verdict, error = CANCELLED, None
         permit = gate.acquire(started, 0, member.timeout + LEASE_MARGIN)
         if permit is not None:
-            verdict, error = CANCELLED, None
             try:
-                verdict, error = await _tested(member, loop, classifier)
+                verdict, error = await _tested(test, member, loop, classifier)
             finally:
                 _release(gate, permit, route, verdict, error, started, loop.time(), wire)
-        if permit is None or route.rules[verdict.kind].circuit in _TEACH_NOTHING:
-            now = loop.time()
-            await anyio.sleep(max(gate.circuit.policy.open_for, gate.cooling_until - now))
+        if route.rules[verdict.kind].circuit in _TEACH_NOTHING:
+            left = gate.cooling_until - loop.time()
+            await anyio.sleep(max(gate.circuit.policy.open_for, left))
 
 
 async def _tested(
-    member: Member, loop: EventLoop, classifier: Classifier
+    test: Callable[[], Awaitable[object]], member: Member, loop: EventLoop, classifier: Classifier
 ) -> tuple[Verdict, Exception | None]:
     """One test: what it counts as, and what it raised."""
-    assert member.provider.probe is not None, "only a provider with a probe is tested by it"
-    error: Exception | None = None
     bound = loop.bound(loop.time() + member.timeout)
+    verdict, error = STRAY, None
     try:
         with bound:
-            await member.provider.probe()
-            return SUCCESS, None
-    except Exception as raised:
-        error = raised
+            await test()
+            verdict = SUCCESS
+    except Exception as raised:  # noqa: BLE001  # whatever a probe of the user raises is judged
+        verdict, error = classifier.error(raised), raised
     if bound.expired:
         error = AttemptTimeout(member.name, "attempt_timeout", member.timeout)
-    return (STRAY, None) if error is None else (classifier.error(error), error)
+        verdict = classifier.error(error)
+    return verdict, error
 
 
 def _release(

@@ -73,6 +73,7 @@ class Resets(Listener):
     async def _ring(self, gate: Gate, loop: EventLoop) -> None:
         era = gate.circuit.era
         while gate.circuit.era == era and gate.circuit.state(loop.time()) is State.OPEN:
-            await anyio.sleep(gate.circuit.reset_at - loop.time())
+            left = gate.circuit.reset_at - loop.time()
+            await anyio.sleep(left)
         gate.circuit.settle(loop.time())
         await self._settled(gate)

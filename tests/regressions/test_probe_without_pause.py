@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import anyio
 
 from multirouter.testing import StatusError
@@ -19,8 +21,6 @@ async def test_a_probe_that_teaches_nothing_is_repeated_after_a_rest() -> None:
     async with house(play("a", probe=probe), "b", circuit=BRITTLE) as home:
         await home.fail("a")
         await anyio.sleep(35)
-        assert [round(second - first) for first, second in zip(asked, asked[1:], strict=False)] == [
-            10,
-            10,
-        ]
+        rests = [round(second - first) for first, second in pairwise(asked)]
+        assert rests == [10, 10]
         assert home.state("a") == "half_open"
