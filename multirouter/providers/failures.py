@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -121,7 +121,7 @@ class Failures:
             raise self.inexpressible("the request", f"is no JSON: {error}") from error
 
     @contextmanager
-    def malformed(self) -> Iterator[None]:
+    def malformed(self) -> Generator[None]:
         """Around the reading of a request: what has not its documented shape is refused."""
         try:
             yield
@@ -129,7 +129,7 @@ class Failures:
             raise self.inexpressible("the request", f"is malformed: {error!r}") from error
 
     @contextmanager
-    def unreadable(self) -> Iterator[None]:
+    def unreadable(self) -> Generator[None]:
         """Around the reading of an answer: one that has not its documented shape is rubbish."""
         try:
             yield

@@ -189,3 +189,16 @@ async def test_a_malformed_message_is_the_requests_fault() -> None:
         await provider.call({"messages": ["x"]})
     assert caught.value.kind is Kind.REQUEST
     await provider.aclose()
+
+
+@pytest.mark.parametrize(("preset", "role"), [("openai", "developer"), ("deepseek", "system")])
+async def test_the_developer_speaks_as_the_system_where_he_is_unknown(
+    make: Any, preset: str, role: str
+) -> None:
+    """Only OpenAI knows the role `developer`; elsewhere it would be refused."""
+    async with FakeProvider() as fake:
+        provider = make("openai", fake, model="m", preset=preset)
+        talk = [{"role": "developer", "content": "d"}, {"role": "user", "content": "u"}]
+        await provider.call(chat(talk))
+        await provider.aclose()
+        assert [message["role"] for message in fake.requests[0].body["messages"]] == [role, "user"]

@@ -90,6 +90,19 @@ async def test_text_and_usage(make: Any, kind: str) -> None:
     assert usage["prompt_tokens_details"]["cached_tokens"] == 1
 
 
+async def test_usage_that_was_asked_for_is_a_chunk_of_its_own(make: Any, kind: str) -> None:
+    """With include_usage each format's stream ends in a chunk without choices."""
+    async with FakeProvider() as fake:
+        provider = make(kind, fake, model="m")
+        request = chat("Hello", stream_options={"include_usage": True})
+        *chunks, last = [chunk async for chunk in provider.stream(request)]
+        await provider.aclose()
+    assert last["choices"] == []
+    assert last["usage"]["total_tokens"] > 0
+    assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
+    assert all(chunk["choices"] and not chunk.get("usage") for chunk in chunks)
+
+
 async def test_parallel_tool_calls_and_their_results(make: Any, kind: str) -> None:
     """Calls come out whole, streamed piece by piece, and their results find their way back."""
     tools = [tool("weather"), tool("clock")]

@@ -171,16 +171,18 @@ def _tool(tool: Mapping[str, Any], failures: Failures) -> dict[str, Any]:
 _CHOICES = {"auto": "auto", "none": "none", "required": "any"}
 
 
-def _choice(choice: Any, failures: Failures) -> tuple[dict[str, Any] | None, set[str] | None]:
+def _choice(
+    choice: str | dict[str, Any] | None, failures: Failures
+) -> tuple[dict[str, Any] | None, set[str] | None]:
     """The choice, and the names that are allowed where not all are."""
     if choice is None:
         return None, None
-    if isinstance(choice, str) and choice in _CHOICES:
-        return {"type": _CHOICES[choice]}, None
-    kind = choice.get("type") if isinstance(choice, dict) else None
-    if kind == "function":
+    if isinstance(choice, str):
+        if choice in _CHOICES:
+            return {"type": _CHOICES[choice]}, None
+    elif choice["type"] == "function":
         return {"type": "tool", "name": choice["function"]["name"]}, None
-    if kind == "allowed_tools":
+    elif choice["type"] == "allowed_tools":
         allowed = choice["allowed_tools"]
         names = {(tool.get("function") or tool).get("name") for tool in allowed["tools"]}
         return {"type": _CHOICES[allowed["mode"]]}, names

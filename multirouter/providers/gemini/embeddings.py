@@ -23,8 +23,9 @@ class GeminiEmbeddingsWire(GeminiAddress):
         if not isinstance(texts, Sequence) or not all(isinstance(text, str) for text in texts):
             raise self._failures.inexpressible("input", "must be texts: token ids differ by model")
         one: dict[str, Any] = {"model": f"models/{model}"}
-        if request.get("dimensions"):
-            one["outputDimensionality"] = request["dimensions"]
+        dimensions = request.get("dimensions")
+        if dimensions:
+            one["outputDimensionality"] = dimensions
         asked = [{**one, "content": {"parts": [{"text": text}]}} for text in texts]
         return self._prepared(model, "batchEmbedContents", {"requests": asked})
 

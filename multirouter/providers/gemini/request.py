@@ -140,13 +140,13 @@ def _declaration(tool: Mapping[str, Any], failures: Failures) -> dict[str, Any]:
 _MODES = {"auto": "AUTO", "none": "NONE", "required": "ANY"}
 
 
-def _choice(choice: Any, failures: Failures) -> dict[str, Any]:
-    if isinstance(choice, str) and choice in _MODES:
-        return {"mode": _MODES[choice]}
-    kind = choice.get("type") if isinstance(choice, dict) else None
-    if kind == "function":
+def _choice(choice: str | dict[str, Any], failures: Failures) -> dict[str, Any]:
+    if isinstance(choice, str):
+        if choice in _MODES:
+            return {"mode": _MODES[choice]}
+    elif choice["type"] == "function":
         return {"mode": "ANY", "allowedFunctionNames": [choice["function"]["name"]]}
-    if kind == "allowed_tools":
+    elif choice["type"] == "allowed_tools":
         allowed = choice["allowed_tools"]
         names = [(tool.get("function") or tool)["name"] for tool in allowed["tools"]]
         # Names are taken only where a call is forced or validated; AUTO would refuse them.

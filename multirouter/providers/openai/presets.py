@@ -35,6 +35,7 @@ class Preset:
         renames: request fields this service knows by another name.
         drops: request fields it refuses, and that change no meaning when left out.
         strips: fields of assistant messages that it refuses.
+        developer: whether it knows the role `developer`; elsewhere such turns are `system`.
         stream_usage: whether it understands `stream_options={"include_usage": true}`.
     """
 
@@ -44,6 +45,7 @@ class Preset:
     renames: Mapping[str, str] = field(default_factory=dict)
     drops: frozenset[str] = frozenset()
     strips: tuple[str, ...] = OWN_FIELDS
+    developer: bool = False
     stream_usage: bool = True
 
 
@@ -56,6 +58,7 @@ PRESETS: Mapping[PresetName, Preset] = MappingProxyType(
             base_url="https://api.openai.com/v1",
             variable="OPENAI_API_KEY",
             strips=(*OWN_FIELDS, "reasoning_content"),
+            developer=True,
         ),
         "deepseek": Preset(
             base_url="https://api.deepseek.com/v1", variable="DEEPSEEK_API_KEY", renames=_OLD_LIMIT

@@ -78,9 +78,8 @@ class OpenAIWire(_OpenAIAddress):
             value = body.pop(field, None)
             if value is not None:
                 body[name] = value
-        if preset.strips:
-            with self._failures.malformed():
-                body["messages"] = _stripped(body.get("messages") or (), preset.strips)
+        with self._failures.malformed():
+            body["messages"] = [_said(message, preset) for message in body.get("messages") or ()]
         if stream:
             body["stream"] = True
             if preset.stream_usage:
@@ -121,7 +120,8 @@ class OpenAIEmbeddingsWire(_OpenAIAddress):
         data = body.get("data")
         if not isinstance(data, list) or not data:
             raise self._failures.rubbish("the answer has no embeddings", {})
-        data.sort(key=lambda item: item.get("index", 0))
+        with self._failures.unreadable():
+            data.sort(key=_place)
         return body  # type: ignore[return-value] # passed through: the format is the canonical one
 
     def translator(self, request: EmbeddingRequest) -> OpenAITranslator:
@@ -129,14 +129,22 @@ class OpenAIEmbeddingsWire(_OpenAIAddress):
         raise NotImplementedError
 
 
-def _stripped(messages: Any, fields: tuple[str, ...]) -> list[Any]:
-    """The messages without what another provider's turn left in them; most have nothing."""
-    return [_without(message, fields) if _has(message, fields) else message for message in messages]
+def _place(item: Mapping[str, Any]) -> int:
+    place: int = item.get("index", 0)
+    return place
+
+
+def _said(message: Mapping[str, Any], preset: Preset) -> Mapping[str, Any]:
+    """A message as this service takes it; most are taken as they are."""
+    role = message["role"]
+    if role == "developer" and not preset.developer:
+        return {**message, "role": "system"}
+    if role == "assistant" and _has(message, preset.strips):
+        return _without(message, preset.strips)
+    return message
 
 
 def _has(message: Mapping[str, Any], fields: tuple[str, ...]) -> bool:
-    if message.get("role") != "assistant":
-        return False
     calls = message.get("tool_calls") or ()
     return any(field in message or any(field in call for call in calls) for field in fields)
 
