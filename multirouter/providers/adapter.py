@@ -177,7 +177,7 @@ class Adapter(Generic[RequestT_contra, ResponseT_co]):
     def _object_in(self, response: aiohttp.ClientResponse, body: bytes) -> dict[str, Any]:
         try:
             value = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             raise self._failures.not_json(response.headers, body) from None
         if isinstance(value, list) and value:
             value = value[0]

@@ -53,7 +53,7 @@ class Failures:
         """An answer with an error status."""
         try:
             told = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             told = None
         if isinstance(told, dict | list):
             return self._told(status, headers, told)

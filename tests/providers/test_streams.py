@@ -14,7 +14,9 @@ from multirouter import ProviderError
 from multirouter.core.model import Kind
 from multirouter.providers import Http, chat, has_content, text_of
 from multirouter.providers.adapter import LINGER
+from multirouter.providers.anthropic.stream import AnthropicTranslator
 from multirouter.providers.failures import Failures
+from multirouter.providers.gemini.stream import GeminiTranslator
 from multirouter.providers.openai.stream import OpenAITranslator
 from multirouter.providers.secret import Secret
 from multirouter.providers.sse import Event
@@ -185,6 +187,20 @@ def test_broken_chunks(data: bytes) -> None:
     with pytest.raises(ProviderError, match="broken chunk") as caught:
         feed(data)
     assert caught.value.kind is Kind.TRANSPORT
+
+
+def test_bottomless_json_is_a_broken_chunk() -> None:
+    """JSON nested deeper than any reader goes is the provider's failure, not a crash."""
+    deep = b"[" * 100_000
+    translators: list[Any] = [
+        OpenAITranslator(FAILURES, choices=1, usage_asked=False),
+        AnthropicTranslator(FAILURES, 1, usage_asked=False),
+        GeminiTranslator(FAILURES, 1, "m", candidates=1, usage_asked=False),
+    ]
+    for translator in translators:
+        with pytest.raises(ProviderError, match="broken chunk"):
+            translator.feed(Event("", deep))
+    assert FAILURES.answered(500, {}, deep).kind is Kind.SERVER
 
 
 def test_an_error_beside_choices_counts() -> None:

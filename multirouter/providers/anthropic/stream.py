@@ -50,7 +50,7 @@ class AnthropicTranslator:
             data = json.loads(event.data.decode())
             handler = self._handlers.get(data.get("type") or event.name)
             return () if handler is None else handler(data)
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise self._failures.broken_chunk(event.data) from None
 
     def finish(self) -> Chunks:

@@ -65,7 +65,7 @@ class GeminiTranslator:
             if isinstance(data, list) or data.get("error"):
                 raise self._failures.told(data, {})
             return self._read(data)
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
             raise self._failures.broken_chunk(event.data) from None
 
     def finish(self) -> Iterable[ChatCompletionChunk]:

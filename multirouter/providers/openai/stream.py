@@ -42,7 +42,7 @@ class OpenAITranslator:
             return ()
         try:
             chunk = json.loads(data.decode())
-        except ValueError:
+        except (ValueError, RecursionError):
             raise self._failures.broken_chunk(data) from None
         if not isinstance(chunk, dict):
             raise self._failures.broken_chunk(data)
