@@ -21,13 +21,13 @@ class Resets(Listener):
 
     Args:
         gate_of: finds a provider's gate, or None when it has left.
-        settled: awaited when a circuit has half-opened, with its gate.
+        settled: awaited when a circuit has half-opened, with its gate and the loop.
     """
 
     def __init__(
         self,
         gate_of: Callable[[str], Gate | None],
-        settled: Callable[[Gate], Awaitable[None]],
+        settled: Callable[[Gate, EventLoop], Awaitable[None]],
     ) -> None:
         self._gate_of = gate_of
         self._settled = settled
@@ -76,4 +76,4 @@ class Resets(Listener):
             left = gate.circuit.reset_at - loop.time()
             await anyio.sleep(left)
         gate.circuit.settle(loop.time())
-        await self._settled(gate)
+        await self._settled(gate, loop)

@@ -80,16 +80,10 @@ class Residence:
             UsageError: when the router is closed, when the loop it lives in still runs elsewhere,
                 outside of any loop, or on trio without `async with router:`.
         """
+        self._refuse_elsewhere()
         asker = self.asker
-        if self.closed:
-            raise UsageError("the router is closed")
         if asker is not None and asker.loop.current():
             return asker
-        if asker is not None and asker.loop.alive():
-            raise UsageError(
-                "the router lives in another event loop, which still runs: "
-                "use one router a loop, or one after the other"
-            )
         loop = running_loop(self._broken)
         if loop.name == "trio":
             raise UsageError("on trio, open the router with `async with router:` before its calls")
@@ -99,10 +93,9 @@ class Residence:
         """Enters the running loop for the time of an `async with`.
 
         Raises:
-            UsageError: when the router is closed, or open already.
+            UsageError: when the router is closed, open already, or in another running loop.
         """
-        if self.closed:
-            raise UsageError("the router is closed")
+        self._refuse_elsewhere()
         if self._opened:
             raise UsageError("the router is open already: enter `async with router:` once")
         loop = running_loop(self._broken)
@@ -143,6 +136,17 @@ class Residence:
             return asker.loop.time()
         loop_time, monotonic = self._anchor
         return max(self.last_seen, loop_time + time.monotonic() - monotonic)
+
+    def _refuse_elsewhere(self) -> None:
+        """Refuses a router that is closed, or that lives in another loop which still runs."""
+        if self.closed:
+            raise UsageError("the router is closed")
+        loop = None if self.asker is None else self.asker.loop
+        if loop is not None and not loop.current() and loop.alive():
+            raise UsageError(
+                "the router lives in another event loop, which still runs: "
+                "use one router a loop, or one after the other"
+            )
 
     async def _end_tasks(self, loop: EventLoop) -> None:
         self._resets.moved_to(None)

@@ -33,6 +33,7 @@ from multirouter.core.rules import Rule, rules_with
 from multirouter.core.steps import Commons
 from multirouter.core.stream_policy import StreamPolicy
 from multirouter.driving import Driver, check_call, fall_back
+from multirouter.eventloop import EventLoop
 from multirouter.listeners.logs import make_logs
 from multirouter.listeners.metrics import make_metrics
 from multirouter.management import Management
@@ -347,16 +348,13 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
         except Exception as error:
             self._task_broken(f"aclose of {name}", error)
 
-    async def _half_opened(self, gate: Gate) -> None:
+    async def _half_opened(self, gate: Gate, loop: EventLoop) -> None:
         """A reset was due: tell it, serve who waits, and run the provider's own probe."""
         self._wire.deliver()
-        asker = self._residence.asker
-        if asker is None:
-            return
-        self._served(asker.loop.time())
+        self._served(loop.time())
         for route in self._roster.all_routes().values():
             for member in route.members:
                 if member.gate is gate and member.provider.probe is not None:
-                    await probe(member, route, asker.loop, self._classifier, self._wire)
-                    self._served(asker.loop.time())
+                    await probe(member, route, loop, self._classifier, self._wire)
+                    self._served(loop.time())
                     return

@@ -29,7 +29,8 @@ async def cut_off_after(home: House) -> float:
 
 async def test_an_attempt_is_cut_off_by_the_providers_own_past() -> None:
     """With answers of 2 s a hanging one is given up after some 4 s, not after the 30 s ceiling."""
-    async with house(play("a", latency=2.0), "b", routes=[CHAIN]) as home:
+    pace = PacePolicy(factor=2.0)
+    async with house(play("a", latency=2.0), "b", routes=[CHAIN], pace=pace) as home:
         await learn(home)
         assert 4.0 <= await cut_off_after(home) <= 4.0 * 1.1
 

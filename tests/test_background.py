@@ -7,11 +7,20 @@ from typing import Any
 
 import anyio
 import pytest
+from prometheus_client import CollectorRegistry
 
-from multirouter import CircuitPolicy, Kind, ProviderError, RetryPolicy, Route
+from multirouter import (
+    CircuitPolicy,
+    Kind,
+    MultiProviderRouter,
+    Provider,
+    ProviderError,
+    RetryPolicy,
+    Route,
+)
 from multirouter.background import MOST
-from multirouter.testing import Fault, StatusError
-from tests.scenarios.kit import BRITTLE, FAULTY, House, house, play
+from multirouter.testing import Fault, StatusError, VirtualClock
+from tests.scenarios.kit import BRITTLE, FAULTY, House, Logger, house, play
 
 # ── copies ──────────────────────────────────────────────────────────────────────────────────────
 
@@ -96,6 +105,33 @@ async def test_copies_have_a_bound() -> None:
         assert all([(await caller.end()).ok for caller in callers])
         await anyio.sleep(1)
         assert home["a"].in_flight == home.router.in_flight("a") == MOST
+
+
+@pytest.mark.backends("asyncio", "uvloop")
+def test_a_copy_that_never_began_gives_its_permit_back(virtual_clock: VirtualClock) -> None:
+    """A run that ends before the copy's first step leaves no trial out in the next run."""
+
+    async def instant(request: object) -> str:
+        return "at once"
+
+    settings: dict[str, Any] = {"registry": CollectorRegistry(), "logger": Logger()}
+    providers = [play("a", "error"), Provider("b", instant)]
+    router = MultiProviderRouter(providers, circuit=BRITTLE, **settings)
+
+    async def first() -> None:
+        await router.call_outcome("q", route=["a"])
+        await anyio.sleep(10.1)
+        assert await router.call("q") == "at once"
+        assert not router.available("a")
+
+    async def second() -> None:
+        assert await router.call("q") in {"at once", "a: q"}
+        await anyio.sleep(0.1)
+        assert (router.circuit_state("a"), router.in_flight("a")) == ("closed", 0)
+        await router.aclose()
+
+    virtual_clock.run(first)
+    virtual_clock.run(second)
 
 
 # ── the user's own probe ────────────────────────────────────────────────────────────────────────

@@ -337,3 +337,13 @@ async def test_without_a_block_it_is_closed_by_hand() -> None:
     assert asyncio.all_tasks() == before
     unused = made_outside(play("a"))
     await unused.aclose()
+
+
+@asyncio_only
+async def test_a_block_may_begin_after_the_first_call() -> None:
+    """Case 48: on asyncio a router in use may be entered; leaving one never entered is harmless."""
+    router = made_outside(play("a"))
+    assert await router.call("q") == "a: q"
+    async with router:
+        assert await router.call("q") == "a: q"
+    await made_outside(play("a")).__aexit__(None, None, None)
