@@ -10,6 +10,7 @@ from random import Random
 from typing import Protocol
 
 from multirouter.core.backoff import grown
+from multirouter.core.permits import Permit
 from multirouter.core.policies import CircuitPolicy
 from multirouter.core.states import TRANSITIONS, Signal, State
 from multirouter.core.window import RollingCounts
@@ -19,29 +20,6 @@ DEFAULT_FAILURES = 3
 
 DEFAULT_FAILURE_RATE = 0.5
 """Share of failures that trips a circuit, when the policy names no rule."""
-
-
-class Permit:
-    """The right to make one attempt; it ends exactly once.
-
-    Attributes:
-        era: the circuit's era when it was given.
-        given_at: loop time at which a trial began; -inf for any other attempt.
-        trial: whether it is one of the few that HALF_OPEN lets out.
-        lease_until: loop time after which a trial that has not settled is taken for lost.
-        ended: whether it was given back.
-    """
-
-    __slots__ = ("ended", "era", "given_at", "lease_until", "trial")
-
-    def __init__(
-        self, era: int, lease_until: float, *, trial: bool, given_at: float = -math.inf
-    ) -> None:
-        self.era = era
-        self.given_at = given_at
-        self.lease_until = lease_until
-        self.trial = trial
-        self.ended = False
 
 
 class Changed(Protocol):
@@ -300,10 +278,10 @@ class Circuit:
         return enough and slow.failures >= policy.slow_rate * slow.calls
 
     def _trial_failed(self, permit: Permit, now: float) -> None:
-        """Opens again, until its time is up counted from the trial's start.
+        """Opens again, its time counted from the trial's start, with a rest of `open_for` at least.
 
-        So trials that hang follow each other as fast as trials that fail at once, and whoever
-        recovers is found out as soon.
+        So trials that hang follow each other nearly as fast as trials that fail at once, and
+        whoever recovers is found out as soon.
         """
         self._turn(Signal.TRIAL_FAILED, "probe_failed", now, since=permit.given_at)
 
@@ -327,7 +305,9 @@ class Circuit:
         if new is State.OPEN:
             self._count_opening(old, now, by_hand=signal is Signal.FORCE_OPEN)
             span = self._open_time() if open_for is None else open_for
-            self.reset_at = max(now, (now if since is None else since) + span)
+            self.reset_at = now + span
+            if since is not None:
+                self.reset_at = max(since + span, now + min(span, self.policy.open_for))
         elif new is State.CLOSED:
             self._closed_at = now
             self.forget()

@@ -6,10 +6,11 @@ import math
 from random import Random
 
 from multirouter.core.backoff import grown
-from multirouter.core.circuit import Circuit, Permit
+from multirouter.core.circuit import Circuit
 from multirouter.core.events import CircuitChanged, Cooled, Held, HoldName, Newswire
 from multirouter.core.limits import Limits
 from multirouter.core.model import Verdict
+from multirouter.core.permits import Permit
 from multirouter.core.policies import CircuitPolicy, LimitPolicy
 from multirouter.core.rules import Effect
 from multirouter.core.states import Signal, State
@@ -253,7 +254,8 @@ class Gate:
             seconds = min(asked, policy.max_cooling)
         else:
             times = self._cooled_in_a_row
-            seconds = grown(policy.cooling, COOLING_GROWTH, policy.open_cap, times)
+            most = min(policy.open_cap, policy.max_cooling)
+            seconds = grown(policy.cooling, COOLING_GROWTH, most, times)
         if now + seconds > self.cooling_until:
             self.cooling_until = now + seconds
             self._revision.value += 1

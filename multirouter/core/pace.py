@@ -50,6 +50,7 @@ class Pace:
     """
 
     __slots__ = (
+        "_born_at",
         "_learned_at",
         "_patience",
         "_policy",
@@ -76,9 +77,9 @@ class Pace:
         self._usual = 0.0
         self._learned_at = 0.0
         self._variance = 0.0
-        # The weight of the newest latency in the usual mean: 1/n, so that a young mean is a plain
-        # average, until that is less than the lasting weight.
+        # A young mean is a plain average: the newest latency weighs 1/n, until that is USUAL.
         self._youth = 1.0
+        self._born_at = -math.inf
 
     @property
     def known(self) -> bool:
@@ -98,17 +99,15 @@ class Pace:
         """
         latency = log2(seconds) if seconds > SHORTEST else _SHORTEST_LOG  # noqa: FURB136 - hot path
         refresh = self.latencies.record(latency)
-        lasting = (now - self._learned_at) / USUAL_SPAN
-        self._learned_at = now
-        if lasting > USUAL:
-            lasting = USUAL
-        young = self._youth
         weight = RECENT_ON_TRIAL if trial else RECENT
-        if young > lasting:
-            self._youth = young / (1.0 + young)
-            lasting = young
-            if young > weight:
-                weight = young
+        lasting = self._youth
+        if lasting > USUAL:
+            self._youth = lasting / (1.0 + lasting)
+            if lasting > weight:
+                weight = lasting
+        else:
+            lasting = self._share_of_the_past(now)
+        self._learned_at = now
         off = latency - self._usual
         self._usual = usual = self._usual + lasting * off
         self._variance = (1.0 - lasting) * (self._variance + lasting * off * off)
@@ -118,6 +117,13 @@ class Pace:
             self._calm(seconds)
             self._set_limit()
         return drift > self._slow_mark and self._is_slow()
+
+    def _share_of_the_past(self, now: float) -> float:
+        """The newest latency's weight by time, so that a burst is no longer past than a lull."""
+        if self._born_at == -math.inf:
+            self._born_at = self._learned_at
+        past = min(USUAL_SPAN, now - self._born_at)
+        return min(USUAL, (now - self._learned_at) / past) if past > 0.0 else 0.0
 
     def timed_out(self, seconds: float, *, trial: bool) -> None:
         """Learns that an attempt was cut off after `seconds`.
@@ -138,6 +144,7 @@ class Pace:
     def shift(self, by: float) -> None:
         """Moves to the clock of another loop."""
         self._learned_at += by
+        self._born_at += by
 
     def _calm(self, seconds: float) -> None:
         """Patience lasts while answers need it, and fades when they come in time again."""

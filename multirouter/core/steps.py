@@ -6,10 +6,10 @@ import math
 from random import Random
 from typing import Any
 
-from multirouter.core.circuit import Permit
 from multirouter.core.events import Newswire
 from multirouter.core.limits import RetryBudget
 from multirouter.core.model import CallOutcome, Role
+from multirouter.core.permits import Permit
 from multirouter.core.selection import Member
 
 

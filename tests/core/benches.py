@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from random import Random
 
-from multirouter.core.circuit import Circuit, Permit
+from multirouter.core.circuit import Circuit
+from multirouter.core.permits import Permit
 from multirouter.core.policies import CircuitPolicy
 from multirouter.core.states import State
 

@@ -10,7 +10,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from multirouter.core.circuit import Circuit, Permit
+from multirouter.core.circuit import Circuit
+from multirouter.core.permits import Permit
 from multirouter.core.policies import CircuitPolicy
 from multirouter.core.states import Signal
 

@@ -23,6 +23,7 @@ class Pass:
     era: int
     trial: bool
     lease_until: float = math.inf
+    given_at: float = -math.inf
     lost: bool = False
 
 
@@ -92,16 +93,16 @@ class Door:
             return None
         self.in_flight += 1
         if self.hold == "disabled":
-            return Pass(-1, trial=False)
+            return Pass(-1, False)
         self.settle()
         if self.state == "closed":
-            return Pass(self.era, trial=False)
+            return Pass(self.era, False)
         if self.state == "open" or self.passed + self.out >= self.policy.probes:
-            return Pass(-1, trial=False)
+            return Pass(-1, False)
         for trial in self.trials:
             trial.lost = trial.lease_until <= self.now
         self.trials = [trial for trial in self.trials if not trial.lost]
-        self.trials.append(Pass(self.era, trial=True, lease_until=self.now + lease))
+        self.trials.append(Pass(self.era, True, self.now + lease, self.now))
         return self.trials[-1]
 
     def answered(self, ended: Pass, elapsed: float, *, slow: bool) -> bool:
@@ -127,7 +128,7 @@ class Door:
         if self.now >= self.cooling_until:
             self.coolings += 1
         seconds = policy.cooling * 2.0 ** (self.coolings - 1)
-        seconds = min(seconds, max(policy.cooling, policy.max_cooling))
+        seconds = min(seconds, max(policy.cooling, min(policy.open_cap, policy.max_cooling)))
         if asked:
             seconds = min(asked, policy.max_cooling)
         if self.now + seconds > self.cooling_until:
@@ -171,7 +172,7 @@ class Door:
         if not slow:
             slow = self._too_slow(elapsed)
         if ended.trial and slow:
-            self._open("probe_failed")
+            self._open_again(ended)
         elif ended.trial:
             self._pass()
         elif slow and self.hold != "closed":
@@ -195,7 +196,7 @@ class Door:
 
     def _failure(self, ended: Pass) -> bool:
         if ended.trial:
-            self._open("probe_failed")
+            self._open_again(ended)
             return True
         self.run += 1
         self.results.append((self.now, True))
@@ -251,6 +252,14 @@ class Door:
             seconds *= 1.0 + DRAW * (policy.jitter or 0.0)
         self._turn("open", reason, seconds)
 
+    def _open_again(self, failed: Pass) -> None:
+        """The trial's own time is part of the rest, but for the shortest rest there is."""
+        policy = self.policy
+        self._open("probe_failed")
+        rest = self.reset_at - self.now
+        self.reset_at = max(failed.given_at + rest, self.now + min(rest, policy.open_for))
+        self.news[-1] = (*self.news[-1][:-1], self.reset_at - self.now)
+
     def _turn(self, new: str, reason: str, seconds: float = 0.0) -> None:
         self.era += 1
         self.news.append(("circuit", self.state, new, reason, self.era, seconds))
@@ -303,3 +312,4 @@ class Door:
         self.answers = [(at + by, bad) for at, bad in self.answers]
         for trial in self.trials:
             trial.lease_until += by
+            trial.given_at += by
