@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import settings
+from hypothesis import Phase, settings
 
 from multirouter.testing import VirtualClock, pytest_plugin
 
@@ -29,6 +29,14 @@ T = TypeVar("T")
 settings.register_profile("house", deadline=None, derandomize="CI" in os.environ)
 # `--hypothesis-profile=deep` searches long and at random: see tests/properties/effort.py.
 settings.register_profile("deep", deadline=None)
+# For mutation testing (docs/mutants.md): that something fails is enough, nobody looks at it.
+settings.register_profile(
+    "mutants",
+    deadline=None,
+    derandomize=True,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
+)
 settings.load_profile("house")
 
 

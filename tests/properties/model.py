@@ -127,7 +127,7 @@ class Door:
         policy = self.policy
         if self.now >= self.cooling_until:
             self.coolings += 1
-        seconds = policy.cooling * 2.0 ** (self.coolings - 1)
+        seconds = policy.cooling * 2.0 ** max(0, self.coolings - 1)
         seconds = min(seconds, max(policy.cooling, min(policy.open_cap, policy.max_cooling)))
         if asked:
             seconds = min(asked, policy.max_cooling)
