@@ -96,7 +96,7 @@ class Asker:
 
     def tell_start(self, step: Try) -> None:
         """Tells the news that an attempt begins."""
-        self._wire.post("attempt_started", step.member.name, step.role)
+        self._wire.post("attempt_started", (step.member.name, step.role))
         self._wire.deliver()
 
     def judge_failure(

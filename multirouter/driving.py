@@ -37,7 +37,7 @@ class Driver:
     ) -> CallOutcome[Any] | Serve:
         """Walks a plan from `now` (loop time, seconds) until it has ended or a stream serves."""
         waiting = self._waiting
-        if waiting:
+        if waiting.line:
             waiting.serve(now)  # who came first goes first
         step = plan.next_step(now)
         while True:
@@ -52,7 +52,7 @@ class Driver:
                 except BaseException:
                     waiting.serve(asker.loop.time())  # a caller who leaves makes room as well
                     raise
-                if waiting:
+                if waiting.line:
                     waiting.serve(now)
                 step = plan.next_step(now)
             elif isinstance(step, Wait):

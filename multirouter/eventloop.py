@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+import time
 from collections.abc import Awaitable, Callable
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Literal, Protocol
@@ -130,7 +131,9 @@ class AsyncioLoop:
     name: Literal["asyncio", "trio"] = "asyncio"
 
     def __init__(self, loop: asyncio.AbstractEventLoop, broken: Broken) -> None:
-        self.time: Callable[[], float] = loop.time
+        # The stock clock is a frame around time.monotonic.
+        stock = type(loop).time is asyncio.BaseEventLoop.time
+        self.time: Callable[[], float] = time.monotonic if stock else loop.time
         self._deadlines = AsyncioDeadlines(loop)
         self.bound: Callable[[float], Bound] = self._deadlines.bound
         self._loop = loop

@@ -194,5 +194,5 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
 
     def _served(self, now: float) -> None:
         """Whatever may have made room is followed by this."""
-        if self._waiting:
+        if self._waiting.line:
             self._waiting.serve(now)

@@ -12,7 +12,9 @@ from multirouter.errors import UsageError
 from multirouter.eventloop import EventLoop
 
 
-class _Waiter:
+class Waiter:
+    """A call that waits, and the step that it is given."""
+
     __slots__ = ("plan", "ready", "step")
 
     def __init__(self, plan: Plan) -> None:
@@ -27,23 +29,22 @@ class WaitingLine:
     Whatever may have made room (an attempt that ended, a circuit that changed, a limit that
     refilled) is followed by `serve`, which lets each plan in turn take what it can use. What is
     left afterwards none of them could use, so a newcomer that takes it overtakes nobody.
+
+    Attributes:
+        line: who waits, longest first; empty nearly always, which is all that a call looks at.
     """
 
     def __init__(self) -> None:
-        self._line: list[_Waiter] = []
+        self.line: list[Waiter] = []
         self._closed = False
-
-    def __bool__(self) -> bool:
-        """Whether anybody waits."""
-        return bool(self._line)
 
     def __len__(self) -> int:
         """How many calls wait."""
-        return len(self._line)
+        return len(self.line)
 
     def serve(self, now: float) -> None:
         """Gives room to whoever has waited longest and can use it."""
-        for waiter in self._line[:]:
+        for waiter in self.line[:]:
             if waiter.step is None:
                 step = waiter.plan.next_step(now)
                 if not isinstance(step, Wait):
@@ -53,7 +54,7 @@ class WaitingLine:
     def close(self) -> None:
         """Sends everybody away."""
         self._closed = True
-        for waiter in self._line:
+        for waiter in self.line:
             waiter.ready.set()
 
     async def wait(self, plan: Plan, until: float, loop: EventLoop) -> Step:
@@ -62,8 +63,8 @@ class WaitingLine:
         Returns:
             The plan's next step: an attempt whose permit is taken, or the end.
         """
-        waiter = _Waiter(plan)
-        self._line.append(waiter)
+        waiter = Waiter(plan)
+        self.line.append(waiter)
         try:
             now = loop.time()
             while waiter.step is None and now < until:
@@ -77,12 +78,12 @@ class WaitingLine:
         except BaseException:
             self._leave(waiter, loop.time())
             raise
-        self._line.remove(waiter)
+        self.line.remove(waiter)
         return waiter.step if waiter.step is not None else plan.next_step(now)
 
-    def _leave(self, waiter: _Waiter, now: float) -> None:
+    def _leave(self, waiter: Waiter, now: float) -> None:
         """A waiter that goes away hands on what it was just given."""
-        self._line.remove(waiter)
+        self.line.remove(waiter)
         if isinstance(waiter.step, Try):
             waiter.plan.abandon(waiter.step)
             self.serve(now)

@@ -109,7 +109,7 @@ class Circuit:
             lease: seconds after which a trial that has not settled is taken for lost.
         """
         if self._state is State.CLOSED:
-            return Permit(self.era, math.inf, trial=False)
+            return Permit(self.era)
         self.settle(now)
         if not self.admits(now):
             return None
@@ -120,7 +120,7 @@ class Circuit:
 
     def uncounted(self) -> Permit:
         """A permit that asks nobody and moves nothing: for a choice that ignores circuits."""
-        return Permit(-1, math.inf, trial=False)
+        return Permit(-1)
 
     def succeeded(self, permit: Permit, now: float, elapsed: float, *, slow: bool = False) -> bool:
         """Takes a permit back with a success; False when it came too late to count.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import wraps
 from typing import Any, Literal
 
 from multirouter.core.model import AttemptRecord, CallOutcome, Kind, Role
@@ -134,7 +135,37 @@ class Panicked:
     route: str
 
 
-News = CircuitChanged | Cooled | FailedOver | RetryRefused | Held | Configured | Panicked
+@dataclass(frozen=True, slots=True)
+class BudgetReached:
+    """A budget has reached its warning mark, or its end; told once each in a period.
+
+    Attributes:
+        router: the router's name.
+        owner: whose it is: `provider NAME`, `route NAME` or `router`.
+        usd: the budget, US dollars a period.
+        per: the period: `hour`, `day` or `month`.
+        spent: what was spent of it, US dollars.
+        used_up: whether nothing may start before the period ends.
+    """
+
+    router: str
+    owner: str
+    usd: float
+    per: str
+    spent: float
+    used_up: bool
+
+
+News = (
+    CircuitChanged
+    | Cooled
+    | FailedOver
+    | RetryRefused
+    | Held
+    | Configured
+    | Panicked
+    | BudgetReached
+)
 
 
 class Listener:
@@ -154,6 +185,9 @@ class Listener:
 
     def call_ended(self, outcome: CallOutcome[Any]) -> None:
         """A call ended; the outcome is final."""
+
+    def call_failed(self, outcome: CallOutcome[Any]) -> None:
+        """A call ended without a provider's answer; told before `call_ended`."""
 
     def circuit_changed(self, news: CircuitChanged) -> None:
         """A circuit changed its state."""
@@ -176,12 +210,28 @@ class Listener:
     def panicked(self, news: Panicked) -> None:
         """A choice was made without regard to circuits."""
 
+    def budget_reached(self, news: BudgetReached) -> None:
+        """A budget reached its warning mark, or is used up."""
+
 
 KINDS = tuple(name for name in vars(Listener) if not name.startswith("_"))
 """Every method of a Listener, which is to say every kind of news."""
 
 Broken = Callable[[Callable[..., None], Exception], None]
 """Told of a listener's method that raised, and of what it raised."""
+
+
+Ears = tuple[Callable[[Any], None], ...]
+
+
+def _spread(method: Callable[..., None]) -> Callable[[Any], None]:
+    """The one method that takes its news in two arguments, as one that takes a pair."""
+
+    @wraps(method)
+    def hear(news: tuple[str, Role]) -> None:
+        method(*news)
+
+    return hear
 
 
 class Newswire:
@@ -196,9 +246,9 @@ class Newswire:
 
     def __init__(self, listeners: Iterable[Listener], broken: Broken) -> None:
         self._broken = broken
-        self._queue: deque[tuple[tuple[Callable[..., None], ...], tuple[Any, ...]]] = deque()
+        self._queue: deque[tuple[Ears, Any]] = deque()
         self._telling = False
-        self._ears: dict[str, tuple[Callable[..., None], ...]] = dict.fromkeys(KINDS, ())
+        self._ears: dict[str, Ears] = dict.fromkeys(KINDS, ())
         self.starts_heard = False
         for listener in listeners:
             self.add(listener)
@@ -208,10 +258,11 @@ class Newswire:
         for kind in KINDS:
             method = getattr(listener, kind)
             if getattr(method, "__func__", None) is not getattr(Listener, kind):
-                self._ears[kind] = (*self._ears[kind], method)
+                ear = _spread(method) if kind == "attempt_started" else method
+                self._ears[kind] = (*self._ears[kind], ear)
         self.starts_heard = bool(self._ears["attempt_started"])
 
-    def post(self, kind: str, *news: Any) -> None:
+    def post(self, kind: str, news: Any) -> None:
         """Queues news; who does not listen for its kind costs one look-up."""
         ears = self._ears[kind]
         if ears:
@@ -228,7 +279,7 @@ class Newswire:
                 ears, news = queue.popleft()
                 for hear in ears:
                     try:
-                        hear(*news)
+                        hear(news)
                     except Exception as error:  # noqa: BLE001 - a listener may break, a call may not
                         self._broken(hear, error)
         finally:

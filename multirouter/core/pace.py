@@ -36,6 +36,41 @@ _RECENT_VARIANCE = RECENT / (2 - RECENT)
 """Variance of an exponential mean over that of one value. Source: Roberts 1959, EWMA charts."""
 
 
+class Group:
+    """The paces of one route, and how much slower than usual they are together.
+
+    Attributes:
+        stretch: by how much a rise in latency that befell the middle provider widens everybody's
+            limits; 1 when there is none.
+    """
+
+    __slots__ = ("_asked", "_middle", "_paces", "stretch")
+
+    def __init__(self, paces: Sequence[Pace]) -> None:
+        self._paces = tuple(paces)
+        self._asked = 0
+        self._middle = 0.0
+        self.stretch = 1.0
+        for pace in self._paces:
+            pace.group = self
+
+    def middle(self) -> float:
+        """The drift of the middle provider of those that are known, doublings.
+
+        Worked out anew once in as many askings as a sixteenth of the group, so that a thousand
+        providers are not sorted at each.
+        """
+        if self._asked <= 0:
+            self._asked = len(self._paces) // 16
+            drifts = sorted(pace.drift for pace in self._paces if pace.known)
+            self._middle = drifts[(len(drifts) - 1) // 2] if len(drifts) > 1 else 0.0
+            lone = drifts[0] if len(drifts) == 1 else 0.0
+            self.stretch = 2.0 ** max(0.0, self._middle, lone)
+        else:
+            self._asked -= 1
+        return self._middle
+
+
 class Pace:
     """One provider's latencies on one route, beside those of its peers there.
 
@@ -43,10 +78,9 @@ class Pace:
     and are close to lognormal, so a factor is as likely at every speed.
 
     Attributes:
-        limit: what one attempt may take, seconds; infinite until enough is known.
         latencies: the histogram of what its answers took.
         drift: doublings of the recent over the usual latency; 0 is usual, 1 twice as slow.
-        peers: the paces of the route's other providers.
+        group: the paces of the route, this one among them.
     """
 
     __slots__ = (
@@ -59,19 +93,19 @@ class Pace:
         "_usual",
         "_variance",
         "_youth",
+        "_mark",
         "drift",
+        "group",
         "latencies",
-        "limit",
-        "peers",
     )
 
     def __init__(self, policy: PacePolicy) -> None:
         self._policy = policy
         self._slow_mark = log2(policy.slow_factor)
         self.latencies = Latencies()
-        self.limit = math.inf
         self.drift = 0.0
-        self.peers: Sequence[Pace] = ()
+        self._mark = math.inf
+        self.group: Group = Group((self,))
         self._patience = 1.0
         self._recent = 0.0
         self._usual = 0.0
@@ -85,6 +119,11 @@ class Pace:
     def known(self) -> bool:
         """Whether enough answers are known for the past to be trusted."""
         return self.latencies.samples >= self._policy.minimum_samples
+
+    @property
+    def limit(self) -> float:
+        """What one attempt may take, seconds; infinite until enough is known."""
+        return self._mark * self.group.stretch
 
     def answered(self, seconds: float, now: float, *, trial: bool = False) -> bool:
         """Learns what one answer took.
@@ -115,7 +154,7 @@ class Pace:
         self.drift = drift = recent - usual
         if refresh or self._patience > 1.0:
             self._calm(seconds)
-            self._set_limit()
+            self._set_mark()
         return drift > self._slow_mark and self._is_slow()
 
     def _share_of_the_past(self, now: float) -> float:
@@ -138,8 +177,7 @@ class Pace:
             bound = max(log2(max(seconds, SHORTEST)), self._recent)
             self._recent += RECENT * (bound - self._recent)
             self.drift = self._recent - self._usual
-        for pace in (self, *self.peers):
-            pace._set_limit()
+        self._set_mark()
 
     def shift(self, by: float) -> None:
         """Moves to the clock of another loop."""
@@ -152,25 +190,18 @@ class Pace:
             calmer = math.sqrt(self._patience)
             self._patience = calmer if calmer > CALM else 1.0
 
-    def _set_limit(self) -> None:
+    def _set_mark(self) -> None:
         policy = self._policy
-        if not policy.adaptive or not self.known:
-            self.limit = math.inf
-            return
-        mark = max(policy.floor, policy.factor * self.latencies.percentile(policy.percentile))
-        self.limit = mark * self._patience * 2.0 ** max(0.0, self._common_drift())
-
-    def _common_drift(self) -> float:
-        """How much slower than usual the middle one of all the route's providers is."""
-        drifts = sorted(pace.drift for pace in (self, *self.peers) if pace.known)
-        return drifts[(len(drifts) - 1) // 2]
+        self.group.middle()
+        if policy.adaptive and self.known:
+            mark = policy.factor * self.latencies.percentile(policy.percentile)
+            self._mark = max(policy.floor, mark) * self._patience
 
     def _is_slow(self) -> bool:
         """Far above its own past, beyond its own spread, and above what befell its peers too."""
-        if not self.known:
+        policy = self._policy
+        if not self.known or 2.0**self._recent < policy.slow_floor:
             return False
-        policy, mark = self._policy, self._slow_mark
         noise = policy.slow_deviations * math.sqrt(self._variance * _RECENT_VARIANCE)
-        peers = sorted(pace.drift for pace in self.peers if pace.known)
-        common = max(0.0, peers[(len(peers) - 1) // 2]) if peers else 0.0
-        return self.drift > noise and self.drift - common > mark
+        common = max(0.0, self.group.middle())
+        return self.drift > noise and self.drift - common > self._slow_mark

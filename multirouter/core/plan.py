@@ -131,6 +131,8 @@ class Plan(Admission):
     def finish(self, outcome: CallOutcome[Any]) -> None:
         """Tells the news of the call's end, once."""
         wire = self._commons.wire
+        if outcome.result != "success":
+            wire.post("call_failed", outcome)
         wire.post("call_ended", outcome)
         wire.deliver()
 

@@ -151,6 +151,7 @@ class PacePolicy:
         slow_factor: a provider is ill when its recent latency is this many times its usual one,
             and that much above what its peers on the route show too; greater than 1,
             `math.inf` switches it off.
+        slow_floor: recent latencies under this many seconds are never slow.
         slow_deviations: how many standard deviations of its own recent mean that must be as
             well, so that a provider whose answers vary much is not taken for ill.
     """
@@ -161,6 +162,7 @@ class PacePolicy:
     factor: float = 1.5
     minimum_samples: int = 20
     slow_factor: float = 3.0
+    slow_floor: float = 1.0
     slow_deviations: float = 5.0
 
     def __post_init__(self) -> None:
@@ -169,6 +171,7 @@ class PacePolicy:
         check.number("PacePolicy.factor", self.factor, least=1.0, most=1e6)
         check.count("PacePolicy.minimum_samples", self.minimum_samples)
         check.number("PacePolicy.slow_factor", self.slow_factor, above=1.0, endless=True)
+        check.number("PacePolicy.slow_floor", self.slow_floor, least=0.0, most=1e9)
         check.number("PacePolicy.slow_deviations", self.slow_deviations, least=0.0)
 
 

@@ -11,9 +11,10 @@ from typing import Any
 from multirouter.core import validation as check
 from multirouter.core.events import Newswire
 from multirouter.core.gate import Gate, Revision
-from multirouter.core.limits import Limits
+from multirouter.core.ledger import Ledger
+from multirouter.core.limits import Bound, Limits
 from multirouter.core.model import Kind
-from multirouter.core.pace import Pace
+from multirouter.core.pace import Group, Pace
 from multirouter.core.policies import (
     ATTEMPT_TIMEOUT,
     CircuitPolicy,
@@ -51,6 +52,7 @@ class Defaults:
     accept: Callable[[Any], object] | None
     fallback: Any
     panic: float | None
+    ledger: Ledger | None = None
 
 
 class CompiledRoute:
@@ -60,12 +62,14 @@ class CompiledRoute:
         name: its label.
         tiers: its tiers, in order.
         members: all its providers, in order.
-        limits: the limits of the route and of the router, if any.
+        limits: the limits and budgets of the route and of the router, if any.
+        billing: the books of its attempts; None when none of its providers has a price.
         sizes: the hooks that read a request's tokens, if any limit needs them.
     """
 
     __slots__ = (
         "accept",
+        "billing",
         "fallback",
         "hedge",
         "limits",
@@ -91,7 +95,8 @@ class CompiledRoute:
         self.name = label
         self.tiers = tuple(tiers)
         self.members = tuple(member for tier in self.tiers for member in tier.members)
-        self.limits = limits
+        self.limits: tuple[Bound, ...] = limits
+        self.billing: Billing | None = None
         self.timeout = defaults.timeout if route.timeout is None else route.timeout
         self.retry = route.retry or defaults.retry
         self.hedge = route.hedge or defaults.hedge
@@ -286,8 +291,7 @@ class Roster:
         if not tiers:
             return None
         compiled = CompiledRoute(label, route, tiers, defaults, (*limits, *self._limits))
-        for member in compiled.members:
-            member.pace.peers = [m.pace for m in compiled.members if m is not member]
+        Group([member.pace for member in compiled.members])
         return compiled
 
     def _member(

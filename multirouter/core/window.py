@@ -19,7 +19,17 @@ class RollingCounts:
         failures: how many of them failed, as of the same instant.
     """
 
-    __slots__ = ("_at", "_calls", "_edge", "_failures", "_width", "calls", "failures")
+    __slots__ = (
+        "_at",
+        "_calls",
+        "_calls_before",
+        "_edge",
+        "_failures",
+        "_failures_before",
+        "_width",
+        "calls",
+        "failures",
+    )
 
     def __init__(self, span: float) -> None:
         self._width = span / SLICES
@@ -27,18 +37,16 @@ class RollingCounts:
         self._at = 0
         self._calls = [0] * SLICES
         self._failures = [0] * SLICES
-        self.calls = 0
-        self.failures = 0
+        self._calls_before = self._failures_before = 0
+        self.calls = self.failures = 0
 
     def record(self, now: float, *, failed: bool) -> None:
         """Counts one call that ended at `now` (loop time, seconds)."""
         if now >= self._edge:
             self.settle(now)
-        at = self._at
-        self._calls[at] += 1
+        # Only the sums are kept up to date: what the newest slice holds is known when it ends.
         self.calls += 1
         if failed:
-            self._failures[at] += 1
             self.failures += 1
 
     def settle(self, now: float) -> None:
@@ -47,16 +55,21 @@ class RollingCounts:
             return
         steps = int((now - self._edge) // self._width) + 1
         self._edge += steps * self._width
+        self._calls[self._at] = self.calls - self._calls_before
+        self._failures[self._at] = self.failures - self._failures_before
         for _ in range(min(steps, SLICES)):
             at = self._at = (self._at + 1) % SLICES
             self.calls -= self._calls[at]
             self.failures -= self._failures[at]
             self._calls[at] = self._failures[at] = 0
+        self._calls_before = self.calls
+        self._failures_before = self.failures
 
     def clear(self) -> None:
         """Forgets every call."""
         self._calls = [0] * SLICES
         self._failures = [0] * SLICES
+        self._calls_before = self._failures_before = 0
         self.calls = self.failures = 0
 
     def shift(self, by: float) -> None:

@@ -100,11 +100,6 @@ class Logs(Listener):
     def panicked(self, news: Panicked) -> None:
         self._tell("info", "circuits disregarded", route=news.route)
 
-    @override
-    def call_ended(self, outcome: CallOutcome[Any]) -> None:
-        if outcome.result != "success":
-            self._call_failed(outcome)
-
     def broken(self, hear: Callable[..., Any], error: Exception) -> None:
         """Reports a listener's method that raised, the first time it does; never raises."""
         if hear not in self._reported:
@@ -122,7 +117,8 @@ class Logs(Listener):
         """Reports a background task of the router's own that ended with an exception."""
         self._report("background task broken", error, task=task)
 
-    def _call_failed(self, outcome: CallOutcome[Any]) -> None:
+    @override
+    def call_failed(self, outcome: CallOutcome[Any]) -> None:
         last = outcome.attempts[-1] if outcome.attempts else None
         fields: dict[str, Any] = {
             "route": outcome.route,
@@ -188,7 +184,6 @@ class DebugLogs(Logs):
     @override
     def call_ended(self, outcome: CallOutcome[Any]) -> None:
         if outcome.result != "success":
-            self._call_failed(outcome)
             return
         elapsed = round(outcome.elapsed, 3)
         self._tell(

@@ -51,7 +51,7 @@ def test_what_nobody_hears_is_not_kept() -> None:
     wire.post("call_ended", object())
     assert not wire._queue
     with pytest.raises(KeyError):
-        wire.post("no_such_kind")
+        wire.post("no_such_kind", NEWS)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -62,9 +62,9 @@ def test_every_kind_can_be_heard_alone(kind: str) -> None:
     wire = Newswire([ear, Listener()], never)
     assert wire.starts_heard is (kind == "attempt_started")
     for each in KINDS:
-        wire.post(each, each, 1)
+        wire.post(each, (each, 1))
     wire.deliver()
-    assert heard == [(kind, 1)]
+    assert heard == ([(kind, 1)] if kind == "attempt_started" else [((kind, 1),)])
     arguments = [None] * (2 if kind == "attempt_started" else 1)
     assert getattr(Listener(), kind)(*arguments) is None
 

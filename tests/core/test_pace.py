@@ -7,7 +7,15 @@ from random import Random
 
 import pytest
 
-from multirouter.core.pace import MOST_PATIENCE, RECENT, RECENT_ON_TRIAL, USUAL, USUAL_SPAN, Pace
+from multirouter.core.pace import (
+    MOST_PATIENCE,
+    RECENT,
+    RECENT_ON_TRIAL,
+    USUAL,
+    USUAL_SPAN,
+    Group,
+    Pace,
+)
 from multirouter.core.policies import PacePolicy
 
 
@@ -26,8 +34,7 @@ def taught(count: int, seconds: float = 1.0, **policy: object) -> Pace:
 
 def peers(*paces: Pace) -> None:
     """Makes them the providers of one route."""
-    for pace in paces:
-        pace.peers = [other for other in paces if other is not pace]
+    Group(paces)
 
 
 # ── how long ────────────────────────────────────────────────────────────────────────────────────
@@ -42,8 +49,8 @@ def test_no_limit_before_enough_is_known() -> None:
 
 
 def test_an_attempt_may_take_a_multiple_of_the_mark() -> None:
-    """Twice the 99th percentile, which is at most 9 % over the sample."""
-    assert 10.0 <= taught(32, 5.0).limit <= 10.9
+    """Half more than the 99th percentile, which is at most 9 % over the sample."""
+    assert 7.5 <= taught(32, 5.0).limit <= 8.175
     assert 25.0 <= taught(32, 5.0, factor=5.0).limit <= 27.3
 
 
@@ -56,7 +63,7 @@ def test_the_floor_holds() -> None:
 def test_the_percentile_is_the_policys() -> None:
     """With one slow answer in ten, the 80th percentile ignores it and the 95th does not."""
     for percentile, most in ((0.8, 2.5), (0.95, 25.0)):
-        pace = Pace(PacePolicy(percentile=percentile, floor=0.0))
+        pace = Pace(PacePolicy(percentile=percentile, floor=0.0, factor=2.0))
         for i in range(64):
             answered(pace, 10.0 if i % 10 == 9 else 1.0)
         assert most * 0.8 <= pace.limit <= most * 1.1
@@ -79,7 +86,7 @@ def test_when_all_slow_down_all_limits_widen() -> None:
     assert (a.limit, b.limit, c.limit) == (usual, usual, usual), "one of three is alone"
     for _ in range(10):
         b.timed_out(usual, trial=False)
-    assert a.limit > 1.5 * usual
+    assert a.limit > 1.4 * usual
     assert a.limit == b.limit == c.limit
 
 
@@ -159,6 +166,24 @@ def test_nobody_is_ill_before_enough_is_known() -> None:
     assert slow_answers(taught(100), 16.0, most=99) < 99
     pace = taught(5)
     assert [answered(pace, 100.0) for _ in range(14)] == [False] * 14
+
+
+def test_who_answers_within_the_floor_is_never_slow() -> None:
+    """Fifteen times slower is no illness while answers take less than `slow_floor`."""
+    assert slow_answers(taught(100, 0.002), 0.03) == 50
+    assert slow_answers(taught(100, 0.002, slow_floor=0.02), 0.03) < 50
+    assert slow_answers(taught(100, 0.2), 1.5) < 50
+
+
+def test_a_large_group_is_weighed_once_in_many_askings() -> None:
+    """Of 64 paces the middle drift is worked out at every fifth asking, and is right then."""
+    paces = [taught(32, 4.0) for _ in range(64)]
+    group = Group(paces)
+    assert group.middle() == pytest.approx(0.0)
+    for pace in paces:
+        pace.drift = 1.0
+    assert [group.middle() for _ in range(5)] == pytest.approx([0.0, 0.0, 0.0, 0.0, 1.0])
+    assert group.stretch == pytest.approx(2.0)
 
 
 def test_what_befalls_all_is_nobodys_illness() -> None:

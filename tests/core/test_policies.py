@@ -23,7 +23,7 @@ from multirouter.errors import ConfigurationError
 
 NUMBERS = {"nan": math.nan, "inf": math.inf, "negative": -1.0, "bool": True, "text": "1"}
 ENDLESS = {"slow_factor"}
-COUNTS = {
+COUNTS = [
     (RetryPolicy, "attempts", 1),
     (RetryPolicy, "budget_floor", 0),
     (CircuitPolicy, "failures", 1),
@@ -33,7 +33,7 @@ COUNTS = {
     (LimitPolicy, "in_flight", 1),
     (HedgePolicy, "minimum_samples", 1),
     (HedgePolicy, "at_most", 2),
-}
+]
 RANGES = [
     # policy, setting, the least that passes, what is refused below, the most, what is beyond
     (RetryPolicy, "base", 0.0, -1e-9, 1e9, 2e9),
@@ -58,6 +58,7 @@ RANGES = [
     (PacePolicy, "percentile", 1e-9, 0.0, 0.9999, 1.0),
     (PacePolicy, "factor", 1.0, 0.999, 1e6, 2e6),
     (PacePolicy, "slow_factor", 1.001, 1.0, 1e300, None),
+    (PacePolicy, "slow_floor", 0.0, -1e-9, 1e9, 2e9),
     (PacePolicy, "slow_deviations", 0.0, -1e-9, 1e300, None),
     (LimitPolicy, "requests_per_minute", 1e-6, 0.0, 1e12, 2e12),
     (LimitPolicy, "tokens_per_minute", 1e-6, 0.0, 1e12, 2e12),
@@ -129,7 +130,7 @@ def test_the_defaults_are_the_documented_ones() -> None:
     assert (circuit.slow_rate, circuit.minimum_calls, circuit.window) == (0.5, 20, 10.0)
     assert (circuit.growth, circuit.jitter, circuit.probes, circuit.ramp) == (2.0, None, 1, 0.0)
     assert (circuit.exhausted_for, circuit.cooling, circuit.max_cooling) == (300.0, 5.0, 600.0)
-    assert dataclasses.astuple(PacePolicy()) == (True, 2.0, 0.99, 2.0, 20, 3.0, 5.0)
+    assert dataclasses.astuple(PacePolicy()) == (True, 2.0, 0.99, 1.5, 20, 3.0, 1.0, 5.0)
     assert dataclasses.astuple(LimitPolicy()) == (None, None, None, 1.0, None)
     assert dataclasses.astuple(HedgePolicy(after=1.0)) == (1.0, None, 20, 2)
     assert (policies.ATTEMPT_TIMEOUT, policies.CALL_TIMEOUT) == (30.0, 120.0)

@@ -79,7 +79,7 @@ def tell(listener: Listener, kind: str, *news: Any) -> None:
         raise error
 
     wire = Newswire([listener], broken)
-    wire.post(kind, *news)
+    wire.post(kind, news if kind == "attempt_started" else news[0])
     wire.deliver()
 
 
@@ -88,6 +88,8 @@ def tell_call(listener: Listener, outcome: CallOutcome[str]) -> None:
     for record in outcome.attempts:
         tell(listener, "attempt_started", record.provider, record.role)
         tell(listener, "attempt_ended", record)
+    if outcome.result != "success":
+        tell(listener, "call_failed", outcome)
     tell(listener, "call_ended", outcome)
 
 

@@ -1,0 +1,33 @@
+"""The right to make one attempt, carried from the door to the attempt's end."""
+
+from __future__ import annotations
+
+import math
+
+
+class Permit:
+    """The right to make one attempt; it ends exactly once.
+
+    Attributes:
+        era: the circuit's era when it was given.
+        given_at: loop time at which a trial began; -inf for any other attempt.
+        trial: whether it is one of the few that HALF_OPEN lets out.
+        lease_until: loop time after which a trial that has not settled is taken for lost.
+        ended: whether it was given back.
+    """
+
+    __slots__ = ("ended", "era", "given_at", "lease_until", "trial")
+
+    def __init__(
+        self,
+        era: int,
+        lease_until: float = math.inf,
+        *,
+        trial: bool = False,
+        given_at: float = -math.inf,
+    ) -> None:
+        self.era = era
+        self.given_at = given_at
+        self.lease_until = lease_until
+        self.trial = trial
+        self.ended = False
