@@ -8,15 +8,14 @@ from typing import Any, Generic, TypeVar
 
 from multirouter.core import picture
 from multirouter.core import validation as check
-from multirouter.core.events import Configured, HoldName, Newswire
+from multirouter.core.events import Configured, HoldName
 from multirouter.core.model import ChunkT, RequestT, ResponseT
 from multirouter.core.policies import LimitPolicy
 from multirouter.core.provider import Provider
-from multirouter.core.roster import Defaults, Memory, Roster
+from multirouter.core.roster import Defaults, Roster
 from multirouter.core.routes import Route
+from multirouter.engine import Engine
 from multirouter.errors import UsageError
-from multirouter.residence import Residence
-from multirouter.waiting import WaitingLine
 
 CallT = TypeVar("CallT", bound=Callable[..., Any])
 
@@ -33,11 +32,7 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
     name: str
     _defaults: Defaults
     _limits: LimitPolicy | None
-    _memory: Memory
-    _residence: Residence
-    _roster: Roster
-    _waiting: WaitingLine
-    _wire: Newswire
+    _engine: Engine
 
     # -- who can be asked -------------------------------------------------------------------
 
@@ -68,7 +63,7 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
         Raises:
             ConfigurationError: for a name that is there already; nothing has changed then.
         """
-        self._configure([*self._roster.providers.values(), provider])
+        self._configure([*self._engine.roster.providers.values(), provider])
 
     def remove(self, name: str) -> None:
         """Removes a provider; its attempts in flight run to their end.
@@ -78,7 +73,7 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
             ConfigurationError: when a route names it; nothing has changed then.
         """
         leaving = self._known(name)
-        self._configure([p for p in self._roster.providers.values() if p is not leaving])
+        self._configure([p for p in self._engine.roster.providers.values() if p is not leaving])
 
     def update(self, name: str, /, **settings: Any) -> None:
         """Changes settings of a provider; its circuit keeps its state.
@@ -91,7 +86,7 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
         """
         old = self._known(name)
         new = old.replace(**settings)
-        self._configure([new if p is old else p for p in self._roster.providers.values()])
+        self._configure([new if p is old else p for p in self._engine.roster.providers.values()])
 
     def hold(self, name: str, how: HoldName) -> None:
         """Takes a provider's circuit into your own hand until `unhold`; resets do not end it.
@@ -122,11 +117,13 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
     @property
     def providers(self) -> tuple[Provider[RequestT, ResponseT, ChunkT], ...]:
         """The providers, in the order in which they were given."""
-        return tuple(self._roster.providers.values())
+        return tuple(self._engine.roster.providers.values())
 
     def snapshot(self) -> dict[str, Any]:
         """The whole state as plain data; see `core.picture.snapshot` for its shape."""
-        return picture.snapshot(self.name, self._roster.all_routes(), self._residence.now())
+        return picture.snapshot(
+            self.name, self._engine.roster.all_routes(), self._engine.residence.now()
+        )
 
     def explain(self, route: str | Route | Iterable[str] | None = None) -> picture.Explanation:
         """Where calls on a route go now, who is out, why and until when; `print` it.
@@ -134,65 +131,60 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
         Raises:
             UsageError: for an unknown route.
         """
-        return picture.explain(self._roster.route(route), self._residence.now())
+        return picture.explain(self._engine.roster.route(route), self._engine.residence.now())
 
     def names(self) -> Iterable[str]:
         """The providers' names."""
-        return tuple(self._memory.gates)
+        return tuple(self._engine.memory.gates)
 
     def in_flight(self, name: str) -> int:
         """How many attempts at a provider are under way."""
-        return self._memory.gates[name].in_flight
+        return self._engine.memory.gates[name].in_flight
 
     def available(self, name: str) -> bool:
         """Whether a provider could be asked now."""
-        return self._memory.gates[name].admits(self._residence.now())
+        return self._engine.memory.gates[name].admits(self._engine.residence.now())
 
     def circuit_state(self, name: str) -> str:
         """`closed`, `open` or `half_open`."""
-        return str(self._memory.gates[name].circuit.state(self._residence.now()))
+        return str(self._engine.memory.gates[name].circuit.state(self._engine.residence.now()))
 
     def __repr__(self) -> str:
-        now = self._residence.now()
-        doors = ", ".join(f"{n}: {g.describe(now)}" for n, g in self._memory.gates.items())
+        now = self._engine.residence.now()
+        doors = ", ".join(f"{n}: {g.describe(now)}" for n, g in self._engine.memory.gates.items())
         return f"<MultiProviderRouter {self.name!r} {doors or 'without providers'}>"
 
     # -- inside -----------------------------------------------------------------------------
 
     def _built(self, providers: list[Provider[Any, Any, Any]], routes: list[Route]) -> Roster:
-        return Roster(providers, routes, self._defaults, self._memory, self._limits)
+        return Roster(providers, routes, self._defaults, self._engine.memory, self._limits)
 
     def _configure(self, providers: list[Provider[Any, Any, Any]]) -> None:
-        old = self._roster.providers
-        self._roster = self._built(providers, list(self._roster.routes.values()))
-        new = self._roster.providers
+        old = self._engine.roster.providers
+        self._engine.roster = self._built(providers, list(self._engine.roster.routes.values()))
+        new = self._engine.roster.providers
         removed = tuple(name for name in old if name not in new)
         for name in removed:
-            self._memory.forget(name)
+            self._engine.memory.forget(name)
         news = Configured(
             self.name,
             added=tuple(name for name in new if name not in old),
             removed=removed,
             updated=tuple(name for name in new if name in old and new[name] is not old[name]),
         )
-        self._wire.post("configured", news)
-        self._wire.deliver()
-        self._served(self._residence.now())
+        self._engine.wire.post("configured", news)
+        self._engine.wire.deliver()
+        self._engine.served(self._engine.residence.now())
 
     def _known(self, name: str) -> Provider[Any, Any, Any]:
-        provider = self._roster.providers.get(name)
+        provider = self._engine.roster.providers.get(name)
         if provider is None:
-            raise UsageError(f"unknown provider {check.near(name, self._roster.providers)}")
+            raise UsageError(f"unknown provider {check.near(name, self._engine.roster.providers)}")
         return provider
 
     def _hold(self, name: str, how: HoldName | None) -> None:
         self._known(name)
-        now = self._residence.now()
-        self._memory.gates[name].hold_by_hand(how, now)
-        self._wire.deliver()
-        self._served(now)
-
-    def _served(self, now: float) -> None:
-        """Whatever may have made room is followed by this."""
-        if self._waiting.line:
-            self._waiting.serve(now)
+        now = self._engine.residence.now()
+        self._engine.memory.gates[name].hold_by_hand(how, now)
+        self._engine.wire.deliver()
+        self._engine.served(now)

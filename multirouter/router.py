@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from random import Random
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-import anyio
-
-from multirouter.background import BackgroundAttempts, probe
 from multirouter.core import validation as check
-from multirouter.core.classify import Classifier, Classify
-from multirouter.core.events import Listener, Newswire
-from multirouter.core.gate import Gate
-from multirouter.core.limits import RetryBudget
+from multirouter.core.budgets import Budget
+from multirouter.core.classify import Classify
+from multirouter.core.events import Listener
 from multirouter.core.model import CallOutcome, ChunkT, Kind, RequestT, ResponseT
-from multirouter.core.plan import Plan
 from multirouter.core.policies import (
     CALL_TIMEOUT,
     CircuitPolicy,
@@ -27,22 +21,16 @@ from multirouter.core.policies import (
     RetryPolicy,
 )
 from multirouter.core.provider import Provider
-from multirouter.core.roster import Defaults, Memory
+from multirouter.core.roster import Defaults
 from multirouter.core.routes import Route
 from multirouter.core.rules import Rule, rules_with
-from multirouter.core.steps import Commons
 from multirouter.core.stream_policy import StreamPolicy
-from multirouter.driving import Driver, check_call, fall_back
-from multirouter.eventloop import EventLoop
+from multirouter.core.usage import ReadUsage
+from multirouter.engine import Engine
 from multirouter.listeners.logs import make_logs
 from multirouter.listeners.metrics import make_metrics
 from multirouter.management import Management
-from multirouter.opening import Opener
-from multirouter.resets import Resets
-from multirouter.residence import Residence
-from multirouter.splicing import Delivered
-from multirouter.streaming import Opened, Stream
-from multirouter.waiting import WaitingLine
+from multirouter.streaming import Stream
 
 if TYPE_CHECKING:
     from typing import Self
@@ -78,6 +66,9 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
         accept: judges an answer: False, a string saying what is wrong, or an exception refuses it.
         fallback: the substitute answer when nobody could, or a function of (request, error).
         panic: when less than this share of a tier is closed, circuits are ignored; None for never.
+        usage: reads usage from answers and chunks, for the providers that have a price and no
+            reader of their own; left out, the shapes of OpenAI, Anthropic and Gemini.
+        budget: what may be spent altogether; used up, calls are refused until the period ends.
         listeners: hear all news, after metrics and logs.
         registry: the Prometheus registry; left out, the default one.
         logger: a structlog or standard logger; left out, structlog as configured.
@@ -106,6 +97,8 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
         accept: Callable[[ResponseT], object] | None = None,
         fallback: Any = None,
         panic: float | None = None,
+        usage: ReadUsage | None = None,
+        budget: Budget | Iterable[Budget] | None = None,
         listeners: Iterable[Listener] = (),
         registry: CollectorRegistry | None = None,
         logger: Any = None,
@@ -128,31 +121,15 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
             fallback=fallback,
             panic=None if panic is None else check.share("panic", panic),
         )
-        logs = make_logs(name, logger)
-        self._task_broken = logs.task_broken
-        self._wire = Newswire((), logs.broken)
-        chance = rng or Random()
-        self._memory = Memory(name, self._wire, chance)
-        self._waiting = WaitingLine()
-        self._background = BackgroundAttempts(self._served)
-        self._driver = Driver(self._waiting, self._background)
-        self._resets = Resets(self._memory.gates.get, self._half_opened)
-        self._classifier = Classifier(classify, wall=time.time, broken=logs.classifier_broken)
-        budget = RetryBudget(self._defaults.retry)
-        self._commons = Commons(name, chance, budget, self._wire)
-        self._residence = Residence(
-            self._memory,
-            budget,
-            self._resets,
-            self._background,
-            self._classifier,
-            self._wire,
-            logs.task_broken,
+        self._engine = Engine(
+            self.name,
+            self._defaults,
+            rng=rng or Random(),
+            classify=classify,
+            logs=make_logs(name, logger),
         )
-        self._roster = self._built(list(providers), list(routes))
-        self._metrics = make_metrics(name, self, registry)
-        for listener in (self._resets, self._metrics, logs, *listeners):
-            self._wire.add(listener)
+        self._engine.roster = self._built(list(providers), list(routes))
+        self._engine.listen(make_metrics(name, self, registry), listeners)
 
     # -- calling ----------------------------------------------------------------------------
 
@@ -184,7 +161,7 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
             UsageError: for a closed router, an unknown route, a second event loop.
             Exception: the provider's own, untouched, when the request itself is at fault.
         """
-        outcome = await self._outcome(request, route, timeout, wait, idempotent)
+        outcome = await self._engine.call(request, route, timeout, wait, idempotent)
         return outcome.value
 
     async def call_outcome(
@@ -201,43 +178,7 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
         Raises:
             UsageError: for a closed router, an unknown route, a second event loop.
         """
-        return await self._outcome(request, route, timeout, wait, idempotent)
-
-    async def _outcome(
-        self,
-        request: RequestT,
-        route: str | Route | Iterable[str] | None,
-        timeout: float | None,
-        wait: float,
-        idempotent: bool,  # noqa: FBT001 - handed on once a call, where keywords would cost
-    ) -> CallOutcome[ResponseT]:
-        residence = self._residence
-        asker = residence.asker
-        if asker is None or residence.closed or not asker.loop.current():
-            asker = residence.settle_in()
-        compiled = self._roster.route(route)
-        if timeout is not None or wait:
-            check_call(timeout, wait)
-        size = compiled.size_of(request) if compiled.sizes else 0
-        now = residence.last_seen = asker.loop.time()
-        plan = Plan(self._commons, compiled, now, timeout, wait, idempotent, size)
-        residence.calls += 1
-        try:
-            outcome: CallOutcome[Any] = await self._driver.drive(  # type: ignore[assignment] # only
-                plan,
-                request,
-                asker,
-                now,  # an Opener makes a plan serve, and this is an Asker
-            )
-            if outcome.error is not None and compiled.fallback is not None:
-                outcome = await fall_back(plan, compiled.fallback, request, outcome, asker)
-        except BaseException as error:
-            plan.finish(plan.broken_off(error, asker.loop.time()))
-            raise
-        finally:
-            residence.call_ended()
-        plan.finish(outcome)
-        return outcome
+        return await self._engine.call(request, route, timeout, wait, idempotent)
 
     def stream(
         self,
@@ -260,54 +201,13 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
             wait: as for `call`.
             idempotent: as for `call`; False also keeps a broken stream from going on elsewhere.
         """
-        return Stream(lambda: self._open(request, route, timeout, wait, idempotent))
-
-    async def _open(
-        self,
-        request: RequestT,
-        route: str | Route | Iterable[str] | None,
-        timeout: float | None,
-        wait: float,
-        idempotent: bool,  # noqa: FBT001 - as in _outcome
-    ) -> Opened:
-        residence = self._residence
-        asker = residence.settle_in()
-        compiled = self._roster.route(route, streaming=True)
-        check_call(timeout, wait)
-        size = compiled.size_of(request) if compiled.sizes else 0
-        now = residence.last_seen = asker.loop.time()
-        plan = Plan(self._commons, compiled, now, timeout, wait, idempotent, size)
-        opener = Opener(asker, compiled.stream, Delivered(compiled.stream, request))
-        residence.calls += 1
-        try:
-            outcome = await self._driver.drive(plan, request, opener, now)
-        except BaseException as error:
-            plan.finish(plan.broken_off(error, asker.loop.time()))
-            residence.call_ended()
-            raise
-        if isinstance(outcome, CallOutcome):
-            plan.finish(outcome)
-            residence.call_ended()
-            assert outcome.error is not None, "only a failure ends a stream that nobody serves"
-            raise outcome.error
-        return Opened(
-            plan=plan,
-            opener=opener,
-            policy=compiled.stream,
-            drive=lambda: self._driver.drive(plan, request, opener, asker.loop.time()),
-            ended=self._stream_ended,
-            judge=self._classifier.error,
-        )
-
-    def _stream_ended(self) -> None:
-        self._residence.call_ended()
-        self._served(self._residence.now())
+        return Stream(lambda: self._engine.open_stream(request, route, timeout, wait, idempotent))
 
     # -- life -------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
         """Enters the running loop for the time of the block; needed on trio."""
-        await self._residence.open()
+        await self._engine.residence.open()
         return self
 
     async def __aexit__(
@@ -320,7 +220,7 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
         try:
             await self.aclose()
         finally:
-            await self._residence.leave()
+            await self._engine.residence.leave()
 
     async def aclose(self, *, grace: float = GRACE) -> None:
         """Closes the router: a call after it raises UsageError; closing twice does nothing.
@@ -328,33 +228,4 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
         Calls that wait for room are sent away, calls in flight get `grace` seconds, background
         tasks are cancelled and awaited, and each provider's `aclose` is awaited.
         """
-        if self._residence.closed:
-            return
-        self._waiting.close()
-        try:
-            await self._residence.close(grace)
-        finally:
-            self._metrics.close()
-            with anyio.CancelScope(shield=True):
-                for provider in self.providers:
-                    if provider.aclose is not None:
-                        await self._close(provider.name, provider.aclose)
-
-    # -- inside -----------------------------------------------------------------------------
-
-    async def _close(self, name: str, aclose: Callable[[], Awaitable[object]]) -> None:
-        try:
-            await aclose()
-        except Exception as error:
-            self._task_broken(f"aclose of {name}", error)
-
-    async def _half_opened(self, gate: Gate, loop: EventLoop) -> None:
-        """A reset was due: tell it, serve who waits, and run the provider's own probe."""
-        self._wire.deliver()
-        self._served(loop.time())
-        for route in self._roster.all_routes().values():
-            for member in route.members:
-                if member.gate is gate and member.provider.probe is not None:
-                    await probe(member, route, loop, self._classifier, self._wire)
-                    self._served(loop.time())
-                    return
+        await self._engine.close(grace, self.providers)

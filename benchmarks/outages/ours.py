@@ -78,7 +78,7 @@ class RouterUnderTest(Listener):
 
     def cooled(self, news: Cooled) -> None:
         """Keeps who rests after a 429."""
-        now = self.router._residence.now()  # noqa: SLF001  # the news of a cooling has no instant
+        now = self.router._engine.residence.now()  # noqa: SLF001  # the news of a cooling has no instant
         number = self._numbers[news.provider]
         self.turns.append(Turn(now, number, "cooling", "", "429", news.seconds))
 

@@ -171,7 +171,7 @@ class Stage:
             logger=self.logger,
             rng=Random(world.seed),
         )
-        self.gates: list[Gate] = list(self.router._memory.gates.values())
+        self.gates: list[Gate] = list(self.router._engine.memory.gates.values())
 
     def provider(self, player: Player) -> Provider[Any, Any, Any]:
         actor = self.actors[player.name]
@@ -198,9 +198,10 @@ class Stage:
 
     def happens(self, act: Act, group: TaskGroup) -> None:
         if isinstance(act, Call):
-            caller = Caller(act)
-            self.callers.append(caller)
-            group.start_soon(self.calls, caller, group)
+            for _ in range(act.times):
+                caller = Caller(act)
+                self.callers.append(caller)
+                group.start_soon(self.calls, caller, group)
         elif isinstance(act, Hold):
             if act.name in self.router.names():
                 self.router.unhold(act.name) if act.how is None else self.router.hold(
@@ -235,7 +236,7 @@ class Stage:
             else:
                 self.most[GUEST] = math.inf  # those of its first stay may still be under way
                 self.router.add(self.provider(guest))
-                self.gates.append(self.router._memory.gates[GUEST])
+                self.gates.append(self.router._engine.memory.gates[GUEST])
         except ConfigurationError:
             assert self.world.names == [GUEST], "only the last provider cannot leave"
 

@@ -42,12 +42,12 @@ def check_nothing_is_held(stage: Stage) -> None:
         assert gate.in_flight == 0, gate
         assert gate.circuit._trials == [], gate
         assert gate._limits is None or gate._limits.in_flight == 0, gate
-    for limits in router._memory._limits.values():
+    for limits in router._engine.memory._limits.values():
         assert limits.in_flight == 0
-    assert router._residence.calls == 0
-    assert len(router._waiting) == 0
-    assert len(router._resets) == 0
-    assert not router._background._pending
+    assert router._engine.residence.calls == 0
+    assert len(router._engine.waiting) == 0
+    assert len(router._engine.resets) == 0
+    assert not router._engine.background._pending
     assert all(actor.in_flight == 0 for actor in stage.actors.values())
 
 

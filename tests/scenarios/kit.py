@@ -183,7 +183,7 @@ class House:
         return seen
 
     def gate(self, name: str) -> Gate:
-        return self.router._memory.gates[name]
+        return self.router._engine.memory.gates[name]
 
     def circuit(self, name: str) -> Circuit:
         return self.gate(name).circuit
@@ -214,7 +214,7 @@ class House:
         assert self.total("attempt_duration_seconds_count") == len(news.attempts)
         told = {id(record) for record in news.attempts}
         assert all(id(record) in told for call in news.calls for record in call.attempts)
-        for name, gate in self.router._memory.gates.items():
+        for name, gate in self.router._engine.memory.gates.items():
             assert gate.in_flight == 0, f"{name} still has attempts in flight"
             assert not gate.circuit._trials, f"{name} still has trials out"
 
@@ -230,7 +230,7 @@ async def house(*providers: Played | str, **settings: Any) -> AsyncGenerator[Hou
     home = House(providers, settings)
     async with home.router, anyio.create_task_group() as home.group:
         yield home
-    assert len(home.router._resets) == 0
+    assert len(home.router._engine.resets) == 0
     home.check_books()
 
 

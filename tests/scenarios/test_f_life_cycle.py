@@ -20,7 +20,7 @@ asyncio_only = pytest.mark.backends("asyncio", "uvloop")
 async def test_one_reset_is_pending() -> None:
     """Case 43: opened, closed by hand, opened again: the old reset is gone, the new one rings."""
     async with house("a", circuit=BRITTLE) as home:
-        resets = home.router._resets
+        resets = home.router._engine.resets
         await home.fail("a")
         await anyio.sleep(4)
         assert len(resets) == 1
@@ -43,7 +43,7 @@ async def test_a_reset_of_an_old_era_does_nothing() -> None:
     """Case 44: even one that was not cancelled in time leaves the new era alone."""
     async with house("a", circuit=BRITTLE) as home:
         await home.fail("a")
-        resets = home.router._resets
+        resets = home.router._engine.resets
         await anyio.sleep(1)
         old = resets._pending.pop("a")
         home.router.hold("a", "closed")
@@ -193,7 +193,7 @@ async def test_a_lost_reset_task_changes_nothing() -> None:
     """Case 47: routing is right even when the task of the reset is gone."""
     async with house("a", circuit=BRITTLE) as home:
         await home.fail("a")
-        home.router._resets.moved_to(None)
+        home.router._engine.resets.moved_to(None)
         await anyio.sleep(10)
         assert home.state("a") == "half_open"
         assert await home.call() == "a: q"
@@ -242,10 +242,10 @@ def test_two_runs_in_a_row(virtual_clock: VirtualClock) -> None:
         seen = router.snapshot()["providers"]
         assert seen["a"]["reset_in"] == pytest.approx(6, abs=0.3)
         assert seen["b"]["cooling_for"] == pytest.approx(5, abs=0.3)
-        assert len(router._resets) == 1
+        assert len(router._engine.resets) == 1
         await anyio.sleep(6.01)
         assert router.circuit_state("a") == "half_open"
-        assert router._memory.gates["a"].circuit.era == 2
+        assert router._engine.memory.gates["a"].circuit.era == 2
         assert await router.call("q", route=["b"]) == "b: q"
         assert anyio.current_time() - start < 7
         await router.aclose()

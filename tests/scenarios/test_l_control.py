@@ -146,10 +146,10 @@ async def test_a_removed_one_takes_its_reset_along() -> None:
     """Case 88: no task is left of a provider that was removed while its circuit was open."""
     async with house("a", "b", circuit=BRITTLE) as home:
         await home.fail("a")
-        assert len(home.router._resets) == 1
+        assert len(home.router._engine.resets) == 1
         home.router.remove("a")
         await anyio.sleep(0.1)
-        assert len(home.router._resets) == 0
+        assert len(home.router._engine.resets) == 0
         await anyio.sleep(20)
         assert home.news.transitions("a") == ["closed > open"]
         assert home.total("available", provider="a") == 0

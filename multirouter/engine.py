@@ -1,0 +1,203 @@
+"""The parts of a router put together, and how they work on one call."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable
+from random import Random
+from typing import Any
+
+import anyio
+
+from multirouter.background import BackgroundAttempts, probe
+from multirouter.core.classify import Classifier, Classify
+from multirouter.core.events import Listener, Newswire
+from multirouter.core.gate import Gate
+from multirouter.core.limits import RetryBudget
+from multirouter.core.model import CallOutcome
+from multirouter.core.plan import Plan
+from multirouter.core.provider import Provider
+from multirouter.core.roster import Defaults, Memory, Roster
+from multirouter.core.routes import Route
+from multirouter.core.steps import Commons
+from multirouter.driving import Driver, check_call, fall_back
+from multirouter.eventloop import EventLoop
+from multirouter.listeners.logs import Logs
+from multirouter.listeners.metrics import Metrics
+from multirouter.opening import Opener
+from multirouter.resets import Resets
+from multirouter.residence import Residence
+from multirouter.splicing import Delivered
+from multirouter.streaming import Opened
+from multirouter.waiting import WaitingLine
+
+
+class Engine:
+    """What a router is made of.
+
+    Args:
+        name: the router's name.
+        defaults: its settings.
+        rng: its chance.
+        classify: the user's classifier, or None.
+        logs: its logs.
+
+    Attributes:
+        wire: carries the news.
+        memory: doors, paces and limits, which outlive a change of configuration.
+        waiting: the calls that wait for room.
+        background: the attempts that nobody awaits.
+        resets: the pending resets.
+        residence: the loop it lives in.
+        roster: who can be asked, as of now; replaced whole.
+    """
+
+    roster: Roster
+
+    def __init__(
+        self,
+        name: str,
+        defaults: Defaults,
+        *,
+        rng: Random,
+        classify: Classify | None,
+        logs: Logs,
+    ) -> None:
+        self._logs = logs
+        self._metrics: Metrics | None = None
+        self.wire: Newswire = Newswire((), logs.broken)
+        self.memory: Memory = Memory(name, self.wire, rng)
+        self.waiting: WaitingLine = WaitingLine()
+        self.background: BackgroundAttempts = BackgroundAttempts(self.served)
+        self.resets: Resets = Resets(self.memory.gates.get, self._half_opened)
+        self._driver = Driver(self.waiting, self.background)
+        self._classifier = Classifier(classify, wall=time.time, broken=logs.classifier_broken)
+        budget = RetryBudget(defaults.retry)
+        self._commons = Commons(name, rng, budget, self.wire)
+        self.residence: Residence = Residence(
+            self.memory,
+            budget,
+            self.resets,
+            self.background,
+            self._classifier,
+            self.wire,
+            logs.task_broken,
+        )
+
+    def listen(self, metrics: Metrics, listeners: Iterable[Listener]) -> None:
+        """Lets everybody hear the news from here on: resets, metrics, logs, then the user's."""
+        self._metrics = metrics
+        for listener in (self.resets, metrics, self._logs, *listeners):
+            self.wire.add(listener)
+
+    def served(self, now: float) -> None:
+        """Whatever may have made room is followed by this."""
+        if self.waiting.line:
+            self.waiting.serve(now)
+
+    async def call(
+        self,
+        request: Any,
+        route: str | Route | Iterable[str] | None,
+        timeout: float | None,
+        wait: float,
+        idempotent: bool,  # noqa: FBT001 - handed on once a call, where keywords would cost
+    ) -> CallOutcome[Any]:
+        """Walks one call from its plan to its outcome; see `MultiProviderRouter.call`."""
+        residence = self.residence
+        asker = residence.asker
+        if asker is None or residence.closed or not asker.loop.current():
+            asker = residence.settle_in()
+        compiled = self.roster.route(route)
+        if timeout is not None or wait:
+            check_call(timeout, wait)
+        size = compiled.size_of(request) if compiled.sizes else 0
+        now = residence.last_seen = asker.loop.time()
+        plan = Plan(self._commons, compiled, now, timeout, wait, idempotent, size, request)
+        residence.calls += 1
+        try:
+            # Only an Opener makes a plan serve, and this is an Asker.
+            outcome: CallOutcome[Any] = await self._driver.drive(plan, request, asker, now)  # type: ignore[assignment]
+            if outcome.error is not None and compiled.fallback is not None:
+                outcome = await fall_back(plan, compiled.fallback, request, outcome, asker)
+        except BaseException as error:
+            plan.finish(plan.broken_off(error, asker.loop.time()))
+            raise
+        finally:
+            residence.call_ended()
+        plan.finish(outcome)
+        return outcome
+
+    async def open_stream(
+        self,
+        request: Any,
+        route: str | Route | Iterable[str] | None,
+        timeout: float | None,
+        wait: float,
+        idempotent: bool,  # noqa: FBT001 - as in call
+    ) -> Opened:
+        """Walks one call up to a stream's first content; see `MultiProviderRouter.stream`."""
+        residence = self.residence
+        asker = residence.settle_in()
+        compiled = self.roster.route(route, streaming=True)
+        check_call(timeout, wait)
+        size = compiled.size_of(request) if compiled.sizes else 0
+        now = residence.last_seen = asker.loop.time()
+        plan = Plan(self._commons, compiled, now, timeout, wait, idempotent, size, request)
+        opener = Opener(asker, compiled.stream, Delivered(compiled.stream, request))
+        residence.calls += 1
+        try:
+            outcome = await self._driver.drive(plan, request, opener, now)
+        except BaseException as error:
+            plan.finish(plan.broken_off(error, asker.loop.time()))
+            residence.call_ended()
+            raise
+        if isinstance(outcome, CallOutcome):
+            plan.finish(outcome)
+            residence.call_ended()
+            assert outcome.error is not None, "only a failure ends a stream that nobody serves"
+            raise outcome.error
+        return Opened(
+            plan=plan,
+            opener=opener,
+            policy=compiled.stream,
+            drive=lambda: self._driver.drive(plan, request, opener, asker.loop.time()),
+            ended=self._stream_ended,
+            judge=self._classifier.error,
+        )
+
+    def _stream_ended(self) -> None:
+        self.residence.call_ended()
+        self.served(self.residence.now())
+
+    async def close(self, grace: float, providers: Iterable[Provider[Any, Any, Any]]) -> None:
+        """Sends away who waits, gives calls in flight `grace` seconds, and closes everything."""
+        if self.residence.closed:
+            return
+        self.waiting.close()
+        try:
+            await self.residence.close(grace)
+        finally:
+            if self._metrics is not None:
+                self._metrics.close()
+            with anyio.CancelScope(shield=True):
+                for provider in providers:
+                    await self._close(provider)
+
+    async def _close(self, provider: Provider[Any, Any, Any]) -> None:
+        try:
+            if provider.aclose is not None:
+                await provider.aclose()
+        except Exception as error:  # noqa: BLE001 - who cannot close must not keep the others open
+            self._logs.task_broken(f"aclose of {provider.name}", error)
+
+    async def _half_opened(self, gate: Gate, loop: EventLoop) -> None:
+        """A reset was due: tell it, serve who waits, and run the provider's own probe."""
+        self.wire.deliver()
+        self.served(loop.time())
+        for route in self.roster.all_routes().values():
+            for member in route.members:
+                if member.gate is gate and member.provider.probe is not None:
+                    await probe(member, route, loop, self._classifier, self.wire)
+                    self.served(loop.time())
+                    return
