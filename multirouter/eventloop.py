@@ -131,8 +131,7 @@ class AsyncioLoop:
     name: Literal["asyncio", "trio"] = "asyncio"
 
     def __init__(self, loop: asyncio.AbstractEventLoop, broken: Broken) -> None:
-        # The stock clock is a frame around time.monotonic.
-        stock = type(loop).time is asyncio.BaseEventLoop.time
+        stock = type(loop).time is asyncio.BaseEventLoop.time  # which is a frame around monotonic
         self.time: Callable[[], float] = time.monotonic if stock else loop.time
         self._deadlines = AsyncioDeadlines(loop)
         self.bound: Callable[[float], Bound] = self._deadlines.bound
@@ -292,8 +291,7 @@ class TrioLoop:
             )
         task = TrioBackground(name, anyio.CancelScope(shield=True), self._trio.Event())
         self._tasks[task] = None
-        start = self._nursery.start_soon
-        # A nursery copies the context that it is called in.
+        start = self._nursery.start_soon  # copies the context that it is called in
         Context().run(lambda: start(self._run, task, function, args, name=name))
         return task
 
