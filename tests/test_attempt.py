@@ -70,11 +70,11 @@ async def test_the_only_one_has_all_the_time() -> None:
 
 async def test_a_provider_that_turns_slow_is_out() -> None:
     """Answers five times as slow as usual open its circuit, and every caller keeps its answer."""
-    providers = [play("a", latency=LogNormal(0.5, 0.1)), play("b", latency=LogNormal(0.5, 0.1))]
+    providers = [play("a", latency=LogNormal(0.3, 0.1)), play("b", latency=LogNormal(0.3, 0.1))]
     async with house(*providers, circuit=BRITTLE) as home:
         for _ in range(200):
             await home.router.call("q")
-        home["a"].then(*[Answer("slow", after=2.5)] * 50)
+        home["a"].then(*[Answer("slow", after=1.7)] * 50)
         for _ in range(60):
             assert (await home.router.call_outcome("q")).ok
         assert home.opened("a") >= 1
