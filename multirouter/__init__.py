@@ -1,5 +1,7 @@
 """multirouter: one call, several AI providers, and nothing lost when one of them dies."""
 
+from multirouter.core.budgets import Budget
+from multirouter.core.cost import Price
 from multirouter.core.events import Listener
 from multirouter.core.model import AttemptRecord, CallOutcome, Kind, Verdict
 from multirouter.core.policies import (
@@ -14,6 +16,7 @@ from multirouter.core.routes import Route
 from multirouter.core.rules import RULES, Effect, Other, Rule, Same
 from multirouter.core.states import State
 from multirouter.core.stream_policy import StreamPolicy
+from multirouter.core.usage import Usage
 from multirouter.errors import (
     AllProvidersFailed,
     AttemptTimeout,
@@ -34,6 +37,7 @@ __all__ = [
     "AllProvidersFailed",
     "AttemptRecord",
     "AttemptTimeout",
+    "Budget",
     "CallFailed",
     "CallOutcome",
     "CallTimeout",
@@ -49,6 +53,7 @@ __all__ = [
     "NoProviderAvailable",
     "Other",
     "PacePolicy",
+    "Price",
     "Provider",
     "ProviderError",
     "Restarted",
@@ -60,6 +65,7 @@ __all__ = [
     "Stream",
     "StreamInterrupted",
     "StreamPolicy",
+    "Usage",
     "UsageError",
     "Verdict",
 ]

@@ -38,6 +38,8 @@ class Opener:
     async def ask(self, plan: Plan, step: Try, request: Any) -> float:  # noqa: ARG002 - see Delivered
         """Makes one attempt: up to the first content, or to the end for a copy."""
         self._asker.tell_start(step)
+        billing = plan.route.billing
+        step.meter = None if billing is None else billing.meter(step.member.name)
         upstream = Upstream(step, self._policy)
         error: Exception | None = None
         bound = self.loop.bound(step.deadline)

@@ -29,7 +29,7 @@ class Upstream:
         reader: how its chunks are read; known from the first chunk on.
     """
 
-    __slots__ = ("_iterator", "_policy", "chunks", "proven", "reader", "step")
+    __slots__ = ("_iterator", "_meter", "_policy", "chunks", "proven", "reader", "step")
 
     reader: Reader
 
@@ -37,6 +37,7 @@ class Upstream:
         self.step = step
         self.chunks: deque[Any] = deque()
         self.proven = False
+        self._meter = step.meter
         self._policy = policy
         self._iterator: AsyncIterator[Any] | None = None
 
@@ -90,7 +91,7 @@ class Upstream:
             if self.reader.proves_end is not None and not self.proven:
                 raise self.incomplete("ended without proof that the answer is whole") from None
             raise
-        if not self.proven:
+        if not self.proven or self._meter is not None:
             self._look(chunk)
         return chunk
 
@@ -107,6 +108,8 @@ class Upstream:
         return ProviderError(f"the stream of {name!r} {what}", provider=name, kind=Kind.INTERRUPTED)
 
     def _look(self, chunk: Any) -> None:
+        if self._meter is not None:
+            self._meter.note(chunk, self.reader)
         proves = self.reader.proves_end
         if proves is not None and proves(chunk):
             self.proven = True

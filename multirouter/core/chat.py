@@ -58,6 +58,24 @@ def is_finished(chunk: Mapping[str, Any]) -> bool:
     return any(choice.get("finish_reason") for choice in chunk.get("choices") or ())
 
 
+def is_last(chunk: Mapping[str, Any]) -> bool:
+    """Whether a chunk with usage tells the whole of it: at the end, or after it."""
+    return not chunk.get("choices") or is_finished(chunk)
+
+
+def letters_of(chunk: Mapping[str, Any]) -> int:
+    """Characters that a chunk brings: text, thinking, refusal, arguments of tool calls."""
+    letters = 0
+    for choice in chunk.get("choices") or ():
+        delta = choice.get("delta") or {}
+        for said in map(delta.get, ("content", "reasoning_content", "reasoning", "refusal")):
+            if isinstance(said, str):
+                letters += len(said)
+        for call in delta.get("tool_calls") or ():
+            letters += len((call.get("function") or {}).get("arguments") or "")
+    return letters
+
+
 def with_text(chunk: Mapping[str, Any], text: str) -> dict[str, Any]:
     """The same chunk with another text in its first choice."""
     choices = [

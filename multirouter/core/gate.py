@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from random import Random
+from typing import TYPE_CHECKING
 
 from multirouter.core.backoff import grown
 from multirouter.core.circuit import Circuit
@@ -14,6 +15,9 @@ from multirouter.core.permits import Permit
 from multirouter.core.policies import CircuitPolicy, LimitPolicy
 from multirouter.core.rules import Effect
 from multirouter.core.states import Signal, State
+
+if TYPE_CHECKING:
+    from multirouter.core.budgets import Account
 
 COOLING_GROWTH = 2.0
 """Factor on the rest after each further 429 in a row that names no time."""
@@ -33,6 +37,7 @@ class Gate:
 
     Attributes:
         name: the provider's name.
+        account: its budgets, or None.
         circuit: its circuit breaker.
         in_flight: attempts under way.
         cooling_until: loop time until which it rests after a 429.
@@ -49,6 +54,7 @@ class Gate:
         "_router",
         "_suspicions",
         "_wire",
+        "account",
         "circuit",
         "cooling_until",
         "hold",
@@ -77,6 +83,7 @@ class Gate:
         self.removed = False
         self.last_failure = ""
         self._limits = None if limits is None else Limits(limits)
+        self.account: Account | None = None
         self._cooled_in_a_row = 0
         self._suspicions = 0
         self._router = router
@@ -95,6 +102,8 @@ class Gate:
         if self.hold is None and not self.circuit.admits(now):
             trying = self.circuit.state(now) is State.HALF_OPEN
             return "half_open, trial out" if trying else "open"
+        if self.account is not None and (spent := self.account.refuses()):
+            return spent
         return "" if self._limits is None else self._limits.refuses(size, now)
 
     def admits(self, now: float, size: int = 0) -> bool:
@@ -136,6 +145,8 @@ class Gate:
         if self.hold is None and not self.circuit.admits(now):
             left = self.circuit.reset_at - now
             waits.append(left if 0 < left < math.inf else None)
+        if self.account is not None:
+            waits.append(self.account.ready_in())
         known = [wait for wait in waits if wait is not None]
         return max(known) if len(known) == len(waits) else None
 
@@ -268,7 +279,7 @@ class Gate:
         was, self.hold = self.hold, hold
         if was == hold:
             return
-        self._plain = self._limits is None and hold is None
+        self._plain = self._limits is None and self.account is None and hold is None
         self.circuit.trips = hold != "closed"
         if hold == "open":
             self.circuit.force(Signal.FORCE_OPEN, "held", now)
@@ -291,8 +302,13 @@ class Gate:
             self._limits.in_flight = self.in_flight
         else:
             self._limits.adopt(limits)
-        self._plain = self._limits is None and self.hold is None
+        self._plain = self._limits is None and self.account is None and self.hold is None
         self._revision.value += 1
+
+    def charge(self, account: Account | None) -> None:
+        """Keeps everybody out while this account's budget is used up; None lifts that."""
+        self.account = account
+        self._plain = self._limits is None and account is None and self.hold is None
 
     def shift(self, by: float) -> None:
         """Moves every instant by `by` seconds, to the clock of another loop."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Protocol
 
 from multirouter.core.policies import LimitPolicy, RetryPolicy
 from multirouter.core.window import RollingCounts
@@ -55,6 +56,26 @@ class TokenBucket:
         if self._seen == -math.inf:
             return self.capacity
         return min(self.capacity, self._level + (now - self._seen) * self._rate)
+
+
+class Bound(Protocol):
+    """Whatever may keep the attempts of a route from starting: limits, or a budget."""
+
+    def refuses(self, size: int, now: float) -> str:
+        """Why an attempt of `size` tokens cannot start at `now`, or an empty string."""
+        ...
+
+    def take(self, size: int, now: float) -> None:
+        """Counts an attempt in."""
+        ...
+
+    def leave(self) -> None:
+        """Counts an attempt out."""
+        ...
+
+    def ready_in(self, size: int, now: float) -> float | None:
+        """Seconds until time alone lets one start; None when time alone will not."""
+        ...
 
 
 class Limits:

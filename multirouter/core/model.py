@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Any, Generic, Literal, Never
+from typing import TYPE_CHECKING, Any, Generic, Literal, Never
 
 from typing_extensions import TypeVar
+
+if TYPE_CHECKING:
+    from multirouter.core.usage import Usage
 
 RequestT = TypeVar("RequestT")
 ResponseT = TypeVar("ResponseT")
@@ -104,9 +107,13 @@ class AttemptRecord:
         first_content: seconds to a stream's first content, None for a call or when none came.
         late: True when its circuit had changed state meanwhile: it is counted and timed, but
             moved no circuit.
+        usage: tokens it took; None when nobody asks (a provider without `price=` and `usage=`),
+            or when it was not billed.
+        cost: what it cost, USD; 0 when it was not billed.
     """
 
     __slots__ = (
+        "cost",
         "elapsed",
         "error",
         "first_content",
@@ -115,6 +122,7 @@ class AttemptRecord:
         "role",
         "route",
         "started",
+        "usage",
         "verdict",
         "why",
     )
@@ -141,6 +149,8 @@ class AttemptRecord:
         self.why = why
         self.late = late
         self.first_content: float | None = None
+        self.usage: Usage | None = None
+        self.cost = 0.0
 
     @property
     def ok(self) -> bool:
@@ -174,9 +184,23 @@ class CallOutcome(Generic[ResponseT_co]):
         attempts: the trail, in the order in which the attempts ended.
         started: loop time of the call's start, seconds.
         elapsed: seconds it took.
+        failover_cost: what it cost above (below 0: saved against) the price of its answer at its
+            first choice, USD. The first choice is the first provider asked, or, when nobody of
+            the first tier could be, that tier by its weights. None when that is unknown: without
+            an answer, without prices, or after a stream that was spliced.
     """
 
-    __slots__ = ("_value", "attempts", "elapsed", "error", "provider", "result", "route", "started")
+    __slots__ = (
+        "_value",
+        "attempts",
+        "elapsed",
+        "error",
+        "failover_cost",
+        "provider",
+        "result",
+        "route",
+        "started",
+    )
 
     def __init__(
         self,
@@ -197,6 +221,12 @@ class CallOutcome(Generic[ResponseT_co]):
         self.attempts = attempts
         self.started = started
         self.elapsed = elapsed
+        self.failover_cost: float | None = None
+
+    @property
+    def cost(self) -> float:
+        """What all its attempts cost, USD; copies in the background are not its own."""
+        return sum(record.cost for record in self.attempts)
 
     @property
     def ok(self) -> bool:

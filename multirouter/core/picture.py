@@ -65,7 +65,8 @@ def snapshot(router: str, routes: Mapping[str, CompiledRoute], now: float) -> di
 
     Returns:
         `router`, `at` (loop time, s), `providers` (by name: state, era, opened, reset_in,
-        cooling_for, hold, in_flight, calls, failures, last_failure) and `routes` (by name: tiers
+        cooling_for, hold, in_flight, calls, failures, last_failure, budgets: for each per, usd,
+        spent and ends_in, s) and `routes` (by name: tiers
         of providers with weight, share, p50, p99 and limit in seconds, None when unknown).
     """
     members = {m.name: m for route in routes.values() for m in route.members}
@@ -102,6 +103,7 @@ def _provider(member: Member, now: float) -> dict[str, Any]:
         "calls": circuit.window.calls,
         "failures": circuit.window.failures,
         "last_failure": gate.last_failure,
+        "budgets": [] if gate.account is None else gate.account.standing(),
     }
 
 

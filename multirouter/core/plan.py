@@ -45,6 +45,7 @@ class Plan(Admission):
         "_answer",
         "_answered_by",
         "_fault",
+        "_request",
         "_serving",
         "_spliced",
         "_started",
@@ -62,11 +63,13 @@ class Plan(Admission):
         wait: float = 0.0,
         idempotent: bool = True,  # noqa: FBT001, FBT002 - made once a call: keywords cost
         size: int = 0,
+        request: Any = None,
     ) -> None:
         # No super().__init__: this runs once a call, and the second frame would show.
         self._commons = commons
         self._repetition = None
         self._size = size
+        self._request = request
         self.route = route
         self._timeout = route.timeout if timeout is None else timeout
         self.deadline = now + self._timeout
@@ -208,7 +211,8 @@ class Plan(Admission):
             now: loop time of the end, seconds.
         """
         route, member, permit = self.route, step.member, step.permit
-        elapsed = now - step.started
+        started = step.started
+        elapsed = now - started
         if verdict is SUCCESS:
             slow = step.slow
             if step.served_at is None:
@@ -224,18 +228,12 @@ class Plan(Admission):
         for shared in route.limits:
             shared.leave()
         record = AttemptRecord(
-            member.name,
-            route.name,
-            step.role,
-            verdict,
-            error,
-            step.started,
-            elapsed,
-            step.why,
-            late,
+            member.name, route.name, step.role, verdict, error, started, elapsed, step.why, late
         )
         if step.served_at is not None:
-            record.first_content = step.served_at - step.started
+            record.first_content = step.served_at - started
+        if route.billing is not None:
+            route.billing.book(record, step, value, self._request, self._size)
         wire = self._commons.wire
         wire.post("attempt_ended", record)
         if step.role != "probe":
@@ -342,13 +340,10 @@ class Plan(Admission):
         return self._end("failure", error, now)
 
     def _end(self, result: CallResult, error: BaseException | None, now: float) -> CallOutcome[Any]:
-        return CallOutcome(
-            result,
-            self._answer,
-            error,
-            self._answered_by,
-            self.route.name,
-            tuple(self.attempts),
-            self._started,
-            now - self._started,
+        route, trail, begun = self.route, tuple(self.attempts), self._started
+        outcome: CallOutcome[Any] = CallOutcome(
+            result, self._answer, error, self._answered_by, route.name, trail, begun, now - begun
         )
+        if route.billing is not None:
+            route.billing.settle(outcome)
+        return outcome

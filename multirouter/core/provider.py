@@ -8,8 +8,11 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, Generic, Never, get_origin, overload
 
 from multirouter.core import validation as check
+from multirouter.core.budgets import Budget, budgets
+from multirouter.core.cost import Price
 from multirouter.core.model import ChunkT_co, RequestT_contra, ResponseT_co
 from multirouter.core.policies import CircuitPolicy, LimitPolicy
+from multirouter.core.usage import ReadUsage
 from multirouter.errors import ConfigurationError
 
 
@@ -37,11 +40,18 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         probe: a cheap test of its health without a request; when given, an open circuit is
             tested by it from the reset task instead of by a user's call.
         aclose: awaited when the router closes.
+        price: what it charges; left out, its attempts cost nothing and nobody reads their usage.
+        usage: reads usage from its answers and chunks; None inherits from the router, which
+            knows the shapes of OpenAI, Anthropic and Gemini. Given without `price`, its tokens
+            are counted and cost nothing.
+        budget: what may be spent on it; used up, it is passed over until the period ends. A
+            tuple, as given by one Budget or several of unlike periods.
     """
 
     __slots__ = (
         "aclose",
         "attempt_timeout",
+        "budget",
         "call",
         "capabilities",
         "circuit",
@@ -51,9 +61,11 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         "idle",
         "limits",
         "name",
+        "price",
         "probe",
         "stream",
         "tags",
+        "usage",
         "weight",
     )
 
@@ -75,6 +87,9 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         idle: float | None = ...,
         probe: Callable[[], Awaitable[object]] | None = ...,
         aclose: Callable[[], Awaitable[object]] | None = ...,
+        price: Price | None = ...,
+        usage: ReadUsage | None = ...,
+        budget: Budget | Iterable[Budget] | None = ...,
     ) -> None: ...
 
     @overload
@@ -96,6 +111,9 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         idle: float | None = ...,
         probe: Callable[[], Awaitable[object]] | None = ...,
         aclose: Callable[[], Awaitable[object]] | None = ...,
+        price: Price | None = ...,
+        usage: ReadUsage | None = ...,
+        budget: Budget | Iterable[Budget] | None = ...,
     ) -> None: ...
 
     @overload
@@ -117,6 +135,9 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         idle: float | None = ...,
         probe: Callable[[], Awaitable[object]] | None = ...,
         aclose: Callable[[], Awaitable[object]] | None = ...,
+        price: Price | None = ...,
+        usage: ReadUsage | None = ...,
+        budget: Budget | Iterable[Budget] | None = ...,
     ) -> None: ...
 
     def __init__(
@@ -137,6 +158,9 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         idle: float | None = None,
         probe: Callable[[], Awaitable[object]] | None = None,
         aclose: Callable[[], Awaitable[object]] | None = None,
+        price: Price | None = None,
+        usage: ReadUsage | None = None,
+        budget: Budget | Iterable[Budget] | None = None,
     ) -> None:
         self.name = check.name("Provider.name", name)
         me = f"Provider({name!r})"
@@ -164,6 +188,15 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         self.idle = idle
         self.probe = probe if probe is None else _asynchronous(f"{me}.probe", probe)
         self.aclose = aclose
+        if price is not None and not isinstance(price, Price):
+            raise ConfigurationError(f"{me}.price", f"must be a Price, not {price!r}")
+        if usage is not None and not callable(usage):
+            raise ConfigurationError(f"{me}.usage", f"must be a function, not {usage!r}")
+        self.price = price
+        self.usage = usage
+        self.budget = budgets(f"{me}.budget", budget)
+        if self.budget and price is None:
+            raise ConfigurationError(f"{me}.budget", "needs price=, to know what was spent")
 
     def replace(self, **changes: Any) -> Provider[RequestT_contra, ResponseT_co, ChunkT_co]:
         """A copy with some settings changed, checked like a new one.

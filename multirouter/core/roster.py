@@ -9,11 +9,13 @@ from random import Random
 from typing import Any
 
 from multirouter.core import validation as check
+from multirouter.core.cost import Billing
 from multirouter.core.events import Newswire
 from multirouter.core.gate import Gate, Revision
 from multirouter.core.ledger import Ledger
 from multirouter.core.limits import Bound, Limits
 from multirouter.core.model import Kind
+from multirouter.core.naming import ADHOC, providers_by_name, routes_by_name
 from multirouter.core.pace import Group, Pace
 from multirouter.core.policies import (
     ATTEMPT_TIMEOUT,
@@ -32,9 +34,6 @@ from multirouter.errors import ConfigurationError, UsageError
 
 DEFAULT = "default"
 """The route of a call that names none: all providers in one weighted tier, unless replaced."""
-
-ADHOC = "adhoc"
-"""What a route that is given with a call is named in metrics and records."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -204,8 +203,8 @@ class Roster:
         memory: Memory,
         limits: LimitPolicy | None,
     ) -> None:
-        self.providers = _by_name(providers)
-        self.routes = _routes_by_name(routes)
+        self.providers = providers_by_name(providers)
+        self.routes = routes_by_name(routes)
         self._defaults = defaults
         self._memory = memory
         for route in self.routes.values():
@@ -291,6 +290,8 @@ class Roster:
         if not tiers:
             return None
         compiled = CompiledRoute(label, route, tiers, defaults, (*limits, *self._limits))
+        if defaults.ledger is not None:
+            defaults.ledger.charge(compiled, route, known=label != ADHOC)
         Group([member.pace for member in compiled.members])
         return compiled
 
@@ -322,32 +323,3 @@ class Roster:
 def _unable(*, streaming: bool) -> str:
     able = "stream" if streaming else "call"
     return f"none of its providers has {able}="
-
-
-def _by_name(
-    providers: Iterable[Provider[Any, Any, Any]],
-) -> dict[str, Provider[Any, Any, Any]]:
-    found: dict[str, Provider[Any, Any, Any]] = {}
-    for provider in providers:
-        if not isinstance(provider, Provider):
-            raise ConfigurationError("providers", f"must be Provider objects, not {provider!r}")
-        if provider.name in found:
-            raise ConfigurationError(f"Provider({provider.name!r})", "is there twice")
-        found[provider.name] = provider
-    if found and not math.fsum(provider.weight for provider in found.values()):
-        names = ", ".join(found)
-        raise ConfigurationError("providers", f"all weights are 0 ({names}): nobody can be drawn")
-    return found
-
-
-def _routes_by_name(routes: Iterable[Route]) -> dict[str, Route]:
-    found: dict[str, Route] = {}
-    for route in routes:
-        if not isinstance(route, Route):
-            raise ConfigurationError("routes", f"must be Route objects, not {route!r}")
-        if route.name in found:
-            raise ConfigurationError(f"Route({route.name!r})", "is there twice")
-        if route.name == ADHOC:
-            raise ConfigurationError(f"Route({ADHOC!r})", "is the name of routes given with a call")
-        found[route.name] = route
-    return found

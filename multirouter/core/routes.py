@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from multirouter.core import validation as check
+from multirouter.core.budgets import Budget, budgets
 from multirouter.core.model import Kind
 from multirouter.core.policies import HedgePolicy, LimitPolicy, RetryPolicy
 from multirouter.core.provider import Provider
@@ -35,11 +36,13 @@ class Route:
         fallback: the substitute answer when nobody could, or a function of (request, error).
         retries_per_provider: how often a failed provider is asked again before the next one.
         weights: weights by provider name that differ on this route.
+        budget: what may be spent on it; used up, its calls are refused until the period ends.
     """
 
     __slots__ = (
         "accept",
         "attempt_timeout",
+        "budget",
         "fallback",
         "hedge",
         "limits",
@@ -69,6 +72,7 @@ class Route:
         fallback: Any = None,
         retries_per_provider: int = 0,
         weights: Mapping[str, float] | None = None,
+        budget: Budget | Iterable[Budget] | None = None,
     ) -> None:
         self.name = check.name("Route.name", name)
         me = f"Route({name!r})"
@@ -94,6 +98,7 @@ class Route:
             who: check.weight(f"{me}.weights[{who!r}]", weight)
             for who, weight in (weights or {}).items()
         }
+        self.budget = budgets(f"{me}.budget", budget)
 
     def __repr__(self) -> str:
         return f"Route({self.name!r}, {[list(tier) for tier in self.tiers]})"

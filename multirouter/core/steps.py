@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from multirouter.core.events import Newswire
 from multirouter.core.limits import RetryBudget
 from multirouter.core.model import CallOutcome, Role
 from multirouter.core.permits import Permit
 from multirouter.core.selection import Member
+
+if TYPE_CHECKING:
+    from multirouter.core.cost import Meter
 
 
 class Commons:
@@ -40,6 +43,7 @@ class Try:
             when this one is awaited alone.
         served_at: loop time of a stream's first content, or None.
         slow: whether that came so slowly that the provider counts as ill.
+        meter: what counts the usage of a stream that somebody pays for, or None.
     """
 
     __slots__ = (
@@ -47,6 +51,7 @@ class Try:
         "deadline",
         "hedge_at",
         "member",
+        "meter",
         "permit",
         "role",
         "served_at",
@@ -74,6 +79,7 @@ class Try:
         self.hedge_at = math.inf
         self.served_at: float | None = None
         self.slow = False
+        self.meter: Meter | None = None
 
 
 class Wait:

@@ -79,6 +79,7 @@ class StreamPolicy:
             proves_end=self.complete or (chat.is_finished if chatty else None),
             has_tools=chat.has_tool_calls if chatty else None,
             cut=chat.with_text if chatty else _cut_words if words else None,
+            chatty=chatty,
         )
 
 
@@ -92,6 +93,7 @@ class Reader:
         proves_end: whether a chunk proves the answer whole; None when only a clean end can.
         has_tools: whether a chunk brings a piece of a tool call; None when none can.
         cut: makes the same chunk with another text; None when that is impossible.
+        chatty: whether its chunks are canonical chat chunks.
     """
 
     content: Callable[[Any], bool]
@@ -99,6 +101,7 @@ class Reader:
     proves_end: Callable[[Any], bool] | None
     has_tools: Callable[[Any], bool] | None
     cut: Callable[[Any, str], Any] | None
+    chatty: bool
 
 
 def _always(chunk: Any) -> bool:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from multirouter.core.events import (
+    BudgetReached,
     CircuitChanged,
     Configured,
     Cooled,
@@ -100,6 +101,12 @@ class Logs(Listener):
     def panicked(self, news: Panicked) -> None:
         self._tell("info", "circuits disregarded", route=news.route)
 
+    @override
+    def budget_reached(self, news: BudgetReached) -> None:
+        event = "budget used up" if news.used_up else "budget nearly used up"
+        spent = round(news.spent, 4)
+        self._tell("warning", event, owner=news.owner, usd=news.usd, per=news.per, spent=spent)
+
     def broken(self, hear: Callable[..., Any], error: Exception) -> None:
         """Reports a listener's method that raised, the first time it does; never raises."""
         if hear not in self._reported:
@@ -112,6 +119,13 @@ class Logs(Listener):
         if not self._classifier_reported:
             self._classifier_reported = True
             self._report("classifier broken", error)
+
+    def hook_broken(self, hook: Callable[..., Any], error: Exception) -> None:
+        """Reports a hook of the user's that raised, the first time it does; never raises."""
+        if hook not in self._reported:
+            self._reported.add(hook)
+            name = getattr(hook, "__qualname__", type(hook).__qualname__)
+            self._report("hook broken", error, hook=name)
 
     def task_broken(self, task: str, error: BaseException) -> None:
         """Reports a background task of the router's own that ended with an exception."""

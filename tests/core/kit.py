@@ -8,7 +8,9 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
+from multirouter.core.budgets import Budget
 from multirouter.core.events import Newswire
+from multirouter.core.ledger import Ledger
 from multirouter.core.limits import RetryBudget
 from multirouter.core.model import (
     CANCELLED,
@@ -78,6 +80,7 @@ class World:
     Attributes:
         now: loop time, seconds; tests move it.
         heard: all news, in order.
+        wall: wall-clock time, seconds since 1970.
     """
 
     providers: Iterable[Provider[Any, Any, Any]]
@@ -93,6 +96,9 @@ class World:
     accept: Any = None
     fallback: Any = None
     panic: float | None = None
+    wall: float = 1_800_000_000.0
+    usage: Any = None
+    budget: tuple[Budget, ...] = ()
     pace: PacePolicy = field(
         default_factory=lambda: PacePolicy(adaptive=False, slow_factor=math.inf)
     )
@@ -115,6 +121,14 @@ class World:
             accept=self.accept,
             fallback=self.fallback,
             panic=self.panic,
+            ledger=Ledger(
+                "tested",
+                wire,
+                wall=lambda: self.wall,
+                broken=unheard,
+                budget=self.budget,
+                usage=self.usage,
+            ),
         )
         self.configure(self.providers, self.routes)
 

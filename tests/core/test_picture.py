@@ -72,6 +72,7 @@ def test_snapshot_is_plain_data() -> None:
         "calls": 1,
         "failures": 1,
         "last_failure": "server",
+        "budgets": [],
     }
     assert told["providers"]["anthropic"]["cooling_for"] == pytest.approx(5.0)
     assert told["providers"]["local"]["reset_in"] is None

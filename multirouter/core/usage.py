@@ -1,0 +1,153 @@
+"""How many tokens an attempt took: read from what the provider says, else estimated from text.
+
+The readers know the shapes of OpenAI (Chat Completions, Responses, Embeddings), Anthropic and
+Gemini, as plain data or as objects of their SDKs, whole or as chunks of a stream.
+
+Source: the types of the SDKs openai 3.52, anthropic 2.11 and google-genai 3.4.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+CHARACTERS_A_TOKEN = 4
+"""Characters of English text to a token.
+
+Source: OpenAI help centre, "What are tokens and how to count them?".
+"""
+
+
+class Usage(NamedTuple):
+    """What one attempt took, in tokens, each at least 0.
+
+    Attributes:
+        input: all input, what came from the cache or went into it included.
+        output: all output, reasoning included.
+        cached: of the input, what was read from the provider's prompt cache.
+        written: of the input, what was written into that cache.
+        reasoning: of the output, what the model thought and did not say.
+        estimated: whether the provider did not tell, and this is a guess from the text.
+    """
+
+    input: int = 0
+    output: int = 0
+    cached: int = 0
+    written: int = 0
+    reasoning: int = 0
+    estimated: bool = False
+
+    def joined(self, other: Usage) -> Usage:
+        """Both reports of one stream as one: counts in streams are running totals."""
+        return Usage._make(map(max, self, other))
+
+
+ReadUsage = Callable[[Any], Usage | None]
+"""Reads a response, or one chunk of a stream; None when it says nothing of usage."""
+
+
+def usage_of(answer: Any) -> Usage | None:
+    """The usage that a response or a chunk tells of, None when it tells nothing.
+
+    Args:
+        answer: plain data or an SDK's object; anything else tells nothing.
+    """
+    field = _fields(answer)
+    counts = field("usage")
+    if counts is not None:
+        return _told(_fields(counts))
+    counts = field("usageMetadata") or field("usage_metadata")
+    if counts is not None:
+        return _gemini(_fields(counts))
+    # Anthropic's streams begin with a message, those of OpenAI's Responses end with a response.
+    inner = field("message") or field("response")
+    if inner is None or isinstance(inner, str):
+        return None
+    counts = _fields(inner)("usage")
+    return None if counts is None else _told(_fields(counts))
+
+
+def estimated_tokens(text: Any) -> int:
+    """A guess at the tokens of a string, a request or a response: a quarter of its letters.
+
+    Of plain data all strings count but those that hold or name media; of an object nothing does.
+    """
+    return math.ceil(_letters(text) / CHARACTERS_A_TOKEN)
+
+
+Fields = Callable[[str], Any]
+
+
+def _fields(thing: Any) -> Fields:
+    """Reads fields of plain data and of objects alike; None for what is not there."""
+    if isinstance(thing, dict | Mapping):
+        return thing.get
+    return lambda name: getattr(thing, name, None)
+
+
+def _told(count: Fields) -> Usage | None:
+    """What `usage` says; OpenAI's input includes what was cached, Anthropic's does not."""
+    prompt = count("prompt_tokens")
+    if prompt is not None:
+        details, more = (
+            _fields(count("prompt_tokens_details")),
+            _fields(count("completion_tokens_details")),
+        )
+        return Usage(
+            _number(prompt),
+            _number(count("completion_tokens")),
+            _number(details("cached_tokens")),
+            _number(details("cache_write_tokens")),
+            _number(more("reasoning_tokens")),
+        )
+    taken, given = count("input_tokens"), count("output_tokens")
+    if taken is None and given is None:
+        return None
+    details, more = _fields(count("input_tokens_details")), _fields(count("output_tokens_details"))
+    read, written = count("cache_read_input_tokens"), count("cache_creation_input_tokens")
+    thought = more("reasoning_tokens") or more("thinking_tokens")
+    if read is None and written is None:
+        cached = _number(details("cached_tokens"))
+        return Usage(_number(taken), _number(given), cached, 0, _number(thought))
+    cached, stored = _number(read), _number(written)
+    whole = _number(taken) + cached + stored
+    return Usage(whole, _number(given), cached, stored, _number(thought))
+
+
+def _gemini(count: Fields) -> Usage | None:
+    """What `usageMetadata` says; its candidates do not include the thoughts."""
+    prompt = _either(count, "promptTokenCount", "prompt_token_count")
+    said = _either(count, "candidatesTokenCount", "candidates_token_count")
+    thought = _either(count, "thoughtsTokenCount", "thoughts_token_count")
+    if not prompt and not said and not thought:
+        return None
+    tools = _either(count, "toolUsePromptTokenCount", "tool_use_prompt_token_count")
+    cached = _either(count, "cachedContentTokenCount", "cached_content_token_count")
+    return Usage(prompt + tools, said + thought, cached, 0, thought)
+
+
+def _either(count: Fields, wire: str, sdk: str) -> int:
+    """A count by its name on the wire, or by that of the SDK."""
+    found = count(wire)
+    return _number(count(sdk) if found is None else found)
+
+
+def _number(value: Any) -> int:
+    """A count of tokens; 0 for what is none, since usage is told by strangers."""
+    if type(value) is int:
+        return max(0, value)
+    return int(value) if isinstance(value, float) and 0.0 < value < math.inf else 0
+
+
+_MEDIA = frozenset({"image_url", "input_audio", "file", "source", "inlineData", "inline_data"})
+
+
+def _letters(value: Any) -> int:
+    if isinstance(value, str):
+        return len(value)
+    if isinstance(value, dict | Mapping):
+        return sum(_letters(inner) for key, inner in value.items() if key not in _MEDIA)
+    if isinstance(value, list | tuple):
+        return sum(map(_letters, value))
+    return 0
