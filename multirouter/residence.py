@@ -7,6 +7,7 @@ new loop shifts every instant it has stored, so that what is left of an open cir
 from __future__ import annotations
 
 import time
+from typing import Protocol
 
 import anyio
 
@@ -21,10 +22,23 @@ from multirouter.eventloop import Broken, EventLoop, running_loop
 from multirouter.resets import Resets
 
 
+class Attendant(Protocol):
+    """Who works for a router in background tasks of the loop it lives in."""
+
+    def moved_to(self, loop: EventLoop, by: float) -> None:
+        """Goes on in another loop, whose clock is `by` seconds ahead of the old one's."""
+        ...
+
+    async def farewell(self) -> None:
+        """Ends in good order, within seconds; what it has spawned is cancelled afterwards."""
+        ...
+
+
 class Residence:
     """The one loop a router lives in at a time.
 
     Attributes:
+        attendants: who moves along with the router.
         asker: what awaits providers in that loop, or None before the first call.
         calls: calls in flight.
         last_seen: the newest loop time that a call has seen.
@@ -43,6 +57,7 @@ class Residence:
         "_resets",
         "_wire",
         "asker",
+        "attendants",
         "calls",
         "closed",
         "last_seen",
@@ -68,6 +83,7 @@ class Residence:
         self._opened = False
         self._idle: anyio.Event | None = None
         self._anchor = (0.0, time.monotonic())
+        self.attendants: list[Attendant] = []
         self.asker: Asker | None = None
         self.calls = 0
         self.last_seen = 0.0
@@ -150,9 +166,13 @@ class Residence:
 
     async def _end_tasks(self, loop: EventLoop) -> None:
         self._resets.moved_to(None)
-        with anyio.CancelScope(shield=True):
-            await loop.close()
-        self._background.abandon()
+        try:
+            for attendant in self.attendants:
+                await attendant.farewell()
+        finally:
+            with anyio.CancelScope(shield=True):
+                await loop.close()
+            self._background.abandon()
 
     def _move(self, loop: EventLoop) -> Asker:
         by = loop.time() - self.now()
@@ -166,4 +186,6 @@ class Residence:
         gates = self._memory.gates.values()
         not_closed = [gate for gate in gates if not gate.circuit.is_closed]
         self._resets.moved_to(loop, tuple(not_closed))
+        for attendant in self.attendants:
+            attendant.moved_to(loop, by)
         return self.asker

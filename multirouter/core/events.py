@@ -156,6 +156,31 @@ class BudgetReached:
     used_up: bool
 
 
+@dataclass(frozen=True, slots=True)
+class AlarmChanged:
+    """An alarm began to fire, or is over.
+
+    Attributes:
+        router: the router's name.
+        alarm: the rule's name.
+        subject: the provider or route it is about; "" for the whole router.
+        firing: whether it fires now.
+        value: the number that it watches, in the rule's unit.
+        text: the same in words, for people.
+        since: loop time at which it began to fire, seconds.
+        at: loop time of this change, seconds.
+    """
+
+    router: str
+    alarm: str
+    subject: str
+    firing: bool
+    value: float
+    text: str
+    since: float
+    at: float
+
+
 News = (
     CircuitChanged
     | Cooled
@@ -165,6 +190,7 @@ News = (
     | Configured
     | Panicked
     | BudgetReached
+    | AlarmChanged
 )
 
 
@@ -212,6 +238,9 @@ class Listener:
 
     def budget_reached(self, news: BudgetReached) -> None:
         """A budget reached its warning mark, or is used up."""
+
+    def alarm_changed(self, news: AlarmChanged) -> None:
+        """An alarm began to fire, or is over."""
 
 
 KINDS = tuple(name for name in vars(Listener) if not name.startswith("_"))

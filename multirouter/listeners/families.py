@@ -59,6 +59,12 @@ class Families:
             "Choices made without regard to circuits, because too few were closed",
             ("router", "route"),
         )
+        self.shadow_attempts = _counter(
+            "shadow_attempts", "Copies of answered calls that ended, by outcome", ATTEMPT
+        )
+        self.shadow_seconds = _histogram(
+            "shadow_attempt_duration_seconds", "From the asking of a copy to its outcome", ATTEMPT
+        )
         # Several processes count as one router: calls in flight add up, and of opinions the
         # worst is shown. Only live processes have a say, or a dead one would keep an alarm up.
         self.in_flight = Gauge(
@@ -79,6 +85,13 @@ class Families:
             "multirouter_circuit_state",
             "0 closed, 1 half_open, 2 open",
             PROVIDER,
+            registry=None,
+            multiprocess_mode="livemax",
+        )
+        self.alarms_firing = Gauge(
+            "multirouter_alarms_firing",
+            "Providers, routes or routers that an alarm fires for now",
+            ("router", "alarm"),
             registry=None,
             multiprocess_mode="livemax",
         )

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from multirouter.core.events import (
+    AlarmChanged,
     BudgetReached,
     CircuitChanged,
     Configured,
@@ -106,6 +107,15 @@ class Logs(Listener):
         event = "budget used up" if news.used_up else "budget nearly used up"
         spent = round(news.spent, 4)
         self._tell("warning", event, owner=news.owner, usd=news.usd, per=news.per, spent=spent)
+
+    @override
+    def alarm_changed(self, news: AlarmChanged) -> None:
+        fields = {"alarm": news.alarm, "subject": news.subject, "about": news.text}
+        if news.firing:
+            self._tell("warning", "alarm fires", **fields)
+        else:
+            lasted = round(news.at - news.since, 3)
+            self._tell("info", "alarm is over", **fields, lasted=lasted)
 
     def broken(self, hear: Callable[..., Any], error: Exception) -> None:
         """Reports a listener's method that raised, the first time it does; never raises."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import Counter as Counted
+from collections.abc import Callable, Iterable
 from typing import Any, Generic, TypeVar, get_args
 from weakref import ref
 
@@ -10,6 +11,7 @@ from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
 from typing_extensions import override
 
 from multirouter.core.events import (
+    AlarmChanged,
     CircuitChanged,
     Configured,
     Cooled,
@@ -52,7 +54,7 @@ class _Bound(dict[KeyT, Told], Generic[KeyT]):
 class Metrics(Listener):
     """Tells one router's calls, attempts, circuits and refusals to a Prometheus registry.
 
-    Copies of live traffic (role `shadow`) are nobody's answer and are not counted as attempts.
+    Copies of live traffic (role `shadow`) are nobody's answer and are counted apart.
     Give routers of one process different names: series of the same name add up.
 
     Args:
@@ -86,6 +88,8 @@ class Metrics(Listener):
         self._unanswered = _Bound[tuple[str, CallResult]](self._bind_call)
         self._succeeded = _Bound[str](lambda provider: self._bind_attempt((provider, "success")))
         self._failed = _Bound[tuple[str, str]](self._bind_attempt)
+        self._shadowed = _Bound[tuple[str, str]](self._bind_shadow)
+        self._firing: Counted[str] = Counted()
         for reason in ("budget", "attempts", "deadline", "not_idempotent"):
             self._families.retries_refused.labels(router_name, reason)
         for provider in view.names():
@@ -94,8 +98,8 @@ class Metrics(Listener):
     @override
     def attempt_ended(self, record: AttemptRecord) -> None:
         if record.role == "shadow":
-            return
-        if record.verdict.kind is _SUCCESS:
+            count, observe = self._shadowed[record.provider, record.outcome]
+        elif record.verdict.kind is _SUCCESS:
             count, observe = self._succeeded[record.provider]
         else:
             count, observe = self._failed[record.provider, record.outcome]
@@ -144,12 +148,26 @@ class Metrics(Listener):
         for provider in news.added:
             self._show(provider, view)
 
+    @override
+    def alarm_changed(self, news: AlarmChanged) -> None:
+        by = 1 if news.firing else -1
+        self._firing[news.alarm] += by
+        self._families.alarms_firing.labels(self._router, news.alarm).inc(by)
+
+    def show_alarms(self, alarms: Iterable[str]) -> None:
+        """Lets the series of these alarms begin at 0."""
+        for alarm in alarms:
+            self._families.alarms_firing.labels(self._router, alarm)
+
     def close(self) -> None:
         """Takes this router's gauges away; what it counted stays, as counters must."""
         view = self._view()
         if view is not None:
             for provider in tuple(self._shown):
                 self._hide(provider, view)
+        for alarm, firing in self._firing.items():
+            self._families.alarms_firing.labels(self._router, alarm).dec(firing)
+        self._firing.clear()
 
     def _show(self, provider: str, view: View) -> None:
         """Lets a provider's series begin at 0, so that `rate` sees the first failure too."""
@@ -175,6 +193,9 @@ class Metrics(Listener):
 
     def _bind_attempt(self, key: tuple[str, str]) -> Told:
         return self._bind(self._families.attempts, self._families.attempt_seconds, *key)
+
+    def _bind_shadow(self, key: tuple[str, str]) -> Told:
+        return self._bind(self._families.shadow_attempts, self._families.shadow_seconds, *key)
 
     def _bind(self, counts: Counter, seconds: Histogram, name: str, outcome: str) -> Told:
         labels = (self._router, name, outcome)
