@@ -78,7 +78,7 @@ async def probe(
         permit = gate.acquire(started, 0, member.timeout + LEASE_MARGIN)
         if permit is not None:
             try:
-                verdict, error = await _tested(test, member, loop, classifier)
+                verdict, _, error = await tested(test, member, loop, classifier)
             finally:
                 _release(gate, permit, route, verdict, error, started, loop.time(), wire)
         if route.rules[verdict.kind].circuit in _TEACH_NOTHING:
@@ -86,22 +86,24 @@ async def probe(
             await anyio.sleep(max(gate.circuit.policy.open_for, left))
 
 
-async def _tested(
+async def tested(
     test: Callable[[], Awaitable[object]], member: Member, loop: EventLoop, classifier: Classifier
-) -> tuple[Verdict, Exception | None]:
-    """One test: what it counts as, and what it raised."""
+) -> tuple[Verdict, Any, Exception | None]:
+    """One await that no call is behind: what it counts as, what it returned, what it raised."""
     bound = loop.bound(loop.time() + member.timeout)
-    verdict, error = STRAY, None
+    verdict: Verdict = STRAY
+    value: Any = None
+    error: Exception | None = None
     try:
         with bound:
-            await test()
+            value = await test()
             verdict = SUCCESS
     except Exception as raised:  # noqa: BLE001  # whatever a probe of the user raises is judged
         verdict, error = classifier.error(raised), raised
     if bound.expired:
         error = AttemptTimeout(member.name, "attempt_timeout", member.timeout)
         verdict = classifier.error(error)
-    return verdict, error
+    return verdict, value, error
 
 
 def _release(
