@@ -13,6 +13,7 @@ from multirouter.background import BackgroundAttempts, probe
 from multirouter.core.classify import Classifier, Classify
 from multirouter.core.events import Listener, Newswire
 from multirouter.core.gate import Gate
+from multirouter.core.ledger import Ledger
 from multirouter.core.limits import RetryBudget
 from multirouter.core.model import CallOutcome
 from multirouter.core.plan import Plan
@@ -67,6 +68,14 @@ class Engine:
         self._metrics: Metrics | None = None
         self.wire: Newswire = Newswire((), logs.broken)
         self.memory: Memory = Memory(name, self.wire, rng)
+        self.memory.ledger = Ledger(
+            name,
+            self.wire,
+            wall=time.time,
+            broken=logs.hook_broken,
+            budget=defaults.budget,
+            usage=defaults.usage,
+        )
         self.waiting: WaitingLine = WaitingLine()
         self.background: BackgroundAttempts = BackgroundAttempts(self.served)
         self.resets: Resets = Resets(self.memory.gates.get, self._half_opened)

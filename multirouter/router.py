@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from multirouter.core import validation as check
-from multirouter.core.budgets import Budget
+from multirouter.core.budgets import Budget, budgets
 from multirouter.core.classify import Classify
 from multirouter.core.events import Listener
 from multirouter.core.model import CallOutcome, ChunkT, Kind, RequestT, ResponseT
@@ -120,6 +120,8 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
             accept=accept,
             fallback=fallback,
             panic=None if panic is None else check.share("panic", panic),
+            usage=usage,
+            budget=budgets("budget", budget),
         )
         self._engine = Engine(
             self.name,

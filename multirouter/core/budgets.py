@@ -6,11 +6,14 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import KW_ONLY, dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from multirouter.core import validation as check
 from multirouter.core.events import BudgetReached, Newswire
 from multirouter.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from multirouter.core.gate import Revision
 
 Period = Literal["hour", "day", "month"]
 PERIODS: tuple[Period, ...] = get_args(Period)
@@ -134,9 +137,13 @@ class Account:
         owner: whose it is: `provider NAME`, `route NAME` or `router`.
         wall: the wall clock.
         wire: where the news of reached budgets goes.
+
+    Attributes:
+        revision: rises when the budgets of a provider are used up, as with all that shuts its
+            door; None for the others.
     """
 
-    __slots__ = ("_purses", "_router", "_wall", "_wire", "owner")
+    __slots__ = ("_purses", "_router", "_wall", "_wire", "owner", "revision")
 
     def __init__(self, router: str, owner: str, wall: Wall, wire: Newswire) -> None:
         self._router = router
@@ -144,6 +151,7 @@ class Account:
         self._wall = wall
         self._wire = wire
         self._purses: tuple[_Purse, ...] = ()
+        self.revision: Revision | None = None
 
     def adopt(self, found: tuple[Budget, ...]) -> None:
         """Goes on under other budgets; what was spent in a period of the same kind stays."""
@@ -221,6 +229,8 @@ class Account:
         if not told:
             purse.mark()
         used_up = bool(purse.used_up)
+        if used_up and not told and self.revision is not None:
+            self.revision.value += 1
         if purse.warned and used_up == told:
             return
         purse.warned = True

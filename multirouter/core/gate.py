@@ -114,7 +114,8 @@ class Gate:
         """Whether it takes part in the draw: let in by health, and not on trial."""
         if self.hold is not None:
             return self.hold != "open"
-        return now >= self.cooling_until and self.circuit.state(now) is State.CLOSED
+        well = now >= self.cooling_until and self.circuit.state(now) is State.CLOSED
+        return well and (self.account is None or not self.account.refuses())
 
     def on_trial(self, now: float) -> bool:
         """Whether its circuit is half-open and nothing else keeps it out."""
@@ -132,7 +133,8 @@ class Gate:
 
     def changes_at(self, now: float) -> float:
         """The next instant at which time alone changes whether it takes part in the draw."""
-        instants = (self.cooling_until, self.circuit.reset_at)
+        renewed_in = 0.0 if self.account is None else self.account.ready_in()
+        instants = (self.cooling_until, self.circuit.reset_at, now + renewed_in)
         return min((at for at in instants if at > now), default=math.inf)
 
     def ready_in(self, now: float, size: int = 0) -> float | None:
@@ -140,13 +142,12 @@ class Gate:
         if self.hold == "open":
             return None
         waits = [0.0 if self._limits is None else self._limits.ready_in(size, now)]
+        waits.append(0.0 if self.account is None else self.account.ready_in())
         if self.hold in {None, "closed"}:
             waits.append(max(0.0, self.cooling_until - now))
         if self.hold is None and not self.circuit.admits(now):
             left = self.circuit.reset_at - now
             waits.append(left if 0 < left < math.inf else None)
-        if self.account is not None:
-            waits.append(self.account.ready_in())
         known = [wait for wait in waits if wait is not None]
         return max(known) if len(known) == len(waits) else None
 
@@ -264,9 +265,8 @@ class Gate:
         if asked > 0.0:
             seconds = min(asked, policy.max_cooling)
         else:
-            times = self._cooled_in_a_row
             most = min(policy.open_cap, policy.max_cooling)
-            seconds = grown(policy.cooling, COOLING_GROWTH, most, times)
+            seconds = grown(policy.cooling, COOLING_GROWTH, most, self._cooled_in_a_row)
         if now + seconds > self.cooling_until:
             self.cooling_until = now + seconds
             self._revision.value += 1
@@ -308,6 +308,8 @@ class Gate:
     def charge(self, account: Account | None) -> None:
         """Keeps everybody out while this account's budget is used up; None lifts that."""
         self.account = account
+        if account is not None:
+            account.revision = self._revision
         self._plain = self._limits is None and account is None and self.hold is None
 
     def shift(self, by: float) -> None:

@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 from multirouter.core import validation as check
+from multirouter.core.budgets import Budget
 from multirouter.core.cost import Billing
 from multirouter.core.events import Newswire
 from multirouter.core.gate import Gate, Revision
@@ -30,6 +31,7 @@ from multirouter.core.routes import Route, members_of
 from multirouter.core.rules import Rule, rules_with
 from multirouter.core.selection import Member, Tier
 from multirouter.core.stream_policy import StreamPolicy
+from multirouter.core.usage import ReadUsage
 from multirouter.errors import ConfigurationError, UsageError
 
 DEFAULT = "default"
@@ -51,7 +53,8 @@ class Defaults:
     accept: Callable[[Any], object] | None
     fallback: Any
     panic: float | None
-    ledger: Ledger | None = None
+    usage: ReadUsage | None = None
+    budget: tuple[Budget, ...] = ()
 
 
 class CompiledRoute:
@@ -126,6 +129,7 @@ class Memory:
     Attributes:
         gates: the doors of the providers that are in the router.
         revision: rises when any door changes; all draw tables watch it.
+        ledger: the accounts, or None where nothing has a price.
     """
 
     def __init__(self, router: str, wire: Newswire, rng: Random) -> None:
@@ -136,6 +140,7 @@ class Memory:
         self._limits: dict[str, Limits] = {}
         self.gates: dict[str, Gate] = {}
         self.revision = Revision()
+        self.ledger: Ledger | None = None
 
     def gate(self, name: str, policy: CircuitPolicy, limits: LimitPolicy | None) -> Gate:
         """A provider's door; a new one, or the one it had, under the policies of today."""
@@ -174,6 +179,8 @@ class Memory:
     def forget(self, provider: str) -> None:
         """Forgets a provider that has left; its attempts in flight hold what they need."""
         self.gates.pop(provider).removed = True
+        if self.ledger is not None:
+            self.ledger.forget(provider)
         for key in [key for key in self._paces if key[1] == provider]:
             del self._paces[key]
 
@@ -290,8 +297,8 @@ class Roster:
         if not tiers:
             return None
         compiled = CompiledRoute(label, route, tiers, defaults, (*limits, *self._limits))
-        if defaults.ledger is not None:
-            defaults.ledger.charge(compiled, route, known=label != ADHOC)
+        if self._memory.ledger is not None:
+            self._memory.ledger.charge(compiled, route, known=label != ADHOC)
         Group([member.pace for member in compiled.members])
         return compiled
 

@@ -108,6 +108,14 @@ class World:
         wire = Newswire([self.heard], unheard)
         self.rng = Random(self.seed)
         self.memory = Memory("tested", wire, self.rng)
+        self.memory.ledger = Ledger(
+            "tested",
+            wire,
+            wall=lambda: self.wall,
+            broken=unheard,
+            budget=self.budget,
+            usage=self.usage,
+        )
         self.commons = Commons("tested", self.rng, RetryBudget(self.retry), wire)
         self.defaults = Defaults(
             timeout=self.timeout,
@@ -121,14 +129,6 @@ class World:
             accept=self.accept,
             fallback=self.fallback,
             panic=self.panic,
-            ledger=Ledger(
-                "tested",
-                wire,
-                wall=lambda: self.wall,
-                broken=unheard,
-                budget=self.budget,
-                usage=self.usage,
-            ),
         )
         self.configure(self.providers, self.routes)
 
