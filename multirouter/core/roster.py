@@ -30,6 +30,7 @@ from multirouter.core.provider import Provider
 from multirouter.core.routes import Route, members_of
 from multirouter.core.rules import Rule, rules_with
 from multirouter.core.selection import Member, Tier
+from multirouter.core.shadow import Shadow, Understudies
 from multirouter.core.stream_policy import StreamPolicy
 from multirouter.core.usage import ReadUsage
 from multirouter.errors import ConfigurationError, UsageError
@@ -55,6 +56,7 @@ class Defaults:
     panic: float | None
     usage: ReadUsage | None = None
     budget: tuple[Budget, ...] = ()
+    shadow: Shadow | None = None
 
 
 class CompiledRoute:
@@ -66,6 +68,7 @@ class CompiledRoute:
         members: all its providers, in order.
         limits: the limits and budgets of the route and of the router, if any.
         billing: the books of its attempts; None when none of its providers has a price.
+        shadow: who gets copies of its calls, or None.
         sizes: the hooks that read a request's tokens, if any limit needs them.
     """
 
@@ -80,6 +83,7 @@ class CompiledRoute:
         "retries_per_provider",
         "retry",
         "rules",
+        "shadow",
         "sizes",
         "stream",
         "tiers",
@@ -106,6 +110,7 @@ class CompiledRoute:
         self.rules = defaults.rules
         if route.rules:
             self.rules = {**defaults.rules, **_overridden(route.rules)}
+        self.shadow: Understudies | None = None
         self.accept = route.accept or defaults.accept
         self.fallback = defaults.fallback if route.fallback is None else route.fallback
         self.retries_per_provider = route.retries_per_provider
@@ -300,6 +305,16 @@ class Roster:
         if self._memory.ledger is not None:
             self._memory.ledger.charge(compiled, route, known=label != ADHOC)
         Group([member.pace for member in compiled.members])
+        shadow = route.shadow or defaults.shadow
+        if shadow is not None and not streaming:
+            pace = f"{label} {able}"
+            compiled.shadow = Understudies(
+                shadow,
+                [
+                    self._member(name, route, pace, attempt_timeout, None)
+                    for name in shadow.known(self.providers)
+                ],
+            )
         return compiled
 
     def _member(

@@ -12,6 +12,7 @@ from multirouter.core.model import Kind
 from multirouter.core.policies import HedgePolicy, LimitPolicy, RetryPolicy
 from multirouter.core.provider import Provider
 from multirouter.core.rules import Rule, rules_with
+from multirouter.core.shadow import Shadow
 from multirouter.core.stream_policy import StreamPolicy
 from multirouter.errors import ConfigurationError
 
@@ -37,6 +38,7 @@ class Route:
         retries_per_provider: how often a failed provider is asked again before the next one.
         weights: weights by provider name that differ on this route.
         budget: what may be spent on it; used up, its calls are refused until the period ends.
+        shadow: which of its calls are copied to whom; see `Shadow`.
     """
 
     __slots__ = (
@@ -50,6 +52,7 @@ class Route:
         "retries_per_provider",
         "retry",
         "rules",
+        "shadow",
         "stream",
         "tiers",
         "timeout",
@@ -73,6 +76,7 @@ class Route:
         retries_per_provider: int = 0,
         weights: Mapping[str, float] | None = None,
         budget: Budget | Iterable[Budget] | None = None,
+        shadow: Shadow | None = None,
     ) -> None:
         self.name = check.name("Route.name", name)
         me = f"Route({name!r})"
@@ -99,6 +103,7 @@ class Route:
             for who, weight in (weights or {}).items()
         }
         self.budget = budgets(f"{me}.budget", budget)
+        self.shadow = shadow
 
     def __repr__(self) -> str:
         return f"Route({self.name!r}, {[list(tier) for tier in self.tiers]})"
