@@ -8,7 +8,6 @@ from random import Random
 from typing import Any
 
 import anyio
-
 from multirouter.background import BackgroundAttempts, probe
 from multirouter.core.classify import Classifier, Classify
 from multirouter.core.events import Listener, Newswire
@@ -23,13 +22,17 @@ from multirouter.core.routes import Route
 from multirouter.core.steps import Commons
 from multirouter.driving import Driver, check_call, fall_back
 from multirouter.eventloop import EventLoop
+from multirouter.listeners.alarms import Alarms, Watch
+from multirouter.listeners.gauges import View
 from multirouter.listeners.logs import Logs
 from multirouter.listeners.metrics import Metrics
 from multirouter.opening import Opener
 from multirouter.resets import Resets
 from multirouter.residence import Residence
+from multirouter.shadowing import Shadowing
 from multirouter.splicing import Delivered
 from multirouter.streaming import Opened
+from multirouter.vigil import Vigil
 from multirouter.waiting import WaitingLine
 
 
@@ -81,6 +84,7 @@ class Engine:
         self.resets: Resets = Resets(self.memory.gates.get, self._half_opened)
         self._driver = Driver(self.waiting, self.background)
         self._classifier = Classifier(classify, wall=time.time, broken=logs.classifier_broken)
+        self._shadowing = Shadowing(rng, self.wire, self._classifier, self.served, logs.hook_broken)
         budget = RetryBudget(defaults.retry)
         self._commons = Commons(name, rng, budget, self.wire)
         self.residence: Residence = Residence(
@@ -98,6 +102,14 @@ class Engine:
         self._metrics = metrics
         for listener in (self.resets, metrics, self._logs, *listeners):
             self.wire.add(listener)
+
+    def keep_watch(self, alarms: Alarms, view: View) -> None:
+        """Looks at the router by its rules from here on, in a task of its own."""
+        watch = Watch(alarms, self._commons.router, view, self.wire, self._logs.hook_broken)
+        vigil = Vigil(alarms, watch, self.wire, self._commons.rng, self._logs.task_broken)
+        self.residence.attendants.append(vigil)
+        if self._metrics is not None:
+            self._metrics.show_alarms(rule.name for rule in alarms.rules)
 
     def served(self, now: float) -> None:
         """Whatever may have made room is followed by this."""
@@ -135,6 +147,8 @@ class Engine:
         finally:
             residence.call_ended()
         plan.finish(outcome)
+        if compiled.shadow is not None:
+            self._shadowing.follow(plan, outcome, request, asker)
         return outcome
 
     async def open_stream(

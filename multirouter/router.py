@@ -24,13 +24,16 @@ from multirouter.core.provider import Provider
 from multirouter.core.roster import Defaults
 from multirouter.core.routes import Route
 from multirouter.core.rules import Rule, rules_with
+from multirouter.core.shadow import Shadow
 from multirouter.core.stream_policy import StreamPolicy
 from multirouter.core.usage import ReadUsage
-from multirouter.engine import Engine
+from multirouter.listeners.alarms import AlarmRule, Alarms
 from multirouter.listeners.logs import make_logs
 from multirouter.listeners.metrics import make_metrics
 from multirouter.management import Management
 from multirouter.streaming import Stream
+
+from multirouter.engine import Engine
 
 if TYPE_CHECKING:
     from typing import Self
@@ -69,6 +72,8 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
         usage: reads usage from answers and chunks, for the providers that have a price and no
             reader of their own; left out, the shapes of OpenAI, Anthropic and Gemini.
         budget: what may be spent altogether; used up, calls are refused until the period ends.
+        shadow: which calls are copied to whom in the background; None for none.
+        alarms: rules to watch by, or `Alarms` that say whom to tell as well.
         listeners: hear all news, after metrics and logs.
         registry: the Prometheus registry; left out, the default one.
         logger: a structlog or standard logger; left out, structlog as configured.
@@ -99,6 +104,8 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
         panic: float | None = None,
         usage: ReadUsage | None = None,
         budget: Budget | Iterable[Budget] | None = None,
+        shadow: Shadow | None = None,
+        alarms: Alarms | Iterable[AlarmRule] = (),
         listeners: Iterable[Listener] = (),
         registry: CollectorRegistry | None = None,
         logger: Any = None,
@@ -122,6 +129,7 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
             panic=None if panic is None else check.share("panic", panic),
             usage=usage,
             budget=budgets("budget", budget),
+            shadow=shadow,
         )
         self._engine = Engine(
             self.name,
@@ -132,6 +140,9 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
         )
         self._engine.roster = self._built(list(providers), list(routes))
         self._engine.listen(make_metrics(name, self, registry), listeners)
+        watched = alarms if isinstance(alarms, Alarms) else Alarms(alarms)
+        if watched.rules:
+            self._engine.keep_watch(watched, self)
 
     # -- calling ----------------------------------------------------------------------------
 
