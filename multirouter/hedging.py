@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 import anyio
+import anyio.lowlevel
 from anyio.abc import TaskGroup
 
 from multirouter.attempt import Asks
@@ -49,6 +50,9 @@ class Race:
             group.cancel_scope.cancel()
         if self._interrupt is not None:
             raise self._interrupt
+        if not self._plan.decided:
+            # The runners may have been cancelled with their caller, which is not told twice.
+            await anyio.lowlevel.checkpoint_if_cancelled()
         return loop.time()
 
     def _join(self, group: TaskGroup, newest: Try, now: float) -> Try | None:
