@@ -15,6 +15,9 @@ BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 8, 12, 20, 30, 
 to the default limits of an attempt (30) and of a call (120), which are bounds so that the share
 that ran into them can be read off."""
 
+TOKEN_RATES = (1, 2, 5, 10, 20, 30, 50, 75, 100, 150, 200, 300, 500, 1000, 2000)
+"""Upper bounds in tokens a second: a reader follows 5 to 10, hosted models give 30 to 300."""
+
 CALL = ("router", "route", "outcome")
 ATTEMPT = ("router", "provider", "outcome")
 PROVIDER = ("router", "provider")
@@ -64,6 +67,43 @@ class Families:
         )
         self.shadow_seconds = _histogram(
             "shadow_attempt_duration_seconds", "From the asking of a copy to its outcome", ATTEMPT
+        )
+        self.first_content = _histogram(
+            "first_content_seconds", "From the asking of a provider to its first content", PROVIDER
+        )
+        self.stream_seconds = _histogram(
+            "stream_duration_seconds", "From the asking of a provider to its stream's end", PROVIDER
+        )
+        self.token_rate = Histogram(
+            "multirouter_stream_tokens_per_second",
+            "Tokens of output by the seconds from first content to end",
+            PROVIDER,
+            registry=None,
+            buckets=TOKEN_RATES,
+        )
+        self.cost = _counter(
+            "cost_usd", "US dollars that attempts cost", ("router", "route", "provider")
+        )
+        self.estimated_cost = _counter(
+            "estimated_cost_usd", "The part of the cost that is estimated", PROVIDER
+        )
+        self.tokens = _counter(
+            "tokens", "Tokens of priced attempts, each counted once", (*PROVIDER, "kind")
+        )
+        self.failover_extra = _counter(
+            "failover_extra_cost_usd",
+            "US dollars that answers cost above the price of their call's first choice",
+            ("router", "route"),
+        )
+        self.failover_saved = _counter(
+            "failover_saved_cost_usd",
+            "US dollars that answers cost below the price of their call's first choice",
+            ("router", "route"),
+        )
+        self.budgets_reached = _counter(
+            "budgets_reached",
+            "Budgets that came to their warning mark, or to their end",
+            ("router", "owner", "mark"),
         )
         # Several processes count as one router: calls in flight add up, and of opinions the
         # worst is shown. Only live processes have a say, or a dead one would keep an alarm up.

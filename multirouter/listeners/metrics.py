@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from multirouter.core.events import (
     AlarmChanged,
+    BudgetReached,
     CircuitChanged,
     Configured,
     Cooled,
@@ -24,6 +25,7 @@ from multirouter.core.events import (
 from multirouter.core.model import AttemptRecord, CallOutcome, CallResult, Kind, Role
 from multirouter.listeners.families import exposed_in
 from multirouter.listeners.gauges import View, several_processes
+from multirouter.listeners.spending import Spending
 
 __all__ = ["Exemplar", "Metrics", "MultiprocessMetrics", "View", "make_metrics"]
 
@@ -80,6 +82,7 @@ class Metrics(Listener):
         exposed = exposed_in(REGISTRY if registry is None else registry)
         self._router = router_name
         self._families = exposed.families
+        self._spending = Spending(router_name, exposed.families)
         self._gauges = exposed.gauges
         self._exemplar = exemplar
         self._view = ref(view)
@@ -105,6 +108,11 @@ class Metrics(Listener):
             count, observe = self._failed[record.provider, record.outcome]
         count()
         observe(record.elapsed)
+        usage, first_content = record.usage, record.first_content
+        if usage is not None and record.role != "shadow":
+            self._spending.paid(record, usage)
+        if first_content is not None:
+            self._spending.streamed(record, first_content)
         if record.late:
             self._families.late_attempts.labels(self._router, record.provider).inc()
 
@@ -116,6 +124,12 @@ class Metrics(Listener):
             count, observe = self._unanswered[outcome.route, outcome.result]
         count()
         observe(outcome.elapsed)
+        if outcome.failover_cost:
+            self._spending.failed_over(outcome, outcome.failover_cost)
+
+    @override
+    def budget_reached(self, news: BudgetReached) -> None:
+        self._spending.reached(news)
 
     @override
     def circuit_changed(self, news: CircuitChanged) -> None:
