@@ -1,0 +1,212 @@
+"""The shape of a configuration file: every section, every setting, and what each is for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, SecretStr
+
+from multirouter.config.told import Number, Section, Told, Whole
+from multirouter.core.budgets import Budget
+from multirouter.core.cost import Price
+from multirouter.core.model import Kind
+from multirouter.core.policies import (
+    CALL_TIMEOUT,
+    CircuitPolicy,
+    HedgePolicy,
+    LimitPolicy,
+    PacePolicy,
+    RetryPolicy,
+)
+from multirouter.core.rules import Rule
+from multirouter.core.stream_policy import StreamPolicy
+from multirouter.core.usage import estimated_tokens
+
+ProviderKind = Literal[
+    "openai",
+    "anthropic",
+    "gemini",
+    "echo",
+    "deepseek",
+    "glm",
+    "kimi",
+    "qwen",
+    "mistral",
+    "groq",
+    "openrouter",
+    "ollama",
+    "vllm",
+]
+
+Retry = Annotated[RetryPolicy, Told()]
+Circuit = Annotated[CircuitPolicy, Told()]
+Pace = Annotated[PacePolicy, Told()]
+Hedge = Annotated[HedgePolicy, Told()]
+Limits = Annotated[LimitPolicy, Told(size=estimated_tokens)]
+Streaming = Annotated[StreamPolicy, Told("content", "text", "complete", "resume")]
+Pricing = Annotated[Price, Told()]
+Spending = Annotated[Budget, Told("zone")]
+
+
+def _listed(given: Any) -> Any:
+    """One thing may stand for a list of one."""
+    return [given] if isinstance(given, str | dict) else given
+
+
+Tier = Annotated[
+    tuple[str, ...], BeforeValidator(_listed, json_schema_input_type=str | list[str])
+]
+Budgets = Annotated[
+    tuple[Spending, ...],
+    BeforeValidator(_listed, json_schema_input_type=Spending | list[Spending]),
+]
+Rules = Mapping[Kind, Annotated[Rule, Told()]]
+
+
+class ProviderSection(Section):
+    """One provider. What is left out is inherited from `policies`, or is the service's own."""
+
+    kind: ProviderKind | None = None
+    """What it speaks, or a service by name. Left out: the provider's own name, if it is a kind."""
+    model: str | None = Field(None, min_length=1)
+    """The model it is asked for when the client names none of `models`."""
+    models: tuple[str, ...] = ()
+    """Models that clients may ask it for by their own names; `*` stands for any letters."""
+    api_key: SecretStr | None = None
+    """The key, best as ${NAME}. Left out: the service's own environment variable."""
+    base_url: str | None = None
+    """Another address than the service's own."""
+    headers: Mapping[str, SecretStr] = Field(default_factory=dict)
+    """Sent with each request."""
+    options: Mapping[str, Any] = Field(default_factory=dict)
+    """Fields put into each request, in the provider's own format."""
+    weight: Number = 1.0
+    """Its share of a weighted tier; 0: only when nobody else of its tier can."""
+    attempt_timeout: Number | None = None
+    """The longest one attempt may take, seconds."""
+    first_token: Number | None = None
+    """The longest a stream may take to its first content, seconds."""
+    idle: Number | None = None
+    """The longest a stream may rest between two chunks, seconds."""
+    circuit: Circuit | None = None
+    """When it is taken out and tested, where it differs from the policies."""
+    limits: Limits | None = None
+    """How much load it gets."""
+    price: Pricing | None = None
+    """What it charges, USD per million tokens. Left out: that of its model in `prices`."""
+    budget: Budgets = ()
+    """What may be spent on it, one budget or several of unlike periods; needs a price."""
+    domains: tuple[str, ...] = ()
+    """What it fails together with (a service, a region)."""
+    tags: tuple[str, ...] = ()
+    """Names under which routes pick it (tag:cheap)."""
+    capabilities: tuple[str, ...] = ()
+    """What its model can do; prefill: it goes on from a trailing assistant message."""
+    context_window: Whole | None = None
+    """Tokens that fit into it."""
+    max_tokens: Whole | None = None
+    """Anthropic: sent when a request names none."""
+    thinking: Literal["adaptive", "budget"] | None = None
+    """Anthropic: how reasoning_effort is said; budget for older models."""
+    drops: tuple[str, ...] | None = None
+    """Anthropic: request fields that this model refuses."""
+    version: str | None = None
+    """Gemini: the version of its API."""
+
+
+class RouteSection(Section):
+    """One route: which providers serve a kind of work, in which order, under which rules."""
+
+    tiers: tuple[Tier, ...] = Field(min_length=1)
+    """Tried in order: a provider's name, a list of them (shares by weight), tag:... or a*."""
+    models: tuple[str, ...] = ()
+    """Names under which clients ask for it, beside its own; `*` stands for any letters."""
+    timeout: Number | None = None
+    """The whole call, seconds."""
+    attempt_timeout: Number | None = None
+    """One attempt, seconds; a provider's own comes first."""
+    retry: Retry | None = None
+    """When and how often to ask again."""
+    hedge: Hedge | None = None
+    """When a second attempt starts beside a slow first one."""
+    limits: Limits | None = None
+    """Limits of this route, on top of those of providers and router."""
+    stream: Streaming | None = None
+    """How long streams may take, how they must end, what happens when they break."""
+    rules: Rules = Field(default_factory=dict)
+    """What follows from a kind of failure, where it differs from the table in force."""
+    retries_per_provider: Whole = 0
+    """How often a failed provider is asked again before the next one."""
+    weights: Mapping[str, Number] = Field(default_factory=dict)
+    """Weights by provider that differ on this route."""
+
+
+class PoliciesSection(Section):
+    """What holds wherever a route or a provider says nothing."""
+
+    timeout: Number = CALL_TIMEOUT
+    """The whole call, seconds."""
+    attempt_timeout: Number | None = None
+    """One attempt, seconds."""
+    retry: Retry | None = None
+    """When and how often to ask again."""
+    circuit: Circuit | None = None
+    """When a provider is taken out, for how long, and how it is tested."""
+    pace: Pace | None = None
+    """When an attempt is cut off by the provider's own past, and when slow means ill."""
+    hedge: Hedge | None = None
+    """When a second attempt starts beside a slow first one; left out: never."""
+    stream: Streaming | None = None
+    """How long streams may take, how they must end, what happens when they break."""
+    rules: Rules = Field(default_factory=dict)
+    """What follows from a kind of failure, where it differs from the built-in table."""
+    panic: Number | None = None
+    """When less than this share of a tier is closed, circuits are ignored; left out: never."""
+
+
+class KeysSection(Section):
+    """The keys that clients of the gateway show."""
+
+    file: str = Field(min_length=1)
+    """Where `multirouter keys new` keeps them, hashed; from the configuration's folder."""
+
+
+class ServerSection(Section):
+    """The gateway's own door."""
+
+    host: str = Field("127.0.0.1", min_length=1)
+    """The address it listens on."""
+    port: Whole = Field(8080, ge=0, le=65535)
+    """The port; 0 takes a free one."""
+    body_limit: Whole = Field(64 * 2**20, ge=1024)
+    """The longest body of a request, bytes."""
+    header_limit: Whole = Field(16 * 2**10, ge=1024)
+    """The longest line, and the longest field, of a request's head, bytes."""
+    read_timeout: Number = Field(30.0, gt=0, le=1e9)
+    """How long a client may take to send its request, seconds."""
+    keepalive: Number = Field(75.0, gt=0, le=1e9)
+    """How long an idle connection is kept, seconds."""
+    drain: Number = Field(30.0, ge=0, le=1e9)
+    """How long streams may finish after SIGTERM, seconds."""
+    cors_origins: tuple[str, ...] = ()
+    """Origins of pages that may ask from a browser; `*` for all. Empty: none."""
+
+
+class Document(Section):
+    """A configuration of multirouter."""
+
+    server: ServerSection = Field(default_factory=ServerSection)
+    """The gateway's own door."""
+    providers: Mapping[str, ProviderSection] = Field(min_length=1)
+    """Who can be asked, by name."""
+    routes: Mapping[str, RouteSection] = Field(default_factory=dict)
+    """Which providers serve which model names; a route named default serves `auto`."""
+    policies: PoliciesSection = Field(default_factory=PoliciesSection)
+    """What holds wherever a route or a provider says nothing."""
+    limits: Limits | None = None
+    """How much load all providers get together."""
+    prices: Mapping[str, Pricing] = Field(default_factory=dict)
+    """What models charge, USD per million tokens, for providers that name no price."""
+    keys: KeysSection | None = None
+    """The keys that clients show. Left out: no key is asked for."""
