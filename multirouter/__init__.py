@@ -2,7 +2,7 @@
 
 from multirouter.core.budgets import Budget
 from multirouter.core.cost import Price
-from multirouter.core.events import Listener
+from multirouter.core.events import AlarmChanged, Listener
 from multirouter.core.model import AttemptRecord, CallOutcome, Kind, Verdict
 from multirouter.core.policies import (
     CircuitPolicy,
@@ -14,6 +14,7 @@ from multirouter.core.policies import (
 from multirouter.core.provider import Provider
 from multirouter.core.routes import Route
 from multirouter.core.rules import RULES, Effect, Other, Rule, Same
+from multirouter.core.shadow import Shadow
 from multirouter.core.states import State
 from multirouter.core.stream_policy import StreamPolicy
 from multirouter.core.usage import Usage
@@ -29,11 +30,26 @@ from multirouter.errors import (
     StreamInterrupted,
     UsageError,
 )
+from multirouter.listeners.alarm_rules import (
+    AllOpen,
+    CircuitOpen,
+    FailoverShare,
+    FallbackShare,
+    ProviderFailing,
+)
+from multirouter.listeners.alarms import AlarmReading, AlarmRule, Alarms
+from multirouter.listeners.cost_alarms import CostPerHour, CostUnusual
+from multirouter.listeners.webhook import Webhook
 from multirouter.router import MultiProviderRouter
 from multirouter.streaming import Restarted, Stream
 
 __all__ = [
     "RULES",
+    "AlarmChanged",
+    "AlarmReading",
+    "AlarmRule",
+    "Alarms",
+    "AllOpen",
     "AllProvidersFailed",
     "AttemptRecord",
     "AttemptTimeout",
@@ -41,9 +57,14 @@ __all__ = [
     "CallFailed",
     "CallOutcome",
     "CallTimeout",
+    "CircuitOpen",
     "CircuitPolicy",
     "ConfigurationError",
+    "CostPerHour",
+    "CostUnusual",
     "Effect",
+    "FailoverShare",
+    "FallbackShare",
     "HedgePolicy",
     "Kind",
     "LimitPolicy",
@@ -56,11 +77,13 @@ __all__ = [
     "Price",
     "Provider",
     "ProviderError",
+    "ProviderFailing",
     "Restarted",
     "RetryPolicy",
     "Route",
     "Rule",
     "Same",
+    "Shadow",
     "State",
     "Stream",
     "StreamInterrupted",
@@ -68,4 +91,5 @@ __all__ = [
     "Usage",
     "UsageError",
     "Verdict",
+    "Webhook",
 ]

@@ -13,7 +13,7 @@ from multirouter.core.events import Configured, Listener
 from multirouter.core.model import AttemptRecord, CallOutcome, Kind
 from multirouter.core.window import RollingCounts
 from multirouter.errors import ConfigurationError
-from multirouter.listeners.alarms import Reading, Standing, standing
+from multirouter.listeners.alarms import AlarmReading, Standing, standing
 from multirouter.listeners.gauges import View
 
 _NOT_ITS_FAULT = frozenset({Kind.CANCELLED, Kind.REQUEST, Kind.CONTEXT_LENGTH, Kind.CONTENT_FILTER})
@@ -43,7 +43,7 @@ class _Share(Listener, ABC):
         self._least = check.count(f"{me}.least", least)
         self._counts: dict[str, RollingCounts] = {}
 
-    def judge(self, now: float, view: View) -> Iterable[Reading]:
+    def judge(self, now: float, view: View) -> Iterable[AlarmReading]:
         """How each subject stands; see `AlarmRule`."""
         for subject, counts in self._counts.items():
             counts.settle(now)
@@ -64,7 +64,7 @@ class _Share(Listener, ABC):
             counts = self._counts[subject] = RollingCounts(self._within)
         counts.record(at, failed=hit)
 
-    def _reading(self, subject: str, total: int, hits: int) -> Reading:
+    def _reading(self, subject: str, total: int, hits: int) -> AlarmReading:
         share = hits / total if total else 0.0
         where = standing(share, self._over, self._clear) if total else "between"
         if where == "over" and total < self._least:
@@ -73,7 +73,7 @@ class _Share(Listener, ABC):
             f"{self._named(subject)}: {share:.1%} {self.of} "
             f"({hits} of {total} in {self._within:g} s; alarm above {self._over:.1%})"
         )
-        return Reading(subject, where, share, text)
+        return AlarmReading(subject, where, share, text)
 
 
 class ProviderFailing(_Share):
@@ -210,18 +210,20 @@ class CircuitOpen:
         self._providers = frozenset(check.name("CircuitOpen", who) for who in providers)
         self._since: dict[str, float] = {}
 
-    def judge(self, now: float, view: View) -> Iterable[Reading]:
+    def judge(self, now: float, view: View) -> Iterable[AlarmReading]:
         """How long each circuit is out; see `AlarmRule`."""
         names = [who for who in view.names() if not self._providers or who in self._providers]
         self._since = {who: since for who, since in self._since.items() if who in names}
         for who in names:
             if view.circuit_state(who) == "closed":
                 self._since.pop(who, None)
-                yield Reading(who, "under", 0.0, f"provider {who}: its circuit is closed")
+                yield AlarmReading(who, "under", 0.0, f"provider {who}: its circuit is closed")
                 continue
             out = now - self._since.setdefault(who, now)
             where = standing(out, self._longer_than, -1.0)
-            yield Reading(who, where, out, f"provider {who}: its circuit is open for {out:.0f} s")
+            yield AlarmReading(
+                who, where, out, f"provider {who}: its circuit is open for {out:.0f} s"
+            )
 
     def shift(self, by: float) -> None:
         """Moves to the clock of another loop."""
@@ -238,16 +240,16 @@ class AllOpen:
     def __init__(self, *, name: str = "all_open") -> None:
         self.name = check.name("AllOpen.name", name)
 
-    def judge(self, now: float, view: View) -> Iterable[Reading]:
+    def judge(self, now: float, view: View) -> Iterable[AlarmReading]:
         """Whether nobody is left; see `AlarmRule`."""
         states = [view.circuit_state(who) for who in view.names()]
         opened = states.count("open")
         if states and opened == len(states):
-            yield Reading("", "over", 1.0, f"all {opened} circuits are open")
+            yield AlarmReading("", "over", 1.0, f"all {opened} circuits are open")
         else:
             well = "closed" in states or not states
             where: Standing = "under" if well else "between"
-            yield Reading("", where, 0.0, f"{opened} of {len(states)} circuits are open")
+            yield AlarmReading("", where, 0.0, f"{opened} of {len(states)} circuits are open")
 
     def shift(self, by: float) -> None:
         """Stores no instant."""

@@ -20,7 +20,7 @@ AlarmTarget = Callable[[AlarmChanged], Awaitable[object] | None]
 """Whom to tell: a plain function is called at once, an async one in the background."""
 
 
-class Reading(NamedTuple):
+class AlarmReading(NamedTuple):
     """What a rule says about one provider, one route, or the router.
 
     Attributes:
@@ -49,7 +49,7 @@ class AlarmRule(Protocol):
         """The alarm's name: its label in metrics, unique among a router's rules."""
         ...
 
-    def judge(self, now: float, view: View) -> Iterable[Reading]:
+    def judge(self, now: float, view: View) -> Iterable[AlarmReading]:
         """How everything it watches stands at `now` (loop time, seconds).
 
         Called about once a second and at each change of a circuit, so it must be quick. A
@@ -172,7 +172,7 @@ class Watch(Listener):
             for name, subject in tuple(self._firing):
                 if name == rule.name and subject not in readings:
                     text = f"{subject} is watched no more"
-                    readings[subject] = Reading(subject, "under", 0.0, text)
+                    readings[subject] = AlarmReading(subject, "under", 0.0, text)
             for reading in readings.values():
                 self._apply(rule.name, reading, now)
 
@@ -186,7 +186,7 @@ class Watch(Listener):
             rule.shift(by)
         self._firing = {alarm: since + by for alarm, since in self._firing.items()}
 
-    def _apply(self, name: str, reading: Reading, now: float) -> None:
+    def _apply(self, name: str, reading: AlarmReading, now: float) -> None:
         """Turns one alarm on or off, when that is news."""
         alarm = (name, reading.subject)
         firing = reading.standing == "over"

@@ -13,7 +13,7 @@ from multirouter.core import validation as check
 from multirouter.core.events import Listener
 from multirouter.core.model import CallOutcome
 from multirouter.errors import ConfigurationError
-from multirouter.listeners.alarms import Reading, standing
+from multirouter.listeners.alarms import AlarmReading, standing
 from multirouter.listeners.gauges import View
 
 HOUR = 3600.0
@@ -116,12 +116,12 @@ class CostPerHour(_Spending):
         super().__init__(name, clear, cost, 1)
         self._over = check.number("CostPerHour.over", over, above=0.0)
 
-    def judge(self, now: float, view: View) -> Iterable[Reading]:
+    def judge(self, now: float, view: View) -> Iterable[AlarmReading]:
         """How much the last hour cost; see `AlarmRule`."""
         self._books.settle(now)
         spent, over = self._books.spent, self._over
         text = f"the last hour cost {spent:.2f} USD (alarm above {over:.2f} USD)"
-        yield Reading("", standing(spent, over, over * self._clear), spent, text)
+        yield AlarmReading("", standing(spent, over, over * self._clear), spent, text)
 
 
 class CostUnusual(_Spending):
@@ -157,14 +157,16 @@ class CostUnusual(_Spending):
         self._factor = check.number("CostUnusual.factor", factor, above=1.0)
         self._at_least = check.number("CostUnusual.at_least", at_least, least=0.0)
 
-    def judge(self, now: float, view: View) -> Iterable[Reading]:
+    def judge(self, now: float, view: View) -> Iterable[AlarmReading]:
         """How far the last hour is above its usual cost; see `AlarmRule`."""
         self._books.settle(now)
         spent, hours = self._books.spent, self._books.hours
         if len(hours) < self._known:
-            yield Reading("", "between", spent, f"{len(hours)} hours known, too few to be usual")
+            yield AlarmReading(
+                "", "between", spent, f"{len(hours)} hours known, too few to be usual"
+            )
             return
         usual = median(hours)
         mark = max(self._factor * usual, self._at_least)
         text = f"the last hour cost {spent:.2f} USD, usual are {usual:.2f} (alarm above {mark:.2f})"
-        yield Reading("", standing(spent, mark, mark * self._clear), spent, text)
+        yield AlarmReading("", standing(spent, mark, mark * self._clear), spent, text)
