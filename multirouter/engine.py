@@ -8,6 +8,8 @@ from random import Random
 from typing import Any
 
 import anyio
+from anyio import to_thread
+
 from multirouter.background import BackgroundAttempts, probe
 from multirouter.core.classify import Classifier, Classify
 from multirouter.core.events import Listener, Newswire
@@ -24,6 +26,7 @@ from multirouter.driving import Driver, check_call, fall_back
 from multirouter.eventloop import EventLoop
 from multirouter.listeners.alarms import Alarms, Watch
 from multirouter.listeners.gauges import View
+from multirouter.listeners.history import History
 from multirouter.listeners.logs import Logs
 from multirouter.listeners.metrics import Metrics
 from multirouter.opening import Opener
@@ -69,6 +72,7 @@ class Engine:
     ) -> None:
         self._logs = logs
         self._metrics: Metrics | None = None
+        self._history: History | None = None
         self.wire: Newswire = Newswire((), logs.broken)
         self.memory: Memory = Memory(name, self.wire, rng)
         self.memory.ledger = Ledger(
@@ -84,7 +88,9 @@ class Engine:
         self.resets: Resets = Resets(self.memory.gates.get, self._half_opened)
         self._driver = Driver(self.waiting, self.background)
         self._classifier = Classifier(classify, wall=time.time, broken=logs.classifier_broken)
-        self._shadowing = Shadowing(rng, self.wire, self._classifier, self.served, logs.hook_broken)
+        self._shadowing = Shadowing(
+            rng, self.wire, self._classifier, self.served, logs.hook_broken
+        )
         budget = RetryBudget(defaults.retry)
         self._commons = Commons(name, rng, budget, self.wire)
         self.residence: Residence = Residence(
@@ -102,6 +108,20 @@ class Engine:
         self._metrics = metrics
         for listener in (self.resets, metrics, self._logs, *listeners):
             self.wire.add(listener)
+
+    def remember(self, history: History, metrics: Metrics) -> None:
+        """Takes up where earlier runs ended, in silence, and keeps the history from here on.
+
+        Raises:
+            ConfigurationError: the file is no history, or another router has this one.
+        """
+        history.serve(self._commons.router, metrics.history_dropped, self._logs.task_broken)
+        ledger = self.memory.ledger
+        accounts = {} if ledger is None else ledger.accounts
+        history.recall(self.roster, accounts, self.residence.now(), self._logs.task_broken)
+        metrics.history_dropped(0)
+        self._history = history
+        self.wire.add(history)
 
     def keep_watch(self, alarms: Alarms, view: View) -> None:
         """Looks at the router by its rules from here on, in a task of its own."""
@@ -206,6 +226,8 @@ class Engine:
             with anyio.CancelScope(shield=True):
                 for provider in providers:
                     await self._close(provider)
+                if self._history is not None:
+                    await to_thread.run_sync(self._history.close)
 
     async def _close(self, provider: Provider[Any, Any, Any]) -> None:
         try:

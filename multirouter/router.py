@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from os import PathLike
 from random import Random
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -27,13 +28,13 @@ from multirouter.core.rules import Rule, rules_with
 from multirouter.core.shadow import Shadow
 from multirouter.core.stream_policy import StreamPolicy
 from multirouter.core.usage import ReadUsage
+from multirouter.engine import Engine
 from multirouter.listeners.alarms import AlarmRule, Alarms
+from multirouter.listeners.history import History, as_history
 from multirouter.listeners.logs import make_logs
 from multirouter.listeners.metrics import make_metrics
 from multirouter.management import Management
 from multirouter.streaming import Stream
-
-from multirouter.engine import Engine
 
 if TYPE_CHECKING:
     from typing import Self
@@ -72,6 +73,7 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
         usage: reads usage from answers and chunks, for the providers that have a price and no
             reader of their own; left out, the shapes of OpenAI, Anthropic and Gemini.
         budget: what may be spent altogether; used up, calls are refused until the period ends.
+        history: a file, or a `History`, that keeps what happens; a restart takes up from it.
         shadow: which calls are copied to whom in the background; None for none.
         alarms: rules to watch by, or `Alarms` that say whom to tell as well.
         listeners: hear all news, after metrics and logs.
@@ -104,6 +106,7 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
         panic: float | None = None,
         usage: ReadUsage | None = None,
         budget: Budget | Iterable[Budget] | None = None,
+        history: History | str | PathLike[str] | None = None,
         shadow: Shadow | None = None,
         alarms: Alarms | Iterable[AlarmRule] = (),
         listeners: Iterable[Listener] = (),
@@ -139,7 +142,11 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
             logs=make_logs(name, logger),
         )
         self._engine.roster = self._built(list(providers), list(routes))
-        self._engine.listen(make_metrics(name, self, registry), listeners)
+        metrics = make_metrics(name, self, registry)
+        kept = as_history(history)
+        if kept is not None:
+            self._engine.remember(kept, metrics)
+        self._engine.listen(metrics, listeners)
         watched = alarms if isinstance(alarms, Alarms) else Alarms(alarms)
         if watched.rules:
             self._engine.keep_watch(watched, self)

@@ -105,6 +105,11 @@ class Families:
             "Budgets that came to their warning mark, or to their end",
             ("router", "owner", "mark"),
         )
+        self.history_dropped = _counter(
+            "history_dropped",
+            "Rows that the history lost, because the disk was slow, full or not there",
+            ("router",),
+        )
         # Several processes count as one router: calls in flight add up, and of opinions the
         # worst is shown. Only live processes have a say, or a dead one would keep an alarm up.
         self.in_flight = Gauge(

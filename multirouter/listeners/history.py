@@ -130,7 +130,7 @@ class History(Listener):
             finally:
                 connection.close()
         except (sqlite3.Error, OSError) as error:
-            broken(f"history in {self.path}", error)
+            broken(f"history in {self.path} ({error})", error)
 
     def flush(self) -> bool:
         """Writes all that waits, now and here; whether the disk took it.

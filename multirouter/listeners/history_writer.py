@@ -170,7 +170,8 @@ class Writer:
     def _report(self, error: BaseException) -> None:
         if not self._failing:
             self._failing = True
-            self._broken(f"history in {self._path}", error)
+            # What SQLite says of a disk is safe to tell, and says what to do.
+            self._broken(f"history in {self._path} ({error})", error)
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None

@@ -173,6 +173,10 @@ class Metrics(Listener):
         for alarm in alarms:
             self._families.alarms_firing.labels(self._router, alarm)
 
+    def history_dropped(self, rows: int) -> None:
+        """Counts rows that the history lost; 0 lets the series begin. Any thread may tell it."""
+        self._families.history_dropped.labels(self._router).inc(rows)
+
     def close(self) -> None:
         """Takes this router's gauges away; what it counted stays, as counters must."""
         view = self._view()
