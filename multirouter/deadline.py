@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 from contextvars import Context
+from functools import partial
 from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,6 +13,7 @@ from multirouter.core import validation
 from multirouter.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import TracebackType
     from typing import Self
 
@@ -176,9 +178,10 @@ class AsyncioDeadlines:
         """How many blocks are being bounded now."""
         return len(self.fresh) + len(self._heap) - self._dead
 
-    def bound(self, deadline: float) -> AsyncioBound:
-        """A block that may last until `deadline` (loop time, seconds; `math.inf`: for ever)."""
-        return AsyncioBound(self, deadline)
+    @property
+    def bound(self) -> Callable[[float], AsyncioBound]:
+        """Makes a block that may last until a deadline (loop time, s; `math.inf`: for ever)."""
+        return partial(AsyncioBound, self)  # no frame: it is called once an attempt
 
     def close(self) -> None:
         """Stops the timer, unless blocks are open: these stay bounded until they end."""

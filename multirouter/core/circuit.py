@@ -43,6 +43,7 @@ class Circuit:
     __slots__ = (
         "_changed",
         "_closed_at",
+        "_pass",
         "_passed",
         "_rng",
         "_run",
@@ -72,6 +73,7 @@ class Circuit:
         self._run = 0
         self._passed = 0
         self._closed_at = -math.inf
+        self._pass = Permit(0)  # one for all attempts of an era while it is CLOSED
         self._trials: list[Permit] = []
         self._slow = None if policy.slow_after is None else RollingCounts(policy.window)
 
@@ -109,7 +111,7 @@ class Circuit:
             lease: seconds after which a trial that has not settled is taken for lost.
         """
         if self._state is State.CLOSED:
-            return Permit(self.era)
+            return self._pass
         self.settle(now)
         if not self.admits(now):
             return None
@@ -131,6 +133,10 @@ class Circuit:
             elapsed: what the attempt took, seconds.
             slow: whether its provider is so slow that it counts as ill.
         """
+        if permit is self._pass and not slow and self._slow is None:
+            self._run = 0  # nearly every attempt goes this way
+            self.window.record(now, failed=False)
+            return True
         if not self._take_back(permit):
             return False
         slow = slow or (self._slow is not None and self._too_often_slow(self._slow, now, elapsed))
@@ -188,7 +194,7 @@ class Circuit:
         self._passed += 1
         if self._passed >= self.policy.probes:
             self._turn(Signal.TRIALS_PASSED, "recovered", now)
-        permit.ended = permit.trial = False
+        permit.trial = False
         permit.era = self.era
 
     # -- time and hands ---------------------------------------------------------------------
@@ -240,10 +246,7 @@ class Circuit:
     # -- inside -----------------------------------------------------------------------------
 
     def _take_back(self, permit: Permit) -> bool:
-        """Ends a permit; whether it is of this era, not ended before and not given up for lost."""
-        if permit.ended:
-            return False
-        permit.ended = True
+        """Whether a permit is of this era, and as a trial neither ended nor given up for lost."""
         if permit.era != self.era:
             return False
         if permit.trial:
@@ -300,6 +303,7 @@ class Circuit:
         self.era += 1
         self.why = reason
         self._trials = []
+        self._pass = Permit(self.era)
         self._passed = self._run = 0
         self.reset_at = math.inf
         if new is State.OPEN:

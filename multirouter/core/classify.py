@@ -56,6 +56,11 @@ class Classifier:
         self._broken = broken
         self._types: WeakKeyDictionary[type[BaseException], Sign | None] = WeakKeyDictionary()
 
+    @property
+    def trusting(self) -> bool:
+        """Whether every returned value is a success: no user's classifier is asked."""
+        return self._user is None
+
     def value(self, value: object) -> Verdict:
         """The verdict on a returned value: success, unless the user's classifier objects."""
         if self._user is None:

@@ -6,17 +6,19 @@ import math
 
 
 class Permit:
-    """The right to make one attempt; it ends exactly once.
+    """The right to make one attempt.
+
+    While a circuit is CLOSED all attempts of an era share one, which says no more than the era; a
+    trial has its own, and ends once.
 
     Attributes:
         era: the circuit's era when it was given.
         given_at: loop time at which a trial began; -inf for any other attempt.
         trial: whether it is one of the few that HALF_OPEN lets out.
         lease_until: loop time after which a trial that has not settled is taken for lost.
-        ended: whether it was given back.
     """
 
-    __slots__ = ("ended", "era", "given_at", "lease_until", "trial")
+    __slots__ = ("era", "given_at", "lease_until", "trial")
 
     def __init__(
         self,
@@ -30,4 +32,3 @@ class Permit:
         self.given_at = given_at
         self.lease_until = lease_until
         self.trial = trial
-        self.ended = False

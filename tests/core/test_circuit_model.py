@@ -159,7 +159,7 @@ class AnyInterleaving(RuleBasedStateMachine):
         assert str(circuit.state(self.now)) == ("half_open" if lazily else model.state)
         assert circuit.era == model.era
         assert self.eras == list(range(1, model.era + 1))
-        out = sum(not p.ended and p.era == circuit.era for p in circuit._trials)
+        out = sum(p.era == circuit.era for p in circuit._trials)
         assert out == len(circuit._trials) == len(model.trials)
         assert 0 <= circuit._trials_out(self.now) <= model.probes
 

@@ -167,17 +167,27 @@ def test_a_trial_that_proves_more_opens_for_longer() -> None:
     assert bench.news[-1] == (HALF_OPEN, OPEN, "credentials", 300.0, now)
 
 
-def test_a_permit_ends_once() -> None:
-    """Whatever is said of a permit after its end changes nothing."""
-    bench = Bench(CircuitPolicy(failures=2))
-    permit = bench.enter(0.0)
-    assert bench.circuit.failed(permit, 0.0)
-    assert not bench.circuit.failed(permit, 0.0)
-    assert not bench.circuit.succeeded(permit, 0.0, 0.1)
-    assert not bench.circuit.tripped(permit, 0.0, "exhausted", 1.0)
-    assert not bench.circuit.returned(permit)
+def test_a_trial_ends_once() -> None:
+    """Whatever is said of a trial after its end changes nothing."""
+    bench, now = half_open(CircuitPolicy(failures=3, probes=2))
+    trial = bench.enter(now)
+    assert bench.circuit.succeeded(trial, now, 0.1)
+    assert not bench.circuit.failed(trial, now)
+    assert not bench.circuit.succeeded(trial, now, 0.1)
+    assert not bench.circuit.tripped(trial, now, "exhausted", 1.0)
+    assert not bench.circuit.returned(trial)
+    assert bench.circuit.state(now) is HALF_OPEN
+    bench.pass_(now)
     assert bench.circuit.is_closed
-    assert bench.circuit.window.calls == 1
+
+
+def test_attempts_of_one_closed_era_share_a_permit() -> None:
+    """It says the era and no more, so it costs nothing; the next era has another."""
+    bench = Bench(CircuitPolicy(failures=1))
+    first = bench.enter(0.0)
+    assert bench.enter(0.0) is first
+    bench.fail(0.0)
+    assert bench.circuit._pass is not first
 
 
 # ── eras ────────────────────────────────────────────────────────────────────────────────────────

@@ -291,7 +291,7 @@ class CircuitMachine(RuleBasedStateMachine):
         alive = [trial for trial in gate.circuit._trials if trial.lease_until > self.now]
         assert len(alive) == door.out <= self.most_probes
         assert not alive or door.state == "half_open"
-        assert not any(trial.ended for trial in gate.circuit._trials)
+        assert all(trial.era == gate.circuit.era for trial in gate.circuit._trials)
 
     @invariant()
     def draw_tables_are_told_of_every_change(self) -> None:
