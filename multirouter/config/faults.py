@@ -71,6 +71,8 @@ class Faults:
         """Notes what the validation refused; `schema` knows the names there could be."""
         for detail in error.errors(include_url=False):
             path: Path = tuple(detail["loc"])
+            if any(spelled(path) == known for known, _ in self._lines):
+                continue
             refused = detail.get("ctx", {}).get("error")
             if isinstance(refused, ConfigurationError):
                 self.add_refused(path, refused)

@@ -83,6 +83,11 @@ class KeyBook:
         self.records = tuple(records)
         self._by_id = {record.id: record for record in self.records if record.revoked is None}
 
+    @property
+    def in_force(self) -> int:
+        """How many keys open something."""
+        return len(self._by_id)
+
     def check(self, token: str) -> KeyRecord | None:
         """The record of a key, or None for one that is unknown, wrong or revoked.
 

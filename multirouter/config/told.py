@@ -13,7 +13,7 @@ from typing import Annotated, Any, get_type_hints
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler
 from pydantic.fields import FieldInfo
-from pydantic_core import CoreSchema, core_schema
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 
 class Section(BaseModel):
@@ -71,7 +71,7 @@ def section_of(cls: Any, without: set[str]) -> type[Section]:
 def _no_bool(value: Any) -> Any:
     """Numbers are no switches: `attempts: yes` is a mistake, though Python takes it for 1."""
     if isinstance(value, bool):
-        raise ValueError("must be a number, not a switch")  # noqa: TRY004 - pydantic's protocol
+        raise PydanticCustomError("float_type", "a switch")
     return value
 
 
