@@ -1,0 +1,80 @@
+"""The answer's type follows from the providers given, for mypy and pyright alike."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from functools import partial
+from typing import assert_type
+
+from typing_extensions import Never
+
+from multirouter import CallOutcome, MultiProviderRouter, Provider, Stream
+
+
+async def text(prompt: str) -> str:
+    """A provider of text."""
+    return prompt
+
+
+async def number(prompt: str) -> int:
+    """A provider of numbers."""
+    return len(prompt)
+
+
+async def pieces(prompt: str) -> AsyncIterator[bytes]:
+    """A provider of pieces."""
+    yield prompt.encode()
+
+
+async def with_model(model: str, prompt: str) -> str:
+    """A provider that is made by a partial."""
+    return model + prompt
+
+
+class Client:
+    """A provider that is an object, or a bound method."""
+
+    async def __call__(self, prompt: str) -> str:
+        """Answers."""
+        return prompt
+
+    async def ask(self, prompt: str) -> str:
+        """Answers as well."""
+        return prompt
+
+
+assert_type(Provider("a", text), Provider[str, str, Never])
+assert_type(Provider("a", stream=pieces), Provider[str, Never, bytes])
+assert_type(Provider("a", text, stream=pieces), Provider[str, str, bytes])
+
+router = MultiProviderRouter(
+    [
+        Provider("function", text),
+        Provider("object", Client()),
+        Provider("method", Client().ask),
+        Provider("partial", partial(with_model, "m")),
+    ]
+)
+assert_type(router, MultiProviderRouter[str, str, Never])
+streaming = MultiProviderRouter([Provider("a", text, stream=pieces), Provider("b", text)])
+assert_type(streaming, MultiProviderRouter[str, str, bytes])
+empty = MultiProviderRouter[str, str]()
+assert_type(empty, MultiProviderRouter[str, str, Never])
+
+
+@empty.provider("late", weight=2)
+async def late(prompt: str) -> str:
+    """Registered by its decorator, and still what it was."""
+    return prompt
+
+
+async def use() -> None:
+    """What comes out of calls and streams."""
+    assert_type(await router.call("q"), str)
+    assert_type(await router.call_outcome("q"), CallOutcome[str])
+    assert_type((await router.call_outcome("q")).value, str)
+    async with streaming.stream("q") as stream:
+        assert_type(stream, Stream[bytes])
+        async for chunk in stream:
+            assert_type(chunk, bytes)
+    assert_type(await late("q"), str)
