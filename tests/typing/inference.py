@@ -74,7 +74,7 @@ async def use() -> None:
     assert_type(await router.call_outcome("q"), CallOutcome[str])
     assert_type((await router.call_outcome("q")).value, str)
     async with streaming.stream("q") as stream:
-        assert_type(stream, Stream[bytes])
+        _ = assert_type(stream, Stream[bytes])
         async for chunk in stream:
             assert_type(chunk, bytes)
     assert_type(await late("q"), str)
