@@ -9,8 +9,11 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Protocol
 
+from multirouter.config.commands import check, config, keys
 from multirouter.demo import command as demo
 from multirouter.errors import MultirouterError
+from multirouter.gateway import command as serve
+from multirouter.report import command as report
 from multirouter.testing.fakes import command as fake_provider
 
 FAILED = 2
@@ -43,8 +46,13 @@ class Command(Protocol):
 
 
 COMMANDS: Mapping[str, Command] = {
+    "serve": serve,
     "demo": demo,
     "fake-provider": fake_provider,
+    "report": report,
+    "check": check,
+    "config": config,
+    "keys": keys,
 }
 """Every command by its name, in the order of the help."""
 

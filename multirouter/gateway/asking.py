@@ -1,0 +1,115 @@
+"""Asks the router for a request: one model after the other, until one of them answers."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from multirouter.core.model import CallOutcome
+from multirouter.errors import CallFailed, CallTimeout, UsageError
+from multirouter.gateway.catalog import Target
+from multirouter.gateway.exchange import Exchange
+from multirouter.gateway.refusals import Refusal
+from multirouter.gateway.wanted import Wanted
+from multirouter.router import MultiProviderRouter
+from multirouter.streaming import Stream
+
+Router = MultiProviderRouter[Any, Any, Any]
+T = TypeVar("T")
+
+
+async def call(router: Router, wanted: Wanted, exchange: Exchange) -> Any:
+    """The whole answer.
+
+    Raises:
+        Exception: what `refusal_of` knows to tell.
+    """
+    for chance in _chances(wanted):
+        exchange.route = chance.target.route
+        with _UsageTold():
+            outcome: CallOutcome[Any] = await router.call_outcome(
+                chance.request, route=chance.target.route, timeout=chance.timeout()
+            )
+        exchange.trail.extend(outcome.attempts)
+        if outcome.error is None:
+            exchange.provider = outcome.provider
+            return outcome.value
+        if chance.last or not wanted.conditions.allow(outcome.error):
+            raise outcome.error
+    raise AssertionError("the last chance answers or raises")
+
+
+async def open_stream(router: Router, wanted: Wanted, exchange: Exchange) -> Stream[Any]:
+    """A stream that has brought its first content.
+
+    Raises:
+        Exception: what `refusal_of` knows to tell.
+    """
+    for chance in _chances(wanted):
+        exchange.route = chance.target.route
+        try:
+            with _UsageTold():
+                stream = await router.stream(
+                    chance.request, route=chance.target.route, timeout=chance.timeout()
+                )
+        except CallFailed as error:
+            exchange.trail.extend(error.attempts)
+            if chance.last or not wanted.conditions.allow(error):
+                raise
+        except Exception as error:
+            if chance.last or not wanted.conditions.allow(error):
+                raise
+        else:
+            exchange.trail.extend(stream.attempts)
+            exchange.provider = stream.provider
+            return stream
+    raise AssertionError("the last chance answers or raises")
+
+
+class _Chance:
+    """One model's turn to answer.
+
+    Attributes:
+        target: where it goes.
+        request: what it is asked.
+        last: whether nobody comes after it.
+    """
+
+    def __init__(self, wanted: Wanted, target: Target, left: Callable[[], float | None]) -> None:
+        self.target = target
+        self.last = target is wanted.targets[-1]
+        self.request = {**wanted.body, "model": target.model} if target.model else wanted.body
+        self._patience = None if self.last else wanted.conditions.patience
+        self._left = left
+
+    def timeout(self) -> float | None:
+        """Seconds it may take: what is left of the request's, and its own patience."""
+        limits = [limit for limit in (self._left(), self._patience) if limit is not None]
+        return min(limits, default=None)
+
+
+def _chances(wanted: Wanted) -> list[_Chance]:
+    loop = asyncio.get_running_loop()
+    timeout, began = wanted.timeout, loop.time()
+
+    def left() -> float | None:
+        if timeout is None:
+            return None
+        seconds = began + timeout - loop.time()
+        if seconds <= 0:
+            raise CallTimeout(f"no answer within timeout={timeout:g} s")
+        return max(seconds, 1e-6)
+
+    return [_Chance(wanted, target, left) for target in wanted.targets]
+
+
+class _UsageTold:
+    """Tells what a client asked for and cannot have (a route without streams) as a 400."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        if isinstance(error, UsageError):
+            raise Refusal(400, str(error), code="invalid_value") from error

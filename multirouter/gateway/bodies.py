@@ -1,0 +1,57 @@
+"""Reads a request's body: bounded in size, time and depth, and refused in words when it is none."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import Any, NoReturn
+
+from aiohttp import web
+
+from multirouter.gateway.refusals import Refusal
+
+
+def _no_number(name: str) -> NoReturn:
+    raise ValueError(f"{name} is no JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_number)
+
+
+async def read_object(request: web.BaseRequest, read_timeout: float) -> tuple[dict[str, Any], int]:
+    """The JSON object in a body.
+
+    Args:
+        request: bounded in size by its server.
+        read_timeout: seconds in which all of it must have come.
+
+    Returns:
+        The object, and how many bytes it was.
+
+    Raises:
+        Refusal: 400, 408 or 413.
+    """
+    data = await _read(request, read_timeout)
+    try:
+        body = _DECODER.decode(data.decode())
+    except RecursionError:
+        raise Refusal(400, "the body is nested too deeply", code="invalid_json") from None
+    except ValueError as error:
+        raise Refusal(400, f"the body is no JSON: {error}", code="invalid_json") from None
+    if not isinstance(body, dict):
+        raise Refusal(400, "the body must be a JSON object", code="invalid_json")
+    return body, len(data)
+
+
+async def _read(request: web.BaseRequest, read_timeout: float) -> bytes:
+    try:
+        async with asyncio.timeout(read_timeout):
+            return await request.read()
+    except web.HTTPRequestEntityTooLarge as error:
+        limit = f"the body is larger than {request.client_max_size} bytes"
+        raise Refusal(413, limit, code="request_too_large") from error
+    except TimeoutError:
+        late = f"the body did not come within {read_timeout:g} s"
+        raise Refusal(408, late, code="read_timeout", retry=False) from None
+    except web.RequestPayloadError as error:
+        raise Refusal(400, f"the body broke off: {error}", code="invalid_body") from None

@@ -1,0 +1,157 @@
+"""One request from its arrival to its end: what its headers show and what the log tells of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from aiohttp import web
+from multidict import CIMultiDict
+
+from multirouter.core.model import AttemptRecord
+from multirouter.gateway import cors
+from multirouter.gateway.shapes import OPENAI, Shape
+
+LONGEST_TRAIL = 4096
+"""Characters of the header with the trail; many clients refuse headers beyond 8 KB."""
+
+_LONGEST_NAME = 200
+
+
+class Exchange:
+    """One request, from its arrival to its end.
+
+    Attributes:
+        request: as it came in.
+        id: its id, the client's own where that is fit for a header.
+        began: loop time of its arrival, seconds.
+        origins: web pages that may read the answer.
+        shape: how errors are told.
+        door: the path of its door, or "" where there is none.
+        key: the name of the gateway key, or None.
+        asked: the model it names.
+        route: the route it went by.
+        trail: the attempts, in the order in which they ended.
+        provider: who answered, or None.
+        model: the model that answered, as its provider names it.
+        tokens: tokens used, as far as the provider told.
+        why: why it failed, in a word; "" when it did not.
+    """
+
+    __slots__ = (
+        "asked",
+        "began",
+        "door",
+        "id",
+        "key",
+        "model",
+        "origins",
+        "provider",
+        "request",
+        "route",
+        "shape",
+        "tokens",
+        "trail",
+        "why",
+    )
+
+    def __init__(
+        self,
+        request: web.BaseRequest,
+        id_: str,
+        began: float,
+        origins: Collection[str] = (),
+    ) -> None:
+        self.request = request
+        self.origins = origins
+        self.id = id_
+        self.began = began
+        self.shape: Shape = OPENAI
+        self.door = ""
+        self.key: str | None = None
+        self.asked = ""
+        self.route = ""
+        self.trail: list[AttemptRecord] = []
+        self.provider: str | None = None
+        self.model = ""
+        self.tokens = 0
+        self.why = ""
+
+    def headers(self, now: float, *, serving: bool = False) -> CIMultiDict[str]:
+        """The headers that say who answered, and how it came to that.
+
+        Args:
+            now: loop time, seconds.
+            serving: whether `provider` serves a stream, and so is not in the trail yet.
+        """
+        headers: CIMultiDict[str] = CIMultiDict()
+        headers["Server"] = "multirouter"
+        headers["X-Request-Id"] = self.id
+        if self.origins:
+            cors.allow(self.request, headers, self.origins)
+        if self.provider is not None:
+            headers["X-Provider"] = _fit(self.provider)
+        if self.model:
+            headers["X-Model"] = _fit(self.model)
+        if self.trail or serving:
+            headers["X-Attempts"] = self._told(serving)
+            headers["X-Router-Overhead-Ms"] = f"{self._overhead(now, serving):.2f}"
+        return headers
+
+    def _told(self, serving: bool) -> str:  # noqa: FBT001 - handed on
+        told = [_entry(record) for record in self.trail]
+        if serving:
+            told.append({"provider": self.provider, "verdict": "serving"})
+        text = json.dumps(told, separators=(",", ":"))
+        while len(text) > LONGEST_TRAIL and len(told) > 1:
+            del told[0]
+            text = json.dumps(["…", *told], separators=(",", ":"))
+        return text if len(text) <= LONGEST_TRAIL else "[]"
+
+    def _overhead(self, now: float, serving: bool) -> float:  # noqa: FBT001 - handed on
+        """Milliseconds in which no provider was waited for.
+
+        A stream that serves is waited for since the last attempt's end; only what came before
+        its first attempt can be told of it.
+        """
+        if serving and not self.trail:
+            return 0.0
+        return max(0.0, now - self.began - awaited(self.trail)) * 1000
+
+    def usage(self, usage: Any) -> None:
+        """Notes the tokens that a provider counted."""
+        if isinstance(usage, dict):
+            total = usage.get("total_tokens")
+            if isinstance(total, int):
+                self.tokens = total
+
+
+def awaited(trail: Iterable[AttemptRecord]) -> float:
+    """Seconds in which at least one of the attempts was under way."""
+    spans = sorted((record.started, record.started + record.elapsed) for record in trail)
+    seconds, reached = 0.0, float("-inf")
+    for start, end in spans:
+        if end > reached:
+            seconds += end - max(start, reached)
+            reached = end
+    return seconds
+
+
+def _entry(record: AttemptRecord) -> dict[str, Any]:
+    entry: dict[str, Any] = {
+        "provider": record.provider,
+        "verdict": record.verdict.kind.value,
+        "ms": round(record.elapsed * 1000, 1),
+        "why": record.why,
+    }
+    if record.verdict.reason:
+        entry["reason"] = record.verdict.reason[:80]
+    if record.role != "call":
+        entry["role"] = record.role
+    return entry
+
+
+def _fit(text: str) -> str:
+    """A value that no header can break out of, whatever a provider calls its model."""
+    return "".join(c if " " <= c <= "~" else "?" for c in text[:_LONGEST_NAME])

@@ -1,0 +1,269 @@
+"""Gateway: a router's HTTP doors, who may use them, and what every answer has in common."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import secrets
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from aiohttp import web
+
+from multirouter.core import validation as check
+from multirouter.errors import UsageError
+from multirouter.gateway import cors, health
+from multirouter.gateway.access import AccessLog
+from multirouter.gateway.asking import Router
+from multirouter.gateway.bodies import read_object
+from multirouter.gateway.catalog import Catalog
+from multirouter.gateway.chat import answer_chat, json_response
+from multirouter.gateway.exchange import Exchange
+from multirouter.gateway.guard import Guard, Key, Keys, check_route
+from multirouter.gateway.refusals import Refusal, refusal_of
+from multirouter.gateway.relaying import BrokenOff
+from multirouter.gateway.shapes import ANTHROPIC, OPENAI, Shape, retry_headers
+from multirouter.gateway.wanted import Wanted, wanted
+
+__all__ = ["Bounds", "Gateway", "Key", "Keys"]
+
+_FIT_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_LEFT = 499
+"""The status in the log of a client that left: nginx's number for it."""
+
+Answer = Callable[[Router, Wanted, Exchange], Awaitable[web.StreamResponse]]
+Serve = Callable[[Exchange], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bounds:
+    """What one client may take.
+
+    Attributes:
+        body: bytes of a request's body.
+        header: bytes of one header field, and of the request line.
+        read_timeout: seconds in which a body must have come.
+        keepalive: seconds of silence in a stream before a comment is sent.
+        idle: seconds a connection may rest between requests, or take over the headers of one.
+        connections: connections at once.
+    """
+
+    body: int = 64 * 2**20
+    header: int = 16 * 2**10
+    read_timeout: float = 60.0
+    keepalive: float = 15.0
+    idle: float = 75.0
+    connections: int = 10_000
+
+    def __post_init__(self) -> None:
+        check.count("Bounds.body", self.body)
+        check.count("Bounds.header", self.header, least=256)
+        check.span("Bounds.read_timeout", self.read_timeout)
+        check.span("Bounds.keepalive", self.keepalive)
+        check.span("Bounds.idle", self.idle)
+        check.count("Bounds.connections", self.connections)
+
+
+@dataclass(frozen=True, slots=True)
+class _Door:
+    """One method of one path."""
+
+    serve: Serve
+    shape: Shape = OPENAI
+
+
+class Gateway:
+    """Serves a router of chat providers over HTTP; `gateway.server.serve` puts it on a port.
+
+    Args:
+        router: whose providers answer.
+        models: a route for each model's name, or pattern of names, that clients may ask for.
+        keys: who may come in; None lets in this machine alone, unless `anyone`.
+        anyone: whether a gateway without keys serves other machines too.
+        origins: web pages that may use it (`https://app.example`, `*`).
+        bounds: what one client may take.
+        registry: the Prometheus registry that `/metrics` shows; None is the default one.
+        log: the access log.
+        new_id: makes a request's id where the client brings none.
+
+    Attributes:
+        draining: set when it is about to stop: `/readyz` fails from then on.
+        in_flight: requests under way.
+    """
+
+    def __init__(
+        self,
+        router: Router,
+        *,
+        models: Mapping[str, str],
+        keys: Keys | None = None,
+        anyone: bool = False,
+        origins: Collection[str] = (),
+        bounds: Bounds | None = None,
+        registry: Any = None,
+        log: AccessLog | None = None,
+        new_id: Callable[[], str] | None = None,
+    ) -> None:
+        self.router = router
+        self.catalog = Catalog(models)
+        self.guard = Guard(keys, origins=origins, anyone=anyone)
+        self.bounds = bounds or Bounds()
+        self.log = log or AccessLog()
+        self.draining = False
+        self.in_flight = 0
+        self._origins = origins
+        self._registry = registry
+        self._new_id = new_id or (lambda: f"req_{secrets.token_hex(12)}")
+        self._began = int(time.time())
+        self._doors: dict[str, dict[str, _Door]] = {}
+        self._open_doors()
+
+    def adopt(self, *, models: Mapping[str, str], keys: Keys | None) -> None:
+        """Goes on with other models and keys; requests under way are not touched."""
+        self.catalog = Catalog(models)
+        self.guard.keys = keys
+
+    def open(self, method: str, path: str, serve: Serve, shape: Shape = OPENAI) -> None:
+        """Opens a door; `path` may end in `*`."""
+        self._doors.setdefault(path, {})[method] = _Door(serve, shape)
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answers one request, whatever comes."""
+        loop = asyncio.get_running_loop()
+        exchange = Exchange(request, self._id_of(request), loop.time(), self._origins)
+        status = _LEFT
+        self.in_flight += 1
+        try:
+            response = await self._answer(exchange)
+            status = response.status
+            return response
+        except BrokenOff:
+            status = 200
+            raise
+        finally:
+            self.in_flight -= 1
+            self.log.ended(exchange, status, loop.time() - exchange.began)
+
+    def refused(self, exchange: Exchange, refusal: Refusal) -> web.Response:
+        """A refusal as an answer in the shape of the door."""
+        exchange.why = exchange.why or refusal.code or str(refusal.status)
+        headers = exchange.headers(asyncio.get_running_loop().time())
+        headers.update(retry_headers(refusal))
+        body = exchange.shape.body(refusal, exchange.id)
+        return web.json_response(body, status=refusal.status, headers=headers)
+
+    # -- doors ------------------------------------------------------------------------------
+
+    def _open_doors(self) -> None:
+        self.open("POST", "/v1/chat/completions", self.door(self._chat))
+        self.open("GET", "/v1/models", self._models)
+        self.open("GET", "/v1/models/*", self._model)
+        self.open("GET", "/healthz", self._alive)
+        self.open("GET", "/readyz", self._ready)
+        self.open("GET", "/metrics", self._metrics)
+
+    def door(self, answer: Answer) -> Serve:
+        """A door behind the guard, for requests that name a model."""
+
+        async def serve(exchange: Exchange) -> web.StreamResponse:
+            key = self.guard.key_of(exchange.request.headers)
+            if key is None:
+                return await self._routed(exchange, answer, None)
+            exchange.key = key.name
+            loop = asyncio.get_running_loop()
+            self.guard.enter(key, loop.time())
+            try:
+                return await self._routed(exchange, answer, key)
+            finally:
+                self.guard.leave(key, exchange.tokens, loop.time())
+
+        return serve
+
+    async def _routed(
+        self, exchange: Exchange, answer: Answer, key: Key | None
+    ) -> web.StreamResponse:
+        body, _ = await read_object(exchange.request, self.bounds.read_timeout)
+        exchange.asked = str(body.get("model") or "")[:200]
+        asked = wanted(body, self.catalog.find, self._check_route)
+        check_route(key, asked.targets)
+        return await answer(self.router, asked, exchange)
+
+    def _check_route(self, route: str) -> None:
+        try:
+            self.router.explain(route)
+        except UsageError as error:
+            raise Refusal(400, str(error), code="invalid_value", param="route") from None
+
+    async def _chat(
+        self, router: Router, asked: Wanted, exchange: Exchange
+    ) -> web.StreamResponse:
+        return await answer_chat(router, asked, exchange, keepalive=self.bounds.keepalive)
+
+    async def _models(self, exchange: Exchange) -> web.StreamResponse:
+        key = self.guard.key_of(exchange.request.headers)
+        data = [self._listed(name) for name in self.catalog.names if self._may_see(key, name)]
+        return json_response(exchange, {"object": "list", "data": data})
+
+    async def _model(self, exchange: Exchange) -> web.StreamResponse:
+        key = self.guard.key_of(exchange.request.headers)
+        name = exchange.request.path.removeprefix("/v1/models/")
+        check_route(key, [self.catalog.find(name)])
+        return json_response(exchange, self._listed(name))
+
+    def _listed(self, name: str) -> dict[str, Any]:
+        return {"id": name, "object": "model", "created": self._began, "owned_by": "multirouter"}
+
+    def _may_see(self, key: Key | None, name: str) -> bool:
+        return key is None or key.may_use(self.catalog.find(name).route)
+
+    async def _alive(self, exchange: Exchange) -> web.StreamResponse:
+        exchange.door = ""  # too often to be told
+        return health.alive()
+
+    async def _ready(self, exchange: Exchange) -> web.StreamResponse:
+        exchange.door = ""
+        return health.ready(self.router, draining=self.draining)
+
+    async def _metrics(self, exchange: Exchange) -> web.StreamResponse:
+        exchange.door = ""
+        return health.metrics(self._registry)
+
+    # -- inside -----------------------------------------------------------------------------
+
+    async def _answer(self, exchange: Exchange) -> web.StreamResponse:
+        try:
+            request = exchange.request
+            exchange.door = request.path[:200]
+            exchange.shape = ANTHROPIC if "anthropic-version" in request.headers else OPENAI
+            methods = self._methods(request.path)
+            if request.method == "OPTIONS" and self._origins:
+                return cors.preflight(request, exchange.headers(exchange.began), methods)
+            door = methods.get(request.method)
+            if door is None:
+                raise Refusal(
+                    405, f"{request.path} takes {', '.join(methods)}", code="method_not_allowed"
+                )
+            exchange.shape = door.shape
+            return await door.serve(exchange)
+        except ConnectionError:
+            raise
+        except Exception as error:
+            refusal = refusal_of(error)
+            if refusal.code == "internal_error":
+                self.log.broken(exchange, error)
+            return self.refused(exchange, refusal)
+
+    def _methods(self, path: str) -> Mapping[str, _Door]:
+        methods = self._doors.get(path)
+        while methods is None:
+            path, slash, _ = path.rstrip("*").rstrip("/").rpartition("/")
+            if not slash:
+                raise Refusal(404, "there is no such path here", code="not_found")
+            methods = self._doors.get(f"{path}/*")
+        return methods
+
+    def _id_of(self, request: web.BaseRequest) -> str:
+        given = request.headers.get("X-Request-Id", "")
+        return given if _FIT_ID.fullmatch(given) else self._new_id()

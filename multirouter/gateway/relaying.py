@@ -1,0 +1,100 @@
+"""Relays a routed stream to a client: whole with its proper end, or broken for all to see."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+from aiohttp import web
+
+from multirouter.gateway.events import Events
+from multirouter.gateway.exchange import Exchange
+from multirouter.gateway.refusals import Refusal, refusal_of
+from multirouter.streaming import Restarted, Stream
+
+
+class Translator(Protocol):
+    """Turns the chunks of one stream into a door's events.
+
+    Attributes:
+        model: the model that answers, once a chunk has told.
+        usage: the usage in OpenAI's terms, once a chunk has told.
+    """
+
+    model: str
+    usage: Any
+
+    def feed(self, chunk: Any, /) -> bytes:
+        """The events of a chunk, whole; b"" for none."""
+        ...
+
+    def end(self) -> bytes:
+        """What ends a stream that is whole."""
+        ...
+
+
+class BrokenOff(ConnectionError):
+    """The client was told that its stream broke; the connection is dropped without an end."""
+
+
+async def relay(
+    exchange: Exchange,
+    open_: Callable[[], Awaitable[Stream[Any]]],
+    translator: Translator,
+    keepalive: float,
+) -> web.StreamResponse:
+    """Answers with a stream.
+
+    Args:
+        exchange: whom to answer; notes what the stream tells.
+        open_: opens the stream; what it raises before anything was sent is raised as it is.
+        translator: makes the door's events.
+        keepalive: seconds of silence before a comment.
+
+    Raises:
+        BrokenOff: the stream broke, and the client has the error as its last event.
+        ConnectionError: the client has left.
+        Exception: as `open_`.
+    """
+    loop = asyncio.get_running_loop()
+    events = Events(
+        exchange.request,
+        lambda: exchange.headers(loop.time(), serving=exchange.provider is not None),
+        keepalive,
+    )
+    try:
+        stream = await open_()
+        await _relay(exchange, stream, translator, events)
+        return await events.end()
+    except ConnectionError:
+        raise
+    except Exception as error:
+        if not events.begun:
+            raise
+        refusal = refusal_of(error)
+        exchange.why = refusal.code or "failed"
+        await events.send(exchange.shape.event(refusal, exchange.id))
+        raise BrokenOff from error
+    finally:
+        events.stop()
+
+
+async def _relay(
+    exchange: Exchange, stream: Stream[Any], translator: Translator, events: Events
+) -> None:
+    earlier = exchange.trail[: len(exchange.trail) - len(stream.attempts)]
+    try:
+        async with stream:
+            async for chunk in stream:
+                if isinstance(chunk, Restarted):
+                    raise Refusal(502, "the answer would begin anew", code="stream_interrupted")
+                data = translator.feed(chunk)
+                if data:
+                    exchange.model = translator.model
+                    await events.send(data)
+        await events.send(translator.end())
+    finally:
+        exchange.usage(translator.usage)
+        exchange.trail = [*earlier, *stream.attempts]
+        exchange.provider = stream.provider

@@ -1,0 +1,70 @@
+"""Reads the configuration again while calls are in flight; one that is refused changes nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from multirouter.config import Settings
+from multirouter.errors import MultirouterError
+from multirouter.gateway.asking import Router
+from multirouter.gateway.gateway import Gateway
+
+EVERY = 1.0
+"""Seconds between two looks at a watched file."""
+
+
+class Reloader:
+    """Brings a gateway and its router to the settings as they are now.
+
+    Args:
+        read: reads them.
+        router: is brought to them as a whole.
+        gateway: takes over its models and keys.
+    """
+
+    def __init__(self, read: Callable[[], Settings], router: Router, gateway: Gateway) -> None:
+        self._read = read
+        self._router = router
+        self._gateway = gateway
+
+    def reload(self, why: str) -> str:
+        """Reads and takes over.
+
+        Args:
+            why: who asked, for the log.
+
+        Returns:
+            What is wrong with the new settings, "" when they are in force.
+        """
+        log = self._gateway.log
+        try:
+            settings = self._read()
+            settings.apply(self._router)
+        except (MultirouterError, OSError) as error:
+            log.refused("reload refused", why=why, error=str(error))
+            return str(error)
+        self._gateway.adopt(models=settings.models, keys=settings.keys)
+        log.changed("reloaded", why=why, source=settings.source)
+        return ""
+
+
+async def watch(path: Path, reloader: Reloader, *, every: float = EVERY) -> None:
+    """Reloads whenever a file has changed, until cancelled."""
+    seen = _mark(path)
+    while True:
+        await asyncio.sleep(every)
+        mark = _mark(path)
+        if mark is not None and mark != seen:
+            seen = mark
+            reloader.reload("the file has changed")
+
+
+def _mark(path: Path) -> tuple[int, int, int] | None:
+    """What changes with a file, also when an editor puts a new one in its place."""
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return stat.st_mtime_ns, stat.st_size, stat.st_ino

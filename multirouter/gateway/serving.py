@@ -1,0 +1,156 @@
+"""One process of `multirouter serve`: settings become a gateway that listens, reloads and drains."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from multirouter.config import Settings, discover, load
+from multirouter.errors import ConfigurationError
+from multirouter.gateway import greeting
+from multirouter.gateway.access import AccessLog
+from multirouter.gateway.gateway import Bounds, Gateway
+from multirouter.gateway.guard import is_loopback
+from multirouter.gateway.logs import configure_logs
+from multirouter.gateway.reloading import Reloader, watch
+from multirouter.gateway.server import LEAD, Server
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """What the command line asks for; None leaves it to the file.
+
+    Attributes:
+        config: the file, or None for the environment.
+        host: where to listen.
+        port: where to listen.
+        reload: whether the file is read again whenever it changes.
+        quiet: whether only requests that failed are logged.
+        anyone: whether other machines are served without keys.
+        worker: whether this is one of several processes on a port.
+    """
+
+    config: str | None = None
+    host: str | None = None
+    port: int | None = None
+    reload: bool = False
+    quiet: bool = False
+    anyone: bool = False
+    worker: bool = False
+
+    def settings(self) -> Settings:
+        """The settings as they are now.
+
+        Raises:
+            ConfigurationError: when they are refused.
+            OSError: when the file cannot be read.
+        """
+        return discover() if self.config is None else load(self.config)
+
+    def placed(self, settings: Settings) -> Wish:
+        """The same with a host and a port.
+
+        Raises:
+            ConfigurationError: other machines would be served without keys.
+        """
+        host = settings.server.host if self.host is None else self.host
+        port = settings.server.port if self.port is None else self.port
+        if settings.keys is None and not self.anyone and not is_loopback(host):
+            raise ConfigurationError(
+                "host",
+                f"{host!r} serves other machines, and no keys are configured: make some with "
+                "`multirouter keys new`, or say --allow-anyone",
+            )
+        return replace(self, host=host, port=port)
+
+
+def run_one(wish: Wish) -> int:
+    """Serves in this process until SIGTERM or Ctrl-C.
+
+    Raises:
+        ConfigurationError: see `Wish`.
+        OSError: when the port is taken.
+    """
+    settings = wish.settings()
+    configure_logs()
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        runner.run(_serve(wish.placed(settings), settings))
+    return 0
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """uvloop's, where it is installed."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop
+
+
+async def _serve(wish: Wish, settings: Settings) -> None:
+    assert wish.host is not None, "placed"
+    assert wish.port is not None, "placed"
+    async with settings.build() as router:
+        log = AccessLog(quiet=wish.quiet)
+        gateway = make_gateway(router, settings, anyone=wish.anyone, log=log)
+        reloader = Reloader(wish.settings, router, gateway)
+        server = Server(
+            gateway, wish.host, wish.port, shared=wish.worker, drain=settings.server.drain
+        )
+        await server.start()
+        if not wish.worker:
+            sys.stdout.write(greeting.text(settings, server.url))
+            sys.stdout.flush()
+        watching = asyncio.create_task(watch(Path(wish.config), reloader)) if (
+            wish.reload and wish.config is not None
+        ) else None
+        gently = await _told_to_stop(reloader)
+        if watching is not None:
+            watching.cancel()
+        await server.drain(lead=LEAD if gently else 0.0)
+
+
+def make_gateway(
+    router: object, settings: Settings, *, anyone: bool = False, log: AccessLog | None = None
+) -> Gateway:
+    """The gateway that a configuration describes, in front of its router."""
+    server = settings.server
+    return Gateway(
+        router,  # type: ignore[arg-type] # a ChatRouter is a Router, whose types are Any
+        models=settings.models,
+        keys=settings.keys,
+        anyone=anyone,
+        origins=server.cors_origins,
+        bounds=Bounds(
+            body=server.body_limit,
+            header=server.header_limit,
+            read_timeout=server.read_timeout,
+            idle=server.keepalive,
+        ),
+        log=log,
+    )
+
+
+async def _told_to_stop(reloader: Reloader) -> bool:
+    """Waits for SIGTERM or Ctrl-C; True when balancers should be given time to notice.
+
+    A second Ctrl-C stops at once.
+    """
+    loop = asyncio.get_running_loop()
+    told: asyncio.Future[bool] = loop.create_future()
+    main = asyncio.current_task()
+
+    def stop(*, gently: bool) -> None:
+        if not told.done():
+            told.set_result(gently)
+        elif not gently and main is not None:
+            main.cancel()
+
+    loop.add_signal_handler(signal.SIGTERM, lambda: stop(gently=True))
+    loop.add_signal_handler(signal.SIGINT, lambda: stop(gently=False))
+    loop.add_signal_handler(signal.SIGHUP, lambda: reloader.reload("SIGHUP"))
+    return await told
