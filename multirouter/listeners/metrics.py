@@ -102,14 +102,17 @@ class Metrics(Listener):
     def attempt_ended(self, record: AttemptRecord) -> None:
         if record.role == "shadow":
             count, observe = self._shadowed[record.provider, record.outcome]
-        elif record.verdict.kind is _SUCCESS:
+            count()
+            observe(record.elapsed)
+            return
+        if record.verdict.kind is _SUCCESS:
             count, observe = self._succeeded[record.provider]
         else:
             count, observe = self._failed[record.provider, record.outcome]
         count()
         observe(record.elapsed)
         usage, first_content = record.usage, record.first_content
-        if usage is not None and record.role != "shadow":
+        if usage is not None:
             self._spending.paid(record, usage)
         if first_content is not None:
             self._spending.streamed(record, first_content)
