@@ -100,6 +100,10 @@ class Asker:
         self._wire.post("attempt_started", (step.member.name, step.role))
         self._wire.deliver()
 
+    def judge(self, error: BaseException) -> Verdict:
+        """The verdict on what a provider has raised."""
+        return self._classifier.error(error)
+
     def judge_failure(
         self, plan: Plan, step: Try, error: BaseException | None, bound: Bound, limit: str
     ) -> tuple[Verdict, BaseException | None]:

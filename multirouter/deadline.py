@@ -52,6 +52,10 @@ class Bound(Protocol):
         """Ends it; True when the exception was swallowed."""
         ...
 
+    def ring(self) -> bool:
+        """Ends the block now, from another task, as its deadline would; whether it was open."""
+        ...
+
 
 class AsyncioBound:
     """A block of one asyncio task, with the rules of `asyncio.timeout`.
@@ -275,6 +279,11 @@ class TrioBound:
             return bool(self._scope.__exit__(kind, error, trace))
         finally:
             self.expired = self._scope.cancelled_caught or (own and self._scope.cancel_called)
+
+    def ring(self) -> bool:
+        """Cancels the block."""
+        self._scope.cancel()
+        return True
 
 
 class TrioDeadlines:

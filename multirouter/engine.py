@@ -21,7 +21,8 @@ from multirouter.core.plan import Plan
 from multirouter.core.provider import Provider
 from multirouter.core.roster import Defaults, Memory, Roster
 from multirouter.core.routes import Route
-from multirouter.core.steps import Commons
+from multirouter.core.steps import Commons, Serve
+from multirouter.delivery import Delivery
 from multirouter.driving import Driver, check_call, fall_back
 from multirouter.eventloop import EventLoop
 from multirouter.listeners.alarms import Alarms, Watch
@@ -34,7 +35,6 @@ from multirouter.resets import Resets
 from multirouter.residence import Residence
 from multirouter.shadowing import Shadowing
 from multirouter.splicing import Delivered
-from multirouter.streaming import Opened
 from multirouter.vigil import Vigil
 from multirouter.waiting import WaitingLine
 
@@ -171,15 +171,15 @@ class Engine:
             self._shadowing.follow(plan, outcome, request, asker)
         return outcome
 
-    async def open_stream(
+    def stream(
         self,
         request: Any,
         route: str | Route | Iterable[str] | None,
         timeout: float | None,
         wait: float,
         idempotent: bool,  # noqa: FBT001 - as in call
-    ) -> Opened:
-        """Walks one call up to a stream's first content; see `MultiProviderRouter.stream`."""
+    ) -> Delivery:
+        """Begins one call whose answer comes in pieces; see `MultiProviderRouter.stream`."""
         residence = self.residence
         asker = residence.settle_in()
         compiled = self.roster.route(route, streaming=True)
@@ -188,26 +188,12 @@ class Engine:
         now = residence.last_seen = asker.loop.time()
         plan = Plan(self._commons, compiled, now, timeout, wait, idempotent, size, request)
         opener = Opener(asker, compiled.stream, Delivered(compiled.stream, request))
+
+        async def drive() -> CallOutcome[Any] | Serve:
+            return await self._driver.drive(plan, request, opener, asker.loop.time())
+
         residence.calls += 1
-        try:
-            outcome = await self._driver.drive(plan, request, opener, now)
-        except BaseException as error:
-            plan.finish(plan.broken_off(error, asker.loop.time()))
-            residence.call_ended()
-            raise
-        if isinstance(outcome, CallOutcome):
-            plan.finish(outcome)
-            residence.call_ended()
-            assert outcome.error is not None, "only a failure ends a stream that nobody serves"
-            raise outcome.error
-        return Opened(
-            plan=plan,
-            opener=opener,
-            policy=compiled.stream,
-            drive=lambda: self._driver.drive(plan, request, opener, asker.loop.time()),
-            ended=self._stream_ended,
-            judge=self._classifier.error,
-        )
+        return Delivery(plan, opener, compiled.stream, drive, self._stream_ended)
 
     def _stream_ended(self) -> None:
         self.residence.call_ended()

@@ -98,17 +98,27 @@ class StreamInterrupted(CallFailed):
         self.chunks = chunks
 
 
+_RAN_INTO = {
+    "first_token": "began no answer within {}={:g} s",
+    "idle": "sent nothing for {}={:g} s",
+    "total": "had not ended its stream after {}={:g} s",
+    "min_rate": "sent less than {}={:g} characters a second",
+}
+
+
 class AttemptTimeout(MultirouterError, TimeoutError):
     """One attempt ran into a limit of its own; the call may go on elsewhere.
 
     Attributes:
         provider: who was too slow.
-        limit: the keyword to raise: `attempt_timeout`, `first_token`, `idle`, `min_rate`.
-        seconds: the span that was allowed (for `min_rate`: chunks of text per second).
+        limit: the keyword to change: `attempt_timeout`, `first_token`, `idle`, `total`,
+            `min_rate`.
+        seconds: the span that was allowed (for `min_rate`: the characters a second).
     """
 
     def __init__(self, provider: str, limit: str, seconds: float) -> None:
-        super().__init__(f"{provider!r} gave no answer within {limit}={seconds:g} s")
+        what = _RAN_INTO.get(limit, "gave no answer within {}={:g} s").format(limit, seconds)
+        super().__init__(f"{provider!r} {what}")
         self.provider = provider
         self.limit = limit
         self.seconds = seconds

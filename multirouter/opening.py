@@ -4,22 +4,38 @@ from __future__ import annotations
 
 from typing import Any
 
-from multirouter.attempt import Asker, Asks
-from multirouter.core.model import CANCELLED, SUCCESS
+from multirouter.attempt import OUT_OF_TIME, Asker, Asks
+from multirouter.core.flow import Flow
+from multirouter.core.model import CANCELLED, SUCCESS, Kind, Verdict
 from multirouter.core.plan import Plan
+from multirouter.core.serving import FLOW_PROVES, lease_of
 from multirouter.core.steps import Try
-from multirouter.core.stream_policy import StreamPolicy
+from multirouter.core.stream_policy import Misused, StreamPolicy
+from multirouter.deadline import Bound
+from multirouter.errors import AttemptTimeout, ProviderError
 from multirouter.eventloop import EventLoop
-from multirouter.splicing import Delivered
+from multirouter.splicing import Approach, Delivered, Diverged
 from multirouter.upstream import Upstream
+
+DIVERGED = Verdict(Kind.CANCELLED, reason="diverged")
+"""Who gives another answer than somebody else has begun is not ill."""
+
+Failure = tuple[Verdict, BaseException | None]
+"""What an attempt that brought nothing came to, and the error that stands for it."""
 
 
 class Opener:
     """Opens streams as attempts of a plan; the one that serves stays open in `upstream`.
 
+    Args:
+        asker: the router's own way to ask.
+        policy: the route's stream policy.
+        delivered: what the consumer has already.
+        drained: whether it opens copies, that nobody reads: they are read here.
+
     Attributes:
         loop: the event loop.
-        delivered: what the consumer has already.
+        delivered: as given.
         upstream: the stream that serves, once one does.
     """
 
@@ -36,31 +52,29 @@ class Opener:
         self._drained = drained
 
     async def ask(self, plan: Plan, step: Try, request: Any) -> float:  # noqa: ARG002 - see Delivered
-        """Makes one attempt: up to the first content, or to the end for a copy."""
+        """Makes one attempt: up to the first content, or until a copy has shown what it can.
+
+        Raises:
+            Misused: when a function of the user's own is wrong; no provider is blamed.
+        """
         self._asker.tell_start(step)
         billing = plan.route.billing
         step.meter = None if billing is None else billing.meter(step.member.name)
-        upstream = Upstream(step, self._policy)
-        error: Exception | None = None
-        bound = self.loop.bound(step.deadline)
+        upstream = Upstream(step, self._policy, self.loop)
         try:
-            with bound:
-                await upstream.open(self.delivered)
-                if self._drained:
-                    await _drain(upstream)
-        except Exception as raised:
-            error = raised
+            failure = await self._open(plan, upstream)
+            if failure is None and self._drained:
+                failure = await self._drain(plan, upstream)
         except BaseException as raised:
-            plan.record(step, CANCELLED, None, raised, self.loop.time())
-            await upstream.close()
+            error = None if isinstance(raised, Exception) else raised
+            plan.record(step, CANCELLED, None, error, self.loop.time())
+            if not isinstance(raised, GeneratorExit):  # it closes what it goes through
+                await upstream.close()
             raise
         now = self.loop.time()
-        if error is not None or bound.expired or bound.stray:
-            verdict, failure = self._asker.judge_failure(plan, step, error, bound, "first_token")
-            plan.record(step, verdict, None, failure, now)
-        elif self._drained:
-            plan.record(step, SUCCESS, None, None, now)
-        elif plan.serving(step, now):
+        if failure is not None:
+            plan.record(step, failure[0], None, failure[1], now)
+        elif plan.serving(step, upstream.first_at):
             self.upstream = upstream
             return now
         else:
@@ -68,14 +82,96 @@ class Opener:
         await upstream.close()
         return now
 
+    def judge(self, error: Exception) -> Verdict:
+        """The verdict on what an upstream has raised."""
+        return self._asker.judge(error)
+
     def copying(self) -> Asks:
-        """A copy of a stream is read to its end: only that shows whether its provider is well."""
+        """A copy of a stream is read, until it has shown whether its provider is well."""
         return Opener(self._asker, self._policy, self.delivered, drained=True)
 
+    # -- inside -----------------------------------------------------------------------------
 
-async def _drain(upstream: Upstream) -> None:
-    while True:
+    async def _open(self, plan: Plan, upstream: Upstream) -> Failure | None:
+        """Asks in one way after the other; what the last of them came to, None for content."""
+        step = upstream.step
+        limit, deadline = step.deadline - step.started, step.deadline
+        failure: Failure | None = None
+        for approach in self.delivered.approaches(step.member):
+            if failure is not None:
+                await upstream.close()
+                deadline = min(self.loop.time() + limit, plan.deadline)
+            upstream.begin(approach)
+            failure = await self._advance(plan, upstream, deadline)
+            if failure is None or not _leaves_another_way(failure, approach):
+                break
+        return failure
+
+    async def _advance(self, plan: Plan, upstream: Upstream, until: float) -> Failure | None:
+        """Reads up to what can be passed on: the first content in time, then each in time."""
+        step, began, limit = upstream.step, self.loop.time(), "first_token"
+        while True:
+            error: BaseException | None = None
+            ready = False
+            bound = self.loop.bound(until)
+            try:
+                with bound:
+                    ready = await upstream.advance()
+            except Misused:
+                raise
+            except Exception as raised:  # noqa: BLE001 - whatever a provider raises is judged
+                error = raised
+            if error is not None or bound.expired or bound.stray:
+                cut_off = AttemptTimeout(step.member.name, limit, until - began)
+                return self._judged(plan, step, error, bound, cut_off, early=until < plan.deadline)
+            began = self.loop.time()
+            upstream.spoke(began)
+            if ready:
+                return None
+            until, limit = min(began + step.member.idle, plan.deadline), "idle"
+            if step.permit.trial:
+                plan.flowing(step, began, lease_of(step))
+
+    def _judged(
+        self,
+        plan: Plan,
+        step: Try,
+        error: BaseException | None,
+        bound: Bound,
+        cut_off: AttemptTimeout,
+        *,
+        early: bool,
+    ) -> Failure:
+        if isinstance(error, Diverged):
+            name = step.member.name
+            text = f"the stream of {name!r} says something else than what was delivered"
+            return DIVERGED, ProviderError(text, provider=name, kind=Kind.INTERRUPTED)
+        if not bound.expired:
+            return self._asker.judge_failure(plan, step, error, bound, cut_off.limit)
+        if not (early or step.role == "probe"):
+            return OUT_OF_TIME, None
+        return Verdict(Kind.TIMEOUT, reason=f"{cut_off.limit} {cut_off.seconds:.3g}"), cut_off
+
+    async def _drain(self, plan: Plan, upstream: Upstream) -> Failure:
+        """Reads a copy until it ends, or has flowed for so long that it proves its provider."""
+        step, first_at = upstream.step, upstream.first_at
+        plan.opened(step, first_at)
+        flow = Flow(self._policy, step.member, first_at)
         try:
-            await upstream.next()
+            while self.loop.time() - first_at < FLOW_PROVES:
+                if step.permit.trial:
+                    plan.flowing(step, self.loop.time(), lease_of(step))
+                await upstream.next(flow)
         except StopAsyncIteration:
-            return
+            pass
+        except Misused:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever a provider raises is judged
+            return (flow.verdict if error is flow.error else self.judge(error)), error
+        return SUCCESS, None
+
+
+def _leaves_another_way(failure: Failure, approach: Approach) -> bool:
+    """Whether the same provider may be asked in another way: it is well, only the way was not."""
+    verdict = failure[0]
+    return verdict is DIVERGED or (approach.how == "prefill" and verdict.kind is Kind.REQUEST)

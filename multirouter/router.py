@@ -221,7 +221,7 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
             wait: as for `call`.
             idempotent: as for `call`; False also keeps a broken stream from going on elsewhere.
         """
-        return Stream(lambda: self._engine.open_stream(request, route, timeout, wait, idempotent))
+        return Stream(lambda: self._engine.stream(request, route, timeout, wait, idempotent))
 
     # -- life -------------------------------------------------------------------------------
 

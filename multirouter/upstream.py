@@ -1,164 +1,242 @@
-"""One provider's stream, read chunk by chunk, and the limits of time on a stream that flows."""
+"""One provider's stream, read chunk by chunk, from the call of its function to its end."""
 
 from __future__ import annotations
 
+import inspect
+import math
+import warnings
 from collections import deque
 from collections.abc import AsyncIterator
 from typing import Any
 
 import anyio
 
-from multirouter.core.model import Kind, Verdict
-from multirouter.core.selection import Member
+from multirouter.core.flow import Flow
+from multirouter.core.model import Kind
 from multirouter.core.steps import Try
-from multirouter.core.stream_policy import Reader, StreamPolicy
-from multirouter.errors import AttemptTimeout, ProviderError
-from multirouter.splicing import Delivered, Diverged, Matcher
+from multirouter.core.stream_policy import Misused, Reader, StreamPolicy
+from multirouter.deadline import Bound
+from multirouter.errors import ProviderError
+from multirouter.eventloop import EventLoop
+from multirouter.splicing import Approach, Diverged
 
 CLOSING = 1.0
 """Seconds an upstream may take to close before it is dropped."""
 
 
 class Upstream:
-    """One provider's stream, from the call of its function to its end.
+    """One provider's stream.
 
     Attributes:
         step: the attempt it is.
-        chunks: chunks that were read and not yet passed on.
+        approach: how it was asked.
+        first_at: loop time of the first content that it said; infinite before.
         proven: whether a chunk has proved that the answer is whole.
-        reader: how its chunks are read; known from the first chunk on.
     """
 
-    __slots__ = ("_iterator", "_meter", "_policy", "chunks", "proven", "reader", "step")
+    __slots__ = (
+        "_bound",
+        "_chunks",
+        "_iterator",
+        "_loop",
+        "_meter",
+        "_policy",
+        "_reader",
+        "_source",
+        "approach",
+        "first_at",
+        "proven",
+        "step",
+    )
 
-    reader: Reader
+    approach: Approach
 
-    def __init__(self, step: Try, policy: StreamPolicy) -> None:
+    def __init__(self, step: Try, policy: StreamPolicy, loop: EventLoop) -> None:
         self.step = step
-        self.chunks: deque[Any] = deque()
+        self.first_at = math.inf
         self.proven = False
-        self._meter = step.meter
+        self._loop = loop
         self._policy = policy
+        self._meter = step.meter
+        self._chunks: deque[Any] = deque()
+        self._source: Any = None
         self._iterator: AsyncIterator[Any] | None = None
+        self._reader: Reader | None = None
+        self._bound: Bound | None = None
 
-    async def open(self, delivered: Delivered) -> None:
-        """Reads up to the first content that is new, or up to a proven end without any.
+    @property
+    def reader(self) -> Reader:
+        """How its chunks are read, which its first chunk decides."""
+        assert self._reader is not None, "a chunk came before"
+        return self._reader
+
+    @property
+    def whole(self) -> bool:
+        """Whether the answer is proven whole, and all of it passed on."""
+        return self.proven and not self._chunks
+
+    def __repr__(self) -> str:
+        return f"<Upstream {self.step.member.name} proven={self.proven} held={len(self._chunks)}>"
+
+    def begin(self, approach: Approach) -> None:
+        """Is going to ask the provider, from the beginning, at the first `advance`."""
+        self.approach = approach
+        self.proven = False
+        self._chunks.clear()
+        self._source = self._iterator = None
+        self._reader = None
+
+    def spoke(self, now: float) -> None:
+        """Notes when content came; the first time counts."""
+        self.first_at = min(self.first_at, now)
+
+    def _ask(self) -> AsyncIterator[Any]:
+        """Calls the provider's function.
 
         Raises:
-            Exception: whatever the provider raises; ProviderError when the stream ends before,
-                or when it cannot go on from what was delivered.
+            Misused: when it gives nothing that can be iterated.
+            Exception: whatever it raises.
         """
-        request, matcher = delivered.request_for(self.step.member)
         try:
-            await self._open(request, matcher, keep_all=not delivered.spliced)
-        except Diverged:
-            instructed = delivered.instructed()
-            if instructed is None:
-                raise self.incomplete("says something else than what was delivered") from None
-            await self.close()
-            await self._open(instructed, None, keep_all=False)
+            self._source = self.step.member.stream(self.approach.request)
+            self._iterator = aiter(self._source)
+        except TypeError as error:
+            if error.__traceback__ is None or error.__traceback__.tb_next is not None:
+                raise
+            if inspect.iscoroutine(self._source):
+                self._source.close()
+            raise Misused(f"Provider({self.step.member.name!r}).stream: {error}") from error
+        return self._iterator
 
-    async def _open(self, request: Any, matcher: Matcher | None, *, keep_all: bool) -> None:
-        iterator = self._iterator = aiter(self.step.member.stream(request))
-        first = True
-        async for chunk in iterator:
-            if first:
-                first = False
-                self.reader = self._policy.reader(chunk)
-            self._look(chunk)
-            content = self.reader.content(chunk)
-            if content and matcher is not None:
-                new = matcher.rest_of(chunk, self.reader)
-                self.chunks.extend(new)
-                content = bool(new)
-            elif keep_all or content or self.proven:
-                self.chunks.append(chunk)
-            if content or self.proven:
-                return
-        raise self.incomplete("ended before its first content")
+    async def advance(self) -> bool:
+        """Reads up to the next content, or to a proven end without any.
 
-    async def next(self) -> Any:
-        """The next chunk.
+        Returns:
+            Whether there is something to pass on; False while the provider only repeats what was
+            delivered, or thinks about how to go on.
 
         Raises:
-            StopAsyncIteration: at the end, when the answer is whole.
+            Diverged: when it says something else than what was delivered.
+            Misused: when the provider's function gives nothing that can be iterated.
+            Exception: whatever the provider raises; ProviderError when the stream ends before.
+        """
+        begun = self.approach.how is None
+        async for chunk in self._iterator or self._ask():
+            if self._look(chunk) or self.reader.content(chunk):
+                return self._keep_new(chunk, begun=begun)
+            if begun:
+                self._chunks.append(chunk)
+        return self._ended_without_content()
+
+    async def next(self, flow: Flow) -> Any:
+        """The next chunk, within the limits of a stream that flows.
+
+        Raises:
+            StopAsyncIteration: at the end, when the answer is whole; also when something goes
+                wrong after it was proven to be.
+            AttemptTimeout: when a limit has passed; it is the flow's `error` then.
             Exception: whatever the provider raises; ProviderError for an end without proof.
         """
-        assert self._iterator is not None, "open comes first"
+        if self._chunks:
+            return self._chunks.popleft()
+        iterator, reader = self._iterator, self._reader
+        assert iterator is not None and reader is not None, "only an open stream is read"  # noqa: PT018
+        now = self._loop.time()
+        if now >= flow.ends_at:
+            raise self._cut(flow.overdue())
+        bound = self._bound = self._loop.bound(flow.deadline(now))
         try:
-            chunk = await anext(self._iterator)
+            with bound:
+                chunk = await anext(iterator)
         except StopAsyncIteration:
-            if self.reader.proves_end is not None and not self.proven:
-                raise self.incomplete("ended without proof that the answer is whole") from None
-            raise
+            if self.proven or reader.proves_end is None:
+                raise
+            raise self._incomplete("ended without proof that the answer is whole") from None
+        except Exception as error:
+            raise self._cut(flow.expired() if bound.expired else error) from error
+        if bound.expired:
+            raise self._cut(flow.expired())
+        if bound.stray:
+            raise self._cut(self._incomplete("raised a CancelledError that nobody had asked for"))
         if not self.proven or self._meter is not None:
             self._look(chunk)
+        if flow.rated and not self.proven:
+            slow = flow.came(reader.size(chunk), self._loop.time())
+            if slow is not None:
+                raise slow
         return chunk
 
-    async def close(self) -> None:
-        """Closes the provider's stream at once, also when the consumer is being cancelled."""
-        aclose = getattr(self._iterator, "aclose", None)
-        if aclose is not None:
-            with anyio.move_on_after(CLOSING, shield=True):
-                await aclose()
+    def interrupt(self) -> None:
+        """Wakes whoever waits for the next chunk in another task."""
+        if self._bound is not None:
+            self._bound.ring()
 
-    def incomplete(self, what: str) -> ProviderError:
-        """The error of a stream that is not whole."""
+    async def close(self) -> None:
+        """Closes the provider's stream at once, also when the consumer is being cancelled.
+
+        What it says to that moves nothing any more, so an exception is shown as a warning.
+        """
+        failures = [await _closed(self._iterator)]
+        if self._source is not self._iterator:
+            failures.append(await _closed(self._source))
+        for error in filter(None, failures):
+            text = f"closing the stream of {self.step.member.name!r} raised {error!r}"
+            warnings.warn(text, ResourceWarning, stacklevel=2)
+
+    # -- inside -----------------------------------------------------------------------------
+
+    def _look(self, chunk: Any) -> bool:
+        """Whether a chunk, perhaps the first, has proved the answer whole."""
+        reader = self._reader
+        if reader is None:
+            reader = self._reader = self._policy.reader(chunk, self.approach.request)
+        if self._meter is not None:
+            self._meter.note(chunk, reader)
+        proves = reader.proves_end
+        if proves is not None and proves(chunk):
+            self.proven = True
+        return self.proven
+
+    def _keep_new(self, chunk: Any, *, begun: bool) -> bool:
+        """Keeps what of a chunk is new to the consumer; whether anything is."""
+        if not (begun or self.proven) and self.reader.only_thinks(chunk):
+            return False
+        matcher = self.approach.matcher
+        if matcher is None:
+            self._chunks.append(chunk)
+        else:
+            self._chunks.extend(matcher.rest_of(chunk, self.reader, last=self.proven))
+        return bool(self._chunks)
+
+    def _ended_without_content(self) -> bool:
+        """An end that is whole when all was repeated and the end itself is the proof."""
+        matcher, reader = self.approach.matcher, self._reader
+        repeats = self.approach.how == "match" and reader is not None
+        if matcher is None or not repeats or self.reader.proves_end is not None:
+            raise self._incomplete("ended before its first content")
+        if not matcher.done:
+            raise Diverged
+        return True
+
+    def _cut(self, error: Exception) -> Exception:
+        """What a stream ends with; after the proof it ends well."""
+        return StopAsyncIteration() if self.proven else error
+
+    def _incomplete(self, what: str) -> ProviderError:
         name = self.step.member.name
         return ProviderError(f"the stream of {name!r} {what}", provider=name, kind=Kind.INTERRUPTED)
 
-    def _look(self, chunk: Any) -> None:
-        if self._meter is not None:
-            self._meter.note(chunk, self.reader)
-        proves = self.reader.proves_end
-        if proves is not None and proves(chunk):
-            self.proven = True
 
-
-class Flow:
-    """The limits of a stream that flows: idle, total and the throughput floor.
-
-    Attributes:
-        ends_at: loop time at which the stream must have ended.
-    """
-
-    __slots__ = ("_characters", "_policy", "_window_from", "ends_at")
-
-    def __init__(self, policy: StreamPolicy, now: float) -> None:
-        self._policy = policy
-        self.ends_at = now + policy.total
-        self._window_from = now
-        self._characters = 0
-
-    def resume(self, now: float) -> None:
-        """Another provider serves from here: its rate is its own, the total goes on."""
-        self._window_from = now
-        self._characters = 0
-
-    def deadline(self, member: Member, now: float) -> float:
-        """Loop time by which the next chunk must have come."""
-        at = now + member.idle
-        return at if at < self.ends_at else self.ends_at
-
-    def expired(self, member: Member, now: float) -> AttemptTimeout:
-        """The error of the limit that has just passed."""
-        if now >= self.ends_at:
-            return AttemptTimeout(member.name, "total", self._policy.total)
-        return AttemptTimeout(member.name, "idle", member.idle)
-
-    def too_slow(self, text: str, provider: str, now: float) -> AttemptTimeout | None:
-        """The error of a stream whose text came too slowly over the last window, or None."""
-        policy = self._policy
-        floor = policy.min_rate or 0.0
-        self._characters += len(text)
-        passed = now - self._window_from
-        if passed < policy.rate_window:
-            return None
-        slow = self._characters < floor * passed
-        self._window_from, self._characters = now, 0
-        return AttemptTimeout(provider, "min_rate", floor) if slow else None
-
-
-def verdict_of(error: AttemptTimeout) -> Verdict:
-    """The verdict on a stream that one of its limits has cut off."""
-    return Verdict(Kind.TIMEOUT, reason=f"{error.limit} {error.seconds:g}")
+async def _closed(stream: Any) -> Exception | None:
+    """Closes an async iterator, or the object that it came from; what that raised."""
+    close = getattr(stream, "aclose", None) or getattr(stream, "close", None)
+    if close is None:
+        return None
+    try:
+        with anyio.move_on_after(CLOSING, shield=True):
+            closing = close()
+            if inspect.isawaitable(closing):
+                await closing
+    except Exception as error:  # noqa: BLE001 - see Upstream.close
+        return error
+    return None

@@ -6,12 +6,13 @@ import math
 from collections.abc import Collection, Iterable
 
 from multirouter.core.events import FailedOver, Panicked
-from multirouter.core.model import Role
+from multirouter.core.model import AttemptRecord, Role
 from multirouter.core.policies import HedgePolicy
 from multirouter.core.repetition import Repetition
 from multirouter.core.roster import CompiledRoute
 from multirouter.core.selection import Member, Table
 from multirouter.core.steps import Commons, Try
+from multirouter.errors import AttemptTimeout
 
 LEASE_MARGIN = 1.0
 """Seconds that a trial's lease outlasts its deadline: a trial that is cut off is recorded a moment
@@ -156,7 +157,7 @@ class Admission:
         if last.provider == member.name:
             return f"again after {kind}"
         names = (self._commons.router, self.route.name, last.provider, member.name)
-        self._commons.wire.post("failed_over", FailedOver(*names, kind))
+        self._commons.wire.post("failed_over", FailedOver(*names, kind, _limit_of(last)))
         return f"failover from {last.provider} ({kind}); {why}"
 
     def _blocked(self, now: float) -> str:
@@ -174,3 +175,11 @@ class Admission:
             latencies = step.member.pace.latencies
             if latencies.samples >= policy.minimum_samples:
                 step.hedge_at = now + latencies.percentile(policy.percentile)
+
+
+def _limit_of(record: AttemptRecord) -> str:
+    """The limit of a stream that has passed, or ""; the kind says enough of any other failure."""
+    error = record.error
+    if isinstance(error, AttemptTimeout) and error.limit != "attempt_timeout":
+        return error.limit
+    return ""

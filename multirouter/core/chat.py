@@ -22,6 +22,14 @@ CONTENT_FIELDS = (
 """Fields of a delta that bring something of the answer; a role alone proves nothing yet."""
 
 
+THINKING_FIELDS = frozenset({"reasoning_content", "reasoning", "thinking_blocks"})
+"""Those of them that bring the model's thinking."""
+
+_BEYOND_TEXT = tuple(
+    field for field in CONTENT_FIELDS if field != "content" and field not in THINKING_FIELDS
+)
+
+
 def is_chunk(chunk: object) -> bool:
     """Whether this looks like a chunk of a chat stream."""
     return isinstance(chunk, Mapping) and isinstance(chunk.get("choices"), list)
@@ -53,9 +61,51 @@ def has_tool_calls(chunk: Mapping[str, Any]) -> bool:
     )
 
 
+def only_thinks(chunk: Mapping[str, Any]) -> bool:
+    """Whether all that a chunk brings is thinking, which is no part of the answer itself."""
+    deltas = [choice.get("delta") or {} for choice in chunk.get("choices") or ()]
+    said = {field for delta in deltas for field in CONTENT_FIELDS if delta.get(field)}
+    return bool(said) and said.issubset(THINKING_FIELDS)
+
+
+def goes_beyond_text(chunk: Mapping[str, Any]) -> bool:
+    """Whether a chunk brings what the text of one answer cannot stand for.
+
+    That is a piece of a tool call, a refusal, audio, or text of another choice than the first.
+    """
+    for choice in chunk.get("choices") or ():
+        delta = choice.get("delta") or {}
+        if any(delta.get(field) for field in _BEYOND_TEXT):
+            return True
+        if choice.get("index", 0) != 0 and delta.get("content"):
+            return True
+    return False
+
+
 def is_finished(chunk: Mapping[str, Any]) -> bool:
     """Whether a choice ends in this chunk."""
     return any(choice.get("finish_reason") for choice in chunk.get("choices") or ())
+
+
+class Finished:
+    """Whether an answer of several choices is whole, asked of its chunks one after the other.
+
+    Args:
+        choices: how many choices were asked for (`n`), at least 1.
+    """
+
+    __slots__ = ("_choices", "_finished")
+
+    def __init__(self, choices: int) -> None:
+        self._choices = choices
+        self._finished: set[Any] = set()
+
+    def __call__(self, chunk: Mapping[str, Any]) -> bool:
+        """Whether with this chunk every choice has ended."""
+        for choice in chunk.get("choices") or ():
+            if choice.get("finish_reason"):
+                self._finished.add(choice.get("index", 0))
+        return len(self._finished) >= self._choices
 
 
 def is_last(chunk: Mapping[str, Any]) -> bool:
@@ -102,10 +152,16 @@ def prefilled(request: Mapping[str, Any], text: str) -> dict[str, Any]:
 
 def instructed(request: Mapping[str, Any], text: str) -> dict[str, Any]:
     """The request with the text so far, and the instruction to go on from there."""
-    asked = {"role": "user", "content": CONTINUE}
-    return {**prefilled(request, text), "messages": [*prefilled(request, text)["messages"], asked]}
+    said = prefilled(request, text)
+    return {**said, "messages": [*said["messages"], {"role": "user", "content": CONTINUE}]}
 
 
 def is_request(request: object) -> bool:
     """Whether this looks like a chat request."""
     return isinstance(request, Mapping) and isinstance(request.get("messages"), list)
+
+
+def choices_of(request: object) -> int:
+    """How many answers a request asks for (`n`); 1 when it does not say."""
+    asked = request.get("n") if isinstance(request, Mapping) else None
+    return asked if isinstance(asked, int) and asked > 1 else 1

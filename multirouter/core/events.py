@@ -66,6 +66,8 @@ class FailedOver:
         provider: who failed.
         to: who is asked next.
         kind: what the failure was.
+        limit: the limit that has passed (`first_token`, `idle`, `total`, `min_rate`) when a
+            stream was cut off, else "".
     """
 
     router: str
@@ -73,6 +75,38 @@ class FailedOver:
     provider: str
     to: str
     kind: Kind
+    limit: str = ""
+
+    @property
+    def reason(self) -> str:
+        """The limit, or else the kind: a word of a closed set."""
+        return self.limit or self.kind.value
+
+
+Splice = Literal["resume", "prefill", "match", "instruct", "restart"]
+"""How a broken stream went on: by the user's hook, by an assistant prefill, by matching a new
+answer against what was delivered, by instruction, or from the beginning."""
+
+
+@dataclass(frozen=True, slots=True)
+class Spliced:
+    """A stream that broke goes on at another provider, or at the same again.
+
+    Attributes:
+        router: the router's name.
+        route: the call's route.
+        provider: whose stream broke.
+        to: who serves from here.
+        how: see `Splice`.
+        chunks: how many chunks had been delivered.
+    """
+
+    router: str
+    route: str
+    provider: str
+    to: str
+    how: Splice
+    chunks: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +215,21 @@ class AlarmChanged:
     at: float
 
 
+@dataclass(frozen=True, slots=True)
+class RouteUnknown:
+    """A call named a route that there is not, and takes that of `unknown_route=`.
+
+    Attributes:
+        router: the router's name.
+        wanted: the name it gave.
+        route: the route it takes.
+    """
+
+    router: str
+    wanted: str
+    route: str
+
+
 News = (
     CircuitChanged
     | Cooled
@@ -190,6 +239,7 @@ News = (
     | Configured
     | Panicked
     | BudgetReached
+    | RouteUnknown
     | AlarmChanged
 )
 
@@ -224,6 +274,9 @@ class Listener:
     def failed_over(self, news: FailedOver) -> None:
         """A call goes on at another provider."""
 
+    def spliced(self, news: Spliced) -> None:
+        """A broken stream goes on elsewhere: its first new content is there."""
+
     def retry_refused(self, news: RetryRefused) -> None:
         """A retry was not made, for the reason given."""
 
@@ -235,6 +288,9 @@ class Listener:
 
     def panicked(self, news: Panicked) -> None:
         """A choice was made without regard to circuits."""
+
+    def route_unknown(self, news: RouteUnknown) -> None:
+        """A call named an unknown route and takes another."""
 
     def budget_reached(self, news: BudgetReached) -> None:
         """A budget reached its warning mark, or is used up."""
@@ -290,6 +346,10 @@ class Newswire:
                 ear = _spread(method) if kind == "attempt_started" else method
                 self._ears[kind] = (*self._ears[kind], ear)
         self.starts_heard = bool(self._ears["attempt_started"])
+
+    def report(self, hook: Callable[..., Any], error: Exception) -> None:
+        """Tells of a hook of the user's that raised, as of a listener that did."""
+        self._broken(hook, error)
 
     def post(self, kind: str, news: Any) -> None:
         """Queues news; who does not listen for its kind costs one look-up."""

@@ -7,10 +7,10 @@ drives it (the plain loop, a race of hedges, a stream) has no choices of its own
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from multirouter.core import endings
-from multirouter.core.admission import Admission
 from multirouter.core.events import RetryRefused
 from multirouter.core.model import (
     SUCCESS,
@@ -24,17 +24,15 @@ from multirouter.core.repetition import Repetition
 from multirouter.core.roster import CompiledRoute
 from multirouter.core.rules import Other, Rule, Same
 from multirouter.core.selection import Member
+from multirouter.core.serving import Serving
 from multirouter.core.steps import Commons, Serve, Step, Try, Wait
 from multirouter.errors import AttemptTimeout
-
-FLOW_PROVES = 10.0
-"""Seconds of a flowing stream that prove a half-open provider to be well."""
 
 _NOTHING: Any = object()
 _CANCELLED = Kind.CANCELLED  # an enum's members are looked up slowly, and this is the hot path
 
 
-class Plan(Admission):
+class Plan(Serving):
     """One call's plan; see the module.
 
     Attributes:
@@ -46,10 +44,7 @@ class Plan(Admission):
         "_answered_by",
         "_fault",
         "_request",
-        "_serving",
-        "_spliced",
         "_started",
-        "_timeout",
         "_wait_until",
         "attempts",
     )
@@ -80,7 +75,7 @@ class Plan(Admission):
         self._answer = _NOTHING
         self._answered_by: str | None = None
         self._fault: BaseException | None = None
-        self._serving: Try | None = None
+        self._serving = None
         self._spliced = False
         commons.budget.call_started(now)
 
@@ -219,7 +214,8 @@ class Plan(Admission):
                 slow = member.pace.answered(elapsed, now, trial=permit.trial)
             if slow:
                 slow = self._has_others(member, now)
-            late = member.gate.release_answered(permit, now, elapsed, slow=slow)
+            took = elapsed if step.served_at is None else step.served_at - step.started
+            late = member.gate.release_answered(permit, now, took, slow=slow)
         else:
             if isinstance(error, AttemptTimeout) and step.served_at is None:
                 member.pace.timed_out(elapsed, trial=permit.trial)
@@ -262,9 +258,12 @@ class Plan(Admission):
         members, retries = self.route.members, self.route.retries_per_provider
         # A span that was asked for comes back from two additions a little off.
         early = step.deadline - step.started < step.member.timeout - 1e-9
-        impatient = early and isinstance(record.error, AttemptTimeout)
+        impatient = early and step.served_at is None and isinstance(record.error, AttemptTimeout)
+        if self._spliced and rule.other is Other.NEVER:
+            # Who cannot go on with somebody else's answer says nothing about who else can.
+            rule = replace(rule, other=Other.AT_ONCE)
         repetition.failed(record, step.member, rule, members, retries, impatient=impatient)
-        if rule.other is Other.NEVER and rule.same is Same.NEVER and not self._spliced:
+        if rule.other is Other.NEVER and rule.same is Same.NEVER:
             self._fault = self._fault or endings.own_fault(record, len(self.attempts))
         elif not self.idempotent and rule.may_have_acted and not record.verdict.unsent:
             repetition.refusal = "not_idempotent"
@@ -276,44 +275,6 @@ class Plan(Admission):
             self._repetition = Repetition(self.route.retry)
             self._repetition.asked(step.member.name)
         return self._repetition
-
-    # -- streams ----------------------------------------------------------------------------
-
-    def serving(self, step: Try, now: float) -> bool:
-        """Notes a stream's first content: its permit is kept until `record` tells of the end.
-
-        Returns:
-            False when another attempt was first; that one serves.
-        """
-        if self._serving is not None:
-            return False
-        self._serving = step
-        step.served_at = now
-        permit = step.permit
-        step.slow = step.member.pace.answered(now - step.started, now, trial=permit.trial)
-        return True
-
-    def flowing(self, step: Try, now: float, lease: float) -> None:
-        """Notes that a half-open provider's stream is alive: its lease is renewed.
-
-        After `FLOW_PROVES` seconds of it the trial counts as passed, and what comes of the stream
-        afterwards counts in the new era.
-        """
-        circuit, permit = step.member.gate.circuit, step.permit
-        circuit.renew(permit, now, lease)
-        if step.served_at is not None and now - step.served_at >= FLOW_PROVES:
-            circuit.prove(permit, now)
-            self._commons.wire.deliver()
-
-    def broken(self, now: float) -> None:
-        """Notes that the serving stream broke, is recorded, and shall go on elsewhere.
-
-        The search for another provider has the call's whole timeout again; what was delivered
-        cannot be taken back, so no failure is the request's own fault from here on.
-        """
-        self._serving = None
-        self._spliced = True
-        self.deadline = now + self._timeout
 
     # -- the end ----------------------------------------------------------------------------
 

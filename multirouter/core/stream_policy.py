@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from multirouter.core import chat
 from multirouter.core import validation as check
-from multirouter.errors import ConfigurationError
+from multirouter.errors import ConfigurationError, UsageError
 
 OnInterrupt = Literal["raise", "continue", "restart"]
 INTERRUPTS: tuple[OnInterrupt, ...] = ("raise", "continue", "restart")
@@ -22,24 +22,29 @@ class StreamPolicy:
         first_token: seconds from an attempt's start to its first content. Left out, the
             `attempt_timeout`. Like it, it is a ceiling: what the provider's own past says
             (`PacePolicy`) may cut earlier. Reasoning models may think for minutes: set it there.
-        idle: seconds between two chunks; `math.inf` for no limit.
-        total: seconds from the first content to the end; `math.inf` for no limit.
-        min_rate: characters of text a second, over each `rate_window`, at least; None for no
-            floor.
-        rate_window: seconds over which `min_rate` is measured.
+        idle: seconds that the next chunk may be waited for; `math.inf` for no limit. What a slow
+            consumer takes between two chunks does not count.
+        total: seconds from the first content to the end, the consumer's own time included;
+            `math.inf` for no limit.
+        min_rate: characters a second, thinking and tool calls included, at least; None for no
+            floor. Chunks that are opaque, without a `text=` of yours, have none.
+        rate_window: seconds of waiting for the provider over which `min_rate` is measured.
         on_interrupt: what happens when a stream breaks after content was delivered. `raise`:
-            StreamInterrupted. `continue`: another provider goes on where it broke. `restart`:
-            the consumer gets a `Restarted` and the answer begins anew.
+            StreamInterrupted. `continue`: another provider goes on where it broke; the text is
+            kept for that. `restart`: the consumer gets a `Restarted` and the answer begins anew.
         on_divergence: when a continuation has to be matched and says something else: `instruct`
             asks that provider to go on from the text so far, `raise` gives up.
         content: whether a chunk brings something of the answer. Left out: chat chunks by their
             deltas, strings and bytes when not empty, anything else always.
         text: the text of a chunk. Left out: that of chat chunks and strings, else "".
-        complete: whether a chunk proves that the answer is whole. Left out: the finish reason of
-            chat chunks; for other chunks the stream's clean end must do.
+        complete: whether a chunk proves that the answer is whole. Left out: the finish reasons of
+            chat chunks; for other chunks the stream's clean end must do. What goes wrong after
+            the proof harms nobody: the stream ends there.
         resume: builds the request that goes on from (request, text so far). Left out: for chat
-            requests a prefill where the provider has the capability `prefill`; else the request
-            is sent again and matched.
+            requests a prefill where the provider has the capability `prefill`; else, or when it
+            refuses that, the request is sent again and matched.
+
+    A hook that raises ends the stream with a UsageError that names it; no provider is blamed.
     """
 
     first_token: float | None = None
@@ -69,18 +74,23 @@ class StreamPolicy:
             near = check.near(str(self.on_divergence), ("instruct", "raise"))
             raise ConfigurationError("StreamPolicy.on_divergence", f"unknown {near}")
 
-    def reader(self, chunk: Any) -> Reader:
-        """How to read a stream, judged by its first chunk: one look for all the others."""
-        chatty = chat.is_chunk(chunk)
-        words = isinstance(chunk, str)
-        return Reader(
-            content=self.content or (chat.has_content if chatty else _always),
-            text=self.text or (chat.text_of if chatty else _itself if words else _no_text),
-            proves_end=self.complete or (chat.is_finished if chatty else None),
-            has_tools=chat.has_tool_calls if chatty else None,
-            cut=chat.with_text if chatty else _cut_words if words else None,
-            chatty=chatty,
-        )
+    def reader(self, chunk: Any, request: Any = None) -> Reader:
+        """How to read a stream, judged by its first chunk: one look for all the others.
+
+        Args:
+            chunk: the stream's first chunk.
+            request: what it answers; `n` of a chat request says how many answers must end.
+        """
+        read = _chat_reader(request) if chat.is_chunk(chunk) else _PLAIN.get(type(chunk), _OPAQUE)
+        content, text, complete = self.content, self.text, self.complete
+        if content is not None:
+            read = replace(read, content=guarded_hook("content", content))
+        if text is not None:
+            text = _textual(guarded_hook("text", text))
+            read = replace(read, text=text, size=_length_by(text), cut=None)
+        if complete is not None:
+            read = replace(read, proves_end=guarded_hook("complete", complete))
+        return read
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,23 +100,69 @@ class Reader:
     Attributes:
         content: whether a chunk brings something of the answer.
         text: a chunk's text.
+        size: the characters it brings, thinking and tool calls included (for bytes: bytes).
         proves_end: whether a chunk proves the answer whole; None when only a clean end can.
-        has_tools: whether a chunk brings a piece of a tool call; None when none can.
         cut: makes the same chunk with another text; None when that is impossible.
         chatty: whether its chunks are canonical chat chunks.
     """
 
-    content: Callable[[Any], bool]
+    content: Callable[[Any], Any]
     text: Callable[[Any], str]
-    proves_end: Callable[[Any], bool] | None
-    has_tools: Callable[[Any], bool] | None
+    size: Callable[[Any], int]
+    proves_end: Callable[[Any], Any] | None
     cut: Callable[[Any, str], Any] | None
     chatty: bool
 
+    def only_thinks(self, chunk: Any) -> bool:
+        """Whether a chunk brings thinking and nothing of the answer itself."""
+        return self.chatty and chat.only_thinks(chunk)
 
-def _always(chunk: Any) -> bool:
-    """Strings and bytes bring content when they are not empty, anything else always."""
-    return bool(chunk) if isinstance(chunk, str | bytes) else True
+    def goes_beyond_text(self, chunk: Any) -> bool:
+        """Whether a chunk brings something that no text can stand for, so nobody can go on."""
+        if self.chatty:
+            return chat.goes_beyond_text(chunk)
+        return bool(self.content(chunk)) and not self.text(chunk)
+
+
+class Misused(UsageError):
+    """The user's own function for a stream is wrong, so no provider is to blame."""
+
+
+def guarded_hook(name: str, hook: Callable[..., Any]) -> Callable[..., Any]:
+    """A hook of a `StreamPolicy` whose exceptions say which hook it was.
+
+    Args:
+        name: the policy's attribute.
+        hook: the user's function.
+    """
+
+    def guarded(*given: Any) -> Any:
+        try:
+            return hook(*given)
+        except Exception as error:
+            raise Misused(f"StreamPolicy.{name} raised {type(error).__name__}: {error}") from error
+
+    return guarded
+
+
+def _textual(text: Callable[[Any], Any]) -> Callable[[Any], str]:
+    def read(chunk: Any) -> str:
+        said = text(chunk)
+        if not isinstance(said, str):
+            raise Misused(f"StreamPolicy.text must return a str, and returned {said!r:.50}")
+        return said
+
+    return read
+
+
+def _length_by(text: Callable[[Any], str]) -> Callable[[Any], int]:
+    return lambda chunk: len(text(chunk))
+
+
+def _chat_reader(request: Any) -> Reader:
+    """A finish reason proves the end; of several choices, one for each."""
+    choices = chat.choices_of(request)
+    return _CHAT if choices == 1 else replace(_CHAT, proves_end=chat.Finished(choices))
 
 
 def _itself(chunk: str) -> str:
@@ -117,5 +173,31 @@ def _no_text(_: Any) -> str:
     return ""
 
 
+def _nothing(_: Any) -> int:
+    return 0
+
+
+def _always(_: Any) -> bool:
+    return True
+
+
 def _cut_words(_: str, text: str) -> str:
     return text
+
+
+_CHAT = Reader(
+    content=chat.has_content,
+    text=chat.text_of,
+    size=chat.letters_of,
+    proves_end=chat.is_finished,
+    cut=chat.with_text,
+    chatty=True,
+)
+_OPAQUE = Reader(
+    content=_always, text=_no_text, size=_nothing, proves_end=None, cut=None, chatty=False
+)
+_PLAIN: dict[type, Reader] = {
+    str: replace(_OPAQUE, content=bool, text=_itself, size=len, cut=_cut_words),
+    bytes: replace(_OPAQUE, content=bool, size=len),
+}
+"""How to read strings, and bytes: an empty one brings no content."""

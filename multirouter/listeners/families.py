@@ -51,6 +51,11 @@ class Families:
             "Calls that moved on from this provider to another, by the kind of its failure",
             ("router", "provider", "reason"),
         )
+        self.splices = _counter(
+            "splices",
+            "Broken streams that went on elsewhere, by the way in which they did",
+            ("router", "route", "how"),
+        )
         self.retries_refused = _counter(
             "retries_refused",
             "Further attempts that were possible and not made, by reason",
@@ -67,6 +72,11 @@ class Families:
         )
         self.shadow_seconds = _histogram(
             "shadow_attempt_duration_seconds", "From the asking of a copy to its outcome", ATTEMPT
+        )
+        self.history_dropped = _counter(
+            "history_dropped",
+            "Rows that the history lost, because the disk was slow, full or not there",
+            ("router",),
         )
         self.first_content = _histogram(
             "first_content_seconds", "From the asking of a provider to its first content", PROVIDER
@@ -105,10 +115,10 @@ class Families:
             "Budgets that came to their warning mark, or to their end",
             ("router", "owner", "mark"),
         )
-        self.history_dropped = _counter(
-            "history_dropped",
-            "Rows that the history lost, because the disk was slow, full or not there",
-            ("router",),
+        self.unknown_routes = _counter(
+            "unknown_routes",
+            "Calls that named a route there is not, and took this one",
+            ("router", "route"),
         )
         # Several processes count as one router: calls in flight add up, and of opinions the
         # worst is shown. Only live processes have a say, or a dead one would keep an alarm up.
@@ -125,6 +135,13 @@ class Families:
             PROVIDER,
             registry=None,
             multiprocess_mode="livemin",
+        )
+        self.degraded = Gauge(
+            "multirouter_degraded",
+            "1 when the provider is asked after the others: too few of its recent attempts succeeded",
+            PROVIDER,
+            registry=None,
+            multiprocess_mode="livemax",
         )
         self.circuit_state = Gauge(
             "multirouter_circuit_state",
@@ -152,7 +169,10 @@ class Exposed:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.families = Families()
         self.gauges: Gauges = gauges_of_this_process(
-            self.families.in_flight, self.families.available, self.families.circuit_state
+            self.families.in_flight,
+            self.families.available,
+            self.families.degraded,
+            self.families.circuit_state,
         )
         self._register(registry)
 

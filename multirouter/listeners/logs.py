@@ -22,6 +22,7 @@ from multirouter.core.events import (
     Listener,
     Panicked,
     RetryRefused,
+    Spliced,
 )
 from multirouter.core.model import AttemptRecord, CallOutcome, Kind
 
@@ -78,7 +79,12 @@ class Logs(Listener):
     @override
     def failed_over(self, news: FailedOver) -> None:
         fields = {"route": news.route, "from": news.provider, "to": news.to}
-        self._tell("info", "failed over", **fields, reason=news.kind.value)
+        self._tell("info", "failed over", **fields, reason=news.reason)
+
+    @override
+    def spliced(self, news: Spliced) -> None:
+        fields = {"route": news.route, "from": news.provider, "to": news.to}
+        self._tell("info", "stream spliced", **fields, how=news.how, chunks=news.chunks)
 
     @override
     def retry_refused(self, news: RetryRefused) -> None:

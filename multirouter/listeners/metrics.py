@@ -21,6 +21,8 @@ from multirouter.core.events import (
     Listener,
     Panicked,
     RetryRefused,
+    RouteUnknown,
+    Spliced,
 )
 from multirouter.core.model import AttemptRecord, CallOutcome, CallResult, Kind, Role
 from multirouter.listeners.families import exposed_in
@@ -145,7 +147,11 @@ class Metrics(Listener):
 
     @override
     def failed_over(self, news: FailedOver) -> None:
-        self._families.failovers.labels(self._router, news.provider, news.kind.value).inc()
+        self._families.failovers.labels(self._router, news.provider, news.reason).inc()
+
+    @override
+    def spliced(self, news: Spliced) -> None:
+        self._families.splices.labels(self._router, news.route, news.how).inc()
 
     @override
     def retry_refused(self, news: RetryRefused) -> None:
@@ -154,6 +160,10 @@ class Metrics(Listener):
     @override
     def panicked(self, news: Panicked) -> None:
         self._families.panics.labels(self._router, news.route).inc()
+
+    @override
+    def route_unknown(self, news: RouteUnknown) -> None:
+        self._families.unknown_routes.labels(self._router, news.route).inc()
 
     @override
     def configured(self, news: Configured) -> None:

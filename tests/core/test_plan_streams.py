@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from multirouter.core.pace import Pace
-from multirouter.core.plan import FLOW_PROVES
+from multirouter.core.serving import FLOW_PROVES
 from multirouter.core.policies import CircuitPolicy, HedgePolicy, PacePolicy
 from multirouter.core.routes import Route
 from multirouter.core.steps import Serve
