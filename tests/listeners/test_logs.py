@@ -142,11 +142,11 @@ def test_levels_of_failed_calls(heard) -> None:
     """A request's own fault and a substitute answer warn; a caller who left is debug."""
     logs = make_logs("default")
     fault = attempt(kind=Kind.CONTEXT_LENGTH, error=ValueError(PROMPT))
-    tell_call(logs, call("failure", fault, error=fault.error))
-    tell_call(logs, call("fallback", attempt(kind=Kind.SERVER)))
-    tell_call(logs, call("cancelled", attempt(kind=Kind.CANCELLED)))
+    tell(logs, "call_failed", call("failure", fault, error=fault.error))
+    tell(logs, "call_failed", call("fallback", attempt(kind=Kind.SERVER)))
+    tell(logs, "call_failed", call("cancelled", attempt(kind=Kind.CANCELLED)))
     refused = NoProviderAvailable("all out", states={"openai": PROMPT})
-    tell_call(logs, call("refused", error=refused))
+    tell(logs, "call_failed", call("refused", error=refused))
     told = [(entry["outcome"], entry["log_level"]) for entry in heard.entries]
     assert told == [
         ("failure", "warning"),
@@ -187,7 +187,7 @@ def test_request_ids_are_bounded(heard) -> None:
     """The provider's id of the request is told, cut at 100 characters."""
     error = ProviderError("x", provider="openai", kind=Kind.SERVER, request_id="r" * 300)
     record = attempt(kind=Kind.SERVER, error=error)
-    tell_call(make_logs("default"), call("failure", record, error=error))
+    tell(make_logs("default"), "call_failed", call("failure", record, error=error))
     assert heard.entries[0]["request_id"] == "r" * 100
 
 

@@ -25,7 +25,7 @@ def test_hears_every_kind_in_order():
     recorder = Recorder()
     news = wire(recorder)
     for kind in KINDS:
-        news.post(kind, *(("a", "call") if kind == "attempt_started" else (kind,)))
+        news.post(kind, ("a", "call") if kind == "attempt_started" else kind)
     news.deliver()
     assert recorder.kinds == list(KINDS)
     assert recorder.of("attempt_started") == [("a", "call")]
