@@ -47,7 +47,7 @@ class _Share(Listener, ABC):
         """How each subject stands; see `AlarmRule`."""
         for subject, counts in self._counts.items():
             counts.settle(now)
-            yield self._reading(subject, counts.calls, counts.failures)
+            yield self._reading(subject, counts.calls, counts.failures, view)
 
     def shift(self, by: float) -> None:
         """Moves to the clock of another loop."""
@@ -64,10 +64,14 @@ class _Share(Listener, ABC):
             counts = self._counts[subject] = RollingCounts(self._within)
         counts.record(at, failed=hit)
 
-    def _reading(self, subject: str, total: int, hits: int) -> AlarmReading:
+    def _enough(self, subject: str, total: int, view: View) -> bool:
+        """Whether so many are enough to fire on."""
+        return total >= self._least
+
+    def _reading(self, subject: str, total: int, hits: int, view: View) -> AlarmReading:
         share = hits / total if total else 0.0
         where = standing(share, self._over, self._clear) if total else "between"
-        if where == "over" and total < self._least:
+        if where == "over" and not self._enough(subject, total, view):
             where = "between"
         text = (
             f"{self._named(subject)}: {share:.1%} {self.of} "
@@ -80,14 +84,15 @@ class ProviderFailing(_Share):
     """More than a share of a provider's attempts fail.
 
     Hedges and probes count too; what the request itself is to blame for, shadows and what was
-    cancelled do not.
+    cancelled do not. Few attempts are enough while its circuit is not closed: who is out is hardly
+    asked, and the circuit has judged already.
 
     Args:
         providers: whom to watch (the primary, say); none named: everybody.
         over: the share, 0 to 1, above which it fires.
         clear: the share at which it clears; left out, half of `over`.
         within: seconds to look back.
-        least: attempts in that span without which it does not fire.
+        least: attempts in that span without which it does not fire, unless its circuit is open.
         name: the alarm's name.
     """
 
@@ -117,6 +122,10 @@ class ProviderFailing(_Share):
     def configured(self, news: Configured) -> None:
         for name in news.removed:
             self._counts.pop(name, None)
+
+    @override
+    def _enough(self, subject: str, total: int, view: View) -> bool:
+        return super()._enough(subject, total, view) or view.circuit_state(subject) != "closed"
 
     @override
     def _named(self, subject: str) -> str:

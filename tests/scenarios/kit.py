@@ -210,8 +210,12 @@ class House:
         news = self.news
         assert self.total("calls_total") == len(news.calls)
         assert self.total("call_duration_seconds_count") == len(news.calls)
-        assert self.total("attempts_total") == len(news.attempts)
-        assert self.total("attempt_duration_seconds_count") == len(news.attempts)
+        shadows = sum(record.role == "shadow" for record in news.attempts)
+        made = len(news.attempts) - shadows
+        assert self.total("attempts_total") == made
+        assert self.total("attempt_duration_seconds_count") == made
+        assert self.total("shadow_attempts_total") == shadows
+        assert self.total("shadow_attempt_duration_seconds_count") == shadows
         told = {id(record) for record in news.attempts}
         assert all(id(record) in told for call in news.calls for record in call.attempts)
         for name, gate in self.router._engine.memory.gates.items():
