@@ -115,7 +115,12 @@ class Engine:
         Raises:
             ConfigurationError: the file is no history, or another router has this one.
         """
-        history.serve(self._commons.router, metrics.history_dropped, self._logs.task_broken)
+        history.serve(
+            self._commons.router,
+            self._first_tier,
+            metrics.history_dropped,
+            self._logs.task_broken,
+        )
         ledger = self.memory.ledger
         accounts = {} if ledger is None else ledger.accounts
         history.recall(self.roster, accounts, self.residence.now(), self._logs.task_broken)
@@ -130,6 +135,12 @@ class Engine:
         self.residence.attendants.append(vigil)
         if self._metrics is not None:
             self._metrics.show_alarms(rule.name for rule in alarms.rules)
+
+    def _first_tier(self, route: str) -> frozenset[str]:
+        """Whom a route asks when all is well."""
+        compiled = self.roster.all_routes().get(route)
+        members = compiled.tiers[0].members if compiled is not None else ()
+        return frozenset(member.name for member in members)
 
     def served(self, now: float) -> None:
         """Whatever may have made room is followed by this."""

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from multirouter.core import validation as check
-from multirouter.core.events import CircuitChanged, FailedOver, Listener
+from multirouter.core.events import CircuitChanged, Configured, FailedOver, Listener
 from multirouter.core.model import AttemptRecord, CallOutcome
+from multirouter.core.naming import ADHOC
 from multirouter.errors import ConfigurationError, UsageError
 from multirouter.listeners import history_file
 from multirouter.listeners.history_recall import Recall
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
     from multirouter.core.budgets import Account
     from multirouter.core.roster import Roster
+
+FirstTier = Callable[[str], frozenset[str]]
+"""Gives the providers of a route's first tier."""
 
 KEPT = 90 * 86_400.0
 """Seconds that history is kept unless it is told otherwise."""
@@ -70,16 +74,19 @@ class History(Listener):
         self._wall = wall
         self._run = uuid.uuid4().hex[:12]
         self._router = ""
+        self._first_tier: FirstTier = _unknown
+        self._first_tiers: dict[str, frozenset[str]] = {}
         self._writer: Writer | None = None
         self._put: Callable[[str, tuple[Any, ...]], None] = _of_no_router
 
     # -- beginning and end ------------------------------------------------------------------
 
-    def serve(self, router: str, dropped: Dropped, broken: Broken) -> None:
+    def serve(self, router: str, first_tier: FirstTier, dropped: Dropped, broken: Broken) -> None:
         """Begins to keep the history of a router, which calls this itself.
 
         Args:
             router: its name.
+            first_tier: tells whom a route asks when all is well.
             dropped: told of rows that were lost, by their number.
             broken: told what failed at the disk, once for each series of failures.
 
@@ -93,6 +100,7 @@ class History(Listener):
                 "make another History, on the same file if you like",
             )
         self._router = router
+        self._first_tier = first_tier
         self._writer = writer = Writer(
             self.path,
             limit=self._waiting,
@@ -195,6 +203,7 @@ class History(Listener):
                 None if first is None else first.provider,
                 None if first is None else first.verdict.kind.value,
                 None if first is None else _reply(first),
+                first is not None and first.provider not in self._usual(outcome.route, first),
                 cost,
                 None if cost is None or above is None else cost - above,
             ),
@@ -210,7 +219,20 @@ class History(Listener):
         change = (news.provider, news.old, news.new, news.reason, news.open_for)
         self._put("circuits", (self._wall(), self._run, news.router, *change))
 
+    @override
+    def configured(self, news: Configured) -> None:
+        self._first_tiers.clear()
+
     # -- inside -----------------------------------------------------------------------------
+
+    def _usual(self, route: str, first: AttemptRecord) -> frozenset[str]:
+        """Whom a route asks when all is well; of a route given with the call, whom it asked."""
+        known = self._first_tiers.get(route)
+        if known is None:
+            if route == ADHOC:
+                return frozenset((first.provider,))
+            known = self._first_tiers[route] = self._first_tier(route)
+        return known
 
     def _served_by(self) -> Writer:
         if self._writer is None:
@@ -251,6 +273,10 @@ def _file(path: Any) -> Path:
     if not file.parent.is_dir():
         raise ConfigurationError("history", f"there is no directory {file.parent}")
     return file
+
+
+def _unknown(_route: str) -> frozenset[str]:
+    raise UsageError(NO_ROUTER)
 
 
 def _of_no_router(_table: str, _values: tuple[Any, ...]) -> None:

@@ -47,11 +47,13 @@ CALLS = (
     "first_provider",
     "first_kind",
     "first_elapsed",
+    "diverted",
     "cost",
     "first_cost",
 )
 """Columns of `calls`. Those that begin with `first_` speak of the first choice: who it was, what
-its attempt came to and took, and what the call would have cost there alone."""
+its attempt came to and took, and what the call would have cost there alone. `diverted` is 1 when
+nobody of the route's first tier could be asked, so that the first choice was a makeshift."""
 
 CIRCUITS = ("at", "run", "router", "provider", "old", "new", "reason", "open_for")
 """Columns of `circuits`, its changes of state; `run` tells the processes apart."""
@@ -83,7 +85,7 @@ MIGRATIONS: tuple[str, ...] = (
         at REAL NOT NULL, router TEXT NOT NULL, route TEXT NOT NULL, result TEXT NOT NULL,
         provider TEXT, elapsed REAL NOT NULL, first_content REAL, attempts INTEGER NOT NULL,
         failures INTEGER NOT NULL, failovers INTEGER NOT NULL, first_provider TEXT,
-        first_kind TEXT, first_elapsed REAL, cost REAL, first_cost REAL
+        first_kind TEXT, first_elapsed REAL, diverted INTEGER NOT NULL, cost REAL, first_cost REAL
     );
     CREATE INDEX calls_by_time ON calls (at);
     CREATE TABLE circuits (
