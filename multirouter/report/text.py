@@ -1,0 +1,34 @@
+"""A report as plain text, for a terminal, a mail or a log."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from multirouter.report import wording
+from multirouter.report.figures import Report
+from multirouter.report.lines import Row, Table, tables
+
+
+def as_text(report: Report) -> str:
+    """The whole report, at most 100 columns wide unless names are long."""
+    title = f"{wording.moment(report.since)} to {wording.moment(report.until)} UTC"
+    return "\n\n".join([title, *map(_table, tables(report))])
+
+
+def _table(table: Table) -> str:
+    lines = [table.title.upper()] if table.title else []
+    if not table.rows:
+        return "\n".join([*lines, table.empty])
+    lines += _aligned([table.head, *table.rows], table.words)
+    return "\n".join([*lines, *([table.note] if table.note else [])])
+
+
+def _aligned(rows: list[Row], words: int) -> Iterable[str]:
+    """Columns of words to the left, columns of figures to the right."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [
+            cell.ljust(width) if number < words else cell.rjust(width)
+            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        yield "  ".join(cells).rstrip()
