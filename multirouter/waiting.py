@@ -68,8 +68,7 @@ class WaitingLine:
         try:
             now = loop.time()
             while waiter.step is None and now < until:
-                if self._closed:
-                    raise UsageError("the router was closed while the call waited for room")
+                self._check_open()
                 with loop.bound(min(until, now + _patience(plan, now))):
                     await waiter.ready.wait()
                 now = loop.time()
@@ -80,6 +79,10 @@ class WaitingLine:
             raise
         self.line.remove(waiter)
         return waiter.step if waiter.step is not None else plan.next_step(now)
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise UsageError("the router was closed while the call waited for room")
 
     def _leave(self, waiter: Waiter, now: float) -> None:
         """A waiter that goes away hands on what it was just given."""

@@ -95,7 +95,7 @@ class Classifier:
         try:
             said = cast("Classify", self._user)(error, value)
             return said if said is None or isinstance(said, Verdict) else _said_kind(said)
-        except Exception as broken:
+        except Exception as broken:  # noqa: BLE001 - a user's hook may break, a call may not
             self._broken(broken)
             return BROKEN
 
@@ -103,7 +103,7 @@ class Classifier:
         """The package's own verdict; an exception that breaks its reader is merely unknown."""
         try:
             return self._judged(error, 0)
-        except Exception as broken:
+        except Exception as broken:  # noqa: BLE001 - foreign exceptions may be anything
             self._broken(broken)
             return Verdict(Kind.UNKNOWN, reason=_name(error))
 

@@ -133,7 +133,7 @@ def peek(thing: object, name: str) -> Any:
     """An attribute, or None when it is missing or raises."""
     try:
         return getattr(thing, name, None)
-    except Exception:
+    except Exception:  # noqa: BLE001 - a foreign property may raise whatever it likes
         return None
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Generic, Literal, Never
 
 from typing_extensions import TypeVar
@@ -137,7 +138,7 @@ class AttemptRecord:
         started: float,
         elapsed: float,
         why: str,
-        late: bool = False,
+        late: bool = False,  # noqa: FBT001, FBT002 - made once an attempt, where keywords cost
     ) -> None:
         self.provider = provider
         self.route = route
@@ -245,7 +246,7 @@ class CallOutcome(Generic[ResponseT_co]):
     def failovers(self) -> int:
         """How many times the call moved on from one provider to another."""
         asked = [a.provider for a in self.attempts if a.role == "call"]
-        return sum(a != b for a, b in zip(asked, asked[1:], strict=False))
+        return sum(a != b for a, b in pairwise(asked))
 
     def __repr__(self) -> str:
         who = f" by {self.provider}" if self.provider else ""

@@ -10,7 +10,14 @@ from typing import Any, Generic, Never, get_origin, overload
 from multirouter.core import validation as check
 from multirouter.core.budgets import Budget, budgets
 from multirouter.core.cost import Price
-from multirouter.core.model import ChunkT_co, RequestT_contra, ResponseT_co
+from multirouter.core.model import (
+    ChunkT,
+    ChunkT_co,
+    RequestT,
+    RequestT_contra,
+    ResponseT,
+    ResponseT_co,
+)
 from multirouter.core.policies import CircuitPolicy, LimitPolicy
 from multirouter.core.usage import ReadUsage
 from multirouter.errors import ConfigurationError
@@ -32,7 +39,13 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         domains: what it fails together with (`("openai", "us-east")`).
         tags: names under which routes may pick it (`tag:cheap`).
         context_window: tokens that fit into it, at least 1. A request that was too long for one
-            provider goes on to a larger window only; left out, it counts as the smallest.
+            provider goes on to a larger window only; left out, it counts as the smallest there.
+            Who is surely too small for a request is not asked (see `Route.size`).
+        max_output: the most tokens it writes in one answer, at least 1; left out, any number.
+        quality: how good its answers are, a number of the user's own scale, for the strategy
+            `highest_quality`.
+        transform: makes its own request out of the caller's, just before each attempt (another
+            system prompt, say); a plain function of the request, after that of the route.
         capabilities: what its model can do; `prefill` means that it goes on from a trailing
             assistant message.
         first_token: the longest a stream may take to its first content, seconds; None inherits.
@@ -60,20 +73,23 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         "first_token",
         "idle",
         "limits",
+        "max_output",
         "name",
         "price",
         "probe",
+        "quality",
         "stream",
         "tags",
+        "transform",
         "usage",
         "weight",
     )
 
     @overload
     def __init__(
-        self: Provider[RequestT_contra, ResponseT_co, Never],
+        self: Provider[RequestT, ResponseT, Never],
         name: str,
-        call: Callable[[RequestT_contra], Awaitable[ResponseT_co]],
+        call: Callable[[RequestT], Awaitable[ResponseT]],
         *,
         weight: float = ...,
         attempt_timeout: float | None = ...,
@@ -82,6 +98,9 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         domains: Iterable[str] = ...,
         tags: Iterable[str] = ...,
         context_window: int | None = ...,
+        max_output: int | None = ...,
+        quality: float | None = ...,
+        transform: Callable[[Any], Any] | None = ...,
         capabilities: Iterable[str] = ...,
         first_token: float | None = ...,
         idle: float | None = ...,
@@ -94,11 +113,11 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
 
     @overload
     def __init__(
-        self: Provider[RequestT_contra, Never, ChunkT_co],
+        self: Provider[RequestT, Never, ChunkT],
         name: str,
         call: None = None,
         *,
-        stream: Callable[[RequestT_contra], AsyncIterator[ChunkT_co]],
+        stream: Callable[[RequestT], AsyncIterator[ChunkT]],
         weight: float = ...,
         attempt_timeout: float | None = ...,
         circuit: CircuitPolicy | None = ...,
@@ -106,6 +125,9 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         domains: Iterable[str] = ...,
         tags: Iterable[str] = ...,
         context_window: int | None = ...,
+        max_output: int | None = ...,
+        quality: float | None = ...,
+        transform: Callable[[Any], Any] | None = ...,
         capabilities: Iterable[str] = ...,
         first_token: float | None = ...,
         idle: float | None = ...,
@@ -130,6 +152,9 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         domains: Iterable[str] = ...,
         tags: Iterable[str] = ...,
         context_window: int | None = ...,
+        max_output: int | None = ...,
+        quality: float | None = ...,
+        transform: Callable[[Any], Any] | None = ...,
         capabilities: Iterable[str] = ...,
         first_token: float | None = ...,
         idle: float | None = ...,
@@ -153,6 +178,9 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         domains: Iterable[str] = (),
         tags: Iterable[str] = (),
         context_window: int | None = None,
+        max_output: int | None = None,
+        quality: float | None = None,
+        transform: Callable[[Any], Any] | None = None,
         capabilities: Iterable[str] = (),
         first_token: float | None = None,
         idle: float | None = None,
@@ -179,6 +207,13 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         if context_window is not None:
             check.count(f"{me}.context_window", context_window)
         self.context_window = context_window
+        if max_output is not None:
+            check.count(f"{me}.max_output", max_output)
+        self.max_output = max_output
+        if quality is not None:
+            check.number(f"{me}.quality", quality)
+        self.quality = quality
+        self.transform = check.function(f"{me}.transform", transform)
         self.capabilities = _names(f"{me}.capabilities", capabilities)
         if first_token is not None:
             check.span(f"{me}.first_token", first_token, endless=True)

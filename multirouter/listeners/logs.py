@@ -179,7 +179,7 @@ class Logs(Listener):
         told = {**fields, "where": _where(error)}
         try:
             self._tell("error", event, **told, **self._about(error))
-        except Exception:
+        except Exception:  # noqa: BLE001 - the user's logging may be what is broken
             with suppress(Exception):
                 _plain().error(event, router=self._router, error=type(error).__qualname__, **told)
 
