@@ -23,6 +23,9 @@ Wall = Callable[[], float]
 
 _HOUR = 3600.0
 
+_ROUNDED = 1.0 - 1e-9
+"""Sums of many small amounts fall short of what they are by so little, at the most."""
+
 
 @dataclass(frozen=True, slots=True)
 class Budget:
@@ -116,13 +119,17 @@ class _Purse:
         self.settle(wall)
         self.budget = budget
         self.ends_at = budget.ends_after(wall)
-        self.warned = self.warned and self.spent >= budget.usd * budget.warn_at
+        self.warned = self.warned and self.has_reached(budget.warn_at)
         self.mark()
+
+    def has_reached(self, share: float) -> bool:
+        """Whether that share of the budget is spent."""
+        return self.spent >= self.budget.usd * share * _ROUNDED
 
     def mark(self) -> None:
         """Notes whether the budget is used up."""
         self.used_up = ""
-        if self.spent >= self.budget.usd:
+        if self.has_reached(1.0):
             until = datetime.fromtimestamp(self.ends_at, self.budget.zone)
             self.used_up = f"{self.budget} used up until {until:%Y-%m-%d %H:%M %Z}"
 
@@ -168,7 +175,7 @@ class Account:
             if wall >= purse.ends_at:
                 purse.settle(wall)
             purse.spent += usd
-            if purse.spent >= purse.budget.usd * purse.budget.warn_at:
+            if purse.has_reached(purse.budget.warn_at):
                 self._reached(purse)
 
     def restore(self, usd: float, at: float) -> None:
@@ -183,7 +190,7 @@ class Account:
             purse.settle(wall)
             if purse.budget.ends_after(at) == purse.ends_at:
                 purse.spent += usd
-                purse.warned = purse.spent >= purse.budget.usd * purse.budget.warn_at
+                purse.warned = purse.has_reached(purse.budget.warn_at)
                 purse.mark()
 
     def refuses(self, size: int = 0, now: float = 0.0) -> str:

@@ -1,0 +1,170 @@
+"""What calls and streams cost, through a whole router."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import anyio
+import pytest
+from prometheus_client import CollectorRegistry
+
+from multirouter import (
+    Budget,
+    HedgePolicy,
+    MultiProviderRouter,
+    NoProviderAvailable,
+    Price,
+    Provider,
+    Route,
+    StreamPolicy,
+    Usage,
+)
+from tests.scenarios.kit import Logger
+
+PRICE = Price(1.0, 2.0, per_request=0.5)
+ANSWER = {"usage": {"prompt_tokens": 1_000_000, "completion_tokens": 500_000}}
+
+
+async def answers(_: str) -> dict[str, Any]:
+    return ANSWER
+
+
+async def words(_: str) -> AsyncIterator[dict[str, Any]]:
+    """A canonical stream whose usage comes after its end, as OpenAI sends it."""
+    for text, finish in (("four", None), ("five", None), ("", "stop")):
+        await anyio.sleep(1.0)
+        yield {"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": finish}]}
+    yield {"choices": [], **ANSWER}
+
+
+def routed(*providers: Provider[Any, Any, Any], **settings: Any) -> MultiProviderRouter[Any, Any]:
+    """A router with metrics and logs of its own."""
+    settings.setdefault("registry", CollectorRegistry())
+    settings.setdefault("logger", Logger())
+    return MultiProviderRouter(providers, **settings)
+
+
+async def test_a_call_and_its_cost() -> None:
+    """The outcome tells what the call cost, and the metrics count it."""
+    registry = CollectorRegistry()
+    async with routed(Provider("a", answers, price=PRICE), registry=registry) as router:
+        outcome = await router.call_outcome("?")
+        assert (outcome.cost, outcome.failover_cost) == (2.5, 0.0)
+    labels = {"router": "default", "route": "default", "provider": "a"}
+    assert registry.get_sample_value("multirouter_cost_usd_total", labels) == 2.5
+
+
+async def test_a_stream_read_to_its_end() -> None:
+    """Usage that comes after the finish reason is read; the first content is timed."""
+    registry = CollectorRegistry()
+    async with routed(Provider("a", stream=words, price=PRICE), registry=registry) as router:
+        async with router.stream("?") as stream:
+            assert len([chunk async for chunk in stream]) == 4
+        assert stream.outcome is not None
+        assert stream.outcome.cost == 2.5
+        assert stream.outcome.attempts[0].usage == Usage(1_000_000, 500_000)
+    labels = {"router": "default", "provider": "a"}
+    first = "multirouter_first_content_seconds_sum"
+    assert registry.get_sample_value(first, labels) == pytest.approx(1.0)
+    rate = "multirouter_stream_tokens_per_second_sum"
+    assert registry.get_sample_value(rate, labels) == pytest.approx(250_000)
+
+
+async def test_a_stream_left_early() -> None:
+    """Who stops reading pays for the request and for the text that came, as an estimate."""
+    async with routed(Provider("a", stream=words, price=PRICE)) as router:
+        async with router.stream("q" * 40) as stream:
+            await anext(stream)
+        assert stream.outcome is not None
+        assert stream.outcome.attempts[0].usage == Usage(10, 1, estimated=True)
+
+
+async def test_a_stream_that_breaks_and_goes_on() -> None:
+    """Both pieces of a spliced stream are booked, each by what came of it."""
+
+    async def breaks(_: str) -> AsyncIterator[dict[str, Any]]:
+        yield {"choices": [{"index": 0, "delta": {"content": "four"}}]}
+        raise ConnectionResetError
+
+    async with routed(
+        Provider("a", stream=breaks, price=PRICE),
+        Provider("b", stream=words, price=PRICE),
+        routes=[Route("chain", ["a", "b"])],
+        stream=StreamPolicy(on_interrupt="continue"),
+    ) as router:
+        async with router.stream("q" * 40, route="chain") as stream:
+            assert len([chunk async for chunk in stream])
+        assert stream.outcome is not None
+        told = [record.usage for record in stream.outcome.attempts]
+        assert told == [Usage(10, 1, estimated=True), Usage(1_000_000, 500_000)]
+        assert stream.outcome.cost == pytest.approx(0.5 + 12e-6 + 2.5)
+
+
+async def test_a_race_is_paid_twice() -> None:
+    """The hedge that lost was a request as well."""
+
+    async def sleeps(_: str) -> dict[str, Any]:
+        await anyio.sleep(60.0)
+        return ANSWER
+
+    async with routed(
+        Provider("a", sleeps, price=PRICE),
+        Provider("b", answers, price=PRICE),
+        routes=[Route("chain", ["a", "b"])],
+        hedge=HedgePolicy(after=1.0),
+    ) as router:
+        outcome = await router.call_outcome("q" * 40, route="chain")
+        assert outcome.provider == "b"
+        assert outcome.cost == pytest.approx(0.5 + 10e-6 + 2.5)
+        assert outcome.failover_cost == pytest.approx(0.5 + 10e-6)
+
+
+async def test_a_budget_of_the_router(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Calls are refused when it is used up, and come again on the next day."""
+    wall = [1_800_000_000.0]
+    monkeypatch.setattr("time.time", lambda: wall[0])
+    logger = Logger()
+    async with routed(
+        Provider("a", answers, price=PRICE), budget=Budget(5.0), logger=logger
+    ) as router:
+        for _ in range(2):
+            await router.call("?")
+        with pytest.raises(NoProviderAvailable, match="budget of 5 USD a day used up until"):
+            await router.call("?")
+        wall[0] += 86400.0
+        await router.call("?")
+    told = {"router": "default", "owner": "router", "usd": 5.0, "per": "day"}
+    assert logger.of("budget used up") == [{**told, "spent": 5.0}]
+
+
+async def test_a_budget_of_a_provider() -> None:
+    """`explain` and `snapshot` show who is over budget, and until when."""
+    async with routed(
+        Provider("a", answers, price=PRICE, budget=Budget(2.0)), Provider("b", answers, weight=1e-9)
+    ) as router:
+        assert (await router.call_outcome("?")).provider == "a"
+        assert (await router.call_outcome("?")).provider == "b"
+        standing = router.explain().tiers[0][0]
+        assert standing.share == 0.0
+        assert standing.state.startswith("budget of 2 USD a day used up until ")
+        shown = router.snapshot()["providers"]["a"]["budgets"]
+        assert [(b["per"], b["usd"], b["spent"]) for b in shown] == [("day", 2.0, 2.5)]
+        router.update("a", budget=Budget(20.0))
+        assert (await router.call_outcome("?")).provider == "a"
+        router.remove("a")
+        assert (await router.call_outcome("?")).provider == "b"
+
+
+async def test_a_reader_that_breaks() -> None:
+    """A `usage=` that raises is reported once, and its attempts are estimated."""
+    logger = Logger()
+
+    def reads(answer: Any) -> Usage:
+        return Usage(answer["no"])
+
+    async with routed(Provider("a", answers, price=PRICE), usage=reads, logger=logger) as router:
+        for _ in range(2):
+            outcome = await router.call_outcome("q" * 40)
+            assert outcome.attempts[0].usage == Usage(10, estimated=True)
+    assert [fields["error"] for fields in logger.of("hook broken")] == ["KeyError"]
