@@ -18,15 +18,12 @@ def _no_number(name: str) -> NoReturn:
 _DECODER = json.JSONDecoder(parse_constant=_no_number)
 
 
-async def read_object(request: web.BaseRequest, read_timeout: float) -> tuple[dict[str, Any], int]:
+async def read_object(request: web.BaseRequest, read_timeout: float) -> dict[str, Any]:
     """The JSON object in a body.
 
     Args:
         request: bounded in size by its server.
         read_timeout: seconds in which all of it must have come.
-
-    Returns:
-        The object, and how many bytes it was.
 
     Raises:
         Refusal: 400, 408 or 413.
@@ -40,7 +37,7 @@ async def read_object(request: web.BaseRequest, read_timeout: float) -> tuple[di
         raise Refusal(400, f"the body is no JSON: {error}", code="invalid_json") from None
     if not isinstance(body, dict):
         raise Refusal(400, "the body must be a JSON object", code="invalid_json")
-    return body, len(data)
+    return body
 
 
 async def _read(request: web.BaseRequest, read_timeout: float) -> bytes:

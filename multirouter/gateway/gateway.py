@@ -22,6 +22,8 @@ from multirouter.gateway.catalog import Catalog
 from multirouter.gateway.chat import answer_chat, json_response
 from multirouter.gateway.exchange import Exchange
 from multirouter.gateway.guard import Guard, Key, Keys, check_route
+from multirouter.gateway.messages.door import answer_messages
+from multirouter.gateway.messages.inbound import from_messages
 from multirouter.gateway.refusals import Refusal, refusal_of
 from multirouter.gateway.relaying import BrokenOff
 from multirouter.gateway.shapes import ANTHROPIC, OPENAI, Shape, retry_headers
@@ -35,6 +37,11 @@ _LEFT = 499
 
 Answer = Callable[[Router, Wanted, Exchange], Awaitable[web.StreamResponse]]
 Serve = Callable[[Exchange], Awaitable[web.StreamResponse]]
+Read = Callable[[dict[str, Any]], dict[str, Any]]
+
+
+def _as_it_is(body: dict[str, Any]) -> dict[str, Any]:
+    return body
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,35 +165,42 @@ class Gateway:
 
     def _open_doors(self) -> None:
         self.open("POST", "/v1/chat/completions", self.door(self._chat))
+        messages = self.door(self._messages, from_messages)
+        self.open("POST", "/v1/messages", messages, ANTHROPIC)
         self.open("GET", "/v1/models", self._models)
         self.open("GET", "/v1/models/*", self._model)
         self.open("GET", "/healthz", self._alive)
         self.open("GET", "/readyz", self._ready)
         self.open("GET", "/metrics", self._metrics)
 
-    def door(self, answer: Answer) -> Serve:
-        """A door behind the guard, for requests that name a model."""
+    def door(self, answer: Answer, read: Read = _as_it_is) -> Serve:
+        """A door behind the guard, for requests that name a model.
+
+        Args:
+            answer: answers a request that was let in.
+            read: makes the canonical request of a body, or raises Refusal.
+        """
 
         async def serve(exchange: Exchange) -> web.StreamResponse:
             key = self.guard.key_of(exchange.request.headers)
             if key is None:
-                return await self._routed(exchange, answer, None)
+                return await self._routed(exchange, answer, read, None)
             exchange.key = key.name
             loop = asyncio.get_running_loop()
             self.guard.enter(key, loop.time())
             try:
-                return await self._routed(exchange, answer, key)
+                return await self._routed(exchange, answer, read, key)
             finally:
                 self.guard.leave(key, exchange.tokens, loop.time())
 
         return serve
 
     async def _routed(
-        self, exchange: Exchange, answer: Answer, key: Key | None
+        self, exchange: Exchange, answer: Answer, read: Read, key: Key | None
     ) -> web.StreamResponse:
-        body, _ = await read_object(exchange.request, self.bounds.read_timeout)
+        body = await read_object(exchange.request, self.bounds.read_timeout)
         exchange.asked = str(body.get("model") or "")[:200]
-        asked = wanted(body, self.catalog.find, self._check_route)
+        asked = wanted(read(body), self.catalog.find, self._check_route)
         check_route(key, asked.targets)
         return await answer(self.router, asked, exchange)
 
@@ -200,6 +214,11 @@ class Gateway:
         self, router: Router, asked: Wanted, exchange: Exchange
     ) -> web.StreamResponse:
         return await answer_chat(router, asked, exchange, keepalive=self.bounds.keepalive)
+
+    async def _messages(
+        self, router: Router, asked: Wanted, exchange: Exchange
+    ) -> web.StreamResponse:
+        return await answer_messages(router, asked, exchange, keepalive=self.bounds.keepalive)
 
     async def _models(self, exchange: Exchange) -> web.StreamResponse:
         key = self.guard.key_of(exchange.request.headers)

@@ -1,0 +1,1 @@
+"""Anthropic's Messages at the door, whichever provider answers: translated in, translated out."""
