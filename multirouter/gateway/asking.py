@@ -26,7 +26,7 @@ async def call(router: Router, wanted: Wanted, exchange: Exchange) -> Any:
         Exception: what `refusal_of` knows to tell.
     """
     for chance in _chances(wanted):
-        exchange.route = chance.target.route
+        exchange.route = chance.name
         with _UsageTold():
             outcome: CallOutcome[Any] = await router.call_outcome(
                 chance.request, route=chance.target.route, timeout=chance.timeout()
@@ -47,7 +47,7 @@ async def open_stream(router: Router, wanted: Wanted, exchange: Exchange) -> Str
         Exception: what `refusal_of` knows to tell.
     """
     for chance in _chances(wanted):
-        exchange.route = chance.target.route
+        exchange.route = chance.name
         try:
             with _UsageTold():
                 stream = await router.stream(
@@ -72,12 +72,14 @@ class _Chance:
 
     Attributes:
         target: where it goes.
+        name: the same in a word, for the log.
         request: what it is asked.
         last: whether nobody comes after it.
     """
 
     def __init__(self, wanted: Wanted, target: Target, left: Callable[[], float | None]) -> None:
         self.target = target
+        self.name = target.route if isinstance(target.route, str) else ",".join(target.route)
         self.last = target is wanted.targets[-1]
         self.request = {**wanted.body, "model": target.model} if target.model else wanted.body
         self._patience = None if self.last else wanted.conditions.patience

@@ -15,11 +15,11 @@ class Target:
     """Where one request may go.
 
     Attributes:
-        route: a route's name.
+        route: a route's name, or names of providers in the order in which they are tried.
         model: what the request names there; "" to name none.
     """
 
-    route: str
+    route: str | tuple[str, ...]
     model: str
 
 

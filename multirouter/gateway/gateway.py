@@ -24,6 +24,7 @@ from multirouter.gateway.exchange import Exchange
 from multirouter.gateway.guard import Guard, Key, Keys, check_route
 from multirouter.gateway.messages.door import answer_messages
 from multirouter.gateway.messages.inbound import from_messages
+from multirouter.gateway.passing import Passing, passing_doors
 from multirouter.gateway.refusals import Refusal, refusal_of
 from multirouter.gateway.relaying import BrokenOff
 from multirouter.gateway.shapes import ANTHROPIC, OPENAI, Shape, retry_headers
@@ -125,12 +126,18 @@ class Gateway:
         self._new_id = new_id or (lambda: f"req_{secrets.token_hex(12)}")
         self._began = int(time.time())
         self._doors: dict[str, dict[str, _Door]] = {}
+        self._passing = passing_doors(router, registry)
         self._open_doors()
 
     def adopt(self, *, models: Mapping[str, str], keys: Keys | None) -> None:
         """Goes on with other models and keys; requests under way are not touched."""
         self.catalog = Catalog(models)
         self.guard.keys = keys
+
+    async def aclose(self) -> None:
+        """Closes what the gateway has opened beside the router, which is not its own."""
+        for _, passing in self._passing:
+            await passing.aclose()
 
     def open(self, method: str, path: str, serve: Serve, shape: Shape = OPENAI) -> None:
         """Opens a door; `path` may end in `*`."""
@@ -167,6 +174,8 @@ class Gateway:
         self.open("POST", "/v1/chat/completions", self.door(self._chat))
         messages = self.door(self._messages, from_messages)
         self.open("POST", "/v1/messages", messages, ANTHROPIC)
+        for path, passing in self._passing:
+            self.open("POST", path, self.door(self._passed(passing)))
         self.open("GET", "/v1/models", self._models)
         self.open("GET", "/v1/models/*", self._model)
         self.open("GET", "/healthz", self._alive)
@@ -220,6 +229,12 @@ class Gateway:
     ) -> web.StreamResponse:
         return await answer_messages(router, asked, exchange, keepalive=self.bounds.keepalive)
 
+    def _passed(self, passing: Passing) -> Answer:
+        async def answer(_: Router, asked: Wanted, exchange: Exchange) -> web.StreamResponse:
+            return await passing.answer(asked, exchange, keepalive=self.bounds.keepalive)
+
+        return answer
+
     async def _models(self, exchange: Exchange) -> web.StreamResponse:
         key = self.guard.key_of(exchange.request.headers)
         data = [self._listed(name) for name in self.catalog.names if self._may_see(key, name)]
@@ -235,7 +250,7 @@ class Gateway:
         return {"id": name, "object": "model", "created": self._began, "owned_by": "multirouter"}
 
     def _may_see(self, key: Key | None, name: str) -> bool:
-        return key is None or key.may_use(self.catalog.find(name).route)
+        return key is None or key.may_use(str(self.catalog.find(name).route))
 
     async def _alive(self, exchange: Exchange) -> web.StreamResponse:
         exchange.door = ""  # too often to be told

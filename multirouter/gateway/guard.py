@@ -197,7 +197,7 @@ def check_route(key: Key | None, targets: Iterable[Target]) -> None:
     Raises:
         Refusal: 403.
     """
-    if key is not None and not all(key.may_use(target.route) for target in targets):
+    if key is not None and not all(key.may_use(str(target.route)) for target in targets):
         raise Refusal(403, "this key may not use that model", code="forbidden_model")
 
 
