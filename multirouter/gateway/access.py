@@ -34,6 +34,7 @@ class AccessLog:
             "provider": exchange.provider,
             "model": exchange.model,
             "tokens": exchange.tokens,
+            "cost_usd": round(exchange.cost, 8),
             "why": exchange.why,
         }
         told = {name: value for name, value in fields.items() if value not in {None, "", 0}}

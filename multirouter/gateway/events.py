@@ -43,7 +43,7 @@ class Events:
         self._beat: asyncio.Task[None] | None = None
         self._timer = self._loop.call_later(keepalive, self._tick)
 
-    async def send(self, data: bytes) -> None:
+    async def send(self, data: bytes) -> web.StreamResponse:
         """Writes whole events; waits while the client does not read.
 
         Raises:
@@ -52,6 +52,7 @@ class Events:
         response = self.response or await self._begin()
         self._written = self._loop.time()
         await response.write(data)
+        return response
 
     async def end(self) -> web.StreamResponse:
         """Ends a stream that is whole."""

@@ -94,6 +94,9 @@ class Exchange:
             headers["X-Provider"] = _fit(self.provider)
         if self.model:
             headers["X-Model"] = _fit(self.model)
+        cost = self.cost
+        if cost > 0:
+            headers["X-Cost-Usd"] = f"{cost:.8f}".rstrip("0")
         if self.trail or serving:
             headers["X-Attempts"] = self._told(serving)
             headers["X-Router-Overhead-Ms"] = f"{self._overhead(now, serving):.2f}"
@@ -118,6 +121,11 @@ class Exchange:
         if serving and not self.trail:
             return 0.0
         return max(0.0, now - self.began - awaited(self.trail)) * 1000
+
+    @property
+    def cost(self) -> float:
+        """What its attempts cost, USD, as far as prices are known; a stream's once it has ended."""
+        return sum(record.cost for record in self.trail)
 
     def usage(self, usage: Any) -> None:
         """Notes the tokens that a provider counted."""

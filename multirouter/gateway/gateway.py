@@ -26,7 +26,6 @@ from multirouter.gateway.messages.door import answer_messages
 from multirouter.gateway.messages.inbound import from_messages
 from multirouter.gateway.passing import Passing, passing_doors
 from multirouter.gateway.refusals import Refusal, refusal_of
-from multirouter.gateway.relaying import BrokenOff
 from multirouter.gateway.shapes import ANTHROPIC, OPENAI, Shape, retry_headers
 from multirouter.gateway.wanted import Wanted, wanted
 
@@ -153,9 +152,6 @@ class Gateway:
             response = await self._answer(exchange)
             status = response.status
             return response
-        except BrokenOff:
-            status = 200
-            raise
         finally:
             self.in_flight -= 1
             self.log.ended(exchange, status, loop.time() - exchange.began)

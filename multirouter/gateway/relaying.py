@@ -34,17 +34,13 @@ class Translator(Protocol):
         ...
 
 
-class BrokenOff(ConnectionError):
-    """The client was told that its stream broke; the connection is dropped without an end."""
-
-
 async def relay(
     exchange: Exchange,
     open_: Callable[[], Awaitable[Stream[Any]]],
     translator: Translator,
     keepalive: float,
 ) -> web.StreamResponse:
-    """Answers with a stream.
+    """Answers with a stream; one that breaks ends with an error event and a dropped connection.
 
     Args:
         exchange: whom to answer; notes what the stream tells.
@@ -53,7 +49,6 @@ async def relay(
         keepalive: seconds of silence before a comment.
 
     Raises:
-        BrokenOff: the stream broke, and the client has the error as its last event.
         ConnectionError: the client has left.
         Exception: as `open_`.
     """
@@ -72,12 +67,20 @@ async def relay(
     except Exception as error:
         if not events.begun:
             raise
-        refusal = refusal_of(error)
-        exchange.why = refusal.code or "failed"
-        await events.send(exchange.shape.event(refusal, exchange.id))
-        raise BrokenOff from error
+        return await _break_off(exchange, events, refusal_of(error))
     finally:
         events.stop()
+
+
+async def _break_off(
+    exchange: Exchange, events: Events, refusal: Refusal
+) -> web.StreamResponse:
+    """Tells the error and drops the connection: the body lacks its last chunk for all to see."""
+    exchange.why = refusal.code or "failed"
+    response = await events.send(exchange.shape.event(refusal, exchange.id))
+    if exchange.request.transport is not None:
+        exchange.request.transport.close()
+    return response
 
 
 async def _relay(

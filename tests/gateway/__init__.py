@@ -1,0 +1,1 @@
+"""The gateway, as clients see it."""
