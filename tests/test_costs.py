@@ -94,7 +94,7 @@ async def test_a_stream_that_breaks_and_goes_on() -> None:
         stream=StreamPolicy(on_interrupt="continue"),
     ) as router:
         async with router.stream("q" * 40, route="chain") as stream:
-            assert len([chunk async for chunk in stream])
+            assert [chunk async for chunk in stream]
         assert stream.outcome is not None
         told = [record.usage for record in stream.outcome.attempts]
         assert told == [Usage(10, 1, estimated=True), Usage(1_000_000, 500_000)]

@@ -63,14 +63,12 @@ class Price:
 
     def of(self, usage: Usage) -> float:
         """What `usage` costs as one request, USD."""
-        cost = (usage.input - usage.cached - usage.written) * self.input
-        cost += usage.output * self.output
-        if usage.cached:
-            rate = self.cached_input
-            cost += usage.cached * (self.input if rate is None else rate)
-        if usage.written:
-            rate = self.cache_write
-            cost += usage.written * (self.input if rate is None else rate)
+        whole, said, read, written, _, _ = usage
+        cost = (whole - read - written) * self.input + said * self.output
+        if read:
+            cost += read * (self.input if self.cached_input is None else self.cached_input)
+        if written:
+            cost += written * (self.input if self.cache_write is None else self.cache_write)
         return cost / _MILLION + self.per_request
 
 

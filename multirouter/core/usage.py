@@ -81,7 +81,7 @@ Fields = Callable[[str], Any]
 
 def _fields(thing: Any) -> Fields:
     """Reads fields of plain data and of objects alike; None for what is not there."""
-    if isinstance(thing, dict | Mapping):
+    if type(thing) is dict or isinstance(thing, Mapping):
         return thing.get
     return lambda name: getattr(thing, name, None)
 
@@ -90,29 +90,31 @@ def _told(count: Fields) -> Usage | None:
     """What `usage` says; OpenAI's input includes what was cached, Anthropic's does not."""
     prompt = count("prompt_tokens")
     if prompt is not None:
-        details, more = (
-            _fields(count("prompt_tokens_details")),
-            _fields(count("completion_tokens_details")),
-        )
+        details, more = count("prompt_tokens_details"), count("completion_tokens_details")
         return Usage(
             _number(prompt),
             _number(count("completion_tokens")),
-            _number(details("cached_tokens")),
-            _number(details("cache_write_tokens")),
-            _number(more("reasoning_tokens")),
+            _part(details, "cached_tokens"),
+            _part(details, "cache_write_tokens"),
+            _part(more, "reasoning_tokens"),
         )
     taken, given = count("input_tokens"), count("output_tokens")
     if taken is None and given is None:
         return None
-    details, more = _fields(count("input_tokens_details")), _fields(count("output_tokens_details"))
+    details, more = count("input_tokens_details"), count("output_tokens_details")
     read, written = count("cache_read_input_tokens"), count("cache_creation_input_tokens")
-    thought = more("reasoning_tokens") or more("thinking_tokens")
+    thought = _part(more, "reasoning_tokens") or _part(more, "thinking_tokens")
     if read is None and written is None:
-        cached = _number(details("cached_tokens"))
-        return Usage(_number(taken), _number(given), cached, 0, _number(thought))
+        return Usage(_number(taken), _number(given), _part(details, "cached_tokens"), 0, thought)
     cached, stored = _number(read), _number(written)
-    whole = _number(taken) + cached + stored
-    return Usage(whole, _number(given), cached, stored, _number(thought))
+    return Usage(_number(taken) + cached + stored, _number(given), cached, stored, thought)
+
+
+def _part(details: Any, name: str) -> int:
+    """A count among the details of another; 0 where there are none."""
+    if not details:
+        return 0
+    return _number(details.get(name) if type(details) is dict else _fields(details)(name))
 
 
 def _gemini(count: Fields) -> Usage | None:
@@ -136,7 +138,7 @@ def _either(count: Fields, wire: str, sdk: str) -> int:
 def _number(value: Any) -> int:
     """A count of tokens; 0 for what is none, since usage is told by strangers."""
     if type(value) is int:
-        return max(0, value)
+        return value if value > 0 else 0  # noqa: FURB136 - read five times an answer
     return int(value) if isinstance(value, float) and 0.0 < value < math.inf else 0
 
 
@@ -146,7 +148,7 @@ _MEDIA = frozenset({"image_url", "input_audio", "file", "source", "inlineData", 
 def _letters(value: Any) -> int:
     if isinstance(value, str):
         return len(value)
-    if isinstance(value, dict | Mapping):
+    if isinstance(value, Mapping):
         return sum(_letters(inner) for key, inner in value.items() if key not in _MEDIA)
     if isinstance(value, list | tuple):
         return sum(map(_letters, value))

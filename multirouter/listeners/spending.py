@@ -36,13 +36,14 @@ class Spending:
             add = self._bound[key] = self._bind(*key)
         cost, taken, given, cached, reasoned = add
         cost(record.cost)
-        taken(max(0, usage.input - usage.cached))
-        given(max(0, usage.output - usage.reasoning))
-        if usage.cached:
-            cached(usage.cached)
-        if usage.reasoning:
-            reasoned(usage.reasoning)
-        if usage.estimated:
+        whole, said, read, _, thought, estimated = usage
+        taken(max(whole - read, 0) if read else whole)
+        given(max(said - thought, 0) if thought else said)
+        if read:
+            cached(read)
+        if thought:
+            reasoned(thought)
+        if estimated:
             labels = (self._router, record.provider)
             self._families.estimated_cost.labels(*labels).inc(record.cost)
 
