@@ -6,16 +6,20 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from multirouter.core.classify import BROKEN, Classifier
-from multirouter.core.events import Newswire
 from multirouter.core.model import CANCELLED, SUCCESS, Kind, Verdict
+from multirouter.core.newswire import Newswire
 from multirouter.core.plan import Plan
 from multirouter.core.steps import Try
+from multirouter.core.transforms import Transformed, TransformFailed
 from multirouter.deadline import Bound
 from multirouter.errors import AttemptTimeout, ProviderError, UsageError
 from multirouter.eventloop import EventLoop
 
 OUT_OF_TIME = Verdict(Kind.CANCELLED, reason="the call's deadline passed")
 """An attempt cut off by the call's own deadline says nothing about its provider."""
+
+UNASKED = Verdict(Kind.REQUEST, reason="transform", unsent=True)
+"""A request that a `transform=` could not bring into shape is its own fault."""
 
 STRAY = Verdict(Kind.UNKNOWN, reason="CancelledError that nobody asked for")
 
@@ -124,6 +128,8 @@ class Asker:
         if error is None:
             text = f"{step.member.name!r} raised a CancelledError that nobody had asked for"
             return STRAY, ProviderError(text, provider=step.member.name, kind=Kind.UNKNOWN)
+        if isinstance(error, TransformFailed):
+            return UNASKED, error.error
         if isinstance(error, TypeError) and _raised_by_the_call_itself(error):
             plan.record(step, CANCELLED, None, error, self.loop.time())
             raise UsageError(f"Provider({step.member.name!r}) cannot be awaited: {error}")
@@ -162,6 +168,7 @@ def _unwelcome(step: Try, verdict: Verdict) -> ProviderError:
 def _raised_by_the_call_itself(error: TypeError) -> bool:
     """Whether no line of the provider's own code ran: wrong arguments, or nothing to await."""
     trace = error.__traceback__
-    while trace is not None and trace.tb_frame.f_code is Asker.ask.__code__:
+    ours = (Asker.ask.__code__, Transformed.__call__.__code__)
+    while trace is not None and trace.tb_frame.f_code in ours:
         trace = trace.tb_next
     return trace is None

@@ -10,11 +10,11 @@ import anyio
 from multirouter.attempt import STRAY, Asks
 from multirouter.core.admission import LEASE_MARGIN
 from multirouter.core.classify import Classifier
-from multirouter.core.events import Newswire
+from multirouter.core.compiled import CompiledRoute
 from multirouter.core.gate import Gate
 from multirouter.core.model import CANCELLED, SUCCESS, AttemptRecord, Verdict
+from multirouter.core.newswire import Newswire
 from multirouter.core.plan import Plan
-from multirouter.core.roster import CompiledRoute
 from multirouter.core.rules import Effect
 from multirouter.core.selection import Member
 from multirouter.core.steps import Try

@@ -12,15 +12,20 @@ from anyio import to_thread
 
 from multirouter.background import BackgroundAttempts, probe
 from multirouter.core.classify import Classifier, Classify
-from multirouter.core.events import Listener, Newswire
+from multirouter.core.compiled import Defaults
+from multirouter.core.dispatch import Dispatch
+from multirouter.core.events import Listener
 from multirouter.core.gate import Gate
 from multirouter.core.ledger import Ledger
 from multirouter.core.limits import RetryBudget
+from multirouter.core.memory import Memory
 from multirouter.core.model import CallOutcome
+from multirouter.core.newswire import Newswire
 from multirouter.core.plan import Plan
 from multirouter.core.provider import Provider
-from multirouter.core.roster import Defaults, Memory, Roster
+from multirouter.core.roster import Roster
 from multirouter.core.routes import Route
+from multirouter.core.selection import NOBODY
 from multirouter.core.steps import Commons, Serve
 from multirouter.delivery import Delivery
 from multirouter.driving import Driver, check_call, fall_back
@@ -57,9 +62,11 @@ class Engine:
         resets: the pending resets.
         residence: the loop it lives in.
         roster: who can be asked, as of now; replaced whole.
+        dispatch: chooses the route where a call's own word does not; None where it does.
     """
 
     roster: Roster
+    dispatch: Dispatch | None = None
 
     def __init__(
         self,
@@ -74,15 +81,7 @@ class Engine:
         self._metrics: Metrics | None = None
         self._history: History | None = None
         self.wire: Newswire = Newswire((), logs.broken)
-        self.memory: Memory = Memory(name, self.wire, rng)
-        self.memory.ledger = Ledger(
-            name,
-            self.wire,
-            wall=time.time,
-            broken=logs.hook_broken,
-            budget=defaults.budget,
-            usage=defaults.usage,
-        )
+        self.memory: Memory = self._blank_memory(name, self.wire, rng, defaults)
         self.waiting: WaitingLine = WaitingLine()
         self.background: BackgroundAttempts = BackgroundAttempts(self.served)
         self.resets: Resets = Resets(self.memory.gates.get, self._half_opened)
@@ -102,6 +101,30 @@ class Engine:
             self.wire,
             logs.task_broken,
         )
+
+    def rehearsal(self, defaults: Defaults) -> Memory:
+        """A memory of nobody, to build a roster in that may turn out to be refused."""
+        wire = Newswire((), self._logs.broken)
+        return self._blank_memory(self._commons.router, wire, self._commons.rng, defaults)
+
+    def adopt(self, defaults: Defaults) -> None:
+        """Goes on under other settings; the next roster is built by them."""
+        self._commons.budget.adopt(defaults.retry)
+        if self.memory.ledger is not None:
+            self.memory.ledger.adopt(defaults.budget)
+
+    def _blank_memory(self, name: str, wire: Newswire, rng: Random, defaults: Defaults) -> Memory:
+        memory = Memory(name, wire, rng)
+        memory.hook_broken = self._logs.hook_broken
+        memory.ledger = Ledger(
+            name,
+            wire,
+            wall=time.time,
+            broken=self._logs.hook_broken,
+            budget=defaults.budget,
+            usage=defaults.usage,
+        )
+        return memory
 
     def listen(self, metrics: Metrics, listeners: Iterable[Listener]) -> None:
         """Lets everybody hear the news from here on: resets, metrics, logs, then the user's."""
@@ -160,12 +183,18 @@ class Engine:
         asker = residence.asker
         if asker is None or residence.closed or not asker.loop.current():
             asker = residence.settle_in()
-        compiled = self.roster.route(route)
+        if self.dispatch is None:
+            compiled = self.roster.route(route)
+        else:
+            compiled = self.dispatch.find(self.roster, request, route)
         if timeout is not None or wait:
             check_call(timeout, wait)
         size = compiled.size_of(request) if compiled.sizes else 0
+        unfit = NOBODY if compiled.fit is None else compiled.fit.unfit(request)
         now = residence.last_seen = asker.loop.time()
-        plan = Plan(self._commons, compiled, now, timeout, wait, idempotent, size, request)
+        plan = Plan(
+            self._commons, compiled, now, timeout, wait, idempotent, size, request, unfit
+        )
         residence.calls += 1
         try:
             # Only an Opener makes a plan serve, and this is an Asker.
@@ -193,11 +222,17 @@ class Engine:
         """Begins one call whose answer comes in pieces; see `MultiProviderRouter.stream`."""
         residence = self.residence
         asker = residence.settle_in()
-        compiled = self.roster.route(route, streaming=True)
+        if self.dispatch is None:
+            compiled = self.roster.route(route, streaming=True)
+        else:
+            compiled = self.dispatch.find(self.roster, request, route, streaming=True)
         check_call(timeout, wait)
         size = compiled.size_of(request) if compiled.sizes else 0
+        unfit = NOBODY if compiled.fit is None else compiled.fit.unfit(request)
         now = residence.last_seen = asker.loop.time()
-        plan = Plan(self._commons, compiled, now, timeout, wait, idempotent, size, request)
+        plan = Plan(
+            self._commons, compiled, now, timeout, wait, idempotent, size, request, unfit
+        )
         opener = Opener(asker, compiled.stream, Delivered(compiled.stream, request))
 
         async def drive() -> CallOutcome[Any] | Serve:

@@ -8,11 +8,13 @@ from typing import Any, Generic, TypeVar
 
 from multirouter.core import picture
 from multirouter.core import validation as check
+from multirouter.core.changes import changed
+from multirouter.core.compiled import Defaults
 from multirouter.core.events import Configured, HoldName
 from multirouter.core.model import ChunkT, RequestT, ResponseT
 from multirouter.core.policies import LimitPolicy
 from multirouter.core.provider import Provider
-from multirouter.core.roster import Defaults, Roster
+from multirouter.core.roster import Roster
 from multirouter.core.routes import Route
 from multirouter.engine import Engine
 from multirouter.errors import UsageError
@@ -88,6 +90,40 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
         new = old.replace(**settings)
         self._configure([new if p is old else p for p in self._engine.roster.providers.values()])
 
+    def reconfigure(
+        self,
+        providers: Iterable[Provider[RequestT, ResponseT, ChunkT]],
+        routes: Iterable[Route] = (),
+        **settings: Any,
+    ) -> None:
+        """Replaces all providers and routes, and some of the router's settings, at one stroke.
+
+        Calls in flight go on with what they began with. Whoever keeps his name keeps his
+        circuit, and what was learned and counted of him.
+
+        Args:
+            providers: who can be asked from now on.
+            routes: the routes from now on.
+            settings: the router's own (`timeout`, `attempt_timeout`, `retry`, `circuit`,
+                `limits`, `pace`, `hedge`, `stream`, `rules`, `accept`, `fallback`, `panic`,
+                `budget`, `shadow`), as for `MultiProviderRouter`; None resets one, and what is
+                left out stays.
+
+        Raises:
+            ConfigurationError: for whatever is refused; nothing has changed then.
+        """
+        limits = settings.pop("limits", self._limits)
+        defaults = changed(self._defaults, settings)
+        wanted, ways = list(providers), list(routes)
+        # Doors and accounts adopt new terms as a roster is built: what would be refused halfway
+        # is refused here, where it meets strangers.
+        rehearsed = Roster(wanted, ways, defaults, self._engine.rehearsal(defaults), limits)
+        if self._engine.dispatch is not None:
+            self._engine.dispatch.checked(rehearsed)
+        self._defaults, self._limits = defaults, limits
+        self._engine.adopt(defaults)
+        self._configure(wanted, ways)
+
     def hold(self, name: str, how: HoldName) -> None:
         """Takes a provider's circuit into your own hand until `unhold`; resets do not end it.
 
@@ -125,13 +161,24 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
             self.name, self._engine.roster.all_routes(), self._engine.residence.now()
         )
 
-    def explain(self, route: str | Route | Iterable[str] | None = None) -> picture.Explanation:
+    def explain(
+        self, route: str | Route | Iterable[str] | None = None, *, request: RequestT | None = None
+    ) -> picture.Explanation:
         """Where calls on a route go now, who is out, why and until when; `print` it.
+
+        Args:
+            route: as for `call`.
+            request: what would be asked: then it tells whom it does not fit, too.
 
         Raises:
             UsageError: for an unknown route.
         """
-        return picture.explain(self._engine.roster.route(route), self._engine.residence.now())
+        roster, dispatch = self._engine.roster, self._engine.dispatch
+        if dispatch is None or request is None:
+            compiled = roster.route(route)
+        else:
+            compiled = dispatch.find(roster, request, route)
+        return picture.explain(compiled, self._engine.residence.now(), request)
 
     def names(self) -> Iterable[str]:
         """The providers' names."""
@@ -145,6 +192,10 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
         """Whether a provider could be asked now."""
         return self._engine.memory.gates[name].admits(self._engine.residence.now())
 
+    def degraded(self, name: str) -> bool:
+        """Whether a provider is degraded on any route: it is asked after the others."""
+        return self._engine.memory.degraded(name)
+
     def circuit_state(self, name: str) -> str:
         """`closed`, `open` or `half_open`."""
         return str(self._engine.memory.gates[name].circuit.state(self._engine.residence.now()))
@@ -157,11 +208,17 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
     # -- inside -----------------------------------------------------------------------------
 
     def _built(self, providers: list[Provider[Any, Any, Any]], routes: list[Route]) -> Roster:
-        return Roster(providers, routes, self._defaults, self._engine.memory, self._limits)
+        roster = Roster(providers, routes, self._defaults, self._engine.memory, self._limits)
+        dispatch = self._engine.dispatch
+        return roster if dispatch is None else dispatch.checked(roster)
 
-    def _configure(self, providers: list[Provider[Any, Any, Any]]) -> None:
+    def _configure(
+        self, providers: list[Provider[Any, Any, Any]], routes: list[Route] | None = None
+    ) -> None:
         old = self._engine.roster.providers
-        self._engine.roster = self._built(providers, list(self._engine.roster.routes.values()))
+        if routes is None:
+            routes = list(self._engine.roster.routes.values())
+        self._engine.roster = self._built(providers, routes)
         new = self._engine.roster.providers
         removed = tuple(name for name in old if name not in new)
         for name in removed:

@@ -14,9 +14,9 @@ import anyio
 from multirouter.attempt import Asker
 from multirouter.background import BackgroundAttempts
 from multirouter.core.classify import Classifier
-from multirouter.core.events import Newswire
 from multirouter.core.limits import RetryBudget
-from multirouter.core.roster import Memory
+from multirouter.core.memory import Memory
+from multirouter.core.newswire import Newswire
 from multirouter.errors import UsageError
 from multirouter.eventloop import Broken, EventLoop, running_loop
 from multirouter.resets import Resets

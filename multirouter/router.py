@@ -11,7 +11,10 @@ from typing import TYPE_CHECKING, Any
 from multirouter.core import validation as check
 from multirouter.core.budgets import Budget, budgets
 from multirouter.core.classify import Classify
+from multirouter.core.compiled import Defaults
+from multirouter.core.dispatch import Dispatch, Wanted
 from multirouter.core.events import Listener
+from multirouter.core.fit import Requires, Sizes
 from multirouter.core.model import CallOutcome, ChunkT, Kind, RequestT, ResponseT
 from multirouter.core.policies import (
     CALL_TIMEOUT,
@@ -22,7 +25,6 @@ from multirouter.core.policies import (
     RetryPolicy,
 )
 from multirouter.core.provider import Provider
-from multirouter.core.roster import Defaults
 from multirouter.core.routes import Route
 from multirouter.core.rules import Rule, rules_with
 from multirouter.core.shadow import Shadow
@@ -34,6 +36,7 @@ from multirouter.listeners.history import History, as_history
 from multirouter.listeners.logs import make_logs
 from multirouter.listeners.metrics import make_metrics
 from multirouter.management import Management
+from multirouter.schemas import json_schema
 from multirouter.streaming import Stream
 
 if TYPE_CHECKING:
@@ -56,6 +59,13 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
         name: its label in metrics and logs.
         routes: named policies for kinds of work; a route named `default` replaces the built-in
             one, which is all providers in one weighted tier.
+        route: reads the request of a call that names no route, and says which it takes: a name,
+            a `Route`, a list of provider names, or None for `default`; see `by_length`.
+        unknown_route: the route of calls that name one there is not; left out, UsageError.
+        requires: reads a request and says which capabilities it needs: who lacks one is not
+            asked; see `chat_requires`.
+        size: reads a request and says its tokens, or those and the most it wants written: for
+            whom they are too many is not asked. Left out, estimated where a window is named.
         timeout: the whole call, seconds; `math.inf` for none.
         attempt_timeout: one await, seconds. Left out: 30, or half of `timeout` when that is less.
         retry: when and how often to ask again.
@@ -67,7 +77,8 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
         rules: what follows from a kind of failure, where it differs from `RULES`.
         classify: asked first what an exception or an answer counts as, as (error, None) or
             (None, value); None means no opinion.
-        accept: judges an answer: False, a string saying what is wrong, or an exception refuses it.
+        accept: judges an answer: False, a string saying what is wrong, or an exception refuses
+            it; or a JSON Schema that its content must meet.
         fallback: the substitute answer when nobody could, or a function of (request, error).
         panic: when less than this share of a tier is closed, circuits are ignored; None for never.
         usage: reads usage from answers and chunks, for the providers that have a price and no
@@ -91,6 +102,10 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
         *,
         name: str = "default",
         routes: Iterable[Route] = (),
+        route: Callable[[RequestT], Wanted] | None = None,
+        unknown_route: str | None = None,
+        requires: Requires | None = None,
+        size: Sizes | None = None,
         timeout: float = CALL_TIMEOUT,
         attempt_timeout: float | None = None,
         retry: RetryPolicy | None = None,
@@ -101,7 +116,7 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
         stream: StreamPolicy | None = None,
         rules: Mapping[Kind | str, Rule] | None = None,
         classify: Classify | None = None,
-        accept: Callable[[ResponseT], object] | None = None,
+        accept: Callable[[ResponseT], object] | Mapping[str, Any] | None = None,
         fallback: Any = None,
         panic: float | None = None,
         usage: ReadUsage | None = None,
@@ -133,6 +148,9 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
             usage=usage,
             budget=budgets("budget", budget),
             shadow=shadow,
+            requires=check.function("requires", requires),
+            size=check.function("size", size),
+            schema=json_schema,
         )
         self._engine = Engine(
             self.name,
@@ -141,6 +159,9 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
             classify=classify,
             logs=make_logs(name, logger),
         )
+        if route is not None or unknown_route is not None:
+            dispatch = Dispatch(self.name, self._engine.wire, route, unknown_route)
+            self._engine.dispatch = dispatch
         self._engine.roster = self._built(list(providers), list(routes))
         metrics = make_metrics(name, self, registry)
         kept = as_history(history)
@@ -181,7 +202,9 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
             UsageError: for a closed router, an unknown route, a second event loop.
             Exception: the provider's own, untouched, when the request itself is at fault.
         """
-        outcome = await self._engine.call(request, route, timeout, wait, idempotent)
+        outcome: CallOutcome[ResponseT] = await self._engine.call(
+            request, route, timeout, wait, idempotent
+        )
         return outcome.value
 
     async def call_outcome(

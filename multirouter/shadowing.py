@@ -11,16 +11,19 @@ from typing import Any
 from multirouter.attempt import Asker, judged
 from multirouter.background import tested
 from multirouter.core.classify import Classifier
-from multirouter.core.events import Newswire
+from multirouter.core.compiled import CompiledRoute
 from multirouter.core.model import CANCELLED, SUCCESS, AttemptRecord, CallOutcome, Verdict
+from multirouter.core.newswire import Newswire
 from multirouter.core.plan import Plan
-from multirouter.core.roster import CompiledRoute
 from multirouter.core.selection import Member
 from multirouter.core.shadow import Shadow
 from multirouter.core.steps import Try
 from multirouter.errors import AttemptTimeout, ProviderError
 
 WHY = "a copy of an answered call"
+
+Came = tuple[Verdict, Any, Exception | None]
+"""What a copy came to: its verdict, its answer, what it raised or what stands for it."""
 
 
 class Shadowing:
@@ -77,12 +80,14 @@ class Shadowing:
         if self._wire.starts_heard:
             asker.tell_start(step)
         self._running[shadow] += 1
-        verdict, value, error = CANCELLED, None, None
+        verdict: Verdict = CANCELLED
+        value: Any = None
+        error: Exception | None = None
         try:
             verdict, value, error = await self._tried(member, route, request, asker)
         finally:
             self._running[shadow] -= 1
-            self._end(step, route, verdict, error, asker.loop.time())
+            self._end(step, route, (verdict, value, error), request, asker.loop.time())
         if shadow.compare is not None:
             await self._compared(shadow.compare, request, answer, value if error is None else error)
 
@@ -99,7 +104,7 @@ class Shadowing:
 
     async def _tried(
         self, member: Member, route: CompiledRoute, request: Any, asker: Asker
-    ) -> tuple[Verdict, Any, Exception | None]:
+    ) -> Came:
         """One await, judged as an attempt of the call would be."""
         verdict, value, error = await tested(
             lambda: member.call(request), member, asker.loop, self._classifier
@@ -113,24 +118,25 @@ class Shadowing:
                 error = ProviderError(text, provider=member.name, kind=verdict.kind)
         return verdict, value, error
 
-    def _end(
-        self,
-        step: Try,
-        route: CompiledRoute,
-        verdict: Verdict,
-        error: Exception | None,
-        now: float,
-    ) -> None:
+    def _end(self, step: Try, route: CompiledRoute, came: Came, request: Any, now: float) -> None:
         """Gives the permit back with nothing learned by the circuit, and tells what came of it."""
+        verdict, value, error = came
         member, elapsed = step.member, now - step.started
         member.gate.give_back(step.permit)
         if verdict is SUCCESS:
             member.pace.answered(elapsed, now)
-        elif isinstance(error, AttemptTimeout):
-            member.pace.timed_out(elapsed, trial=False)
+            member.health.answered(now)
+            if member.speed is not None:
+                member.speed.learn(elapsed, now)
+        else:
+            if isinstance(error, AttemptTimeout):
+                member.pace.timed_out(elapsed, trial=False)
+            member.learn(verdict.kind, route.rules[verdict.kind].circuit, elapsed, now)
         record = AttemptRecord(
             member.name, route.name, "shadow", verdict, error, step.started, elapsed, step.why
         )
+        if route.billing is not None:  # it prices a copy, and charges nobody
+            route.billing.book(record, step, value, request, 0)
         self._wire.post("attempt_ended", record)
         self._wire.deliver()
         self._settled(now)

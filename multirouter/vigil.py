@@ -10,7 +10,8 @@ import anyio
 from typing_extensions import override
 
 from multirouter.core.backoff import rest
-from multirouter.core.events import AlarmChanged, Listener, Newswire
+from multirouter.core.events import AlarmChanged, Listener
+from multirouter.core.newswire import Newswire
 from multirouter.core.policies import RetryPolicy
 from multirouter.errors import UsageError
 from multirouter.eventloop import Broken, EventLoop

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterable
+from typing import Any
 
+from multirouter.core.compiled import CompiledRoute
+from multirouter.core.draw import Draw
 from multirouter.core.events import FailedOver, Panicked
 from multirouter.core.model import AttemptRecord, Role
 from multirouter.core.policies import HedgePolicy
 from multirouter.core.repetition import Repetition
-from multirouter.core.roster import CompiledRoute
 from multirouter.core.selection import Member, Table
 from multirouter.core.steps import Commons, Try
 from multirouter.errors import AttemptTimeout
@@ -28,11 +30,22 @@ class Admission:
         idempotent: whether asking twice does no harm.
     """
 
-    __slots__ = ("_commons", "_repetition", "_size", "deadline", "idempotent", "route")
+    __slots__ = (
+        "_commons",
+        "_repetition",
+        "_request",
+        "_size",
+        "_unfit",
+        "deadline",
+        "idempotent",
+        "route",
+    )
 
     _commons: Commons
     _repetition: Repetition | None
+    _request: Any
     _size: int
+    _unfit: frozenset[str]
     route: CompiledRoute
     deadline: float
     idempotent: bool
@@ -42,6 +55,8 @@ class Admission:
     ) -> Try | None:
         """An attempt at the first tier that has somebody to ask; None when no tier has.
 
+        The tiers are walked twice: who is degraded is asked when nobody healthy can be.
+
         Half-open circuits get their trial as a copy beside an attempt at a healthy provider, so
         a caller is their trial only when nobody healthy is left, in any tier. A call that must
         not be copied is their trial first: else nobody would ever try them.
@@ -50,7 +65,7 @@ class Admission:
             return None
         trials: tuple[Member, ...] = ()
         for tier in self.route.tiers:
-            table = tier.table(now)
+            table = tier.table(now, self._unfit)
             if table.trials:
                 trials = (*trials, *table.trials)
                 if not self.idempotent:
@@ -58,30 +73,61 @@ class Admission:
                     step = self._trial(unprobed, now, barred, role)
                     if step is not None:
                         return step
-            step = self._drawn(table, now, barred, role)
+            step = self._drawn(table, table.healthy, now, barred, role)
             if step is not None:
-                if trials and self.idempotent and self._repetition is None:
-                    step.copies = self._copies(trials, now)
-                return step
+                return self._with_copies(step, trials, now) if trials else step
+        step = self._degraded(now, barred, role)
+        if step is not None:
+            return self._with_copies(step, trials, now) if trials else step
         return self._trial(trials, now, barred, role)
 
-    def _drawn(self, table: Table, now: float, barred: Collection[str], role: Role) -> Try | None:
-        """One of the table's members by weight; who refuses at the door is drawn no more."""
+    def _degraded(self, now: float, barred: Collection[str], role: Role) -> Try | None:
+        """An attempt at the first tier that has somebody degraded to ask."""
+        for tier in self.route.tiers:
+            table = tier.table(now, self._unfit)
+            if table.degraded is not None:
+                step = self._drawn(table, table.degraded, now, barred, role)
+                if step is not None:
+                    return step
+        return None
+
+    def _elsewhere(self, repetition: Repetition, now: float) -> Try | None:
+        """An attempt after one that failed: outside the domain that failed, when that can be."""
+        if repetition.wary:
+            members = self.route.members
+            near = {m.name for m in members if repetition.wary.intersection(m.provider.domains)}
+            outside = near | repetition.barred
+            # No trial here: who is half-open is asked when nobody healthy is left anywhere.
+            step = None
+            if len(outside) < len(members):
+                step = self._somebody(now, outside | self._on_trial(now))
+            if step is not None:
+                return step
+        return self._somebody(now, repetition.barred)
+
+    def _on_trial(self, now: float) -> set[str]:
+        return {m.name for t in self.route.tiers for m in t.table(now, self._unfit).trials}
+
+    def _drawn(
+        self, table: Table, draw: Draw, now: float, barred: Collection[str], role: Role
+    ) -> Try | None:
+        """One of those in the draw; who refuses at the door is drawn no more."""
         while True:
-            member = table.draw(self._commons.rng, barred)
+            member = draw.pick(self._commons.rng, barred, now, self._request)
             if member is None:
                 return None
             alone = self._is_alone(table, barred)
-            step = self._enter(member, now, table.why, role, alone=alone, panic=table.panicked)
+            step = self._enter(member, now, draw.why, role, alone=alone, panic=table.panicked)
             if step is not None:
                 return step
             barred = {*barred, member.name}
 
     def _is_alone(self, table: Table, barred: Collection[str]) -> bool:
         """Whether nobody else could be asked after the one who is drawn now."""
-        if len(self.route.tiers) > 1 or (len(table.drawn) > 1 and not barred):
+        if len(self.route.tiers) > 1 or (len(table.closed) > 1 and not barred):
             return False
-        return sum(member.name not in barred for member in table.drawn) <= 1
+        drawn = (m for m in table.closed if m.weight > 0 and m.name not in barred)
+        return sum(1 for _ in drawn) <= 1
 
     def _trial(
         self, trials: Iterable[Member], now: float, barred: Collection[str], role: Role
@@ -93,6 +139,12 @@ class Admission:
                 if step is not None:
                     return step
         return None
+
+    def _with_copies(self, step: Try, trials: Iterable[Member], now: float) -> Try:
+        """The attempt, with the trials that are due beside a call's first one."""
+        if self.idempotent and self._repetition is None:
+            step.copies = self._copies(trials, now)
+        return step
 
     def _copies(self, trials: Iterable[Member], now: float) -> tuple[Try, ...]:
         """Trials of half-open circuits as copies, so that they cost their caller nothing."""

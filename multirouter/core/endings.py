@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from multirouter.core.model import AttemptRecord, Kind
@@ -14,8 +15,8 @@ from multirouter.errors import (
 )
 
 if TYPE_CHECKING:
+    from multirouter.core.compiled import CompiledRoute
     from multirouter.core.repetition import Refusal
-    from multirouter.core.roster import CompiledRoute
     from multirouter.core.selection import Member
 
 _BECAUSE: dict[Refusal | None, str] = {
@@ -26,9 +27,18 @@ _BECAUSE: dict[Refusal | None, str] = {
     "not_idempotent": "; idempotent=False bars another try, this one may have had an effect",
 }
 
+FITTING: Mapping[str, str] = MappingProxyType({})
+"""No misfits: the request is one that everybody can serve."""
+
 
 def nobody_available(
-    route: CompiledRoute, blocked: str, now: float, started: float, retry_after: float | None
+    route: CompiledRoute,
+    blocked: str,
+    now: float,
+    started: float,
+    retry_after: float | None,
+    *,
+    misfits: Mapping[str, str] = FITTING,
 ) -> NoProviderAvailable:
     """Nobody could be asked.
 
@@ -38,8 +48,11 @@ def nobody_available(
         now: loop time, seconds.
         started: loop time at which the call started.
         retry_after: seconds until somebody can be asked by time alone; None when unknown.
+        misfits: why those who cannot serve such a request cannot.
     """
-    states = {member.name: blocked or member.gate.describe(now) for member in route.members}
+    states = {
+        m.name: misfits.get(m.name) or blocked or m.gate.describe(now) for m in route.members
+    }
     listed = ", ".join(f"{name}: {state}" for name, state in states.items())
     return NoProviderAvailable(
         f"no provider of route {route.name!r} can be asked ({listed})",
@@ -98,14 +111,22 @@ def timed_out(
 
 def own_fault(record: AttemptRecord, number: int) -> BaseException:
     """The user's own exception for a request that nobody will serve, with a note on it."""
+    why = f"{record.verdict.kind} is the request's own fault, no other provider would mend it"
+    return _noted(record, number, why)
+
+
+def not_in_on(record: AttemptRecord, number: int) -> BaseException:
+    """The user's own exception for a failure that the route's `on=` does not name."""
+    return _noted(record, number, f"the route's on= does not name {record.verdict.kind}")
+
+
+def _noted(record: AttemptRecord, number: int, why: str) -> BaseException:
     error = record.error
     if error is None:
         kind = record.verdict.kind
         error = ProviderError(f"the answer counts as {kind}", provider=record.provider, kind=kind)
-    error.add_note(
-        f"multirouter: attempt {number} at {record.provider!r} on route {record.route!r}; "
-        f"{record.verdict.kind} is the request's own fault, no other provider would mend it"
-    )
+    where = f"attempt {number} at {record.provider!r} on route {record.route!r}"
+    error.add_note(f"multirouter: {where}; {why}")
     return error
 
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING
 
 from multirouter.core.budgets import Account, Budget, Wall
 from multirouter.core.cost import FREE, Billing, Broken, Tariff, guarded
-from multirouter.core.events import Newswire
+from multirouter.core.newswire import Newswire
 from multirouter.core.usage import ReadUsage
 from multirouter.errors import ConfigurationError, UsageError
 
 if TYPE_CHECKING:
-    from multirouter.core.roster import CompiledRoute
+    from multirouter.core.compiled import CompiledRoute
     from multirouter.core.routes import Route
     from multirouter.core.selection import Member
 
@@ -81,6 +81,10 @@ class Ledger:
         if named:
             first = {member.name: member.weight for member in compiled.tiers[0].members}
             compiled.billing = Billing(named, accounts, first)
+
+    def adopt(self, budget: tuple[Budget, ...]) -> None:
+        """Puts the whole router under other budgets, from the next routes on."""
+        self._budget = budget
 
     def forget(self, provider: str) -> None:
         """Closes the account of a provider that has left."""

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from multirouter.core.roster import CompiledRoute
-from multirouter.core.selection import Member
+from multirouter.core.compiled import CompiledRoute
+from multirouter.core.selection import Member, Tier
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,12 +16,12 @@ class Standing:
 
     Attributes:
         provider: its name.
-        share: its share of the next draw in its tier, 0 to 1.
+        share: its share of the next draw in its tier, 0 to 1; None where a strategy chooses.
         state: `closed`, or why it is not drawn and until when, in words.
     """
 
     provider: str
-    share: float
+    share: float | None
     state: str
 
 
@@ -42,22 +42,41 @@ class Explanation:
         for number, tier in enumerate(self.tiers, 1):
             lines.append(f"  tier {number}")
             width = max(len(standing.provider) for standing in tier)
-            lines += [f"    {s.provider:<{width}}  {s.share:>6.1%}  {s.state}" for s in tier]
+            lines += [f"    {s.provider:<{width}}  {_percent(s)}  {s.state}" for s in tier]
         return "\n".join(lines)
 
 
-def explain(route: CompiledRoute, now: float) -> Explanation:
-    """Where the providers of a route stand at `now` (loop time, seconds)."""
+def _percent(standing: Standing) -> str:
+    return "     -" if standing.share is None else f"{standing.share:>6.1%}"
+
+
+def explain(route: CompiledRoute, now: float, request: Any = None) -> Explanation:
+    """Where the providers of a route stand.
+
+    Args:
+        route: the route.
+        now: loop time, seconds.
+        request: what would be asked; None leaves out who fits it.
+    """
+    misfits: Mapping[str, str] = {}
+    if request is not None and route.fit is not None:
+        misfits = route.fit.why(request)
     return Explanation(
         route.name,
         tuple(
-            tuple(
-                Standing(m.name, tier.table(now).share(m), m.gate.describe(now))
-                for m in tier.members
-            )
-            for tier in route.tiers
+            tuple(_standing(tier, m, now, misfits) for m in tier.members) for tier in route.tiers
         ),
     )
+
+
+def _standing(tier: Tier, member: Member, now: float, misfits: Mapping[str, str]) -> Standing:
+    share = tier.table(now, frozenset(misfits)).share(member)
+    if member.name in misfits:
+        return Standing(member.name, 0.0, misfits[member.name])
+    state, health = member.gate.describe(now), member.health
+    if member.degraded:
+        state += f", degraded ({health.success_rate:.0%} of {health.calls} succeeded)"
+    return Standing(member.name, share, state)
 
 
 def snapshot(router: str, routes: Mapping[str, CompiledRoute], now: float) -> dict[str, Any]:
@@ -67,7 +86,9 @@ def snapshot(router: str, routes: Mapping[str, CompiledRoute], now: float) -> di
         `router`, `at` (loop time, s), `providers` (by name: state, era, opened, reset_in,
         cooling_for, hold, in_flight, calls, failures, last_failure, budgets: for each per, usd,
         spent and ends_in, s) and `routes` (by name: tiers
-        of providers with weight, share, p50, p99 and limit in seconds, None when unknown).
+        of providers with weight, share, degraded, recent_calls and success_rate of the health
+        window, p50, p99 and limit in seconds; None when unknown, a share too where a strategy
+        chooses).
     """
     members = {m.name: m for route in routes.values() for m in route.members}
     return {
@@ -107,7 +128,7 @@ def _provider(member: Member, now: float) -> dict[str, Any]:
     }
 
 
-def _seat(member: Member, share: float) -> dict[str, Any]:
+def _seat(member: Member, share: float | None) -> dict[str, Any]:
     latencies = member.pace.latencies
     known = latencies.samples > 0
     limit = min(member.timeout, member.pace.limit)
@@ -115,6 +136,9 @@ def _seat(member: Member, share: float) -> dict[str, Any]:
         "provider": member.name,
         "weight": member.weight,
         "share": share,
+        "degraded": member.degraded,
+        "recent_calls": member.health.calls,
+        "success_rate": member.health.success_rate,
         "p50": latencies.percentile(0.5) if known else None,
         "p99": latencies.percentile(0.99) if known else None,
         "limit": limit if limit < float("inf") else None,

@@ -11,6 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from multirouter.core import endings
+from multirouter.core.compiled import CompiledRoute
 from multirouter.core.events import RetryRefused
 from multirouter.core.model import (
     SUCCESS,
@@ -21,9 +22,8 @@ from multirouter.core.model import (
     Verdict,
 )
 from multirouter.core.repetition import Repetition
-from multirouter.core.roster import CompiledRoute
 from multirouter.core.rules import Other, Rule, Same
-from multirouter.core.selection import Member
+from multirouter.core.selection import NOBODY, Member
 from multirouter.core.serving import Serving
 from multirouter.core.steps import Commons, Serve, Step, Try, Wait
 from multirouter.errors import AttemptTimeout
@@ -43,7 +43,6 @@ class Plan(Serving):
         "_answer",
         "_answered_by",
         "_fault",
-        "_request",
         "_started",
         "_wait_until",
         "attempts",
@@ -59,12 +58,14 @@ class Plan(Serving):
         idempotent: bool = True,  # noqa: FBT001, FBT002 - made once a call: keywords cost
         size: int = 0,
         request: Any = None,
+        unfit: frozenset[str] = NOBODY,
     ) -> None:
         # No super().__init__: this runs once a call, and the second frame would show.
         self._commons = commons
         self._repetition = None
         self._size = size
         self._request = request
+        self._unfit = unfit
         self.route = route
         self._timeout = route.timeout if timeout is None else timeout
         self.deadline = now + self._timeout
@@ -105,7 +106,7 @@ class Plan(Serving):
         """Another attempt beside those under way, after one of them failed; None for none."""
         if self._repetition is None or self.decided or now >= self.deadline:
             return None
-        return self._somebody(now, self._repetition.barred)
+        return self._elsewhere(self._repetition, now)
 
     def hedge(self, slow: Try, now: float) -> Try | None:
         """Another attempt, elsewhere, beside one that is slow; None when none can be made."""
@@ -137,7 +138,7 @@ class Plan(Serving):
     def ready_in(self, now: float) -> float | None:
         """Seconds until time alone makes room for this call; None when time alone will not."""
         waits = [shared.ready_in(self._size, now) for shared in self.route.limits]
-        out = () if self._repetition is None else self._repetition.out
+        out = self._unfit if self._repetition is None else self._repetition.out
         left = [member for member in self.route.members if member.name not in out]
         waits.append(endings.soonest(left, now, self._size))
         known = [wait for wait in waits if wait is not None]
@@ -153,7 +154,7 @@ class Plan(Serving):
             step = self._same(repetition, repetition.again, now)
             if step is not None:
                 return step
-        return self._somebody(now, repetition.barred) or self._next_round(repetition, now)
+        return self._elsewhere(repetition, now) or self._next_round(repetition, now)
 
     def _same(self, repetition: Repetition, member: Member, now: float) -> Try | Wait | None:
         """The failed provider again, after a rest; None when it is not worth resting for."""
@@ -182,7 +183,7 @@ class Plan(Serving):
 
     def _wait_for_room(self, repetition: Repetition | None, now: float) -> Wait | None:
         until = min(self._wait_until, self.deadline)
-        if now >= until:
+        if now >= until or len(self._unfit) == len(self.route.members):
             return None
         if repetition is not None:
             if not repetition.affords_any(self.route.members, self._commons.budget, now):
@@ -216,11 +217,15 @@ class Plan(Serving):
                 slow = self._has_others(member, now)
             took = elapsed if step.served_at is None else step.served_at - step.started
             late = member.gate.release_answered(permit, now, took, slow=slow)
+            member.health.answered(now)
+            if member.speed is not None:
+                member.speed.learn(took, now)
         else:
             if isinstance(error, AttemptTimeout) and step.served_at is None:
                 member.pace.timed_out(elapsed, trial=permit.trial)
             rule = route.rules[verdict.kind]
             late = member.gate.release_unanswered(permit, verdict, rule.circuit, now)
+            member.learn(verdict.kind, rule.circuit, elapsed, now)
         for shared in route.limits:
             shared.leave()
         record = AttemptRecord(
@@ -263,7 +268,9 @@ class Plan(Serving):
             # Who cannot go on with somebody else's answer says nothing about who else can.
             rule = replace(rule, other=Other.AT_ONCE)
         repetition.failed(record, step.member, rule, members, retries, impatient=impatient)
-        if rule.other is Other.NEVER and rule.same is Same.NEVER:
+        if not self._spliced and self.route.is_final(record.verdict):
+            self._fault = self._fault or endings.not_in_on(record, len(self.attempts))
+        elif rule.other is Other.NEVER and rule.same is Same.NEVER:
             self._fault = self._fault or endings.own_fault(record, len(self.attempts))
         elif not self.idempotent and rule.may_have_acted and not record.verdict.unsent:
             repetition.refusal = "not_idempotent"
@@ -272,7 +279,7 @@ class Plan(Serving):
     def _repeating(self, step: Try) -> Repetition:
         """The state of a call that asks more than once, begun with the attempt that made it so."""
         if self._repetition is None:
-            self._repetition = Repetition(self.route.retry)
+            self._repetition = Repetition(self.route.retry, self._unfit)
             self._repetition.asked(step.member.name)
         return self._repetition
 
@@ -284,7 +291,11 @@ class Plan(Serving):
             return waiting
         blocked = self._blocked(now)
         soonest = self.ready_in(now)
-        error = endings.nobody_available(self.route, blocked, now, self._started, soonest)
+        fit = self.route.fit
+        misfits = fit.why(self._request) if fit is not None and self._unfit else endings.FITTING
+        error = endings.nobody_available(
+            self.route, blocked, now, self._started, soonest, misfits=misfits
+        )
         return self._end("refused", error, now)
 
     def _all_failed(self, repetition: Repetition, now: float) -> Step:

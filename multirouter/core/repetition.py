@@ -8,12 +8,15 @@ from typing import Literal
 
 from multirouter.core import backoff
 from multirouter.core.limits import RetryBudget
-from multirouter.core.model import AttemptRecord, Role
+from multirouter.core.model import AttemptRecord, Kind, Role
 from multirouter.core.policies import RetryPolicy
 from multirouter.core.rules import Other, Rule, Same
 from multirouter.core.selection import Member
 
 Refusal = Literal["budget", "attempts", "deadline", "not_idempotent"]
+
+OF_THE_DOMAIN = frozenset({Kind.TRANSPORT, Kind.SERVER, Kind.OVERLOADED, Kind.CREDENTIALS})
+"""Failures that speak of a vendor, region or account rather than of one model."""
 
 
 class Repetition:
@@ -27,6 +30,7 @@ class Repetition:
         rested: whether the rest before that was taken.
         resting_until: loop time before which nobody is asked.
         refusal: why another attempt that was possible was not made, or None.
+        wary: domains in which something failed in this round that may befall all of them.
     """
 
     __slots__ = (
@@ -41,15 +45,17 @@ class Repetition:
         "refusal",
         "rested",
         "resting_until",
+        "wary",
     )
 
-    def __init__(self, policy: RetryPolicy) -> None:
+    def __init__(self, policy: RetryPolicy, unfit: Iterable[str] = ()) -> None:
         self._policy = policy
         self._asked: dict[str, int] = {}
         self._asked_in_round = 0
         self._paid = 0
-        self.barred: set[str] = set()
-        self.out: set[str] = set()
+        self.barred: set[str] = set(unfit)
+        self.out: set[str] = set(self.barred)
+        self.wary: set[str] = set()
         self.last: AttemptRecord | None = None
         self.again: Member | None = None
         self.rested = False
@@ -86,11 +92,13 @@ class Repetition:
         self.last = record
         if impatient:
             return
+        if record.verdict.kind in OF_THE_DOMAIN:
+            self.wary.update(member.provider.domains)
         again = rule.same is not Same.NEVER and not record.verdict.retried
         tried = self._asked.get(member.name, 0)
         if not again or (rule.same is Same.QUICK and tried > 1):
             self._bar(member.name)
-        elif tried <= retries_per_provider:
+        elif tried <= retries_per_provider and not _rests_untold(record):
             self.again, self.rested = member, False
         if rule.other is Other.LARGER:
             window = member.provider.context_window or 0
@@ -166,6 +174,7 @@ class Repetition:
         self._asked_in_round = 0
         self.barred = set(self.out)
         self.again = None
+        self.wary.clear()
 
     def may_go_on(self, budget: RetryBudget, now: float) -> bool:
         """Whether one more paid attempt may be made; notes the refusal when not.
@@ -182,3 +191,8 @@ class Repetition:
         """Bars everybody for good."""
         for member in members:
             self._bar(member.name)
+
+
+def _rests_untold(record: AttemptRecord) -> bool:
+    """Whether a provider has enough for a time it did not name: that guess is not waited for."""
+    return record.verdict.kind is Kind.RATE_LIMIT and record.verdict.retry_after is None

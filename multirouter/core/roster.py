@@ -3,200 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
-from random import Random
+from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from multirouter.core import validation as check
-from multirouter.core.budgets import Budget
-from multirouter.core.cost import Billing
-from multirouter.core.events import Newswire
-from multirouter.core.gate import Gate, Revision
-from multirouter.core.ledger import Ledger
-from multirouter.core.limits import Bound, Limits
-from multirouter.core.model import Kind
+from multirouter.core.compiled import CompiledRoute, Defaults
+from multirouter.core.limits import Limits
+from multirouter.core.memory import Memory
 from multirouter.core.naming import ADHOC, providers_by_name, routes_by_name
-from multirouter.core.pace import Group, Pace
-from multirouter.core.policies import (
-    ATTEMPT_TIMEOUT,
-    CircuitPolicy,
-    HedgePolicy,
-    LimitPolicy,
-    PacePolicy,
-    RetryPolicy,
-)
+from multirouter.core.pace import Group
+from multirouter.core.policies import ATTEMPT_TIMEOUT, LimitPolicy
 from multirouter.core.provider import Provider
-from multirouter.core.routes import Route, members_of
-from multirouter.core.rules import Rule, rules_with
-from multirouter.core.selection import Member, Tier
-from multirouter.core.shadow import Shadow, Understudies
+from multirouter.core.routes import Route
+from multirouter.core.selection import Member, Terms, Tier
+from multirouter.core.shadow import Understudies
 from multirouter.core.stream_policy import StreamPolicy
-from multirouter.core.usage import ReadUsage
+from multirouter.core.tiers import members_of
 from multirouter.errors import ConfigurationError, UsageError
 
 DEFAULT = "default"
 """The route of a call that names none: all providers in one weighted tier, unless replaced."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Defaults:
-    """What the router says where a route or a provider says nothing."""
-
-    timeout: float
-    attempt_timeout: float | None
-    retry: RetryPolicy
-    circuit: CircuitPolicy
-    pace: PacePolicy
-    hedge: HedgePolicy | None
-    stream: StreamPolicy
-    rules: Mapping[Kind, Rule]
-    accept: Callable[[Any], object] | None
-    fallback: Any
-    panic: float | None
-    usage: ReadUsage | None = None
-    budget: tuple[Budget, ...] = ()
-    shadow: Shadow | None = None
-
-
-class CompiledRoute:
-    """A route with every inheritance resolved, ready to be walked.
-
-    Attributes:
-        name: its label.
-        tiers: its tiers, in order.
-        members: all its providers, in order.
-        limits: the limits and budgets of the route and of the router, if any.
-        billing: the books of its attempts; None when none of its providers has a price.
-        shadow: who gets copies of its calls, or None.
-        sizes: the hooks that read a request's tokens, if any limit needs them.
-    """
-
-    __slots__ = (
-        "accept",
-        "billing",
-        "fallback",
-        "hedge",
-        "limits",
-        "members",
-        "name",
-        "retries_per_provider",
-        "retry",
-        "rules",
-        "shadow",
-        "sizes",
-        "stream",
-        "tiers",
-        "timeout",
-    )
-
-    def __init__(
-        self,
-        label: str,
-        route: Route,
-        tiers: Iterable[Tier],
-        defaults: Defaults,
-        limits: tuple[Limits, ...],
-    ) -> None:
-        self.name = label
-        self.tiers = tuple(tiers)
-        self.members = tuple(member for tier in self.tiers for member in tier.members)
-        self.limits: tuple[Bound, ...] = limits
-        self.billing: Billing | None = None
-        self.timeout = defaults.timeout if route.timeout is None else route.timeout
-        self.retry = route.retry or defaults.retry
-        self.hedge = route.hedge or defaults.hedge
-        self.stream = route.stream or defaults.stream
-        self.rules = defaults.rules
-        if route.rules:
-            self.rules = {**defaults.rules, **_overridden(route.rules)}
-        self.shadow: Understudies | None = None
-        self.accept = route.accept or defaults.accept
-        self.fallback = defaults.fallback if route.fallback is None else route.fallback
-        self.retries_per_provider = route.retries_per_provider
-        policies = [shared.policy for shared in limits]
-        policies += [m.provider.limits for m in self.members if m.provider.limits is not None]
-        self.sizes = tuple({policy.size for policy in policies if policy.size is not None})
-
-    def size_of(self, request: Any) -> int:
-        """The request's tokens: the largest of what the limits' hooks say, at least 0."""
-        return max(0, *(int(size(request)) for size in self.sizes))
-
-
-def _overridden(rules: Mapping[Any, Rule]) -> Mapping[Kind, Rule]:
-    whole = rules_with(rules)
-    return {Kind(kind): whole[Kind(kind)] for kind in rules}
-
-
-class Memory:
-    """What outlives a change of configuration: doors, paces and limits, by name.
-
-    Attributes:
-        gates: the doors of the providers that are in the router.
-        revision: rises when any door changes; all draw tables watch it.
-        ledger: the accounts, or None where nothing has a price.
-    """
-
-    def __init__(self, router: str, wire: Newswire, rng: Random) -> None:
-        self._router = router
-        self._wire = wire
-        self._rng = rng
-        self._paces: dict[tuple[str, str], Pace] = {}
-        self._limits: dict[str, Limits] = {}
-        self.gates: dict[str, Gate] = {}
-        self.revision = Revision()
-        self.ledger: Ledger | None = None
-
-    def gate(self, name: str, policy: CircuitPolicy, limits: LimitPolicy | None) -> Gate:
-        """A provider's door; a new one, or the one it had, under the policies of today."""
-        gate = self.gates.get(name)
-        if gate is None:
-            return Gate(
-                name,
-                policy,
-                limits,
-                router=self._router,
-                wire=self._wire,
-                revision=self.revision,
-                rng=self._rng,
-            )
-        gate.adopt(policy, limits)
-        return gate
-
-    def pace(self, route: str, provider: str, policy: PacePolicy) -> Pace:
-        """A provider's pace on a route, for calls or for streams."""
-        pace = self._paces.get((route, provider))
-        if pace is None:
-            pace = self._paces[route, provider] = Pace(policy)
-        return pace
-
-    def limits(self, whose: str, policy: LimitPolicy | None) -> tuple[Limits, ...]:
-        """The limits of a route or of the router, as a tuple of one or none."""
-        if policy is None:
-            return ()
-        known = self._limits.get(whose)
-        if known is None:
-            known = self._limits[whose] = Limits(policy)
-        else:
-            known.adopt(policy)
-        return (known,)
-
-    def forget(self, provider: str) -> None:
-        """Forgets a provider that has left; its attempts in flight hold what they need."""
-        self.gates.pop(provider).removed = True
-        if self.ledger is not None:
-            self.ledger.forget(provider)
-        for key in [key for key in self._paces if key[1] == provider]:
-            del self._paces[key]
-
-    def shift(self, by: float) -> None:
-        """Moves every instant by `by` seconds, to the clock of another loop."""
-        for gate in self.gates.values():
-            gate.shift(by)
-        for limits in self._limits.values():
-            limits.shift(by)
-        for pace in self._paces.values():
-            pace.shift(by)
 
 
 class Roster:
@@ -220,7 +47,7 @@ class Roster:
         self._defaults = defaults
         self._memory = memory
         for route in self.routes.values():
-            members_of(route, self.providers)
+            members_of(route, self.providers, self.routes)
         self._limits = memory.limits("", limits)
         self._gates = {
             name: memory.gate(name, provider.circuit or defaults.circuit, provider.limits)
@@ -253,6 +80,14 @@ class Roster:
         if name in self._named:
             raise UsageError(f"route {name!r}: {_unable(streaming=streaming)}")
         raise UsageError(f"unknown route {check.near(name, self._named)}")
+
+    def names(self) -> Iterable[str]:
+        """The names of the routes, the built-in one included."""
+        return self._named.keys()
+
+    def knows(self, name: str) -> bool:
+        """Whether there is a route of this name."""
+        return name in self._named
 
     def all_routes(self) -> Mapping[str, CompiledRoute]:
         """The routes by name, compiled for calls, or else for streams."""
@@ -291,14 +126,16 @@ class Roster:
         tiers = []
         able = "stream" if streaming else "call"
         policy = (route.stream or defaults.stream) if streaming else None
-        for names in members_of(route, self.providers):
+        for names, strategy in members_of(route, self.providers, self.routes):
             members = [
-                self._member(name, route, f"{label} {able}", attempt_timeout, policy)
+                self._member(name, route, label, able, attempt_timeout, policy)
                 for name in names
                 if getattr(self.providers[name], able) is not None
             ]
             if members:
-                tiers.append(Tier(members, self._memory.revision, defaults.panic))
+                broken = self._memory.hook_broken
+                terms = Terms(members, strategy, broken, defaults.panic)
+                tiers.append(Tier(members, self._memory.revision, terms))
         if not tiers:
             return None
         compiled = CompiledRoute(label, route, tiers, defaults, (*limits, *self._limits))
@@ -307,11 +144,10 @@ class Roster:
         Group([member.pace for member in compiled.members])
         shadow = route.shadow or defaults.shadow
         if shadow is not None and not streaming:
-            pace = f"{label} {able}"
             compiled.shadow = Understudies(
                 shadow,
                 [
-                    self._member(name, route, pace, attempt_timeout, None)
+                    self._member(name, route, label, able, attempt_timeout, None)
                     for name in shadow.known(self.providers)
                 ],
             )
@@ -321,7 +157,8 @@ class Roster:
         self,
         name: str,
         route: Route,
-        pace: str,
+        label: str,
+        able: str,
         attempt_timeout: float,
         stream: StreamPolicy | None,
     ) -> Member:
@@ -335,10 +172,13 @@ class Roster:
         return Member(
             provider,
             self._gates[name],
-            self._memory.pace(pace, name, self._defaults.pace),
+            self._memory.pace(f"{label} {able}", name, self._defaults.pace),
+            self._memory.health(label, name),
             weight=route.weights.get(name, provider.weight),
             timeout=next(limit for limit in limits if limit is not None),
             idle=idle,
+            speed=partial(self._memory.speed, f"{label} {able}", name),
+            transforms=tuple(filter(None, (route.transform, provider.transform))),
         )
 
 

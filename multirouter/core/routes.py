@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from fnmatch import fnmatchcase
 from typing import Any
 
 from multirouter.core import validation as check
 from multirouter.core.budgets import Budget, budgets
+from multirouter.core.draw import Strategy
+from multirouter.core.fit import Requires, Sizes
 from multirouter.core.model import Kind
 from multirouter.core.policies import HedgePolicy, LimitPolicy, RetryPolicy
-from multirouter.core.provider import Provider
 from multirouter.core.rules import Rule, rules_with
 from multirouter.core.shadow import Shadow
+from multirouter.core.strategies import strategy_named
 from multirouter.core.stream_policy import StreamPolicy
 from multirouter.errors import ConfigurationError
 
@@ -25,7 +26,12 @@ class Route:
 
     Attributes:
         name: the route's name and its label in metrics.
-        tiers: tuples of provider names, `tag:...` or patterns with `*`, tried in order.
+        tiers: tuples of provider names, `tag:...` or patterns with `*`, tried in order;
+            `route:...` stands for the tiers of another route.
+        strategy: how a tier chooses among those who can be asked: a name out of
+            `strategies.NAMES` or a `Strategy`; one for all tiers, or a list with one for each.
+        on: the kinds and HTTP statuses that fail over; any other failure ends the call with the
+            provider's own exception. None for what the rules say.
         timeout: the whole call, seconds.
         attempt_timeout: one await, seconds; a provider's own comes first.
         retry: when and how often to ask again.
@@ -33,7 +39,12 @@ class Route:
         limits: limits of this route, on top of those of providers and router.
         stream: how long streams may take, how they must end, and what happens when they break.
         rules: what follows from a kind of failure, where it differs from the router's table.
-        accept: judges a response: False, or a string that says what is wrong, refuses it.
+        accept: judges a response: False, or a string that says what is wrong, refuses it; or a
+            JSON Schema that its content must meet.
+        requires: reads a request and says which capabilities it needs.
+        size: reads a request and says its tokens, or those and the most it wants written. Left
+            out, they are estimated where a provider names its window.
+        transform: makes the request for the providers out of the caller's, before theirs.
         fallback: the substitute answer when nobody could, or a function of (request, error).
         retries_per_provider: how often a failed provider is asked again before the next one.
         weights: weights by provider name that differ on this route.
@@ -49,13 +60,18 @@ class Route:
         "hedge",
         "limits",
         "name",
+        "on",
+        "requires",
         "retries_per_provider",
         "retry",
         "rules",
         "shadow",
+        "size",
+        "strategy",
         "stream",
         "tiers",
         "timeout",
+        "transform",
         "weights",
     )
 
@@ -71,12 +87,17 @@ class Route:
         limits: LimitPolicy | None = None,
         stream: StreamPolicy | None = None,
         rules: Mapping[Kind | str, Rule] | None = None,
-        accept: Callable[[Any], object] | None = None,
+        accept: Callable[[Any], object] | Mapping[str, Any] | None = None,
         fallback: Any = None,
         retries_per_provider: int = 0,
         weights: Mapping[str, float] | None = None,
         budget: Budget | Iterable[Budget] | None = None,
         shadow: Shadow | None = None,
+        strategy: str | Strategy | Sequence[str | Strategy] | None = None,
+        on: Iterable[Kind | str | int] | None = None,
+        requires: Requires | None = None,
+        size: Sizes | None = None,
+        transform: Callable[[Any], Any] | None = None,
     ) -> None:
         self.name = check.name("Route.name", name)
         me = f"Route({name!r})"
@@ -93,7 +114,7 @@ class Route:
         self.stream = stream
         rules_with(rules or {})
         self.rules = dict(rules or {})
-        self.accept = accept
+        self.accept = _judging(f"{me}.accept", accept)
         self.fallback = fallback
         self.retries_per_provider = check.count(
             f"{me}.retries_per_provider", retries_per_provider, least=0
@@ -104,6 +125,11 @@ class Route:
         }
         self.budget = budgets(f"{me}.budget", budget)
         self.shadow = shadow
+        self.strategy = _strategies(f"{me}.strategy", strategy, len(self.tiers))
+        self.on = None if on is None else _reasons(f"{me}.on", on)
+        self.requires = check.function(f"{me}.requires", requires)
+        self.size = check.function(f"{me}.size", size)
+        self.transform = check.function(f"{me}.transform", transform)
 
     def __repr__(self) -> str:
         return f"Route({self.name!r}, {[list(tier) for tier in self.tiers]})"
@@ -123,51 +149,42 @@ def _tiers(me: str, tiers: Any) -> tuple[tuple[str, ...], ...]:
             raise ConfigurationError(f"{me}.tiers", f"tier {number} is empty")
         for entry in tier:
             check.name(f"{me}.tiers", entry)
+    names = [entry for tier in found for entry in tier]
+    for entry in names:
+        if names.count(entry) > 1 and "*" not in entry and not entry.startswith("tag:"):
+            raise ConfigurationError(f"{me}.tiers", f"names {entry!r} twice")
     return found
 
 
-def members_of(
-    route: Route, providers: Mapping[str, Provider[Any, Any, Any]]
-) -> tuple[tuple[str, ...], ...]:
-    """The provider names of each tier, in order, tags and patterns resolved.
-
-    A provider that a pattern would bring in twice stays where it comes first; one that is named
-    twice in so many words is an error.
-
-    Raises:
-        ConfigurationError: for an unknown or repeated name, or a tier that matches nobody.
-    """
-    seen: set[str] = set()
-    tiers: list[tuple[str, ...]] = []
-    for tier in route.tiers:
-        names: list[str] = []
-        for entry in tier:
-            names += [n for n in _resolve(route, entry, providers, seen) if n not in seen]
-            seen.update(names)
-        if names:
-            tiers.append(tuple(names))
-    for name in route.weights.keys() - seen:
-        raise ConfigurationError(
-            f"Route({route.name!r}).weights", f"unknown provider {check.near(name, seen)}"
-        )
-    return tuple(tiers)
+def _strategies(what: str, given: Any, tiers: int) -> tuple[Strategy | None, ...]:
+    """One strategy for each tier; None is the draw by weight."""
+    if not isinstance(given, list | tuple):
+        return (strategy_named(what, given),) * tiers
+    if len(given) != tiers:
+        raise ConfigurationError(what, f"names {len(given)} strategies for {tiers} tiers")
+    return tuple(strategy_named(what, one) for one in given)
 
 
-def _resolve(
-    route: Route, entry: str, providers: Mapping[str, Provider[Any, Any, Any]], seen: set[str]
-) -> list[str]:
-    me = f"Route({route.name!r}).tiers"
-    if entry.startswith("tag:"):
-        tag = entry.removeprefix("tag:")
-        found = [name for name, provider in providers.items() if tag in provider.tags]
-    elif "*" in entry:
-        found = [name for name in providers if fnmatchcase(name, entry)]
-    elif entry in seen:
-        raise ConfigurationError(me, f"names {entry!r} twice")
-    elif entry in providers:
-        return [entry]
-    else:
-        raise ConfigurationError(me, f"unknown provider {check.near(entry, providers)}")
-    if not found:
-        raise ConfigurationError(me, f"{entry!r} matches no provider")
-    return found
+def _reasons(what: str, given: Any) -> frozenset[Kind | int]:
+    """Kinds and HTTP statuses."""
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise ConfigurationError(what, f"must be a list of kinds and statuses, not {given!r}")
+    return frozenset(_reason(what, one) for one in given)
+
+
+def _reason(what: str, one: Any) -> Kind | int:
+    if isinstance(one, int) and not isinstance(one, bool):
+        if not 100 <= one <= 599:
+            raise ConfigurationError(what, f"{one} is no HTTP status")
+        return one
+    try:
+        return Kind(one)
+    except ValueError:
+        kinds = check.near(str(one), [kind.value for kind in Kind])
+        raise ConfigurationError(what, f"no such kind of failure: {kinds}") from None
+
+
+def _judging(what: str, accept: Any) -> Any:
+    if accept is not None and not callable(accept) and not isinstance(accept, Mapping):
+        raise ConfigurationError(what, f"must be a function or a JSON Schema, not {accept!r}")
+    return accept

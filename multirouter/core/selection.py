@@ -1,30 +1,28 @@
-"""Who: the weighted draw among the providers of a tier that can be asked now."""
+"""Who: the providers of a tier that can be asked now, the healthy before the degraded."""
 
 from __future__ import annotations
 
 import math
-from bisect import bisect_right
-from collections.abc import Collection, Sequence
-from itertools import accumulate
-from random import Random
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from multirouter.core.draw import Choose, Chosen, Draw, Strategy
 from multirouter.core.gate import Gate, Revision
+from multirouter.core.health import Health
+from multirouter.core.model import Kind
 from multirouter.core.pace import Pace
 from multirouter.core.provider import Provider
-
-RAMP_START = 0.1
-"""The share of its weight that a recovered provider starts with.
-
-Source: Envoy's slow start, `min_weight_percent` 10 %.
-"""
+from multirouter.core.rules import Effect
+from multirouter.core.speed import Speed
+from multirouter.core.transforms import transformed
 
 RAMP_STEPS = 10
 """Steps in which a ramp grows: each costs one rebuilding of the draw table."""
 
-REDRAWS = 4
-"""Draws that may hit somebody barred before the rest is weighed exactly: both give the same
-shares, but a redraw costs the same for three providers and for a thousand."""
+MOST_TABLES = 32
+"""Draw tables that a tier keeps for requests that not everybody fits."""
+
+NOBODY: frozenset[str] = frozenset()
 
 
 class Member:
@@ -33,159 +31,225 @@ class Member:
     Attributes:
         name: the provider's name.
         provider: the provider as this configuration knows it.
-        call: its coroutine function; None for one that can only stream.
-        stream: its async generator function; None for one that can only call.
+        call: its coroutine function, behind its transforms; None for one that can only stream.
+        stream: its async generator function, likewise; None for one that can only call.
         gate: its door, shared with the other routes and with later configurations.
         weight: its weight on this route, at least 0.
         pace: its latencies on this route.
+        health: its successes and failures on this route.
+        speed: its newest latencies on this route; None when no strategy asks.
         timeout: what one attempt may take at the most, seconds; of a stream, up to its first
             content.
         idle: what a stream may rest between two chunks, seconds.
     """
 
-    __slots__ = ("call", "gate", "idle", "name", "pace", "provider", "stream", "timeout", "weight")
+    __slots__ = (
+        "_speed",
+        "call",
+        "gate",
+        "health",
+        "idle",
+        "name",
+        "pace",
+        "provider",
+        "speed",
+        "stream",
+        "timeout",
+        "weight",
+    )
 
     def __init__(
         self,
         provider: Provider[Any, Any, Any],
         gate: Gate,
         pace: Pace,
+        health: Health,
         *,
         weight: float,
         timeout: float,
         idle: float = math.inf,
+        speed: Callable[[], Speed] = Speed,
+        transforms: tuple[Callable[[Any], Any], ...] = (),
     ) -> None:
         self.name = provider.name
         self.provider = provider
-        self.call: Any = provider.call
-        self.stream: Any = provider.stream
+        self.call: Any = transformed(provider.name, provider.call, transforms)
+        self.stream: Any = transformed(provider.name, provider.stream, transforms)
         self.gate = gate
         self.pace = pace
+        self.health = health
+        self.speed: Speed | None = None
+        self._speed = speed
         self.weight = weight
         self.timeout = timeout
         self.idle = idle
+
+    @property
+    def in_flight(self) -> int:
+        """Attempts at the provider that are under way, on whatever route."""
+        return self.gate.in_flight
+
+    @property
+    def degraded(self) -> bool:
+        """Whether it is asked after the others; what a hand holds is not judged."""
+        return self.health.degraded and self.gate.hold is None
+
+    def watch(self) -> None:
+        """Lets `speed` follow its answers from here on."""
+        self.speed = self._speed()
+
+    def look(self, now: float) -> None:
+        """Brings its health up to date."""
+        circuit = self.gate.circuit
+        if circuit.is_closed:
+            self.health.look(now, circuit.era)
+
+    def learn(self, kind: Kind, effect: Effect, elapsed: float, now: float) -> None:
+        """Learns from an attempt that brought no answer what it says about the provider."""
+        if effect in {Effect.FAILURE, Effect.TRIP}:
+            self.health.failed(now)
+        elif effect is Effect.SUCCESS:
+            self.health.answered(now)
+        if self.speed is not None and kind is Kind.TIMEOUT:
+            self.speed.learn(elapsed, now)  # a bound, but nobody knows better
 
     def __repr__(self) -> str:
         return f"<Member {self.name} weight={self.weight:g} {self.gate!r}>"
 
 
+Broken = Callable[[Choose, Exception], None]
+"""Told of a strategy that raised, and of what it raised."""
+
+
+class Terms:
+    """How a tier chooses: its strategy, ready to choose, and how that is told.
+
+    Attributes:
+        how: the choice in words.
+    """
+
+    __slots__ = ("_broken", "_choose", "how", "panic")
+
+    def __init__(
+        self,
+        members: Sequence[Member],
+        strategy: Strategy | None = None,
+        broken: Broken | None = None,
+        panic: float | None = None,
+    ) -> None:
+        self._choose = None if strategy is None else strategy.prepare(members)
+        self._broken = broken
+        self.how = "drawn by weight"
+        if strategy is not None:
+            self.how = getattr(strategy, "how", type(strategy).__name__)
+        self.panic = panic
+
+    def draw(self, members: Sequence[Member], now: float, why: str) -> Draw:
+        """What chooses among `members`."""
+        if self._choose is None or self._broken is None:
+            return Draw(members, now, why)
+        return Chosen(members, now, why, self._choose, self._broken)
+
+
 class Table:
-    """Who takes part in the draw, as of one revision of the gates.
+    """Who takes part in the choice, as of one revision of the gates.
 
     Attributes:
         revision: the revision it was made at.
         valid_until: loop time at which time alone makes it stale.
-        drawn: members that are drawn by weight, in the tier's order.
+        healthy: chooses among those who are closed and well.
+        degraded: chooses among those who are closed and degraded; None when there are none.
+        closed: all of them.
         trials: members whose circuit is half-open.
-        why: how somebody drawn from it was chosen, in words.
         panicked: whether circuits were ignored because too few are closed.
     """
 
     __slots__ = (
-        "_cumulative",
-        "_reserves",
-        "_total",
-        "_weights",
-        "drawn",
+        "closed",
+        "degraded",
+        "healthy",
         "panicked",
         "revision",
         "trials",
         "valid_until",
-        "why",
     )
 
-    def __init__(
-        self, members: Sequence[Member], revision: int, now: float, panic: float | None
-    ) -> None:
+    def __init__(self, members: Sequence[Member], revision: int, now: float, terms: Terms) -> None:
+        panic = terms.panic
         closed = [member for member in members if member.gate.closed(now)]
         self.panicked = panic is not None and len(closed) < panic * len(members)
         if self.panicked:
             closed = [member for member in members if member.gate.hold != "open"]
         self.revision = revision
-        self.drawn = [member for member in closed if member.weight > 0]
         self.trials = [] if self.panicked else [m for m in members if m.gate.on_trial(now)]
-        self._reserves = [member for member in closed if member.weight == 0]
-        self._weights = [member.weight * _ramp(member, now) for member in self.drawn]
-        self._cumulative = list(accumulate(self._weights))
-        self._total = self._cumulative[-1] if self._cumulative else 0.0
         self.valid_until = min((_changes_at(member, now) for member in members), default=math.inf)
+        self.closed = closed
         inside = set(closed)
-        self.why = self._explain([m for m in members if m not in inside], now)
+        out = [f"{m.name} {m.gate.refuses(now) or 'on trial'}" for m in members if m not in inside]
+        ill = [] if self.panicked else [member for member in closed if member.degraded]
+        well = [member for member in closed if not member.degraded] if ill else closed
+        how = f"panic: {terms.how}" if self.panicked else terms.how
+        over = [*out, *(f"{member.name} degraded" for member in ill)]
+        self.healthy = terms.draw(well, now, _why(how, well, over))
+        self.degraded = None
+        if ill:
+            self.degraded = terms.draw(ill, now, _why(f"degraded, {how}", ill, out))
 
-    def _explain(self, out: Sequence[Member], now: float) -> str:
-        how = "panic: drawn" if self.panicked else "drawn"
-        among = f"{how} by weight among {len(self.drawn)}" if len(self.drawn) > 1 else "only one"
-        if not out:
-            return among
-        states = ", ".join(f"{m.name} {m.gate.refuses(now) or 'on trial'}" for m in out)
-        return f"{among}; passed over: {states}"
-
-    def draw(self, rng: Random, barred: Collection[str]) -> Member | None:
-        """One member by weight that is not barred; a weight of 0 only when nobody else is left."""
-        drawn = self.drawn
-        if not barred:
-            if len(drawn) > 1:  # as in _draw_any; this is the hot path
-                at = bisect_right(self._cumulative, rng.random() * self._total)
-                return drawn[at] if at < len(drawn) else drawn[-1]
-            if drawn:
-                return drawn[0]
-        elif len(drawn) > 1:
-            for _ in range(REDRAWS):
-                member = self._draw_any(rng)
-                if member.name not in barred:
-                    return member
-        return self._draw_exactly(rng, barred)
-
-    def share(self, member: Member) -> float:
-        """The member's share of the draw, 0 to 1."""
-        if member not in self.drawn:
-            return 0.0
-        return self._weights[self.drawn.index(member)] / self._total
-
-    def _draw_any(self, rng: Random) -> Member:
-        at = bisect_right(self._cumulative, rng.random() * self._total)
-        # random() < 1, but its product with the total may round up to the total.
-        return self.drawn[min(at, len(self.drawn) - 1)]
-
-    def _draw_exactly(self, rng: Random, barred: Collection[str]) -> Member | None:
-        left = [i for i, member in enumerate(self.drawn) if member.name not in barred]
-        if left:
-            return self.drawn[rng.choices(left, [self._weights[i] for i in left])[0]]
-        return next((m for m in self._reserves if m.name not in barred), None)
+    def share(self, member: Member) -> float | None:
+        """The member's share of the choice, 0 to 1; None where no weights decide."""
+        if self.degraded is not None and not self.healthy.members:
+            return self.degraded.share(member)
+        return self.healthy.share(member)
 
 
-def _ramp(member: Member, now: float) -> float:
-    """The share of its weight that a member gets while it recovers; 1 otherwise."""
-    span = member.gate.circuit.policy.ramp
-    if not span:
-        return 1.0
-    return min(1.0, max(RAMP_START, member.gate.circuit.closed_for(now) / span))
+def _why(how: str, members: Sequence[Member], passed_over: Sequence[str]) -> str:
+    drawn = sum(member.weight > 0 for member in members)
+    among = f"{how} among {drawn}" if drawn > 1 else "only one"
+    return f"{among}; passed over: {', '.join(passed_over)}" if passed_over else among
 
 
 def _changes_at(member: Member, now: float) -> float:
     at = member.gate.changes_at(now)
-    ramp = member.gate.circuit.policy.ramp
-    if ramp and member.gate.circuit.closed_for(now) < ramp:
-        at = min(at, now + ramp / RAMP_STEPS)
+    if member.health.degraded:
+        at = min(at, member.health.changes_at())
+    span = member.gate.circuit.policy.ramp
+    if span and member.gate.circuit.closed_for(now) < span:
+        at = min(at, now + span / RAMP_STEPS)
     return at
 
 
 class Tier:
     """Providers that stand for each other; the draw table is rebuilt when a door changes."""
 
-    __slots__ = ("_panic", "_revision", "_table", "members")
+    __slots__ = ("_fitting", "_revision", "_table", "members", "terms")
 
     def __init__(
-        self, members: Sequence[Member], revision: Revision, panic: float | None = None
+        self, members: Sequence[Member], revision: Revision, terms: Terms | None = None
     ) -> None:
         self.members = tuple(members)
+        self.terms = terms or Terms(self.members)
         self._revision = revision
-        self._panic = panic
         self._table: Table | None = None
+        self._fitting: dict[frozenset[str], Table] = {}
 
-    def table(self, now: float) -> Table:
-        """The draw table that is right at `now`."""
-        table = self._table
+    def table(self, now: float, unfit: frozenset[str] = NOBODY) -> Table:
+        """The draw table that is right at `now`, without those who are `unfit`."""
+        table = self._fitting.get(unfit) if unfit else self._table
         if table is None or table.revision != self._revision.value or now >= table.valid_until:
-            table = self._table = Table(self.members, self._revision.value, now, self._panic)
+            return self._renewed(now, unfit)
+        return table
+
+    def _renewed(self, now: float, unfit: frozenset[str]) -> Table:
+        members = self.members
+        if unfit:
+            members = tuple(member for member in members if member.name not in unfit)
+        for member in members:
+            member.look(now)  # may raise the revision, so that comes first
+        table = Table(members, self._revision.value, now, self.terms)
+        if not unfit:
+            self._table = table
+            return table
+        if len(self._fitting) >= MOST_TABLES:
+            self._fitting.clear()
+        self._fitting[unfit] = table
         return table

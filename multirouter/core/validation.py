@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from difflib import get_close_matches
+from inspect import iscoroutinefunction
 from numbers import Real
 from typing import Any
 
@@ -98,6 +99,13 @@ def name(what: str, value: Any) -> str:
         raise ConfigurationError(
             what, f"must be a non-empty printable string without outer blanks, not {value!r}"
         )
+    return value
+
+
+def function(what: str, value: Any) -> Any:
+    """A plain function, or None; what returns a coroutine would never be awaited here."""
+    if value is not None and (not callable(value) or iscoroutinefunction(value)):
+        raise ConfigurationError(what, f"must be a plain function, not {value!r}")
     return value
 
 

@@ -9,7 +9,8 @@ from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 from typing_extensions import override
 
 from multirouter.core import validation as check
-from multirouter.core.events import AlarmChanged, CircuitChanged, Listener, Newswire
+from multirouter.core.events import AlarmChanged, CircuitChanged, Listener
+from multirouter.core.newswire import Newswire
 from multirouter.errors import ConfigurationError
 from multirouter.listeners.gauges import View
 

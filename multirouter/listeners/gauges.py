@@ -30,6 +30,10 @@ class View(Protocol):
         """Whether this provider may be asked now."""
         ...
 
+    def degraded(self, name: str) -> bool:
+        """Whether this provider is asked after the others, on any route."""
+        ...
+
     def circuit_state(self, name: str) -> str:
         """`closed`, `half_open` or `open`."""
         ...
@@ -47,6 +51,10 @@ def _available(view: View, provider: str) -> float:
     return float(view.available(provider))
 
 
+def _degraded(view: View, provider: str) -> float:
+    return float(view.degraded(provider))
+
+
 def _circuit_state(view: View, provider: str) -> float:
     return CIRCUIT_VALUES[view.circuit_state(provider)]
 
@@ -59,10 +67,13 @@ class Gauges:
     once more and are gone.
     """
 
-    def __init__(self, in_flight: Gauge, available: Gauge, circuit_state: Gauge) -> None:
+    def __init__(
+        self, in_flight: Gauge, available: Gauge, degraded: Gauge, circuit_state: Gauge
+    ) -> None:
         self._meaning: tuple[tuple[Gauge, Reading, Merge], ...] = (
             (in_flight, _in_flight, sum),
             (available, _available, min),
+            (degraded, _degraded, max),
             (circuit_state, _circuit_state, max),
         )
         self._views: dict[tuple[str, str], tuple[ref[View], ...]] = {}
@@ -149,7 +160,9 @@ def several_processes() -> bool:
     return values.ValueClass is not values.MutexValue
 
 
-def gauges_of_this_process(in_flight: Gauge, available: Gauge, circuit_state: Gauge) -> Gauges:
+def gauges_of_this_process(
+    in_flight: Gauge, available: Gauge, degraded: Gauge, circuit_state: Gauge
+) -> Gauges:
     """The gauges that work here: read at a scrape, or written when several processes share."""
     kind = WrittenGauges if several_processes() else Gauges
-    return kind(in_flight, available, circuit_state)
+    return kind(in_flight, available, degraded, circuit_state)

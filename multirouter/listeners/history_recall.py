@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from sqlite3 import Connection
 
     from multirouter.core.budgets import Account
+    from multirouter.core.compiled import CompiledRoute
     from multirouter.core.gate import Gate
-    from multirouter.core.roster import CompiledRoute, Roster
+    from multirouter.core.roster import Roster
     from multirouter.core.selection import Member
 
 PAST = 86_400.0

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from multirouter.core.events import CircuitChanged, Cooled, Held, HoldName, Listener, Newswire
+from multirouter.core.events import CircuitChanged, Cooled, Held, HoldName, Listener
 from multirouter.core.gate import Gate, Revision
 from multirouter.core.model import Kind, Verdict
+from multirouter.core.newswire import Newswire
 from multirouter.core.permits import Permit
 from multirouter.core.policies import CircuitPolicy, LimitPolicy
 from multirouter.core.rules import Effect

@@ -9,9 +9,10 @@ from random import Random
 from typing import Any
 
 from multirouter.core.budgets import Budget
-from multirouter.core.events import Newswire
+from multirouter.core.compiled import CompiledRoute, Defaults
 from multirouter.core.ledger import Ledger
 from multirouter.core.limits import RetryBudget
+from multirouter.core.memory import Memory
 from multirouter.core.model import (
     CANCELLED,
     SUCCESS,
@@ -20,6 +21,7 @@ from multirouter.core.model import (
     Kind,
     Verdict,
 )
+from multirouter.core.newswire import Newswire
 from multirouter.core.plan import Plan
 from multirouter.core.policies import (
     CircuitPolicy,
@@ -29,7 +31,7 @@ from multirouter.core.policies import (
     RetryPolicy,
 )
 from multirouter.core.provider import Provider
-from multirouter.core.roster import CompiledRoute, Defaults, Memory, Roster
+from multirouter.core.roster import Roster
 from multirouter.core.routes import Route
 from multirouter.core.rules import rules_with
 from multirouter.core.selection import Member
@@ -116,6 +118,7 @@ class World:
             budget=self.budget,
             usage=self.usage,
         )
+        self.memory.hook_broken = unheard
         self.commons = Commons("tested", self.rng, RetryBudget(self.retry), wire)
         self.defaults = Defaults(
             timeout=self.timeout,
@@ -146,7 +149,10 @@ class World:
 
     def plan(self, route: Any = None, **call: Any) -> Plan:
         """The plan of a call that begins now."""
-        return Plan(self.commons, self.route(route), self.now, **call)
+        compiled = self.route(route)
+        if compiled.fit is not None and "request" in call:
+            call["unfit"] = compiled.fit.unfit(call["request"])
+        return Plan(self.commons, compiled, self.now, **call)
 
     def step(self, plan: Plan) -> Step:
         """What the plan wants now; a wait never lies behind, nor beyond the call's deadline."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from multirouter.core.health import Health
 from multirouter.core.pace import Pace
 from multirouter.core.policies import CircuitPolicy, LimitPolicy, PacePolicy
 from multirouter.core.provider import Provider
@@ -217,7 +218,8 @@ def member(door: Door, name: str) -> Member:
 
     async def call(request: object) -> None: ...
 
-    return Member(Provider(name, call), door.gate, Pace(PacePolicy()), weight=1.0, timeout=30.0)
+    pace, health = Pace(PacePolicy()), Health(door.revision)
+    return Member(Provider(name, call), door.gate, pace, health, weight=1.0, timeout=30.0)
 
 
 def test_a_recovered_provider_ramps_up() -> None:

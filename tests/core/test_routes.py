@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from multirouter.core.model import Kind
-from multirouter.core.routes import Route, members_of
+from multirouter.core.routes import Route
 from multirouter.core.rules import RULES
+from multirouter.core.tiers import members_of
 from multirouter.errors import ConfigurationError
 from tests.core.kit import provider
 
@@ -26,7 +27,9 @@ KNOWN = {
 
 def tiers(*entries: Any, **settings: Any) -> tuple[tuple[str, ...], ...]:
     """The names that a route's tiers come to among the known providers."""
-    return members_of(Route("coding", list(entries), **settings), KNOWN)
+    return tuple(
+        names for names, _ in members_of(Route("coding", list(entries), **settings), KNOWN)
+    )
 
 
 def refused(*entries: Any, **settings: Any) -> str:

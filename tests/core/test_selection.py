@@ -12,8 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from multirouter.core.draw import RAMP_START, REDRAWS
 from multirouter.core.policies import CircuitPolicy
-from multirouter.core.selection import RAMP_START, REDRAWS, Table
+from multirouter.core.selection import Table
 from tests.core.kit import World, provider
 
 WEIGHTS = st.lists(st.just(0.0) | st.floats(1e-9, 1e9), min_size=1, max_size=8).filter(any)
@@ -54,7 +55,7 @@ def within(counts: Counter[str], shares: dict[str, float], sigmas: float = 4.0) 
 def draws(world: World, n: int, barred: Collection[str] = ()) -> list[str]:
     """The names of n draws."""
     rng, of = Random(world.seed), table(world)
-    found = [of.draw(rng, barred) for _ in range(n)]
+    found = [of.healthy.pick(rng, barred, 0.0) for _ in range(n)]
     return [member.name for member in found if member is not None]
 
 
@@ -98,7 +99,7 @@ def test_redrawing_is_bounded() -> None:
             return super().random()
 
     rng = Counting(0.0)
-    found = table(world([1e9, 1, 1])).draw(rng, {"p0"})
+    found = table(world([1e9, 1, 1])).healthy.pick(rng, {"p0"}, 0.0)
     assert found is not None
     assert found.name == "p1"
     assert rng.throws == REDRAWS + 1
@@ -125,7 +126,7 @@ def test_order_does_not_matter(weights: list[float], order: Random) -> None:
 def test_chance_at_its_extremes(throw: float, weights: list[float], barred: set[int]) -> None:
     """Case 54: somebody is drawn while anybody is left, and never one of weight 0 before that."""
     out = {f"p{i}" for i in barred}
-    found = table(world(weights)).draw(Loaded(throw), out)
+    found = table(world(weights)).healthy.pick(Loaded(throw), out, 0.0)
     left = {f"p{i}": weight for i, weight in enumerate(weights) if i not in barred}
     if not left:
         assert found is None
@@ -139,26 +140,26 @@ def test_a_sum_that_rounds_up_draws_the_last() -> None:
     """Case 54: where random() times the total rounds to the total itself, the last is drawn."""
     for weights in ([0.1] * 10, [3.0, 1e-9], [1e9, 1e-9]):
         of = table(world(weights))
-        assert of.draw(Loaded(BELOW_ONE), ()) in of.drawn
-        assert of.draw(Loaded(1.0), ()) is of.drawn[-1]
-        assert of.draw(Loaded(1.0), {"p0", "px"}) in of.drawn[1:]
+        assert of.healthy.pick(Loaded(BELOW_ONE), (), 0.0) in of.healthy.members
+        assert of.healthy.pick(Loaded(1.0), (), 0.0) is of.healthy.members[-1]
+        assert of.healthy.pick(Loaded(1.0), {"p0", "px"}, 0.0) in of.healthy.members[1:]
 
 
 def test_weight_0_is_the_last_resort() -> None:
     """Case 51: weight 0 has no share and is drawn only when nobody else of its tier is left."""
     of = table(world([0, 2, 0, 1]))
-    drawn = {of.draw(Random(i), ()).name for i in range(200)}
+    drawn = {of.healthy.pick(Random(i), (), 0.0).name for i in range(200)}
     assert drawn == {"p1", "p3"}
-    assert of.draw(Random(1), {"p1", "p3"}).name == "p0"
-    assert of.draw(Random(1), {"p1", "p3", "p0"}).name == "p2"
-    assert of.draw(Random(1), {"p0", "p1", "p2", "p3"}) is None
-    assert of.share(of.drawn[0]) == pytest.approx(2 / 3)
+    assert of.healthy.pick(Random(1), {"p1", "p3"}, 0.0).name == "p0"
+    assert of.healthy.pick(Random(1), {"p1", "p3", "p0"}, 0.0).name == "p2"
+    assert of.healthy.pick(Random(1), {"p0", "p1", "p2", "p3"}, 0.0) is None
+    assert of.share(of.healthy.members[0]) == pytest.approx(2 / 3)
 
 
 def test_one_who_is_alone_takes_no_chance() -> None:
     """With a single candidate nothing is thrown, so its sequence of chance stays its own."""
     rng = Random(5)
-    assert table(world([2])).draw(rng, ()).name == "p0"
+    assert table(world([2])).healthy.pick(rng, (), 0.0).name == "p0"
     assert rng.random() == Random(5).random()
 
 
@@ -168,10 +169,10 @@ def test_one_who_is_alone_takes_no_chance() -> None:
 def test_the_table_says_who_was_passed_over() -> None:
     """`why` names how many were drawn among, and each who is out with its reason."""
     of = world([5, 3, 2])
-    assert table(of).why == "drawn by weight among 3"
+    assert table(of).healthy.why == "drawn by weight among 3"
     of.half_open("p1")
     of.hit("p2", "rate_limit")
-    assert table(of).why == "only one; passed over: p1 on trial, p2 cooling"
+    assert table(of).healthy.why == "only one; passed over: p1 on trial, p2 cooling"
     assert [m.name for m in table(of).trials] == ["p1"]
 
 
@@ -187,7 +188,7 @@ def test_a_table_lasts_until_something_changes() -> None:
     of.now = math.nextafter(of.member("p0").gate.cooling_until, 0.0)
     assert table(of) is cooling
     of.now = of.member("p0").gate.cooling_until
-    assert [m.name for m in table(of).drawn] == ["p0", "p1", "p2"]
+    assert [m.name for m in table(of).healthy.members] == ["p0", "p1", "p2"]
 
 
 def test_a_recovered_provider_ramps_up() -> None:
@@ -214,12 +215,12 @@ def test_panic_ignores_circuits() -> None:
     of = world([1, 1, 1, 1], panic=0.5)
     of.trip("p0", "p1")
     assert not table(of).panicked
-    assert [m.name for m in table(of).drawn] == ["p2", "p3"]
+    assert [m.name for m in table(of).healthy.members] == ["p2", "p3"]
     of.trip("p2")
     assert table(of).panicked
-    assert table(of).why == "panic: drawn by weight among 4"
+    assert table(of).healthy.why == "panic: drawn by weight among 4"
     of.memory.gates["p3"].hold_by_hand("open", of.now)
-    assert [m.name for m in table(of).drawn] == ["p0", "p1", "p2"]
+    assert [m.name for m in table(of).healthy.members] == ["p0", "p1", "p2"]
     assert table(of).trials == []
 
 

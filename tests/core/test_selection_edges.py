@@ -22,7 +22,7 @@ def test_a_table_of_a_panic_has_no_trials() -> None:
     table = world.route().tiers[0].table(world.now)
     assert table.panicked
     assert table.trials == []
-    assert [member.name for member in table.drawn] == ["a", "b"]
+    assert [member.name for member in table.healthy.members] == ["a", "b"]
 
 
 def test_a_ramps_table_lives_for_one_step() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from multirouter.core.events import KINDS, Listener, Newswire
+from multirouter.core.events import KINDS, Listener
 from multirouter.core.model import (
     CANCELLED,
     SUCCESS,
@@ -17,6 +17,7 @@ from multirouter.core.model import (
     Role,
     Verdict,
 )
+from multirouter.core.newswire import Newswire
 
 PROMPT = "my secret prompt sk-12345"
 
@@ -28,6 +29,7 @@ class Sight:
         self.running = dict.fromkeys(names, 0)
         self.states = dict.fromkeys(names, "closed")
         self.out: set[str] = set()
+        self.ill: set[str] = set()
 
     def names(self) -> list[str]:
         return list(self.running)
@@ -37,6 +39,9 @@ class Sight:
 
     def available(self, name: str) -> bool:
         return name not in self.out
+
+    def degraded(self, name: str) -> bool:
+        return name in self.ill
 
     def circuit_state(self, name: str) -> str:
         return self.states[name]

@@ -18,11 +18,11 @@ from multirouter.core.events import (
     FailedOver,
     Held,
     Listener,
-    Newswire,
     Panicked,
     RetryRefused,
 )
 from multirouter.core.model import Kind
+from multirouter.core.newswire import Newswire
 from multirouter.errors import AllProvidersFailed, NoProviderAvailable, ProviderError
 from multirouter.listeners.logs import DebugLogs, Logs, make_logs
 from tests.listeners.doubles import PROMPT, attempt, call, heard_by, tell, tell_call

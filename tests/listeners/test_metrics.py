@@ -14,11 +14,11 @@ from multirouter.core.events import (
     Configured,
     Cooled,
     FailedOver,
-    Newswire,
     Panicked,
     RetryRefused,
 )
 from multirouter.core.model import Kind
+from multirouter.core.newswire import Newswire
 from multirouter.errors import ConfigurationError
 from multirouter.listeners.families import BUCKETS
 from multirouter.listeners.metrics import Metrics, make_metrics

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from random import Random
 
-from multirouter.core.events import Newswire
+from multirouter.core.memory import Memory
+from multirouter.core.newswire import Newswire
 from multirouter.core.policies import LimitPolicy
-from multirouter.core.roster import Memory
 
 
 def test_a_call_leaves_where_it_entered() -> None:

@@ -1,0 +1,142 @@
+"""A route with every inheritance resolved: call or provider first, then route, then router."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from multirouter.core.budgets import Budget
+from multirouter.core.cost import Billing
+from multirouter.core.fit import Fit, Requires, Sizes
+from multirouter.core.limits import Bound, Limits
+from multirouter.core.model import Kind, Verdict
+from multirouter.core.policies import CircuitPolicy, HedgePolicy, PacePolicy, RetryPolicy
+from multirouter.core.routes import Route
+from multirouter.core.rules import Rule, rules_with
+from multirouter.core.selection import Member, Tier
+from multirouter.core.shadow import Shadow, Understudies
+from multirouter.core.stream_policy import StreamPolicy
+from multirouter.core.usage import ReadUsage
+from multirouter.errors import ConfigurationError
+
+SchemaJudge = Callable[[Mapping[str, Any]], Callable[[Any], object]]
+"""Makes a judge of answers out of a JSON Schema."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Defaults:
+    """What the router says where a route or a provider says nothing."""
+
+    timeout: float
+    attempt_timeout: float | None
+    retry: RetryPolicy
+    circuit: CircuitPolicy
+    pace: PacePolicy
+    hedge: HedgePolicy | None
+    stream: StreamPolicy
+    rules: Mapping[Kind, Rule]
+    accept: Callable[[Any], object] | None
+    fallback: Any
+    panic: float | None
+    usage: ReadUsage | None = None
+    budget: tuple[Budget, ...] = ()
+    shadow: Shadow | None = None
+    requires: Requires | None = None
+    size: Sizes | None = None
+    schema: SchemaJudge | None = None
+
+
+class CompiledRoute:
+    """A route with every inheritance resolved, ready to be walked.
+
+    Attributes:
+        name: its label.
+        tiers: its tiers, in order.
+        members: all its providers, in order.
+        limits: the limits and budgets of the route and of the router, if any.
+        billing: the books of its attempts; None when none of its providers has a price.
+        shadow: who gets copies of its calls, or None.
+        sizes: the hooks that read a request's tokens, if any limit needs them.
+        fit: knows who cannot serve a request; None when nobody says what he can.
+    """
+
+    __slots__ = (
+        "accept",
+        "billing",
+        "fallback",
+        "fit",
+        "hedge",
+        "limits",
+        "members",
+        "name",
+        "on",
+        "retries_per_provider",
+        "retry",
+        "rules",
+        "shadow",
+        "sizes",
+        "stream",
+        "tiers",
+        "timeout",
+    )
+
+    def __init__(
+        self,
+        label: str,
+        route: Route,
+        tiers: Iterable[Tier],
+        defaults: Defaults,
+        limits: tuple[Limits, ...],
+    ) -> None:
+        self.name = label
+        self.tiers = tuple(tiers)
+        self.members = tuple(member for tier in self.tiers for member in tier.members)
+        self.limits: tuple[Bound, ...] = limits
+        self.billing: Billing | None = None
+        self.timeout = defaults.timeout if route.timeout is None else route.timeout
+        self.retry = route.retry or defaults.retry
+        self.hedge = route.hedge or defaults.hedge
+        self.stream = route.stream or defaults.stream
+        self.rules = defaults.rules
+        if route.rules:
+            self.rules = {**defaults.rules, **_overridden(route.rules)}
+        self.shadow: Understudies | None = None
+        self.on = route.on
+        self.fit = _fit(route, defaults, self.members)
+        self.accept = _judge(route.accept or defaults.accept, defaults.schema)
+        self.fallback = defaults.fallback if route.fallback is None else route.fallback
+        self.retries_per_provider = route.retries_per_provider
+        policies = [shared.policy for shared in limits]
+        policies += [m.provider.limits for m in self.members if m.provider.limits is not None]
+        self.sizes = tuple({policy.size for policy in policies if policy.size is not None})
+
+    def size_of(self, request: Any) -> int:
+        """The request's tokens: the largest of what the limits' hooks say, at least 0."""
+        return max(0, *(int(size(request)) for size in self.sizes))
+
+    def is_final(self, verdict: Verdict) -> bool:
+        """Whether the route's `on=` lets such a failure end the call."""
+        on = self.on
+        return on is not None and verdict.kind not in on and verdict.status not in on
+
+
+def _fit(route: Route, defaults: Defaults, members: Sequence[Member]) -> Fit | None:
+    requires, size = route.requires or defaults.requires, route.size or defaults.size
+    sized = any(m.provider.context_window or m.provider.max_output for m in members)
+    return Fit(members, requires, size) if sized or requires is not None else None
+
+
+def _judge(accept: Any, schema: SchemaJudge | None) -> Callable[[Any], object] | None:
+    """The function that judges answers; a JSON Schema becomes one."""
+    if not isinstance(accept, Mapping):
+        judge: Callable[[Any], object] | None = accept
+        return judge
+    if schema is None:
+        raise ConfigurationError("accept", "is a JSON Schema, which nobody here can apply")
+    return schema(accept)
+
+
+def _overridden(rules: Mapping[Any, Rule]) -> Mapping[Kind, Rule]:
+    whole = rules_with(rules)
+    return {Kind(kind): whole[Kind(kind)] for kind in rules}
