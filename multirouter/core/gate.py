@@ -340,10 +340,8 @@ class Gate:
         if refusal == "cooling":
             left = self.cooling_until - now
             return f"cooling for {left:.1f} s ({self.last_failure})"
-        if refusal:
-            return refusal
         held = f"held {self.hold}, " if self.hold else ""
-        return f"{held}{self.circuit.state(now)}"
+        return refusal or f"{held}{self.circuit.state(now)}"
 
     def __repr__(self) -> str:
         held = f" held={self.hold}" if self.hold else ""

@@ -9,8 +9,11 @@ from typing import Any, Never, TypeAlias
 from typing_extensions import TypedDict, Unpack
 
 from multirouter.core import validation as check
+from multirouter.core.budgets import Budget
+from multirouter.core.cost import Price
 from multirouter.core.policies import CircuitPolicy, LimitPolicy
 from multirouter.core.provider import Provider
+from multirouter.core.usage import ReadUsage
 from multirouter.errors import ConfigurationError
 from multirouter.providers.adapter import Adapter, Wire
 from multirouter.providers.anthropic import wire as anthropic
@@ -46,6 +49,9 @@ class ProviderSettings(TypedDict, total=False):
     domains: Iterable[str]
     tags: Iterable[str]
     probe: Callable[[], Awaitable[object]] | None
+    price: Price | None
+    usage: ReadUsage | None
+    budget: Budget | Iterable[Budget] | None
 
 
 def OpenAI(  # noqa: N802 - it makes a provider and reads as one
