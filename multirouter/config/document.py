@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 from pydantic import BeforeValidator, Field, SecretStr
 
@@ -20,8 +20,18 @@ from multirouter.core.policies import (
     RetryPolicy,
 )
 from multirouter.core.rules import Rule
+from multirouter.core.shadow import Shadow
 from multirouter.core.stream_policy import StreamPolicy
 from multirouter.core.usage import estimated_tokens
+from multirouter.listeners.alarm_rules import AllOpen, CircuitOpen, FailoverShare, ProviderFailing
+from multirouter.listeners.cost_alarms import CostPerHour, CostUnusual
+from multirouter.listeners.history import KEPT
+from multirouter.listeners.webhook import Webhook
+
+T = TypeVar("T")
+
+Again: TypeAlias = Callable[[], T]
+"""Makes one more object: rules of alarms remember, so each router wants its own."""
 
 ProviderKind = Literal[
     "openai",
@@ -54,12 +64,20 @@ def _listed(given: Any) -> Any:
     return [given] if isinstance(given, str | dict) else given
 
 
-Tier = Annotated[
-    tuple[str, ...], BeforeValidator(_listed, json_schema_input_type=str | list[str])
-]
+Tier = Annotated[tuple[str, ...], BeforeValidator(_listed, json_schema_input_type=str | list[str])]
 Budgets = Annotated[
     tuple[Spending, ...],
     BeforeValidator(_listed, json_schema_input_type=Spending | list[Spending]),
+]
+Copies = Annotated[Shadow, Told("compare")]
+StrategyName = Literal[
+    "weighted",
+    "in_order",
+    "least_in_flight",
+    "fastest",
+    "cheapest",
+    "highest_quality",
+    "balanced",
 ]
 Rules = Mapping[Kind, Annotated[Rule, Told()]]
 
@@ -69,7 +87,7 @@ class ProviderSection(Section):
 
     kind: ProviderKind | None = None
     """What it speaks, or a service by name. Left out: the provider's own name, if it is a kind."""
-    model: str | None = Field(None, min_length=1)
+    model: str | None = Field(default=None, min_length=1)
     """The model it is asked for when the client names none of `models`."""
     models: tuple[str, ...] = ()
     """Models that clients may ask it for by their own names; `*` stands for any letters."""
@@ -105,6 +123,10 @@ class ProviderSection(Section):
     """What its model can do; prefill: it goes on from a trailing assistant message."""
     context_window: Whole | None = None
     """Tokens that fit into it."""
+    max_output: Whole | None = None
+    """The most tokens it writes in one answer."""
+    quality: Number | None = None
+    """How good its answers are, on a scale of your own; `auto-best` asks the highest."""
     max_tokens: Whole | None = None
     """Anthropic: sent when a request names none."""
     thinking: Literal["adaptive", "budget"] | None = None
@@ -120,6 +142,8 @@ class RouteSection(Section):
 
     tiers: tuple[Tier, ...] = Field(min_length=1)
     """Tried in order: a provider's name, a list of them (shares by weight), tag:... or a*."""
+    strategy: StrategyName | tuple[StrategyName, ...] | None = None
+    """How a tier chooses: one for all tiers, or a list with one for each."""
     models: tuple[str, ...] = ()
     """Names under which clients ask for it, beside its own; `*` stands for any letters."""
     timeout: Number | None = None
@@ -140,6 +164,12 @@ class RouteSection(Section):
     """How often a failed provider is asked again before the next one."""
     weights: Mapping[str, Number] = Field(default_factory=dict)
     """Weights by provider that differ on this route."""
+    on: tuple[Kind | Whole, ...] | None = None
+    """The kinds of failure and HTTP statuses that fail over; left out, what the rules say."""
+    budget: Budgets = ()
+    """What may be spent on this route."""
+    shadow: Copies | None = None
+    """Which of its calls are copied, and to whom, for comparison."""
 
 
 class PoliciesSection(Section):
@@ -172,22 +202,52 @@ class KeysSection(Section):
     """Where `multirouter keys new` keeps them, hashed; from the configuration's folder."""
 
 
+class HistorySection(Section):
+    """A file that keeps what happened, and from which a new start learns."""
+
+    file: str = Field(min_length=1)
+    """An SQLite file; from the configuration's folder."""
+    keep: Number = Field(default=KEPT, gt=0)
+    """How long rows are kept, seconds."""
+
+
+class AlarmsSection(Section):
+    """What is watched, and who is told. Every alarm is a log event and a metric too."""
+
+    webhooks: tuple[Annotated[Again[Webhook], Told("body", "wall", again=True)], ...] = ()
+    """Who is told by a POST of JSON."""
+    every: Number = Field(default=1.0, gt=0)
+    """Seconds between two looks at what time alone changes."""
+    provider_failing: Annotated[Again[ProviderFailing], Told("name", again=True)] | None = None
+    """More than a share of a provider's attempts fail."""
+    failover_share: Annotated[Again[FailoverShare], Told("name", again=True)] | None = None
+    """More than a share of a route's calls had to move on."""
+    circuit_open: Annotated[Again[CircuitOpen], Told("name", again=True)] | None = None
+    """A circuit has not been closed for longer than a span."""
+    all_open: Annotated[Again[AllOpen], Told("name", again=True)] | None = None
+    """Nobody can be asked."""
+    cost_per_hour: Annotated[Again[CostPerHour], Told("name", "cost", again=True)] | None = None
+    """The last hour cost more than a sum."""
+    cost_unusual: Annotated[Again[CostUnusual], Told("name", "cost", again=True)] | None = None
+    """The last hour cost far more than hours usually do."""
+
+
 class ServerSection(Section):
     """The gateway's own door."""
 
-    host: str = Field("127.0.0.1", min_length=1)
+    host: str = Field(default="127.0.0.1", min_length=1)
     """The address it listens on."""
-    port: Whole = Field(8080, ge=0, le=65535)
+    port: Whole = Field(default=8080, ge=0, le=65535)
     """The port; 0 takes a free one."""
-    body_limit: Whole = Field(64 * 2**20, ge=1024)
+    body_limit: Whole = Field(default=64 * 2**20, ge=1024)
     """The longest body of a request, bytes."""
-    header_limit: Whole = Field(16 * 2**10, ge=1024)
+    header_limit: Whole = Field(default=16 * 2**10, ge=1024)
     """The longest line, and the longest field, of a request's head, bytes."""
-    read_timeout: Number = Field(30.0, gt=0, le=1e9)
+    read_timeout: Number = Field(default=30.0, gt=0, le=1e9)
     """How long a client may take to send its request, seconds."""
-    keepalive: Number = Field(75.0, gt=0, le=1e9)
+    keepalive: Number = Field(default=75.0, gt=0, le=1e9)
     """How long an idle connection is kept, seconds."""
-    drain: Number = Field(30.0, ge=0, le=1e9)
+    drain: Number = Field(default=30.0, ge=0, le=1e9)
     """How long streams may finish after SIGTERM, seconds."""
     cors_origins: tuple[str, ...] = ()
     """Origins of pages that may ask from a browser; `*` for all. Empty: none."""
@@ -196,13 +256,13 @@ class ServerSection(Section):
 class Document(Section):
     """A configuration of multirouter."""
 
-    server: ServerSection = Field(default_factory=ServerSection)
+    server: ServerSection = ServerSection()
     """The gateway's own door."""
     providers: Mapping[str, ProviderSection] = Field(min_length=1)
     """Who can be asked, by name."""
     routes: Mapping[str, RouteSection] = Field(default_factory=dict)
     """Which providers serve which model names; a route named default serves `auto`."""
-    policies: PoliciesSection = Field(default_factory=PoliciesSection)
+    policies: PoliciesSection = PoliciesSection()
     """What holds wherever a route or a provider says nothing."""
     limits: Limits | None = None
     """How much load all providers get together."""
@@ -210,3 +270,11 @@ class Document(Section):
     """What models charge, USD per million tokens, for providers that name no price."""
     keys: KeysSection | None = None
     """The keys that clients show. Left out: no key is asked for."""
+    budget: Budgets = ()
+    """What may be spent in all."""
+    shadow: Copies | None = None
+    """Which calls are copied, and to whom, for comparison."""
+    alarms: AlarmsSection | None = None
+    """What is watched, and who is told."""
+    history: HistorySection | None = None
+    """Where it is kept what happened, for reports and restarts."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from multirouter.core import validation as check
 from multirouter.errors import ConfigurationError
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 Path: TypeAlias = tuple[str | int, ...]
 """Where a setting stands: ("routes", "coding", "tiers", 0)."""
 
-SECRET = frozenset({"api_key", "headers"})
+SECRET = frozenset({"api_key", "headers", "url"})
 """Settings whose values no message shows."""
 
 SHORT = 6
@@ -31,7 +32,7 @@ class FromEnvironment(str):
 
     written: str
 
-    def __new__(cls, text: str, written: str) -> FromEnvironment:
+    def __new__(cls, text: str, written: str) -> Self:
         """Keeps the text as it was written, with its references."""
         made = super().__new__(cls, text)
         made.written = written
@@ -66,6 +67,14 @@ class Faults:
     def add_refused(self, path: Path, error: ConfigurationError) -> None:
         """Notes what a class of the core refused, under the name that the file has for it."""
         self.add((*path, *_setting(error.what)), error.why)
+
+    @contextmanager
+    def noted(self, *path: str | int) -> Iterator[None]:
+        """Notes what the block refuses, as something at this path, and goes on behind it."""
+        try:
+            yield
+        except ConfigurationError as error:
+            self.add_refused(path, error)
 
     def add_invalid(self, error: ValidationError, schema: Mapping[str, Any]) -> None:
         """Notes what the validation refused; `schema` knows the names there could be."""
@@ -166,11 +175,10 @@ def _instead(path: Path, given: Any) -> str:
 
 def names_at(schema: Mapping[str, Any], path: Path) -> list[str]:
     """The settings that the JSON Schema knows at a place."""
-    here = [_resolved(schema, schema)]
+    here = [schema]
     for part in path:
-        here = [
-            _resolved(schema, inner) for one in _choices(schema, here) for inner in _inner(one, part)
-        ]
+        found = [inner for one in _choices(schema, here) for inner in _inner(one, part)]
+        here = [_resolved(schema, inner) for inner in found]
     return [name for one in _choices(schema, here) for name in one.get("properties", ())]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -62,8 +63,8 @@ class KeyRecord:
             check.count("KeyRecord.concurrent", self.concurrent)
         for route in self.routes:
             check.name("KeyRecord.routes", route)
-        if not isinstance(self.digest, str) or len(self.digest) != len(NOBODY):
-            raise ConfigurationError("KeyRecord.digest", f"must be {len(NOBODY)} hexadecimal digits")
+        if not re.fullmatch("[0-9a-f]{64}", str(self.digest)):
+            raise ConfigurationError("KeyRecord.digest", "must be 64 hexadecimal digits")
 
     def may_use(self, route: str) -> bool:
         """Whether this key opens a route."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from multirouter.config.upstream import default_model
@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 AUTO = "auto"
 """The name for "whatever suits": the default route."""
 
-CHEAP = "auto-cheap"
-"""The name for the cheapest that can answer."""
-
-BEST = "auto-best"
-"""The name for the best that can answer: the dearest, unless a route of this name says more."""
+SIBLINGS: Mapping[str, str] = {
+    "auto-cheap": "cheapest",
+    "auto-fast": "fastest",
+    "auto-best": "highest_quality",
+}
+"""Names for "whatever suits" and the strategies by which they choose."""
 
 
 class Menu:
@@ -69,16 +70,10 @@ class Menu:
         if DEFAULT not in document.routes:
             self.routes.append(Route(DEFAULT, [able]))
         self._offer(AUTO, DEFAULT)
-        priced = {name: price for name in able if (price := _price(document.providers[name]))}
-        if priced:
-            by_price = sorted(priced, key=priced.__getitem__)
-            self._serve_in_turn(CHEAP, by_price)
-            self._serve_in_turn(BEST, by_price[::-1])
-
-    def _serve_in_turn(self, model: str, names: Iterable[str]) -> None:
-        if model not in self._exact:
-            self.routes.append(Route(model, list(names)))
-            self._exact[model] = model
+        for model, strategy in SIBLINGS.items():
+            if model not in self._exact:
+                self.routes.append(Route(model, [able], strategy=strategy))
+                self._exact[model] = model
 
     def _serve(self, model: str, names: list[str]) -> None:
         """A route of its own for a model that no route names."""
@@ -94,11 +89,3 @@ def _served(provider: ProviderSection) -> list[str]:
     """The models of a provider, each once."""
     own = [*provider.models, *([provider.model] if provider.model else [])]
     return list(dict.fromkeys(own))
-
-
-def _price(provider: ProviderSection) -> float:
-    """What a provider charges for three tokens in and one out; 0 when it names no price.
-
-    Source: the "blended price" of artificialanalysis.ai, three to one.
-    """
-    return 0.0 if provider.price is None else 3 * provider.price.input + provider.price.output

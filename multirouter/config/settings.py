@@ -9,13 +9,19 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from prometheus_client import CollectorRegistry
 
+from multirouter.config.echo import MODEL as ECHO
+from multirouter.config.echo import Echo
 from multirouter.config.faults import Faults
 from multirouter.config.keyfile import read_keys
 from multirouter.config.keys import KeyBook
 from multirouter.config.menu import Menu
-from multirouter.config.upstream import default_model, make_provider, upstream_of
-from multirouter.core.routes import Route, members_of
+from multirouter.config.upstream import KINDS, default_model, make_provider, upstream_of
+from multirouter.core.provider import Provider
+from multirouter.core.routes import Route
+from multirouter.core.tiers import members_of
 from multirouter.errors import ConfigurationError
+from multirouter.listeners.alarms import Alarms
+from multirouter.listeners.history import History
 from multirouter.providers import (
     ChatCompletion,
     ChatCompletionChunk,
@@ -26,9 +32,18 @@ from multirouter.providers import (
 from multirouter.router import MultiProviderRouter
 
 if TYPE_CHECKING:
-    from multirouter.config.document import Document, RouteSection, ServerSection
+    from multirouter.config.document import (
+        AlarmsSection,
+        Document,
+        RouteSection,
+        ServerSection,
+    )
 
 ChatRouter: TypeAlias = MultiProviderRouter[ChatRequest, ChatCompletion, ChatCompletionChunk]
+
+
+OVERALL = ("limits", "budget", "shadow")
+"""What a document says of the whole router outside of its policies."""
 
 
 def load(path: str | os.PathLike[str], environ: Mapping[str, str] | None = None) -> Settings:
@@ -89,7 +104,7 @@ class Settings:
         ConfigurationError: with everything that is wrong, one a line.
     """
 
-    __slots__ = ("_environ", "_menu", "document", "keys", "models", "server", "source")
+    __slots__ = ("_environ", "_folder", "_menu", "document", "keys", "models", "server", "source")
 
     def __init__(
         self,
@@ -99,9 +114,10 @@ class Settings:
         folder: Path = Path(),
     ) -> None:
         self.source = faults.source
-        self.document = priced(document)
+        self.document = completed(document)
         self.server: ServerSection = document.server
         self._environ = environ
+        self._folder = folder
         self._menu = Menu(self.document)
         self.models: Mapping[str, str] = self._menu.models
         self.keys: KeyBook | None = self._read_keys(folder, faults)
@@ -117,8 +133,9 @@ class Settings:
         Raises:
             ConfigurationError: when it cannot be made.
         """
-        providers, routes = self._providers(Http()), self._routes()
-        return MultiProviderRouter(providers, routes=routes, **self._policies(), **parts)
+        told = self.document.history
+        kept = None if told is None else History(self._folder / told.file, keep=told.keep)
+        return self._built(history=kept, **parts)
 
     def apply(self, router: ChatRouter) -> None:
         """Brings a router to these settings, all at once, while calls are in flight.
@@ -148,25 +165,36 @@ class Settings:
 
     def _rehearse(self, faults: Faults) -> None:
         """Makes every part once, so that what cannot be made is known before it is needed."""
-        http = Http()
+        http, known = Http(), {}
         for name, section in self.document.providers.items():
+            # Who cannot be made can still be meant by a route.
+            with faults.noted("providers", name):
+                known[name] = Provider(name, Echo().call, tags=section.tags)
             if section.api_key is not None:
                 faults.hide(section.api_key.get_secret_value())
-            try:
+            with faults.noted("providers", name):
                 make_provider(name, section, self._environ, http)
-            except ConfigurationError as error:
-                faults.add_refused(("providers", name), error)
-        for name, route in self.document.routes.items():
-            try:
-                members_of(make_route(name, route), self.document.providers)
-            except ConfigurationError as error:
-                faults.add_refused(("routes", name), error)
+        routes = {}
+        for name, told in self.document.routes.items():
+            with faults.noted("routes", name):
+                routes[name] = make_route(name, told)
+        for name, route in routes.items():
+            with faults.noted("routes", name):
+                members_of(route, known, routes)
         faults.refuse()
-        try:
-            self.build(registry=CollectorRegistry())
-        except ConfigurationError as error:
-            faults.add((), str(error))
+        with faults.noted():
+            self._built(registry=CollectorRegistry())
         faults.refuse()
+
+    def _built(self, **parts: Any) -> ChatRouter:
+        alarms = () if self.document.alarms is None else make_alarms(self.document.alarms)
+        return MultiProviderRouter(
+            self._providers(Http()),
+            routes=self._routes(),
+            **self._policies(),
+            alarms=alarms,
+            **parts,
+        )
 
     def _providers(self, http: Http) -> list[ChatProvider]:
         sections = self.document.providers.items()
@@ -179,7 +207,7 @@ class Settings:
     def _policies(self) -> dict[str, Any]:
         policies = self.document.policies
         told = {name: getattr(policies, name) for name in type(policies).model_fields}
-        return {**told, "limits": self.document.limits}
+        return {**told, **{name: getattr(self.document, name) for name in OVERALL}}
 
     def __repr__(self) -> str:
         providers = ", ".join(self.document.providers)
@@ -198,15 +226,24 @@ def make_route(name: str, section: RouteSection) -> Route:
     return Route(name, tiers, **told)
 
 
-def priced(document: Document) -> Document:
-    """The same document, each provider with the price of its model where it names none."""
-    prices = document.prices
-    providers = {
-        name: section.model_copy(update={"price": prices.get(default_model(section) or "")})
-        if section.price is None
-        else section
-        for name, section in document.providers.items()
-    }
+def make_alarms(section: AlarmsSection) -> Alarms:
+    """The alarms that a section describes, new ones each time."""
+    told = {name: getattr(section, name) for name in type(section).model_fields}
+    targets, every = told.pop("webhooks"), told.pop("every")
+    rules = [make() for make in told.values() if make is not None]
+    return Alarms(rules, to=[make() for make in targets], every=every)
+
+
+def completed(document: Document) -> Document:
+    """The same document with what goes without saying: kinds, the echo's name, prices."""
+    prices, providers = document.prices, {}
+    for name, section in document.providers.items():
+        more: dict[str, Any] = {"kind": section.kind or (name if name in KINDS else None)}
+        if more["kind"] == "echo":
+            more["model"] = default_model(section) or ECHO
+        if section.price is None:
+            more["price"] = prices.get(default_model(section) or "")
+        providers[name] = section.model_copy(update=more)
     return document.model_copy(update={"providers": providers})
 
 

@@ -1,4 +1,4 @@
-"""Lets pydantic read the core's own classes: their fields are the settings, they are the judges.
+"""Lets pydantic read the package's own classes: their arguments are settings, they are the judges.
 
 So a policy is described once, where it lives: names, types, defaults and words for the JSON
 Schema come from the class, ranges from its constructor.
@@ -7,11 +7,17 @@ Schema come from the class, ranges from its constructor.
 from __future__ import annotations
 
 import re
-from dataclasses import MISSING, fields
-from inspect import cleandoc
-from typing import Annotated, Any, get_type_hints
+from functools import partial
+from inspect import cleandoc, signature
+from typing import Annotated, Any, get_args, get_type_hints
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, GetCoreSchemaHandler
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    GetCoreSchemaHandler,
+    create_model,
+)
 from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
@@ -25,47 +31,53 @@ class Section(BaseModel):
 
 
 class Told:
-    """An annotation: this dataclass, told by a mapping of its fields.
+    """An annotation: this class, told by a mapping of its constructor's arguments.
 
     Args:
-        without: fields that no file can give (functions, objects).
-        also: fixed values for some of them, given whenever the object is made.
+        without: arguments that no file can give (functions, objects).
+        again: whether each use wants an object of its own: the value is then what makes one.
+        also: fixed values for some arguments, given whenever the object is made.
     """
 
-    def __init__(self, *without: str, **also: Any) -> None:
+    def __init__(self, *without: str, again: bool = False, **also: Any) -> None:
         self._without = {*without, *also}
+        self._again = again
         self._also = also
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
-        section = section_of(source, self._without)
+        cls = get_args(source)[1] if self._again else source
+        section = section_of(cls, self._without)
+        listed = [p.name for p in signature(cls).parameters.values() if p.kind is p.VAR_POSITIONAL]
 
         def made(told: Section) -> Any:
             given = {name: getattr(told, name) for name in told.model_fields_set}
-            return source(**given, **self._also)
+            several = [one for name in listed for one in given.pop(name, ())]
+            make = partial(cls, *several, **given, **self._also)
+            made_once = make()
+            return make if self._again else made_once
 
         return core_schema.no_info_after_validator_function(made, handler.generate_schema(section))
 
 
 def section_of(cls: Any, without: set[str]) -> type[Section]:
-    """The section of a file that tells a dataclass of the core."""
+    """The section of a file that tells what a class is made of."""
     words = _attributes(cls)
-    hints = get_type_hints(cls, include_extras=True)
+    hints = get_type_hints(cls.__init__, include_extras=True)
     told: dict[str, Any] = {}
-    for field in fields(cls):
-        if field.name not in without:
-            default: Any = ... if field.default is MISSING else field.default
-            info = FieldInfo(default=default, description=words.get(field.name))
-            told[field.name] = (strictly(hints[field.name]), info)
-    space = {name: info for name, (_, info) in told.items()}
-    types = {name: hint for name, (hint, _) in told.items()}
+    for name, parameter in signature(cls).parameters.items():
+        if name in without:
+            continue
+        hint, default = strictly(hints[name]), parameter.default
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            hint, default = tuple[hint, ...], ()  # type: ignore[valid-type] # known at run time
+        info = FieldInfo(
+            default=... if default is parameter.empty else default, description=words.get(name)
+        )
+        told[name] = (hint, info)
     summary = (cls.__doc__ or "").partition("\n")[0]
-    return type(Section)(
-        cls.__name__,
-        (Section,),
-        {**space, "__annotations__": types, "__module__": __name__, "__doc__": summary},
-    )
+    return create_model(cls.__name__, __base__=Section, __doc__=summary, **told)
 
 
 def _no_bool(value: Any) -> Any:
@@ -92,8 +104,9 @@ _ATTRIBUTE = re.compile(r"^    (\w+): (.+(?:\n {6,}.+)*)", re.MULTILINE)
 
 
 def _attributes(cls: type) -> dict[str, str]:
-    """What a class's docstring says about its attributes."""
-    _, _, said = cleandoc(cls.__doc__ or "").partition("Attributes:\n")
+    """What a class's docstring says about its attributes, or its arguments."""
+    said = cleandoc(cls.__doc__ or "")
+    said = said.partition("Attributes:\n")[2] + said.partition("Args:\n")[2]
     return {
         found[1]: " ".join(found[2].replace("`", "").split()) for found in _ATTRIBUTE.finditer(said)
     }

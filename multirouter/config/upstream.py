@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator, Mapping
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from multirouter.config.echo import MODEL as ECHO
 from multirouter.config.echo import Echo
 from multirouter.core.provider import Provider
 from multirouter.errors import ConfigurationError
@@ -32,6 +31,12 @@ KEY_VARIABLES: Mapping[str, tuple[str, ...]] = {
 }
 """Where the keys of each kind are looked for in the environment, in this order."""
 
+KINDS = ("echo", *KEY_VARIABLES)
+"""What a provider can speak."""
+
+KEYLESS = frozenset({"echo", *(name for name, preset in PRESETS.items() if not preset.needs_key)})
+"""What can be asked without a key."""
+
 TERMS = (
     "weight",
     "attempt_timeout",
@@ -44,6 +49,8 @@ TERMS = (
     "tags",
     "capabilities",
     "context_window",
+    "max_output",
+    "quality",
 )
 """What a section says of a provider whatever its kind."""
 
@@ -116,19 +123,6 @@ def upstream_of(provider: Provider[Any, Any, Any]) -> Upstream | None:
     return behind if isinstance(behind, Upstream) else None
 
 
-def kind_of(name: str, section: ProviderSection) -> str:
-    """What a provider speaks.
-
-    Raises:
-        ConfigurationError: when neither its section nor its name says it.
-    """
-    kind = section.kind or name
-    if kind != "echo" and kind not in KEY_VARIABLES:
-        known = ", ".join(["echo", *KEY_VARIABLES])
-        raise ConfigurationError("kind", f"is needed, because {name!r} is none itself: {known}")
-    return kind
-
-
 def default_model(section: ProviderSection) -> str | None:
     """The model for requests that name none of the provider's: `model`, or its first plain one."""
     plain = (model for model in section.models if "*" not in model)
@@ -143,7 +137,10 @@ def make_provider(
     Raises:
         ConfigurationError: for a missing key, a bad address, a setting of another kind.
     """
-    kind = kind_of(name, section)
+    kind = section.kind
+    if kind is None:
+        known = ", ".join(KINDS)
+        raise ConfigurationError("kind", f"is needed, because {name!r} is none itself: {known}")
     for other, settings in OWN.items():
         for setting in settings:
             if other != kind and getattr(section, setting) is not None:
@@ -169,7 +166,7 @@ def _key(kind: str, section: ProviderSection, environ: Mapping[str, str]) -> str
         return section.api_key.get_secret_value()
     found = (environ.get(variable) for variable in KEY_VARIABLES.get(kind, ()))
     key = next((key for key in found if key), None)
-    if key is None and kind != "echo" and (kind not in PRESETS or PRESETS[kind].needs_key):  # type: ignore[index] # kind is a preset's name there
+    if key is None and kind not in KEYLESS:
         where = " or ".join(KEY_VARIABLES[kind])
         raise ConfigurationError("api_key", f"is needed: write it here, or set {where}")
     return key
@@ -178,7 +175,7 @@ def _key(kind: str, section: ProviderSection, environ: Mapping[str, str]) -> str
 def _asked(name: str, kind: str, section: ProviderSection, key: str | None, http: Http) -> Any:
     """What asks the service: the adapter's provider, or the echo."""
     if kind == "echo":
-        return Echo(default_model(section) or ECHO)
+        return Echo(default_model(section) or name)
     settings: dict[str, Any] = {
         "http": http,
         "api_key": key,
@@ -194,4 +191,4 @@ def _asked(name: str, kind: str, section: ProviderSection, key: str | None, http
         return Anthropic(name, **settings)
     if kind == "gemini":
         return Gemini(name, **settings)
-    return OpenAI(name, preset=kind, **settings)  # type: ignore[arg-type] # as in _key
+    return OpenAI(name, preset=kind, **settings)  # type: ignore[arg-type] # every other kind is a preset's name

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import yaml
 
 from multirouter.errors import ConfigurationError
 
+_SWITCH = "tag:yaml.org,2002:bool"
+
 
 class _Loader(yaml.SafeLoader):
-    """Plain data only, each name once."""
+    """Plain data only, each name once, and of the words only true and false are switches."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002 - yaml's own signature
         """As the base class, but a name that is there twice is refused."""
@@ -24,6 +27,14 @@ class _Loader(yaml.SafeLoader):
                 seen.add(key.value)
         made: dict[Any, Any] = super().construct_mapping(node, deep=deep)
         return made
+
+
+# YAML 1.1 takes `on` and `no` for switches too; YAML 1.2, of 2009, does not.
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, sign) for tag, sign in known if tag != _SWITCH]
+    for first, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver(_SWITCH, re.compile("true|True|TRUE|false|False|FALSE"), list("tTfF"))
 
 
 def parse(source: str, text: str) -> Any:

@@ -49,7 +49,7 @@ def told(settings: Settings) -> str:
     for name, section in providers.items():
         models = ", ".join(dict.fromkeys(filter(None, (section.model, *section.models))))
         asks = models or "whatever the client names"
-        lines.append(f"  {name:{width}}  {section.kind or name}, {asks}")
+        lines.append(f"  {name:{width}}  {section.kind}, {asks}")
     lines += ["", "models"]
     lines += [f"  {model:{width}}  route {route}" for model, route in settings.models.items()]
     keys = "none is asked for" if settings.keys is None else str(settings.keys.in_force)
