@@ -113,16 +113,18 @@ class Delivery:
         self._busy = True
         try:
             while self.outcome is None:
+                if self._left:
+                    await self._leave()
+                    break
                 if self._marker is not None:
                     marker, self._marker = self._marker, None
                     return marker
                 chunk, error = await self._read(self._upstream)
                 if self._left:
-                    await self._leave()
-                elif error is None:
+                    continue
+                if error is None:
                     return chunk
-                else:
-                    await self._go_on_or_end(error)
+                await self._go_on_or_end(error)
             raise StopAsyncIteration
         except GeneratorExit as error:  # nothing can be awaited: it closes what it went through
             self._stop(error)
