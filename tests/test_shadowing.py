@@ -10,9 +10,11 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from multirouter import (
+    Budget,
     ConfigurationError,
     LimitPolicy,
     MultiProviderRouter,
+    Price,
     Provider,
     ProviderError,
     Route,
@@ -206,6 +208,35 @@ async def test_its_latencies_are_known() -> None:
         member = home.router._engine.roster.route(None).members[1]
         assert (member.name, member.pace.latencies.samples) == ("b", 30)
         assert member.pace.latencies.percentile(0.5) == pytest.approx(2.0, rel=0.1)
+
+
+async def test_its_health_is_known() -> None:
+    """Copies that fail make the understudy degraded on the route before it is ever asked."""
+    route = Route("default", ["a", "b"])
+    async with chain(b=play("b", error_rate=1.0), route=route) as home:
+        for _ in range(30):
+            await home.call()
+            await anyio.sleep(1)
+        member = home.router._engine.roster.route(None).members[1]
+        assert (member.name, member.health.calls, member.health.failures) == ("b", 30, 30)
+        assert member.health.degraded
+        home["b"].error_rate = 0.0
+        for _ in range(130):
+            await home.call()
+            await anyio.sleep(1)
+        assert not member.health.degraded
+
+
+async def test_it_is_priced_and_charged_to_nobody() -> None:
+    """A copy's record tells what it cost; no budget and no counter of dollars does."""
+    price = Price(0.0, 0.0, per_request=0.5)
+    route = Route("default", ["a", "b"], budget=Budget(1.0, "hour"))
+    async with chain(b=play("b", price=price), route=route) as home:
+        for _ in range(10):
+            assert (await home.outcome()).cost == 0.0
+            await anyio.sleep(1)
+        assert {record.cost for record in shadows(home)} == {0.5}
+        assert home.total("cost_usd_total") == 0.0
 
 
 async def test_metrics_time_it_apart() -> None:
