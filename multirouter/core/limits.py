@@ -159,13 +159,23 @@ class RetryBudget:
     outage cannot multiply the traffic.
     """
 
-    __slots__ = ("_calls", "_floor", "_paid", "_share")
+    __slots__ = ("_calls", "_floor", "_paid", "_share", "_window")
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._share = policy.budget
         self._floor = policy.budget_floor
+        self._window = policy.budget_window
         self._calls = RollingCounts(policy.budget_window)
         self._paid = RollingCounts(policy.budget_window)
+
+    def adopt(self, policy: RetryPolicy) -> None:
+        """Goes on under another policy; what was counted stays, unless the window changed."""
+        self._share = policy.budget
+        self._floor = policy.budget_floor
+        if policy.budget_window != self._window:
+            self._window = policy.budget_window
+            self._calls = RollingCounts(policy.budget_window)
+            self._paid = RollingCounts(policy.budget_window)
 
     def call_started(self, now: float) -> None:
         """Counts a call in."""

@@ -115,6 +115,11 @@ class Pace:
         self._youth = 1.0
         self._born_at = -math.inf
 
+    def adopt(self, policy: PacePolicy) -> None:
+        """Goes on under another policy; what was learned stays, the next answer applies it."""
+        self._policy = policy
+        self._slow_mark = log2(policy.slow_factor)
+
     @property
     def known(self) -> bool:
         """Whether enough answers are known for the past to be trusted."""
@@ -136,14 +141,13 @@ class Pace:
         Returns:
             Whether the provider is slow to the point of being ill.
         """
-        latency = log2(seconds) if seconds > SHORTEST else _SHORTEST_LOG  # noqa: FURB136 - hot path
+        latency = log2(seconds) if seconds > SHORTEST else _SHORTEST_LOG
         refresh = self.latencies.record(latency)
         weight = RECENT_ON_TRIAL if trial else RECENT
         lasting = self._youth
         if lasting > USUAL:
             self._youth = lasting / (1.0 + lasting)
-            if lasting > weight:
-                weight = lasting
+            weight = max(weight, lasting)
         else:
             lasting = self._share_of_the_past(now)
         self._learned_at = now
