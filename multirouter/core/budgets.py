@@ -9,7 +9,8 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from multirouter.core import validation as check
-from multirouter.core.events import BudgetReached, Newswire
+from multirouter.core.events import BudgetReached
+from multirouter.core.newswire import Newswire
 from multirouter.errors import ConfigurationError
 
 if TYPE_CHECKING:

@@ -9,7 +9,8 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from multirouter.core.budgets import Account, Budget, budgets
-from multirouter.core.events import BudgetReached, Newswire
+from multirouter.core.events import BudgetReached
+from multirouter.core.newswire import Newswire
 from multirouter.errors import ConfigurationError
 from multirouter.testing import Recorder
 from tests.core.kit import unheard
