@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING
 
 from multirouter.core.backoff import grown
 from multirouter.core.circuit import Circuit
-from multirouter.core.events import CircuitChanged, Cooled, Held, HoldName, Newswire
+from multirouter.core.events import CircuitChanged, Cooled, Held, HoldName
 from multirouter.core.limits import Limits
 from multirouter.core.model import Verdict
+from multirouter.core.newswire import Newswire
 from multirouter.core.permits import Permit
 from multirouter.core.policies import CircuitPolicy, LimitPolicy
 from multirouter.core.rules import Effect

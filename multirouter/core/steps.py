@@ -6,9 +6,9 @@ import math
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from multirouter.core.events import Newswire
 from multirouter.core.limits import RetryBudget
 from multirouter.core.model import CallOutcome, Role
+from multirouter.core.newswire import Newswire
 from multirouter.core.permits import Permit
 from multirouter.core.selection import Member
 

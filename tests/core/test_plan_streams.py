@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from multirouter.core.pace import Pace
-from multirouter.core.serving import FLOW_PROVES
 from multirouter.core.policies import CircuitPolicy, HedgePolicy, PacePolicy
 from multirouter.core.routes import Route
+from multirouter.core.serving import FLOW_PROVES
 from multirouter.core.steps import Serve
 from tests.core.kit import NEVER_TRIPS, World, failing, provider
 

@@ -19,9 +19,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from multirouter.core.events import CircuitChanged, Cooled, Held, Newswire
+from multirouter.core.events import CircuitChanged, Cooled, Held
 from multirouter.core.gate import Gate, Revision
 from multirouter.core.model import Kind, Verdict
+from multirouter.core.newswire import Newswire
 from multirouter.core.permits import Permit
 from multirouter.core.policies import CircuitPolicy, LimitPolicy
 from multirouter.core.rules import Effect

@@ -538,7 +538,7 @@ async def test_a_continuation_may_break_too() -> None:
     """Each break is mended in its turn, as long as somebody is left."""
     made = [
         tape(n, s)
-        for n, s in zip("abc", (HALF, [said("one two three "), GONE], [said(TEXT, "stop")]))
+        for n, s in {"a": HALF, "b": [said("one two three "), GONE], "c": [said(TEXT, "stop")]}.items()
     ]
     async with house(*made, stream=CONTINUE) as home:
         assert text_of(await read(home, CHAT, route=["a", "b", "c"])) == TEXT
