@@ -45,8 +45,7 @@ def open_to_write(path: Path) -> Connection:
     """
     connection = _connected(f"{path.absolute().as_uri()}?mode=rwc")
     try:
-        # Nothing is written to a database of somebody else, not even its journal mode.
-        schema.check(connection)
+        _version(connection)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = NORMAL")
         schema.migrate(connection)
@@ -77,24 +76,36 @@ def open_to_read(path: Path) -> Connection:
 
 
 def _checked(address: str) -> Connection:
-    import sqlite3
-
     connection = _connected(address)
     try:
-        version = schema.check(connection)
-    except sqlite3.DatabaseError as error:
-        connection.close()
-        if getattr(error, "sqlite_errorname", "") == "SQLITE_NOTADB":
-            raise ConfigurationError("history", "the file is no SQLite database") from error
-        raise
+        _refuse_old(_version(connection))
     except BaseException:
         connection.close()
         raise
-    if version < len(schema.MIGRATIONS):
-        connection.close()
-        had = f"has version {version}, and only a router brings it up to date" if version else ""
-        raise ConfigurationError("history", f"the file {had or 'holds nothing yet'}")
     return connection
+
+
+def _refuse_old(version: int) -> None:
+    """Refuses a file that would have to be written to before it can be read."""
+    if version < len(schema.MIGRATIONS):
+        old = f"has version {version}, and only a router brings it up to date"
+        raise ConfigurationError("history", f"the file {old if version else 'is empty yet'}")
+
+
+def _version(connection: Connection) -> int:
+    """The file's version, when it is ours; nothing is written to what is somebody else's.
+
+    Raises:
+        ConfigurationError: it is none of ours.
+    """
+    import sqlite3
+
+    try:
+        return schema.check(connection)
+    except sqlite3.DatabaseError as error:
+        if error.sqlite_errorname == "SQLITE_NOTADB":
+            raise ConfigurationError("history", "the file is no SQLite database") from error
+        raise
 
 
 def _connected(address: str) -> Connection:

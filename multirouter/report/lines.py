@@ -59,7 +59,7 @@ def headline(head: Head) -> Table:
         "where the route's first tier was out."
     )
     if math.inf in (head.latency.p99, head.latency_first.p99):
-        note += " A p99 of none: more than 1 % of the calls got no answer at all."
+        note += " Where more than 1 % of the calls got no answer, there is no p99."
     if head.own_fault:
         count = number(head.own_fault)
         note += f" Of the errors, {count} were the request's own fault, and count in no share."

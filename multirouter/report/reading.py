@@ -13,7 +13,7 @@ from multirouter.report.openings import Change, openings_in, trips_in
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
-SLOTS = 56
+SLOTS = 60
 """Pieces of a time line at most: bars that a phone can still show."""
 
 _MINUTE, _HOUR, _DAY = 60.0, 3_600.0, 86_400.0

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Iterable
 
 from multirouter.report import wording
 from multirouter.report.figures import Report
 from multirouter.report.lines import Row, Table, tables
+
+
+WIDTH = 80
+"""Columns of running text."""
 
 
 def as_text(report: Report) -> str:
@@ -20,7 +25,7 @@ def _table(table: Table) -> str:
     if not table.rows:
         return "\n".join([*lines, table.empty])
     lines += _aligned([table.head, *table.rows], table.words)
-    return "\n".join([*lines, *([table.note] if table.note else [])])
+    return "\n".join([*lines, *textwrap.wrap(table.note, WIDTH)])
 
 
 def _aligned(rows: list[Row], words: int) -> Iterable[str]:

@@ -26,11 +26,11 @@ def share(value: float | None) -> str:
 
 
 def seconds(value: float | None) -> str:
-    """A latency; `none` is one that never came."""
+    """A latency, or that none came."""
     if value is None:
         return NONE
     if value == math.inf:
-        return "none"
+        return "no answer"
     if value < 1.0:
         return f"{value * 1000:.0f} ms"
     return f"{value:.2f} s" if value < 10.0 else f"{value:.1f} s"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from random import Random
 
@@ -89,9 +90,7 @@ def live(file: Path, *, days: float = 14.0, every: float = 180.0) -> None:
                 busy = 1.0 - 0.6 * abs(12 - (anyio.current_time() - began) % DAY / HOUR) / 12
                 await anyio.sleep(chance.expovariate(1.0) * every * 0.7 / busy)
                 route = "coding" if chance.random() < 0.7 else "simple"
-                try:
+                with suppress(CallFailed):
                     await router.call("x" * chance.randint(20, 120), route=route)
-                except CallFailed:
-                    pass
 
     VirtualClock(io_wait=0.0).run(main)

@@ -1,0 +1,248 @@
+"""A restart takes up from the history: open circuits, windows, paces, budgets."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import anyio
+import pytest
+
+from multirouter import CircuitPolicy, Provider, Route
+from multirouter.core.budgets import Budget
+from multirouter.core.cost import Price
+from multirouter.listeners import history_file
+from multirouter.testing import ScriptedProvider, virtual_clock
+from tests.listeners.history_kit import BASE, history, router
+
+WINDOW = CircuitPolicy(failures=50, window=60.0)
+
+
+def fill(file, table: str, *found: dict[str, object]) -> None:
+    """Writes rows as an earlier run would have."""
+    connection = history_file.open_to_write(file)
+    known = {
+        "attempts": {
+            "role": "call",
+            "kind": "success",
+            "elapsed": 1.0,
+            "late": 0,
+            "route": "default",
+        },
+        "circuits": {
+            "run": "earlier",
+            "old": "closed",
+            "new": "open",
+            "reason": "failures",
+            "open_for": 60.0,
+        },
+        "spending": {"route": "default", "provider": "a"},
+    }[table]
+    for given in found:
+        values = {"router": "default", **known, **given}
+        if table != "spending":
+            values = {"provider": "a", **values}
+        places = ", ".join("?" * len(values))
+        connection.execute(
+            f"INSERT INTO {table} ({', '.join(values)}) VALUES ({places})", tuple(values.values())
+        )
+    connection.close()
+
+
+def restarted(file, offset: float = 0.0, **settings):
+    """A new router at `BASE + offset` by the wall clock."""
+    providers = [Provider(name, ScriptedProvider(name)) for name in "ab"]
+    return router(history(file, offset), *providers, **settings)
+
+
+def gate(r, name: str = "a"):
+    return r._engine.memory.gates[name]
+
+
+async def test_an_open_circuit_is_open_for_the_time_that_is_left(tmp_path):
+    """Opened for 60 s, seen again 20 s later: open for 40 s more, then half-open, then closed."""
+    file = tmp_path / "h.db"
+    fill(file, "circuits", {"at": BASE - 20.0})
+    async with restarted(file) as r:
+        assert "open (failures, last in an earlier run), resets in 40.0 s" in repr(r)
+        await r.call("q")
+        await anyio.sleep(39.9)
+        assert r.circuit_state("a") == "open"
+        await anyio.sleep(0.2)
+        assert r.circuit_state("a") == "half_open"
+        for _ in range(20):
+            await r.call("q")
+        assert r.circuit_state("a") == "closed"
+
+
+@pytest.mark.parametrize(
+    ("changes", "state"),
+    [
+        ([{"at": BASE - 90.0}], "half_open"),
+        (
+            [{"at": BASE - 90.0}, {"at": BASE - 30.0, "old": "open", "new": "half_open"}],
+            "half_open",
+        ),
+        ([{"at": BASE - 90.0}, {"at": BASE - 20.0, "old": "half_open", "new": "closed"}], "closed"),
+        ([{"at": BASE - 1.0, "reason": "held", "open_for": float("inf")}], "closed"),
+        ([{"at": BASE + 500.0}], "open"),
+        ([{"at": BASE - 1.0, "router": "another"}], "closed"),
+        ([{"at": BASE - 1.0, "provider": "gone"}], "closed"),
+    ],
+    ids=["over", "on trial", "recovered", "held by hand", "clock set back", "other router", "gone"],
+)
+def test_circuits_begin_where_they_were(changes, state, tmp_path):
+    """An outage whose time is over is tried before it is trusted; what a hand held is let go."""
+    fill(tmp_path / "h.db", "circuits", *changes)
+    r = restarted(tmp_path / "h.db")
+    assert r.circuit_state("a") == state
+    if state == "open":
+        assert "resets in 60.0 s" in repr(r), "never for longer than it was opened for"
+
+
+def test_growth_goes_on_over_a_restart(tmp_path):
+    """Openings in a row are counted in the process that saw them; its peers' are no others."""
+    changes = [
+        {"at": BASE - 500.0, "new": "open", "run": "peer"},
+        {"at": BASE - 400.0, "new": "open"},
+        {"at": BASE - 390.0, "old": "half_open", "new": "closed"},
+        {"at": BASE - 300.0, "new": "open"},
+        {"at": BASE - 240.0, "old": "half_open", "new": "closed"},
+        {"at": BASE - 220.0, "new": "open"},
+        {"at": BASE - 160.0, "old": "open", "new": "half_open"},
+        {"at": BASE - 10.0, "old": "half_open", "new": "open", "reason": "probe_failed"},
+    ]
+    fill(tmp_path / "h.db", "circuits", *changes)
+    assert gate(restarted(tmp_path / "h.db", circuit=WINDOW)).circuit.opened == 3
+
+
+def test_nothing_is_told_of_what_is_taken_up(tmp_path):
+    """A restored opening is no transition: it is not written again."""
+    fill(tmp_path / "h.db", "circuits", {"at": BASE - 20.0})
+    restarted(tmp_path / "h.db")._engine._history.close()
+    connection = sqlite3.connect(tmp_path / "h.db")
+    assert connection.execute("SELECT count(*) FROM circuits").fetchone() == (1,)
+    connection.close()
+
+
+def test_the_window_is_warm(tmp_path):
+    """Failures of the window count on, each by its kind and its age, and drop out in time."""
+    kinds = [
+        "server",
+        "success",
+        "timeout",
+        "rate_limit",
+        "request",
+        "credentials",
+        "from the future",
+    ]
+    old = [{"at": BASE - 50.0 + n, "kind": kind} for n, kind in enumerate(kinds)]
+    more = [{"at": BASE - 70.0, "kind": "server"}, {"at": BASE - 1.0, "kind": "server", "late": 1}]
+    shadow = {"at": BASE - 1.0, "kind": "server", "role": "shadow"}
+    fill(tmp_path / "h.db", "attempts", *old, *more, shadow)
+    window = gate(restarted(tmp_path / "h.db", circuit=WINDOW)).circuit.window
+    assert (window.calls, window.failures) == (4, 3)
+    window.settle(5.0)
+    assert (window.calls, window.failures) == (4, 3)
+    window.settle(20.0)
+    assert (window.calls, window.failures) == (0, 0)
+
+
+def test_a_window_begins_anew_where_the_circuit_closed(tmp_path):
+    """What failed before a recovery is forgiven, over a restart as without one."""
+    file = tmp_path / "h.db"
+    fill(file, "attempts", *({"at": BASE - 50.0 + n, "kind": "server"} for n in range(10)))
+    fill(file, "circuits", {"at": BASE - 45.5, "old": "half_open", "new": "closed"})
+    window = gate(restarted(file, circuit=WINDOW)).circuit.window
+    assert (window.calls, window.failures) == (5, 5)
+
+
+def test_paces_are_warm(tmp_path):
+    """Latencies of whole answers and of first contents set the limits they set before."""
+    file = tmp_path / "h.db"
+    fill(file, "attempts", *({"at": BASE - 900.0 + n, "elapsed": 0.8} for n in range(100)))
+    streamed = {"elapsed": 30.0, "first_content": 0.2}
+    fill(file, "attempts", *({"at": BASE - 800.0 + n, **streamed} for n in range(100)))
+    failed = {"elapsed": 29.0, "kind": "timeout"}
+    fill(file, "attempts", *({"at": BASE - 700.0 + n, **failed} for n in range(100)))
+    fill(file, "attempts", *({"at": BASE - 10 * 86_400.0 + n, "elapsed": 9.0} for n in range(9)))
+    a = ScriptedProvider("a")
+    r = router(history(file), Provider("a", a, stream=a.stream))
+    (whole,) = r._engine.roster.route(None).members
+    (pieces,) = r._engine.roster.route(None, streaming=True).members
+    assert whole.pace.known
+    assert whole.pace.latencies.percentile(0.99) == pytest.approx(0.8, rel=0.1)
+    assert pieces.pace.latencies.percentile(0.99) == pytest.approx(0.2, rel=0.1)
+
+
+def test_few_rows_are_read_where_there_are_many_providers(tmp_path, monkeypatch):
+    """What is read at the start is bounded, and each provider gets its part of it."""
+    monkeypatch.setattr("multirouter.listeners.history_recall.ALL_PASTS", 80)
+    file = tmp_path / "h.db"
+    fill(file, "attempts", *({"at": BASE - 900.0 + n} for n in range(100)))
+    r = restarted(file)
+    paces = {member.name: member.pace for member in r._engine.roster.route(None).members}
+    assert paces["a"].latencies.samples == 40
+    assert paces["b"].latencies.samples == 0
+
+
+def test_budgets_stand(tmp_path, monkeypatch):
+    """What was spent in the period counts on, for provider, route and router, each its own."""
+    file = tmp_path / "h.db"
+    now = 1_790_002_800.0  # 15:00 UTC
+    monkeypatch.setattr("time.time", lambda: now)
+    fill(
+        file,
+        "spending",
+        {"at": now - 1800.0, "cost": 2.0},
+        {"at": now - 900.0, "cost": 3.0, "provider": "b"},
+        {"at": now - 2700.0, "cost": 5.0, "route": "other"},
+        {"at": now - 90_000.0, "cost": 100.0},
+        {"at": now - 900.0, "cost": 50.0, "router": "another"},
+    )
+    providers = [
+        Provider(name, ScriptedProvider(name), price=Price(1, 1), budget=Budget(1000.0))
+        for name in "ab"
+    ]
+    route = Route("default", [["a", "b"]], budget=Budget(1000.0))
+    r = router(history(file, now - BASE), *providers, routes=[route], budget=Budget(1000.0))
+    accounts = r._engine.memory.ledger.accounts
+    spent = {owner: account.standing()[0]["spent"] for owner, account in accounts.items()}
+    assert spent == {"provider a": 7.0, "provider b": 3.0, "route default": 5.0, "router": 10.0}
+
+
+def test_a_router_that_has_no_past_begins_without(tmp_path):
+    """A file that is not there yet is made by the first batch, not by the router."""
+    r = restarted(tmp_path / "h.db")
+    assert not (tmp_path / "h.db").exists()
+    assert r.circuit_state("a") == "closed"
+
+
+def test_a_real_restart(tmp_path):
+    """One run sees an outage and ends; the next one is not caught by it, and knows the paces."""
+    file = tmp_path / "h.db"
+    bad = ScriptedProvider("bad", latency=0.5)
+    good = ScriptedProvider("good", latency=0.7)
+
+    async def first() -> None:
+        kept = history(file)
+        async with router(kept, Provider("bad", bad, weight=9), Provider("good", good)) as r:
+            for _ in range(40):
+                await r.call("q")
+            bad.error_rate = 1.0
+            for _ in range(20):
+                await r.call("q")
+            assert r.circuit_state("bad") == "open"
+
+    async def second() -> None:
+        asked = bad.count
+        kept = history(file, 60.0)
+        async with router(kept, Provider("bad", bad, weight=9), Provider("good", good)) as r:
+            assert r.circuit_state("bad") == "open"
+            for _ in range(10):
+                await r.call("q")
+            assert bad.count == asked
+            (_, well) = r._engine.roster.route(None).members
+            assert well.pace.latencies.samples > 5
+
+    virtual_clock.run(first)
+    virtual_clock.run(second)
