@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import urllib.request
+from io import BytesIO
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 from weakref import WeakKeyDictionary
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
     import ssl
 
     import aiohttp
+
+
+_LARGE = 2**20
+"""Bytes from which aiohttp warns of a body in one piece, and sends one of these in parts."""
 
 
 class BodyTooLong(ValueError):
@@ -111,8 +116,9 @@ class Http:
         Raises:
             aiohttp.ClientError: and OSError, TimeoutError: no response came.
         """
+        data = body if len(body) < _LARGE else BytesIO(body)
         return await session.post(
-            url, data=body, headers=headers, allow_redirects=False, proxy=self._proxy_for(url)
+            url, data=data, headers=headers, allow_redirects=False, proxy=self._proxy_for(url)
         )
 
     async def read(self, response: aiohttp.ClientResponse) -> bytes:
