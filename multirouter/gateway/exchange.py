@@ -102,8 +102,12 @@ class Exchange:
             headers["X-Router-Overhead-Ms"] = f"{self._overhead(now, serving):.2f}"
         return headers
 
+    def told(self) -> list[Any]:
+        """The trail as plain data."""
+        return [_entry(record) for record in self.trail]
+
     def _told(self, serving: bool) -> str:  # noqa: FBT001 - handed on
-        told = [_entry(record) for record in self.trail]
+        told = self.told()
         if serving:
             told.append({"provider": self.provider, "verdict": "serving"})
         text = json.dumps(told, separators=(",", ":"))

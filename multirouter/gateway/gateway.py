@@ -16,6 +16,7 @@ from multirouter.core import validation as check
 from multirouter.errors import UsageError
 from multirouter.gateway import cors, health
 from multirouter.gateway.access import AccessLog
+from multirouter.gateway.admin import Admin
 from multirouter.gateway.asking import Router
 from multirouter.gateway.bodies import read_object
 from multirouter.gateway.catalog import Catalog
@@ -25,6 +26,7 @@ from multirouter.gateway.guard import Guard, Key, Keys, check_route
 from multirouter.gateway.messages.door import answer_messages
 from multirouter.gateway.messages.inbound import from_messages
 from multirouter.gateway.passing import Passing, passing_doors
+from multirouter.gateway.recent import Recent
 from multirouter.gateway.refusals import Refusal, refusal_of
 from multirouter.gateway.shapes import ANTHROPIC, OPENAI, Shape, retry_headers
 from multirouter.gateway.wanted import Wanted, wanted
@@ -96,6 +98,8 @@ class Gateway:
         new_id: makes a request's id where the client brings none.
 
     Attributes:
+        admin: the admin API; whoever can reload tells it how.
+        recent: the last calls.
         draining: set when it is about to stop: `/readyz` fails from then on.
         in_flight: requests under way.
     """
@@ -125,6 +129,8 @@ class Gateway:
         self._new_id = new_id or (lambda: f"req_{secrets.token_hex(12)}")
         self._began = int(time.time())
         self._doors: dict[str, dict[str, _Door]] = {}
+        self.recent = Recent()
+        self.admin = Admin(router, self.guard, self.recent, self.log)
         self._passing = passing_doors(router, registry)
         self._open_doors()
 
@@ -154,7 +160,12 @@ class Gateway:
             return response
         finally:
             self.in_flight -= 1
-            self.log.ended(exchange, status, loop.time() - exchange.began)
+            self._ended(exchange, status, loop.time() - exchange.began)
+
+    def _ended(self, exchange: Exchange, status: int, seconds: float) -> None:
+        self.log.ended(exchange, status, seconds)
+        if exchange.route:
+            self.recent.note(exchange, status, seconds)
 
     def refused(self, exchange: Exchange, refusal: Refusal) -> web.Response:
         """A refusal as an answer in the shape of the door."""
@@ -174,6 +185,8 @@ class Gateway:
             self.open("POST", path, self.door(self._passed(passing)))
         self.open("GET", "/v1/models", self._models)
         self.open("GET", "/v1/models/*", self._model)
+        for (method, path), work in self.admin.doors().items():
+            self.open(method, path, self.admin.serving(work))
         self.open("GET", "/healthz", self._alive)
         self.open("GET", "/readyz", self._ready)
         self.open("GET", "/metrics", self._metrics)

@@ -9,10 +9,12 @@ from aiohttp import web
 
 from multirouter.gateway.asking import Router
 
+_NAMED = {"Server": "multirouter"}
+
 
 def alive() -> web.Response:
     """The process answers."""
-    return web.json_response({"status": "ok"})
+    return web.json_response({"status": "ok"}, headers=_NAMED)
 
 
 def ready(router: Router, *, draining: bool) -> web.Response:
@@ -21,7 +23,7 @@ def ready(router: Router, *, draining: bool) -> web.Response:
     fit = any(states.values()) and not draining
     status = "ready" if fit else "draining" if draining else "no provider can be asked"
     body: dict[str, Any] = {"status": status, "providers": states}
-    return web.json_response(body, status=200 if fit else 503)
+    return web.json_response(body, status=200 if fit else 503, headers=_NAMED)
 
 
 def metrics(registry: Any) -> web.Response:
@@ -38,4 +40,4 @@ def metrics(registry: Any) -> web.Response:
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call] # it has no annotations
     body = generate_latest(REGISTRY if registry is None else registry)
-    return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+    return web.Response(body=body, headers={**_NAMED, "Content-Type": CONTENT_TYPE_LATEST})

@@ -184,6 +184,7 @@ class _Connection(RequestHandler):
         """The answer to what is no HTTP request."""
         code = "bad_request" if status < 500 else "internal_error"
         refusal = Refusal(status, "this is no HTTP request that can be read", code=code)
-        response = web.json_response(OPENAI.body(refusal, ""), status=status)
+        headers = {"Server": "multirouter"}
+        response = web.json_response(OPENAI.body(refusal, ""), status=status, headers=headers)
         response.force_close()
         return response

@@ -98,6 +98,7 @@ async def _serve(wish: Wish, settings: Settings) -> None:
         log = AccessLog(quiet=wish.quiet)
         gateway = make_gateway(router, settings, anyone=wish.anyone, log=log)
         reloader = Reloader(wish.settings, router, gateway)
+        gateway.admin.reload = reloader.reload
         server = Server(
             gateway, wish.host, wish.port, shared=wish.worker, drain=settings.server.drain
         )

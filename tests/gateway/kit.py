@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
+from io import BytesIO
 from typing import Any
 
 import aiohttp
@@ -78,7 +79,9 @@ class Place:
         return await self.post(path, json.dumps(request).encode(), headers)
 
     async def post(self, path: str, data: bytes, headers: Any = None) -> Answer:
-        async with self.http.post(self.url + path, data=data, headers=headers or {}) as response:
+        headers = {"Content-Length": str(len(data)), **(headers or {})}
+        sending = self.http.post(self.url + path, data=BytesIO(data), headers=headers)
+        async with sending as response:
             answer = Answer(response.status, response.headers)
             try:
                 async for part in response.content.iter_any():
@@ -147,7 +150,7 @@ async def standing(
         made = [provider.replace(**(providers or {}).get(provider.name, {})) for provider in made]
         router = MultiProviderRouter(
             made,
-            routes=[Route("main", names, **(route or {}))],
+            routes=[Route("main", names, **(route or {})), *(Route(n, [n]) for n in names)],
             attempt_timeout=30,
             retry=RetryPolicy(),
             stream=StreamPolicy(on_interrupt="continue", first_token=10.0, idle=5.0),
