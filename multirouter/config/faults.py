@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
@@ -69,7 +69,7 @@ class Faults:
         self.add((*path, *_setting(error.what)), error.why)
 
     @contextmanager
-    def noted(self, *path: str | int) -> Iterator[None]:
+    def noted(self, *path: str | int) -> Generator[None, None, None]:
         """Notes what the block refuses, as something at this path, and goes on behind it."""
         try:
             yield

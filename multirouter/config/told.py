@@ -94,9 +94,13 @@ Number = Annotated[float, BeforeValidator(_no_bool)]
 """A number; a string of digits will do."""
 
 
+WholeOrNone = Annotated[int | None, BeforeValidator(_no_bool)]
+NumberOrNone = Annotated[float | None, BeforeValidator(_no_bool)]
+
+
 def strictly(hint: Any) -> Any:
     """A type in which no switch passes for a number."""
-    known = {int: Whole, float: Number, int | None: Whole | None, float | None: Number | None}
+    known = {int: Whole, float: Number, int | None: WholeOrNone, float | None: NumberOrNone}
     return known.get(hint, hint)
 
 

@@ -20,44 +20,44 @@ ONE = "providers: {echo: {}}\n"
         ("providers: 3", "providers: must be a section of settings, not 3"),
         ("- 1", "must be a section of settings, not a list"),
         ("polices: {}\n" + ONE, "polices: unknown setting 'polices'; did you mean 'policies'?"),
-        ("providers: {echo: {wieght: 1}}", "providers.echo.wieght: unknown setting 'wieght'; "
-         "did you mean 'weight'?"),
-        ("providers: {echo: {weight: many}}", "providers.echo.weight: must be a number, not 'many'"),
+        ("providers: {echo: {wieght: 1}}", ("providers.echo.wieght: unknown setting 'wieght'; "
+         "did you mean 'weight'?")),
+        ("providers: {echo: {weight: x}}", "providers.echo.weight: must be a number, not 'x'"),
         ("providers: {echo: {weight: true}}", "providers.echo.weight: must be a number, not True"),
         ("providers: {echo: {weight: -1}}", "providers.echo.weight: must be at least 0, not -1"),
         ("providers: {a: {kind: antropic}}", "providers.a.kind: must be one of 'openai', "),
         ("providers: {a: {}}", "providers.a.kind: is needed, because 'a' is none itself"),
-        ("providers: {openai: {}}", "providers.openai.api_key: is needed: write it here, or set "
-         "OPENAI_API_KEY"),
+        ("providers: {openai: {}}", ("providers.openai.api_key: is needed: write it here, or set "
+         "OPENAI_API_KEY")),
         ("providers: {gemini: {}}", "set GEMINI_API_KEY or GOOGLE_API_KEY"),
-        ("providers: {ollama: {base_url: 'ftp://x'}}", "providers.ollama.base_url: must be an "
-         "http:// or https:// URL"),
+        ("providers: {ollama: {base_url: 'ftp://x'}}", ("providers.ollama.base_url: must be an "
+         "http:// or https:// URL")),
         ("providers: {echo: {version: v1}}", "providers.echo.version: is a setting of kind gemini"),
         ("providers: {echo: {budget: {usd: 3}}}", "providers.echo.budget: needs price="),
-        ("providers: {echo: {circuit: {windw: 1}}}", "providers.echo.circuit.windw: unknown "
-         "setting 'windw'; did you mean 'window'?"),
-        ("providers: {echo: {circuit: {failures: 0}}}", "providers.echo.circuit.failures: must be "
-         "at least 1, not 0"),
+        ("providers: {echo: {circuit: {windw: 1}}}", ("providers.echo.circuit.windw: unknown "
+         "setting 'windw'; did you mean 'window'?")),
+        ("providers: {echo: {circuit: {failures: 0}}}", ("providers.echo.circuit.failures: must be "
+         "at least 1, not 0")),
         ("server: {port: 70000}\n" + ONE, "server.port: must be at most 65535, not 70000"),
         ("server: {cors_origins: x}\n" + ONE, "server.cors_origins: must be a list, not 'x'"),
-        ("routes: {a: {tiers: [ehco]}}\n" + ONE, "routes.a.tiers: unknown provider 'ehco'; did "
-         "you mean 'echo'?"),
+        ("routes: {a: {tiers: [ehco]}}\n" + ONE, ("routes.a.tiers: unknown provider 'ehco'; did "
+         "you mean 'echo'?")),
         ("routes: {a: {tiers: []}}\n" + ONE, "routes.a.tiers: must not be empty"),
         ("routes: {a: {tiers: ['route:b']}}\n" + ONE, "routes.a.tiers: "),
         ("routes: {a: {tiers: [echo], hedge: {}}}\n" + ONE, "routes.a.hedge: needs exactly one of"),
         ("routes: {a: {tiers: [echo], on: [429, sever]}}\n" + ONE, "routes.a.on[1]"),
-        ("prices: {gpt-4.1: {input: x, output: 1}}\n" + ONE, 'prices["gpt-4.1"].input: must be a '
-         "number, not 'x'"),
-        ("alarms: {provider_failing: {over: 3}}\n" + ONE, "alarms.provider_failing.over: must be "
-         "at most 1, not 3"),
+        ("prices: {gpt-4.1: {input: x, output: 1}}\n" + ONE, ('prices["gpt-4.1"].input: must be a '
+         "number, not 'x'")),
+        ("alarms: {provider_failing: {over: 3}}\n" + ONE, ("alarms.provider_failing.over: must be "
+         "at most 1, not 3")),
         ("shadow: {providers: [nobody]}\n" + ONE, "unknown provider 'nobody'"),
         ("history: {file: x.db, keep: -1}\n" + ONE, "history.keep: must be greater than 0"),
         ("keys: {file: gone.json}\n" + ONE, "is not there: make it by `multirouter keys new NAME`"),
         ("a: {b: 1\n", "is no YAML: line 2"),
         ("providers: {echo: {}, echo: {}}", "is no YAML: line 1, column 23: 'echo' is there twice"),
         ("1: 2\n" + ONE, "the name 1 must be a text: put it in quotes"),
-        ("server: {host: '${HOST}'}\n" + ONE, "server.host: the environment variable HOST is not "
-         "set"),
+        ("server: {host: '${HOST}'}\n" + ONE, ("server.host: the environment variable HOST is not "
+         "set")),
         ("server: {host: '${9}'}\n" + ONE, "server.host: has a ${ that is no ${NAME}"),
     ],
 )  # fmt: skip

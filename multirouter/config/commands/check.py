@@ -1,4 +1,4 @@
-"""The command `multirouter check`: is this configuration right, and what would it serve?"""
+"""The command `multirouter check`: what is wrong with a configuration, or what it serves."""
 
 from __future__ import annotations
 

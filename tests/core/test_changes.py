@@ -1,0 +1,40 @@
+"""Settings that may change under way: each read as at the router's birth."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from multirouter import ConfigurationError, MultiProviderRouter, RetryPolicy
+from multirouter.core.changes import CHANGES, changed
+from multirouter.core.policies import CircuitPolicy, PacePolicy
+from multirouter.core.rules import RULES
+from multirouter.core.stream_policy import StreamPolicy
+
+BORN = MultiProviderRouter(registry=CollectorRegistry())._defaults
+
+
+def test_none_resets_every_setting() -> None:
+    """What is given as None is what holds when it is left out."""
+    other = changed(
+        BORN, {"timeout": 3, "attempt_timeout": math.inf, "panic": 0.5, "fallback": "sorry",
+               "retry": RetryPolicy(attempts=9), "accept": bool}
+    )  # fmt: skip
+    assert (other.timeout, other.attempt_timeout, other.panic) == (3, math.inf, 0.5)
+    assert (other.fallback, other.retry.attempts, other.accept) == ("sorry", 9, bool)
+    assert changed(other, dict.fromkeys(CHANGES)) == BORN
+    assert (BORN.retry, BORN.circuit) == (RetryPolicy(), CircuitPolicy())
+    assert (BORN.pace, BORN.stream, BORN.rules) == (PacePolicy(), StreamPolicy(), RULES)
+
+
+def test_nothing_given_changes_nothing() -> None:
+    """The defaults come back equal."""
+    assert changed(BORN, {}) == BORN
+
+
+def test_what_cannot_change_is_told_with_the_near_miss() -> None:
+    """A misspelt setting is no silent one."""
+    with pytest.raises(ConfigurationError, match="'timeuot'; did you mean 'timeout'"):
+        changed(BORN, {"timeuot": 3})
