@@ -210,6 +210,18 @@ async def test_its_latencies_are_known() -> None:
         assert member.pace.latencies.percentile(0.5) == pytest.approx(2.0, rel=0.1)
 
 
+async def test_its_speed_is_known() -> None:
+    """Where a route asks the fastest, what copies take is weighed as well."""
+    route = Route("default", ["a", "b"], strategy="fastest")
+    async with chain(b=play("b", latency=2.0), route=route) as home:
+        for _ in range(3):
+            await home.call()
+            await anyio.sleep(3)
+        compiled = home.router._engine.roster.route(None)
+        assert compiled.shadow.members[0] is compiled.members[1]
+        assert compiled.members[1].speed.latency(anyio.current_time()) > 1.0
+
+
 async def test_its_health_is_known() -> None:
     """Copies that fail make the understudy degraded on the route before it is ever asked."""
     route = Route("default", ["a", "b"])

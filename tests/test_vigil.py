@@ -15,9 +15,11 @@ from multirouter import (
     AllOpen,
     CircuitOpen,
     ConfigurationError,
+    CostPerHour,
     FallbackShare,
     Listener,
     MultiProviderRouter,
+    Price,
     Provider,
     ProviderFailing,
     UsageError,
@@ -142,6 +144,19 @@ async def test_substitutes_fire() -> None:
             assert await home.call() == "sorry"
         await anyio.sleep(1.5)
         assert changes(home) == ["fallback_share default fires"]
+
+
+async def test_the_hours_cost_is_the_routers_own() -> None:
+    """Without `cost=` the rule adds up what the router knows of each call's cost."""
+    a = play("a", price=Price(0.0, 0.0, per_request=0.5))
+    async with house(a, alarms=[CostPerHour(2.0)]) as home:
+        for _ in range(5):
+            await home.call()
+        await anyio.sleep(1.5)
+        (news,) = home.news.of("alarm_changed")
+        assert (news.alarm, news.value) == ("cost_per_hour", 2.5)
+        await anyio.sleep(3700)
+        assert changes(home) == ["cost_per_hour  fires", "cost_per_hour  is over"]
 
 
 async def test_the_gap_between_over_and_under_keeps_an_alarm_as_it_is() -> None:

@@ -144,10 +144,11 @@ class Roster:
         Group([member.pace for member in compiled.members])
         shadow = route.shadow or defaults.shadow
         if shadow is not None and not streaming:
+            own = {member.name: member for member in compiled.members}
             compiled.shadow = Understudies(
                 shadow,
                 [
-                    self._member(name, route, label, able, attempt_timeout, None)
+                    own.get(name) or self._member(name, route, label, able, attempt_timeout, None)
                     for name in shadow.known(self.providers)
                 ],
             )

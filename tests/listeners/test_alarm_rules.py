@@ -144,9 +144,9 @@ def test_an_open_circuit_is_over_after_its_span_and_under_when_closed() -> None:
     rule, sight = CircuitOpen("openai", longer_than=60.0), Sight("openai", "local")
     sight.states["openai"] = sight.states["local"] = "open"
     said = []
-    for now, state in [(0, "open"), (60, "half_open"), (61, "open"), (90, "closed"), (91, "open")]:
+    for at, state in [(0, "open"), (60, "half_open"), (61, "open"), (90, "closed"), (91, "open")]:
         sight.states["openai"] = state
-        said.append((only(rule, now, sight).standing, only(rule, now, sight).value))
+        said.append((only(rule, at, sight).standing, only(rule, at, sight).value))
     assert said == [("between", 0), ("between", 60), ("over", 61), ("under", 0), ("between", 0)]
 
 
