@@ -9,7 +9,6 @@ from multirouter.report import wording
 from multirouter.report.figures import Report
 from multirouter.report.lines import Row, Table, tables
 
-
 WIDTH = 80
 """Columns of running text."""
 
