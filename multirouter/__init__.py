@@ -2,7 +2,10 @@
 
 from multirouter.core.budgets import Budget
 from multirouter.core.cost import Price
+from multirouter.core.dispatch import by_length, priorities
+from multirouter.core.draw import Asking, Strategy
 from multirouter.core.events import AlarmChanged, Listener
+from multirouter.core.fit import chat_requires
 from multirouter.core.model import AttemptRecord, CallOutcome, Kind, Verdict
 from multirouter.core.policies import (
     CircuitPolicy,
@@ -14,8 +17,11 @@ from multirouter.core.policies import (
 from multirouter.core.provider import Provider
 from multirouter.core.routes import Route
 from multirouter.core.rules import RULES, Effect, Other, Rule, Same
+from multirouter.core.selection import Member
 from multirouter.core.shadow import Shadow
 from multirouter.core.states import State
+from multirouter.core.sticky import Sticky
+from multirouter.core.strategies import Balanced
 from multirouter.core.stream_policy import StreamPolicy
 from multirouter.core.usage import Usage
 from multirouter.errors import (
@@ -41,7 +47,9 @@ from multirouter.listeners.alarms import AlarmReading, AlarmRule, Alarms
 from multirouter.listeners.cost_alarms import CostPerHour, CostUnusual
 from multirouter.listeners.webhook import Webhook
 from multirouter.router import MultiProviderRouter
+from multirouter.schemas import json_schema
 from multirouter.streaming import Restarted, Stream
+from multirouter.tokens import counted_tokens
 
 __all__ = [
     "RULES",
@@ -51,8 +59,10 @@ __all__ = [
     "Alarms",
     "AllOpen",
     "AllProvidersFailed",
+    "Asking",
     "AttemptRecord",
     "AttemptTimeout",
+    "Balanced",
     "Budget",
     "CallFailed",
     "CallOutcome",
@@ -69,6 +79,7 @@ __all__ = [
     "Kind",
     "LimitPolicy",
     "Listener",
+    "Member",
     "MultiProviderRouter",
     "MultirouterError",
     "NoProviderAvailable",
@@ -85,6 +96,8 @@ __all__ = [
     "Same",
     "Shadow",
     "State",
+    "Sticky",
+    "Strategy",
     "Stream",
     "StreamInterrupted",
     "StreamPolicy",
@@ -92,4 +105,9 @@ __all__ = [
     "UsageError",
     "Verdict",
     "Webhook",
+    "by_length",
+    "chat_requires",
+    "counted_tokens",
+    "json_schema",
+    "priorities",
 ]

@@ -102,9 +102,10 @@ class CompiledRoute:
         if route.rules:
             self.rules = {**defaults.rules, **_overridden(route.rules)}
         self.shadow: Understudies | None = None
+        accept = defaults.accept if route.accept is None else route.accept
         self.on = route.on
         self.fit = _fit(route, defaults, self.members)
-        self.accept = _judge(route.accept or defaults.accept, defaults.schema)
+        self.accept = _judge(accept, defaults.schema)
         self.fallback = defaults.fallback if route.fallback is None else route.fallback
         self.retries_per_provider = route.retries_per_provider
         policies = [shared.policy for shared in limits]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from multirouter.core import validation as check
@@ -106,3 +107,25 @@ def by_length(
         return routes[bounds[min(at, len(bounds) - 1)]]
 
     return route
+
+
+PRIORITIES: Mapping[str, str] = MappingProxyType(
+    {
+        "speed": "fastest",
+        "quality": "highest_quality",
+        "balanced": "balanced",
+        "cheapest": "cheapest",
+    }
+)
+"""What a caller may care for most, and the strategy that does."""
+
+
+def priorities(tiers: Iterable[str | Sequence[str]] = (("*",),), **settings: Any) -> list[Route]:
+    """A route for each of `PRIORITIES`, so that a call can name what it cares for most.
+
+    Args:
+        tiers: as for `Route`; left out, all providers in one tier.
+        settings: as for `Route`, the same for all.
+    """
+    tiers = list(tiers)
+    return [Route(name, tiers, strategy=how, **settings) for name, how in PRIORITIES.items()]

@@ -46,10 +46,11 @@ class Health(RollingCounts):
 
     def answered(self, now: float) -> None:
         """Counts an attempt that brought an answer at `now` (loop time, seconds)."""
-        if now >= self._edge:
+        aged = now >= self._edge
+        if aged:
             self.settle(now)
-        self.calls += 1
-        if self.degraded:
+        self.calls = calls = self.calls + 1
+        if aged or self.degraded or calls == LEAST_CALLS:
             self._judge()
 
     def failed(self, now: float) -> None:

@@ -38,6 +38,8 @@ def members_of(
     for tier, strategy in _unfolded(route, routes, (route.name,)):
         names: list[str] = []
         for entry in tier:
+            if entry in seen and tier not in route.tiers:
+                continue  # another route's, and there already
             names += [n for n in _resolve(route, entry, providers, seen) if n not in seen]
             seen.update(names)
         if names:
