@@ -110,6 +110,8 @@ class Plan(Serving):
 
     def hedge(self, slow: Try, now: float) -> Try | None:
         """Another attempt, elsewhere, beside one that is slow; None when none can be made."""
+        if now >= self.deadline:
+            return None
         repetition = self._repeating(slow)
         step = self._somebody(now, repetition.barred, "hedge")
         repetition.refusal = None  # what was refused is the hedge, and nothing else
