@@ -21,7 +21,7 @@ from multirouter.core.policies import (
 )
 from multirouter.core.rules import Rule
 from multirouter.core.shadow import Shadow
-from multirouter.core.stream_policy import StreamPolicy
+from multirouter.core.stream_policy import OnInterrupt, StreamPolicy
 from multirouter.core.usage import estimated_tokens
 from multirouter.listeners.alarm_rules import AllOpen, CircuitOpen, FailoverShare, ProviderFailing
 from multirouter.listeners.cost_alarms import CostPerHour, CostUnusual
@@ -49,12 +49,17 @@ ProviderKind = Literal[
     "vllm",
 ]
 
+CONTINUE: Mapping[str, OnInterrupt] = {"on_interrupt": "continue"}
+"""What streams do here unless told otherwise: clients behind a gateway cannot mend them."""
+
 Retry = Annotated[RetryPolicy, Told()]
 Circuit = Annotated[CircuitPolicy, Told()]
 Pace = Annotated[PacePolicy, Told()]
 Hedge = Annotated[HedgePolicy, Told()]
 Limits = Annotated[LimitPolicy, Told(size=estimated_tokens)]
-Streaming = Annotated[StreamPolicy, Told("content", "text", "complete", "resume")]
+Streaming = Annotated[
+    StreamPolicy, Told("content", "text", "complete", "resume", otherwise=CONTINUE)
+]
 Pricing = Annotated[Price, Told()]
 Spending = Annotated[Budget, Told("zone")]
 

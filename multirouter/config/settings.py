@@ -18,6 +18,7 @@ from multirouter.config.menu import Menu
 from multirouter.config.upstream import KINDS, default_model, make_provider, upstream_of
 from multirouter.core.provider import Provider
 from multirouter.core.routes import Route
+from multirouter.core.stream_policy import StreamPolicy
 from multirouter.core.tiers import members_of
 from multirouter.errors import ConfigurationError
 from multirouter.listeners.alarms import Alarms
@@ -133,9 +134,7 @@ class Settings:
         Raises:
             ConfigurationError: when it cannot be made.
         """
-        told = self.document.history
-        kept = None if told is None else History(self._folder / told.file, keep=told.keep)
-        return self._built(history=kept, **parts)
+        return self._built(history=self._history(), **parts)
 
     def apply(self, router: ChatRouter) -> None:
         """Brings a router to these settings, all at once, while calls are in flight.
@@ -181,10 +180,16 @@ class Settings:
         for name, route in routes.items():
             with faults.noted("routes", name):
                 members_of(route, known, routes)
+        with faults.noted("history"):
+            self._history()
         faults.refuse()
         with faults.noted():
             self._built(registry=CollectorRegistry())
         faults.refuse()
+
+    def _history(self) -> History | None:
+        told = self.document.history
+        return None if told is None else History(self._folder / told.file, keep=told.keep)
 
     def _built(self, **parts: Any) -> ChatRouter:
         alarms = () if self.document.alarms is None else make_alarms(self.document.alarms)
@@ -207,6 +212,7 @@ class Settings:
     def _policies(self) -> dict[str, Any]:
         policies = self.document.policies
         told = {name: getattr(policies, name) for name in type(policies).model_fields}
+        told["stream"] = policies.stream or StreamPolicy(on_interrupt="continue")
         return {**told, **{name: getattr(self.document, name) for name in OVERALL}}
 
     def __repr__(self) -> str:

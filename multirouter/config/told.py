@@ -7,6 +7,7 @@ Schema come from the class, ranges from its constructor.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import partial
 from inspect import cleandoc, signature
 from typing import Annotated, Any, get_args, get_type_hints
@@ -35,11 +36,19 @@ class Told:
 
     Args:
         without: arguments that no file can give (functions, objects).
+        otherwise: what holds here where a setting is left out, if that is not the class's own.
         again: whether each use wants an object of its own: the value is then what makes one.
         also: fixed values for some arguments, given whenever the object is made.
     """
 
-    def __init__(self, *without: str, again: bool = False, **also: Any) -> None:
+    def __init__(
+        self,
+        *without: str,
+        otherwise: Mapping[str, Any] | None = None,
+        again: bool = False,
+        **also: Any,
+    ) -> None:
+        self._otherwise = otherwise or {}
         self._without = {*without, *also}
         self._again = again
         self._also = also
@@ -48,20 +57,20 @@ class Told:
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
         cls = get_args(source)[1] if self._again else source
-        section = section_of(cls, self._without)
+        section = section_of(cls, self._without, self._otherwise)
         listed = [p.name for p in signature(cls).parameters.values() if p.kind is p.VAR_POSITIONAL]
 
         def made(told: Section) -> Any:
             given = {name: getattr(told, name) for name in told.model_fields_set}
             several = [one for name in listed for one in given.pop(name, ())]
-            make = partial(cls, *several, **given, **self._also)
+            make = partial(cls, *several, **{**self._otherwise, **given, **self._also})
             made_once = make()
             return make if self._again else made_once
 
         return core_schema.no_info_after_validator_function(made, handler.generate_schema(section))
 
 
-def section_of(cls: Any, without: set[str]) -> type[Section]:
+def section_of(cls: Any, without: set[str], otherwise: Mapping[str, Any]) -> type[Section]:
     """The section of a file that tells what a class is made of."""
     words = _attributes(cls)
     hints = get_type_hints(cls.__init__, include_extras=True)
@@ -69,7 +78,7 @@ def section_of(cls: Any, without: set[str]) -> type[Section]:
     for name, parameter in signature(cls).parameters.items():
         if name in without:
             continue
-        hint, default = strictly(hints[name]), parameter.default
+        hint, default = strictly(hints[name]), otherwise.get(name, parameter.default)
         if parameter.kind is parameter.VAR_POSITIONAL:
             hint, default = tuple[hint, ...], ()  # type: ignore[valid-type] # known at run time
         info = FieldInfo(

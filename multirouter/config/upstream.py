@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Mapping
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
@@ -91,9 +91,9 @@ class Upstream:
         self.made_of = made_of
         self.http = http
 
-    async def call(self, request: ChatRequest) -> ChatCompletion:
+    def call(self, request: ChatRequest) -> Awaitable[ChatCompletion]:
         """One whole answer."""
-        answer: ChatCompletion = await self._inner.call(self._addressed(request))
+        answer: Awaitable[ChatCompletion] = self._inner.call(self._addressed(request))
         return answer
 
     def stream(self, request: ChatRequest) -> AsyncIterator[ChatCompletionChunk]:

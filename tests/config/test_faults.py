@@ -53,6 +53,8 @@ ONE = "providers: {echo: {}}\n"
         ("shadow: {providers: [nobody]}\n" + ONE, "unknown provider 'nobody'"),
         ("history: {file: x.db, keep: -1}\n" + ONE, "history.keep: must be greater than 0"),
         ("keys: {file: gone.json}\n" + ONE, "is not there: make it by `multirouter keys new NAME`"),
+        ("history: {file: gone/x.db}\n" + ONE, "history"),
+        ("a: \0", "is no YAML: "),
         ("a: {b: 1\n", "is no YAML: line 2"),
         ("providers: {echo: {}, echo: {}}", "is no YAML: line 1, column 23: 'echo' is there twice"),
         ("1: 2\n" + ONE, "the name 1 must be a text: put it in quotes"),

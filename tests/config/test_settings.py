@@ -42,7 +42,7 @@ alarms:
 """
 ENVIRON = {"KEY": KEY, "ANTHROPIC_API_KEY": KEY}
 
-DELAYED = "providers: {a: {kind: echo, model: one}, b: {kind: echo}}"
+TWO = "providers: {a: {kind: echo, model: one}, b: {kind: echo}}"
 
 
 @pytest.fixture(name="house")
@@ -114,6 +114,39 @@ def test_toml_says_the_same(tmp_path: Path) -> None:
     yaml = loaded(tmp_path, "providers: {echo: {weight: 2}}\nroutes: {r: {tiers: [[echo]]}}")
     assert toml.document == yaml.document
     assert toml.models == yaml.models
+
+
+def test_a_broken_stream_goes_on_elsewhere_unless_told_otherwise(tmp_path: Path) -> None:
+    """So it is without a word, beside other words, and on a route; `raise` can be asked for."""
+    said = ("", "{idle: 5}", "{on_interrupt: raise}")
+    for words, expected in zip(said, ("continue", "continue", "raise"), strict=True):
+        policies = f"policies: {{stream: {words}}}" if words else ""
+        settings = loaded(tmp_path, f"providers: {{echo: {{}}}}\n{policies}")
+        assert built(settings)._defaults.stream.on_interrupt == expected
+    route = "routes: {r: {tiers: [echo], stream: {idle: 5}}}"
+    settings = loaded(tmp_path, f"providers: {{echo: {{}}}}\n{route}")
+    assert settings._routes()[0].stream.on_interrupt == "continue"
+
+
+def test_yaml_may_repeat_itself_by_anchors(tmp_path: Path) -> None:
+    """A section can be written once and merged into others."""
+    text = """
+    providers:
+      a: &base {kind: echo, weight: 3}
+      b: {<<: *base, weight: 2}
+    """
+    providers = loaded(tmp_path, text).document.providers
+    assert (providers["a"].weight, providers["b"].weight, providers["b"].kind) == (3, 2, "echo")
+
+
+def test_a_route_named_auto_wins(tmp_path: Path) -> None:
+    """Whatever a file names is not replaced by what would be there without it."""
+    text = "routes: {auto: {tiers: [a]}, auto-fast: {tiers: [b]}, default: {tiers: [b]}}"
+    settings = loaded(tmp_path, f"{TWO}\n{text}")
+    assert settings.models["auto"] == "auto"
+    assert settings.models["auto-fast"] == "auto-fast"
+    tiers = built(settings).snapshot()["routes"]["default"]["tiers"]
+    assert [[seat["provider"] for seat in tier] for tier in tiers] == [["b"]]
 
 
 def test_an_alarm_rule_belongs_to_one_router(house: Settings) -> None:
@@ -197,7 +230,7 @@ def test_the_model_that_is_asked_for(
 @pytest.mark.backends("asyncio", "uvloop")
 async def test_a_reload_while_calls_are_made(tmp_path: Path) -> None:
     """Who stayed the same stays himself, others come and go; the new names answer at once."""
-    before = loaded(tmp_path, DELAYED)
+    before = loaded(tmp_path, TWO)
     async with built(before) as router:
         old = {p.name: p for p in router.providers}
         router.hold("b", "open")
@@ -234,7 +267,7 @@ async def test_connections_outlive_a_reload(tmp_path: Path) -> None:
 def test_a_router_that_came_from_elsewhere_can_be_brought_to_settings(tmp_path: Path) -> None:
     """Providers that nobody configured are replaced like any others."""
     router = MultiProviderRouter(registry=CollectorRegistry())
-    loaded(tmp_path, DELAYED).apply(router)
+    loaded(tmp_path, TWO).apply(router)
     assert [p.name for p in router.providers] == ["a", "b"]
 
 
