@@ -6,6 +6,7 @@ import asyncio
 import math
 from collections import Counter
 from dataclasses import dataclass
+from itertools import groupby
 from random import Random
 from typing import Any
 
@@ -283,7 +284,11 @@ class Stage:
         )
 
     def trail(self) -> list[str]:
-        """All that was told, logged and counted, in words, without the time of the wall."""
+        """All that was told, logged and counted, in words, without the time of the wall.
+
+        Who is cancelled together ends in an order that anyio leaves to chance: it keeps the
+        tasks of a scope in a set.
+        """
         told = [f"{kind} {news!r} {_words(news)}" for kind, news in self.news.news]
         counted = [
             str(sample)
@@ -291,7 +296,13 @@ class Stage:
             for sample in family.samples
             if not sample.name.endswith("_created")
         ]
-        return told + self.logger.told + counted
+        return _in_order(told) + _in_order(self.logger.told) + counted
+
+
+def _in_order(lines: list[str]) -> list[str]:
+    """The lines, with each run of cancelled attempts in the order of their words."""
+    runs = groupby(lines, key=lambda line: line.startswith("attempt_ended") and "cancelled" in line)
+    return [line for mixed, run in runs for line in (sorted(run) if mixed else run)]
 
 
 def _words(news: Any) -> str:
