@@ -1,4 +1,4 @@
-"""What a router takes up from the history of earlier runs: open circuits, windows, paces, sums."""
+"""What a router takes up from earlier runs: open circuits, windows, health, paces, budgets."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from multirouter.core.health import WINDOW
 from multirouter.core.ledger import ROUTER
 from multirouter.core.model import Kind
 from multirouter.core.rules import Effect
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from multirouter.core.budgets import Account
     from multirouter.core.compiled import CompiledRoute
     from multirouter.core.gate import Gate
+    from multirouter.core.health import Health
     from multirouter.core.roster import Roster
     from multirouter.core.selection import Member
 
@@ -39,8 +41,8 @@ CHANGES = 50
 """Changes of one circuit that are read."""
 
 _ATTEMPTS = """
-    SELECT at, kind, elapsed, first_content, late FROM attempts
-    WHERE router = ? AND provider = ? AND route = ? AND at > ? AND role != 'shadow'
+    SELECT at, kind, elapsed, first_content, late OR role = 'shadow' FROM attempts
+    WHERE router = ? AND provider = ? AND route = ? AND at > ?
     ORDER BY at DESC LIMIT ?
 """
 _CHANGES = """
@@ -55,7 +57,13 @@ class _Attempt(NamedTuple):
     kind: str
     elapsed: float
     first_content: float | None
-    late: int
+    uncounted: int  # by the circuit: it came late, or was a copy for comparison
+
+
+class _End(NamedTuple):
+    at: float
+    failed: bool
+    uncounted: int
 
 
 class _Change(NamedTuple):
@@ -72,6 +80,7 @@ class _Place:
 
     route: CompiledRoute
     gate: Gate
+    health: Health
     calls: Member | None = None
     streams: Member | None = None
 
@@ -102,9 +111,11 @@ class Recall:
         for place in places:
             attempts = self._attempts(place, limit)
             self._paces(place, attempts)
-            ended[place.gate] += _ends(place, attempts, since=closed[place.gate])
-        for gate, ends in ended.items():
-            self._window(gate, sorted(ends))
+            ends = list(_ends(place, attempts, since=closed[place.gate]))
+            self._health(place, ends)
+            ended[place.gate] += [(at, failed) for at, failed, uncounted in ends if not uncounted]
+        for gate, counted in ended.items():
+            self._window(gate, sorted(counted))
 
     def _accounts(self, accounts: Mapping[str, Account]) -> None:
         if not accounts:
@@ -151,6 +162,14 @@ class Recall:
             seconds = attempt.elapsed if attempt.first_content is None else attempt.first_content
             member.pace.answered(seconds, self._now - self._age(attempt.at))
 
+    def _health(self, place: _Place, ends: Iterable[_End]) -> None:
+        health = place.health
+        health.shift(self._now - WINDOW)
+        for at, failed, _ in ends:
+            if self._age(at) < WINDOW:
+                (health.failed if failed else health.answered)(self._now - self._age(at))
+        health.look(self._now, place.gate.circuit.era)
+
     def _window(self, gate: Gate, ends: Iterable[tuple[float, bool]]) -> None:
         """Fills the circuit's window, which begins at loop time 0 like the router itself."""
         window, span = gate.circuit.window, gate.circuit.policy.window
@@ -172,7 +191,9 @@ def _places(roster: Roster) -> Iterator[_Place]:
             with suppress(UsageError):  # none of its providers can
                 route = roster.route(name, streaming=streaming)
                 for member in route.members:
-                    place = places.setdefault(member.name, _Place(route, member.gate))
+                    place = places.setdefault(
+                        member.name, _Place(route, member.gate, member.health)
+                    )
                     if streaming:
                         place.streams = member
                     else:
@@ -180,18 +201,12 @@ def _places(roster: Roster) -> Iterator[_Place]:
         yield from places.values()
 
 
-def _ends(
-    place: _Place, attempts: Iterable[_Attempt], *, since: float
-) -> Iterator[tuple[float, bool]]:
-    """When attempts ended that count for the circuit, and whether they failed."""
+def _ends(place: _Place, attempts: Iterable[_Attempt], *, since: float) -> Iterator[_End]:
+    """The attempts after `since` that say whether the provider is well."""
     for attempt in attempts:
-        if attempt.late or attempt.at <= since:
-            continue
         effect = _effect(place.route, attempt.kind)
-        if effect is Effect.SUCCESS:
-            yield attempt.at, False
-        elif effect in {Effect.FAILURE, Effect.TRIP}:
-            yield attempt.at, True
+        if attempt.at > since and effect in {Effect.SUCCESS, Effect.FAILURE, Effect.TRIP}:
+            yield _End(attempt.at, effect is not Effect.SUCCESS, attempt.uncounted)
 
 
 def _effect(route: CompiledRoute, kind: str) -> Effect:

@@ -147,6 +147,22 @@ def test_the_window_is_warm(tmp_path):
     assert (window.calls, window.failures) == (0, 0)
 
 
+def test_health_is_warm(tmp_path):
+    """Who was degraded before a restart is degraded after it, copies for comparison included."""
+    file = tmp_path / "h.db"
+    fill(file, "attempts", *({"at": BASE - 90.0 + n} for n in range(15)))
+    copies = {"kind": "server", "role": "shadow"}
+    fill(file, "attempts", *({"at": BASE - 70.0 + n, **copies} for n in range(10)))
+    fill(file, "attempts", *({"at": BASE - 400.0 + n, "kind": "server"} for n in range(20)))
+    r = restarted(file)
+    health = {member.name: member.health for member in r._engine.roster.route(None).members}
+    assert (health["a"].calls, health["a"].failures, health["a"].degraded) == (25, 10, True)
+    assert (health["b"].calls, health["b"].degraded) == (0, False)
+    assert gate(r).circuit.window.failures == 0
+    health["a"].look(300.0, 0)
+    assert not health["a"].degraded
+
+
 def test_a_window_begins_anew_where_the_circuit_closed(tmp_path):
     """What failed before a recovery is forgiven, over a restart as without one."""
     file = tmp_path / "h.db"
