@@ -1,1 +1,1 @@
-"""The same router behind HTTP doors: OpenAI's and Anthropic's formats, for whatever is not Python."""
+"""The same router behind HTTP doors: OpenAI's and Anthropic's formats, for all languages."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any
 
 from multirouter.core.model import CallOutcome
 from multirouter.errors import CallFailed, CallTimeout, UsageError
@@ -16,7 +17,6 @@ from multirouter.router import MultiProviderRouter
 from multirouter.streaming import Stream
 
 Router = MultiProviderRouter[Any, Any, Any]
-T = TypeVar("T")
 
 
 async def call(router: Router, wanted: Wanted, exchange: Exchange) -> Any:
@@ -112,6 +112,11 @@ class _UsageTold:
     def __enter__(self) -> None:
         return None
 
-    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if isinstance(error, UsageError):
             raise Refusal(400, str(error), code="invalid_value") from error

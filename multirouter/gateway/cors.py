@@ -12,9 +12,7 @@ _EXPOSED = (
 )
 
 
-def allow(
-    request: web.BaseRequest, headers: CIMultiDict[str], origins: Collection[str]
-) -> None:
+def allow(request: web.BaseRequest, headers: CIMultiDict[str], origins: Collection[str]) -> None:
     """Adds what a browser needs to hand the answer to a page of an allowed origin."""
     origin = request.headers.get("Origin")
     if origin is not None and (origin in origins or "*" in origins):

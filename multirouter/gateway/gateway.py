@@ -6,9 +6,9 @@ import asyncio
 import re
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NoReturn
 
 from aiohttp import web
 
@@ -228,9 +228,7 @@ class Gateway:
         except UsageError as error:
             raise Refusal(400, str(error), code="invalid_value", param="route") from None
 
-    async def _chat(
-        self, router: Router, asked: Wanted, exchange: Exchange
-    ) -> web.StreamResponse:
+    async def _chat(self, router: Router, asked: Wanted, exchange: Exchange) -> web.StreamResponse:
         return await answer_chat(router, asked, exchange, keepalive=self.bounds.keepalive)
 
     async def _messages(
@@ -283,16 +281,12 @@ class Gateway:
             methods = self._methods(request.path)
             if request.method == "OPTIONS" and self._origins:
                 return cors.preflight(request, exchange.headers(exchange.began), methods)
-            door = methods.get(request.method)
-            if door is None:
-                raise Refusal(
-                    405, f"{request.path} takes {', '.join(methods)}", code="method_not_allowed"
-                )
+            door = methods.get(request.method) or _no_such_method(request, methods)
             exchange.shape = door.shape
             return await door.serve(exchange)
         except ConnectionError:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - whatever it was, the client gets an answer
             refusal = refusal_of(error)
             if refusal.code == "internal_error":
                 self.log.broken(exchange, error)
@@ -310,3 +304,8 @@ class Gateway:
     def _id_of(self, request: web.BaseRequest) -> str:
         given = request.headers.get("X-Request-Id", "")
         return given if _FIT_ID.fullmatch(given) else self._new_id()
+
+
+def _no_such_method(request: web.BaseRequest, methods: Iterable[str]) -> NoReturn:
+    told = f"{request.path} takes {', '.join(methods)}"
+    raise Refusal(405, told, code="method_not_allowed")

@@ -27,8 +27,8 @@ def text(settings: Settings, url: str) -> str:
         f"  keys       {keys}",
     ]
     if all((section.kind or name) == "echo" for name, section in sections.items()):
-        lines.append("  NO PROVIDER'S KEY WAS FOUND: a built-in model answers, which only echoes.")
-        lines.append("  Set OPENAI_API_KEY, ANTHROPIC_API_KEY, GEMINI_API_KEY, ... and start again.")
+        lines.append("  NO PROVIDER'S KEY WAS FOUND: a built-in model echoes what it is told.")
+        lines.append("  Set OPENAI_API_KEY, ANTHROPIC_API_KEY, ... and start again.")
     model = "auto" if "auto" in settings.models else models[0] if models else "MODEL"
     return "\n".join([*lines, "", curl(url, model, keyed=settings.keys is not None), "", ""])
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -87,14 +87,11 @@ class Passing:
 
     def _aimed(self, target: Target) -> Target:
         """The target here: of the chat route those who have the path, in its order."""
-        assert isinstance(target.route, str), "aimed once"
         tiers = self._chat.explain(target.route).tiers
         names = [seat.provider for tier in tiers for seat in tier]
         able = tuple(name for name in names if self._made[name][1] is not None)
         if not able:
-            raise Refusal(
-                404, f"no provider of this model has {self._path}", code="path_not_found"
-            )
+            raise Refusal(404, f"no provider of this model has {self._path}", code="path_not_found")
         return Target(able, target.model)
 
 
@@ -138,14 +135,12 @@ def _beside(provider: Provider[Any, Any, Any], path: str) -> Provider[Any, Any, 
         model = upstream.model_for(asked)
         return request if model is None else {**request, "model": model}
 
-    call, stream = made.call, made.stream
-    assert call is not None, "passes both"
-    assert stream is not None, "passes both"
+    return made.replace(call=_then(addressed, made.call), stream=_then(addressed, made.stream))
 
-    async def ask(request: Mapping[str, Any]) -> Any:
-        return await call(addressed(request))
 
-    return made.replace(call=ask, stream=lambda request: stream(addressed(request)))
+def _then(addressed: Callable[[Any], Any], ask: Any) -> Callable[[Any], Any]:
+    """What asks with the request as it is addressed."""
+    return lambda request: ask(addressed(request))
 
 
 def passing_doors(chat: asking.Router, registry: Any) -> Iterable[tuple[str, Passing]]:

@@ -58,17 +58,24 @@ def refusal_of(error: BaseException) -> Refusal:
         return error
     if isinstance(error, ProviderError):
         return _own_fault(error)
+    if isinstance(error, CallFailed):
+        return _failed(error)
+    return Refusal(500, "the gateway failed; its log says why", code="internal_error")
+
+
+def _failed(error: CallFailed) -> Refusal:
     if isinstance(error, NoProviderAvailable):
-        return Refusal(
-            503, str(error), code="no_provider_available", retry_after=error.retry_after
-        )
+        if error.states and all(state.startswith("cooling") for state in error.states.values()):
+            rest = error.retry_after
+            return Refusal(429, str(error), code="rate_limit_exceeded", retry_after=rest)
+        return Refusal(503, str(error), code="no_provider_available", retry_after=error.retry_after)
     if isinstance(error, CallTimeout):
         return Refusal(504, _with_cause(error), code="timeout")
     if isinstance(error, StreamInterrupted):
         return Refusal(502, str(error), code="stream_interrupted")
     if isinstance(error, AllProvidersFailed):
         return _all_failed(error)
-    return Refusal(500, "the gateway failed; its log says why", code="internal_error")
+    return Refusal(502, str(error), code="upstream_error", retry_after=error.retry_after)
 
 
 def _own_fault(error: ProviderError) -> Refusal:

@@ -22,8 +22,10 @@ class Translator(Protocol):
         usage: the usage in OpenAI's terms, once a chunk has told.
     """
 
-    model: str
-    usage: Any
+    @property
+    def model(self) -> str: ...  # noqa: D102 - see above
+    @property
+    def usage(self) -> Any: ...  # noqa: D102 - see above
 
     def feed(self, chunk: Any, /) -> bytes:
         """The events of a chunk, whole; b"" for none."""
@@ -72,9 +74,7 @@ async def relay(
         events.stop()
 
 
-async def _break_off(
-    exchange: Exchange, events: Events, refusal: Refusal
-) -> web.StreamResponse:
+async def _break_off(exchange: Exchange, events: Events, refusal: Refusal) -> web.StreamResponse:
     """Tells the error and drops the connection: the body lacks its last chunk for all to see."""
     exchange.why = refusal.code or "failed"
     response = await events.send(exchange.shape.event(refusal, exchange.id))

@@ -1,4 +1,4 @@
-"""One process of `multirouter serve`: settings become a gateway that listens, reloads and drains."""
+"""One process of `multirouter serve`: a gateway that listens, reloads and drains."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from multirouter.config import Settings, discover, load
@@ -51,8 +51,8 @@ class Wish:
         """
         return discover() if self.config is None else load(self.config)
 
-    def placed(self, settings: Settings) -> Wish:
-        """The same with a host and a port.
+    def place(self, settings: Settings) -> tuple[str, int]:
+        """The host and the port.
 
         Raises:
             ConfigurationError: other machines would be served without keys.
@@ -65,7 +65,7 @@ class Wish:
                 f"{host!r} serves other machines, and no keys are configured: make some with "
                 "`multirouter keys new`, or say --allow-anyone",
             )
-        return replace(self, host=host, port=port)
+        return host, port
 
 
 def run_one(wish: Wish) -> int:
@@ -78,7 +78,7 @@ def run_one(wish: Wish) -> int:
     settings = wish.settings()
     configure_logs()
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(_serve(wish.placed(settings), settings))
+        runner.run(_serve(wish, settings))
     return 0
 
 
@@ -92,26 +92,26 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 async def _serve(wish: Wish, settings: Settings) -> None:
-    assert wish.host is not None, "placed"
-    assert wish.port is not None, "placed"
+    host, port = wish.place(settings)
     async with settings.build() as router:
         log = AccessLog(quiet=wish.quiet)
         gateway = make_gateway(router, settings, anyone=wish.anyone, log=log)
         reloader = Reloader(wish.settings, router, gateway)
         gateway.admin.reload = reloader.reload
-        server = Server(
-            gateway, wish.host, wish.port, shared=wish.worker, drain=settings.server.drain
-        )
+        drain = settings.server.drain
+        server = Server(gateway, host, port, shared=wish.worker, drain=drain)
         await server.start()
         if not wish.worker:
             sys.stdout.write(greeting.text(settings, server.url))
             sys.stdout.flush()
-        watching = asyncio.create_task(watch(Path(wish.config), reloader)) if (
-            wish.reload and wish.config is not None
-        ) else None
-        gently = await _told_to_stop(reloader)
-        if watching is not None:
-            watching.cancel()
+        async with asyncio.TaskGroup() as group:
+            if wish.reload and wish.config is not None:
+                watching = group.create_task(watch(Path(wish.config), reloader))
+            else:
+                watching = None
+            gently = await _told_to_stop(reloader)
+            if watching is not None:
+                watching.cancel()
         await server.drain(lead=LEAD if gently else 0.0)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -120,8 +119,8 @@ def _seconds(given: Any, name: str, units: float) -> float | None:
     if given is None:
         return None
     number = isinstance(given, int | float) and not isinstance(given, bool)
-    _must(number and 0 < given <= 1e9 and math.isfinite(given), name, "must be a number above 0")
-    return max(given / units, 1e-6)
+    _must(number and 0 < given <= 1e9, name, "must be a number above 0")
+    return max(float(given) / units, 1e-6)
 
 
 def _must(met: object, param: str, what: str) -> None:

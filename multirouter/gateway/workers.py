@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import sys
 import tempfile
 from dataclasses import replace
@@ -29,16 +30,14 @@ def run_many(wish: Wish, workers: int) -> int:
         OSError: when the port is taken.
     """
     check.count("--workers", workers)
-    if not hasattr(signal, "SIGHUP") or sys.platform == "win32":
+    if not hasattr(socket, "SO_REUSEPORT"):
         raise ConfigurationError("--workers", "needs SO_REUSEPORT, which this system has not")
     settings = wish.settings()
-    wish = wish.placed(settings)
-    assert wish.host is not None, "placed"
-    assert wish.port is not None, "placed"
+    host, port = wish.place(settings)
     # Bound, but not listening: it keeps the port for the workers, and is given no connection.
-    with listen(wish.host, wish.port, shared=True) as reserved:
+    with listen(host, port, shared=True) as reserved:
         host, port = reserved.getsockname()[:2]
-        wish = replace(wish, port=port)
+        wish = replace(wish, host=host, port=port)
         shown = f"[{host}]" if ":" in host else host
         sys.stdout.write(greeting.text(settings, f"http://{shown}:{port}"))
         sys.stdout.flush()
@@ -58,7 +57,7 @@ class _Workers:
         self._wish = wish
         self._folder = folder
         self._processes: set[asyncio.subprocess.Process] = set()
-        self._stopping = False
+        self._stopping = asyncio.Event()
 
     async def run(self, workers: int) -> int:
         """Keeps that many running until told to stop; returns the exit status."""
@@ -73,7 +72,7 @@ class _Workers:
     async def _keep(self) -> int:
         """Keeps one running; returns the status of one that was never fit to serve."""
         loop = asyncio.get_running_loop()
-        while not self._stopping:
+        while not self._stopping.is_set():
             began = loop.time()
             process = await asyncio.create_subprocess_exec(
                 *arguments(self._wish), env={**os.environ, _TOGETHER: self._folder}
@@ -82,7 +81,7 @@ class _Workers:
             status = await process.wait()
             self._processes.discard(process)
             self._bury(process.pid)
-            if status and not self._stopping and loop.time() - began < TOO_SOON:
+            if status and not self._stopping.is_set() and loop.time() - began < TOO_SOON:
                 self._stop(signal.SIGTERM)
                 return status
         return 0
@@ -94,7 +93,7 @@ class _Workers:
         mark_process_dead(pid, self._folder)  # type: ignore[no-untyped-call] # it has no annotations
 
     def _stop(self, how: signal.Signals) -> None:
-        self._stopping = True
+        self._stopping.set()
         self._tell(how)
 
     def _tell(self, what: signal.Signals) -> None:

@@ -173,7 +173,9 @@ async def test_health_and_metrics() -> None:
         assert (await get("/readyz"))[0] == 200
         status, text = await get("/metrics")
         assert status == 200
-        assert 'multirouter_calls_total{outcome="success",route="main",router="default"} 1.0' in text
+        assert (
+            'multirouter_calls_total{outcome="success",route="main",router="default"} 1.0' in text
+        )
         place.router.hold("first", "open")
         status, text = await get("/readyz")
         assert (status, json.loads(text)["providers"]) == (503, {"first": False})
@@ -190,7 +192,7 @@ async def test_draining() -> None:
             assert (response.status, (await response.json())["status"]) == (503, "draining")
         url = place.url
         await anyio.sleep(1.0)
-        with pytest.raises(OSError, match="refused|Cannot connect"):
+        with pytest.raises(OSError, match="Cannot connect"):
             await place.http.get(f"{url}/readyz")
         assert (await asking).done == 1
         await draining

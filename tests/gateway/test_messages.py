@@ -65,8 +65,11 @@ async def test_tools(stream: bool) -> None:
         sent = place.fakes[0].requests[-1].body["messages"]
     if stream:
         starts = [e["content_block"] for e in answer.events if "content_block" in e]
-        pieces = [e["delta"]["partial_json"] for e in answer.events if e["type"][-5:] == "delta"
-                  and "partial_json" in e["delta"]]
+        pieces = [
+            e["delta"]["partial_json"]
+            for e in answer.events
+            if e["type"][-5:] == "delta" and "partial_json" in e["delta"]
+        ]
         assert (starts[0]["type"], starts[0]["name"]) == ("tool_use", "weather")
         assert json.loads("".join(pieces)) == {"city": "Zürich"}
         assert answer.events[-2]["delta"]["stop_reason"] == "tool_use"
@@ -145,17 +148,28 @@ def test_all_that_can_be_said() -> None:
             "max_tokens": 5,
             "system": [{"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}}],
             "messages": [
-                {"role": "user", "content": [
-                    {"type": "text", "text": "look"},
-                    {"type": "image", "source": image},
-                    {"type": "image", "source": {"type": "url", "url": "https://x/y.png"}},
-                    {"type": "document", "source": {"type": "file", "file_id": "file_1"}},
-                    {"type": "document", "source": {**image, "media_type": "application/pdf"}},
-                ]},
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "text", "text": "look"},
+                        {"type": "image", "source": image},
+                        {"type": "image", "source": {"type": "url", "url": "https://x/y.png"}},
+                        {"type": "document", "source": {"type": "file", "file_id": "file_1"}},
+                        {"type": "document", "source": {**image, "media_type": "application/pdf"}},
+                    ],
+                },
                 {"role": "assistant", "content": [thought, {"type": "text", "text": "b"}]},
-                {"role": "user", "content": [
-                    {"type": "tool_result", "tool_use_id": "t", "is_error": True, "content": [
-                        {"type": "text", "text": "no"}]}]},
+                {
+                    "role": "user",
+                    "content": [
+                        {
+                            "type": "tool_result",
+                            "tool_use_id": "t",
+                            "is_error": True,
+                            "content": [{"type": "text", "text": "no"}],
+                        }
+                    ],
+                },
             ],
             "tools": [{**WEATHER, "description": "d", "strict": True}],
             "tool_choice": {"type": "tool", "name": "weather", "disable_parallel_tool_use": True},
@@ -167,7 +181,11 @@ def test_all_that_can_be_said() -> None:
     system, user, assistant, tool = asked["messages"]
     assert system["content"][0]["cache_control"] == {"type": "ephemeral"}
     assert [part["type"] for part in user["content"]] == [
-        "text", "image_url", "image_url", "file", "file"
+        "text",
+        "image_url",
+        "image_url",
+        "file",
+        "file",
     ]
     assert user["content"][1]["image_url"]["url"] == "data:image/png;base64,AAAA"
     assert assistant["thinking_blocks"] == [thought]

@@ -15,13 +15,22 @@ pytestmark = [pytest.mark.backends("asyncio")]
 
 BODY = json.dumps({"model": "m", "messages": [{"role": "user", "content": PROMPT}]}).encode()
 
+SMUGGLED = (
+    b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n"
+    b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\n\r\n"
+)
+TWO_LENGTHS = (
+    b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n"
+    b"Content-Length: 2\r\n\r\n{}"
+)
+
 
 def bearer(token: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"}
 
 
 async def test_keys() -> None:
-    """No key, a wrong one, a revoked one and an admin's are 401; a right one serves, in any case."""
+    """No key, a wrong, a revoked and an admin's key are 401; a right one serves."""
     book, right = KeyBook().new("alice")
     book, gone = book.new("bob")
     book, boss = book.new("boss", admin=True)
@@ -36,8 +45,10 @@ async def test_keys() -> None:
             assert (await place.ask(headers=headers)).text == SAID
         async with place.http.get(f"{place.url}/v1/models") as response:
             assert response.status == 401
-        assert all("Authorization" not in r.headers or right not in str(r.headers)
-                   for r in place.fakes[0].requests)
+        assert all(
+            "Authorization" not in r.headers or right not in str(r.headers)
+            for r in place.fakes[0].requests
+        )
     told = repr(place.log.told)
     assert "'key': 'alice'" in told
     assert right not in told
@@ -162,10 +173,8 @@ async def _raw(url: str, data: bytes) -> bytes:
     [
         b"GARBAGE\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 100_000 + b"\r\n\r\n",
-        b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5\r\n"
-        b"Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /healthz HTTP/1.1\r\n\r\n",
-        b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\n"
-        b"Content-Length: 2\r\n\r\n{}",
+        SMUGGLED,
+        TWO_LENGTHS,
         b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-A : b\r\n\r\n",
         b"GET /healthz HTTP/1.1\r\nHost: a\r\n\tfolded: b\r\n\r\n",
     ],
@@ -196,7 +205,8 @@ async def test_headers_cannot_be_injected() -> None:
 
 
 @pytest.mark.parametrize(
-    "path", ["/v1/chat/completions/", "/v1//chat/completions", "/../etc/passwd", "/v1/%2e%2e/x", "/"]
+    "path",
+    ["/v1/chat/completions/", "/v1//chat/completions", "/../etc/passwd", "/v1/%2e%2e/x", "/"],
 )
 async def test_path_tricks(path: str) -> None:
     """Only the doors' own paths lead anywhere."""

@@ -1,4 +1,4 @@
-"""OpenAI's other paths, passed through as they are: a provider's key and address, no translation."""
+"""OpenAI's other paths, passed through as they are, with a provider's key and address."""
 
 from __future__ import annotations
 
@@ -61,7 +61,11 @@ class PassingWire:
         return Prepared(self._url, headers, self._failures.encoded(encode, dict(body)))
 
     def read(self, body: dict[str, Any], request: Mapping[str, Any]) -> dict[str, Any]:
-        """See `Wire.read`."""
+        """See `Wire.read`; vectors come in the order of the inputs."""
+        data = body.get("data")
+        if body.get("object") == "list" and isinstance(data, list):
+            with self._failures.unreadable():
+                data.sort(key=_place)
         return body
 
     def translator(self, request: Mapping[str, Any]) -> PassingTranslator:
@@ -106,6 +110,11 @@ class PassingTranslator:
     def finish(self) -> Iterable[Any]:
         """See `Translator.finish`."""
         return ()
+
+
+def _place(item: Mapping[str, Any]) -> int:
+    place: int = item.get("index", 0)
+    return place
 
 
 def _finishes(told: Mapping[str, Any]) -> bool:

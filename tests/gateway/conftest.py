@@ -1,0 +1,10 @@
+"""The mark of the tests with real clients."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Registers it."""
+    config.addinivalue_line("markers", "clients: against real SDKs, skipped when not installed")

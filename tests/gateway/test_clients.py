@@ -1,0 +1,187 @@
+"""The clients that people use, against the running gateway; each is skipped where not installed.
+
+They are the extra `clients`: `pytest -m clients` runs them alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from typing import Any
+
+import pytest
+
+from tests.gateway.kit import PROMPT, SAID, Place, standing
+
+pytestmark = [pytest.mark.real_io, pytest.mark.backends("asyncio"), pytest.mark.clients]
+
+MESSAGES: Any = [{"role": "user", "content": PROMPT}]
+WEATHER: Any = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "strict": True,
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}},
+    },
+}
+
+
+def openai_client(place: Place, **settings: Any) -> Any:
+    openai = pytest.importorskip("openai")
+    return openai.AsyncOpenAI(base_url=f"{place.url}/v1", api_key="k", **settings)
+
+
+async def test_openai() -> None:
+    """Whole, raw, streamed with usage, parsed, tools, models and embeddings."""
+    pydantic = pytest.importorskip("pydantic")
+
+    class City(pydantic.BaseModel):
+        name: str
+
+    async with standing(["cut-after-3"], []) as place, openai_client(place) as client:
+        create = client.chat.completions.create
+        assert (await create(model="m", messages=MESSAGES)).choices[0].message.content == SAID
+        raw = await client.chat.completions.with_raw_response.create(model="m", messages=MESSAGES)
+        assert raw.headers["x-provider"] == "second"
+        assert raw.parse()._request_id.startswith("req_")
+        options = {"include_usage": True}
+        stream = await create(model="m", messages=MESSAGES, stream=True, stream_options=options)
+        chunks = [chunk async for chunk in stream]
+        text = "".join(c.choices[0].delta.content or "" for c in chunks if c.choices)
+        assert (text, chunks[-1].usage.total_tokens > 0) == (SAID, True)
+        parsed = await client.chat.completions.parse(
+            model="m", messages=MESSAGES, response_format=City
+        )
+        assert parsed.choices[0].message.parsed == City(name="Zürich")
+        asked: Any = [{"role": "user", "content": "weather"}]
+        async with client.chat.completions.stream(
+            model="m", messages=asked, tools=[WEATHER]
+        ) as tools:
+            final = await tools.get_final_completion()
+        assert final.choices[0].message.tool_calls[0].function.arguments == '{"city": "Zürich"}'
+        assert [model.id async for model in client.models.list()] == ["m"]
+        vectors = await client.embeddings.create(model="m", input=["a", "b"])
+        assert [item.index for item in vectors.data] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        ("429-retry-after-50", "RateLimitError"),
+        ("context-too-long", "BadRequestError"),
+        ("no-model", "NotFoundError"),
+        ("fail-422", "UnprocessableEntityError"),
+        ("fail-503", "InternalServerError"),
+        ("bad-key", "InternalServerError"),
+    ],
+)
+async def test_errors_of_openai(fault: str, error: str) -> None:
+    """The SDK raises the exception that says what is wrong, for calls and for streams."""
+    openai = pytest.importorskip("openai")
+    async with standing([fault]) as place, openai_client(place, max_retries=0) as client:
+        for stream in (False, True):
+            with pytest.raises(getattr(openai, error)) as caught:
+                await client.chat.completions.create(model="m", messages=MESSAGES, stream=stream)
+            assert caught.value.request_id.startswith("req_")
+
+
+async def test_a_broken_stream_raises_in_openai() -> None:
+    """A stream beyond repair raises; it never looks like a short answer."""
+    openai = pytest.importorskip("openai")
+    async with standing(["cut-after-3"]) as place, openai_client(place) as client:
+        stream = await client.chat.completions.create(model="m", messages=MESSAGES, stream=True)
+        with pytest.raises(openai.APIError, match="broke"):
+            async for _ in stream:
+                pass
+
+
+async def test_openai_without_async() -> None:
+    """The synchronous client as well."""
+    openai = pytest.importorskip("openai")
+    async with standing() as place:
+
+        def ask() -> str:
+            with openai.OpenAI(base_url=f"{place.url}/v1", api_key="k") as client:
+                stream = client.chat.completions.create(model="m", messages=MESSAGES, stream=True)
+                return "".join(chunk.choices[0].delta.content or "" for chunk in stream)
+
+        assert await asyncio.to_thread(ask) == SAID
+
+
+async def test_anthropic() -> None:
+    """Whole, streamed through a cut, tools, and the exception for what is too long."""
+    anthropic = pytest.importorskip("anthropic")
+    async with (
+        standing(["cut-after-3"], []) as place,
+        anthropic.AsyncAnthropic(base_url=place.url, api_key="k", max_retries=0) as client,
+    ):
+        terms: Any = {"model": "m", "max_tokens": 100, "messages": MESSAGES}
+        async with client.messages.stream(**terms) as stream:
+            assert await stream.get_final_text() == SAID
+        assert (await client.messages.create(**terms)).content[0].text == SAID
+        with pytest.raises(anthropic.BadRequestError, match="prompt is too long"):
+            await client.messages.create(**{**terms, "model": "context-too-long"})
+
+
+async def test_a_broken_stream_raises_in_anthropic() -> None:
+    """A stream beyond repair raises."""
+    anthropic = pytest.importorskip("anthropic")
+    async with (
+        standing(["cut-after-3"]) as place,
+        anthropic.AsyncAnthropic(base_url=place.url, api_key="k", max_retries=0) as client,
+    ):
+        with pytest.raises(anthropic.APIError):
+            async with client.messages.stream(
+                model="m", max_tokens=100, messages=MESSAGES
+            ) as stream:
+                await stream.get_final_text()
+
+
+async def test_langchain() -> None:
+    """LangChain's chat model, whole and streamed."""
+    langchain = pytest.importorskip("langchain_openai")
+    async with standing() as place:
+        model = langchain.ChatOpenAI(model="m", base_url=f"{place.url}/v1", api_key="k")
+        assert (await model.ainvoke(PROMPT)).content == SAID
+        assert "".join([chunk.content async for chunk in model.astream(PROMPT)]) == SAID
+
+
+async def test_pydantic_ai() -> None:
+    """An agent of pydantic-ai."""
+    ai = pytest.importorskip("pydantic_ai")
+    models = pytest.importorskip("pydantic_ai.models.openai")
+    providers = pytest.importorskip("pydantic_ai.providers.openai")
+    async with standing() as place:
+        provider = providers.OpenAIProvider(base_url=f"{place.url}/v1", api_key="k")
+        agent = ai.Agent(models.OpenAIChatModel("m", provider=provider))
+        assert (await agent.run(PROMPT)).output == SAID
+
+
+async def test_instructor() -> None:
+    """instructor, which wants an object out of a tool call."""
+    instructor = pytest.importorskip("instructor")
+    pydantic = pytest.importorskip("pydantic")
+
+    class City(pydantic.BaseModel):
+        name: str
+
+    async with standing() as place, openai_client(place) as client:
+        patched = instructor.from_openai(client)
+        city = await patched.chat.completions.create(
+            model="m", messages=MESSAGES, response_model=City
+        )
+    assert city.name == "Zürich"
+
+
+async def test_curl() -> None:
+    """curl, which sends no JSON content type by itself."""
+    if shutil.which("curl") is None:
+        pytest.skip("curl is not installed")
+    async with standing() as place:
+        body = '{"model":"m","messages":[{"role":"user","content":"hi"}],"stream":true}'
+        process = await asyncio.create_subprocess_exec(
+            *("curl", "-sN", f"{place.url}/v1/chat/completions", "-d", body),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        said, _ = await process.communicate()
+    assert said.count(b"data: [DONE]") == 1
