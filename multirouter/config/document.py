@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 from pydantic import BeforeValidator, Field, SecretStr
 
-from multirouter.config.told import Number, Section, Told, Whole
+from multirouter.config.told import Described, Number, Told, Whole
 from multirouter.core.budgets import Budget
 from multirouter.core.cost import Price
 from multirouter.core.model import Kind
@@ -87,7 +87,7 @@ StrategyName = Literal[
 Rules = Mapping[Kind, Annotated[Rule, Told()]]
 
 
-class ProviderSection(Section):
+class ProviderSection(Described):
     """One provider. What is left out is inherited from `policies`, or is the service's own."""
 
     kind: ProviderKind | None = None
@@ -142,7 +142,7 @@ class ProviderSection(Section):
     """Gemini: the version of its API."""
 
 
-class RouteSection(Section):
+class RouteSection(Described):
     """One route: which providers serve a kind of work, in which order, under which rules."""
 
     tiers: tuple[Tier, ...] = Field(min_length=1)
@@ -177,7 +177,7 @@ class RouteSection(Section):
     """Which of its calls are copied, and to whom, for comparison."""
 
 
-class PoliciesSection(Section):
+class PoliciesSection(Described):
     """What holds wherever a route or a provider says nothing."""
 
     timeout: Number = CALL_TIMEOUT
@@ -200,14 +200,14 @@ class PoliciesSection(Section):
     """When less than this share of a tier is closed, circuits are ignored; left out: never."""
 
 
-class KeysSection(Section):
+class KeysSection(Described):
     """The keys that clients of the gateway show."""
 
     file: str = Field(min_length=1)
     """Where `multirouter keys new` keeps them, hashed; from the configuration's folder."""
 
 
-class HistorySection(Section):
+class HistorySection(Described):
     """A file that keeps what happened, and from which a new start learns."""
 
     file: str = Field(min_length=1)
@@ -216,7 +216,7 @@ class HistorySection(Section):
     """How long rows are kept, seconds."""
 
 
-class AlarmsSection(Section):
+class AlarmsSection(Described):
     """What is watched, and who is told. Every alarm is a log event and a metric too."""
 
     webhooks: tuple[Annotated[Again[Webhook], Told("body", "wall", again=True)], ...] = ()
@@ -237,7 +237,7 @@ class AlarmsSection(Section):
     """The last hour cost far more than hours usually do."""
 
 
-class ServerSection(Section):
+class ServerSection(Described):
     """The gateway's own door."""
 
     host: str = Field(default="127.0.0.1", min_length=1)
@@ -258,7 +258,7 @@ class ServerSection(Section):
     """Origins of pages that may ask from a browser; `*` for all. Empty: none."""
 
 
-class Document(Section):
+class Document(Described):
     """A configuration of multirouter."""
 
     server: ServerSection = ServerSection()

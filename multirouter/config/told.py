@@ -26,9 +26,13 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 class Section(BaseModel):
     """A part of the file: what it does not know is an error, and nothing changes it later."""
 
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, use_attribute_docstrings=True, hide_input_in_errors=True
-    )
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+
+class Described(Section):
+    """A section whose settings have a docstring each; to read them takes its time at import."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
 
 
 class Told:
@@ -52,12 +56,15 @@ class Told:
         self._without = {*without, *also}
         self._again = again
         self._also = also
+        self._section: type[Section] | None = None
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
         cls = get_args(source)[1] if self._again else source
-        section = section_of(cls, self._without, self._otherwise)
+        # An annotation belongs to one class, and asks for its section wherever it stands.
+        section = self._section or section_of(cls, self._without, self._otherwise)
+        self._section = section
         listed = [p.name for p in signature(cls).parameters.values() if p.kind is p.VAR_POSITIONAL]
 
         def made(told: Section) -> Any:
