@@ -85,7 +85,7 @@ def answering(text: str) -> Any:
 
 
 async def test_a_refused_answer_fails_over() -> None:
-    """An answer that does not meet the schema is a failed attempt; the trail says what was wrong."""
+    """What does not meet the schema is a failed attempt; the trail says what was wrong."""
     providers = [Provider("bad", answering(BAD)), Provider("good", answering(GOOD))]
     route = Route("chain", ["bad", "good"], accept=PERSON)
     registry = CollectorRegistry()

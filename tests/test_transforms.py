@@ -28,7 +28,7 @@ async def echoing(request: str) -> AsyncIterator[str]:
 
 
 async def test_each_provider_gets_its_own_form() -> None:
-    """The route's transform first, then the provider's; the next provider starts from the caller's."""
+    """The route's transform, then the provider's; the next one starts from the caller's."""
     providers = [
         Provider("a", failing, transform=lambda request: f"<a {request}>"),
         Provider("b", echo, transform=lambda request: f"<b {request}>"),
@@ -42,9 +42,9 @@ async def test_each_provider_gets_its_own_form() -> None:
 
 async def test_streams_are_transformed_too() -> None:
     """What a stream is asked goes through the same."""
-    async with router(Provider("a", stream=echoing, transform=str.upper)) as r:
-        async with r.stream("hi") as stream:
-            assert [chunk async for chunk in stream] == ["HI"]
+    provider = Provider("a", stream=echoing, transform=str.upper)
+    async with router(provider) as r, r.stream("hi") as stream:
+        assert [chunk async for chunk in stream] == ["HI"]
 
 
 async def test_a_transform_that_raises_is_the_requests_fault() -> None:

@@ -36,7 +36,7 @@ class Defaults:
     hedge: HedgePolicy | None
     stream: StreamPolicy
     rules: Mapping[Kind, Rule]
-    accept: Callable[[Any], object] | None
+    accept: Callable[[Any], object] | Mapping[str, Any] | None
     fallback: Any
     panic: float | None
     usage: ReadUsage | None = None

@@ -50,9 +50,7 @@ def nobody_available(
         retry_after: seconds until somebody can be asked by time alone; None when unknown.
         misfits: why those who cannot serve such a request cannot.
     """
-    states = {
-        m.name: misfits.get(m.name) or blocked or m.gate.describe(now) for m in route.members
-    }
+    states = {m.name: misfits.get(m.name) or blocked or m.gate.describe(now) for m in route.members}
     listed = ", ".join(f"{name}: {state}" for name, state in states.items())
     return NoProviderAvailable(
         f"no provider of route {route.name!r} can be asked ({listed})",

@@ -68,27 +68,31 @@ class Ranked:
 
 def in_order() -> Strategy:
     """The first of the tier, in the order in which it is written."""
-    return Ranked("first in order", lambda member, at: at)
+    return Ranked("first in order", _place)
 
 
 def cheapest() -> Strategy:
     """The lowest price of a `TYPICAL` call; who has no price comes last."""
-    return Ranked("cheapest", lambda member, at: _price(member))
+    return Ranked("cheapest", _price)
 
 
 def highest_quality() -> Strategy:
     """The highest `Provider(quality=)`; who has none comes last."""
-    return Ranked("highest quality", lambda member, at: -_quality(member))
+    return Ranked("highest quality", _lack_of_quality)
 
 
-def _price(member: Member) -> float:
+def _place(_: Member, at: int) -> float:
+    return at
+
+
+def _price(member: Member, _: int = 0) -> float:
     price: Price | None = member.provider.price
     return math.inf if price is None else price.of(TYPICAL)
 
 
-def _quality(member: Member) -> float:
+def _lack_of_quality(member: Member, _: int) -> float:
     quality: float | None = member.provider.quality
-    return -math.inf if quality is None else quality
+    return math.inf if quality is None else -quality
 
 
 def _some(candidates: Sequence[Member], asking: Asking) -> Sequence[Member]:
@@ -153,7 +157,7 @@ def _load(member: Member, now: float) -> float:
 
 
 class Balanced:
-    """The least of expected wait × price / success rate, each to a power of its own.
+    """The least of expected wait times price over success rate, each to a power of its own.
 
     The wait is that of `Fastest`, the price that of a `TYPICAL` call, the success rate that of
     the health window. A price that is unknown counts as the tier's dearest, a success rate that
@@ -191,7 +195,8 @@ class Balanced:
         rate = member.health.success_rate
         success = 1.0 if rate is None else max(rate, 1e-3)
         wait: float = _load(member, now) ** self._speed
-        return wait / success**self._health
+        ease: float = success**self._health
+        return wait / ease
 
 
 def _relative_prices(members: Sequence[Member]) -> Mapping[str, float]:

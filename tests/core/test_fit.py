@@ -29,7 +29,9 @@ def unfit(of: World, request: Any) -> set[str]:
 def test_capabilities() -> None:
     """Who lacks one is never asked, not even when all others failed."""
     of = world(
-        provider("blind"), provider("seeing", capabilities=["vision"]), requires=lambda r: r["needs"]
+        provider("blind"),
+        provider("seeing", capabilities=["vision"]),
+        requires=lambda request: request["needs"],
     )
     plan = of.plan("work", request={"needs": ["vision"]})
     assert of.asked(plan, "server", "server") == ["seeing", "seeing"]
@@ -157,7 +159,7 @@ def test_estimates() -> None:
                 "messages": [
                     {
                         "role": "user",
-                        "content": [{"type": "image_url"}, {"type": "input_audio"}, {"type": "text"}],
+                        "content": [{"type": one} for one in ("image_url", "input_audio", "text")],
                     }
                 ]
             },

@@ -88,7 +88,7 @@ def regions(**settings: Any) -> World:
 
 @pytest.mark.parametrize("kind", ["transport", "server", "overloaded", "credentials"])
 def test_another_domain_is_preferred(kind: str) -> None:
-    """After a failure that speaks of the domain the next in order is passed over for one outside."""
+    """After a failure that speaks of the domain one outside goes first."""
     of = regions()
     assert of.asked(of.plan("chain"), kind, "server", "ok") == ["a", "c", "b"]
 

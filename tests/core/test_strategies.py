@@ -153,9 +153,7 @@ def test_answers_and_timeouts_are_learned() -> None:
     assert other.member.speed.latency(of.now) == 5.0
 
 
-@given(
-    st.lists(st.tuples(st.floats(0.001, 100.0), st.floats(0.0, 30.0)), min_size=1, max_size=20)
-)
+@given(st.lists(st.tuples(st.floats(0.001, 100.0), st.floats(0.0, 30.0)), min_size=1, max_size=20))
 def test_speed_jumps_up_and_sinks_down(answers: list[tuple[float, float]]) -> None:
     """A slow answer is believed at once, quick ones bit by bit; nothing exceeds what was seen."""
     speed, now, held = Speed(), 0.0, 0.0
