@@ -88,7 +88,10 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
         """
         old = self._known(name)
         new = old.replace(**settings)
-        self._configure([new if p is old else p for p in self._engine.roster.providers.values()])
+        roster = self._engine.roster
+        changed_ones = [new if p is old else p for p in roster.providers.values()]
+        self._rehearse(changed_ones, list(roster.routes.values()), self._defaults, self._limits)
+        self._configure(changed_ones)
 
     def reconfigure(
         self,
@@ -115,11 +118,7 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
         limits = settings.pop("limits", self._limits)
         defaults = changed(self._defaults, settings)
         wanted, ways = list(providers), list(routes)
-        # Doors and accounts adopt new terms as a roster is built: what would be refused halfway
-        # is refused here, where it meets strangers.
-        rehearsed = Roster(wanted, ways, defaults, self._engine.rehearsal(defaults), limits)
-        if self._engine.dispatch is not None:
-            self._engine.dispatch.checked(rehearsed)
+        self._rehearse(wanted, ways, defaults, limits)
         self._defaults, self._limits = defaults, limits
         self._engine.adopt(defaults)
         self._configure(wanted, ways)
@@ -211,6 +210,22 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
         roster = Roster(providers, routes, self._defaults, self._engine.memory, self._limits)
         dispatch = self._engine.dispatch
         return roster if dispatch is None else dispatch.checked(roster)
+
+    def _rehearse(
+        self,
+        providers: list[Provider[Any, Any, Any]],
+        routes: list[Route],
+        defaults: Defaults,
+        limits: LimitPolicy | None,
+    ) -> None:
+        """Refuses what would be refused.
+
+        Doors and accounts adopt new terms while a roster is built; here they are strangers, so
+        that a refusal halfway has changed nothing.
+        """
+        roster = Roster(providers, routes, defaults, self._engine.rehearsal(defaults), limits)
+        if self._engine.dispatch is not None:
+            self._engine.dispatch.checked(roster)
 
     def _configure(
         self, providers: list[Provider[Any, Any, Any]], routes: list[Route] | None = None
