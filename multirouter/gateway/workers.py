@@ -17,7 +17,7 @@ from multirouter.gateway.server import listen
 from multirouter.gateway.serving import Wish
 
 TOO_SOON = 2.0
-"""Seconds; a process that ends sooner was never fit to serve, and another would not be either."""
+"""Seconds; one that gives up sooner was never fit to serve, and another would not be either."""
 
 _TOGETHER = "PROMETHEUS_MULTIPROC_DIR"
 
@@ -81,7 +81,7 @@ class _Workers:
             status = await process.wait()
             self._processes.discard(process)
             self._bury(process.pid)
-            if status and not self._stopping.is_set() and loop.time() - began < TOO_SOON:
+            if status > 0 and not self._stopping.is_set() and loop.time() - began < TOO_SOON:
                 self._stop(signal.SIGTERM)
                 return status
         return 0

@@ -6,14 +6,30 @@ They are the extra `clients`: `pytest -m clients` runs them alone.
 from __future__ import annotations
 
 import asyncio
+import gc
 import shutil
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from tests.gateway.kit import PROMPT, SAID, Place, standing
 
-pytestmark = [pytest.mark.real_io, pytest.mark.backends("asyncio"), pytest.mark.clients]
+pytestmark = [
+    pytest.mark.backends("asyncio"),
+    pytest.mark.clients,
+    # Some keep connections for the life of the process, and leave them to the garbage collector.
+    pytest.mark.filterwarnings("ignore::ResourceWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+
+@pytest.fixture(autouse=True)
+def _collected() -> Iterator[None]:
+    """What a client left behind is collected here, and not in somebody else's test."""
+    yield
+    gc.collect()
+
 
 MESSAGES: Any = [{"role": "user", "content": PROMPT}]
 WEATHER: Any = {

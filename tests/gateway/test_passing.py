@@ -36,6 +36,7 @@ def sse(*events: Any, names: bool = True) -> bytes:
 @asynccontextmanager
 async def upstream(**answers: Any) -> AsyncIterator[str]:
     """A service that answers each path with JSON or with events."""
+
     async def serve(request: web.Request) -> web.Response:
         await request.read()
         answer = answers.get(request.match_info["path"])
