@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from multirouter.core.gate import Revision
 from multirouter.core.health import HEALTHY, LEAST_CALLS, WINDOW, Health
+from multirouter.core.memory import Memory
+from multirouter.core.model import Kind
+from multirouter.core.newswire import Newswire
 from multirouter.core.picture import explain, snapshot
 from multirouter.core.policies import CircuitPolicy
 from multirouter.core.routes import Route
+from multirouter.core.rules import Effect, Other, Rule, Same
 from tests.core.kit import World, calm, provider
 
 
@@ -208,3 +214,21 @@ def test_trials_go_beside_a_degraded_answer() -> None:
     step = world.trying(world.plan())
     assert step.member.name == "a"
     assert [copy.member.name for copy in step.copies] == ["b"]
+
+
+def test_a_rule_may_count_an_error_as_success() -> None:
+    """An error that proves the provider to be alive, by a rule of the user's, is one here too."""
+    alive = Rule(same=Same.NEVER, other=Other.AT_ONCE, circuit=Effect.SUCCESS, may_have_acted=False)
+    world = calm("a", "b", routes=[Route("only", ["a"], rules={Kind.NOT_FOUND: alive})])
+    plan = world.plan("only")
+    world.fails(plan, world.trying(plan), "not_found")
+    assert world.member("a", "only").health.success_rate == 1.0
+
+
+def test_hooks_are_told_of_over_the_wire() -> None:
+    """Where nobody else is named, a broken hook is reported as a broken listener is."""
+    told: list[Exception] = []
+    wire = Newswire([], lambda hook, error: told.append(error))
+    error = ValueError("slip")
+    Memory("r", wire, Random(1)).hook_broken(print, error)
+    assert told == [error]

@@ -110,7 +110,7 @@ def test_it_is_no_bar() -> None:
 def test_no_trial_for_the_sake_of_a_domain() -> None:
     """A healthy one of the domain comes before a half-open one outside."""
     of = regions()
-    of.trip("c") if not NEVER_TRIPS else of.memory.gates["c"].hold_by_hand("open", of.now)
+    of.memory.gates["c"].hold_by_hand("open", of.now)
     of.memory.gates["c"].hold_by_hand(None, of.now)  # half-open now
     plan = of.plan("chain")
     first = of.trying(plan)
@@ -152,7 +152,9 @@ def test_routes_that_cannot_be(routes: list[Route], says: str) -> None:
 
 
 def test_nobody_is_named_twice() -> None:
-    """A provider that is repeated is refused where the route is made."""
+    """A provider that is repeated is refused where the route is made, or found by a pattern."""
+    with pytest.raises(ConfigurationError, match="names 'a' twice"):
+        World([provider("a"), provider("b")], [Route("r", ["*", "a"])])
     with pytest.raises(ConfigurationError, match="names 'a' twice"):
         Route("r", ["a", ["b", "a"]])
 

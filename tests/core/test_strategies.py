@@ -434,3 +434,25 @@ def test_a_sample_is_small() -> None:
     rng = Random(1)
     hits = sum(min(rng.random() for _ in range(COMPARED)) < 1 / 8 for _ in range(2000))
     assert hits / 2000 == pytest.approx(0.66, abs=0.04)
+
+
+def test_speed_outlives_a_change_of_configuration() -> None:
+    """What was learned of a provider stays when another joins; who leaves is forgotten."""
+    of = world("fastest", provider("a"), provider("b"))
+    learn(of, a=2.0, b=1.0)
+    of.configure([*of.providers, provider("c")], of.routes)
+    speed = of.member("a", "work").speed
+    assert speed is not None
+    assert speed.latency(of.now) == 2.0
+    of.memory.forget("a")
+    of.configure(of.providers, of.routes)
+    fresh = of.member("a", "work").speed
+    assert fresh is not None
+    assert fresh.latency(of.now) == 0.0
+
+
+def test_a_strategy_sees_what_is_in_flight() -> None:
+    """A member tells how many attempts at it are under way."""
+    of = world("in_order", provider("a"), provider("b"))
+    chosen(of)
+    assert [member.in_flight for member in of.route("work").members] == [1, 0]
