@@ -54,7 +54,7 @@ class Passing:
         Raises:
             Exception: what `refusal_of` knows to tell.
         """
-        self._refresh()
+        await self._refresh()
         wanted = replace(wanted, targets=tuple(map(self._aimed, wanted.targets)))
         if flag(wanted.body, "stream"):
             return await relay(
@@ -72,18 +72,22 @@ class Passing:
         """Closes the router."""
         await self._router.aclose()
 
-    def _refresh(self) -> None:
+    async def _refresh(self) -> None:
         """Follows the chat router's providers; a look at each, when nothing has changed."""
         current = {provider.name: provider for provider in self._chat.providers}
-        for name in [n for n, (made_of, _) in self._made.items() if current.get(n) is not made_of]:
-            if self._made.pop(name)[1] is not None:
-                self._router.remove(name)
+        changed = [n for n, (made_of, _) in self._made.items() if current.get(n) is not made_of]
+        gone = [made for made in (self._made.pop(name)[1] for name in changed) if made is not None]
+        for provider in gone:
+            self._router.remove(provider.name)
         for name, provider in current.items():
             if name not in self._made:
                 made = _beside(provider, self._path)
                 self._made[name] = (provider, made)
                 if made is not None:
                     self._router.add(made)
+        for provider in gone:  # last, for others may look meanwhile
+            if provider.aclose is not None:
+                await provider.aclose()
 
     def _aimed(self, target: Target) -> Target:
         """The target here: of the chat route those who have the path, in its order."""
