@@ -126,7 +126,7 @@ class Delivery:
                     return chunk
                 await self._go_on_or_end(error)
             raise StopAsyncIteration
-        except GeneratorExit as error:  # nothing can be awaited: it closes what it went through
+        except GeneratorExit as error:  # nothing can be awaited here: the collector closes it
             self._stop(error)
             raise
         except BaseException as error:

@@ -68,7 +68,7 @@ class Opener:
         except BaseException as raised:
             error = None if isinstance(raised, Exception) else raised
             plan.record(step, CANCELLED, None, error, self.loop.time())
-            if not isinstance(raised, GeneratorExit):  # it closes what it goes through
+            if not isinstance(raised, GeneratorExit):  # where nothing can be awaited
                 await upstream.close()
             raise
         now = self.loop.time()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import anyio
 import pytest
 
 from multirouter import (
+    AllProvidersFailed,
     CircuitPolicy,
     HedgePolicy,
     Price,
@@ -210,3 +212,49 @@ async def test_matching_does_not_teach_the_pace() -> None:
     async with house(tape("a", [said("one two"), GONE]), tape("b", again), stream=policy) as home:
         assert text_of(await read(home, CHAT, route=["a", "b"])) == TEXT
         assert home.records("b")[0].first_content == pytest.approx(0, abs=0.01)
+
+
+async def test_a_trial_without_idle_limit_keeps_a_lease() -> None:
+    """With `idle=math.inf` a trial's lease is as long as the circuit's open time."""
+    a = tape("a", ["x", GONE], ["x", 5, "y", 5, "z"], idle=math.inf)
+    async with house(a, circuit=BRITTLE) as home:
+        await trip(home, "a")
+        assert await read(home) == ["x", "y", "z"]
+        assert home.state("a") == "closed"
+
+
+async def test_a_trial_that_matches_keeps_its_lease() -> None:
+    """A half-open provider that goes on for another is alive while it only repeats."""
+    policy = StreamPolicy(on_interrupt="continue", first_token=2)
+    again = [step for word in WORDS for step in (said(word), 3)]
+    b = tape("b", [GONE], [*again, said("five", "stop")])
+    async with house(
+        tape("a", [*map(said, WORDS), GONE]), b, circuit=BRITTLE, stream=policy
+    ) as home:
+        with pytest.raises(AllProvidersFailed):
+            await read(home, CHAT, route=["b"])
+        await anyio.sleep(10)
+        assert home.state("b") == "half_open"
+        assert text_of(await read(home, CHAT, route=["a", "b"])) == TEXT + "five"
+        assert home.state("b") == "closed"
+
+
+@pytest.mark.parametrize("chunks", [["bad"], ["x", "bad"]], ids=["first", "later"])
+async def test_a_copy_whose_hook_breaks_is_neutral(chunks: list[str]) -> None:
+    """A hook that breaks on a copy ends it, blames nobody, and is no caller's error."""
+
+    def complete(chunk: str) -> bool:
+        if chunk == "bad":
+            raise KeyError("typo")
+        return chunk == "x"
+
+    policy = StreamPolicy(complete=complete)
+    async with house(
+        tape("a", ["y", GONE], chunks), tape("b", ["x"]), circuit=BRITTLE, stream=policy
+    ) as home:
+        await trip(home, "a")
+        assert await read(home) == ["x"]
+        await anyio.sleep(1)
+        assert home.records("a")[-1].outcome == "cancelled"
+        assert home.logger.of("background task broken")
+        assert home.state("a") == "half_open"

@@ -313,3 +313,54 @@ def test_a_stream_dropped_after_its_loop(virtual_clock: Any) -> None:
         kept.clear()
     gc.collect()
     assert virtual_clock.run(again) == WORDS
+
+
+@pytest.mark.backends("asyncio", "uvloop")
+@pytest.mark.parametrize("where", ["opening", "reading", "searching"])
+async def test_a_coroutine_that_is_dropped(where: str) -> None:
+    """A coroutine that is thrown away amid its wait, as at a loop's end, leaves nothing in flight.
+
+    What it was waiting in cannot be awaited any more: closing that is the collector's.
+    """
+    script = {"opening": [50, "x"], "reading": ["x", 50], "searching": ["x", GONE]}[where]
+    policy = StreamPolicy(on_interrupt="restart")
+    async with house(tape("a", script), tape("b", [50, "y"]), stream=policy) as home:
+        stream = home.router.stream("q", route=["a", "b"])
+        if where != "opening":
+            assert await anext(stream) == "x"
+        step: Any = stream.__anext__()
+        step.send(None)  # as far as it comes without waiting
+        step.close()
+        assert home.seen("a")["in_flight"] == home.seen("b")["in_flight"] == 0
+        assert home.news.calls[-1].result == "cancelled"
+
+
+async def test_closing_while_it_opens() -> None:
+    """`aclose` during the opening ends the stream as soon as somebody serves."""
+    async with house(tape("a", [5, "x", 50])) as home:
+        stream = home.router.stream("q")
+        got: list[Any] = []
+
+        async def reader() -> None:
+            got.extend([chunk async for chunk in stream])
+
+        home.group.start_soon(reader)
+        await anyio.sleep(1)
+        await stream.aclose()
+        await anyio.sleep(5)
+        assert got == []
+        assert tapes(home)["a"].open == 0
+        assert home.news.calls[-1].result == "cancelled"
+
+
+async def test_dropped_and_ended_in_one_breath() -> None:
+    """A stream that ends before the collector's word arrives is ended once."""
+    async with house(tape("a", WORDS)) as home:
+        stream = await home.router.stream("q")
+        delivery = stream._delivery
+        assert delivery is not None
+        delivery.forget()
+        await stream.aclose()
+        await anyio.sleep(0)
+        assert len(home.news.calls) == 1
+        assert len(home.news.attempts) == 1

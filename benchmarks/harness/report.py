@@ -14,11 +14,13 @@ PACKAGES = (
     "aiohttp",
     "anyio",
     "litellm",
+    "openai",
     "prometheus-client",
     "purgatory",
     "stamina",
     "structlog",
     "tenacity",
+    "tensorzero",
     "uvloop",
 )
 

@@ -280,6 +280,7 @@ async def test_every_choice_must_end() -> None:
         ("total", StreamPolicy(total=6), 6, ["x", *[1, "y"] * 60]),
         ("min_rate", StreamPolicy(min_rate=2, rate_window=5), 5, ["x" * 5, *[1, "y"] * 60]),
         ("min_rate", StreamPolicy(min_rate=2, rate_window=5), 5, ["x", 60, "y"]),
+        ("min_rate", StreamPolicy(min_rate=2, rate_window=5), 15, ["x", 1, "y" * 20, 14, "z"]),
     ],
 )
 async def test_each_limit_has_its_reason(
@@ -433,6 +434,9 @@ async def test_words_are_matched_too() -> None:
     async with house(tape("a", [TEXT, GONE]), tape("b", WORDS), stream=CONTINUE) as home:
         assert await read(home, route=["a", "b"]) == [TEXT]
         assert home.news.calls[-1].ok
+    async with house(tape("a", [TEXT, GONE]), tape("b", WORDS[:2]), stream=CONTINUE) as home:
+        with pytest.raises(StreamInterrupted, match="something else"):
+            await read(home, route=["a", "b"])
 
 
 async def test_the_last_chunk_is_not_swallowed() -> None:
@@ -538,7 +542,11 @@ async def test_a_continuation_may_break_too() -> None:
     """Each break is mended in its turn, as long as somebody is left."""
     made = [
         tape(n, s)
-        for n, s in {"a": HALF, "b": [said("one two three "), GONE], "c": [said(TEXT, "stop")]}.items()
+        for n, s in {
+            "a": HALF,
+            "b": [said("one two three "), GONE],
+            "c": [said(TEXT, "stop")],
+        }.items()
     ]
     async with house(*made, stream=CONTINUE) as home:
         assert text_of(await read(home, CHAT, route=["a", "b", "c"])) == TEXT

@@ -1,0 +1,22 @@
+"""The fake upstream in a process of its own, so that its work is not counted as a client's."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+
+@contextmanager
+def upstream() -> Iterator[str]:
+    """Serves OpenAI's, Anthropic's and Gemini's formats on loopback; gives the URL."""
+    command = [sys.executable, "-m", "multirouter", "fake-provider", "--port", "0"]
+    with subprocess.Popen(  # noqa: S603 - our own interpreter and module
+        command, stdout=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline().rsplit(maxsplit=1)[-1]
+        finally:
+            process.terminate()

@@ -1,0 +1,79 @@
+"""What a chat answer says, out of plain dicts of which anything may be missing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from multirouter.core import chat
+
+
+def test_text_is_that_of_the_first_choice() -> None:
+    """Whole answers and chunks, with or without content, and other choices in between."""
+    assert chat.text_of({"choices": [{"message": {"content": "a"}}]}) == "a"
+    assert chat.text_of({"choices": [{"index": 1, "delta": {"content": "b"}}]}) == ""
+    assert chat.text_of({"choices": [{"delta": {"content": None}}]}) == ""
+    assert chat.text_of({"choices": [{}]}) == ""
+    assert chat.text_of({"choices": None}) == ""
+
+
+@pytest.mark.parametrize("field", chat.CONTENT_FIELDS)
+def test_every_field_is_content(field: str) -> None:
+    """Thinking, tools, refusals and audio are content; a role is not."""
+    assert chat.has_content({"choices": [{"delta": {field: "x"}}]})
+    assert not chat.has_content({"choices": [{"delta": {"role": "assistant", field: None}}]})
+
+
+def test_what_goes_beyond_text() -> None:
+    """Other choices and everything but content and thinking cannot be continued by text."""
+    assert chat.goes_beyond_text({"choices": [{"index": 1, "delta": {"content": "x"}}]})
+    assert not chat.goes_beyond_text({"choices": [{"index": 1, "delta": {}}]})
+    for field in set(chat.CONTENT_FIELDS) - {"content"} - chat.THINKING_FIELDS:
+        assert chat.goes_beyond_text({"choices": [{"delta": {field: "x"}}]})
+
+
+def test_with_text_leaves_the_rest() -> None:
+    """Only the first choice's content changes, in a copy."""
+    given: dict[str, Any] = {
+        "id": "c",
+        "choices": [{"index": 0, "delta": {"content": "ab", "role": "assistant"}}, {"index": 1}],
+    }
+    cut = chat.with_text(given, "b")
+    assert cut["choices"][0]["delta"] == {"content": "b", "role": "assistant"}
+    assert (cut["id"], cut["choices"][1]) == ("c", {"index": 1})
+    assert given["choices"][0]["delta"]["content"] == "ab"
+
+
+def test_requests_that_go_on() -> None:
+    """A prefill adds the assistant's turn, an instruction a turn of the user's after it."""
+    request = {"model": "m", "messages": [{"role": "user", "content": "q"}]}
+    assert chat.is_request(request)
+    assert not chat.is_request("q")
+    roles = [m["role"] for m in chat.prefilled(request, "so far")["messages"]]
+    assert roles == ["user", "assistant"]
+    turns = chat.instructed(request, "so far")["messages"]
+    assert turns[1]["content"] == "so far"
+    assert turns[2] == {"role": "user", "content": chat.CONTINUE}
+    assert len(request["messages"]) == 1
+
+
+@pytest.mark.parametrize(
+    ("request_", "choices"), [({"n": 3}, 3), ({"n": None}, 1), ({}, 1), ("q", 1), ({"n": "2"}, 1)]
+)
+def test_how_many_choices(request_: Any, choices: int) -> None:
+    """`n`, when it says something sensible."""
+    assert chat.choices_of(request_) == choices
+
+
+def test_is_a_chunk() -> None:
+    """A mapping with a list of choices, an empty one too."""
+    assert chat.is_chunk({"choices": []})
+    assert not chat.is_chunk({"choices": None})
+    assert not chat.is_chunk("choices")
+
+
+def test_tool_calls() -> None:
+    """A piece of a tool call in any choice."""
+    assert chat.has_tool_calls({"choices": [{"delta": {}}, {"delta": {"tool_calls": [{}]}}]})
+    assert not chat.has_tool_calls({"choices": [{"delta": {"tool_calls": []}}]})
