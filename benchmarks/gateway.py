@@ -154,7 +154,7 @@ def _serve(role: str, port: str, target: str) -> None:
 @contextmanager
 def process(*command: str) -> Iterator[subprocess.Popen[bytes]]:
     """A process of this Python, ended with the block."""
-    made = subprocess.Popen(
+    made = subprocess.Popen(  # noqa: S603 - this Python, on commands that stand here
         [sys.executable, *command], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
     )
     try:

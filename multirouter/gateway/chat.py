@@ -17,6 +17,9 @@ from multirouter.gateway.wanted import Wanted
 
 DONE = b"data: [DONE]\n\n"
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+"""Made once: `json.dumps` makes an encoder for each call that has settings of its own."""
+
 
 class ChatEvents:
     """A stream's chunks as events, one id, time and model in all of them.
@@ -109,7 +112,7 @@ def json_response(exchange: Exchange, answer: Any) -> web.Response:
 
 def dumps(value: Any) -> bytes:
     """Compact JSON."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode()
+    return _encode(value).encode()
 
 
 def _event(chunk: Any) -> bytes:

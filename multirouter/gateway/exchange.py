@@ -18,6 +18,9 @@ LONGEST_TRAIL = 4096
 
 _LONGEST_NAME = 200
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+"""As headers want it: ASCII alone."""
+
 
 class Exchange:
     """One request, from its arrival to its end.
@@ -110,10 +113,10 @@ class Exchange:
         told = self.told()
         if serving:
             told.append({"provider": self.provider, "verdict": "serving"})
-        text = json.dumps(told, separators=(",", ":"))
+        text = _encode(told)
         while len(text) > LONGEST_TRAIL and len(told) > 1:
             del told[0]
-            text = json.dumps(["…", *told], separators=(",", ":"))
+            text = _encode(["…", *told])
         return text if len(text) <= LONGEST_TRAIL else "[]"
 
     def _overhead(self, now: float, serving: bool) -> float:  # noqa: FBT001 - handed on
