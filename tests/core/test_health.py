@@ -65,7 +65,7 @@ def test_nothing_is_known_of_nobody() -> None:
 
 
 def test_degraded_ones_are_asked_last() -> None:
-    """Case 76: all healthy tiers come before the first degraded one; nobody is cut off."""
+    """All healthy tiers come before the first degraded one; nobody is cut off."""
     world = calm("a", "b", "c", routes=[Route("chain", ["a", "b", "c"])])
     ail(world, "a", "chain")
     plan = world.plan("chain")
