@@ -153,7 +153,11 @@ class Upstream:
                 raise
             raise self._incomplete("ended without proof that the answer is whole") from None
         except Exception as error:
-            raise self._cut(flow.expired() if bound.expired else error) from error
+            if bound.expired:
+                raise self._cut(flow.expired()) from error
+            if self.proven:
+                raise StopAsyncIteration from error
+            raise
         if bound.expired:
             raise self._cut(flow.expired())
         if bound.stray:

@@ -77,3 +77,10 @@ def test_tool_calls() -> None:
     """A piece of a tool call in any choice."""
     assert chat.has_tool_calls({"choices": [{"delta": {}}, {"delta": {"tool_calls": [{}]}}]})
     assert not chat.has_tool_calls({"choices": [{"delta": {"tool_calls": []}}]})
+
+
+def test_the_last_word_on_usage() -> None:
+    """Usage is whole in the chunk that ends an answer, and in one without choices after it."""
+    assert chat.is_last({"choices": [], "usage": {}})
+    assert chat.is_last({"choices": [{"finish_reason": "stop"}]})
+    assert not chat.is_last({"choices": [{"delta": {}}]})

@@ -50,7 +50,7 @@ class Tape:
         try:
             for step in script(request) if callable(script) else script:
                 if isinstance(step, Exception):
-                    raise step
+                    raise step.with_traceback(None)  # it may be raised more than once
                 if isinstance(step, int | float):
                     await anyio.sleep(step)
                 else:
