@@ -209,7 +209,7 @@ class Gateway:
             try:
                 return await self._routed(exchange, answer, read, key)
             finally:
-                self.guard.leave(key, exchange.tokens, loop.time())
+                self.guard.leave(key, exchange.tokens, exchange.cost, loop.time())
 
         return serve
 

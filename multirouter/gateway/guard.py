@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import ipaddress
 import math
+import time
 from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol
 
+from multirouter.core.budgets import Account, Budget, budgets
 from multirouter.core.limits import TokenBucket
+from multirouter.core.newswire import Newswire
 from multirouter.gateway.catalog import Target
 from multirouter.gateway.refusals import Refusal
 
@@ -24,6 +27,7 @@ class Key(Protocol):
         requests_per_minute: more are refused with 429.
         tokens_per_minute: as the providers count them, prompt and answer together.
         concurrent: requests under way at once.
+        budget: what it may spend, as far as prices are known.
     """
 
     @property
@@ -36,6 +40,9 @@ class Key(Protocol):
     def tokens_per_minute(self) -> float | None: ...  # noqa: D102 - see above
     @property
     def concurrent(self) -> int | None: ...  # noqa: D102 - see above
+
+    @property
+    def budget(self) -> Budget | None: ...  # noqa: D102 - see above
 
     def may_use(self, route: str, /) -> bool:
         """Whether it opens a route."""
@@ -53,9 +60,10 @@ class Keys(Protocol):
 class _Load:
     """What one key has used."""
 
-    __slots__ = ("_rates", "concurrent", "requests", "tokens")
+    __slots__ = ("_rates", "account", "concurrent", "requests", "tokens")
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self.account = Account("gateway", f"key {name}", time.time, Newswire((), _unheard))
         self.concurrent = 0
         self.requests: TokenBucket | None = None
         self.tokens: TokenBucket | None = None
@@ -63,6 +71,7 @@ class _Load:
 
     def fit(self, key: Key) -> None:
         """Takes over the key's limits where a reload has changed them."""
+        self.account.adopt(budgets(f"key {key.name!r}", key.budget))
         rates = (key.requests_per_minute, key.tokens_per_minute)
         if rates != self._rates:
             self._rates = rates
@@ -133,6 +142,10 @@ class Guard:
         load = self._load(key)
         if key.concurrent is not None and load.concurrent >= key.concurrent:
             raise _limit(f"{key.concurrent} requests at once", None)
+        if load.account.refuses():
+            told = f"this key's budget is used up: {key.budget}"
+            rest = load.account.ready_in()
+            raise Refusal(429, told, code="insufficient_quota", retry_after=rest, retry=False)
         if load.requests is not None and not load.requests.has(1, now):
             wait = load.requests.ready_in(1, now)
             raise _limit(f"{key.requests_per_minute:g} requests a minute", wait)
@@ -143,17 +156,19 @@ class Guard:
             load.requests.take(1, now)
         load.concurrent += 1
 
-    def leave(self, key: Key, tokens: int, now: float) -> None:
-        """Counts a request out, and the tokens it has used."""
+    def leave(self, key: Key, tokens: int, usd: float, now: float) -> None:
+        """Counts a request out, with the tokens it has used and what it cost."""
         load = self._load(key)
         load.concurrent -= 1
+        if usd > 0:
+            load.account.book(usd)
         if load.tokens is not None and tokens:
             load.tokens.take(tokens, now)
 
     def _load(self, key: Key) -> _Load:
         load = self._loads.get(key.name)
         if load is None:
-            load = self._loads[key.name] = _Load()
+            load = self._loads[key.name] = _Load(key.name)
         load.fit(key)
         return load
 
@@ -214,3 +229,7 @@ def _limit(what: str, wait: float | None) -> Refusal:
     rest = 1.0 if wait is None else max(wait, 0.001)
     told = f"this key's limit of {what} is reached"
     return Refusal(429, told, code="rate_limit_exceeded", retry_after=rest)
+
+
+def _unheard(*_: object) -> None:
+    """Nobody listens to the news of a key's budget: its refusals stand in the log."""

@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from multirouter import Budget, Price
 from multirouter.config import KeyBook
 from multirouter.gateway.gateway import Bounds
 from tests.gateway.kit import PROMPT, SAID, SECRET, standing
@@ -83,6 +84,17 @@ async def test_rates_of_a_key() -> None:
         assert (await place.ask(headers=bearer(single))).status == 429
         assert (await first).text == SAID
         assert (await place.ask(headers=bearer(single))).status == 200
+
+
+async def test_budget_of_a_key() -> None:
+    """A key that has spent its budget is refused, with the words of a used-up quota."""
+    book, token = KeyBook().new("alice", budget=Budget(1.0, per="day"))
+    price = {"first": {"price": Price(input=1e6, output=1e6)}}
+    async with standing(keys=book, providers=price) as place:
+        first, second = [await place.ask(headers=bearer(token)) for _ in range(2)]
+    assert float(first.headers["X-Cost-Usd"]) > 1.0
+    assert (second.status, second.json["error"]["code"]) == (429, "insufficient_quota")
+    assert second.headers["X-Should-Retry"] == "false"
 
 
 async def test_web_pages_and_foreign_names() -> None:
