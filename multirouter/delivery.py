@@ -113,19 +113,13 @@ class Delivery:
         self._busy = True
         try:
             while self.outcome is None:
-                if self._left:
-                    await self._leave()
-                    break
                 if self._marker is not None:
                     marker, self._marker = self._marker, None
                     return marker
                 chunk, error = await self._read(self._upstream)
-                if self._left:
-                    continue
                 if error is None:
                     return chunk
                 await self._go_on_or_end(error)
-            raise StopAsyncIteration
         except GeneratorExit as error:  # nothing can be awaited here: the collector closes it
             self._stop(error)
             raise
@@ -134,6 +128,7 @@ class Delivery:
             raise
         finally:
             self._busy = False
+        raise StopAsyncIteration
 
     async def aclose(self) -> None:
         """Ends it; when another task is reading, that one stops reading and closes it."""
@@ -161,6 +156,8 @@ class Delivery:
             self._opener.delivered.note(chunk, upstream.reader)
         except Exception as error:  # noqa: BLE001 - whatever a provider raises is judged
             return None, error
+        if self._left:
+            return None, StopAsyncIteration()
         step = upstream.step
         if step.permit.trial:
             self._plan.flowing(step, self._opener.loop.time(), lease_of(step))
@@ -168,12 +165,15 @@ class Delivery:
 
     async def _go_on_or_end(self, error: Exception) -> None:
         """After the end of an upstream: that of the answer, or a break, mended where it can be."""
-        if isinstance(error, StopAsyncIteration):
-            await self._leave(None)
-        elif isinstance(error, Misused):
-            raise error
-        else:
-            await self._mend(self._upstream, error)
+        if not self._left:
+            if isinstance(error, StopAsyncIteration):
+                await self._leave(None)
+            elif isinstance(error, Misused):
+                raise error
+            else:
+                await self._mend(self._upstream, error)
+        if self._left:  # another task has closed it meanwhile
+            await self._leave()
 
     async def _mend(self, broken: Upstream, error: Exception) -> None:
         """Goes on elsewhere, or raises StreamInterrupted."""
@@ -214,8 +214,7 @@ class Delivery:
             raise
         if isinstance(step, CallOutcome):
             return step
-        assert self._opener.upstream is not None, "who serves is open"
-        self._upstream = self._opener.upstream
+        self._upstream = self._opener.upstream  # type: ignore[assignment] # who serves is open
         return None
 
     def _spliced(self, broken: Upstream) -> None:
@@ -265,8 +264,7 @@ class Delivery:
             plan.record(upstream.step, CANCELLED if error else SUCCESS, None, None, now)
         if self.outcome is None:
             ended = plan.broken_off(error, now) if error else plan.next_step(now)
-            assert isinstance(ended, CallOutcome), "a recorded success ends a plan"
-            self._end(ended)
+            self._end(ended)  # type: ignore[arg-type] # a recorded success ends a plan
         return upstream
 
     def _end(self, outcome: CallOutcome[Any]) -> None:

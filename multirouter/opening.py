@@ -51,7 +51,7 @@ class Opener:
         self._policy = policy
         self._drained = drained
 
-    async def ask(self, plan: Plan, step: Try, request: Any) -> float:  # noqa: ARG002 - see Delivered
+    async def ask(self, plan: Plan, step: Try, request: Any) -> float:
         """Makes one attempt: up to the first content, or until a copy has shown what it can.
 
         Raises:

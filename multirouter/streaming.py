@@ -57,11 +57,12 @@ class Stream(Generic[ChunkT_co]):
 
     def __await__(self) -> Generator[Any, None, Self]:
         """Opens the stream: returns when the first content is there."""
-        return self._open().__await__()
+        return self.__aenter__().__await__()
 
     async def __aenter__(self) -> Self:
         """Opens the stream: returns when the first content is there."""
-        return await self._open()
+        await self._open()
+        return self
 
     async def __aexit__(
         self,
@@ -101,17 +102,17 @@ class Stream(Generic[ChunkT_co]):
             delivery.forget()
             warnings.warn("a stream was dropped without being closed", ResourceWarning, 2)
 
-    async def _open(self) -> Self:
-        if self._delivery is None:
-            self._delivery = self._begin()
-            await self._delivery.open()
+    async def _open(self) -> Delivery:
+        delivery = self._delivery
+        if delivery is None:
+            delivery = self._delivery = self._begin()
+            await delivery.open()
             self._opened = True
-        return self
+        return delivery
 
     async def _first(self) -> ChunkT_co:
-        await self._open()
-        assert self._delivery is not None, "it is open"
-        chunk: ChunkT_co = await self._delivery.next()
+        delivery = await self._open()
+        chunk: ChunkT_co = await delivery.next()
         return chunk
 
     def __repr__(self) -> str:

@@ -23,6 +23,8 @@ from multirouter.splicing import Approach, Diverged
 CLOSING = 1.0
 """Seconds an upstream may take to close before it is dropped."""
 
+STRAY = "raised a CancelledError that nobody had asked for"
+
 
 class Upstream:
     """One provider's stream.
@@ -67,8 +69,7 @@ class Upstream:
     @property
     def reader(self) -> Reader:
         """How its chunks are read, which its first chunk decides."""
-        assert self._reader is not None, "a chunk came before"
-        return self._reader
+        return self._reader  # type: ignore[return-value] # asked after the first chunk only
 
     @property
     def whole(self) -> bool:
@@ -139,35 +140,25 @@ class Upstream:
         """
         if self._chunks:
             return self._chunks.popleft()
-        iterator, reader = self._iterator, self._reader
-        assert iterator is not None and reader is not None, "only an open stream is read"  # noqa: PT018
         now = self._loop.time()
         if now >= flow.ends_at:
             raise self._cut(flow.overdue())
+        chunk: Any = None
         bound = self._bound = self._loop.bound(flow.deadline(now))
         try:
             with bound:
-                chunk = await anext(iterator)
+                chunk = await anext(self._iterator)  # type: ignore[arg-type] # it is open
         except StopAsyncIteration:
-            if self.proven or reader.proves_end is None:
-                raise
-            raise self._incomplete("ended without proof that the answer is whole") from None
+            raise self._ended() from None
         except Exception as error:
             if bound.expired:
                 raise self._cut(flow.expired()) from error
             if self.proven:
                 raise StopAsyncIteration from error
             raise
-        if bound.expired:
-            raise self._cut(flow.expired())
-        if bound.stray:
-            raise self._cut(self._incomplete("raised a CancelledError that nobody had asked for"))
-        if not self.proven or self._meter is not None:
-            self._look(chunk)
-        if flow.rated and not self.proven:
-            slow = flow.came(reader.size(chunk), self._loop.time())
-            if slow is not None:
-                raise slow
+        if bound.expired or bound.stray:
+            raise self._cut(flow.expired() if bound.expired else self._incomplete(STRAY))
+        self._note(chunk, flow)
         return chunk
 
     def interrupt(self) -> None:
@@ -211,6 +202,20 @@ class Upstream:
         else:
             self._chunks.extend(matcher.rest_of(chunk, self.reader, last=self.proven))
         return bool(self._chunks)
+
+    def _note(self, chunk: Any, flow: Flow) -> None:
+        """Looks at a chunk that came in time, and whether it came fast enough."""
+        if not self.proven or self._meter is not None:
+            self._look(chunk)
+        if flow.rated and not self.proven:
+            slow = flow.came(self.reader.size(chunk), self._loop.time())
+            if slow is not None:
+                raise slow
+
+    def _ended(self) -> Exception:
+        if self.proven or self.reader.proves_end is None:
+            return StopAsyncIteration()
+        return self._incomplete("ended without proof that the answer is whole")
 
     def _ended_without_content(self) -> bool:
         """An end that is whole when all was repeated and the end itself is the proof."""
