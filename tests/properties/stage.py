@@ -290,12 +290,12 @@ class Stage:
         tasks of a scope in a set.
         """
         told = [f"{kind} {news!r} {_words(news)}" for kind, news in self.news.news]
-        counted = [
+        counted = sorted(
             str(sample)
             for family in self.registry.collect()
             for sample in family.samples
             if not sample.name.endswith("_created")
-        ]
+        )
         return _in_order(told) + _in_order(self.logger.told) + counted
 
 
