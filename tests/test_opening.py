@@ -219,7 +219,11 @@ async def test_a_trial_without_idle_limit_keeps_a_lease() -> None:
     a = tape("a", ["x", GONE], ["x", 5, "y", 5, "z"], idle=math.inf)
     async with house(a, circuit=BRITTLE) as home:
         await trip(home, "a")
-        assert await read(home) == ["x", "y", "z"]
+        async with home.router.stream("q") as stream:
+            assert await anext(stream) == "x"
+            await anyio.sleep(4)
+            assert home.gate("a").refuses(anyio.current_time()) == "half_open, trial out"
+            assert [chunk async for chunk in stream] == ["y", "z"]
         assert home.state("a") == "closed"
 
 

@@ -586,6 +586,17 @@ async def test_a_long_repetition_is_no_slow_first_token() -> None:
         assert home.news.attempts[-1].first_content == pytest.approx(0, abs=0.1)
 
 
+async def test_who_goes_on_has_limits_of_his_own() -> None:
+    """After a splice the next provider's own `idle` holds, and the blame is his."""
+    policy = StreamPolicy(on_interrupt="restart")
+    b = tape("b", ["y", 9, "z", 60], idle=10)
+    async with house(tape("a", ["x", GONE], idle=2), b, stream=policy) as home:
+        with pytest.raises(StreamInterrupted) as caught:
+            await read(home, route=["a", "b"])
+        assert caught.value.provider == "b"
+        assert str(caught.value.__cause__) == "'b' sent nothing for idle=10 s"
+
+
 async def test_after_the_total_nobody_goes_on() -> None:
     """A stream whose total has passed is over, whatever `on_interrupt` says."""
     policy = StreamPolicy(on_interrupt="restart", total=5)
