@@ -29,6 +29,7 @@ class Race:
         self._at_most = plan.route.hedge.at_most if plan.route.hedge is not None else 1
         self._ended = anyio.Event()
         self._interrupt: BaseException | None = None
+        self._scopes: list[anyio.CancelScope] = []
 
     async def run(self, first: Try) -> float:
         """Runs until somebody has answered or nobody is left.
@@ -40,14 +41,18 @@ class Race:
         async with anyio.create_task_group() as group:
             newest = first
             self._start(group, first)
-            while self._running:
-                hedge_at = newest.hedge_at if self._running < self._at_most else math.inf
-                with loop.bound(hedge_at):
-                    await self._ended.wait()
-                if self._plan.decided or self._interrupt is not None:
-                    break
-                newest = self._join(group, newest, loop.time()) or newest
-            group.cancel_scope.cancel()
+            try:
+                while self._running:
+                    hedge_at = newest.hedge_at if self._running < self._at_most else math.inf
+                    with loop.bound(hedge_at):
+                        await self._ended.wait()
+                    if self._plan.decided or self._interrupt is not None:
+                        break
+                    newest = self._join(group, newest, loop.time()) or newest
+            finally:
+                # One by one: a group's own scope would leave the order to chance.
+                for scope in self._scopes:
+                    scope.cancel()
         if self._interrupt is not None:
             raise self._interrupt
         if not self._plan.decided:
@@ -69,11 +74,13 @@ class Race:
 
     def _start(self, group: TaskGroup, step: Try) -> None:
         self._running += 1
-        group.start_soon(self._attempt, step)
+        self._scopes.append(anyio.CancelScope())
+        group.start_soon(self._attempt, step, self._scopes[-1])
 
-    async def _attempt(self, step: Try) -> None:
+    async def _attempt(self, step: Try, scope: anyio.CancelScope) -> None:
         try:
-            await self._asker.ask(self._plan, step, self._request)
+            with scope:
+                await self._asker.ask(self._plan, step, self._request)
         except BaseException as error:
             if isinstance(error, anyio.get_cancelled_exc_class()):
                 raise
