@@ -6,7 +6,6 @@ import asyncio
 import math
 from collections import Counter
 from dataclasses import dataclass
-from itertools import groupby
 from random import Random
 from typing import Any
 
@@ -284,25 +283,15 @@ class Stage:
         )
 
     def trail(self) -> list[str]:
-        """All that was told, logged and counted, in words, without the time of the wall.
-
-        Who is cancelled together ends in an order that anyio leaves to chance: it keeps the
-        tasks of a scope in a set.
-        """
+        """All that was told, logged and counted, in words, without the time of the wall."""
         told = [f"{kind} {news!r} {_words(news)}" for kind, news in self.news.news]
-        counted = sorted(
+        counted = [
             str(sample)
             for family in self.registry.collect()
             for sample in family.samples
             if not sample.name.endswith("_created")
-        )
-        return _in_order(told) + _in_order(self.logger.told) + counted
-
-
-def _in_order(lines: list[str]) -> list[str]:
-    """The lines, with each run of cancelled attempts in the order of their words."""
-    runs = groupby(lines, key=lambda line: line.startswith("attempt_ended") and "cancelled" in line)
-    return [line for mixed, run in runs for line in (sorted(run) if mixed else run)]
+        ]
+        return told + self.logger.told + counted
 
 
 def _words(news: Any) -> str:
