@@ -87,9 +87,7 @@ class Engine:
         self.resets: Resets = Resets(self.memory.gates.get, self._half_opened)
         self._driver = Driver(self.waiting, self.background)
         self._classifier = Classifier(classify, wall=time.time, broken=logs.classifier_broken)
-        self._shadowing = Shadowing(
-            rng, self.wire, self._classifier, self.served, logs.hook_broken
-        )
+        self._shadowing = Shadowing(rng, self.wire, self._classifier, self.served, logs.hook_broken)
         budget = RetryBudget(defaults.retry)
         self._commons = Commons(name, rng, budget, self.wire)
         self.residence: Residence = Residence(
@@ -192,9 +190,7 @@ class Engine:
         size = compiled.size_of(request) if compiled.sizes else 0
         unfit = NOBODY if compiled.fit is None else compiled.fit.unfit(request)
         now = residence.last_seen = asker.loop.time()
-        plan = Plan(
-            self._commons, compiled, now, timeout, wait, idempotent, size, request, unfit
-        )
+        plan = Plan(self._commons, compiled, now, timeout, wait, idempotent, size, request, unfit)
         residence.calls += 1
         try:
             # Only an Opener makes a plan serve, and this is an Asker.
@@ -230,9 +226,7 @@ class Engine:
         size = compiled.size_of(request) if compiled.sizes else 0
         unfit = NOBODY if compiled.fit is None else compiled.fit.unfit(request)
         now = residence.last_seen = asker.loop.time()
-        plan = Plan(
-            self._commons, compiled, now, timeout, wait, idempotent, size, request, unfit
-        )
+        plan = Plan(self._commons, compiled, now, timeout, wait, idempotent, size, request, unfit)
         opener = Opener(asker, compiled.stream, Delivered(compiled.stream, request))
 
         async def drive() -> CallOutcome[Any] | Serve:
