@@ -14,7 +14,7 @@ from multirouter.core.policies import (
     PacePolicy,
     RetryPolicy,
 )
-from multirouter.core.provider import Provider
+from multirouter.core.provider import Provider, ProviderSettings
 from multirouter.core.routes import Route
 from multirouter.core.rules import RULES, Effect, Other, Rule, Same
 from multirouter.core.selection import Member
@@ -89,6 +89,7 @@ __all__ = [
     "Provider",
     "ProviderError",
     "ProviderFailing",
+    "ProviderSettings",
     "Restarted",
     "RetryPolicy",
     "Route",

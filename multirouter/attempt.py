@@ -77,7 +77,7 @@ class Asker:
         try:
             with bound:
                 value = await step.member.call(request)
-        except Exception as raised:
+        except Exception as raised:  # noqa: BLE001 - whatever a provider raises is judged
             error = raised
         except BaseException as raised:
             plan.record(step, CANCELLED, None, raised, loop.time())
@@ -149,7 +149,7 @@ def judged(accept: Callable[[Any], object], value: Any) -> Verdict:
     """What `accept=` says of an answer: False, a string or an exception refuses it."""
     try:
         said = accept(value)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - a check that raises refuses the answer
         return Verdict(Kind.INVALID, reason=f"accept raised {type(error).__name__}")
     if isinstance(said, str):
         return Verdict(Kind.INVALID, reason=said[:200])

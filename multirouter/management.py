@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Generic, TypeVar
 
+from typing_extensions import Unpack
+
 from multirouter.core import picture
 from multirouter.core import validation as check
 from multirouter.core.changes import changed
@@ -13,7 +15,7 @@ from multirouter.core.compiled import Defaults
 from multirouter.core.events import Configured, HoldName
 from multirouter.core.model import ChunkT, RequestT, ResponseT
 from multirouter.core.policies import LimitPolicy
-from multirouter.core.provider import Provider
+from multirouter.core.provider import Provider, ProviderSettings
 from multirouter.core.roster import Roster
 from multirouter.core.routes import Route
 from multirouter.engine import Engine
@@ -39,7 +41,7 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
     # -- who can be asked -------------------------------------------------------------------
 
     def provider(
-        self, name: str, **settings: Any
+        self, name: str, **settings: Unpack[ProviderSettings]
     ) -> Callable[
         [Callable[[RequestT], Awaitable[ResponseT]]], Callable[[RequestT], Awaitable[ResponseT]]
     ]:
@@ -77,7 +79,7 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
         leaving = self._known(name)
         self._configure([p for p in self._engine.roster.providers.values() if p is not leaving])
 
-    def update(self, name: str, /, **settings: Any) -> None:
+    def update(self, name: str, /, **settings: Unpack[ProviderSettings]) -> None:
         """Changes settings of a provider; its circuit keeps its state.
 
         A call in flight goes on with the settings it began with.

@@ -127,14 +127,21 @@ def letters_of(chunk: Mapping[str, Any]) -> int:
 
 
 def with_text(chunk: Mapping[str, Any], text: str) -> dict[str, Any]:
-    """The same chunk with another text in its first choice."""
-    choices = [
-        {**choice, "delta": {**(choice.get("delta") or {}), "content": text}}
-        if choice.get("index", 0) == 0
-        else choice
-        for choice in chunk.get("choices") or ()
-    ]
-    return {**chunk, "choices": choices}
+    """What is left of a chunk in the middle of an answer, when `text` is what is left of its text.
+
+    The role has come before, and log probabilities are those of the whole text: both are left out.
+    """
+    return {**chunk, "choices": [_cut(choice, text) for choice in chunk.get("choices") or ()]}
+
+
+def _cut(choice: Mapping[str, Any], text: str) -> Mapping[str, Any]:
+    if choice.get("index", 0) != 0:
+        return choice
+    delta = {**(choice.get("delta") or {}), "content": text}
+    delta.pop("role", None)
+    cut = {**choice, "delta": delta}
+    cut.pop("logprobs", None)
+    return cut
 
 
 CONTINUE = (

@@ -86,6 +86,7 @@ class Pace:
     __slots__ = (
         "_born_at",
         "_learned_at",
+        "_mark",
         "_patience",
         "_policy",
         "_recent",
@@ -93,7 +94,6 @@ class Pace:
         "_usual",
         "_variance",
         "_youth",
-        "_mark",
         "drift",
         "group",
         "latencies",

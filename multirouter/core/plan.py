@@ -208,30 +208,22 @@ class Plan(Serving):
                 even when a broken `classify=` made the verdict a failure.
             now: loop time of the end, seconds.
         """
-        route, member, permit = self.route, step.member, step.permit
+        route = self.route
         started = step.started
         elapsed = now - started
-        if verdict is SUCCESS:
-            slow = step.slow
-            if step.served_at is None:
-                slow = member.pace.answered(elapsed, now, trial=permit.trial)
-            if slow:
-                slow = self._has_others(member, now)
-            took = elapsed if step.served_at is None else step.served_at - step.started
-            late = member.gate.release_answered(permit, now, took, slow=slow)
-            member.health.answered(now)
-            if member.speed is not None:
-                member.speed.learn(took, now)
-        else:
-            if isinstance(error, AttemptTimeout) and step.served_at is None:
-                member.pace.timed_out(elapsed, trial=permit.trial)
-            rule = route.rules[verdict.kind]
-            late = member.gate.release_unanswered(permit, verdict, rule.circuit, now)
-            member.learn(verdict.kind, rule.circuit, elapsed, now)
+        late = self._learn(step, verdict, error, elapsed, now)
         for shared in route.limits:
             shared.leave()
         record = AttemptRecord(
-            member.name, route.name, step.role, verdict, error, started, elapsed, step.why, late
+            step.member.name,
+            route.name,
+            step.role,
+            verdict,
+            error,
+            started,
+            elapsed,
+            step.why,
+            late,
         )
         if step.served_at is not None:
             record.first_content = step.served_at - started
@@ -244,11 +236,41 @@ class Plan(Serving):
             if error is None and verdict.kind is not _CANCELLED:
                 if self._answer is _NOTHING:
                     self._answer = value
-                    self._answered_by = member.name
+                    self._answered_by = step.member.name
                     return  # `finish` tells this news together with that of the call's end
             elif isinstance(error, Exception):
                 self._failed(step, record, route.rules[verdict.kind])
         wire.deliver()
+
+    def _learn(
+        self, step: Try, verdict: Verdict, error: BaseException | None, elapsed: float, now: float
+    ) -> bool:
+        """Gives the permit back with what the attempt says of its provider.
+
+        Returns:
+            Whether it came too late for the circuit to count it.
+        """
+        member, permit, served_at = step.member, step.permit, step.served_at
+        if verdict is not SUCCESS:
+            if isinstance(error, AttemptTimeout) and served_at is None:
+                member.pace.timed_out(elapsed, trial=permit.trial)
+            circuit = self.route.rules[verdict.kind].circuit
+            late = member.gate.release_unanswered(permit, verdict, circuit, now)
+            member.learn(verdict.kind, circuit, elapsed, now)
+            return late
+        if served_at is None:
+            took = elapsed
+            slow = member.pace.answered(elapsed, now, trial=permit.trial)
+        else:
+            took = served_at - step.started
+            slow = step.slow
+        late = member.gate.release_answered(
+            permit, now, took, slow=slow and self._has_others(member, now)
+        )
+        member.health.answered(now)
+        if member.speed is not None:
+            member.speed.learn(took, now)
+        return late
 
     def _has_others(self, member: Member, now: float) -> bool:
         """Whether somebody else can be asked; who is alone is better slow than out."""

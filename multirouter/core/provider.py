@@ -7,6 +7,8 @@ import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from typing import Any, Generic, Never, get_origin, overload
 
+from typing_extensions import TypedDict, Unpack
+
 from multirouter.core import validation as check
 from multirouter.core.budgets import Budget, budgets
 from multirouter.core.cost import Price
@@ -21,6 +23,28 @@ from multirouter.core.model import (
 from multirouter.core.policies import CircuitPolicy, LimitPolicy
 from multirouter.core.usage import ReadUsage
 from multirouter.errors import ConfigurationError
+
+
+class ProviderSettings(TypedDict, total=False):
+    """What every `Provider` may be told besides its functions; see there."""
+
+    weight: float
+    attempt_timeout: float | None
+    circuit: CircuitPolicy | None
+    limits: LimitPolicy | None
+    domains: Iterable[str]
+    tags: Iterable[str]
+    context_window: int | None
+    max_output: int | None
+    quality: float | None
+    transform: Callable[[Any], Any] | None
+    capabilities: Iterable[str]
+    first_token: float | None
+    idle: float | None
+    probe: Callable[[], Awaitable[object]] | None
+    price: Price | None
+    usage: ReadUsage | None
+    budget: Budget | Iterable[Budget] | None
 
 
 class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
@@ -91,24 +115,8 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         name: str,
         call: Callable[[RequestT], Awaitable[ResponseT]],
         *,
-        weight: float = ...,
-        attempt_timeout: float | None = ...,
-        circuit: CircuitPolicy | None = ...,
-        limits: LimitPolicy | None = ...,
-        domains: Iterable[str] = ...,
-        tags: Iterable[str] = ...,
-        context_window: int | None = ...,
-        max_output: int | None = ...,
-        quality: float | None = ...,
-        transform: Callable[[Any], Any] | None = ...,
-        capabilities: Iterable[str] = ...,
-        first_token: float | None = ...,
-        idle: float | None = ...,
-        probe: Callable[[], Awaitable[object]] | None = ...,
         aclose: Callable[[], Awaitable[object]] | None = ...,
-        price: Price | None = ...,
-        usage: ReadUsage | None = ...,
-        budget: Budget | Iterable[Budget] | None = ...,
+        **settings: Unpack[ProviderSettings],
     ) -> None: ...
 
     @overload
@@ -118,24 +126,8 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         call: None = None,
         *,
         stream: Callable[[RequestT], AsyncIterator[ChunkT]],
-        weight: float = ...,
-        attempt_timeout: float | None = ...,
-        circuit: CircuitPolicy | None = ...,
-        limits: LimitPolicy | None = ...,
-        domains: Iterable[str] = ...,
-        tags: Iterable[str] = ...,
-        context_window: int | None = ...,
-        max_output: int | None = ...,
-        quality: float | None = ...,
-        transform: Callable[[Any], Any] | None = ...,
-        capabilities: Iterable[str] = ...,
-        first_token: float | None = ...,
-        idle: float | None = ...,
-        probe: Callable[[], Awaitable[object]] | None = ...,
         aclose: Callable[[], Awaitable[object]] | None = ...,
-        price: Price | None = ...,
-        usage: ReadUsage | None = ...,
-        budget: Budget | Iterable[Budget] | None = ...,
+        **settings: Unpack[ProviderSettings],
     ) -> None: ...
 
     @overload
@@ -145,32 +137,16 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         call: Callable[[RequestT_contra], Awaitable[ResponseT_co]],
         *,
         stream: Callable[[RequestT_contra], AsyncIterator[ChunkT_co]],
-        weight: float = ...,
-        attempt_timeout: float | None = ...,
-        circuit: CircuitPolicy | None = ...,
-        limits: LimitPolicy | None = ...,
-        domains: Iterable[str] = ...,
-        tags: Iterable[str] = ...,
-        context_window: int | None = ...,
-        max_output: int | None = ...,
-        quality: float | None = ...,
-        transform: Callable[[Any], Any] | None = ...,
-        capabilities: Iterable[str] = ...,
-        first_token: float | None = ...,
-        idle: float | None = ...,
-        probe: Callable[[], Awaitable[object]] | None = ...,
         aclose: Callable[[], Awaitable[object]] | None = ...,
-        price: Price | None = ...,
-        usage: ReadUsage | None = ...,
-        budget: Budget | Iterable[Budget] | None = ...,
+        **settings: Unpack[ProviderSettings],
     ) -> None: ...
 
     def __init__(
         self,
         name: str,
-        call: Callable[[RequestT_contra], Awaitable[ResponseT_co]] | None = None,
+        call: Callable[[Any], Awaitable[Any]] | None = None,
         *,
-        stream: Callable[[RequestT_contra], AsyncIterator[ChunkT_co]] | None = None,
+        stream: Callable[[Any], AsyncIterator[Any]] | None = None,
         weight: float = 1.0,
         attempt_timeout: float | None = None,
         circuit: CircuitPolicy | None = None,
@@ -197,38 +173,26 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         self.call = call if call is None else _asynchronous(f"{me}.call", call)
         self.stream = stream if stream is None else _streaming(f"{me}.stream", stream)
         self.weight = check.weight(f"{me}.weight", weight)
-        if attempt_timeout is not None:
-            check.span(f"{me}.attempt_timeout", attempt_timeout, endless=True)
-        self.attempt_timeout = attempt_timeout
+        self.attempt_timeout = _limit(f"{me}.attempt_timeout", attempt_timeout)
         self.circuit = circuit
         self.limits = limits
         self.domains = _names(f"{me}.domains", domains)
         self.tags = _names(f"{me}.tags", tags)
-        if context_window is not None:
-            check.count(f"{me}.context_window", context_window)
-        self.context_window = context_window
-        if max_output is not None:
-            check.count(f"{me}.max_output", max_output)
-        self.max_output = max_output
+        self.context_window = _tokens(f"{me}.context_window", context_window)
+        self.max_output = _tokens(f"{me}.max_output", max_output)
         if quality is not None:
             check.number(f"{me}.quality", quality)
         self.quality = quality
         self.transform = check.function(f"{me}.transform", transform)
         self.capabilities = _names(f"{me}.capabilities", capabilities)
-        if first_token is not None:
-            check.span(f"{me}.first_token", first_token, endless=True)
-        if idle is not None:
-            check.span(f"{me}.idle", idle, endless=True)
-        self.first_token = first_token
-        self.idle = idle
+        self.first_token = _limit(f"{me}.first_token", first_token)
+        self.idle = _limit(f"{me}.idle", idle)
         self.probe = probe if probe is None else _asynchronous(f"{me}.probe", probe)
         self.aclose = aclose
         if price is not None and not isinstance(price, Price):
             raise ConfigurationError(f"{me}.price", f"must be a Price, not {price!r}")
-        if usage is not None and not callable(usage):
-            raise ConfigurationError(f"{me}.usage", f"must be a function, not {usage!r}")
         self.price = price
-        self.usage = usage
+        self.usage = check.function(f"{me}.usage", usage)
         self.budget = budgets(f"{me}.budget", budget)
         if self.budget and price is None:
             raise ConfigurationError(f"{me}.budget", "needs price=, to know what was spent")
@@ -247,6 +211,14 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
 
     def __repr__(self) -> str:
         return f"Provider({self.name!r}, weight={self.weight:g})"
+
+
+def _limit(what: str, seconds: float | None) -> float | None:
+    return seconds if seconds is None else check.span(what, seconds, endless=True)
+
+
+def _tokens(what: str, tokens: int | None) -> int | None:
+    return tokens if tokens is None else check.count(what, tokens)
 
 
 def _names(what: str, names: Iterable[str]) -> tuple[str, ...]:

@@ -102,13 +102,13 @@ class Repetition:
             self.again, self.rested = member, False
         if rule.other is Other.LARGER:
             window = member.provider.context_window or 0
-            for other in others:
-                if (other.provider.context_window or 0) <= window:
-                    self._bar(other.name)
+            self._bar_all(o for o in others if (o.provider.context_window or 0) <= window)
         elif rule.other is Other.NEVER:
-            for other in others:
-                if other is not member:
-                    self._bar(other.name)
+            self._bar_all(o for o in others if o is not member)
+
+    def _bar_all(self, members: Iterable[Member]) -> None:
+        for member in members:
+            self._bar(member.name)
 
     def _bar(self, name: str) -> None:
         self.out.add(name)

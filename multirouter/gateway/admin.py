@@ -105,7 +105,7 @@ class Admin:
     async def _weight(self, exchange: Exchange, key: Key) -> Any:
         body = await read_object(exchange.request, _SOON)
         provider, weight = _text(body, "provider"), body.get("weight")
-        self._router.update(provider, weight=weight)
+        self._router.update(provider, weight=weight)  # type: ignore[arg-type] # update refuses it itself
         return self._changed("weight changed by admin", key, provider=provider, weight=weight)
 
     async def _reload(self, exchange: Exchange, key: Key) -> Any:

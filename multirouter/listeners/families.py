@@ -138,7 +138,7 @@ class Families:
         )
         self.degraded = Gauge(
             "multirouter_degraded",
-            "1 when the provider is asked after the others: too few of its recent attempts succeeded",
+            "1 when the provider is asked after the others, as too few of its attempts succeeded",
             PROVIDER,
             registry=None,
             multiprocess_mode="livemax",

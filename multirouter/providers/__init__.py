@@ -26,7 +26,6 @@ from multirouter.providers.factories import (
     GeminiEmbeddings,
     OpenAI,
     OpenAIEmbeddings,
-    ProviderSettings,
 )
 from multirouter.providers.http import Http
 from multirouter.providers.openai.presets import PRESETS, Preset
@@ -50,7 +49,6 @@ __all__ = [
     "OpenAI",
     "OpenAIEmbeddings",
     "Preset",
-    "ProviderSettings",
     "Usage",
     "chat",
     "has_content",

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Never, TypeAlias
 
-from typing_extensions import TypedDict, Unpack
+from typing_extensions import Unpack
 
 from multirouter.core import validation as check
-from multirouter.core.budgets import Budget
-from multirouter.core.cost import Price
-from multirouter.core.policies import CircuitPolicy, LimitPolicy
-from multirouter.core.provider import Provider
-from multirouter.core.usage import ReadUsage
+from multirouter.core.provider import Provider, ProviderSettings
 from multirouter.errors import ConfigurationError
 from multirouter.providers.adapter import Adapter, Wire
 from multirouter.providers.anthropic import wire as anthropic
@@ -35,23 +31,6 @@ from multirouter.providers.secret import KeySource, Secret
 
 ChatProvider: TypeAlias = Provider[ChatRequest, ChatCompletion, ChatCompletionChunk]
 EmbeddingProvider: TypeAlias = Provider[EmbeddingRequest, EmbeddingResponse, Never]
-
-
-class ProviderSettings(TypedDict, total=False):
-    """What every `Provider` may be told; see there."""
-
-    weight: float
-    attempt_timeout: float | None
-    circuit: CircuitPolicy | None
-    limits: LimitPolicy | None
-    context_window: int | None
-    capabilities: Iterable[str]
-    domains: Iterable[str]
-    tags: Iterable[str]
-    probe: Callable[[], Awaitable[object]] | None
-    price: Price | None
-    usage: ReadUsage | None
-    budget: Budget | Iterable[Budget] | None
 
 
 def OpenAI(  # noqa: N802 - it makes a provider and reads as one

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from functools import partial
-from typing import assert_type
-
-from typing_extensions import Never
+from typing import Never, assert_type
 
 from multirouter import CallOutcome, MultiProviderRouter, Provider, Stream
 
