@@ -53,7 +53,8 @@ class Matcher:
         if self.done:
             return (chunk,)
         said = reader.text(chunk)
-        if self._text.startswith(said, self._at):
+        # Beside a repeated text there may be a tool call: that is new, and is not held back.
+        if self._text.startswith(said, self._at) and not reader.goes_beyond_text(chunk):
             self._at += len(said)
             return self._end_with(chunk, said, reader) if last else ()
         left = self._text[self._at :]
@@ -103,7 +104,8 @@ class Delivered:
         self._policy = policy
         self._keeps = policy.on_interrupt == "continue"
         self._parts: list[str] = []
-        self._beyond = False
+        several = chat.is_request(request) and chat.choices_of(request) > 1
+        self._beyond = self._keeps and several
         self.request = request
         self.chunks = 0
         self.broken = False

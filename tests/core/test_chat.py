@@ -34,15 +34,17 @@ def test_what_goes_beyond_text() -> None:
 
 
 def test_with_text_leaves_the_rest() -> None:
-    """Only the first choice's content changes, in a copy."""
+    """Only the first choice changes, in a copy; its role has come, and its tokens are others."""
+    delta = {"content": "ab", "role": "assistant", "tool_calls": [{}]}
     given: dict[str, Any] = {
         "id": "c",
-        "choices": [{"index": 0, "delta": {"content": "ab", "role": "assistant"}}, {"index": 1}],
+        "choices": [{"index": 0, "delta": delta, "logprobs": {}}, {"index": 1}],
     }
     cut = chat.with_text(given, "b")
-    assert cut["choices"][0]["delta"] == {"content": "b", "role": "assistant"}
+    assert cut["choices"][0] == {"index": 0, "delta": {"content": "b", "tool_calls": [{}]}}
     assert (cut["id"], cut["choices"][1]) == ("c", {"index": 1})
-    assert given["choices"][0]["delta"]["content"] == "ab"
+    assert delta["content"] == "ab"
+    assert delta["role"] == "assistant"
 
 
 def test_requests_that_go_on() -> None:

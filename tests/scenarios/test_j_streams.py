@@ -347,6 +347,7 @@ async def test_a_provider_may_rest_as_it_says() -> None:
 
 # ── going on elsewhere ──────────────────────────────────────────────────────────────────────────
 
+CALL = {"index": 0, "id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 CONTINUE = StreamPolicy(on_interrupt="continue")
 END = said(end="stop")
 HALF = [ROLE, said("one "), said("two"), GONE]
@@ -424,6 +425,26 @@ async def test_continue_by_matching(again: list[Any]) -> None:
         assert chunks.count(ROLE) == 1
         assert tapes(home)["b"].asked == [CHAT]
         spliced(home, "match")
+
+
+@pytest.mark.parametrize("capabilities", [[], ["prefill"]])
+@pytest.mark.parametrize(
+    "again",
+    [
+        pytest.param([ROLE, said("one two ", tool_calls=[CALL])], id="beside the repeated text"),
+        pytest.param([ROLE, said("one two "), said(tool_calls=[CALL])], id="after it"),
+        pytest.param([ROLE, said(tool_calls=[CALL])], id="instead of it"),
+    ],
+)
+async def test_a_tool_call_is_no_repetition(again: list[Any], capabilities: list[str]) -> None:
+    """A tool call next to blanks or text that are cut off goes through whole."""
+    end = said(end="tool_calls")
+    a = tape("a", [ROLE, said("one "), said("two "), GONE])
+    b = tape("b", [*again, end], capabilities=capabilities)
+    async with house(a, b, stream=CONTINUE) as home:
+        *_, last_but_one, last = await read(home, CHAT, route=["a", "b"])
+        assert last_but_one["choices"][0]["delta"]["tool_calls"] == [CALL]
+        assert last == end
 
 
 async def test_words_are_matched_too() -> None:
@@ -528,6 +549,14 @@ async def test_what_is_more_than_text_is_never_continued(chunk: Any, request_: A
     async with house(tape("a", [chunk, GONE]), tape("b", WHOLE), stream=restart) as home:
         assert await read(home, request_, route=["a", "b"]) == [chunk, Restarted("b", 1), *WHOLE]
         spliced(home, "restart")
+
+
+async def test_several_answers_are_never_continued() -> None:
+    """What was delivered may be text of the first of two alone: the other would lose its begin."""
+    async with house(tape("a", HALF), tape("b", WHOLE), stream=CONTINUE) as home:
+        with pytest.raises(StreamInterrupted, match="another choice"):
+            await read(home, {**CHAT, "n": 2}, route=["a", "b"])
+        assert tapes(home)["b"].asked == []
 
 
 async def test_restart() -> None:
