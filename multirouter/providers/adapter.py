@@ -214,9 +214,13 @@ class Adapter(Generic[RequestT_contra, ResponseT_co]):
     def _chunks_of(
         self, translator: Translator, event: Event, response: aiohttp.ClientResponse
     ) -> Iterable[ChatCompletionChunk]:
+        """The chunks of an event; once the answer is whole, an error is its end."""
         try:
             return translator.feed(event)
         except ProviderError as error:
+            if translator.complete:
+                translator.ended = True
+                return ()
             error.request_id = request_id_of(response.headers)
             raise
 

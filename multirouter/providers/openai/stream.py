@@ -10,6 +10,13 @@ from multirouter.providers.canonical import ChatCompletionChunk
 from multirouter.providers.failures import Failures
 from multirouter.providers.sse import Event
 
+BROKEN_OFF = frozenset({"error", "abort", "insufficient_system_resource", "network_error"})
+"""Finish reasons by which a service says that it failed to finish.
+
+Source: the API references of OpenRouter and Mistral (error), DeepSeek
+(insufficient_system_resource) and GLM (network_error); vLLM's and SGLang's sources (abort, error).
+"""
+
 
 class OpenAITranslator:
     """One stream in OpenAI's format.
@@ -74,7 +81,9 @@ class OpenAITranslator:
         ends = False
         try:
             for choice in choices:
-                if choice.get("finish_reason"):
+                reason = choice.get("finish_reason")
+                if reason:
+                    must_finish(reason, self._failures)
                     ends = True
                     self._finished.add(choice.get("index", 0))
         except (AttributeError, TypeError):
@@ -93,3 +102,13 @@ class OpenAITranslator:
         if usage and self._held is not None:
             self._held["usage"] = usage
         return ()
+
+
+def must_finish(reason: Any, failures: Failures) -> None:
+    """Refuses a finish reason that tells of a failure.
+
+    Raises:
+        ProviderError: of kind `server`; the reason is its code.
+    """
+    if reason in BROKEN_OFF:
+        raise failures.failed("the answer broke off", code=reason)

@@ -14,7 +14,7 @@ from multirouter.providers.canonical import (
 )
 from multirouter.providers.failures import Failures
 from multirouter.providers.openai.presets import Preset
-from multirouter.providers.openai.stream import OpenAITranslator
+from multirouter.providers.openai.stream import OpenAITranslator, must_finish
 from multirouter.providers.secret import Secret
 
 _ASK_USAGE = {"include_usage": True}
@@ -94,6 +94,9 @@ class OpenAIWire(_OpenAIAddress):
         choices = body.get("choices")
         if not isinstance(choices, list) or not choices:
             raise self._failures.rubbish("the answer has no choices", {})
+        with self._failures.unreadable():
+            for choice in choices:
+                must_finish(choice.get("finish_reason"), self._failures)
         return body  # type: ignore[return-value] # passed through: the format is the canonical one
 
     def translator(self, request: ChatRequest) -> OpenAITranslator:

@@ -1,0 +1,118 @@
+"""How answers end on the wire: what is proof, what is none, and what comes after it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from unittest.mock import Mock
+
+import pytest
+
+from multirouter import ProviderError
+from multirouter.core.model import Kind
+from multirouter.providers import chat, text_of
+from multirouter.providers.openai.stream import BROKEN_OFF
+
+pytestmark = [pytest.mark.real_io, pytest.mark.backends("asyncio")]
+
+EVENTS = "text/event-stream"
+
+
+@asynccontextmanager
+async def served(body: bytes, kind: str) -> AsyncIterator[Any]:
+    """A server that answers each request with these bytes and hangs up."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nConnection: close\r\n\r\n"
+        writer.write(head.encode() + body)
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        yield Mock(url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
+
+
+def events(*said: Any) -> bytes:
+    """Server-sent events, of JSON or of bytes as they are."""
+    data = (one if isinstance(one, bytes) else json.dumps(one).encode() for one in said)
+    return b"".join(b"data: %s\n\n" % one for one in data)
+
+
+def openai(text: str, reason: str | None = None) -> dict[str, Any]:
+    return {"choices": [{"index": 0, "delta": {"content": text}, "finish_reason": reason}]}
+
+
+def gemini(text: str, reason: str | None = None) -> dict[str, Any]:
+    return {"candidates": [{"content": {"parts": [{"text": text}]}, "finishReason": reason}]}
+
+
+WHOLE: dict[str, tuple[dict[str, Any], ...]] = {
+    "openai": (openai("hi"), openai("", "stop")),
+    "anthropic": (
+        {"type": "message_start", "message": {}},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text"}},
+        {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "hi"}},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}},
+    ),
+    "gemini": (gemini("hi"), gemini("", "STOP")),
+}
+"""An answer without what may follow it: usage, a last event."""
+
+ERROR = {"type": "error", "error": {"type": "overloaded_error", "message": "m", "code": 503}}
+
+
+@pytest.mark.parametrize(
+    "after", [ERROR, b'{"half', [{"error": {"code": 429}}]], ids=["error", "rubbish", "list"]
+)
+async def test_what_comes_after_the_proof_harms_nobody(make: Any, kind: str, after: Any) -> None:
+    """Behind the last finish reason, an error event or a broken chunk is only the end."""
+    async with served(events(*WHOLE[kind], after), EVENTS) as up:
+        provider = make(kind, up, model="m")
+        chunks = [chunk async for chunk in provider.stream(chat("x"))]
+        await provider.aclose()
+    assert "".join(map(text_of, chunks)) == "hi"
+    assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
+
+
+async def test_the_same_before_the_proof_is_a_failure(make: Any, kind: str) -> None:
+    """One event earlier, the error is the provider's."""
+    async with served(events(*WHOLE[kind][:-1], ERROR), EVENTS) as up:
+        provider = make(kind, up, model="m")
+        with pytest.raises(ProviderError) as caught:
+            [chunk async for chunk in provider.stream(chat("x"))]
+        await provider.aclose()
+    assert caught.value.kind in (Kind.OVERLOADED, Kind.SERVER)
+
+
+@pytest.mark.parametrize("reason", sorted(BROKEN_OFF))
+async def test_a_finish_that_tells_of_a_failure_is_one(make: Any, reason: str) -> None:
+    """Services say by a finish reason of their own that they failed: it proves nothing whole."""
+    message = {"role": "assistant", "content": "hi"}
+    whole = {"choices": [{"index": 0, "message": message, "finish_reason": reason}]}
+    async with served(json.dumps(whole).encode(), "application/json") as up:
+        provider = make("openai", up, model="m")
+        with pytest.raises(ProviderError, match="broke off") as called:
+            await provider.call(chat("x"))
+        await provider.aclose()
+    async with served(events(openai("hi"), openai("", reason), b"[DONE]"), EVENTS) as up:
+        provider = make("openai", up, model="m")
+        with pytest.raises(ProviderError, match="broke off") as streamed:
+            [chunk async for chunk in provider.stream(chat("x"))]
+        await provider.aclose()
+    for error in (called.value, streamed.value):
+        assert (error.kind, error.code) == (Kind.SERVER, reason)
+
+
+async def test_choices_that_are_none(make: Any) -> None:
+    """A 200 whose choices are no objects holds no answer."""
+    async with served(b'{"choices": [null]}', "application/json") as up:
+        provider = make("openai", up, model="m")
+        with pytest.raises(ProviderError, match="malformed") as caught:
+            await provider.call(chat("x"))
+        await provider.aclose()
+    assert caught.value.kind is Kind.TRANSPORT
