@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
-from argparse import ArgumentParser, Namespace, RawDescriptionHelpFormatter
+from argparse import SUPPRESS, ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from typing import Protocol
+
+from typing_extensions import override
 
 from multirouter.config.commands import check, config, keys
 from multirouter.demo import command as demo
@@ -64,6 +66,19 @@ class _Help(RawDescriptionHelpFormatter):
         super().__init__(prog, max_help_position=28)
 
 
+class _CommandParser(ArgumentParser):
+    """Refuses what it does not know with its own usage: argparse would show the top parser's."""
+
+    @override
+    def parse_known_args(  # type: ignore[override]  # narrower than the overloads of typeshed
+        self, args: Sequence[str] | None = None, namespace: Namespace | None = None
+    ) -> tuple[Namespace, list[str]]:
+        known, unknown = super().parse_known_args(args, namespace or Namespace())
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return known, unknown
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command.
 
@@ -96,13 +111,19 @@ def make_parser() -> ArgumentParser:
     """The parser of all commands."""
     parser = ArgumentParser(
         prog="multirouter",
+        usage="%(prog)s [-h] [--version] COMMAND ...",
         description="Routes async calls over several AI providers.",
         epilog=_contents(),
         formatter_class=_Help,
     )
     parser.add_argument("--version", action="version", version=f"multirouter {_version()}")
+    # The epilog lists them: argparse's own list would break the line behind the longer names.
     commands = parser.add_subparsers(
-        title="commands", dest="command", metavar="COMMAND", help="one of those below"
+        dest="command",
+        metavar="COMMAND",
+        prog=parser.prog,
+        help=SUPPRESS,
+        parser_class=_CommandParser,
     )
     for name, command in COMMANDS.items():
         command.add_arguments(
@@ -117,10 +138,11 @@ def make_parser() -> ArgumentParser:
 
 
 def _contents() -> str:
-    """Every command with its summary: argparse would break the line behind the longer names."""
     width = max(map(len, COMMANDS))
     lines = [f"  {name:{width}}  {command.SUMMARY}" for name, command in COMMANDS.items()]
-    return "\n".join([*lines, "", "`multirouter COMMAND --help` says more about a command."])
+    return "\n".join(
+        ["commands:", *lines, "", "`multirouter COMMAND --help` says more about a command."]
+    )
 
 
 def _version() -> str:

@@ -49,6 +49,20 @@ def test_without_a_command_it_helps(capsys):
         assert re.search(rf"^  {name} +{re.escape(each.SUMMARY)}$", told, re.MULTILINE)
 
 
+@pytest.mark.parametrize("line", ["demo --no-such", "config schema --no-such", "keys list spare"])
+def test_an_unknown_option_is_answered_by_its_command(line, capsys):
+    """What a command does not know is refused with that command's usage, not with the program's."""
+    *command, unknown = line.split()
+    with pytest.raises(SystemExit) as ended:
+        cli.main([*command, unknown])
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert told.startswith(f"usage: multirouter {' '.join(command)} [-h]")
+    assert told.endswith(
+        f"multirouter {' '.join(command)}: error: unrecognized arguments: {unknown}\n"
+    )
+
+
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_each_command_has_help(name, capsys):
     """`--help` of each command describes it and every option, on lines that fit a terminal."""

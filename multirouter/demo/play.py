@@ -157,7 +157,7 @@ def _uncancelled() -> None:
 
 async def _work(stage: Stage) -> None:
     """Makes all the calls, so many at a time, with the outage in their midst."""
-    prompts = iter([f"Question {number}" for number in range(1, stage.scenario.calls + 1)])
+    prompts = (f"Question {number}" for number in range(1, stage.scenario.calls + 1))
     due = asyncio.Event()
     async with asyncio.TaskGroup() as around:
         outage = around.create_task(_outage(stage, due))

@@ -179,3 +179,12 @@ def test_settings_out_of_range_are_refused(setting, value):
     with pytest.raises(ConfigurationError) as caught:
         Scenario(**{setting: value})
     assert caught.value.what == setting.replace("_", " ")
+
+
+async def test_any_number_of_calls_begins_at_once():
+    """Questions are made as they are asked: ten to the twenty take no memory and no time ahead."""
+    me = asyncio.current_task()
+    watcher = Watcher(3, lambda stage: me.cancel())
+    summary = await play(Scenario(calls=10**20, outage=0), watcher)
+    assert summary.interrupted
+    assert summary.tally.calls > 0
