@@ -8,7 +8,7 @@ from types import TracebackType
 from typing import Any
 
 from multirouter.core.model import CallOutcome
-from multirouter.errors import CallFailed, CallTimeout, UsageError
+from multirouter.errors import CallTimeout, UsageError
 from multirouter.gateway.catalog import Target
 from multirouter.gateway.exchange import Exchange
 from multirouter.gateway.refusals import Refusal
@@ -48,22 +48,18 @@ async def open_stream(router: Router, wanted: Wanted, exchange: Exchange) -> Str
     """
     for chance in _chances(wanted):
         exchange.route = chance.name
+        stream = router.stream(chance.request, route=chance.target.route, timeout=chance.timeout())
         try:
             with _UsageTold():
-                stream = await router.stream(
-                    chance.request, route=chance.target.route, timeout=chance.timeout()
-                )
-        except CallFailed as error:
-            exchange.trail.extend(error.attempts)
-            if chance.last or not wanted.conditions.allow(error):
-                raise
+                await stream
         except Exception as error:
             if chance.last or not wanted.conditions.allow(error):
                 raise
         else:
-            exchange.trail.extend(stream.attempts)
             exchange.provider = stream.provider
             return stream
+        finally:
+            exchange.trail.extend(stream.attempts)
     raise AssertionError("the last chance answers or raises")
 
 

@@ -132,6 +132,7 @@ async def test_the_requests_own_fault(fault: str, code: str, stream: bool) -> No
     assert answer.status == 400
     assert answer.json["error"]["code"] == code
     assert sum(len(fake.requests) for fake in place.fakes) == 1
+    assert [entry["provider"] for entry in answer.trail] == ["first"]
 
 
 async def test_beyond_repair() -> None:
