@@ -21,6 +21,9 @@ OUT_OF_TIME = Verdict(Kind.CANCELLED, reason="the call's deadline passed")
 UNASKED = Verdict(Kind.REQUEST, reason="transform", unsent=True)
 """A request that a `transform=` could not bring into shape is its own fault."""
 
+MISUSED = Verdict(Kind.CANCELLED, reason="misuse", unsent=True)
+"""The provider's function gave nothing to await or to iterate: nobody was asked."""
+
 STRAY = Verdict(Kind.UNKNOWN, reason="CancelledError that nobody asked for")
 
 
@@ -52,7 +55,7 @@ class Asker:
     __slots__ = ("_classifier", "_trusting", "_wire", "loop")
 
     def __init__(self, loop: EventLoop, classifier: Classifier, wire: Newswire) -> None:
-        self.loop = loop
+        self.loop: EventLoop = loop
         self._classifier = classifier
         self._wire = wire
         self._trusting = classifier.trusting
@@ -131,7 +134,7 @@ class Asker:
         if isinstance(error, TransformFailed):
             return UNASKED, error.error
         if isinstance(error, TypeError) and _raised_by_the_call_itself(error):
-            plan.record(step, CANCELLED, None, error, self.loop.time())
+            plan.record(step, MISUSED, None, error, self.loop.time())
             raise UsageError(f"Provider({step.member.name!r}) cannot be awaited: {error}")
         return self._classifier.error(error), error
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from multirouter.attempt import OUT_OF_TIME, Asker, Asks
+from multirouter.attempt import MISUSED, OUT_OF_TIME, Asker, Asks
 from multirouter.core.flow import Flow
 from multirouter.core.model import CANCELLED, SUCCESS, Kind, Verdict
 from multirouter.core.plan import Plan
@@ -45,7 +45,7 @@ class Opener:
         self, asker: Asker, policy: StreamPolicy, delivered: Delivered, *, drained: bool = False
     ) -> None:
         self.loop: EventLoop = asker.loop
-        self.delivered = delivered
+        self.delivered: Delivered = delivered
         self.upstream: Upstream | None = None
         self._asker = asker
         self._policy = policy
@@ -67,7 +67,8 @@ class Opener:
                 failure = await self._drain(plan, upstream)
         except BaseException as raised:
             error = None if isinstance(raised, Exception) else raised
-            plan.record(step, CANCELLED, None, error, self.loop.time())
+            asked = upstream.asked or not isinstance(raised, Misused)
+            plan.record(step, CANCELLED if asked else MISUSED, None, error, self.loop.time())
             if not isinstance(raised, GeneratorExit):  # where nothing can be awaited
                 await upstream.close()
             raise

@@ -54,9 +54,9 @@ class Upstream:
     approach: Approach
 
     def __init__(self, step: Try, policy: StreamPolicy, loop: EventLoop) -> None:
-        self.step = step
-        self.first_at = math.inf
-        self.proven = False
+        self.step: Try = step
+        self.first_at: float = math.inf
+        self.proven: bool = False
         self._loop = loop
         self._policy = policy
         self._meter = step.meter
@@ -86,6 +86,11 @@ class Upstream:
         self._chunks.clear()
         self._source = self._iterator = None
         self._reader = None
+
+    @property
+    def asked(self) -> bool:
+        """Whether the provider's function has given something that can be read."""
+        return self._iterator is not None
 
     def spoke(self, now: float) -> None:
         """Notes when content came; the first time counts."""

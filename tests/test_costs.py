@@ -8,10 +8,14 @@ from typing import Any
 import anyio
 import pytest
 from prometheus_client import CollectorRegistry
+from typing_extensions import override
 
 from multirouter import (
+    AttemptRecord,
     Budget,
     HedgePolicy,
+    Kind,
+    Listener,
     MultiProviderRouter,
     NoProviderAvailable,
     Price,
@@ -19,6 +23,7 @@ from multirouter import (
     Route,
     StreamPolicy,
     Usage,
+    UsageError,
 )
 from tests.scenarios.kit import Logger
 
@@ -154,6 +159,47 @@ async def test_a_budget_of_a_provider() -> None:
         assert (await router.call_outcome("?")).provider == "a"
         router.remove("a")
         assert (await router.call_outcome("?")).provider == "b"
+
+
+async def test_misuse_costs_nothing() -> None:
+    """A function that gives nothing to await, or to iterate, has asked nobody: no estimate."""
+    told: list[AttemptRecord] = []
+
+    class Ear(Listener):
+        @override
+        def attempt_ended(self, record: AttemptRecord) -> None:
+            told.append(record)
+
+    wrong = Provider[str, Any, Any]("a", lambda _: None, stream=lambda _: None, price=PRICE)  # type: ignore[arg-type,return-value]
+    async with routed(wrong, listeners=[Ear()]) as router:
+        with pytest.raises(UsageError):
+            await router.call("q" * 40)
+        with pytest.raises(UsageError):
+            async with router.stream("q" * 40):
+                pass
+    assert [(record.verdict.kind, record.usage) for record in told] == [(Kind.CANCELLED, None)] * 2
+
+
+async def test_a_hook_that_breaks_a_stream_is_paid() -> None:
+    """The provider was asked and has answered, whoever is to blame that nobody gets it."""
+    told: list[AttemptRecord] = []
+
+    class Ear(Listener):
+        @override
+        def attempt_ended(self, record: AttemptRecord) -> None:
+            told.append(record)
+
+    def broken(_: Any) -> bool:
+        raise LookupError("of the user's own")
+
+    flow = StreamPolicy(content=broken)
+    async with routed(
+        Provider("a", stream=words, price=PRICE), stream=flow, listeners=[Ear()]
+    ) as r:
+        with pytest.raises(UsageError):
+            async with r.stream("q" * 40):
+                pass
+    assert [record.usage for record in told] == [Usage(10, 1, estimated=True)]
 
 
 async def test_a_reader_that_breaks() -> None:

@@ -107,9 +107,9 @@ class Tariff:
     __slots__ = ("account", "price", "read")
 
     def __init__(self, price: Price, read: ReadUsage, account: Account | None) -> None:
-        self.price = price
-        self.read = read
-        self.account = account
+        self.price: Price = price
+        self.read: ReadUsage = read
+        self.account: Account | None = account
 
 
 class Meter:
@@ -126,8 +126,8 @@ class Meter:
     def __init__(self, read: ReadUsage) -> None:
         self._read = read
         self.usage: Usage | None = None
-        self.letters = 0
-        self.whole = False
+        self.letters: int = 0
+        self.whole: bool = False
 
     def note(self, chunk: Any, reader: Reader) -> None:
         """Counts a chunk that came."""
@@ -250,14 +250,9 @@ def _used(
             return told
     verdict = record.verdict
     billed = verdict.kind in MAY_BE_BILLED or step.served_at is not None
-    if not billed or verdict.unsent or _misused(record):
+    if not billed or verdict.unsent:
         return None
     if meter is not None:
         return meter.read_off(request, size, complete=verdict.kind is Kind.SUCCESS)
     sent = size or estimated_tokens(request)
     return Usage(sent, estimated_tokens(value), estimated=True)
-
-
-def _misused(record: AttemptRecord) -> bool:
-    """Whether it never began: the provider's function gave nothing to await."""
-    return record.verdict.kind is Kind.CANCELLED and isinstance(record.error, Exception)

@@ -133,14 +133,6 @@ def test_an_answer_that_was_refused_is_paid() -> None:
     assert plan.attempts[0].usage == TAKEN
 
 
-def test_misuse_costs_nothing() -> None:
-    """A provider's function that gives nothing to await has asked nobody."""
-    world = chain("a")
-    plan = world.plan("chain", request="q" * 40)
-    plan.record(world.trying(plan), failing("cancelled"), None, TypeError("no"), world.now)
-    assert plan.attempts[0].usage is None
-
-
 def test_without_a_price_nobody_reads() -> None:
     """A provider without terms is not asked what it used; one with a reader alone is, for 0 USD."""
     asked: list[object] = []
