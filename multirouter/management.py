@@ -117,7 +117,7 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
         Raises:
             ConfigurationError: for whatever is refused; nothing has changed then.
         """
-        limits = settings.pop("limits", self._limits)
+        limits = check.instance("limits", settings.pop("limits", self._limits), LimitPolicy)
         defaults = changed(self._defaults, settings)
         wanted, ways = list(providers), list(routes)
         self._rehearse(wanted, ways, defaults, limits)

@@ -9,7 +9,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from multirouter.core import validation as check
-from multirouter.core.budgets import Budget, budgets
+from multirouter.core.budgets import Budget
+from multirouter.core.changes import settled
 from multirouter.core.classify import Classify
 from multirouter.core.compiled import Defaults
 from multirouter.core.dispatch import Dispatch, Wanted
@@ -26,7 +27,7 @@ from multirouter.core.policies import (
 )
 from multirouter.core.provider import Provider
 from multirouter.core.routes import Route
-from multirouter.core.rules import Rule, rules_with
+from multirouter.core.rules import Rule
 from multirouter.core.shadow import Shadow
 from multirouter.core.stream_policy import StreamPolicy
 from multirouter.core.usage import ReadUsage
@@ -79,7 +80,8 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
             (None, value); None means no opinion.
         accept: judges an answer: False, a string saying what is wrong, or an exception refuses
             it; or a JSON Schema that its content must meet.
-        fallback: the substitute answer when nobody could, or a function of (request, error).
+        fallback: the substitute answer when nobody could, or a function of (request, error). An
+            async one has until the call's deadline, and a second in any case.
         panic: when less than this share of a tier is closed, circuits are ignored; None for never.
         usage: reads usage from answers and chunks, for the providers that have a price and no
             reader of their own; left out, the shapes of OpenAI, Anthropic and Gemini.
@@ -129,25 +131,25 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
         logger: Any = None,
         rng: Random | None = None,
     ) -> None:
-        self.name = check.name("name", name)
-        if attempt_timeout is not None:
-            check.span("attempt_timeout", attempt_timeout, endless=True)
-        self._limits = limits
+        self.name: str = check.name("name", name)
+        self._limits = check.instance("limits", limits, LimitPolicy)
         self._defaults = Defaults(
-            timeout=check.span("timeout", timeout, endless=True),
-            attempt_timeout=attempt_timeout,
-            retry=retry or RetryPolicy(),
-            circuit=circuit or CircuitPolicy(),
-            pace=pace or PacePolicy(),
-            hedge=hedge,
-            stream=stream or StreamPolicy(),
-            rules=rules_with(rules or {}),
-            accept=accept,
-            fallback=fallback,
-            panic=None if panic is None else check.share("panic", panic),
-            usage=usage,
-            budget=budgets("budget", budget),
-            shadow=shadow,
+            **settled(
+                timeout=timeout,
+                attempt_timeout=attempt_timeout,
+                retry=retry,
+                circuit=circuit,
+                pace=pace,
+                hedge=hedge,
+                stream=stream,
+                rules=rules,
+                accept=accept,
+                fallback=fallback,
+                panic=panic,
+                budget=budget,
+                shadow=shadow,
+            ),
+            usage=check.function("usage", usage),
             requires=check.function("requires", requires),
             size=check.function("size", size),
             schema=json_schema,
@@ -155,8 +157,8 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
         self._engine = Engine(
             self.name,
             self._defaults,
-            rng=rng or Random(),
-            classify=classify,
+            rng=check.instance("rng", rng, Random) or Random(),
+            classify=check.function("classify", classify),
             logs=make_logs(name, logger),
         )
         if route is not None or unknown_route is not None:

@@ -10,10 +10,20 @@ from typing import Any
 from multirouter.core import validation as check
 from multirouter.core.budgets import budgets
 from multirouter.core.compiled import Defaults
-from multirouter.core.policies import CALL_TIMEOUT, CircuitPolicy, PacePolicy, RetryPolicy
+from multirouter.core.policies import (
+    CALL_TIMEOUT,
+    CircuitPolicy,
+    HedgePolicy,
+    PacePolicy,
+    RetryPolicy,
+)
 from multirouter.core.rules import rules_with
+from multirouter.core.shadow import Shadow
 from multirouter.core.stream_policy import StreamPolicy
 from multirouter.errors import ConfigurationError
+
+Reading = Callable[[Any], Any]
+"""How one setting is read."""
 
 
 def _timeout(value: Any) -> Any:
@@ -24,25 +34,25 @@ def _attempt_timeout(value: Any) -> Any:
     return None if value is None else check.span("attempt_timeout", value, endless=True)
 
 
-def _as_it_is(value: Any) -> Any:
-    return value
+def _policy(name: str, kind: type[Any], default: Callable[[], Any] = lambda: None) -> Reading:
+    return lambda value: check.instance(name, value, kind) or default()
 
 
-CHANGES: Mapping[str, Callable[[Any], Any]] = MappingProxyType(
+CHANGES: Mapping[str, Reading] = MappingProxyType(
     {
         "timeout": _timeout,
         "attempt_timeout": _attempt_timeout,
-        "retry": lambda value: value or RetryPolicy(),
-        "circuit": lambda value: value or CircuitPolicy(),
-        "pace": lambda value: value or PacePolicy(),
-        "hedge": _as_it_is,
-        "stream": lambda value: value or StreamPolicy(),
-        "rules": lambda value: rules_with(value or {}),
-        "accept": _as_it_is,
-        "fallback": _as_it_is,
+        "retry": _policy("retry", RetryPolicy, RetryPolicy),
+        "circuit": _policy("circuit", CircuitPolicy, CircuitPolicy),
+        "pace": _policy("pace", PacePolicy, PacePolicy),
+        "hedge": _policy("hedge", HedgePolicy),
+        "stream": _policy("stream", StreamPolicy, StreamPolicy),
+        "rules": lambda value: rules_with({} if value is None else value),
+        "accept": lambda value: check.judge("accept", value),
+        "fallback": lambda value: value,
         "panic": lambda value: None if value is None else check.share("panic", value),
         "budget": lambda value: budgets("budget", value),
-        "shadow": _as_it_is,
+        "shadow": _policy("shadow", Shadow),
     }
 )
 """How each setting is read; None stands for what holds when it is left out."""
@@ -60,4 +70,13 @@ def changed(defaults: Defaults, settings: Mapping[str, Any]) -> Defaults:
     """
     for name in settings.keys() - CHANGES:
         raise ConfigurationError("reconfigure", f"no such setting {check.near(name, CHANGES)}")
-    return replace(defaults, **{name: CHANGES[name](value) for name, value in settings.items()})
+    return replace(defaults, **settled(**settings))
+
+
+def settled(**settings: Any) -> dict[str, Any]:
+    """Settings of a router as they hold, each checked; None stands for what is left out.
+
+    Raises:
+        ConfigurationError: for a value that is refused.
+    """
+    return {name: CHANGES[name](value) for name, value in settings.items()}

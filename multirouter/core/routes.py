@@ -45,7 +45,8 @@ class Route:
         size: reads a request and says its tokens, or those and the most it wants written. Left
             out, they are estimated where a provider names its window.
         transform: makes the request for the providers out of the caller's, before theirs.
-        fallback: the substitute answer when nobody could, or a function of (request, error).
+        fallback: the substitute answer when nobody could, or a function of (request, error). An
+            async one has until the call's deadline, and a second in any case.
         retries_per_provider: how often a failed provider is asked again before the next one.
         weights: weights by provider name that differ on this route.
         budget: what may be spent on it; used up, its calls are refused until the period ends.
@@ -99,37 +100,38 @@ class Route:
         size: Sizes | None = None,
         transform: Callable[[Any], Any] | None = None,
     ) -> None:
-        self.name = check.name("Route.name", name)
+        self.name: str = check.name("Route.name", name)
         me = f"Route({name!r})"
-        self.tiers = _tiers(me, tiers)
+        self.tiers: tuple[tuple[str, ...], ...] = _tiers(me, tiers)
         if timeout is not None:
             check.span(f"{me}.timeout", timeout, endless=True)
         if attempt_timeout is not None:
             check.span(f"{me}.attempt_timeout", attempt_timeout, endless=True)
-        self.timeout = timeout
-        self.attempt_timeout = attempt_timeout
-        self.retry = retry
-        self.hedge = hedge
-        self.limits = limits
-        self.stream = stream
+        self.timeout: float | None = timeout
+        self.attempt_timeout: float | None = attempt_timeout
+        self.retry: RetryPolicy | None = check.instance(f"{me}.retry", retry, RetryPolicy)
+        self.hedge: HedgePolicy | None = check.instance(f"{me}.hedge", hedge, HedgePolicy)
+        self.limits: LimitPolicy | None = check.instance(f"{me}.limits", limits, LimitPolicy)
+        self.stream: StreamPolicy | None = check.instance(f"{me}.stream", stream, StreamPolicy)
         rules_with(rules or {})
-        self.rules = dict(rules or {})
-        self.accept = _judging(f"{me}.accept", accept)
-        self.fallback = fallback
-        self.retries_per_provider = check.count(
+        self.rules: dict[Kind | str, Rule] = dict(rules or {})
+        self.accept: Callable[[Any], object] | Mapping[str, Any] | None = check.judge(
+            f"{me}.accept", accept
+        )
+        self.fallback: Any = fallback
+        self.retries_per_provider: int = check.count(
             f"{me}.retries_per_provider", retries_per_provider, least=0
         )
-        self.weights = {
-            who: check.weight(f"{me}.weights[{who!r}]", weight)
-            for who, weight in (weights or {}).items()
-        }
-        self.budget = budgets(f"{me}.budget", budget)
-        self.shadow = shadow
-        self.strategy = _strategies(f"{me}.strategy", strategy, len(self.tiers))
-        self.on = None if on is None else _reasons(f"{me}.on", on)
-        self.requires = check.function(f"{me}.requires", requires)
-        self.size = check.function(f"{me}.size", size)
-        self.transform = check.function(f"{me}.transform", transform)
+        self.weights: dict[str, float] = _weights(f"{me}.weights", weights)
+        self.budget: tuple[Budget, ...] = budgets(f"{me}.budget", budget)
+        self.shadow: Shadow | None = check.instance(f"{me}.shadow", shadow, Shadow)
+        self.strategy: tuple[Strategy | None, ...] = _strategies(
+            f"{me}.strategy", strategy, len(self.tiers)
+        )
+        self.on: frozenset[Kind | int] | None = None if on is None else _reasons(f"{me}.on", on)
+        self.requires: Any = check.function(f"{me}.requires", requires)
+        self.size: Callable[[Any], int] | None = check.function(f"{me}.size", size)
+        self.transform: Callable[[Any], Any] | None = check.function(f"{me}.transform", transform)
 
     def __repr__(self) -> str:
         return f"Route({self.name!r}, {[list(tier) for tier in self.tiers]})"
@@ -154,6 +156,12 @@ def _tiers(me: str, tiers: Any) -> tuple[tuple[str, ...], ...]:
         if names.count(entry) > 1 and "*" not in entry and not entry.startswith("tag:"):
             raise ConfigurationError(f"{me}.tiers", f"names {entry!r} twice")
     return found
+
+
+def _weights(what: str, given: Any) -> dict[str, float]:
+    if not isinstance(given or {}, Mapping):
+        raise ConfigurationError(what, f"must be weights by provider, not {given!r}")
+    return {who: check.weight(f"{what}[{who!r}]", weight) for who, weight in (given or {}).items()}
 
 
 def _strategies(what: str, given: Any, tiers: int) -> tuple[Strategy | None, ...]:
@@ -182,9 +190,3 @@ def _reason(what: str, one: Any) -> Kind | int:
     except ValueError:
         kinds = check.near(str(one), [kind.value for kind in Kind])
         raise ConfigurationError(what, f"no such kind of failure: {kinds}") from None
-
-
-def _judging(what: str, accept: Any) -> Any:
-    if accept is not None and not callable(accept) and not isinstance(accept, Mapping):
-        raise ConfigurationError(what, f"must be a function or a JSON Schema, not {accept!r}")
-    return accept

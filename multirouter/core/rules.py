@@ -110,9 +110,11 @@ def rules_with(overrides: Mapping[Kind | str, Rule]) -> Mapping[Kind, Rule]:
         overrides: new rows by kind, or by a kind's value (`"not_found"`).
 
     Raises:
-        ConfigurationError: for an unknown kind, a value that is no Rule, and for `success` and
-            `cancelled`, from which nothing else can follow.
+        ConfigurationError: for what is no mapping, an unknown kind, a value that is no Rule, and
+            for `success` and `cancelled`, from which nothing else can follow.
     """
+    if not isinstance(overrides, Mapping):
+        raise ConfigurationError("rules", f"must be rules by kind, not {overrides!r}")
     rules = dict(RULES)
     for key, rule in overrides.items():
         kind = _kind(key)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from difflib import get_close_matches
 from inspect import iscoroutinefunction
 from numbers import Real
-from typing import Any
+from typing import Any, TypeVar
 
 from multirouter.errors import ConfigurationError
+
+KindT = TypeVar("KindT")
 
 SHORTEST_SPAN = 1e-6
 """No span is shorter, seconds: loop clocks tell less apart, and windows are cut into tenths."""
@@ -106,6 +108,23 @@ def function(what: str, value: Any) -> Any:
     """A plain function, or None; what returns a coroutine would never be awaited here."""
     if value is not None and (not callable(value) or iscoroutinefunction(value)):
         raise ConfigurationError(what, f"must be a plain function, not {value!r}")
+    return value
+
+
+def judge(what: str, value: Any) -> Callable[[Any], object] | Mapping[str, Any] | None:
+    """What may judge an answer: a plain function, a JSON Schema, or nothing."""
+    if isinstance(value, Mapping):
+        return value
+    if value is not None and not callable(value):
+        raise ConfigurationError(what, f"must be a function or a JSON Schema, not {value!r}")
+    judging: Callable[[Any], object] | None = function(what, value)
+    return judging
+
+
+def instance(what: str, value: Any, kind: type[KindT]) -> KindT | None:
+    """An object of this class, or None."""
+    if value is not None and not isinstance(value, kind):
+        raise ConfigurationError(what, f"must be a {kind.__name__}, not {value!r}")
     return value
 
 

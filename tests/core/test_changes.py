@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -27,6 +28,33 @@ def test_none_resets_every_setting() -> None:
     assert changed(other, dict.fromkeys(CHANGES)) == BORN
     assert (BORN.retry, BORN.circuit) == (RetryPolicy(), CircuitPolicy())
     assert (BORN.pace, BORN.stream, BORN.rules) == (PacePolicy(), StreamPolicy(), RULES)
+
+
+@pytest.mark.parametrize(
+    ("setting", "wrong"),
+    [
+        ("retry", 3),
+        ("circuit", 2),
+        ("pace", 1),
+        ("hedge", True),
+        ("stream", {}),
+        ("shadow", "backup"),
+        ("accept", 3),
+        ("rules", 7),
+        ("limits", 5),
+        ("usage", 3),
+        ("classify", "kind"),
+        ("rng", 4),
+    ],
+)
+def test_what_is_no_policy_is_refused_by_name(setting: str, wrong: Any) -> None:
+    """At birth and under way: what is given in the place of a policy never waits for a call."""
+    with pytest.raises(ConfigurationError, match=f"^{setting}: must be "):
+        MultiProviderRouter(registry=CollectorRegistry(), **{setting: wrong})
+    if setting in CHANGES or setting == "limits":
+        router = MultiProviderRouter[str, str](registry=CollectorRegistry())
+        with pytest.raises(ConfigurationError, match=f"^{setting}: must be "):
+            router.reconfigure([], **{setting: wrong})
 
 
 def test_nothing_given_changes_nothing() -> None:

@@ -96,10 +96,16 @@ def test_weights_are_for_members() -> None:
         ("retries_per_provider", -1),
         ("retries_per_provider", True),
         ("retries_per_provider", 1.0),
+        ("retry", 3),
+        ("hedge", True),
+        ("limits", 5),
+        ("stream", {}),
+        ("shadow", "backup"),
+        ("weights", [1]),
     ],
 )
 def test_bad_settings(setting: str, bad: Any) -> None:
-    """Each number of a route is checked where it is made, by its full name."""
+    """Each setting of a route is checked where it is made, by its full name."""
     assert refused("opus", **{setting: bad}).startswith(f"Route('coding').{setting}: ")
 
 
@@ -107,6 +113,7 @@ def test_rules_are_checked() -> None:
     """Unknown kinds and values that are no rules are refused at once; kinds go by their names."""
     assert "did you mean 'server'" in refused("opus", rules={"sever": RULES[Kind.SERVER]})
     assert "must be a Rule" in refused("opus", rules={"server": "never"})
+    assert "must be rules by kind, not 7" in refused("opus", rules=7)
     named = Route("coding", ["opus"], rules={"server": RULES[Kind.TIMEOUT]})
     assert named.rules == {"server": RULES[Kind.TIMEOUT]}
 
