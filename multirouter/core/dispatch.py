@@ -38,8 +38,7 @@ class Dispatch:
         choose: Callable[[Any], Wanted] | None = None,
         unknown: str | None = None,
     ) -> None:
-        if choose is not None and not callable(choose):
-            raise ConfigurationError("route", f"must be a function of the request, not {choose!r}")
+        check.function("route", choose)
         if unknown is not None:
             check.name("unknown_route", unknown)
         self._router = router
@@ -48,11 +47,16 @@ class Dispatch:
         self._unknown = unknown
 
     def checked(self, roster: Roster) -> Roster:
-        """The roster, when it has the route that unknown ones are sent to.
+        """The roster, when it has the routes that `by_length` and `unknown_route=` name.
 
         Raises:
             ConfigurationError: when it has not.
         """
+        chosen = self._choose.names if isinstance(self._choose, ByLength) else ()
+        for name in chosen if roster.providers else ():
+            if self._unknown is None and not roster.knows(name):
+                known = check.near(name, roster.names())
+                raise ConfigurationError("by_length", f"unknown route {known}")
         if self._unknown is not None and roster.providers and not roster.knows(self._unknown):
             known = check.near(self._unknown, roster.names())
             raise ConfigurationError("unknown_route", f"unknown route {known}")
@@ -94,19 +98,33 @@ def by_length(
         A function for `MultiProviderRouter(route=)`.
 
     Raises:
-        ConfigurationError: for no route at all, or a length that is no number above 0.
+        ConfigurationError: for no route at all, or a length that is no number above 0; from the
+            router, for a name that none of its routes has.
     """
     if not routes:
         raise ConfigurationError("by_length", "needs at least one route")
     for longest in routes:
         check.number("by_length", longest, above=0.0, most=math.inf, endless=True)
-    bounds = sorted(routes)
+    return ByLength(routes, size)
 
-    def route(request: Any) -> Wanted:
-        at = bisect_left(bounds, size(request))
-        return routes[bounds[min(at, len(bounds) - 1)]]
 
-    return route
+class ByLength:
+    """The choice that `by_length` makes.
+
+    Attributes:
+        names: the routes that it may choose by name: a router that has not all of them is refused.
+    """
+
+    def __init__(self, routes: Mapping[float, Wanted], size: Callable[[Any], float]) -> None:
+        self._bounds = sorted(routes)
+        self._routes = [routes[longest] for longest in self._bounds]
+        self._size = size
+        self.names: tuple[str, ...] = tuple(name for name in self._routes if isinstance(name, str))
+
+    def __call__(self, request: Any) -> Wanted:
+        """The route of a request."""
+        at = bisect_left(self._bounds, self._size(request))
+        return self._routes[min(at, len(self._bounds) - 1)]
 
 
 PRIORITIES: Mapping[str, str] = MappingProxyType(

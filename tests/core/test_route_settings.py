@@ -175,6 +175,12 @@ def test_accept_is_a_function_or_a_schema() -> None:
     """Anything else is refused; and a core without a library cannot apply a schema."""
     with pytest.raises(ConfigurationError, match="a function or a JSON Schema"):
         Route("r", ["a"], accept=True)  # type: ignore[arg-type]
+
+    async def judged_later(_: Any) -> bool:
+        return False
+
+    with pytest.raises(ConfigurationError, match="must be a plain function"):
+        Route("r", ["a"], accept=judged_later)
     with pytest.raises(ConfigurationError, match="nobody here can apply"):
         World([provider("a")], [Route("r", ["a"], accept={})])
 
@@ -227,8 +233,12 @@ def test_settings_of_dispatch() -> None:
     of = routed()
     with pytest.raises(ConfigurationError, match="unknown_route: unknown route 'simpel'; did"):
         dispatched(of, None, "simpel")
-    with pytest.raises(ConfigurationError, match="route: must be a function"):
+    with pytest.raises(ConfigurationError, match="route: must be a plain function"):
         dispatched(of, "simple")
+    with pytest.raises(ConfigurationError, match="by_length: unknown route 'simpel'; did you mean"):
+        dispatched(of, by_length({9: "hard", 99: "simpel"}))
+    assert dispatched(of, by_length({9: "hard", 99: "simpel"}), "hard") == "hard"
+    assert Dispatch("tested", of.commons.wire, by_length({9: "later"})).checked(World([]).roster)
     empty = Dispatch("tested", of.commons.wire, None, "later")
     assert empty.checked(World([]).roster).providers == {}
 
