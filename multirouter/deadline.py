@@ -69,9 +69,9 @@ class AsyncioBound:
     def __init__(self, owner: AsyncioDeadlines, deadline: float) -> None:
         self._owner = owner
         self._rings = 0
-        self.deadline = deadline
-        self.expired = False
-        self.stray = False
+        self.deadline: float = deadline
+        self.expired: bool = False
+        self.stray: bool = False
 
     def __enter__(self) -> Self:
         owner = self._owner
@@ -163,8 +163,8 @@ class AsyncioDeadlines:
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, grace: float = 1.0) -> None:
-        self.loop = loop
-        self.alarm = math.inf
+        self.loop: asyncio.AbstractEventLoop = loop
+        self.alarm: float = math.inf
         self.fresh: dict[AsyncioBound, None] = {}
         self._grace = validation.span("grace", grace)
         self._timer: asyncio.Handle | None = None
@@ -259,8 +259,8 @@ class TrioBound:
         import trio
 
         self._scope = trio.move_on_at(deadline)
-        self.expired = False
-        self.stray = False
+        self.expired: bool = False
+        self.stray: bool = False
 
     def __enter__(self) -> Self:
         self._scope.__enter__()

@@ -65,7 +65,7 @@ class NoProviderAvailable(CallFailed):
         retry_after: float | None = None,
     ) -> None:
         super().__init__(message, elapsed=elapsed, retry_after=retry_after)
-        self.states = dict(states)
+        self.states: dict[str, str] = dict(states)
 
 
 class AllProvidersFailed(CallFailed):

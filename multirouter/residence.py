@@ -85,9 +85,9 @@ class Residence:
         self._anchor = (0.0, time.monotonic())
         self.attendants: list[Attendant] = []
         self.asker: Asker | None = None
-        self.calls = 0
-        self.last_seen = 0.0
-        self.closed = False
+        self.calls: int = 0
+        self.last_seen: float = 0.0
+        self.closed: bool = False
 
     def settle_in(self) -> Asker:
         """What awaits providers in the loop of the caller; moves there when it is a new one.

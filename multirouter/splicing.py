@@ -106,9 +106,9 @@ class Delivered:
         self._parts: list[str] = []
         several = chat.is_request(request) and chat.choices_of(request) > 1
         self._beyond = self._keeps and several
-        self.request = request
-        self.chunks = 0
-        self.broken = False
+        self.request: Any = request
+        self.chunks: int = 0
+        self.broken: bool = False
 
     @property
     def text(self) -> str:

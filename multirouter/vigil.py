@@ -54,7 +54,7 @@ class Outbox(Listener):
         self._sending: AlarmChanged | None = None
         self._arrived: anyio.Event | None = None
         self._emptied: anyio.Event | None = None
-        self.lost = 0
+        self.lost: int = 0
 
     def __repr__(self) -> str:
         return f"<Outbox to {self._target!r} waiting={len(self._waiting)} lost={self.lost}>"

@@ -18,8 +18,8 @@ class Waiter:
     __slots__ = ("plan", "ready", "step")
 
     def __init__(self, plan: Plan) -> None:
-        self.plan = plan
-        self.ready = anyio.Event()
+        self.plan: Plan = plan
+        self.ready: anyio.Event = anyio.Event()
         self.step: Step | None = None
 
 

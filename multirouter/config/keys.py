@@ -81,7 +81,7 @@ class KeyBook:
     __slots__ = ("_by_id", "records")
 
     def __init__(self, records: Iterable[KeyRecord] = ()) -> None:
-        self.records = tuple(records)
+        self.records: tuple[KeyRecord, ...] = tuple(records)
         self._by_id = {record.id: record for record in self.records if record.revoked is None}
 
     @property

@@ -114,8 +114,8 @@ class Settings:
         faults: Faults,
         folder: Path = Path(),
     ) -> None:
-        self.source = faults.source
-        self.document = completed(document)
+        self.source: str = faults.source
+        self.document: Document = completed(document)
         self.server: ServerSection = document.server
         self._environ = environ
         self._folder = folder

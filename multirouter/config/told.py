@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 from functools import partial
 from inspect import cleandoc, signature
-from typing import Annotated, Any, get_args, get_type_hints
+from typing import Annotated, Any, ClassVar, get_args, get_type_hints
 
 from pydantic import (
     BaseModel,
@@ -26,13 +26,15 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 class Section(BaseModel):
     """A part of the file: what it does not know is an error, and nothing changes it later."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(
+        extra="forbid", frozen=True, hide_input_in_errors=True
+    )
 
 
 class Described(Section):
     """A section whose settings have a docstring each; to read them takes its time at import."""
 
-    model_config = ConfigDict(use_attribute_docstrings=True)
+    model_config: ClassVar[ConfigDict] = ConfigDict(use_attribute_docstrings=True)
 
 
 class Told:

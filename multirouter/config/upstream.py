@@ -88,8 +88,8 @@ class Upstream:
         self._inner = inner
         self._model = model
         self._models = models
-        self.made_of = made_of
-        self.http = http
+        self.made_of: object = made_of
+        self.http: Http = http
 
     def call(self, request: ChatRequest) -> Awaitable[ChatCompletion]:
         """One whole answer."""

@@ -155,7 +155,7 @@ class Account:
 
     def __init__(self, router: str, owner: str, wall: Wall, wire: Newswire) -> None:
         self._router = router
-        self.owner = owner
+        self.owner: str = owner
         self._wall = wall
         self._wire = wire
         self._purses: tuple[_Purse, ...] = ()

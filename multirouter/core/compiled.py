@@ -89,28 +89,32 @@ class CompiledRoute:
         defaults: Defaults,
         limits: tuple[Limits, ...],
     ) -> None:
-        self.name = label
-        self.tiers = tuple(tiers)
-        self.members = tuple(member for tier in self.tiers for member in tier.members)
+        self.name: str = label
+        self.tiers: tuple[Tier, ...] = tuple(tiers)
+        self.members: tuple[Member, ...] = tuple(
+            member for tier in self.tiers for member in tier.members
+        )
         self.limits: tuple[Bound, ...] = limits
         self.billing: Billing | None = None
-        self.timeout = defaults.timeout if route.timeout is None else route.timeout
-        self.retry = route.retry or defaults.retry
-        self.hedge = route.hedge or defaults.hedge
-        self.stream = route.stream or defaults.stream
-        self.rules = defaults.rules
+        self.timeout: float = defaults.timeout if route.timeout is None else route.timeout
+        self.retry: RetryPolicy = route.retry or defaults.retry
+        self.hedge: HedgePolicy | None = route.hedge or defaults.hedge
+        self.stream: StreamPolicy = route.stream or defaults.stream
+        self.rules: Mapping[Kind, Rule] = defaults.rules
         if route.rules:
             self.rules = {**defaults.rules, **_overridden(route.rules)}
         self.shadow: Understudies | None = None
         accept = defaults.accept if route.accept is None else route.accept
-        self.on = route.on
-        self.fit = _fit(route, defaults, self.members)
-        self.accept = _judge(accept, defaults.schema)
-        self.fallback = defaults.fallback if route.fallback is None else route.fallback
-        self.retries_per_provider = route.retries_per_provider
+        self.on: frozenset[Kind | int] | None = route.on
+        self.fit: Fit | None = _fit(route, defaults, self.members)
+        self.accept: Callable[[Any], object] | None = _judge(accept, defaults.schema)
+        self.fallback: Any = defaults.fallback if route.fallback is None else route.fallback
+        self.retries_per_provider: int = route.retries_per_provider
         policies = [shared.policy for shared in limits]
         policies += [m.provider.limits for m in self.members if m.provider.limits is not None]
-        self.sizes = tuple({policy.size for policy in policies if policy.size is not None})
+        self.sizes: tuple[Callable[[Any], int], ...] = tuple(
+            {policy.size for policy in policies if policy.size is not None}
+        )
 
     def size_of(self, request: Any) -> int:
         """The request's tokens: the largest of what the limits' hooks say, at least 0."""

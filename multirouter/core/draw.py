@@ -41,8 +41,8 @@ class Draw:
     __slots__ = ("_cumulative", "_reserves", "_total", "_weights", "members", "why")
 
     def __init__(self, members: Sequence[Member], now: float, why: str = "") -> None:
-        self.members = tuple(member for member in members if member.weight > 0)
-        self.why = why
+        self.members: tuple[Member, ...] = tuple(member for member in members if member.weight > 0)
+        self.why: str = why
         self._reserves = [member for member in members if member.weight == 0]
         self._weights = [member.weight * ramp(member, now) for member in self.members]
         self._cumulative = list(accumulate(self._weights))
@@ -96,9 +96,9 @@ class Asking:
     __slots__ = ("now", "request", "rng")
 
     def __init__(self, request: Any, now: float, rng: Random) -> None:
-        self.request = request
-        self.now = now
-        self.rng = rng
+        self.request: Any = request
+        self.now: float = now
+        self.rng: Random = rng
 
 
 Choose = Callable[[Sequence["Member"], Asking], "Member"]

@@ -54,12 +54,12 @@ class Evidence:
         self.words: list[str] = []
         self._texts: list[str] = []
         self.delays: list[object] = [peek(error, "retry_after")]
-        self.headers = _headers(response, metadata, error)
+        self.headers: dict[str, str] = _headers(response, metadata, error)
         self.status = _status(error, response, metadata)
         self._note_fields(error)
         self._note_bodies(error, response)
-        self.text = self._joined(error)
-        self.retried = (
+        self.text: str = self._joined(error)
+        self.retried: bool = (
             peek(error, "already_retried") is True
             or self.headers.get("x-should-retry") == "false"
             or _sdk_retried(error, metadata)

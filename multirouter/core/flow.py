@@ -40,10 +40,10 @@ class Flow:
     def __init__(self, policy: StreamPolicy, member: Member, now: float) -> None:
         self._policy = policy
         self._limit: Literal["idle", "total", "min_rate"] = "idle"
-        self.ends_at = now + policy.total
-        self.rated = policy.min_rate is not None
+        self.ends_at: float = now + policy.total
+        self.rated: bool = policy.min_rate is not None
         self.error: AttemptTimeout | None = None
-        self.verdict = Verdict(Kind.TIMEOUT)
+        self.verdict: Verdict = Verdict(Kind.TIMEOUT)
         self.serves(member)
 
     def serves(self, member: Member) -> None:

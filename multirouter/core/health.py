@@ -37,7 +37,7 @@ class Health(RollingCounts):
         super().__init__(WINDOW)
         self._revision = revision
         self._era = 0
-        self.degraded = False
+        self.degraded: bool = False
 
     @property
     def success_rate(self) -> float | None:
@@ -49,7 +49,8 @@ class Health(RollingCounts):
         aged = now >= self._edge
         if aged:
             self.settle(now)
-        self.calls = calls = self.calls + 1
+        calls = self.calls + 1
+        self.calls = calls
         if aged or self.degraded or calls == LEAST_CALLS:
             self._judge()
 

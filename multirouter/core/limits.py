@@ -42,7 +42,7 @@ class TokenBucket:
 
     def adopt(self, per_minute: float, burst: float) -> None:
         """Goes on at another rate; what it holds stays, as far as there is room."""
-        self.capacity = max(1.0, per_minute * burst)
+        self.capacity: float = max(1.0, per_minute * burst)
         self._rate = per_minute / 60.0
         self._level = min(self._level, self.capacity)
 
@@ -89,7 +89,7 @@ class Limits:
     __slots__ = ("_requests", "_tokens", "in_flight", "policy")
 
     def __init__(self, policy: LimitPolicy) -> None:
-        self.in_flight = 0
+        self.in_flight: int = 0
         self._requests: TokenBucket | None = None
         self._tokens: TokenBucket | None = None
         self.adopt(policy)
@@ -131,7 +131,7 @@ class Limits:
 
         The object stays the same: calls that began under the old policy leave where they entered.
         """
-        self.policy = policy
+        self.policy: LimitPolicy = policy
         self._requests = _bucket(self._requests, policy.requests_per_minute, policy.burst)
         self._tokens = _bucket(self._tokens, policy.tokens_per_minute, policy.burst)
 

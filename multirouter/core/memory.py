@@ -35,7 +35,7 @@ class Memory:
         self._speeds: dict[tuple[str, str], Speed] = {}
         self._limits: dict[str, Limits] = {}
         self.gates: dict[str, Gate] = {}
-        self.revision = Revision()
+        self.revision: Revision = Revision()
         self.ledger: Ledger | None = None
         self.hook_broken: Callable[[Callable[..., Any], Exception], None] = wire.report
 

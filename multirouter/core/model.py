@@ -75,13 +75,13 @@ class Verdict:
         certain: bool = True,
         retried: bool = False,
     ) -> None:
-        self.kind = kind
-        self.retry_after = retry_after
-        self.reason = reason
-        self.status = status
-        self.unsent = unsent
-        self.certain = certain
-        self.retried = retried
+        self.kind: Kind = kind
+        self.retry_after: float | None = retry_after
+        self.reason: str = reason
+        self.status: int | None = status
+        self.unsent: bool = unsent
+        self.certain: bool = certain
+        self.retried: bool = retried
 
     def __repr__(self) -> str:
         asked = "" if self.retry_after is None else f", retry_after={self.retry_after:g}"
@@ -140,18 +140,18 @@ class AttemptRecord:
         why: str,
         late: bool = False,  # noqa: FBT001, FBT002 - made once an attempt, where keywords cost
     ) -> None:
-        self.provider = provider
-        self.route = route
+        self.provider: str = provider
+        self.route: str = route
         self.role: Role = role
-        self.verdict = verdict
-        self.error = error
-        self.started = started
-        self.elapsed = elapsed
-        self.why = why
-        self.late = late
+        self.verdict: Verdict = verdict
+        self.error: BaseException | None = error
+        self.started: float = started
+        self.elapsed: float = elapsed
+        self.why: str = why
+        self.late: bool = late
         self.first_content: float | None = None
         self.usage: Usage | None = None
-        self.cost = 0.0
+        self.cost: float = 0.0
 
     @property
     def ok(self) -> bool:
@@ -216,12 +216,12 @@ class CallOutcome(Generic[ResponseT_co]):
     ) -> None:
         self.result: CallResult = result
         self._value = value
-        self.error = error
-        self.provider = provider
-        self.route = route
-        self.attempts = attempts
-        self.started = started
-        self.elapsed = elapsed
+        self.error: BaseException | None = error
+        self.provider: str | None = provider
+        self.route: str = route
+        self.attempts: tuple[AttemptRecord, ...] = attempts
+        self.started: float = started
+        self.elapsed: float = elapsed
         self.failover_cost: float | None = None
 
     @property

@@ -41,7 +41,7 @@ class Newswire:
         self._queue: deque[tuple[Ears, Any]] = deque()
         self._telling = False
         self._ears: dict[str, Ears] = dict.fromkeys(KINDS, ())
-        self.starts_heard = False
+        self.starts_heard: bool = False
         for listener in listeners:
             self.add(listener)
 

@@ -50,7 +50,7 @@ class Group:
         self._paces = tuple(paces)
         self._asked = 0
         self._middle = 0.0
-        self.stretch = 1.0
+        self.stretch: float = 1.0
         for pace in self._paces:
             pace.group = self
 
@@ -102,8 +102,8 @@ class Pace:
     def __init__(self, policy: PacePolicy) -> None:
         self._policy = policy
         self._slow_mark = log2(policy.slow_factor)
-        self.latencies = Latencies()
-        self.drift = 0.0
+        self.latencies: Latencies = Latencies()
+        self.drift: float = 0.0
         self._mark = math.inf
         self.group: Group = Group((self,))
         self._patience = 1.0

@@ -28,7 +28,7 @@ class Permit:
         trial: bool = False,
         given_at: float = -math.inf,
     ) -> None:
-        self.era = era
-        self.given_at = given_at
-        self.lease_until = lease_until
-        self.trial = trial
+        self.era: int = era
+        self.given_at: float = given_at
+        self.lease_until: float = lease_until
+        self.trial: bool = trial

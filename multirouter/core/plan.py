@@ -68,7 +68,7 @@ class Plan(Serving):
         self._unfit = unfit
         self.route = route
         self._timeout = route.timeout if timeout is None else timeout
-        self.deadline = now + self._timeout
+        self.deadline: float = now + self._timeout
         self.idempotent = idempotent
         self._started = now
         self._wait_until = now + wait

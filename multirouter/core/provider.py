@@ -75,7 +75,8 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         first_token: the longest a stream may take to its first content, seconds; None inherits.
         idle: the longest a stream may rest between two chunks, seconds; None inherits.
         probe: a cheap test of its health without a request; when given, an open circuit is
-            tested by it from the reset task instead of by a user's call.
+            tested by it from the reset task instead of by a user's call, and without waiting
+            for one. It may take as long as an attempt, at most 20 s.
         aclose: awaited when the router closes.
         price: what it charges; left out, its attempts cost nothing and nobody reads their usage.
         usage: reads usage from its answers and chunks; None inherits from the router, which
@@ -166,34 +167,40 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         usage: ReadUsage | None = None,
         budget: Budget | Iterable[Budget] | None = None,
     ) -> None:
-        self.name = check.name("Provider.name", name)
+        self.name: str = check.name("Provider.name", name)
         me = f"Provider({name!r})"
         if call is None and stream is None:
             raise ConfigurationError(me, "needs call= or stream=, or both")
-        self.call = call if call is None else _asynchronous(f"{me}.call", call)
-        self.stream = stream if stream is None else _streaming(f"{me}.stream", stream)
-        self.weight = check.weight(f"{me}.weight", weight)
-        self.attempt_timeout = _limit(f"{me}.attempt_timeout", attempt_timeout)
-        self.circuit = circuit
-        self.limits = limits
-        self.domains = _names(f"{me}.domains", domains)
-        self.tags = _names(f"{me}.tags", tags)
-        self.context_window = _tokens(f"{me}.context_window", context_window)
-        self.max_output = _tokens(f"{me}.max_output", max_output)
+        self.call: Callable[[Any], Awaitable[Any]] | None = (
+            call if call is None else _asynchronous(f"{me}.call", call)
+        )
+        self.stream: Callable[[Any], AsyncIterator[Any]] | None = (
+            stream if stream is None else _streaming(f"{me}.stream", stream)
+        )
+        self.weight: float = check.weight(f"{me}.weight", weight)
+        self.attempt_timeout: float | None = _limit(f"{me}.attempt_timeout", attempt_timeout)
+        self.circuit: CircuitPolicy | None = circuit
+        self.limits: LimitPolicy | None = limits
+        self.domains: tuple[str, ...] = _names(f"{me}.domains", domains)
+        self.tags: tuple[str, ...] = _names(f"{me}.tags", tags)
+        self.context_window: int | None = _tokens(f"{me}.context_window", context_window)
+        self.max_output: int | None = _tokens(f"{me}.max_output", max_output)
         if quality is not None:
             check.number(f"{me}.quality", quality)
-        self.quality = quality
-        self.transform = check.function(f"{me}.transform", transform)
-        self.capabilities = _names(f"{me}.capabilities", capabilities)
-        self.first_token = _limit(f"{me}.first_token", first_token)
-        self.idle = _limit(f"{me}.idle", idle)
-        self.probe = probe if probe is None else _asynchronous(f"{me}.probe", probe)
-        self.aclose = aclose
+        self.quality: float | None = quality
+        self.transform: Callable[[Any], Any] | None = check.function(f"{me}.transform", transform)
+        self.capabilities: tuple[str, ...] = _names(f"{me}.capabilities", capabilities)
+        self.first_token: float | None = _limit(f"{me}.first_token", first_token)
+        self.idle: float | None = _limit(f"{me}.idle", idle)
+        self.probe: Callable[[], Awaitable[object]] | None = (
+            probe if probe is None else _asynchronous(f"{me}.probe", probe)
+        )
+        self.aclose: Callable[[], Awaitable[object]] | None = aclose
         if price is not None and not isinstance(price, Price):
             raise ConfigurationError(f"{me}.price", f"must be a Price, not {price!r}")
-        self.price = price
-        self.usage = check.function(f"{me}.usage", usage)
-        self.budget = budgets(f"{me}.budget", budget)
+        self.price: Price | None = price
+        self.usage: ReadUsage | None = check.function(f"{me}.usage", usage)
+        self.budget: tuple[Budget, ...] = budgets(f"{me}.budget", budget)
         if self.budget and price is None:
             raise ConfigurationError(f"{me}.budget", "needs price=, to know what was spent")
 

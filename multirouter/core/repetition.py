@@ -58,8 +58,8 @@ class Repetition:
         self.wary: set[str] = set()
         self.last: AttemptRecord | None = None
         self.again: Member | None = None
-        self.rested = False
-        self.resting_until = -math.inf
+        self.rested: bool = False
+        self.resting_until: float = -math.inf
         self.refusal: Refusal | None = None
 
     def asked(self, name: str) -> None:

@@ -42,8 +42,8 @@ class Roster:
         memory: Memory,
         limits: LimitPolicy | None,
     ) -> None:
-        self.providers = providers_by_name(providers)
-        self.routes = routes_by_name(routes)
+        self.providers: dict[str, Provider[Any, Any, Any]] = providers_by_name(providers)
+        self.routes: dict[str, Route] = routes_by_name(routes)
         self._defaults = defaults
         self._memory = memory
         for route in self.routes.values():

@@ -71,18 +71,18 @@ class Member:
         speed: Callable[[], Speed] = Speed,
         transforms: tuple[Callable[[Any], Any], ...] = (),
     ) -> None:
-        self.name = provider.name
-        self.provider = provider
+        self.name: str = provider.name
+        self.provider: Provider[Any, Any, Any] = provider
         self.call: Any = transformed(provider.name, provider.call, transforms)
         self.stream: Any = transformed(provider.name, provider.stream, transforms)
-        self.gate = gate
-        self.pace = pace
-        self.health = health
+        self.gate: Gate = gate
+        self.pace: Pace = pace
+        self.health: Health = health
         self.speed: Speed | None = None
         self._speed = speed
-        self.weight = weight
-        self.timeout = timeout
-        self.idle = idle
+        self.weight: float = weight
+        self.timeout: float = timeout
+        self.idle: float = idle
 
     @property
     def in_flight(self) -> int:
@@ -139,10 +139,10 @@ class Terms:
     ) -> None:
         self._choose = None if strategy is None else strategy.prepare(members)
         self._broken = broken
-        self.how = "drawn by weight"
+        self.how: str = "drawn by weight"
         if strategy is not None:
             self.how = getattr(strategy, "how", type(strategy).__name__)
-        self.panic = panic
+        self.panic: float | None = panic
 
     def draw(self, members: Sequence[Member], now: float, why: str) -> Draw:
         """What chooses among `members`."""
@@ -177,21 +177,25 @@ class Table:
     def __init__(self, members: Sequence[Member], revision: int, now: float, terms: Terms) -> None:
         panic = terms.panic
         closed = [member for member in members if member.gate.closed(now)]
-        self.panicked = panic is not None and len(closed) < panic * len(members)
+        self.panicked: bool = panic is not None and len(closed) < panic * len(members)
         if self.panicked:
             closed = [member for member in members if member.gate.hold != "open"]
-        self.revision = revision
-        self.trials = [] if self.panicked else [m for m in members if m.gate.on_trial(now)]
-        self.valid_until = min((_changes_at(member, now) for member in members), default=math.inf)
-        self.closed = closed
+        self.revision: int = revision
+        self.trials: list[Member] = (
+            [] if self.panicked else [m for m in members if m.gate.on_trial(now)]
+        )
+        self.valid_until: float = min(
+            (_changes_at(member, now) for member in members), default=math.inf
+        )
+        self.closed: list[Member] = closed
         inside = set(closed)
         out = [f"{m.name} {m.gate.refuses(now) or 'on trial'}" for m in members if m not in inside]
         ill = [] if self.panicked else [member for member in closed if member.degraded]
         well = [member for member in closed if not member.degraded] if ill else closed
         how = f"panic: {terms.how}" if self.panicked else terms.how
         over = [*out, *(f"{member.name} degraded" for member in ill)]
-        self.healthy = terms.draw(well, now, _why(how, well, over))
-        self.degraded = None
+        self.healthy: Draw = terms.draw(well, now, _why(how, well, over))
+        self.degraded: Draw | None = None
         if ill:
             self.degraded = terms.draw(ill, now, _why(f"degraded, {how}", ill, out))
 
@@ -226,8 +230,8 @@ class Tier:
     def __init__(
         self, members: Sequence[Member], revision: Revision, terms: Terms | None = None
     ) -> None:
-        self.members = tuple(members)
-        self.terms = terms or Terms(self.members)
+        self.members: tuple[Member, ...] = tuple(members)
+        self.terms: Terms = terms or Terms(self.members)
         self._revision = revision
         self._table: Table | None = None
         self._fitting: dict[frozenset[str], Table] = {}

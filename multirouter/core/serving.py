@@ -75,7 +75,7 @@ class Serving(Admission):
         """
         self._serving = None
         self._spliced = True
-        self.deadline = min(now + self._timeout, until)
+        self.deadline: float = min(now + self._timeout, until)
 
     def spliced(self, step: Try, broke: str, how: Splice, chunks: int) -> None:
         """Tells that a broken stream goes on.

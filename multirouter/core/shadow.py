@@ -47,16 +47,18 @@ class Shadow:
     ) -> None:
         if isinstance(providers, str) or not isinstance(providers, Iterable):
             raise ConfigurationError("Shadow.providers", f"must be a list, not {providers!r}")
-        self.providers = tuple(check.name("Shadow.providers", name) for name in providers)
+        self.providers: tuple[str, ...] = tuple(
+            check.name("Shadow.providers", name) for name in providers
+        )
         if not self.providers:
             raise ConfigurationError("Shadow.providers", "is empty; share=0 copies nothing")
         if len(set(self.providers)) < len(self.providers):
             raise ConfigurationError("Shadow.providers", "names somebody twice")
-        self.share = check.share("Shadow.share", share)
-        self.at_most = check.count("Shadow.at_most", at_most)
+        self.share: float = check.share("Shadow.share", share)
+        self.at_most: int = check.count("Shadow.at_most", at_most)
         if compare is not None and not callable(compare):
             raise ConfigurationError("Shadow.compare", f"must be callable, not {compare!r}")
-        self.compare = compare
+        self.compare: Compare | None = compare
 
     def known(self, providers: Mapping[str, Provider[Any, Any, Any]]) -> tuple[str, ...]:
         """The names of those who can answer calls.
@@ -89,8 +91,8 @@ class Understudies:
     __slots__ = ("members", "policy")
 
     def __init__(self, policy: Shadow, members: Sequence[Member]) -> None:
-        self.policy = policy
-        self.members = members
+        self.policy: Shadow = policy
+        self.members: Sequence[Member] = members
 
     def drawn(self, rng: Random, asked: Container[str], now: float) -> Member | None:
         """Who gets a copy of a call that has asked these providers; None for nobody."""

@@ -22,10 +22,10 @@ class Commons:
     __slots__ = ("budget", "rng", "router", "wire")
 
     def __init__(self, router: str, rng: Random, budget: RetryBudget, wire: Newswire) -> None:
-        self.router = router
-        self.rng = rng
-        self.budget = budget
-        self.wire = wire
+        self.router: str = router
+        self.rng: Random = rng
+        self.budget: RetryBudget = budget
+        self.wire: Newswire = wire
 
 
 class Try:
@@ -69,16 +69,16 @@ class Try:
         role: Role,
         why: str,
     ) -> None:
-        self.member = member
-        self.permit = permit
-        self.started = started
-        self.deadline = deadline
+        self.member: Member = member
+        self.permit: Permit = permit
+        self.started: float = started
+        self.deadline: float = deadline
         self.role: Role = role
-        self.why = why
+        self.why: str = why
         self.copies: tuple[Try, ...] = ()
-        self.hedge_at = math.inf
+        self.hedge_at: float = math.inf
         self.served_at: float | None = None
-        self.slow = False
+        self.slow: bool = False
         self.meter: Meter | None = None
 
 
@@ -93,8 +93,8 @@ class Wait:
     __slots__ = ("for_room", "until")
 
     def __init__(self, until: float, *, for_room: bool) -> None:
-        self.until = until
-        self.for_room = for_room
+        self.until: float = until
+        self.for_room: bool = for_room
 
 
 class Serve:
@@ -107,7 +107,7 @@ class Serve:
     __slots__ = ("attempt",)
 
     def __init__(self, attempt: Try) -> None:
-        self.attempt = attempt
+        self.attempt: Try = attempt
 
 
 Step = Try | Serve | Wait | CallOutcome[Any]

@@ -38,7 +38,8 @@ class RollingCounts:
         self._calls = [0] * SLICES
         self._failures = [0] * SLICES
         self._calls_before = self._failures_before = 0
-        self.calls = self.failures = 0
+        self.calls: int = 0
+        self.failures: int = 0
 
     def record(self, now: float, *, failed: bool) -> None:
         """Counts one call that ended at `now` (loop time, seconds)."""
@@ -113,7 +114,7 @@ class Latencies:
         self._counts = [0.0] * _BUCKETS
         self._cache: dict[float, float] = {}
         self._fresh_for = self.REFRESH
-        self.samples = 0.0
+        self.samples: float = 0.0
 
     def record(self, doublings: float) -> bool:
         """Adds one latency, given as the binary logarithm of its seconds.

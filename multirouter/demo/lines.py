@@ -18,7 +18,7 @@ class Lines:
         every: seconds between two lines.
     """
 
-    every = 1.0
+    every: float = 1.0
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -52,7 +52,7 @@ class Lines:
 class Silence:
     """Shows nothing, where only the end is asked for."""
 
-    every = 60.0
+    every: float = 60.0
 
     def show(self, stage: Stage) -> None:
         """Shows nothing."""

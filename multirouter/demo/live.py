@@ -34,7 +34,7 @@ class LiveTable:
         every: seconds between two drawings.
     """
 
-    every = 0.125
+    every: float = 0.125
 
     def __init__(self, console: Console) -> None:
         self._live = Live(console=console, auto_refresh=False)

@@ -43,7 +43,7 @@ class Refusal(Exception):
         retry: bool | None = None,
     ) -> None:
         text = " ".join(message.split())
-        self.message = text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+        self.message: str = text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
         super().__init__(self.message)
         self.status = status
         self.code = code

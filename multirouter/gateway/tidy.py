@@ -70,8 +70,8 @@ class Tidy:
     def __init__(
         self, request_id: str, *, usage_asked: bool, wall: Callable[[], float] = time.time
     ) -> None:
-        self.id = ""
-        self.model = ""
+        self.id: str = ""
+        self.model: str = ""
         self.usage: Any = None
         self.finished: set[int] = set()
         self._request_id = request_id

@@ -34,7 +34,7 @@ class _Share(Listener, ABC):
         self, name: str, over: float, clear: float | None, within: float, least: int
     ) -> None:
         me = type(self).__name__
-        self.name = check.name(f"{me}.name", name)
+        self.name: str = check.name(f"{me}.name", name)
         self._over = check.share(f"{me}.over", over)
         self._clear = self._over / 2 if clear is None else check.share(f"{me}.clear", clear)
         if self._clear > self._over:
@@ -214,7 +214,7 @@ class CircuitOpen:
     def __init__(
         self, *providers: str, longer_than: float = 60.0, name: str = "circuit_open"
     ) -> None:
-        self.name = check.name("CircuitOpen.name", name)
+        self.name: str = check.name("CircuitOpen.name", name)
         self._longer_than = check.span("CircuitOpen.longer_than", longer_than)
         self._providers = frozenset(check.name("CircuitOpen", who) for who in providers)
         self._since: dict[str, float] = {}
@@ -247,7 +247,7 @@ class AllOpen:
     """
 
     def __init__(self, *, name: str = "all_open") -> None:
-        self.name = check.name("AllOpen.name", name)
+        self.name: str = check.name("AllOpen.name", name)
 
     def judge(self, now: float, view: View) -> Iterable[AlarmReading]:
         """Whether nobody is left; see `AlarmRule`."""

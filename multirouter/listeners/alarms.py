@@ -98,13 +98,15 @@ class Alarms:
     def __init__(
         self, rules: Iterable[AlarmRule], *, to: Iterable[AlarmTarget] = (), every: float = 1.0
     ) -> None:
-        self.rules = _checked(rules)
-        self.every = check.span("Alarms.every", every)
+        self.rules: tuple[AlarmRule, ...] = _checked(rules)
+        self.every: float = check.span("Alarms.every", every)
         targets = tuple(to)
         for target in targets:
             if not callable(target):
                 raise ConfigurationError("Alarms.to", f"must be callable, not {target!r}")
-        self.called = tuple(target for target in targets if not _is_async(target))
+        self.called: tuple[AlarmTarget, ...] = tuple(
+            target for target in targets if not _is_async(target)
+        )
         self.awaited: tuple[Any, ...] = tuple(target for target in targets if _is_async(target))
         self._router: str | None = None
 

@@ -38,7 +38,7 @@ class LastHour:
     """
 
     def __init__(self, remember: int) -> None:
-        self.spent = 0.0
+        self.spent: float = 0.0
         self.hours: deque[float] = deque(maxlen=remember)
         self._slices: deque[float] = deque([0.0] * SLICES, maxlen=SLICES)
         self._edge: float | None = None
@@ -75,7 +75,7 @@ class _Spending(Listener):
 
     def __init__(self, name: str, clear: float, cost: Cost, remember: int) -> None:
         me = type(self).__name__
-        self.name = check.name(f"{me}.name", name)
+        self.name: str = check.name(f"{me}.name", name)
         self._clear = check.share(f"{me}.clear", clear)
         if not callable(cost):
             raise ConfigurationError(

@@ -67,7 +67,7 @@ class History(Listener):
         gather: float = GATHERED,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self.path = _file(path)
+        self.path: Path = _file(path)
         self._keep = check.span("History.keep", keep, endless=True)
         self._waiting = check.count("History.waiting", waiting)
         self._gather = check.span("History.gather", gather)

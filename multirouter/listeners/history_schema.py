@@ -68,7 +68,12 @@ SLOT = 900.0
 """Seconds of one sum: days begin on a quarter of an hour in every time zone, so that no sum lies
 in two of a budget's periods."""
 
-TABLES = {"attempts": ATTEMPTS, "calls": CALLS, "circuits": CIRCUITS, "failovers": FAILOVERS}
+TABLES: dict[str, tuple[str, ...]] = {
+    "attempts": ATTEMPTS,
+    "calls": CALLS,
+    "circuits": CIRCUITS,
+    "failovers": FAILOVERS,
+}
 """The tables with a row for each thing that happened."""
 
 MIGRATIONS: tuple[str, ...] = (

@@ -18,8 +18,8 @@ class ChunkMaker:
     __slots__ = ("_created", "_usage_asked", "id", "model")
 
     def __init__(self, created: int, *, usage_asked: bool) -> None:
-        self.id = ""
-        self.model = ""
+        self.id: str = ""
+        self.model: str = ""
         self._created = created
         self._usage_asked = usage_asked
 

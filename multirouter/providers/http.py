@@ -72,7 +72,7 @@ class Http:
         self._keepalive = check.span("Http.keepalive", keepalive)
         self._dns_ttl = check.span("Http.dns_ttl", dns_ttl)
         self._read_buffer = check.count("Http.read_buffer", read_buffer, least=1024)
-        self.max_body = check.count("Http.max_body", max_body)
+        self.max_body: int = check.count("Http.max_body", max_body)
         self._proxy = proxy if proxy is None else _checked_proxy(proxy)
         self._ssl = ssl
         self._proxies: dict[str, str | None] = {}

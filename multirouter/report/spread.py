@@ -21,7 +21,7 @@ class Spread:
     def __init__(self) -> None:
         self._buckets: Counter[int] = Counter()
         self._never = 0
-        self.count = 0
+        self.count: int = 0
 
     def add(self, seconds: float) -> None:
         """Counts a latency; `math.inf` is one that never came."""

@@ -42,7 +42,7 @@ class Chaos(Generic[P, R]):
         rubbish: Any,
     ) -> None:
         self.rate = rate
-        self.injected = 0
+        self.injected: int = 0
         self._call = call
         self._faults = _known(faults)
         self._rng = rng

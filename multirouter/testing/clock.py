@@ -91,5 +91,5 @@ class VirtualClock:
         return loop
 
 
-virtual_clock = VirtualClock()
+virtual_clock: VirtualClock = VirtualClock()
 """A `VirtualClock` with the default settings: `virtual_clock.run(main)`."""

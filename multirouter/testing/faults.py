@@ -46,7 +46,7 @@ class StatusError(Exception):
     def __init__(self, message: str, *, status: int, headers: Mapping[str, str]) -> None:
         super().__init__(message)
         self.status = status
-        self.headers = dict(headers)
+        self.headers: dict[str, str] = dict(headers)
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,10 +89,12 @@ class ScriptedProvider:
         chunks: Callable[[Any], Iterable[Any]] | None = None,
         remember: int = 1000,
     ) -> None:
-        self.name = check.name("ScriptedProvider.name", name)
-        self.outages = tuple(outages)
-        self.error_rate = check.share("ScriptedProvider.error_rate", error_rate)
-        self.count = self.in_flight = self.most_in_flight = 0
+        self.name: str = check.name("ScriptedProvider.name", name)
+        self.outages: tuple[Outage, ...] = tuple(outages)
+        self.error_rate: float = check.share("ScriptedProvider.error_rate", error_rate)
+        self.count: int = 0
+        self.in_flight: int = 0
+        self.most_in_flight: int = 0
         self.ended: Counter[str] = Counter()
         self.asked: deque[Asked] = deque(
             maxlen=check.count("ScriptedProvider.remember", remember, least=0)

@@ -88,9 +88,9 @@ class Pieces:
     __slots__ = ("calls", "signature", "text", "thoughts")
 
     def __init__(self, candidate: Mapping[str, Any], mint: CallIds) -> None:
-        self.text = ""
-        self.thoughts = ""
-        self.signature = ""
+        self.text: str = ""
+        self.thoughts: str = ""
+        self.signature: str = ""
         self.calls: list[Any] = []
         for part in (candidate.get("content") or {}).get("parts") or ():
             self._take(part, mint)

@@ -58,10 +58,10 @@ class FakeProvider:
     """
 
     def __init__(self, fault: str = "", *, keep: int = 1000) -> None:
-        self.fault = Fault.checked(fault)
+        self.fault: Fault = Fault.checked(fault)
         self.requests: deque[Received] = deque(maxlen=keep)
-        self.open = 0
-        self.left = 0
+        self.open: int = 0
+        self.left: int = 0
         self.written = 0
         self._runner: web.AppRunner | None = None
         self._address = ("", 0)
