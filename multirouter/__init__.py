@@ -45,6 +45,7 @@ from multirouter.listeners.alarm_rules import (
 )
 from multirouter.listeners.alarms import AlarmReading, AlarmRule, Alarms
 from multirouter.listeners.cost_alarms import CostPerHour, CostUnusual
+from multirouter.listeners.history import History
 from multirouter.listeners.webhook import Webhook
 from multirouter.router import MultiProviderRouter
 from multirouter.schemas import json_schema
@@ -76,6 +77,7 @@ __all__ = [
     "FailoverShare",
     "FallbackShare",
     "HedgePolicy",
+    "History",
     "Kind",
     "LimitPolicy",
     "Listener",
