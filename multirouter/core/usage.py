@@ -53,10 +53,10 @@ def usage_of(answer: Any) -> Usage | None:
     Args:
         answer: plain data or an SDK's object; anything else tells nothing.
     """
-    field = _fields(answer)
+    field = answer.get if type(answer) is dict else _fields(answer)
     counts = field("usage")
     if counts is not None:
-        return _told(_fields(counts))
+        return _told(counts.get if type(counts) is dict else _fields(counts))
     counts = field("usageMetadata") or field("usage_metadata")
     if counts is not None:
         return _gemini(_fields(counts))
@@ -81,7 +81,7 @@ Fields = Callable[[str], Any]
 
 def _fields(thing: Any) -> Fields:
     """Reads fields of plain data and of objects alike; None for what is not there."""
-    if type(thing) is dict or isinstance(thing, Mapping):
+    if isinstance(thing, Mapping):
         return thing.get
     return lambda name: getattr(thing, name, None)
 
@@ -111,10 +111,11 @@ def _told(count: Fields) -> Usage | None:
 
 
 def _part(details: Any, name: str) -> int:
-    """A count among the details of another; 0 where there are none."""
+    """A count among the details of another; 0 where there are none, or where it is 0."""
     if not details:
         return 0
-    return _number(details.get(name) if type(details) is dict else _fields(details)(name))
+    value = details.get(name) if type(details) is dict else _fields(details)(name)
+    return _number(value) if value else 0  # most are 0, and this is read three times an answer
 
 
 def _gemini(count: Fields) -> Usage | None:
