@@ -116,7 +116,7 @@ class Admission:
             member = draw.pick(self._commons.rng, barred, now, self._request)
             if member is None:
                 return None
-            alone = self._is_alone(table, barred)
+            alone = bool(barred or len(table.closed) == 1) and self._is_alone(table, barred)
             step = self._enter(member, now, draw.why, role, alone=alone, panic=table.panicked)
             if step is not None:
                 return step
@@ -124,7 +124,7 @@ class Admission:
 
     def _is_alone(self, table: Table, barred: Collection[str]) -> bool:
         """Whether nobody else could be asked after the one who is drawn now."""
-        if len(self.route.tiers) > 1 or (len(table.closed) > 1 and not barred):
+        if len(self.route.tiers) > 1:
             return False
         drawn = (m for m in table.closed if m.weight > 0 and m.name not in barred)
         return sum(1 for _ in drawn) <= 1
@@ -176,7 +176,9 @@ class Admission:
         repetition, budget = self._repetition, self._commons.budget
         if repetition is not None and not repetition.affordable(member, role, budget, now):
             return None
-        limit = member.timeout if alone else min(member.pace.limit, member.timeout)
+        limit = member.timeout
+        if not alone and (usual := member.pace.limit) < limit:
+            limit = usual
         lease = limit if limit < math.inf else member.gate.circuit.policy.open_for
         permit = member.gate.acquire(now, self._size, lease + LEASE_MARGIN, panic=panic)
         if permit is None:

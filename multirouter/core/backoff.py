@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from multirouter.core.policies import RetryPolicy
+from multirouter.core.policies import CircuitPolicy, RetryPolicy
+
+DEFAULT_JITTER = 0.1
+"""Share by which open times are spread, unless the policy says otherwise."""
 
 
 def grown(base: float, growth: float, cap: float, times: int) -> float:
@@ -16,6 +19,13 @@ def grown(base: float, growth: float, cap: float, times: int) -> float:
         if span >= limit:
             return limit
     return span
+
+
+def jitter_of(policy: CircuitPolicy) -> float:
+    """The policy's jitter: left out, a fixed open time (`growth=1`) stays fixed."""
+    if policy.jitter is not None:
+        return policy.jitter
+    return 0.0 if policy.growth == 1.0 else DEFAULT_JITTER
 
 
 def ceiling(policy: RetryPolicy, round_number: int) -> float:

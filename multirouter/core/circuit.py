@@ -9,7 +9,7 @@ import math
 from random import Random
 from typing import Protocol
 
-from multirouter.core.backoff import grown
+from multirouter.core.backoff import grown, jitter_of
 from multirouter.core.permits import Permit
 from multirouter.core.policies import CircuitPolicy
 from multirouter.core.states import TRANSITIONS, Signal, State
@@ -35,6 +35,7 @@ class Circuit:
     Attributes:
         era: rises by one with every change of state.
         reset_at: loop time at which OPEN is over, `math.inf` when a hand holds it open.
+        passing: the permit that all attempts of an era share while it is CLOSED, else None.
         why: the reason of the last change.
         opened: how many times in a row it opened by itself without a recovery between.
         window: calls and failures of the policy's window.
@@ -43,7 +44,6 @@ class Circuit:
     __slots__ = (
         "_changed",
         "_closed_at",
-        "_pass",
         "_passed",
         "_rng",
         "_run",
@@ -52,6 +52,7 @@ class Circuit:
         "_trials",
         "era",
         "opened",
+        "passing",
         "policy",
         "reset_at",
         "trips",
@@ -60,20 +61,20 @@ class Circuit:
     )
 
     def __init__(self, policy: CircuitPolicy, rng: Random, changed: Changed) -> None:
-        self.policy = policy
-        self.window = RollingCounts(policy.window)
-        self.era = 0
-        self.reset_at = math.inf
-        self.why = ""
-        self.opened = 0
-        self.trips = True
+        self.policy: CircuitPolicy = policy
+        self.window: RollingCounts = RollingCounts(policy.window)
+        self.era: int = 0
+        self.reset_at: float = math.inf
+        self.passing: Permit | None = Permit(0)
+        self.why: str = ""
+        self.opened: int = 0
+        self.trips: bool = True
         self._rng = rng
         self._changed = changed
         self._state = State.CLOSED
         self._run = 0
         self._passed = 0
         self._closed_at = -math.inf
-        self._pass = Permit(0)  # one for all attempts of an era while it is CLOSED
         self._trials: list[Permit] = []
         self._slow = None if policy.slow_after is None else RollingCounts(policy.window)
 
@@ -91,6 +92,15 @@ class Circuit:
         if state is State.HALF_OPEN:
             return self._passed + self._trials_out(now) < self.policy.probes
         return state is State.CLOSED
+
+    def ready_in(self, now: float) -> float | None:
+        """Seconds until time alone lets an attempt in; None when time alone will not."""
+        if self.admits(now):
+            return 0.0
+        if self._state is State.OPEN and now < self.reset_at:
+            return self.reset_at - now if self.reset_at < math.inf else None
+        ends = sorted(trial.lease_until for trial in self._trials if trial.lease_until > now)
+        return ends[self._passed + len(ends) - self.policy.probes] - now
 
     @property
     def is_closed(self) -> bool:
@@ -110,8 +120,8 @@ class Circuit:
             now: loop time, seconds.
             lease: seconds after which a trial that has not settled is taken for lost.
         """
-        if self._state is State.CLOSED:
-            return self._pass
+        if self.passing is not None:
+            return self.passing
         self.settle(now)
         if not self.admits(now):
             return None
@@ -133,7 +143,7 @@ class Circuit:
             elapsed: what the attempt took, seconds.
             slow: whether its provider is so slow that it counts as ill.
         """
-        if permit is self._pass and not slow and self._slow is None:
+        if permit is self.passing and not slow and self._slow is None:
             self._run = 0  # nearly every attempt goes this way
             self.window.record(now, failed=False)
             return True
@@ -303,7 +313,7 @@ class Circuit:
         self.era += 1
         self.why = reason
         self._trials = []
-        self._pass = Permit(self.era)
+        self.passing = Permit(self.era) if new is State.CLOSED else None
         self._passed = self._run = 0
         self.reset_at = math.inf
         if new is State.OPEN:
@@ -333,14 +343,3 @@ class Circuit:
             f"<Circuit {self._state}{until} era={self.era} run={self._run} "
             f"failed {self.window.failures}/{self.window.calls} trials={len(self._trials)}>"
         )
-
-
-DEFAULT_JITTER = 0.1
-"""Share by which open times are spread, unless the policy says otherwise."""
-
-
-def jitter_of(policy: CircuitPolicy) -> float:
-    """The policy's jitter: left out, a fixed open time (`growth=1`) stays fixed."""
-    if policy.jitter is not None:
-        return policy.jitter
-    return 0.0 if policy.growth == 1.0 else DEFAULT_JITTER

@@ -45,12 +45,14 @@ class Cooled:
         provider: who rests.
         seconds: for how long.
         asked: whether the provider named the time itself.
+        at: loop time, seconds.
     """
 
     router: str
     provider: str
     seconds: float
     asked: bool
+    at: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ class Revision:
     __slots__ = ("value",)
 
     def __init__(self) -> None:
-        self.value = 0
+        self.value: int = 0
 
 
 class Gate:
@@ -76,13 +76,13 @@ class Gate:
         revision: Revision,
         rng: Random,
     ) -> None:
-        self.name = name
-        self.circuit = Circuit(policy, rng, self._circuit_changed)
-        self.in_flight = 0
-        self.cooling_until = -math.inf
+        self.name: str = name
+        self.circuit: Circuit = Circuit(policy, rng, self._circuit_changed)
+        self.in_flight: int = 0
+        self.cooling_until: float = -math.inf
         self.hold: HoldName | None = None
-        self.removed = False
-        self.last_failure = ""
+        self.removed: bool = False
+        self.last_failure: str = ""
         self._limits = None if limits is None else Limits(limits)
         self.account: Account | None = None
         self._cooled_in_a_row = 0
@@ -146,9 +146,8 @@ class Gate:
         waits.append(0.0 if self.account is None else self.account.ready_in())
         if self.hold in {None, "closed"}:
             waits.append(max(0.0, self.cooling_until - now))
-        if self.hold is None and not self.circuit.admits(now):
-            left = self.circuit.reset_at - now
-            waits.append(left if 0 < left < math.inf else None)
+        if self.hold is None:
+            waits.append(self.circuit.ready_in(now))
         known = [wait for wait in waits if wait is not None]
         return max(known) if len(known) == len(waits) else None
 
@@ -164,7 +163,7 @@ class Gate:
             panic: whether circuit and cooling are ignored.
         """
         if self._plain and now >= self.cooling_until:
-            permit = self.circuit.acquire(now, lease)
+            permit = self.circuit.passing or self.circuit.acquire(now, lease)  # mostly the former
             if permit is None and panic:
                 permit = self.circuit.uncounted()
         else:
@@ -236,6 +235,8 @@ class Gate:
             self._limits.leave()
 
     def _learn(self, permit: Permit, verdict: Verdict, effect: Effect, now: float) -> bool:
+        if effect in {Effect.FAILURE, Effect.SUCCESS}:
+            self._suspicions = 0
         if effect is Effect.FAILURE:
             return self.circuit.failed(permit, now)
         if effect is Effect.SUCCESS:
@@ -271,7 +272,7 @@ class Gate:
         if now + seconds > self.cooling_until:
             self.cooling_until = now + seconds
             self._revision.value += 1
-            self._wire.post("cooled", Cooled(self._router, self.name, seconds, asked > 0.0))
+            self._wire.post("cooled", Cooled(self._router, self.name, seconds, asked > 0.0, now))
 
     # -- hands, configuration, time -----------------------------------------------------------
 

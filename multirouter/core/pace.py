@@ -149,7 +149,13 @@ class Pace:
             self._youth = lasting / (1.0 + lasting)
             weight = max(weight, lasting)
         else:
-            lasting = self._share_of_the_past(now)
+            # The newest latency's weight by time, so that a burst is no longer past than a lull.
+            learned_at = self._learned_at
+            if self._born_at == -math.inf:
+                self._born_at = learned_at
+            past = now - self._born_at
+            lasting = (now - learned_at) / min(USUAL_SPAN, past) if past > 0.0 else 0.0
+            lasting = min(lasting, USUAL)
         self._learned_at = now
         off = latency - self._usual
         self._usual = usual = self._usual + lasting * off
@@ -160,13 +166,6 @@ class Pace:
             self._calm(seconds)
             self._set_mark()
         return drift > self._slow_mark and self._is_slow()
-
-    def _share_of_the_past(self, now: float) -> float:
-        """The newest latency's weight by time, so that a burst is no longer past than a lull."""
-        if self._born_at == -math.inf:
-            self._born_at = self._learned_at
-        past = min(USUAL_SPAN, now - self._born_at)
-        return min(USUAL, (now - self._learned_at) / past) if past > 0.0 else 0.0
 
     def timed_out(self, seconds: float, *, trial: bool) -> None:
         """Learns that an attempt was cut off after `seconds`.

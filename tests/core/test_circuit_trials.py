@@ -187,7 +187,7 @@ def test_attempts_of_one_closed_era_share_a_permit() -> None:
     first = bench.enter(0.0)
     assert bench.enter(0.0) is first
     bench.fail(0.0)
-    assert bench.circuit._pass is not first
+    assert bench.circuit.passing is not first
 
 
 # ── eras ────────────────────────────────────────────────────────────────────────────────────────

@@ -1,0 +1,61 @@
+"""While a trial was out, nothing woke the calls in line at the end of its lease."""
+
+from __future__ import annotations
+
+import math
+from contextlib import suppress
+
+import anyio
+import pytest
+
+from multirouter import MultiProviderRouter, Provider, RetryPolicy
+from multirouter.core.admission import LEASE_MARGIN
+from multirouter.core.policies import CircuitPolicy
+from tests.core.doors import LEASE, Door
+from tests.scenarios.kit import BRITTLE
+
+
+async def test_a_waiting_call_is_the_next_trial_when_a_lease_ends() -> None:
+    """The trial's provider swallows its cancellations; who waits goes in when its lease is over."""
+    asked = 0
+
+    async def stubborn(request: str) -> str:
+        nonlocal asked
+        asked += 1
+        if asked == 1:
+            raise ConnectionResetError("down")
+        if request == "hangs":
+            for _ in range(20):
+                with suppress(anyio.get_cancelled_exc_class()), anyio.CancelScope(shield=True):
+                    await anyio.sleep(1)
+        return request
+
+    router = MultiProviderRouter(
+        [Provider("a", stubborn)],
+        circuit=BRITTLE,
+        attempt_timeout=5,
+        retry=RetryPolicy(attempts=1),
+    )
+    async with router, anyio.create_task_group() as group:
+        assert not (await router.call_outcome("opens it")).ok
+        await anyio.sleep(10)
+        group.start_soon(router.call_outcome, "hangs")
+        await anyio.sleep(1)
+        outcome = await router.call_outcome("waits", wait=60)
+        assert outcome.value == "waits"
+        assert outcome.elapsed == pytest.approx(5 + LEASE_MARGIN - 1, abs=0.01)
+
+
+def test_the_last_of_too_many_leases_decides() -> None:
+    """With fewer trials allowed than are out, as many leases must end as are too many."""
+    door = Door(CircuitPolicy(failures=1, open_for=10.0, growth=1.0, probes=3))
+    door.fail(0.0)
+    gate = door.gate
+    for lease in (7.0, 9.0, 8.0):
+        assert gate.acquire(10.0, 0, lease) is not None
+    assert gate.ready_in(10.0) == 7.0
+    gate.adopt(CircuitPolicy(failures=1, open_for=10.0, growth=1.0, probes=2), None)
+    assert gate.ready_in(10.0) == 8.0
+    assert gate.acquire(17.5, 0, LEASE) is None
+    assert gate.acquire(18.0, 0, LEASE) is not None
+    assert not math.isinf(gate.ready_in(18.0) or 0.0)
