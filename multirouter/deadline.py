@@ -102,7 +102,13 @@ class AsyncioBound:
 
     def ring(self) -> bool:
         """Cancels the block, again if need be; False when its task has ended without it."""
-        if self.task is None or not self.task.cancel():
+        if self.task is None:
+            return False
+        if getattr(self.task, "_must_cancel", False):
+            # Somebody's cancellation is on its way. A second one would take the place of its
+            # message, by which a cancel scope of anyio knows its own.
+            return True
+        if not self.task.cancel():
             return False
         self._rings += 1
         return True

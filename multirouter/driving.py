@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from typing import Any
 
 import anyio
+from anyio.lowlevel import checkpoint_if_cancelled
 
 from multirouter.attempt import Asks
 from multirouter.background import BackgroundAttempts
@@ -16,6 +18,10 @@ from multirouter.core.steps import Serve, Try, Wait
 from multirouter.errors import CallFailed, ConfigurationError, UsageError
 from multirouter.hedging import Race
 from multirouter.waiting import WaitingLine
+
+FALLBACK_LEAST = 1.0
+"""Seconds that an async `fallback=` gets although the call's deadline is nearer, or has passed:
+then it is needed most."""
 
 
 class Driver:
@@ -48,9 +54,13 @@ class Driver:
                     if plan.route.hedge is None:
                         now = await asker.ask(plan, step, request)
                     else:
-                        now = await Race(plan, asker, request).run(step)
-                except BaseException:
+                        now = await Race(plan, asker, request, waiting.serve).run(step)
+                except BaseException as error:
                     waiting.serve(asker.loop.time())  # a caller who leaves makes room as well
+                    if isinstance(error, asyncio.CancelledError):
+                        # A deadline may have come first, in cleanup of which a cancel scope of
+                        # anyio cancels as well; it knows its own cancellation, not ours.
+                        await checkpoint_if_cancelled()
                     raise
                 if waiting.line:
                     waiting.serve(now)
@@ -83,10 +93,21 @@ def check_call(timeout: float | None, wait: float) -> None:
 async def fall_back(
     plan: Plan, fallback: Any, request: Any, outcome: CallOutcome[Any], asker: Asks
 ) -> CallOutcome[Any]:
-    """The substitute answer, for a call that nobody could answer; not for a faulty request."""
+    """The substitute answer, for a call that nobody could answer; not for a faulty request.
+
+    One that takes too long to come is given up, and the call fails as it would without.
+    """
     if not isinstance(outcome.error, CallFailed):
         return outcome
+    loop = asker.loop
     value = fallback(request, outcome.error) if callable(fallback) else fallback
     if inspect.isawaitable(value):
-        value = await value
-    return plan.fallen_back(value, asker.loop.time())
+        begun = loop.time()
+        bound = loop.bound(max(plan.deadline, begun + FALLBACK_LEAST))
+        with bound:
+            value = await value
+        if bound.expired or bound.stray:
+            outcome.error.add_note("multirouter: the fallback= gave no answer in time either")
+            outcome.elapsed += loop.time() - begun
+            return outcome
+    return plan.fallen_back(value, loop.time())

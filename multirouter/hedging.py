@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import anyio
@@ -19,10 +20,19 @@ class Race:
 
     It adds no choice of its own: at the instant a Try names, and whenever a runner fails, it
     asks the plan for another one, up to the policy's number in flight.
+
+    Args:
+        plan: the call's plan.
+        asker: makes the attempts.
+        request: what is asked.
+        settled: called with the loop time after each attempt, so that waiting calls are served.
     """
 
-    def __init__(self, plan: Plan, asker: Asks, request: Any) -> None:
+    def __init__(
+        self, plan: Plan, asker: Asks, request: Any, settled: Callable[[float], None]
+    ) -> None:
         self._plan = plan
+        self._settled = settled
         self._asker = asker
         self._request = request
         self._running = 0
@@ -80,7 +90,7 @@ class Race:
     async def _attempt(self, step: Try, scope: anyio.CancelScope) -> None:
         try:
             with scope:
-                await self._asker.ask(self._plan, step, self._request)
+                self._settled(await self._asker.ask(self._plan, step, self._request))
         except BaseException as error:
             if isinstance(error, anyio.get_cancelled_exc_class()):
                 raise

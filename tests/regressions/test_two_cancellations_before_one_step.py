@@ -1,0 +1,31 @@
+"""A deadline that rang just after a cancel scope of anyio had hid that scope's cancellation."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+
+import anyio
+import pytest
+
+from multirouter.deadline import AsyncioDeadlines
+
+
+@pytest.mark.backends("asyncio", "uvloop")
+async def test_a_scope_knows_its_own_cancellation() -> None:
+    """A task that is about to run keeps the scope's cancellation, and the scope ends with it."""
+    bound = AsyncioDeadlines(asyncio.get_running_loop()).bound(math.inf)
+    scope = anyio.CancelScope()
+
+    async def bounded() -> str:
+        with scope, bound:
+            await asyncio.sleep(0)  # no future: its task is about to run again
+        return "left as the scope asked"
+
+    task = asyncio.create_task(bounded())
+    await asyncio.sleep(0)
+    scope.cancel()
+    assert bound.ring()
+    assert await task == "left as the scope asked"
+    assert scope.cancelled_caught
+    assert (bound.expired, bound.stray) == (False, False)
