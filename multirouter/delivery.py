@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -13,6 +14,7 @@ from multirouter.core.plan import Plan
 from multirouter.core.serving import lease_of
 from multirouter.core.steps import Serve
 from multirouter.core.stream_policy import Misused, StreamPolicy
+from multirouter.deadline import Bound
 from multirouter.errors import StreamInterrupted, UsageError
 from multirouter.opening import Opener
 from multirouter.upstream import Upstream
@@ -67,6 +69,7 @@ class Delivery:
         self._ended = ended
         self._busy = False
         self._left = False
+        self._search: Bound | None = None
         self._marker: Restarted | None = None
         self._upstream: Upstream
         self._flow: Flow
@@ -83,7 +86,7 @@ class Delivery:
         return tuple(self._plan.attempts)
 
     async def open(self) -> None:
-        """Finds somebody who serves.
+        """Finds somebody who serves, unless another task closes it meanwhile.
 
         Raises:
             Exception: what `call` would raise, when nobody does.
@@ -96,9 +99,8 @@ class Delivery:
         if outcome is not None:
             self._end(outcome)
             raise outcome.error or AssertionError("only a failure ends what nobody serves")
-        self._flow = Flow(self._policy, self._upstream.step.member, self._opener.loop.time())
-        if self._left:
-            await self._leave()
+        if self.outcome is None:
+            self._flow = Flow(self._policy, self._upstream.step.member, self._opener.loop.time())
 
     async def next(self) -> Any:
         """The next chunk, or the marker of a new beginning.
@@ -137,6 +139,8 @@ class Delivery:
         self._left = True
         if not self._busy:
             await self._leave()
+        elif self._search is not None:
+            self._search.ring()
         elif self._opener.upstream is not None:
             self._opener.upstream.interrupt()
 
@@ -183,6 +187,8 @@ class Delivery:
         verdict = flow.verdict if error is flow.error else opener.judge(error)
         plan.record(broken.step, verdict, None, error, now)
         await broken.close()
+        if self._left:
+            return
         why_not = self._bar(now)
         if not why_not:
             plan.broken(now, flow.ends_at)
@@ -203,21 +209,39 @@ class Delivery:
         return self._opener.delivered.bar
 
     async def _found(self) -> CallOutcome[Any] | None:
-        """Walks the plan until somebody serves; else how the walk ended."""
+        """Walks the plan until somebody serves, or it is closed; else how the walk ended."""
         try:
-            step = await self._drive()
+            step = await self._walk()
         except GeneratorExit as error:
             self._stop(error)
             raise
         except BaseException as error:
             await self._leave(error)
             raise
-        if isinstance(step, CallOutcome):
+        if self._left:
+            await self._leave()
+        elif isinstance(step, CallOutcome):
             return step
-        self._upstream = self._opener.upstream  # type: ignore[assignment] # who serves is open
+        else:
+            self._upstream = self._opener.upstream  # type: ignore[assignment] # who serves is open
         return None
 
+    async def _walk(self) -> CallOutcome[Any] | Serve | None:
+        """Walks the plan to its next stop, or until another task closes it."""
+        step: CallOutcome[Any] | Serve | None = None
+        self._search = self._opener.loop.bound(math.inf)
+        try:
+            with self._search as search:
+                step = await self._drive()
+        finally:
+            self._search = None
+        if search.stray:
+            raise asyncio.CancelledError("nobody had asked for it")
+        return step
+
     def _spliced(self, broken: Upstream) -> None:
+        if self.outcome is not None:  # it was closed during the search
+            return
         upstream, chunks = self._upstream, self._opener.delivered.chunks
         self._flow.serves(upstream.step.member)
         how = upstream.approach.how

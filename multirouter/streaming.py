@@ -107,7 +107,7 @@ class Stream(Generic[ChunkT_co]):
         if delivery is None:
             delivery = self._delivery = self._begin()
             await delivery.open()
-            self._opened = True
+            self._opened = delivery.outcome is None
         return delivery
 
     async def _first(self) -> ChunkT_co:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
 import tracemalloc
 from typing import Any
@@ -10,14 +11,16 @@ import anyio
 import pytest
 
 from multirouter import (
+    HedgePolicy,
     LimitPolicy,
     MultiProviderRouter,
     NoProviderAvailable,
     Provider,
+    RetryPolicy,
     StreamPolicy,
     UsageError,
 )
-from tests.scenarios.kit import BRITTLE, house
+from tests.scenarios.kit import BRITTLE, TICK, house
 from tests.scenarios.tapes import GONE, WORDS, read, tape, tapes
 
 
@@ -335,9 +338,12 @@ async def test_a_coroutine_that_is_dropped(where: str) -> None:
         assert home.news.calls[-1].result == "cancelled"
 
 
-async def test_closing_while_it_opens() -> None:
-    """`aclose` during the opening ends the stream as soon as somebody serves."""
-    async with house(tape("a", [5, "x", 50])) as home:
+@pytest.mark.parametrize("hedge", [None, HedgePolicy(after=0.5)])
+async def test_closing_while_it_opens(hedge: HedgePolicy | None) -> None:
+    """`aclose` during the opening ends the search at once, and the loop; nobody is blamed."""
+    slow = [5, "x", 50]
+    settings = {"hedge": hedge, "circuit": BRITTLE, "retry": RetryPolicy()}
+    async with house(tape("a", slow), tape("b", slow), **settings) as home:
         stream = home.router.stream("q")
         got: list[Any] = []
 
@@ -346,11 +352,31 @@ async def test_closing_while_it_opens() -> None:
 
         home.group.start_soon(reader)
         await anyio.sleep(1)
+        assert sum(tape.open for tape in tapes(home).values()) == (2 if hedge else 1)
         await stream.aclose()
-        await anyio.sleep(5)
+        await anyio.sleep(TICK)
+        assert {tape.open for tape in tapes(home).values()} == {0}
         assert got == []
-        assert tapes(home)["a"].open == 0
         assert home.news.calls[-1].result == "cancelled"
+        assert {record.outcome for record in home.news.attempts} == {"cancelled"}
+        assert repr(stream) == "<Stream ended cancelled>"
+
+
+@pytest.mark.backends("asyncio")
+async def test_a_stray_cancellation_is_no_end() -> None:
+    """A CancelledError that nobody asked for does not pass for the end of the answer."""
+    async with house(tape("a", WORDS)) as home:
+        stream = home.router.stream("q")
+        delivery = stream._begin()
+        delivery._drive = stray
+        stream._delivery = delivery
+        with pytest.raises(asyncio.CancelledError):
+            await delivery.open()
+        assert home.news.calls[-1].result == "cancelled"
+
+
+async def stray() -> Any:
+    raise asyncio.CancelledError
 
 
 async def test_dropped_and_ended_in_one_breath() -> None:
