@@ -25,6 +25,10 @@ MOST = 100
 """Attempts in the background at one time; each half-open circuit has few trials, so a bound that
 is reached means that something hangs for ever."""
 
+LONGEST_PROBE = 20.0
+"""Seconds that a `probe=` may take at most, however long attempts may: one that hangs must not keep
+the next from beginning within half a minute of it."""
+
 _TEACH_NOTHING = frozenset({Effect.NEUTRAL, Effect.COOL})
 
 
@@ -46,7 +50,7 @@ class BackgroundAttempts:
             plan.abandon(step)
             return
         self._pending[step] = plan
-        asker.loop.spawn(f"multirouter probe {step.member.name}", self._run, step, request, asker)
+        asker.loop.spawn(f"probe {step.member.name}", self._run, step, request, asker)
 
     async def _run(self, step: Try, request: Any, asker: Asks) -> None:
         plan = self._pending.pop(step)
@@ -72,13 +76,14 @@ async def probe(
     the circuit. One that says nothing about health is repeated after a rest.
     """
     gate, test = member.gate, member.provider.probe
+    timeout = min(member.timeout, LONGEST_PROBE)
     while test is not None and not gate.removed and gate.on_trial(loop.time()):
         started = loop.time()
         verdict, error = CANCELLED, None
-        permit = gate.acquire(started, 0, member.timeout + LEASE_MARGIN)
+        permit = gate.acquire(started, 0, timeout + LEASE_MARGIN)
         if permit is not None:
             try:
-                verdict, _, error = await tested(test, member, loop, classifier)
+                verdict, _, error = await tested(test, member, timeout, loop, classifier)
             finally:
                 _release(gate, permit, route, verdict, error, started, loop.time(), wire)
         if route.rules[verdict.kind].circuit in _TEACH_NOTHING:
@@ -87,10 +92,14 @@ async def probe(
 
 
 async def tested(
-    test: Callable[[], Awaitable[object]], member: Member, loop: EventLoop, classifier: Classifier
+    test: Callable[[], Awaitable[object]],
+    member: Member,
+    timeout: float,
+    loop: EventLoop,
+    classifier: Classifier,
 ) -> tuple[Verdict, Any, Exception | None]:
     """One await that no call is behind: what it counts as, what it returned, what it raised."""
-    bound = loop.bound(loop.time() + member.timeout)
+    bound = loop.bound(loop.time() + timeout)
     verdict: Verdict = STRAY
     value: Any = None
     error: Exception | None = None
@@ -101,7 +110,7 @@ async def tested(
     except Exception as raised:  # noqa: BLE001  # whatever a probe of the user raises is judged
         verdict, error = classifier.error(raised), raised
     if bound.expired:
-        error = AttemptTimeout(member.name, "attempt_timeout", member.timeout)
+        error = AttemptTimeout(member.name, "attempt_timeout", timeout)
         verdict = classifier.error(error)
     return verdict, value, error
 

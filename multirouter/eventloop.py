@@ -292,7 +292,7 @@ class TrioLoop:
         task = TrioBackground(name, anyio.CancelScope(shield=True), self._trio.Event())
         self._tasks[task] = None
         start = self._nursery.start_soon  # copies the context that it is called in
-        Context().run(lambda: start(self._run, task, function, args, name=name))
+        Context().run(lambda: start(self._run, task, function, args, name=f"multirouter {name}"))
         return task
 
     async def close(self) -> None:

@@ -67,7 +67,7 @@ class Resets(Listener):
     def _schedule(self, gate: Gate) -> None:
         if self._loop is None or gate.hold == "open":
             return
-        name = f"multirouter reset {gate.name}"
+        name = f"reset {gate.name}"
         self._pending[gate.name] = self._loop.spawn(name, self._ring, gate, self._loop)
 
     async def _ring(self, gate: Gate, loop: EventLoop) -> None:

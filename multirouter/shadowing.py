@@ -107,7 +107,7 @@ class Shadowing:
     ) -> Came:
         """One await, judged as an attempt of the call would be."""
         verdict, value, error = await tested(
-            lambda: member.call(request), member, asker.loop, self._classifier
+            lambda: member.call(request), member, member.timeout, asker.loop, self._classifier
         )
         if verdict is SUCCESS:
             verdict = self._classifier.value(value)

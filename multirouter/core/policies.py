@@ -212,17 +212,23 @@ class LimitPolicy:
         check.number("LimitPolicy.burst", self.burst, above=0.0, most=1.0)
 
 
+DEFAULT_HEDGE_PERCENTILE = 0.99
+"""Share of a provider's recent answers that came sooner than a hedge, when no policy says when."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HedgePolicy:
     """When a second attempt starts beside a slow first one.
 
-    Exactly one of `after` and `percentile` says when.
+    One of `after` and `percentile` says when, and not both. A hedge is paid for as a retry is:
+    `RetryPolicy.attempts` counts it, so 1 means that nothing is hedged.
 
     Attributes:
         after: seconds the first attempt gets alone.
         percentile: the first attempt gets as long as this share of its provider's recent
             answers took, above 0 and below 1 (0.95: one call in twenty is hedged); until
-            `minimum_samples` are known, nothing is hedged.
+            `minimum_samples` are known, nothing is hedged. Left out, and no `after` either:
+            0.99, which docs/outages.md has the evidence for.
         minimum_samples: how many answers `percentile` needs.
         at_most: attempts in flight for one call, the first included, at least 2.
     """
@@ -233,8 +239,10 @@ class HedgePolicy:
     at_most: int = 2
 
     def __post_init__(self) -> None:
-        if (self.after is None) == (self.percentile is None):
-            raise ConfigurationError("HedgePolicy", "needs exactly one of after and percentile")
+        if self.after is None and self.percentile is None:
+            object.__setattr__(self, "percentile", DEFAULT_HEDGE_PERCENTILE)
+        elif self.after is not None and self.percentile is not None:
+            raise ConfigurationError("HedgePolicy", "takes only one of after and percentile")
         if self.after is not None:
             check.number("HedgePolicy.after", self.after, least=0.0, most=1e9)
         if self.percentile is not None:

@@ -44,7 +44,10 @@ ONE = "providers: {echo: {}}\n"
          "you mean 'echo'?")),
         ("routes: {a: {tiers: []}}\n" + ONE, "routes.a.tiers: must not be empty"),
         ("routes: {a: {tiers: ['route:b']}}\n" + ONE, "routes.a.tiers: "),
-        ("routes: {a: {tiers: [echo], hedge: {}}}\n" + ONE, "routes.a.hedge: needs exactly one of"),
+        (
+            "routes: {a: {tiers: [echo], hedge: {after: 1, percentile: 0.9}}}\n" + ONE,
+            "routes.a.hedge: takes only one",
+        ),
         ("routes: {a: {tiers: [echo], on: [429, sever]}}\n" + ONE, "routes.a.on[1]"),
         ("prices: {gpt-4.1: {input: x, output: 1}}\n" + ONE, ('prices["gpt-4.1"].input: must be a '
          "number, not 'x'")),

@@ -121,7 +121,7 @@ def test_spans_are_refused(what: str, make: Callable[[Any], object], bad: Any) -
 def test_spans_from_zero_are_refused(what: str, make: Callable[[Any], object], bad: Any) -> None:
     """Case 42: a span that may be 0 is refused below it, without end, or as no number."""
     if what == "HedgePolicy.after" and bad is None:
-        what = "HedgePolicy"
+        pytest.skip("left out, the percentile says when")
     with pytest.raises(ConfigurationError) as caught:
         make(bad)
     assert caught.value.what == what

@@ -244,6 +244,37 @@ async def test_a_fallback_may_be_a_function() -> None:
         assert (refused.value, refused.result) == ("q: NoProviderAvailable", "fallback")
 
 
+@pytest.mark.parametrize(("timeout", "ends"), [(10.0, 10.0), (1.0, 2.0)], ids=["left", "none left"])
+async def test_a_fallback_has_until_the_deadline(timeout: float, ends: float) -> None:
+    """One that hangs is cut off by the call's deadline, or a second after it; the error stays."""
+
+    async def never(request: object, error: CallFailed) -> str:
+        await anyio.sleep_forever()
+        raise AssertionError("unreachable")
+
+    fault = "error" if timeout == 10.0 else "hang"
+    async with house(play("a", fault), fallback=never) as home:
+        outcome = await home.outcome(timeout=timeout)
+        assert outcome.result == "failure"
+        assert isinstance(outcome.error, CallFailed)
+        assert "gave no answer in time" in "".join(outcome.error.__notes__)
+        assert anyio.current_time() == pytest.approx(ends, abs=0.01)
+        assert outcome.elapsed == pytest.approx(ends, abs=0.01)
+
+
+async def test_a_fallback_may_be_asked_after_the_deadline() -> None:
+    """A call that timed out still gets its substitute, when that comes soon."""
+
+    async def soon(request: object, error: CallFailed) -> str:
+        await anyio.sleep(0.5)
+        return type(error).__name__
+
+    async with house(play("a", "hang"), fallback=soon) as home:
+        outcome = await home.outcome(timeout=3)
+        assert (outcome.value, outcome.result) == ("CallTimeout", "fallback")
+        assert outcome.elapsed == pytest.approx(3.5, abs=0.01)
+
+
 async def test_no_fallback_for_a_faulty_request() -> None:
     """The request's own fault is the caller's to hear of."""
     async with house(play("a", FAULTY), fallback="never mind") as home:

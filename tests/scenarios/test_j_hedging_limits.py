@@ -95,6 +95,14 @@ async def test_hedges_are_paid_for() -> None:
         assert [outcome.provider for outcome in outcomes] == ["b"] * 3 + ["a"] * 7
 
 
+async def test_one_paid_attempt_means_no_hedge() -> None:
+    """A hedge is paid for and counted as a retry is: `attempts=1` leaves no room for any."""
+    settings = {"hedge": HedgePolicy(after=1.0), "retry": RetryPolicy(attempts=1)}
+    async with house(play("a", Fault("slow", after=5.0)), "b", **settings) as home:
+        outcome = await home.outcome("a", "b")
+        assert (outcome.provider, outcome.elapsed, len(outcome.attempts)) == ("a", 5.0, 1)
+
+
 async def test_a_refused_hedge_leaves_failover_alone() -> None:
     """Case 78: when the first attempt then fails, a healthy provider is asked all the same."""
     retry = RetryPolicy(budget=0.0, budget_floor=0)
