@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from contextlib import suppress
+from math import isfinite
 from pathlib import PurePath
 from traceback import extract_tb
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,7 @@ from multirouter.core.events import (
     RetryRefused,
     Spliced,
 )
+from multirouter.core.evidence import peek
 from multirouter.core.model import AttemptRecord, CallOutcome, Kind
 
 if TYPE_CHECKING:
@@ -66,7 +68,9 @@ class Logs(Listener):
     def circuit_changed(self, news: CircuitChanged) -> None:
         level = "warning" if news.new == "open" else "info"
         fields = {"provider": news.provider, "from": news.old, "to": news.new}
-        more = {"reason": news.reason, "era": news.era, "open_for": round(news.open_for, 3)}
+        # Endless is null to machines: JSON knows no infinity.
+        open_for = round(news.open_for, 3) if isfinite(news.open_for) else None
+        more = {"reason": news.reason, "era": news.era, "open_for": open_for}
         self._tell(level, "circuit changed", **fields, **more)
 
     @override
@@ -159,7 +163,7 @@ class Logs(Listener):
         fields |= self._about(outcome.error)
         if last is not None and last.error is not outcome.error:
             fields |= {f"last_{key}": value for key, value in self._about(last.error).items()}
-        retry_after = getattr(outcome.error, "retry_after", None)
+        retry_after = peek(outcome.error, "retry_after")
         if isinstance(retry_after, float | int):
             fields["retry_after"] = round(retry_after, 3)
         self._tell(_gravity(outcome), "call failed", **fields)
@@ -168,11 +172,11 @@ class Logs(Listener):
         if error is None:
             return {}
         about = {"error": type(error).__qualname__}
-        request_id = getattr(error, "request_id", None)
+        request_id = peek(error, "request_id")
         if isinstance(request_id, str):
             about["request_id"] = request_id[:_LONGEST_ID]
         if self._error_messages:
-            about["error_message"] = " ".join(str(error).split())[:LONGEST_MESSAGE]
+            about["error_message"] = _words(error)
         return about
 
     def _report(self, event: str, error: BaseException, **fields: str) -> None:
@@ -244,6 +248,14 @@ def make_logs(
     wanted = _debug_is_read(logger) if debug is None else debug
     kind = DebugLogs if wanted else Logs
     return kind(router_name, logger, error_messages=error_messages)
+
+
+def _words(error: BaseException) -> str:
+    """What an error says, in one line; nothing where it cannot say it."""
+    try:
+        return " ".join(str(error).split())[:LONGEST_MESSAGE]
+    except Exception:  # noqa: BLE001 - a foreign __str__ may raise whatever it likes
+        return ""
 
 
 def _debug_is_read(logger: Any) -> bool:
