@@ -1,9 +1,10 @@
-"""What a history costs the caller of a healthy call, and what its writer pays behind his back."""
+"""What history and prices cost the caller of a healthy call, and what the writer pays apart."""
 
 from __future__ import annotations
 
 import asyncio
 import gc
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from random import Random
@@ -17,16 +18,32 @@ from benchmarks.harness import loops, report
 from benchmarks.harness.progress import Progress
 from benchmarks.harness.rounds import GC_POLICY, microseconds
 from benchmarks.harness.tables import table
-from multirouter import MultiProviderRouter, Provider
-from multirouter.listeners.history import History
+from multirouter import Budget, History, MultiProviderRouter, Price, Provider
 
-AIMS = "aim: at most 5 µs a call on the caller's path"
+Router = MultiProviderRouter[str, dict[str, Any]]
+
+AIMS = "aim of history: at most 5 µs a call on the caller's path"
 
 BLOCK = 1_000
 """Calls in one block: two rows each, far less than may wait."""
 
 NEVER = 3_600.0
 """Seconds that rows gather: the writer sleeps while the caller is timed, and is timed apart."""
+
+
+ANSWER: dict[str, Any] = {
+    "choices": [{"message": {"role": "assistant", "content": "42"}, "finish_reason": "stop"}],
+    "usage": {
+        "prompt_tokens": 1_000,
+        "completion_tokens": 500,
+        "prompt_tokens_details": {"cached_tokens": 0, "audio_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0},
+    },
+}
+"""What providers answer, shaped like OpenAI's answers, so that its usage can be read."""
+
+PRICE = Price(5.0, 25.0)
+BUDGET = Budget(1e9)
 
 
 def main(argv: list[str]) -> int:
@@ -45,42 +62,46 @@ def _measured(rounds: int) -> dict[str, Any]:
         async with AsyncExitStack() as alive:
             directory = alive.enter_context(TemporaryDirectory())
             kept = History(Path(directory) / "history.db", gather=NEVER)
-            plain, keeping = await _router(None, alive), await _router(kept, alive)
-            return await _rounds(plain, keeping, kept, rounds)
+            routers = {
+                "without": await _router(alive),
+                "history": await _router(alive, history=kept),
+                "prices": await _router(alive, price=PRICE),
+                "budgets": await _router(alive, price=PRICE, budget=BUDGET),
+            }
+            return await _rounds(routers, kept, rounds)
 
     return loops.run("asyncio", run)
 
 
-async def _rounds(
-    plain: MultiProviderRouter[str, str],
-    keeping: MultiProviderRouter[str, str],
-    kept: History,
-    rounds: int,
-) -> dict[str, Any]:
+async def _rounds(routers: Mapping[str, Router], kept: History, rounds: int) -> dict[str, Any]:
     progress = Progress("history", rounds)
-    without: list[float] = []
-    added: list[float] = []
+    took: list[dict[str, float]] = []
     written: list[float] = []
+    turns = list(routers)
     gc.collect()
     gc.freeze()
-    for number in range(rounds):
-        routers = [plain, keeping] if number % 2 else [keeping, plain]
-        took = {router: await _block(router) for router in routers}
+    for _ in range(rounds):
+        turns.append(turns.pop(0))
+        took.append({name: await _block(routers[name]) for name in turns})
         start = process_time()
         assert kept.flush(), "the disk took it"
         written.append((process_time() - start) / BLOCK)
-        without.append(took[plain])
-        added.append(took[keeping] - took[plain])
         progress.step()
     gc.unfreeze()
+
+    def added(name: str) -> float:
+        return microseconds([block[name] - block["without"] for block in took])
+
     return {
-        "us_without": microseconds(without),
-        "us_added": microseconds(added),
+        "us_without": microseconds([block["without"] for block in took]),
+        "us_added": added("history"),
         "us_writer": microseconds(written),
+        "us_prices": added("prices"),
+        "us_budgets": added("budgets"),
     }
 
 
-async def _block(router: MultiProviderRouter[str, str]) -> float:
+async def _block(router: Router) -> float:
     """Seconds of the caller's thread that a call takes."""
     start = thread_time()
     for _ in range(BLOCK):
@@ -90,13 +111,13 @@ async def _block(router: MultiProviderRouter[str, str]) -> float:
     return took
 
 
-async def _router(kept: History | None, alive: AsyncExitStack) -> MultiProviderRouter[str, str]:
-    async def answer(request: str) -> str:
-        return request
+async def _router(alive: AsyncExitStack, history: History | None = None, **terms: Any) -> Router:
+    async def answer(_: str) -> dict[str, Any]:
+        return ANSWER
 
-    providers = [Provider(name, answer) for name in "abc"]
+    providers = [Provider(name, answer, **terms) for name in "abc"]
     router = MultiProviderRouter(
-        providers, history=kept, registry=CollectorRegistry(), rng=Random(1)
+        providers, history=history, registry=CollectorRegistry(), rng=Random(1)
     )
     await alive.enter_async_context(router)
     await _block(router)
@@ -108,6 +129,8 @@ def _text(result: dict[str, Any]) -> str:
         ("a healthy call without history", f"{result['us_without']:.2f}"),
         ("added by history, on the caller's path", f"{result['us_added']:.2f}"),
         ("the writer's part, in its own thread", f"{result['us_writer']:.2f}"),
+        ("added by prices: usage read, cost booked and counted", f"{result['us_prices']:.2f}"),
+        ("added by prices with a budget for each provider", f"{result['us_budgets']:.2f}"),
     ]
     head = f"processor time, medians of {result['rounds']} interleaved rounds; {result['gc']}"
     return "\n\n".join((head, result["aims"], table(("", "µs a call"), rows)))

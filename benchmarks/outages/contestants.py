@@ -16,14 +16,16 @@ from multirouter.errors import ConfigurationError
 ORACLE = "oracle"
 OURS = "ours"
 HEDGED = "ours, hedged"
+PROBED = "ours, probe="
 
-HEDGE = HedgePolicy(percentile=0.97)
+HEDGE = HedgePolicy()
 """What `ours, hedged` hedges by; docs/outages.md shows what other percentiles cost and bring."""
 
 POLICIES: Mapping[str, PolicyMaker] = {
     ORACLE: Oracle,
     OURS: Ours(),
     HEDGED: Ours({"hedge": HEDGE}),
+    PROBED: Ours(probed=True),
     "breaker": WeightedBreaker,
     "chain": Chain,
 }

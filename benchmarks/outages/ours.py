@@ -27,26 +27,36 @@ class Ours:
 
     Attributes:
         settings: arguments of the router, such as `{"hedge": HedgePolicy(percentile=0.97)}`.
+        probed: whether each provider has a `probe=`.
     """
 
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    probed: bool = False
 
     def __call__(self, providers: Sequence[SimulatedProvider], seed: int) -> RouterUnderTest:
         """The router over these providers."""
-        return RouterUnderTest(providers, seed, self.settings)
+        return RouterUnderTest(providers, seed, self.settings, probed=self.probed)
 
 
 class RouterUnderTest(Listener):
     """A `MultiProviderRouter`, and the news of it that the figures are made of."""
 
     def __init__(
-        self, providers: Sequence[SimulatedProvider], seed: int, settings: Mapping[str, Any]
+        self,
+        providers: Sequence[SimulatedProvider],
+        seed: int,
+        settings: Mapping[str, Any],
+        *,
+        probed: bool = False,
     ) -> None:
         self.turns: list[Turn] = []
         self.background: list[Asked] = []
         self._numbers = {p.spec.name: p.number for p in providers}
         self.router: MultiProviderRouter[Request, str] = MultiProviderRouter(
-            [Provider(p.spec.name, p, weight=p.spec.weight) for p in providers],
+            [
+                Provider(p.spec.name, p, weight=p.spec.weight, probe=p.probe if probed else None)
+                for p in providers
+            ],
             accept=is_answer,
             registry=CollectorRegistry(),
             logger=_SILENT,
@@ -78,9 +88,8 @@ class RouterUnderTest(Listener):
 
     def cooled(self, news: Cooled) -> None:
         """Keeps who rests after a 429."""
-        now = self.router._engine.residence.now()  # noqa: SLF001  # the news of a cooling has no instant
         number = self._numbers[news.provider]
-        self.turns.append(Turn(now, number, "cooling", "", "429", news.seconds))
+        self.turns.append(Turn(news.at, number, "cooling", "", "429", news.seconds))
 
     def _asked(self, record: AttemptRecord) -> Asked:
         return Asked(

@@ -14,6 +14,9 @@ from multirouter.testing import Fault, StatusError
 ANSWER = "answer"
 """What a provider returns in health; anything else is rubbish."""
 
+PROBE_SHARE = 0.1
+"""What a test by the user's own `probe=` takes of an answer's time and price: a word or two."""
+
 REGULAR = "regular error"
 """The sort under which the errors of healthy providers are counted."""
 
@@ -40,6 +43,7 @@ class SimulatedProvider:
         number: its index in the world.
         spec: what it is like in health.
         attempts: how often it was asked.
+        probes: how often it was tested by `probe`, which is no attempt.
         struck: attempts that an outage, or a regular error, befell, by sort.
         paid: USD for its answers; one that was broken off is paid for the part that was made.
     """
@@ -48,9 +52,11 @@ class SimulatedProvider:
         self.number = number
         self.spec = world.specs[number]
         self.attempts = 0
+        self.probes = 0
         self.struck: Counter[str] = Counter()
         self.paid = 0.0
         self._course = course
+        self._chance = Random(f"probes {world.seed} {number}")
         self._draws = chance.attempt
         self._time = asyncio.get_running_loop().time
 
@@ -80,21 +86,36 @@ class SimulatedProvider:
             raise StatusError(f"{self.spec.name}: status 500", status=500, headers={})
         return await self._answer(span, ANSWER)
 
-    async def _answer(self, span: float, value: str) -> str:
+    async def probe(self) -> None:
+        """A small question of the user's own; fails as any other in an outage, and when lied to."""
+        self.probes += 1
+        span = PROBE_SHARE * self.spec.median
+        incident = self._course.at(self._time())
+        fault = None if incident is None else incident.outage.fault_at(self._time(), self._chance)
+        if incident is None or fault is None:
+            value = await self._answer(span, ANSWER, PROBE_SHARE)
+        else:
+            value = await self._suffer(incident, fault, span, PROBE_SHARE)
+        if not is_answer(value):
+            raise ValueError(f"{self.spec.name} says {value!r}")
+
+    async def _answer(self, span: float, value: str, share: float = 1.0) -> str:
         started = self._time()
         try:
             await asyncio.sleep(span)
         except asyncio.CancelledError:
-            self.paid += self.spec.price * (self._time() - started) / span
+            self.paid += share * self.spec.price * (self._time() - started) / span
             raise
-        self.paid += self.spec.price
+        self.paid += share * self.spec.price
         return value
 
-    async def _suffer(self, incident: Incident, fault: Fault, span: float) -> str:
+    async def _suffer(
+        self, incident: Incident, fault: Fault, span: float, share: float = 1.0
+    ) -> str:
         if fault.kind == "slow":
-            return await self._answer(span * fault.factor, ANSWER)
+            return await self._answer(span * fault.factor, ANSWER, share)
         if fault.kind == "rubbish":
-            return await self._answer(span, str(fault.value))
+            return await self._answer(span, str(fault.value), share)
         if fault.kind != "hang":
             await asyncio.sleep(span / 2 if fault.after is None else fault.after)
         if fault.kind == "rate_limit":

@@ -8,7 +8,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks.outages.contest import Trial
-from benchmarks.outages.contestants import HEDGED, ORACLE, OURS
+from benchmarks.outages.contestants import HEDGED, ORACLE, OURS, PROBED
 from benchmarks.outages.measures import BACK_WITHIN, figures
 
 RATIOS = ("p99", "p99.9")
@@ -41,6 +41,11 @@ AIMS = (
     Aim(HEDGED, "p99.9_of_oracle", 1.0, "p99.9 over the oracle's"),
     Aim(HEDGED, "attempts_per_call", 1.05, "attempts per call"),
     Aim(HEDGED, "back_max", BACK_WITHIN, "longest way back after a recovery, s"),
+    Aim(PROBED, "errors", 0, "no error seen by a caller"),
+    Aim(PROBED, "p99_of_oracle", 1.1, "p99 over the oracle's"),
+    Aim(PROBED, "p99.9_of_oracle", 1.5, "p99.9 over the oracle's"),
+    Aim(PROBED, "attempts_per_call", 1.02, "attempts per call"),
+    Aim(PROBED, "back_max", BACK_WITHIN, "longest way back after a recovery, s"),
 )
 
 

@@ -33,6 +33,7 @@ ROWS: tuple[tuple[str, str, Format], ...] = (
     ("attempts struck by an outage", "wasted", _whole),
     ("  of all, in the background", "background", _whole),
     ("  of all, hedges", "hedges", _whole),
+    ("tests by probe=", "probes", _whole),
     ("circuits opened", "openings", _whole),
     ("  at a healthy provider", "opened_by_mistake", _whole),
     ("trials failed at a healthy one", "reopened_by_mistake", _whole),
