@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from typing import Any
 
 import anyio
@@ -207,6 +208,18 @@ async def test_a_probe_that_hangs_is_cut_off() -> None:
         assert str(home.records("a")[-1].verdict.kind) == "timeout"
         await anyio.sleep(10.1)
         assert len(prober.asked) == 2
+
+
+async def test_a_probe_that_hangs_does_not_keep_the_next_one_waiting() -> None:
+    """Where attempts may take minutes, one probe begins within 30 s of the last all the same."""
+    prober = Prober(hangs=True)
+    policy = CircuitPolicy(failures=1)
+    async with house(play("a", probe=prober), "b", circuit=policy, attempt_timeout=120) as home:
+        await home.fail("a")
+        await anyio.sleep(300)
+        gaps = [later - sooner for sooner, later in pairwise(prober.asked)]
+        assert len(gaps) >= 10
+        assert max(gaps) < 30
 
 
 async def test_a_probe_that_fails_opens_it_again() -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from multirouter.core.circuit import DEFAULT_JITTER, jitter_of
+from multirouter.core.backoff import DEFAULT_JITTER, jitter_of
 from multirouter.core.policies import CircuitPolicy
 from tests.core.benches import ARTICLE, GROWING, HALF_OPEN, LEASE, OPEN, Bench, relapse
 

@@ -53,7 +53,8 @@ def test_an_open_circuit_refuses_until_its_time() -> None:
     assert gate.changes_at(60.0) == math.inf
     door.enter(60.0)
     assert gate.refuses(60.0) == "half_open, trial out"
-    assert gate.ready_in(60.0) is None
+    assert gate.ready_in(60.0) == LEASE
+    assert gate.ready_in(61.0) == LEASE - 1.0
     assert gate.on_trial(60.0)
 
 

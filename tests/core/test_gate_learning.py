@@ -127,7 +127,7 @@ def test_a_429_rests_for_what_it_asks() -> None:
     assert gate.circuit.window.calls == 2
     door.fail(7.0)
     assert door.changes == [("closed", "open", "failures")], "the run was not ended by the 429"
-    assert door.told(Cooled) == [Cooled("r", "a", 7.0, asked=True)]
+    assert door.told(Cooled) == [Cooled("r", "a", 7.0, asked=True, at=0.0)]
     assert Door().cool(0.0, retry_after=36_000.0) == 600.0
 
 

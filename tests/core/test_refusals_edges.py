@@ -22,7 +22,7 @@ def built(*providers: Any, routes: tuple[Any, ...] = ()) -> World:
 
 
 REFUSED: list[tuple[Callable[[], Any], str, str]] = [
-    (HedgePolicy, "HedgePolicy", "needs exactly one of"),
+    (lambda: HedgePolicy(after=1.0, percentile=0.9), "HedgePolicy", "takes only one of"),
     (lambda: LimitPolicy(tokens_per_minute=60), "LimitPolicy.size", "is needed by tokens"),
     (lambda: Provider("a"), "Provider('a')", "needs call= or stream=, or both"),
     (lambda: Provider("a", chunks), "Provider('a').call", "is an async generator function"),

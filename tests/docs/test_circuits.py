@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from multirouter.core.circuit import DEFAULT_FAILURE_RATE, DEFAULT_FAILURES, DEFAULT_JITTER
+from multirouter.core.backoff import DEFAULT_JITTER
+from multirouter.core.circuit import DEFAULT_FAILURE_RATE, DEFAULT_FAILURES
 from multirouter.core.policies import CircuitPolicy
 from multirouter.core.states import TRANSITIONS
 

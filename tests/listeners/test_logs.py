@@ -33,7 +33,7 @@ CLOSED = CircuitChanged("default", "openai", "half_open", "closed", "recovered",
 
 RARE = {
     "circuit_changed": OPENED,
-    "cooled": Cooled("default", "openai", 5.0, asked=True),
+    "cooled": Cooled("default", "openai", 5.0, asked=True, at=0.0),
     "failed_over": FailedOver("default", "coding", "openai", "local", Kind.SERVER),
     "retry_refused": RetryRefused("default", "coding", "budget"),
     "held": Held("default", "openai", "disabled"),

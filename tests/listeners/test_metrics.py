@@ -131,7 +131,7 @@ def test_rare_news(metrics, registry) -> None:
     """Each kind of rare news counts one, in its own family and under its own reason."""
     changed = CircuitChanged("default", "openai", "closed", "open", "failures", 1, 60.0, 5.0)
     tell(metrics, "circuit_changed", changed)
-    tell(metrics, "cooled", Cooled("default", "openai", 5.0, asked=True))
+    tell(metrics, "cooled", Cooled("default", "openai", 5.0, asked=True, at=0.0))
     tell(metrics, "retry_refused", RetryRefused("default", "default", "budget"))
     tell(metrics, "panicked", Panicked("default", "default"))
     labels = {"provider": "openai", "to": "open", "reason": "failures"}

@@ -39,7 +39,7 @@ if first:
     opened = CircuitChanged("default", "openai", "closed", "open", "failures", 1, 60.0, 5.0)
     tell(metrics, "circuit_changed", opened)
     sight.out.add("local")
-    tell(metrics, "cooled", Cooled("default", "local", 5.0, asked=True))
+    tell(metrics, "cooled", Cooled("default", "local", 5.0, asked=True, at=0.0))
     sight.out.discard("local")  # the rest ends, which is no news
     tell(metrics, "attempt_ended", attempt("openai", started=10.1))  # too soon to look at all
     tell(metrics, "attempt_ended", attempt("openai", started=20.0))
@@ -169,7 +169,7 @@ def test_news_of_a_provider_writes_its_gauges(shared) -> None:
     for kind, *news in (
         ("attempt_started", "openai", "call"),
         ("circuit_changed", opened),
-        ("cooled", Cooled("default", "openai", 5.0, asked=False)),
+        ("cooled", Cooled("default", "openai", 5.0, asked=False, at=0.0)),
         ("held", Held("default", "openai", "disabled")),
     ):
         sight.running["openai"] += 1

@@ -83,6 +83,12 @@ class Door:
             return "open"
         return "trial" if self.passed + self.out >= self.policy.probes else ""
 
+    def waits_for_more_than_time(self) -> bool:
+        """Whether time alone will let nobody in: a hand or another attempt's end must."""
+        full = self.at_most is not None and self.in_flight >= self.at_most
+        endless = self.hold is None and self.state == "open" and self.reset_at == math.inf
+        return full or self.hold == "open" or endless
+
     # ── one attempt ──────────────────────────────────────────────────────────────────────────
 
     def begin(self, lease: float, *, panic: bool) -> Pass | None:
@@ -112,10 +118,12 @@ class Door:
 
     def failed(self, ended: Pass) -> bool:
         """Whether it counted."""
+        self.suspicions = 0
         return self._leave(ended) and self._failure(ended)
 
     def alive(self, ended: Pass) -> bool:
         """An error that by the user's rule counts as a success; whether it counted."""
+        self.suspicions = 0
         return self._leave(ended) and self._success(ended, 0.0, slow=False)
 
     def nothing(self, ended: Pass) -> bool:

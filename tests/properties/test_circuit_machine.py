@@ -278,6 +278,7 @@ class CircuitMachine(RuleBasedStateMachine):
         assert door.seen in gate.describe(now) or refusal
         wait = gate.ready_in(now)
         assert wait is None or gate.admits(now + wait)
+        assert (wait is None) == door.waits_for_more_than_time()
         assert (wait == 0.0) == (not refusal)
 
     @invariant()

@@ -40,7 +40,7 @@ def test_transitions_of_one_provider():
     news = wire(recorder)
     news.post("circuit_changed", change("a", "closed", "open", 1))
     news.post("circuit_changed", change("b", "closed", "open", 1))
-    news.post("cooled", Cooled("r", "a", 5.0, asked=True))
+    news.post("cooled", Cooled("r", "a", 5.0, asked=True, at=0.0))
     news.post("circuit_changed", change("a", "open", "half_open", 2))
     news.deliver()
     assert recorder.transitions("a") == ["closed > open", "open > half_open"]
@@ -58,5 +58,5 @@ def test_capacity():
     """With a capacity, the latest news is kept."""
     recorder = Recorder(capacity=2)
     for number in range(5):
-        recorder.cooled(Cooled("r", "a", float(number), asked=False))
+        recorder.cooled(Cooled("r", "a", float(number), asked=False, at=0.0))
     assert [news.seconds for news in recorder.of("cooled")] == [3, 4]
