@@ -4,32 +4,19 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from time import perf_counter
 from typing import Any
 
 from prometheus_client import CollectorRegistry
 
 from benchmarks.harness import loops, report
-from benchmarks.harness.memory import Footprint, footprint
+from benchmarks.harness.memory import CHECKPOINTS, Footprint, footprint, growth
 from benchmarks.harness.progress import Progress
 from benchmarks.harness.tables import table
 from benchmarks.soak.callers import Callers
 from benchmarks.soak.world import make_router, meddle
 from multirouter import Listener
-
-CHECKPOINTS = 10
-"""Times at which all calls have ended and memory is looked at, evenly spread over the run."""
-
-SETTLED = 3
-"""Checkpoints after which everything that is kept once for all has been made."""
-
-MOST_BLOCKS = 2_000
-"""Blocks that a flat run may end above where it had settled: counts in counters and histograms
-are numbers that become objects, some hundreds of them. A leak has a block a call at least."""
-
-MOST_RESIDENT = 8 << 20
-"""The same in bytes of resident memory, which the system's allocator moves about in megabytes."""
 
 REAL_SCALE = 0.005
 """How much faster the world turns by the real clock: answers take 5 ms instead of 1 s."""
@@ -99,21 +86,6 @@ async def soak(calls: int, scale: float, listeners: Iterable[Listener] = ()) -> 
             *([f"{in_flight} attempts never ended"] if in_flight else []),
         ],
     }
-
-
-def growth(footprints: Sequence[Footprint]) -> list[str]:
-    """What grew between the settled part and the end, in words; nothing when memory is flat.
-
-    The smallest of several looks stands for each, so that a passing high proves nothing.
-    """
-    middle = len(footprints) - SETTLED
-    settled, end = footprints[SETTLED:middle], footprints[middle:]
-    problems: list[str] = []
-    for what, most in (("blocks", MOST_BLOCKS), ("resident", MOST_RESIDENT)):
-        grown = min(getattr(f, what) for f in end) - min(getattr(f, what) for f in settled)
-        if grown > most:
-            problems.append(f"memory grew: {grown:,} {what} more at the end, allowed {most:,}")
-    return problems
 
 
 def _total(registry: CollectorRegistry, family: str, **labels: str) -> int:
