@@ -58,5 +58,6 @@ class AccessLog:
         if self._given is None:
             import structlog
 
-            self._given = structlog.get_logger("multirouter.gateway")
+            # Bound once: what `get_logger` gives is bound anew for each event.
+            self._given = structlog.get_logger("multirouter.gateway").bind()
         return self._given

@@ -51,7 +51,7 @@ async def open_stream(router: Router, wanted: Wanted, exchange: Exchange) -> Str
         stream = router.stream(chance.request, route=chance.target.route, timeout=chance.timeout())
         try:
             with _UsageTold():
-                await stream
+                _ = await stream
         except Exception as error:
             if chance.last or not wanted.conditions.allow(error):
                 raise

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 from aiohttp import web
 
 from multirouter.gateway.refusals import Refusal
+from multirouter.providers import jsontext
 
 
 def _no_number(name: str) -> NoReturn:
@@ -16,6 +17,10 @@ def _no_number(name: str) -> NoReturn:
 
 
 _DECODER = json.JSONDecoder(parse_constant=_no_number)
+
+
+def _decoded(data: bytes) -> Any:
+    return _DECODER.decode(data.decode())
 
 
 async def read_object(request: web.BaseRequest, read_timeout: float) -> dict[str, Any]:
@@ -30,7 +35,7 @@ async def read_object(request: web.BaseRequest, read_timeout: float) -> dict[str
     """
     data = await _read(request, read_timeout)
     try:
-        body = _DECODER.decode(data.decode())
+        body = jsontext.loads(data, _decoded)
     except RecursionError:
         raise Refusal(400, "the body is nested too deeply", code="invalid_json") from None
     except ValueError as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,11 +13,9 @@ from multirouter.gateway.exchange import Exchange
 from multirouter.gateway.refusals import Refusal
 from multirouter.gateway.relaying import relay
 from multirouter.gateway.wanted import Wanted
+from multirouter.providers.jsontext import dumps
 
 DONE = b"data: [DONE]\n\n"
-
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-"""Made once: `json.dumps` makes an encoder for each call that has settings of its own."""
 
 
 class ChatEvents:
@@ -108,11 +105,6 @@ def json_response(exchange: Exchange, answer: Any) -> web.Response:
     headers = exchange.headers(asyncio.get_running_loop().time())
     headers["Content-Type"] = "application/json"
     return web.Response(body=dumps(answer), headers=headers)
-
-
-def dumps(value: Any) -> bytes:
-    """Compact JSON."""
-    return _encode(value).encode()
 
 
 def _event(chunk: Any) -> bytes:

@@ -8,8 +8,6 @@ from collections.abc import Callable
 from aiohttp import web
 from multidict import CIMultiDict
 
-COMMENT = b": waiting\n\n"
-
 
 class Events:
     """Writes events to one client.
@@ -21,6 +19,7 @@ class Events:
         request: whom to answer.
         headers: the response's headers, asked for when it begins.
         keepalive: seconds of silence before a comment; at least 0.001.
+        comment: what says nothing in the door's format.
 
     Attributes:
         begun: whether the status has been sent.
@@ -31,12 +30,14 @@ class Events:
         request: web.BaseRequest,
         headers: Callable[[], CIMultiDict[str]],
         keepalive: float,
+        comment: bytes,
     ) -> None:
-        self.begun = False
+        self.begun: bool = False
         self.response: web.StreamResponse | None = None
         self._request = request
         self._headers = headers
         self._keepalive = keepalive
+        self._quiet = comment
         self._loop = asyncio.get_running_loop()
         self._written = self._loop.time()
         self._opening = asyncio.Lock()
@@ -92,6 +93,6 @@ class Events:
 
     async def _comment(self) -> None:
         try:
-            await self.send(COMMENT)
+            await self.send(self._quiet)
         except ConnectionError:
             self._timer.cancel()

@@ -12,14 +12,14 @@ from multidict import CIMultiDict
 from multirouter.core.model import AttemptRecord
 from multirouter.gateway import cors
 from multirouter.gateway.shapes import OPENAI, Shape
+from multirouter.providers.jsontext import dumps
 
 LONGEST_TRAIL = 4096
 """Characters of the header with the trail; many clients refuse headers beyond 8 KB."""
 
 _LONGEST_NAME = 200
 
-_encode = json.JSONEncoder(separators=(",", ":")).encode
-"""As headers want it: ASCII alone."""
+_escaped = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Exchange:
@@ -43,6 +43,7 @@ class Exchange:
     """
 
     __slots__ = (
+        "_told",
         "asked",
         "began",
         "door",
@@ -66,20 +67,21 @@ class Exchange:
         began: float,
         origins: Collection[str] = (),
     ) -> None:
-        self.request = request
-        self.origins = origins
-        self.id = id_
-        self.began = began
+        self.request: web.BaseRequest = request
+        self.origins: Collection[str] = origins
+        self.id: str = id_
+        self.began: float = began
         self.shape: Shape = OPENAI
-        self.door = ""
+        self.door: str = ""
         self.key: str | None = None
-        self.asked = ""
-        self.route = ""
+        self.asked: str = ""
+        self.route: str = ""
         self.trail: list[AttemptRecord] = []
         self.provider: str | None = None
-        self.model = ""
-        self.tokens = 0
-        self.why = ""
+        self.model: str = ""
+        self.tokens: int = 0
+        self.why: str = ""
+        self._told: list[Any] = []
 
     def headers(self, now: float, *, serving: bool = False) -> CIMultiDict[str]:
         """The headers that say who answered, and how it came to that.
@@ -101,22 +103,24 @@ class Exchange:
         if cost > 0:
             headers["X-Cost-Usd"] = f"{cost:.8f}".rstrip("0")
         if self.trail or serving:
-            headers["X-Attempts"] = self._told(serving)
+            headers["X-Attempts"] = self._shown(serving)
             headers["X-Router-Overhead-Ms"] = f"{self._overhead(now, serving):.2f}"
         return headers
 
     def told(self) -> list[Any]:
-        """The trail as plain data."""
-        return [_entry(record) for record in self.trail]
+        """The trail as plain data; it only grows, so that what was told once stays told."""
+        told = self._told
+        told.extend(_entry(record) for record in self.trail[len(told) :])
+        return told
 
-    def _told(self, serving: bool) -> str:  # noqa: FBT001 - handed on
-        told = self.told()
+    def _shown(self, serving: bool) -> str:  # noqa: FBT001 - handed on
+        told = self.told().copy()
         if serving:
             told.append({"provider": self.provider, "verdict": "serving"})
-        text = _encode(told)
+        text = _ascii(told)
         while len(text) > LONGEST_TRAIL and len(told) > 1:
             del told[0]
-            text = _encode(["…", *told])
+            text = _ascii(["…", *told])
         return text if len(text) <= LONGEST_TRAIL else "[]"
 
     def _overhead(self, now: float, serving: bool) -> float:  # noqa: FBT001 - handed on
@@ -165,6 +169,12 @@ def _entry(record: AttemptRecord) -> dict[str, Any]:
     if record.role != "call":
         entry["role"] = record.role
     return entry
+
+
+def _ascii(told: list[Any]) -> str:
+    """JSON as headers want it: ASCII alone."""
+    text = dumps(told)
+    return text.decode() if text.isascii() else _escaped(told)
 
 
 def _fit(text: str) -> str:

@@ -22,13 +22,15 @@ from multirouter.gateway.bodies import read_object
 from multirouter.gateway.catalog import Catalog
 from multirouter.gateway.chat import answer_chat, json_response
 from multirouter.gateway.exchange import Exchange
+from multirouter.gateway.gemini.door import Generation
 from multirouter.gateway.guard import Guard, Key, Keys, check_route
+from multirouter.gateway.listing import list_of, listed
 from multirouter.gateway.messages.door import answer_messages
 from multirouter.gateway.messages.inbound import from_messages
 from multirouter.gateway.passing import Passing, passing_doors
 from multirouter.gateway.recent import Recent
 from multirouter.gateway.refusals import Refusal, refusal_of
-from multirouter.gateway.shapes import ANTHROPIC, OPENAI, Shape, retry_headers
+from multirouter.gateway.shapes import ANTHROPIC, GEMINI, OPENAI, Shape, retry_headers, shape_of
 from multirouter.gateway.wanted import Wanted, wanted
 
 __all__ = ["Bounds", "Gateway", "Key", "Keys"]
@@ -77,10 +79,10 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class _Door:
-    """One method of one path."""
+    """One method of one path; without a shape of its own it has that of whoever asks."""
 
     serve: Serve
-    shape: Shape = OPENAI
+    shape: Shape | None = OPENAI
 
 
 class Gateway:
@@ -118,19 +120,19 @@ class Gateway:
         new_id: Callable[[], str] | None = None,
     ) -> None:
         self.router = router
-        self.catalog = Catalog(models)
-        self.guard = Guard(keys, origins=origins, anyone=anyone)
-        self.bounds = bounds or Bounds()
-        self.log = log or AccessLog()
+        self.catalog: Catalog = Catalog(models)
+        self.guard: Guard = Guard(keys, origins=origins, anyone=anyone)
+        self.bounds: Bounds = bounds or Bounds()
+        self.log: AccessLog = log or AccessLog()
         self.draining = False
-        self.in_flight = 0
+        self.in_flight: int = 0
         self._origins = origins
         self._registry = registry
         self._new_id = new_id or (lambda: f"req_{secrets.token_hex(12)}")
         self._began = int(time.time())
         self._doors: dict[str, dict[str, _Door]] = {}
-        self.recent = Recent()
-        self.admin = Admin(router, self.guard, self.recent, self.log)
+        self.recent: Recent = Recent()
+        self.admin: Admin = Admin(router, self.guard, self.recent, self.log)
         self._passing = passing_doors(router, registry)
         self._open_doors()
 
@@ -144,8 +146,8 @@ class Gateway:
         for _, passing in self._passing:
             await passing.aclose()
 
-    def open(self, method: str, path: str, serve: Serve, shape: Shape = OPENAI) -> None:
-        """Opens a door; `path` may end in `*`."""
+    def open(self, method: str, path: str, serve: Serve, shape: Shape | None = OPENAI) -> None:
+        """Opens a door; `path` may end in `*`, and without a shape it has its client's."""
         self._doors.setdefault(path, {})[method] = _Door(serve, shape)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -183,8 +185,10 @@ class Gateway:
         self.open("POST", "/v1/messages", messages, ANTHROPIC)
         for path, passing in self._passing:
             self.open("POST", path, self.door(self._passed(passing)))
-        self.open("GET", "/v1/models", self._models)
-        self.open("GET", "/v1/models/*", self._model)
+        for version in ("v1", "v1beta"):
+            self.open("POST", f"/{version}/models/*", self._generate, GEMINI)
+            self.open("GET", f"/{version}/models", self._models, None)
+            self.open("GET", f"/{version}/models/*", self._model, None)
         for (method, path), work in self.admin.doors().items():
             self.open(method, path, self.admin.serving(work))
         self.open("GET", "/healthz", self._alive)
@@ -200,7 +204,7 @@ class Gateway:
         """
 
         async def serve(exchange: Exchange) -> web.StreamResponse:
-            key = self.guard.key_of(exchange.request.headers)
+            key = self._key_of(exchange)
             if key is None:
                 return await self._routed(exchange, answer, read, None)
             exchange.key = key.name
@@ -217,7 +221,7 @@ class Gateway:
         self, exchange: Exchange, answer: Answer, read: Read, key: Key | None
     ) -> web.StreamResponse:
         body = await read_object(exchange.request, self.bounds.read_timeout)
-        exchange.asked = str(body.get("model") or "")[:200]
+        exchange.asked = exchange.asked or str(body.get("model") or "")[:200]
         asked = wanted(read(body), self.catalog.find, self._check_route)
         check_route(key, asked.targets)
         return await answer(self.router, asked, exchange)
@@ -236,6 +240,11 @@ class Gateway:
     ) -> web.StreamResponse:
         return await answer_messages(router, asked, exchange, keepalive=self.bounds.keepalive)
 
+    async def _generate(self, exchange: Exchange) -> web.StreamResponse:
+        generation = Generation(exchange.request, self.bounds.keepalive)
+        exchange.asked = generation.model[:200]
+        return await self.door(generation.answer, generation.read)(exchange)
+
     def _passed(self, passing: Passing) -> Answer:
         async def answer(_: Router, asked: Wanted, exchange: Exchange) -> web.StreamResponse:
             return await passing.answer(asked, exchange, keepalive=self.bounds.keepalive)
@@ -243,18 +252,20 @@ class Gateway:
         return answer
 
     async def _models(self, exchange: Exchange) -> web.StreamResponse:
-        key = self.guard.key_of(exchange.request.headers)
-        data = [self._listed(name) for name in self.catalog.names if self._may_see(key, name)]
-        return json_response(exchange, {"object": "list", "data": data})
+        key = self._key_of(exchange)
+        names = [name for name in self.catalog.names if self._may_see(key, name)]
+        return json_response(exchange, list_of(names, exchange.shape, self._began))
 
     async def _model(self, exchange: Exchange) -> web.StreamResponse:
-        key = self.guard.key_of(exchange.request.headers)
-        name = exchange.request.path.removeprefix("/v1/models/")
+        key = self._key_of(exchange)
+        name = exchange.request.path.partition("/models/")[2]
         check_route(key, [self.catalog.find(name)])
-        return json_response(exchange, self._listed(name))
+        return json_response(exchange, listed(name, exchange.shape, self._began))
 
-    def _listed(self, name: str) -> dict[str, Any]:
-        return {"id": name, "object": "model", "created": self._began, "owned_by": "multirouter"}
+    def _key_of(self, exchange: Exchange) -> Key | None:
+        request = exchange.request
+        in_address = request.query.get("key") if exchange.shape.key_in_address else None
+        return self.guard.key_of(request.headers, in_address)
 
     def _may_see(self, key: Key | None, name: str) -> bool:
         return key is None or key.may_use(str(self.catalog.find(name).route))
@@ -277,12 +288,12 @@ class Gateway:
         try:
             request = exchange.request
             exchange.door = request.path[:200]
-            exchange.shape = ANTHROPIC if "anthropic-version" in request.headers else OPENAI
+            exchange.shape = shape_of(request.path, request.headers)
             methods = self._methods(request.path)
             if request.method == "OPTIONS" and self._origins:
                 return cors.preflight(request, exchange.headers(exchange.began), methods)
             door = methods.get(request.method) or _no_such_method(request, methods)
-            exchange.shape = door.shape
+            exchange.shape = door.shape or exchange.shape
             return await door.serve(exchange)
         except ConnectionError:
             raise

@@ -103,8 +103,12 @@ class Guard:
         self._anyone = anyone
         self._loads: dict[str, _Load] = {}
 
-    def key_of(self, headers: Mapping[str, str]) -> Key | None:
+    def key_of(self, headers: Mapping[str, str], in_address: str | None = None) -> Key | None:
         """Whose request it is; None on a gateway without keys.
+
+        Args:
+            headers: the request's.
+            in_address: a key that came in the address, where the door's format has it there.
 
         Raises:
             Refusal: 401 without a valid key, 403 for a web page or a host name that is not ours.
@@ -112,7 +116,7 @@ class Guard:
         if self.keys is None:
             self._check_neighbour(headers)
             return None
-        token = token_in(headers)
+        token = token_in(headers) or in_address
         if not token:
             raise Refusal(401, "an API key is required", code="invalid_api_key")
         key = self.keys.check(token)
@@ -182,11 +186,11 @@ class Guard:
 
 
 def token_in(headers: Mapping[str, str]) -> str | None:
-    """The key of a request, as OpenAI's and as Anthropic's clients send it."""
+    """The key of a request, as OpenAI's, Anthropic's and Google's clients send it."""
     scheme, _, token = headers.get("Authorization", "").partition(" ")
     if scheme.lower() == "bearer" and token.strip():
         return token.strip()
-    return headers.get("x-api-key") or None
+    return headers.get("x-api-key") or headers.get("x-goog-api-key") or None
 
 
 def host_in(header: str) -> str:

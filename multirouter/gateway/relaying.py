@@ -59,6 +59,7 @@ async def relay(
         exchange.request,
         lambda: exchange.headers(loop.time(), serving=exchange.provider is not None),
         keepalive,
+        exchange.shape.comment,
     )
     try:
         stream = await open_()

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from multirouter.gateway.refusals import Refusal
 
-ShapeName = Literal["openai", "anthropic"]
+ShapeName = Literal["openai", "anthropic", "gemini"]
 
 _OPENAI: Mapping[int, str] = {429: "rate_limit_error"}
 _ANTHROPIC: Mapping[int, str] = {
@@ -24,19 +24,45 @@ _ANTHROPIC: Mapping[int, str] = {
     504: "timeout_error",
     529: "overloaded_error",
 }
+_GEMINI: Mapping[int, str] = {
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    408: "DEADLINE_EXCEEDED",
+    409: "ABORTED",
+    429: "RESOURCE_EXHAUSTED",
+    500: "INTERNAL",
+    502: "UNAVAILABLE",
+    503: "UNAVAILABLE",
+    504: "DEADLINE_EXCEEDED",
+}
+_RPC = "type.googleapis.com/google.rpc"
 _TOO_LONG = "prompt is too long"
 """The words by which clients of Anthropic know that error; it has no code of its own there."""
+
+_TOO_MANY = "exceeds the maximum number of tokens"
+"""The words by which clients of Gemini know it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """One door's format for errors."""
+    """One door's format for errors.
+
+    Attributes:
+        name: whose it is.
+        comment: what keeps a stream alive, and says nothing.
+        key_in_address: whether clients may send their key as `?key=`.
+    """
 
     name: ShapeName
+    comment: bytes = b": waiting\n\n"
+    key_in_address: bool = False
 
     def body(self, refusal: Refusal, request_id: str) -> dict[str, Any]:
         """The error as a JSON object."""
-        return _anthropic(refusal, request_id) if self.name == "anthropic" else _openai(refusal)
+        if self.name == "anthropic":
+            return _anthropic(refusal, request_id)
+        return _gemini(refusal, request_id) if self.name == "gemini" else _openai(refusal)
 
     def event(self, refusal: Refusal, request_id: str) -> bytes:
         """The error as an event of a stream; official SDKs raise at it."""
@@ -47,6 +73,17 @@ class Shape:
 
 OPENAI = Shape("openai")
 ANTHROPIC = Shape("anthropic")
+# google-genai reads a comment as a piece of the answer, and fails; a blank line it skips.
+GEMINI = Shape("gemini", comment=b"\n", key_in_address=True)
+
+
+def shape_of(path: str, headers: Mapping[str, str]) -> Shape:
+    """The format of whoever asks, where the door does not settle it."""
+    if "anthropic-version" in headers:
+        return ANTHROPIC
+    if "x-goog-api-key" in headers or path.startswith("/v1beta/"):
+        return GEMINI
+    return OPENAI
 
 
 def _openai(refusal: Refusal) -> dict[str, Any]:
@@ -72,6 +109,27 @@ def _anthropic(refusal: Refusal, request_id: str) -> dict[str, Any]:
         "error": {"type": kind, "message": message},
         "request_id": request_id,
     }
+
+
+def _gemini(refusal: Refusal, request_id: str) -> dict[str, Any]:
+    message = refusal.message
+    if refusal.code == "context_length_exceeded" and _TOO_MANY not in message:
+        message = f"The input token count {_TOO_MANY} allowed: {message}"
+    reason = (refusal.code or "failed").upper()
+    details: list[dict[str, Any]] = [
+        {
+            "@type": f"{_RPC}.ErrorInfo",
+            "reason": reason,
+            "domain": "multirouter",
+            "metadata": {"requestId": request_id},
+        }
+    ]
+    if refusal.retry_after is not None:
+        rest = f"{refusal.retry_after:.3f}s"
+        details.append({"@type": f"{_RPC}.RetryInfo", "retryDelay": rest})
+    status = _GEMINI.get(refusal.status, "INVALID_ARGUMENT" if refusal.status < 500 else "INTERNAL")
+    error = {"code": refusal.status, "message": message, "status": status, "details": details}
+    return {"error": error}
 
 
 def retry_headers(refusal: Refusal) -> dict[str, str]:

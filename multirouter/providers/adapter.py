@@ -15,6 +15,7 @@ from multirouter.errors import ProviderError
 from multirouter.providers.canonical import ChatCompletionChunk
 from multirouter.providers.failures import Failures, request_id_of
 from multirouter.providers.http import BodyTooLong, Http
+from multirouter.providers.jsontext import loads
 from multirouter.providers.sse import Event, EventTooLong, SSEParser
 
 if TYPE_CHECKING:
@@ -59,9 +60,9 @@ class Prepared:
     __slots__ = ("body", "headers", "url")
 
     def __init__(self, url: str, headers: dict[str, str], body: bytes) -> None:
-        self.url = url
-        self.headers = headers
-        self.body = body
+        self.url: str = url
+        self.headers: dict[str, str] = headers
+        self.body: bytes = body
 
     def __repr__(self) -> str:
         return f"<request of {len(self.body)} bytes to {self.url}>"
@@ -176,7 +177,7 @@ class Adapter(Generic[RequestT_contra, ResponseT_co]):
 
     def _object_in(self, response: aiohttp.ClientResponse, body: bytes) -> dict[str, Any]:
         try:
-            value = json.loads(body)
+            value = loads(body)
         except (ValueError, RecursionError):
             raise self._failures.not_json(response.headers, body) from None
         if isinstance(value, list) and value:
@@ -239,6 +240,10 @@ class Adapter(Generic[RequestT_contra, ResponseT_co]):
 
 _NO_STREAM = frozenset({"application/json", "text/html"})
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+# Not orjson's, which writes NaN as null: a request that is no JSON is to be refused. Made once:
+# `json.dumps` makes an encoder for each call that has settings of its own.
+
 
 def encode(value: Mapping[str, Any]) -> bytes:
     """JSON for a request's body.
@@ -246,4 +251,4 @@ def encode(value: Mapping[str, Any]) -> bytes:
     Raises:
         TypeError: and ValueError, for what JSON cannot hold; NaN is no JSON.
     """
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode()
+    return _encode(value).encode()

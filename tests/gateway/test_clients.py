@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from multirouter.gateway.gateway import Bounds
 from tests.gateway.kit import PROMPT, SAID, Place, standing
 
 pytestmark = [
@@ -21,6 +22,8 @@ pytestmark = [
     # Some keep connections for the life of the process, and leave them to the garbage collector.
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+    # google-genai derives from the session of aiohttp, which asks not to be.
+    pytest.mark.filterwarnings("ignore:Inheritance class AiohttpClientSession"),
 ]
 
 
@@ -153,6 +156,89 @@ async def test_a_broken_stream_raises_in_anthropic() -> None:
                 await stream.get_final_text()
 
 
+def google_client(place: Place, **options: Any) -> Any:
+    genai = pytest.importorskip("google.genai")
+    return genai.Client(api_key="k", http_options={"base_url": place.url, **options})
+
+
+async def test_google() -> None:
+    """Whole, streamed through a cut, an object, functions called by themselves, and models."""
+    pydantic = pytest.importorskip("pydantic")
+
+    class City(pydantic.BaseModel):
+        name: str
+
+    cities: list[str] = []
+
+    def weather(city: str) -> str:
+        """Tells the weather."""
+        cities.append(city)
+        return "rain"
+
+    async with standing(["cut-after-3"], []) as place, google_client(place).aio as client:
+        terms: Any = {"model": "m", "contents": PROMPT}
+        stream = await client.models.generate_content_stream(**terms)
+        pieces = [piece async for piece in stream]
+        assert "".join(piece.text or "" for piece in pieces) == SAID
+        assert pieces[-1].usage_metadata.total_token_count > 0
+        answer = await client.models.generate_content(**terms)
+        assert (answer.text, answer.candidates[0].finish_reason.name) == (SAID, "STOP")
+        form = {"response_mime_type": "application/json", "response_schema": City}
+        parsed = await client.models.generate_content(**terms, config=form)
+        assert parsed.parsed == City(name="Zürich")
+        chat = client.chats.create(model="m", config={"tools": [weather]})
+        told = await chat.send_message("the weather please")
+        assert (cities, "rain" in told.text) == (["Zürich"], True)
+        listed = await client.models.list()
+        assert [model.name async for model in listed] == ["models/m"]
+        assert (await client.models.get(model="m")).name == "models/m"
+
+
+@pytest.mark.parametrize("version", ["v1", "v1beta"])
+@pytest.mark.parametrize(
+    ("fault", "code", "status"),
+    [
+        ("429-retry-after-50", 429, "RESOURCE_EXHAUSTED"),
+        ("context-too-long", 400, "INVALID_ARGUMENT"),
+        ("fail-503", 503, "UNAVAILABLE"),
+    ],
+)
+async def test_errors_of_google(fault: str, code: int, status: str, version: str) -> None:
+    """The SDK raises the exception that says what is wrong, for calls and for streams."""
+    errors = pytest.importorskip("google.genai.errors")
+    terms: Any = {"model": "m", "contents": PROMPT}
+    async with (
+        standing([fault]) as place,
+        google_client(place, api_version=version).aio as client,
+    ):
+        with pytest.raises(errors.APIError) as whole:
+            await client.models.generate_content(**terms)
+        with pytest.raises(errors.APIError) as streamed:
+            async for _ in await client.models.generate_content_stream(**terms):
+                pass
+    kind = errors.ClientError if code < 500 else errors.ServerError
+    for caught in (whole.value, streamed.value):
+        assert isinstance(caught, kind)
+        assert (caught.code, caught.status) == (code, status)
+
+
+async def test_a_broken_stream_raises_in_google() -> None:
+    """A stream beyond repair raises, and one that is kept waiting does not."""
+    errors = pytest.importorskip("google.genai.errors")
+    terms: Any = {"model": "m", "contents": PROMPT}
+    async with standing(["cut-after-3"]) as place, google_client(place).aio as client:
+        with pytest.raises(errors.ServerError, match="broke"):
+            async for _ in await client.models.generate_content_stream(**terms):
+                pass
+    bounds = Bounds(keepalive=1.0)
+    async with (
+        standing(["slow-first-token-2500"], bounds=bounds) as place,
+        google_client(place).aio as client,
+    ):
+        stream = await client.models.generate_content_stream(**terms)
+        assert "".join([piece.text or "" async for piece in stream]) == SAID
+
+
 async def test_langchain() -> None:
     """LangChain's chat model, whole and streamed."""
     langchain = pytest.importorskip("langchain_openai")
@@ -189,6 +275,7 @@ async def test_instructor() -> None:
     assert city.name == "Zürich"
 
 
+@pytest.mark.real_io
 async def test_curl() -> None:
     """curl, which sends no JSON content type by itself."""
     if shutil.which("curl") is None:

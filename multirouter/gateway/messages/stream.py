@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from multirouter.gateway.chat import dumps
 from multirouter.gateway.messages.outbound import STOPS, counts, opening
 from multirouter.gateway.tidy import Tidy
+from multirouter.providers.jsontext import dumps
 
 
 class MessageEvents:

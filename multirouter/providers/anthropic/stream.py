@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -11,6 +10,7 @@ from multirouter.providers.arguments import arguments_text
 from multirouter.providers.canonical import ChatCompletionChunk
 from multirouter.providers.chunks import ChunkMaker
 from multirouter.providers.failures import Failures
+from multirouter.providers.jsontext import loads
 from multirouter.providers.sse import Event
 
 Chunks = Iterable[ChatCompletionChunk]
@@ -26,8 +26,8 @@ class AnthropicTranslator:
     """
 
     def __init__(self, failures: Failures, created: int, *, usage_asked: bool) -> None:
-        self.complete = False
-        self.ended = False
+        self.complete: bool = False
+        self.ended: bool = False
         self._failures = failures
         self._make = ChunkMaker(created, usage_asked=usage_asked)
         self._counts: dict[str, Any] = {}
@@ -47,7 +47,7 @@ class AnthropicTranslator:
     def feed(self, event: Event) -> Chunks:
         """See `Translator.feed`."""
         try:
-            data = json.loads(event.data.decode())
+            data = loads(event.data)
             handler = self._handlers.get(data.get("type") or event.name)
             return () if handler is None else handler(data)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):

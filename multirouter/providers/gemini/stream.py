@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import uuid
 from collections.abc import Iterable
 from typing import Any
@@ -19,6 +18,7 @@ from multirouter.providers.gemini.response import (
     logprobs_from,
     usage_from,
 )
+from multirouter.providers.jsontext import loads
 from multirouter.providers.sse import Event
 
 
@@ -47,7 +47,7 @@ class GeminiTranslator:
     def __init__(
         self, failures: Failures, created: int, model: str, *, candidates: int, usage_asked: bool
     ) -> None:
-        self.complete = False
+        self.complete: bool = False
         self.ended = False
         self._failures = failures
         self._make = ChunkMaker(created, usage_asked=usage_asked)
@@ -61,7 +61,7 @@ class GeminiTranslator:
     def feed(self, event: Event) -> Iterable[ChatCompletionChunk]:
         """See `Translator.feed`."""
         try:
-            data = json.loads(event.data.decode())
+            data = loads(event.data)
             if isinstance(data, list) or data.get("error"):
                 raise self._failures.told(data, {})
             return self._read(data)

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 from multirouter.core.provider import Provider
 from multirouter.providers.adapter import Adapter, Prepared, encode
 from multirouter.providers.failures import Failures
+from multirouter.providers.jsontext import loads
 from multirouter.providers.openai.wire import OpenAIWire
 from multirouter.providers.sse import Event
 
@@ -84,8 +84,8 @@ class PassingTranslator:
     """
 
     def __init__(self, failures: Failures) -> None:
-        self.complete = False
-        self.ended = False
+        self.complete: bool = False
+        self.ended: bool = False
         self._failures = failures
 
     def feed(self, event: Event) -> Iterable[Any]:
@@ -94,7 +94,7 @@ class PassingTranslator:
             self.complete = self.ended = True
             return (event,)
         try:
-            told = json.loads(event.data.decode())
+            told = loads(event.data)
         except (ValueError, RecursionError):
             raise self._failures.broken_chunk(event.data) from None
         if not isinstance(told, dict):

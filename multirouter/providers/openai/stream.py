@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from typing import Any
 
 from multirouter.providers.canonical import ChatCompletionChunk
 from multirouter.providers.failures import Failures
+from multirouter.providers.jsontext import loads
 from multirouter.providers.sse import Event
 
 BROKEN_OFF = frozenset({"error", "abort", "insufficient_system_resource", "network_error"})
@@ -33,8 +33,8 @@ class OpenAITranslator:
     """
 
     def __init__(self, failures: Failures, *, choices: int, usage_asked: bool) -> None:
-        self.complete = False
-        self.ended = False
+        self.complete: bool = False
+        self.ended: bool = False
         self._failures = failures
         self._unfinished = choices
         self._finished: set[int] = set()
@@ -48,7 +48,7 @@ class OpenAITranslator:
             self.ended = True
             return ()
         try:
-            chunk = json.loads(data.decode())
+            chunk = loads(data)
         except (ValueError, RecursionError):
             raise self._failures.broken_chunk(data) from None
         if not isinstance(chunk, dict):

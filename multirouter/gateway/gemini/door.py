@@ -1,0 +1,75 @@
+"""The doors `POST /v1beta/models/{model}:generateContent` and `:streamGenerateContent`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from aiohttp import web
+
+from multirouter.gateway import asking, tidy
+from multirouter.gateway.chat import json_response
+from multirouter.gateway.exchange import Exchange
+from multirouter.gateway.gemini.inbound import from_generate, includes_thoughts
+from multirouter.gateway.gemini.outbound import to_generation
+from multirouter.gateway.gemini.stream import GenerationEvents
+from multirouter.gateway.refusals import Refusal
+from multirouter.gateway.relaying import relay
+from multirouter.gateway.wanted import Wanted
+
+
+class Generation:
+    """One request, whose address names the model and what is to be done with it.
+
+    Args:
+        request: at a path that ends in `/models/{model}:{method}`.
+        keepalive: seconds of silence in a stream before a blank line is sent.
+
+    Attributes:
+        model: the model that is asked for.
+
+    Raises:
+        Refusal: 404 for a method that is not here, 400 for a stream that is no SSE.
+    """
+
+    def __init__(self, request: web.BaseRequest, keepalive: float) -> None:
+        self.model: str
+        self.model, _, method = request.path.partition("/models/")[2].rpartition(":")
+        self._stream = method == "streamGenerateContent"
+        self._thoughts = False
+        self._keepalive = keepalive
+        if not self.model or not (self._stream or method == "generateContent"):
+            told = "only :generateContent and :streamGenerateContent are here"
+            raise Refusal(404, told, code="not_found")
+        if self._stream and request.query.get("alt") != "sse":
+            raise Refusal(400, "a stream is told as alt=sse alone", code="invalid_value")
+
+    def read(self, body: dict[str, Any]) -> dict[str, Any]:
+        """The canonical request.
+
+        Raises:
+            Refusal: 400 naming the field.
+        """
+        asked = from_generate(body, self.model)
+        self._thoughts = includes_thoughts(body)
+        return asked
+
+    async def answer(
+        self, router: asking.Router, wanted: Wanted, exchange: Exchange
+    ) -> web.StreamResponse:
+        """Answers it, whole or streamed.
+
+        Raises:
+            Exception: what `refusal_of` knows to tell.
+        """
+        if self._stream:
+            wanted.body["stream_options"] = {"include_usage": True}
+            return await relay(
+                exchange,
+                lambda: asking.open_stream(router, wanted, exchange),
+                GenerationEvents(exchange.id, thoughts=self._thoughts),
+                self._keepalive,
+            )
+        answer = tidy.whole(await asking.call(router, wanted, exchange), exchange.id)
+        exchange.model = answer["model"]
+        exchange.usage(answer.get("usage"))
+        return json_response(exchange, to_generation(answer, thoughts=self._thoughts))
