@@ -57,10 +57,7 @@ class Driver:
                         now = await Race(plan, asker, request, waiting.serve).run(step)
                 except BaseException as error:
                     waiting.serve(asker.loop.time())  # a caller who leaves makes room as well
-                    if isinstance(error, asyncio.CancelledError):
-                        # A deadline may have come first, in cleanup of which a cancel scope of
-                        # anyio cancels as well; it knows its own cancellation, not ours.
-                        await checkpoint_if_cancelled()
+                    await _know_its_own(error)
                     raise
                 if waiting.line:
                     waiting.serve(now)
@@ -74,6 +71,16 @@ class Driver:
                     step = plan.next_step(now)
             else:
                 return step
+
+
+async def _know_its_own(error: BaseException) -> None:
+    """Lets a cancel scope of anyio that cancels the caller say so again.
+
+    It knows its cancellation by a message. When a deadline of ours came first, and the scope
+    cancelled as well in the cleanup after it, what comes out is ours.
+    """
+    if isinstance(error, asyncio.CancelledError):
+        await checkpoint_if_cancelled()
 
 
 def check_call(timeout: float | None, wait: float) -> None:

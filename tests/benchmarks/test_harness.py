@@ -7,12 +7,11 @@ from itertools import pairwise
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks.harness.memory import Footprint
+from benchmarks.harness.memory import CHECKPOINTS, MOST_BLOCKS, MOST_RESIDENT, Footprint, growth
 from benchmarks.harness.percentiles import percentiles
 from benchmarks.harness.progress import Progress
 from benchmarks.harness.rounds import interleave, over, ratio
 from benchmarks.harness.tables import table
-from benchmarks.harness.memory import CHECKPOINTS, MOST_BLOCKS, MOST_RESIDENT, growth
 
 
 def test_benchmarks_are_found_by_what_they_have() -> None:
