@@ -161,7 +161,7 @@ _DECLARATIONS = {"functionDeclarations", "function_declarations"}
 
 def _function(declaration: Any, where: str) -> dict[str, Any]:
     given = read(declaration, where, fields.DECLARATION)
-    function = {"name": text(given.get("name"), f"{where}.name")}
+    function: dict[str, Any] = {"name": text(given.get("name"), f"{where}.name")}
     if given.get("description"):
         function["description"] = given["description"]
     parameters = given.get("parametersJsonSchema")
