@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Generic, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
+from typing import Any, Generic, Protocol, TypeVar, overload
 
 from typing_extensions import Unpack
 
@@ -22,6 +22,26 @@ from multirouter.engine import Engine
 from multirouter.errors import UsageError
 
 CallT = TypeVar("CallT", bound=Callable[..., Any])
+
+
+class Register(Protocol[RequestT, ResponseT, ChunkT]):
+    """What `@router.provider(...)` does to a function: it takes it down and hands it back."""
+
+    @overload
+    def __call__(
+        self, function: Callable[[RequestT], Coroutine[Any, Any, ResponseT]], /
+    ) -> Callable[[RequestT], Coroutine[Any, Any, ResponseT]]: ...
+
+    @overload
+    def __call__(
+        self, function: Callable[[RequestT], Awaitable[ResponseT]], /
+    ) -> Callable[[RequestT], Awaitable[ResponseT]]: ...
+
+    @overload
+    def __call__(
+        self, function: Callable[[RequestT], AsyncIterator[ChunkT]], /
+    ) -> Callable[[RequestT], AsyncIterator[ChunkT]]: ...
+
 
 HOLDS: tuple[HoldName, ...] = ("open", "closed", "disabled", "metrics_only")
 
@@ -42,9 +62,7 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
 
     def provider(
         self, name: str, **settings: Unpack[ProviderSettings]
-    ) -> Callable[
-        [Callable[[RequestT], Awaitable[ResponseT]]], Callable[[RequestT], Awaitable[ResponseT]]
-    ]:
+    ) -> Register[RequestT, ResponseT, ChunkT]:
         """Registers the decorated coroutine function, or async generator function, as a provider.
 
         Args:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from functools import partial
-from typing import Never, assert_type
+from typing import Any, Never, assert_type
 
 from multirouter import CallOutcome, MultiProviderRouter, Provider, Stream
 
@@ -40,6 +40,18 @@ class Client:
         """Answers as well."""
         return prompt
 
+    async def tell(self, prompt: str) -> AsyncIterator[bytes]:
+        """Answers in pieces."""
+        yield prompt.encode()
+
+
+class Teller:
+    """A provider of pieces that is an object."""
+
+    async def __call__(self, prompt: str) -> AsyncIterator[bytes]:
+        """Answers in pieces."""
+        yield prompt.encode()
+
 
 assert_type(Provider("a", text), Provider[str, str, Never])
 assert_type(Provider("a", stream=pieces), Provider[str, Never, bytes])
@@ -53,8 +65,17 @@ router = MultiProviderRouter(
     ]
 )
 assert_type(router, MultiProviderRouter[str, str, Never])
-# What a partial still wants is unknown to mypy; what it gives is not.
-assert_type((Provider("partial", partial(with_model, "m")).name), str)
+# What a partial still wants is unknown to mypy; what it gives is not: see `use`.
+partials = MultiProviderRouter([Provider("partial", partial(with_model, "m"))])
+tellers = MultiProviderRouter(
+    [Provider("method", stream=Client().tell), Provider("object", stream=Teller())]
+)
+assert_type(tellers, MultiProviderRouter[str, Never, bytes])
+both = MultiProviderRouter([Provider("both", Client(), stream=Client().tell)])
+assert_type(both, MultiProviderRouter[str, str, bytes])
+# Unlike results meet in what holds them all: written here, else `object` for mypy.
+unlike = MultiProviderRouter[str, str | int]([Provider("a", text), Provider("b", number)])
+assert_type(unlike, MultiProviderRouter[str, str | int, Never])
 streaming = MultiProviderRouter([Provider("a", text, stream=pieces), Provider("b", text)])
 assert_type(streaming, MultiProviderRouter[str, str, bytes])
 empty = MultiProviderRouter[str, str]()
@@ -67,8 +88,29 @@ async def late(prompt: str) -> str:
     return prompt
 
 
+chatty = MultiProviderRouter[str, str, bytes]()
+
+
+@chatty.provider("pieces")
+async def decorated_pieces(prompt: str) -> AsyncIterator[bytes]:
+    """An async generator function is registered as a stream."""
+    yield prompt.encode()
+
+
+# One that does not fit is refused by the checkers.
+empty.provider("number")(number)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+empty.provider("pieces")(pieces)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+
+assert_type(late, Callable[[str], Coroutine[Any, Any, str]])
+assert_type(decorated_pieces, Callable[[str], AsyncIterator[bytes]])
+
+
 async def use() -> None:
     """What comes out of calls and streams."""
+    assert_type(await partials.call("q"), str)
+    assert_type(await unlike.call("q"), str | int)
+    async for piece in tellers.stream("q"):
+        assert_type(piece, bytes)
     assert_type(await router.call("q"), str)
     assert_type(await router.call_outcome("q"), CallOutcome[str])
     assert_type((await router.call_outcome("q")).value, str)
