@@ -202,10 +202,8 @@ class Upstream:
         if not (begun or self.proven) and self.reader.only_thinks(chunk):
             return False
         matcher = self.approach.matcher
-        if matcher is None:
-            self._chunks.append(chunk)
-        else:
-            self._chunks.extend(matcher.rest_of(chunk, self.reader, last=self.proven))
+        new = (chunk,) if matcher is None else matcher.rest_of(chunk, self.reader, last=self.proven)
+        self._chunks.extend(new if begun else map(self.reader.going_on, new))
         return bool(self._chunks)
 
     def _note(self, chunk: Any, flow: Flow) -> None:

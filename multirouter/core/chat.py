@@ -134,6 +134,19 @@ def with_text(chunk: Mapping[str, Any], text: str) -> dict[str, Any]:
     return {**chunk, "choices": [_cut(choice, text) for choice in chunk.get("choices") or ()]}
 
 
+def without_role(chunk: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A chunk in the middle of an answer, whose role has come before."""
+    choices = chunk.get("choices") or ()
+    if not any("role" in (choice.get("delta") or ()) for choice in choices):
+        return chunk
+    return {**chunk, "choices": [_roleless(choice) for choice in choices]}
+
+
+def _roleless(choice: Mapping[str, Any]) -> dict[str, Any]:
+    delta = choice.get("delta") or {}
+    return {**choice, "delta": {name: said for name, said in delta.items() if name != "role"}}
+
+
 def _cut(choice: Mapping[str, Any], text: str) -> Mapping[str, Any]:
     if choice.get("index", 0) != 0:
         return choice

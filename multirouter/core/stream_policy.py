@@ -117,6 +117,10 @@ class Reader:
         """Whether a chunk brings thinking and nothing of the answer itself."""
         return self.chatty and chat.only_thinks(chunk)
 
+    def going_on(self, chunk: Any) -> Any:
+        """A chunk with which somebody goes on with an answer that another one has begun."""
+        return chat.without_role(chunk) if self.chatty else chunk
+
     def goes_beyond_text(self, chunk: Any) -> bool:
         """Whether a chunk brings something that no text can stand for, so nobody can go on."""
         if self.chatty:

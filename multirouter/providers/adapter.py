@@ -107,7 +107,7 @@ class Adapter(Generic[RequestT_contra, ResponseT_co]):
         Raises:
             ProviderError: see its kind.
         """
-        response = await self._send(self._wire.prepare(request, stream=False))
+        response = await self._send(self._prepared(request, stream=False))
         async with response:
             body = await self._body_of(response)
         return self._wire.read(self._object_in(response, body), request)
@@ -118,11 +118,13 @@ class Adapter(Generic[RequestT_contra, ResponseT_co]):
         Raises:
             ProviderError: `interrupted` when it breaks off, else see its kind.
         """
-        response = await self._send(self._wire.prepare(request, stream=True))
+        prepared = self._prepared(request, stream=True)
+        with self._failures.malformed():
+            translator = self._wire.translator(request)
+        response = await self._send(prepared)
         async with response:
             await self._must_be_events(response)
             parser = SSEParser()
-            translator = self._wire.translator(request)
             while not translator.ended:
                 data = await self._next(response, translator)
                 for event in self._events_in(parser, data):
@@ -144,6 +146,14 @@ class Adapter(Generic[RequestT_contra, ResponseT_co]):
         if self._sharing:
             self._sharing = False
             await self._http.leave()
+
+    def _prepared(self, request: RequestT_contra, *, stream: bool) -> Prepared:
+        """The request on the wire; whatever is wrong with it, its provider is not to blame."""
+        if not isinstance(request, Mapping):
+            kind = type(request).__name__
+            why = f"must be a dict, not {kind}: multirouter.providers.chat() makes one from a text"
+            raise self._failures.inexpressible("the request", why)
+        return self._wire.prepare(request, stream=stream)
 
     async def _send(self, prepared: Prepared) -> aiohttp.ClientResponse:
         if not self._sharing:

@@ -15,6 +15,7 @@ from multirouter.providers.canonical import (
 from multirouter.providers.failures import Failures
 from multirouter.providers.openai.presets import Preset
 from multirouter.providers.openai.stream import OpenAITranslator, must_finish
+from multirouter.providers.openai.wellformed import check_choice
 from multirouter.providers.secret import Secret
 
 _ASK_USAGE = {"include_usage": True}
@@ -80,13 +81,12 @@ class OpenAIWire(_OpenAIAddress):
                 body[name] = value
         with self._failures.malformed():
             body["messages"] = [_said(message, preset) for message in body.get("messages") or ()]
+            asked = dict(body.pop("stream_options", None) or {})
+        body.pop("stream", None)
         if stream:
             body["stream"] = True
             if preset.stream_usage:
-                body["stream_options"] = {**(request.get("stream_options") or {}), **_ASK_USAGE}
-        else:
-            body.pop("stream", None)
-            body.pop("stream_options", None)
+                body["stream_options"] = asked | _ASK_USAGE
         return self._prepared(body)
 
     def read(self, body: dict[str, Any], request: ChatRequest) -> ChatCompletion:
@@ -96,6 +96,7 @@ class OpenAIWire(_OpenAIAddress):
             raise self._failures.rubbish("the answer has no choices", {})
         with self._failures.unreadable():
             for choice in choices:
+                check_choice(choice, "message")
                 must_finish(choice.get("finish_reason"), self._failures)
         return body  # type: ignore[return-value] # passed through: the format is the canonical one
 
