@@ -7,10 +7,11 @@ SDKs parse `arguments`, frameworks read `choices[0]` of every chunk.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from multirouter.core import chat
+from multirouter.providers.arguments import arguments_text
 
 Chunk = dict[str, Any]
 
@@ -24,11 +25,14 @@ def whole(answer: Any, request_id: str, wall: Callable[[], float] = time.time) -
         wall: seconds since 1970.
     """
     answer["object"] = "chat.completion"
-    answer["id"] = answer.get("id") or f"chatcmpl-{request_id}"
+    answer["id"] = _text(answer.get("id")) or f"chatcmpl-{request_id}"
     answer["created"] = answer.get("created") or int(wall())
-    answer["model"] = answer.get("model") or ""
+    answer["model"] = _text(answer.get("model"))
+    if not isinstance(answer.get("usage", {}), dict):
+        del answer["usage"]
     for place, choice in enumerate(answer["choices"]):
-        choice.setdefault("index", place)
+        if choice.get("index") is None:
+            choice["index"] = place
         message = choice.get("message") or {}
         choice["message"] = message
         message["role"] = "assistant"
@@ -49,7 +53,18 @@ def _complete(call: dict[str, Any], id_: str) -> None:
     call.setdefault("type", "function")
     function = call.get("function")
     if isinstance(function, dict):
-        function["arguments"] = function.get("arguments") or "{}"
+        function["arguments"] = _arguments(function) or "{}"
+
+
+def _arguments(function: Mapping[str, Any]) -> str:
+    """Arguments as the text they should have come as."""
+    given = function.get("arguments") or ""
+    return given if isinstance(given, str) else arguments_text(given)
+
+
+def _text(given: Any) -> str:
+    """A name that goes into headers and logs; "" for what is none."""
+    return given if isinstance(given, str) else ""
 
 
 class Tidy:
@@ -84,11 +99,11 @@ class Tidy:
     def feed(self, chunk: Any) -> Iterable[Chunk]:
         """The clean chunks that come of one; usage is kept for `end`."""
         if not self.id:
-            self.id = chunk.get("id") or f"chatcmpl-{self._request_id}"
-            self.model = chunk.get("model") or ""
+            self.id = _text(chunk.get("id")) or f"chatcmpl-{self._request_id}"
+            self.model = _text(chunk.get("model"))
             self._created = chunk.get("created") or int(self._wall())
         usage = chunk.pop("usage", None)
-        if usage:
+        if usage and isinstance(usage, dict):
             self.usage = usage
         choices = chunk.get("choices")
         if not choices:
@@ -116,7 +131,7 @@ class Tidy:
 
     def _tidied(self, choice: dict[str, Any]) -> bool:
         """Tidies one choice of a chunk; whether anything is left of it."""
-        index = choice.setdefault("index", 0)
+        index = choice["index"] = choice.get("index") or 0
         delta = choice.get("delta")
         if not isinstance(delta, dict):
             delta = choice["delta"] = {}
@@ -147,12 +162,12 @@ class Tidy:
                 number = call["index"] = place
             known = self._calls.get((index, number))
             function = call.get("function")
-            said = bool(isinstance(function, dict) and function.get("arguments"))
+            said = bool(function and function.get("arguments"))
             if known is None:
                 call["id"] = call.get("id") or f"call_{self._request_id}_{index}_{number}"
                 call.setdefault("type", "function")
-                if isinstance(function, dict):
-                    function["arguments"] = function.get("arguments") or ""
+            if function and (known is None or said):
+                function["arguments"] = _arguments(function)
             self._calls[index, number] = bool(known) or said
 
     def _complete_calls(self, index: int, delta: dict[str, Any]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from multirouter.core.usage import Usage, usage_of
 from multirouter.providers.arguments import arguments_object
 from multirouter.providers.gemini.content import signature_of
 
@@ -45,26 +46,23 @@ def candidate(
     made: dict[str, Any] = {"content": {"role": "model", "parts": parts}, "index": index}
     if reason is not None:
         made["finishReason"] = FINISH.get(reason, "STOP")
-    if logprobs and logprobs.get("content"):
+    if isinstance(logprobs, Mapping) and logprobs.get("content"):
         made["logprobsResult"] = _logprobs(logprobs["content"])
     return made
 
 
 def counts(usage: Mapping[str, Any] | None) -> dict[str, Any]:
     """Usage as Gemini counts it: thoughts are apart from what was said."""
-    usage = usage or {}
-    prompt, completion = usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0
-    thought = (usage.get("completion_tokens_details") or {}).get("reasoning_tokens") or 0
-    cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
+    used = usage_of({"usage": usage}) or Usage()
     told = {
-        "promptTokenCount": prompt,
-        "candidatesTokenCount": max(0, completion - thought),
-        "totalTokenCount": prompt + completion,
+        "promptTokenCount": used.input,
+        "candidatesTokenCount": max(0, used.output - used.reasoning),
+        "totalTokenCount": used.input + used.output,
     }
-    if cached:
-        told["cachedContentTokenCount"] = cached
-    if thought:
-        told["thoughtsTokenCount"] = thought
+    if used.cached:
+        told["cachedContentTokenCount"] = used.cached
+    if used.reasoning:
+        told["thoughtsTokenCount"] = used.reasoning
     return told
 
 
@@ -88,9 +86,9 @@ def call_parts(calls: Iterable[Mapping[str, Any]]) -> list[Part]:
     """Tool calls, each whole."""
     parts: list[Part] = []
     for call in calls:
-        function = call["function"]
-        args = arguments_object(function.get("arguments"))
-        part: Part = {"functionCall": {"id": call["id"], "name": function["name"], "args": args}}
+        function = call.get("function") or {}
+        name, args = function.get("name") or "", arguments_object(function.get("arguments"))
+        part: Part = {"functionCall": {"id": call["id"], "name": name, "args": args}}
         signature = signature_of(call)
         parts.append({**part, "thoughtSignature": signature} if signature else part)
     return parts
@@ -102,8 +100,8 @@ def _candidate(choice: Mapping[str, Any], *, thoughts: bool) -> dict[str, Any]:
     return candidate(parts, choice["index"], choice["finish_reason"], choice.get("logprobs"))
 
 
-def _logprobs(tokens: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    tokens = list(tokens)
+def _logprobs(tokens: Iterable[Any]) -> dict[str, Any]:
+    tokens = [token for token in tokens if isinstance(token, Mapping)]
     return {
         "chosenCandidates": [_token(token) for token in tokens],
         "topCandidates": [
@@ -114,4 +112,4 @@ def _logprobs(tokens: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
 
 
 def _token(token: Mapping[str, Any]) -> dict[str, Any]:
-    return {"token": token["token"], "logProbability": token["logprob"]}
+    return {"token": token.get("token"), "logProbability": token.get("logprob")}

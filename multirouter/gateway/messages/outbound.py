@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from typing import Any
+
+from multirouter.core.usage import Usage, usage_of
+from multirouter.providers.arguments import arguments_object
 
 STOPS: Mapping[str, str] = {
     "stop": "end_turn",
@@ -48,15 +50,12 @@ def opening(id_: str, model: str, request_id: str) -> dict[str, Any]:
 
 def counts(usage: Mapping[str, Any] | None) -> dict[str, Any]:
     """Usage as Anthropic counts it: what the cache read and wrote is apart from the input."""
-    usage = usage or {}
-    details = usage.get("prompt_tokens_details") or {}
-    read = details.get("cached_tokens") or 0
-    written = details.get("cache_write_tokens") or 0
+    told = usage_of({"usage": usage}) or Usage()
     return {
-        "input_tokens": max(0, (usage.get("prompt_tokens") or 0) - read - written),
-        "output_tokens": usage.get("completion_tokens") or 0,
-        "cache_read_input_tokens": read,
-        "cache_creation_input_tokens": written,
+        "input_tokens": max(0, told.input - told.cached - told.written),
+        "output_tokens": told.output,
+        "cache_read_input_tokens": told.cached,
+        "cache_creation_input_tokens": told.written,
     }
 
 
@@ -69,18 +68,9 @@ def _blocks(message: Mapping[str, Any]) -> list[dict[str, Any]]:
     if text:
         blocks.append({"type": "text", "text": text})
     for call in message.get("tool_calls") or ():
-        function = call["function"]
-        arguments = input_of(function["arguments"])
-        blocks.append(
-            {"type": "tool_use", "id": call["id"], "name": function["name"], "input": arguments}
-        )
+        function = call.get("function")
+        if function:
+            asked = arguments_object(function.get("arguments"))
+            name = function.get("name") or ""
+            blocks.append({"type": "tool_use", "id": call["id"], "name": name, "input": asked})
     return blocks
-
-
-def input_of(arguments: str) -> dict[str, Any]:
-    """A tool's input; what a model wrote that is no object stays readable in one."""
-    try:
-        value = json.loads(arguments or "{}")
-    except ValueError:
-        value = arguments
-    return value if isinstance(value, dict) else {"arguments": value}

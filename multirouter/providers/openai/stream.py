@@ -8,6 +8,7 @@ from typing import Any
 from multirouter.providers.canonical import ChatCompletionChunk
 from multirouter.providers.failures import Failures
 from multirouter.providers.jsontext import loads
+from multirouter.providers.openai.wellformed import check_choice
 from multirouter.providers.sse import Event
 
 BROKEN_OFF = frozenset({"error", "abort", "insufficient_system_resource", "network_error"})
@@ -81,12 +82,13 @@ class OpenAITranslator:
         ends = False
         try:
             for choice in choices:
+                check_choice(choice, "delta")
                 reason = choice.get("finish_reason")
                 if reason:
                     must_finish(reason, self._failures)
                     ends = True
                     self._finished.add(choice.get("index", 0))
-        except (AttributeError, TypeError):
+        except TypeError:
             raise self._failures.broken_chunk(data) from None
         if ends:
             self.complete = len(self._finished) >= self._unfinished
