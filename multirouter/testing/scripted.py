@@ -104,8 +104,8 @@ class ScriptedProvider:
         self._rng = random.Random(name if seed is None else seed)
         self._script = deque(_step(given) for given in script)
         self._error = as_fault(error)
-        self._answer = answer
-        self._chunks = chunks
+        self._answer = check.function("ScriptedProvider.answer", answer)
+        self._chunks = check.function("ScriptedProvider.chunks", chunks)
 
     def __repr__(self) -> str:
         return f"<ScriptedProvider {self.name}: {self.count} asked, {self.in_flight} in flight>"

@@ -206,6 +206,8 @@ def test_latencies(latency, mean):
         lambda: Uniform(3, 1),
         lambda: Exponential(0),
         lambda: LogNormal(0, 1),
+        lambda: ScriptedProvider(answer="hello"),
+        lambda: ScriptedProvider(chunks=["a", "b"]),
     ],
 )
 def test_settings_are_checked(make):
