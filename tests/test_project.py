@@ -20,9 +20,9 @@ ROOT = Path(__file__).parents[1]
 MODULES = sorted((ROOT / "multirouter").rglob("*.py"))
 MOST_LINES = 350
 
-TRY_IT = "python -m venv .venv && .venv/bin/pip install -q '.[cli]' && .venv/bin/multirouter demo"
+TRY_IT = "python3 -m venv .venv && .venv/bin/pip install -q '.[cli]' && .venv/bin/multirouter demo"
 TEST_IT = (
-    "python -m venv .venv && .venv/bin/pip install -q uv"
+    "python3 -m venv .venv && .venv/bin/pip install -q uv"
     " && .venv/bin/uv pip install -q --python .venv/bin/python -e '.[test]'"
     " && .venv/bin/python -m pytest"
 )
