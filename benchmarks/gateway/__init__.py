@@ -1,0 +1,57 @@
+"""What does the gateway cost beside a bare aiohttp proxy and other gateways; does it hold out?
+
+One upstream, one load client, and every proxy as a process on loopback; they take turns, round by
+round, and what counts is ratios within one run. The gateway has a key to check, metrics, trail and
+access log on, as it would be run.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+
+from benchmarks.gateway import calls, contestants, soak, streams
+from benchmarks.harness import loops, report
+
+
+def main(argv: Sequence[str]) -> int:
+    """Measures and prints; the exit code is 1 when the soak found something."""
+    options = _options(argv)
+    if options.what == "soak":
+        return soak.run(options)
+    loop = loops.installed()[-1]
+    if options.what == "streams":
+        shape = _streams(options)
+        result = loops.run(loop, lambda: streams.measure(shape))
+        report.show("gateway", result, lambda: streams.text(result), as_json=options.json)
+        return 0
+    wanted = _calls(options)
+    result = loops.run(loop, lambda: calls.measure(wanted, contestants.programs(options)))
+    result["summary"] = calls.summary(result["contestants"])
+    report.show("gateway", result, lambda: calls.text(result), as_json=options.json)
+    return 0
+
+
+def _options(argv: Sequence[str]) -> argparse.Namespace:
+    parser = report.parser("gateway", (__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("what", nargs="?", choices=("calls", "streams", "soak"), default="calls")
+    parser.add_argument("--rounds", type=int, help="of calls and streams (7; quick: 1)")
+    parser.add_argument("--workers", type=int, default=2, help="of the gateway's second appearance")
+    parser.add_argument("--plain", action="store_true", help="neither wrk nor nginx, though there")
+    parser.add_argument("--streams", type=int, help="at once (500; quick: 20)")
+    parser.add_argument("--pace", type=float, default=10.0, help="chunks a second of each stream")
+    parser.add_argument("--requests", type=int, help="of the soak (100,000; quick: 600)")
+    contestants.add_options(parser)
+    return parser.parse_args(list(argv))
+
+
+def _calls(options: argparse.Namespace) -> calls.Shape:
+    rounds = options.rounds or (1 if options.quick else 7)
+    seconds = 0.2 if options.quick else 2.0
+    return calls.Shape(rounds, seconds, options.workers, tools=not options.plain)
+
+
+def _streams(options: argparse.Namespace) -> streams.Shape:
+    many = options.streams or (20 if options.quick else 500)
+    rounds = options.rounds or (1 if options.quick else 7)
+    return streams.Shape(rounds, many, options.pace, 1.4 if options.quick else 4.0)

@@ -1,0 +1,202 @@
+"""Whole answers: latency at one connection, throughput at many, start and memory, side by side."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.gateway import contestants, nginx
+from benchmarks.gateway.contestants import Contestant, Place
+from benchmarks.gateway.load import Load, Target, own, wrk
+from benchmarks.gateway.processes import (
+    free_ports,
+    process,
+    processor_seconds,
+    python,
+    resident,
+)
+from benchmarks.harness.progress import Progress
+from benchmarks.harness.rounds import ratio
+from benchmarks.harness.tables import table
+
+MANY = 32
+"""Connections at a time, for throughput."""
+
+PATIENCE = 180.0
+"""Seconds that a gateway may take to start: some compile themselves at first."""
+
+P50, THROUGHPUT, PROCESSOR = "p50, s", "requests/s", "processor s/request"
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How much is measured.
+
+    Attributes:
+        rounds: how many, after one that warms up.
+        seconds: for each load of each contestant in each round.
+        workers: of our gateway's second appearance; 1 leaves it out.
+        tools: whether wrk and nginx are used where they are installed.
+    """
+
+    rounds: int
+    seconds: float
+    workers: int
+    tools: bool
+
+
+async def measure(shape: Shape, found: dict[str, str]) -> dict[str, Any]:
+    """Starts everybody, lets them take turns, and returns all figures.
+
+    Args:
+        shape: how much.
+        found: programs of peers by name.
+
+    Raises:
+        RuntimeError: a contestant failed to answer a request.
+    """
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        folder = Path(name)
+        load, tools = _client(folder, tools=shape.tools)
+        port, upstream = _upstream(folder, tools=shape.tools)
+        stack.enter_context(process(upstream))
+        await ready(lambda: Target(port, b"{}", {}))
+        running: list[_Running] = []
+        for one in contestants.all_of(_places(port, folder), found, shape.workers):
+            began = time.perf_counter()
+            pid = stack.enter_context(process(one.command, one.environment)).pid
+            target = await ready(one.target)
+            running.append(_Running(one, pid, target, time.perf_counter() - began))
+        progress = Progress("gateway", shape.rounds + 1)
+        for turn in range(shape.rounds + 1):
+            for each in running if turn % 2 else reversed(running):
+                await each.turn(load, shape.seconds, counts=turn > 0)
+            progress.step()
+        told = {each.contestant.name: each.told() for each in running}
+    return {"client": tools, "upstream": upstream[0].rpartition("/")[2], "contestants": told}
+
+
+async def ready(target: Callable[[], Target | None]) -> Target:
+    """Waits until somebody has answered a whole request with 200, and says where.
+
+    Raises:
+        TimeoutError: nobody did.
+    """
+    until = time.perf_counter() + PATIENCE
+    while time.perf_counter() < until:
+        asked = target()
+        if asked is not None:
+            try:
+                answered = await own(asked, 1, 0)
+            except OSError:
+                answered = None
+            if answered is not None and answered.answered and not answered.failed:
+                return asked
+        await asyncio.sleep(0.01)
+    raise TimeoutError(f"no answer in {PATIENCE} s from {target()}")
+
+
+class _Running:
+    """A contestant's process, and what was seen of it so far."""
+
+    def __init__(self, contestant: Contestant, pid: int, target: Target, started: float) -> None:
+        self.contestant = contestant
+        self._pid = pid
+        self._target = target
+        self._started = started
+        self._seen: dict[str, list[float]] = {P50: [], THROUGHPUT: [], PROCESSOR: []}
+
+    async def turn(self, load: Load, seconds: float, *, counts: bool) -> None:
+        """One round: alone, then many at once."""
+        alone = await load(self._target, 1, seconds)
+        before = processor_seconds(self._pid)
+        many = await load(self._target, MANY, seconds)
+        used = processor_seconds(self._pid) - before
+        if alone.failed or many.failed:
+            raise RuntimeError(f"{self.contestant.name} failed: {alone}, {many}")
+        if counts:
+            self._seen[P50].append(alone.p50)
+            self._seen[THROUGHPUT].append(many.per_second)
+            self._seen[PROCESSOR].append(used / many.answered)
+
+    def told(self) -> dict[str, Any]:
+        """Everything seen."""
+        return {**self._seen, "ready_s": self._started, "resident_mib": resident(self._pid)}
+
+
+def _places(upstream: int, folder: Path) -> Iterator[Place]:
+    for number, port in enumerate(free_ports(8)):
+        mine = folder / str(number)
+        mine.mkdir()
+        yield Place(upstream, port, mine)
+
+
+def _client(folder: Path, *, tools: bool) -> tuple[Load, str]:
+    if tools and shutil.which("wrk"):
+        return partial(wrk, folder=folder), "wrk"
+    return own, "own"
+
+
+def _upstream(folder: Path, *, tools: bool) -> tuple[int, tuple[str, ...]]:
+    (port,) = free_ports(1)
+    if tools and shutil.which("nginx"):
+        return port, nginx.command(port, folder / "nginx")
+    return port, python("benchmarks.gateway.upstream", str(port))
+
+
+# -- what it says -------------------------------------------------------------------------------
+
+
+def summary(told: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """Of each contestant the medians, and its ratios to the first within the rounds."""
+    base = next(iter(told.values()))
+    return {name: _summed(seen, base) for name, seen in told.items()}
+
+
+def _summed(seen: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, float]:
+    return {
+        "p50_ms": median(seen[P50]) * 1000,
+        "times_floor_p50": ratio(seen[P50], base[P50])["median"],
+        "per_second": median(seen[THROUGHPUT]),
+        "share_of_floor": ratio(seen[THROUGHPUT], base[THROUGHPUT])["median"],
+        "processor_us": median(seen[PROCESSOR]) * 1e6,
+        "ready_s": seen["ready_s"],
+        "resident_mib": seen["resident_mib"],
+    }
+
+
+def text(result: Mapping[str, Any]) -> str:
+    """The result as a table, and how often our throughput is that of each peer."""
+    found = summary(result["contestants"])
+    rows = [
+        (
+            name,
+            f"{one['p50_ms']:.2f}",
+            f"{one['times_floor_p50']:.2f}",
+            f"{one['per_second']:,.0f}",
+            f"{one['share_of_floor']:.3f}",
+            f"{one['processor_us']:,.0f}",
+            f"{one['ready_s']:.2f}",
+            f"{one['resident_mib']:.0f}",
+        )
+        for name, one in found.items()
+    ]
+    head = ("", "p50 ms", "x floor", "req/s", "x floor", "µs cpu", "ready s", "MiB")
+    ours = found["gateway"]["per_second"]
+    peers = [
+        f"{ours / one['per_second']:.1f} times {name}'s"
+        for name, one in found.items()
+        if not name.startswith(("bare", "gateway"))
+    ]
+    held = f"throughput of the gateway: {', '.join(peers)}" if peers else "no peer is installed"
+    load = f"load by {result['client']}, upstream {result['upstream']}"
+    return f"{load}; p50 at 1 connection, requests/s at {MANY}\n\n{table(head, rows)}\n\n{held}"

@@ -1,0 +1,138 @@
+"""Five hundred streams at once: how long a chunk takes from the upstream's write to the client."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.gateway import contestants
+from benchmarks.gateway.calls import ready
+from benchmarks.gateway.contestants import Place
+from benchmarks.gateway.load import Target
+from benchmarks.gateway.processes import free_ports, process, processor_seconds, python
+from benchmarks.gateway.wire import DONE, STAMP, question, request
+from benchmarks.harness.percentiles import percentiles
+from benchmarks.harness.progress import Progress
+from benchmarks.harness.tables import table
+
+AIM = "aim: a chunk takes at most 2 ms at the median"
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How much is streamed.
+
+    Attributes:
+        rounds: how many.
+        streams: at once.
+        pace: chunks a second of each stream.
+        seconds: that a stream takes; the first of them, in which all begin, does not count.
+    """
+
+    rounds: int
+    streams: int
+    pace: float
+    seconds: float
+
+    @property
+    def chunks(self) -> int:
+        """Chunks of a stream."""
+        return round(self.pace * self.seconds)
+
+
+async def measure(shape: Shape) -> dict[str, Any]:
+    """Streams from the upstream itself, through the bare proxy and through the gateway, in turns.
+
+    Raises:
+        RuntimeError: a stream ended early or lost a chunk.
+    """
+    upstream, floor_port, our_port = free_ports(3)
+    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        given = (str(upstream), str(shape.chunks), str(shape.pace))
+        stack.enter_context(process(python("benchmarks.gateway.upstream", *given)))
+        itself = await ready(lambda: Target(upstream, question(), {}))
+        through: dict[str, tuple[Target, int | None]] = {"no proxy": (itself, None)}
+        for one in (
+            contestants.floor(Place(upstream, floor_port, Path(name))),
+            contestants.ours(Place(upstream, our_port, Path(name))),
+        ):
+            pid = stack.enter_context(process(one.command)).pid
+            through[one.name] = (await ready(one.target), pid)
+        progress = Progress("streams", shape.rounds)
+        seen: dict[str, list[dict[str, float]]] = {who: [] for who in through}
+        for turn in range(shape.rounds):
+            for who in list(through) if turn % 2 else reversed(list(through)):
+                seen[who].append(await _round(shape, *through[who]))
+            progress.step()
+    medians = {
+        who: {figure: median(one[figure] for one in rounds) for figure in rounds[0]}
+        for who, rounds in seen.items()
+    }
+    return {"streams": shape.streams, "pace": shape.pace, "chunks": shape.chunks, "ms": medians}
+
+
+async def _round(shape: Shape, target: Target, pid: int | None) -> dict[str, float]:
+    """Percentiles of the chunks' milliseconds in one round, and the processor's µs a chunk."""
+    asked = request(target.port, question(stream=True), target.headers, target.path)
+    before = 0.0 if pid is None else processor_seconds(pid)
+    loop = asyncio.get_running_loop()
+    made = await asyncio.gather(
+        *(
+            loop.create_connection(lambda: _Reading(asked), "127.0.0.1", target.port)
+            for _ in range(shape.streams)
+        )
+    )
+    await asyncio.gather(*(reading.ended for _, reading in made))
+    used = 0.0 if pid is None else processor_seconds(pid) - before
+    whole = [len(reading.took) == shape.chunks for _, reading in made]
+    if not all(whole):
+        raise RuntimeError(f"{whole.count(False)} of {len(whole)} streams are not whole")
+    skipped = round(shape.pace)
+    took = [each / 1e6 for _, reading in made for each in reading.took[skipped:]]
+    return {**percentiles(took), "processor_us": used / (shape.chunks * shape.streams) * 1e6}
+
+
+class _Reading(asyncio.Protocol):
+    """One stream: holds each chunk's stamp against the clock as it comes."""
+
+    def __init__(self, asked: bytes) -> None:
+        self.ended = asyncio.get_running_loop().create_future()
+        self.took: list[int] = []
+        self._asked = asked
+        self._rest = b""
+        self._transport: Any = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = transport
+        self._transport.write(self._asked)
+
+    def data_received(self, data: bytes) -> None:
+        now = time.monotonic_ns()
+        lines, _, self._rest = (self._rest + data).rpartition(b"\n")
+        self.took += [now - int(stamp) for stamp in STAMP.findall(lines)]
+        if DONE.strip() in lines:
+            self._transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        if not self.ended.done():
+            self.ended.set_result(None)
+
+
+def text(result: Mapping[str, Any]) -> str:
+    """The result as a table."""
+    found = result["ms"]
+    shares = [name for name in next(iter(found.values())) if name != "processor_us"]
+    rows = [
+        (who, *(f"{one[share]:.2f}" for share in shares), f"{one['processor_us']:.0f}")
+        for who, one in found.items()
+    ]
+    pace = f"{result['streams']} streams of {result['pace']:g} chunks a second each"
+    head = ("", *(f"{share} ms" for share in shares), "µs cpu a chunk")
+    return f"{pace}\n{AIM}\n\n{table(head, rows)}"

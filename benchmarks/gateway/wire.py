@@ -1,0 +1,63 @@
+"""What goes over the wire: the question, the answer, the chunks of a stream, and their stamps."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from typing import Any
+
+CHAT = "/v1/chat/completions"
+QUESTION: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "Hello"}]}
+MESSAGE = {"role": "assistant", "content": "Hello! How can I help you today?"}
+USAGE = {"prompt_tokens": 9, "completion_tokens": 9, "total_tokens": 18}
+ANSWER: dict[str, Any] = {
+    "id": "chatcmpl-1",
+    "object": "chat.completion",
+    "created": 1_700_000_000,
+    "model": "m",
+    "choices": [{"index": 0, "message": MESSAGE, "finish_reason": "stop"}],
+    "usage": USAGE,
+}
+DONE = b"data: [DONE]\n\n"
+
+STAMP = re.compile(rb"@(\d+)@")
+"""A stamp as it stands in a chunk's content: nanoseconds of the machine's monotonic clock."""
+
+
+def question(model: str = "m", **more: Any) -> bytes:
+    """A request's body."""
+    return json.dumps({**QUESTION, "model": model, **more}).encode()
+
+
+def request(port: int, body: bytes, headers: dict[str, str], path: str = CHAT) -> bytes:
+    """A whole POST request, as it goes over the wire."""
+    lines = {
+        "Host": f"127.0.0.1:{port}",
+        "Content-Type": "application/json",
+        "Content-Length": str(len(body)),
+        **headers,
+    }
+    head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+    return f"POST {path} HTTP/1.1\r\n{head}\r\n".encode() + body
+
+
+def chunk(content: str | None, finish: str | None = None) -> bytes:
+    """One event of a stream in OpenAI's format."""
+    delta = {} if content is None else {"content": content}
+    told = {
+        "id": "chatcmpl-1",
+        "object": "chat.completion.chunk",
+        "created": 1_700_000_000,
+        "model": "m",
+        "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
+    }
+    return b"data: " + json.dumps(told).encode() + b"\n\n"
+
+
+def stamped() -> bytes:
+    """A chunk that says when it was made.
+
+    Source: clock_gettime(2): CLOCK_MONOTONIC is one clock for all processes of a machine.
+    """
+    return chunk(f"@{time.monotonic_ns()}@ ")
