@@ -17,6 +17,7 @@ from multirouter.core.usage import (
     CHARACTERS_A_TOKEN,
     ReadUsage,
     Usage,
+    checked,
     estimated_tokens,
     usage_of,
 )
@@ -64,7 +65,10 @@ class Price:
     def of(self, usage: Usage) -> float:
         """What `usage` costs as one request, USD."""
         whole, said, read, written, _, _ = usage
-        cost = (whole - read - written) * self.input + said * self.output
+        fresh = whole - read - written
+        if fresh < 0:
+            fresh = whole  # told without what the cache held, as some resellers do
+        cost = fresh * self.input + said * self.output
         if read:
             cost += read * (self.input if self.cached_input is None else self.cached_input)
         if written:
@@ -87,7 +91,7 @@ def guarded(hook: ReadUsage | None, broken: Broken) -> ReadUsage:
     def read(answer: Any) -> Usage | None:
         try:
             usage = hook(answer)
-            return None if usage is None else Usage(*usage)
+            return None if usage is None else checked(usage)
         except Exception as error:  # noqa: BLE001 - a hook may break, a call may not
             broken(hook, error)
             return None

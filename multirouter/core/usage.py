@@ -9,8 +9,11 @@ Source: the types of the SDKs openai 3.52, anthropic 2.11 and google-genai 3.4.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
+
+MOST_TOKENS = 10**12
+"""What exceeds this is no count of tokens; so much in one answer would take a model millennia."""
 
 CHARACTERS_A_TOKEN = 4
 """Characters of English text to a token.
@@ -47,39 +50,59 @@ ReadUsage = Callable[[Any], Usage | None]
 """Reads a response, or one chunk of a stream; None when it says nothing of usage."""
 
 
+def checked(told: Iterable[Any]) -> Usage:
+    """The usage that a hook of the user's tells of, when it is one: whole numbers, each in range.
+
+    Raises:
+        Exception: it is none.
+    """
+    *counts, estimated = Usage(*told)
+    whole = [int(count) for count in counts]
+    if not all(0 <= count <= MOST_TOKENS for count in whole):
+        raise ValueError(f"usage must be counts from 0 to {MOST_TOKENS:.0e}, not {counts}")
+    return Usage(*whole, bool(estimated))
+
+
 def usage_of(answer: Any) -> Usage | None:
     """The usage that a response or a chunk tells of, None when it tells nothing.
 
     Args:
         answer: plain data or an SDK's object; anything else tells nothing.
     """
-    field = answer.get if type(answer) is dict else _fields(answer)
-    counts = field("usage")
-    if counts is not None:
-        return _told(counts.get if type(counts) is dict else _fields(counts))
-    counts = field("usageMetadata") or field("usage_metadata")
-    if counts is not None:
-        return _gemini(_fields(counts))
-    # Anthropic's streams begin with a message, those of OpenAI's Responses end with a response.
-    inner = field("message") or field("response")
-    if inner is None or isinstance(inner, str):
+    try:
+        field = answer.get if type(answer) is dict else fields_of(answer)
+        counts = field("usage")
+        if counts is not None:
+            return _told(counts.get if type(counts) is dict else fields_of(counts))
+        counts = field("usageMetadata") or field("usage_metadata")
+        if counts is not None:
+            return _gemini(fields_of(counts))
+        # Anthropic's streams begin with a message, those of OpenAI's Responses end with a response.
+        inner = field("message") or field("response")
+        if inner is None or isinstance(inner, str):
+            return None
+        counts = fields_of(inner)("usage")
+        return None if counts is None else _told(fields_of(counts))
+    except Exception:  # noqa: BLE001 - a stranger's attributes may raise, which must cost no answer
         return None
-    counts = _fields(inner)("usage")
-    return None if counts is None else _told(_fields(counts))
 
 
 def estimated_tokens(text: Any) -> int:
     """A guess at the tokens of a string, a request or a response: a quarter of its letters.
 
-    Of plain data all strings count but those that hold or name media; of an object nothing does.
+    Of plain data all strings count but those that hold or name media; of an object nothing does,
+    nor of data that cannot be walked through, as what contains itself.
     """
-    return math.ceil(_letters(text) / CHARACTERS_A_TOKEN)
+    try:
+        return math.ceil(_letters(text) / CHARACTERS_A_TOKEN)
+    except Exception:  # noqa: BLE001 - as in `usage_of`; RecursionError among them
+        return 0
 
 
 Fields = Callable[[str], Any]
 
 
-def _fields(thing: Any) -> Fields:
+def fields_of(thing: Any) -> Fields:
     """Reads fields of plain data and of objects alike; None for what is not there."""
     if isinstance(thing, Mapping):
         return thing.get
@@ -114,7 +137,7 @@ def _part(details: Any, name: str) -> int:
     """A count among the details of another; 0 where there are none, or where it is 0."""
     if not details:
         return 0
-    value = details.get(name) if type(details) is dict else _fields(details)(name)
+    value = details.get(name) if type(details) is dict else fields_of(details)(name)
     return _number(value) if value else 0  # most are 0, and this is read three times an answer
 
 
@@ -139,8 +162,8 @@ def _either(count: Fields, wire: str, sdk: str) -> int:
 def _number(value: Any) -> int:
     """A count of tokens; 0 for what is none, since usage is told by strangers."""
     if type(value) is int:
-        return value if value > 0 else 0  # noqa: FURB136 - read five times an answer
-    return int(value) if isinstance(value, float) and 0.0 < value < math.inf else 0
+        return value if 0 < value <= MOST_TOKENS else 0
+    return int(value) if isinstance(value, float) and 0.0 < value <= MOST_TOKENS else 0
 
 
 _MEDIA = frozenset({"image_url", "input_audio", "file", "source", "inlineData", "inline_data"})
