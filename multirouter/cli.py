@@ -103,8 +103,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     except (MultirouterError, OSError) as error:
-        sys.stderr.write(f"multirouter {arguments.command}: error: {error}\n")
+        sys.stderr.write(f"multirouter {arguments.command}: error: {_said(error)}\n")
         return FAILED
+
+
+def _said(error: Exception) -> str:
+    """What went wrong, in words: the system's errors without their numbers, the file in front."""
+    if not isinstance(error, OSError) or not error.strerror:
+        return str(error)
+    what = error.strerror[:1].lower() + error.strerror[1:]
+    return what if error.filename is None else f"{error.filename}: {what}"
 
 
 def make_parser() -> ArgumentParser:

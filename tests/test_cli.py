@@ -113,7 +113,9 @@ class Stub:
         (0, 0, ""),
         (1, 1, ""),
         (ConfigurationError("port", "is odd"), 2, "multirouter stub: error: port: is odd\n"),
-        (OSError(98, "in use"), 2, "multirouter stub: error: [Errno 98] in use\n"),
+        (OSError(98, "In use"), 2, "multirouter stub: error: in use\n"),
+        (OSError(2, "Not there", "a.yaml"), 2, "multirouter stub: error: a.yaml: not there\n"),
+        (OSError("of another sort"), 2, "multirouter stub: error: of another sort\n"),
         (KeyboardInterrupt(), 130, ""),
     ],
 )
@@ -241,6 +243,13 @@ def test_the_fake_provider_serves_until_ctrl_c():
         _, errors = process.communicate()
     assert errors == ""
     assert process.returncode == 0
+
+
+def test_a_port_that_is_none_is_refused(capsys):
+    """A port out of range is told as one line, and nothing is served."""
+    assert cli.main(["fake-provider", "--port", "65536"]) == 2
+    told = "multirouter fake-provider: error: port: must be at most 65535, not 65536\n"
+    assert capsys.readouterr().err == told
 
 
 def test_the_fake_provider_refuses_unknown_faults(capsys):

@@ -33,7 +33,7 @@ def run(arguments: Namespace) -> int:
     """Serves until interrupted, and returns the exit status.
 
     Raises:
-        ConfigurationError: there is no such fault.
+        ConfigurationError: there is no such fault, or no such port.
         OSError: the port is taken.
     """
     asyncio.run(_serve(FakeProvider(arguments.fault), arguments.host, arguments.port))

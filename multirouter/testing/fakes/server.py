@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
+from multirouter.core import validation as check
 from multirouter.testing.fakes import gemini, openai
 from multirouter.testing.fakes.anthropic import AnthropicFormat
 from multirouter.testing.fakes.faults import Fault
@@ -70,9 +71,15 @@ class FakeProvider:
     async def start(
         self, host: str = "127.0.0.1", port: int = 0, *, tls: ssl.SSLContext | None = None
     ) -> None:
-        """Listens; port 0 takes a free one."""
+        """Listens; port 0 takes a free one.
+
+        Raises:
+            ConfigurationError: for a port out of 0 to 65535.
+            OSError: when it cannot be had.
+        """
         from aiohttp import web
 
+        check.number("port", check.count("port", port, least=0), most=65535)
         self._runner = web.AppRunner(
             self.app(), access_log=None, shutdown_timeout=0.1, handler_cancellation=True
         )
