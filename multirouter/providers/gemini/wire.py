@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
+from multirouter.core import chat
 from multirouter.providers.adapter import Prepared, encode
 from multirouter.providers.canonical import ChatCompletion, ChatRequest
 from multirouter.providers.failures import Failures
@@ -95,6 +96,6 @@ class GeminiWire(GeminiAddress):
             self._failures,
             int(self._wall()),
             self._model_for(request),
-            candidates=request.get("n") or 1,
+            candidates=chat.choices_of(request),
             usage_asked=bool(asked.get("include_usage")),
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from multirouter.core import chat
 from multirouter.providers.adapter import Prepared, encode
 from multirouter.providers.canonical import (
     ChatCompletion,
@@ -105,7 +106,7 @@ class OpenAIWire(_OpenAIAddress):
         asked = request.get("stream_options") or {}
         return OpenAITranslator(
             self._failures,
-            choices=request.get("n") or 1,
+            choices=chat.choices_of(request),
             usage_asked=bool(asked.get("include_usage")),
         )
 
