@@ -95,7 +95,7 @@ def flag(body: dict[str, Any], name: str) -> bool:
         Refusal: 400 for anything else.
     """
     given = body.pop(name, None)
-    if given not in {None, True, False}:
+    if given is not None and not isinstance(given, bool):
         raise Refusal(400, f"{name} must be true or false", code="invalid_value", param=name)
     return bool(given)
 

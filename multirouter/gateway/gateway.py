@@ -292,7 +292,9 @@ class Gateway:
             methods = self._methods(request.path)
             if request.method == "OPTIONS" and self._origins:
                 return cors.preflight(request, exchange.headers(exchange.began), methods)
-            door = methods.get(request.method) or _no_such_method(request, methods)
+            # aiohttp leaves out the body of an answer to HEAD by itself.
+            method = "GET" if request.method == "HEAD" else request.method
+            door = methods.get(method) or _no_such_method(request, methods)
             exchange.shape = door.shape or exchange.shape
             return await door.serve(exchange)
         except ConnectionError:

@@ -182,9 +182,16 @@ class _Connection(RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """The answer to what is no HTTP request."""
+        if exc is not None and status >= 500:
+            super().log_exception("no answer could be made", exc_info=exc)
         code = "bad_request" if status < 500 else "internal_error"
         refusal = Refusal(status, "this is no HTTP request that can be read", code=code)
         headers = {"Server": "multirouter"}
         response = web.json_response(OPENAI.body(refusal, ""), status=status, headers=headers)
         response.force_close()
         return response
+
+    def log_exception(self, *args: Any, **settings: Any) -> None:
+        """Leaves out a body that broke off: its client was told, and it is in the access log."""
+        if not isinstance(settings.get("exc_info"), web.RequestPayloadError):
+            super().log_exception(*args, **settings)
