@@ -60,7 +60,7 @@ def checked(told: Iterable[Any]) -> Usage:
     whole = [int(count) for count in counts]
     if not all(0 <= count <= MOST_TOKENS for count in whole):
         raise ValueError(f"usage must be counts from 0 to {MOST_TOKENS:.0e}, not {counts}")
-    return Usage(*whole, bool(estimated))
+    return Usage._make((*whole, bool(estimated)))
 
 
 def usage_of(answer: Any) -> Usage | None:

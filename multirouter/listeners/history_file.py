@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -115,6 +116,36 @@ def _connected(address: str) -> Connection:
     return sqlite3.connect(
         address, uri=True, timeout=PATIENCE, isolation_level=None, check_same_thread=False
     )
+
+
+def identity(path: Path) -> tuple[int, int] | None:
+    """Which file it is that stands there now, whatever its name; None for none."""
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def let_go(connection: Connection) -> None:
+    """Closes a file that was moved away; its log, which stays behind, is brought into it first.
+
+    SQLite's own closing leaves the log of a moved file as it is, for the next file of that name to
+    find. Source: https://www.sqlite.org/howtocorrupt.html#_unlinking_or_renaming_a_database_file_while_in_use
+    """
+    import sqlite3
+
+    with suppress(sqlite3.Error):
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    connection.close()
+
+
+def refuses_the_row(error: Exception) -> bool:
+    """Whether what failed is a row that no file would take, rather than the disk."""
+    import sqlite3
+
+    unfit = (sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
+    return isinstance(error, (ValueError, OverflowError, *unfit))
 
 
 def add(connection: Connection, rows: Iterable[Row]) -> None:

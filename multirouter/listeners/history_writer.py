@@ -26,6 +26,9 @@ REST = 5.0
 SWEEP_EVERY = 3_600.0
 """Seconds of recorded time between two looks for rows that are too old."""
 
+SWEEP_AGAIN = 60.0
+"""Seconds of recorded time until a look that the disk refused is tried again."""
+
 Dropped = Callable[[int], object]
 Broken = Callable[[str, BaseException], object]
 
@@ -68,6 +71,7 @@ class Writer:
         self._thread: Thread | None = None
         self._turn = Lock()
         self._connection: Connection | None = None
+        self._opened: tuple[int, int] | None = None
         self._failing = False
         self._swept = -math.inf
 
@@ -139,33 +143,45 @@ class Writer:
         while queue:
             batch = list(islice(queue, size))
             try:
-                self._write(batch)
-            except (ValueError, OverflowError) as error:
-                # What no disk would take (a token count beyond 64 bits) is found by writing one
+                history_file.add(self._file(), batch)
+            except Exception as error:  # noqa: BLE001 - a disk fails in many ways, and costs history only
+                if not history_file.refuses_the_row(error):
+                    self._report(error)
+                    self._disconnect()
+                    return False
+                # What no disk would take (a NaN, a count beyond 64 bits) is found by writing one
                 # row at a time, so that it costs itself alone.
                 if len(batch) > 1:
                     size = 1
                     continue
                 self._report(error)
                 self._dropped(1)
-            except Exception as error:  # noqa: BLE001 - a disk fails in many ways, and costs history only
-                self._report(error)
-                self._disconnect()
-                return False
             for _ in batch:
                 queue.popleft()
+            self._sweep(batch[-1][1][0])
         self._failing = False
         return True
 
-    def _write(self, batch: list[Row]) -> None:
-        connection = self._connection
-        if connection is None:
-            connection = self._connection = history_file.open_to_write(self._path)
-        history_file.add(connection, batch)
-        newest = batch[-1][1][0]
-        if newest - self._swept >= SWEEP_EVERY:
-            self._swept = newest
-            history_file.sweep(connection, newest, self._keep)
+    def _file(self) -> Connection:
+        """The open file; when it was moved or deleted meanwhile, the one in its place."""
+        if self._connection is not None and history_file.identity(self._path) != self._opened:
+            connection, self._connection = self._connection, None
+            history_file.let_go(connection)
+        if self._connection is None:
+            self._connection = history_file.open_to_write(self._path)
+            self._opened = history_file.identity(self._path)
+        return self._connection
+
+    def _sweep(self, newest: float) -> None:
+        """Deletes what is too old, now and then; when it cannot, next time."""
+        if self._connection is None or newest - self._swept < SWEEP_EVERY:
+            return
+        self._swept = newest
+        try:
+            history_file.sweep(self._connection, newest, self._keep)
+        except Exception as error:  # noqa: BLE001 - as above; what was written stays written
+            self._swept -= SWEEP_EVERY - SWEEP_AGAIN
+            self._report(error)
 
     def _report(self, error: BaseException) -> None:
         if not self._failing:

@@ -19,7 +19,7 @@ from multirouter.core.usage import MOST_TOKENS, Usage, estimated_tokens, usage_o
 from tests.core.kit import World, provider
 
 PRICE = Price(5, 25, 0.5)
-NOBODY_KNOWS = Usage(1, 0, estimated=True)
+NOBODY_KNOWS = Usage(estimated=True)
 
 
 class Moody:
