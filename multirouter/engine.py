@@ -108,13 +108,10 @@ class Engine:
     def adopt(self, defaults: Defaults) -> None:
         """Goes on under other settings; the next roster is built by them."""
         self._commons.budget.adopt(defaults.retry)
-        if self.memory.ledger is not None:
-            self.memory.ledger.adopt(defaults.budget)
+        self.memory.ledger.adopt(defaults.budget)
 
     def _blank_memory(self, name: str, wire: Newswire, rng: Random, defaults: Defaults) -> Memory:
-        memory = Memory(name, wire, rng)
-        memory.hook_broken = self._logs.hook_broken
-        memory.ledger = Ledger(
+        ledger = Ledger(
             name,
             wire,
             wall=time.time,
@@ -122,6 +119,8 @@ class Engine:
             budget=defaults.budget,
             usage=defaults.usage,
         )
+        memory = Memory(name, wire, rng, ledger)
+        memory.hook_broken = self._logs.hook_broken
         return memory
 
     def listen(self, metrics: Metrics, listeners: Iterable[Listener]) -> None:
@@ -142,8 +141,7 @@ class Engine:
             metrics.history_dropped,
             self._logs.task_broken,
         )
-        ledger = self.memory.ledger
-        accounts = {} if ledger is None else ledger.accounts
+        accounts = self.memory.ledger.accounts
         history.recall(self.roster, accounts, self.residence.now(), self._logs.task_broken)
         metrics.history_dropped(0)
         self._history = history

@@ -22,11 +22,11 @@ class Memory:
     Attributes:
         gates: the doors of the providers that are in the router.
         revision: rises when any door changes; all draw tables watch it.
-        ledger: the accounts, or None where nothing has a price.
+        ledger: the accounts.
         hook_broken: told of a hook of the user's that raised, and of what it raised.
     """
 
-    def __init__(self, router: str, wire: Newswire, rng: Random) -> None:
+    def __init__(self, router: str, wire: Newswire, rng: Random, ledger: Ledger) -> None:
         self._router = router
         self._wire = wire
         self._rng = rng
@@ -36,7 +36,7 @@ class Memory:
         self._limits: dict[str, Limits] = {}
         self.gates: dict[str, Gate] = {}
         self.revision: Revision = Revision()
-        self.ledger: Ledger | None = None
+        self.ledger: Ledger = ledger
         self.hook_broken: Callable[[Callable[..., Any], Exception], None] = wire.report
 
     def gate(self, name: str, policy: CircuitPolicy, limits: LimitPolicy | None) -> Gate:
@@ -96,8 +96,7 @@ class Memory:
     def forget(self, provider: str) -> None:
         """Forgets a provider that has left; its attempts in flight hold what they need."""
         self.gates.pop(provider).removed = True
-        if self.ledger is not None:
-            self.ledger.forget(provider)
+        self.ledger.forget(provider)
         for known in (self._paces, self._healths, self._speeds):
             for key in [key for key in known if key[1] == provider]:
                 del known[key]

@@ -139,8 +139,7 @@ class Roster:
         if not tiers:
             return None
         compiled = CompiledRoute(label, route, tiers, defaults, (*limits, *self._limits))
-        if self._memory.ledger is not None:
-            self._memory.ledger.charge(compiled, route, known=label != ADHOC)
+        self._memory.ledger.charge(compiled, route, known=label != ADHOC)
         Group([member.pace for member in compiled.members])
         shadow = route.shadow or defaults.shadow
         if shadow is not None and not streaming:

@@ -109,8 +109,7 @@ class World:
         self.heard = Recorder()
         wire = Newswire([self.heard], unheard)
         self.rng = Random(self.seed)
-        self.memory = Memory("tested", wire, self.rng)
-        self.memory.ledger = Ledger(
+        ledger = Ledger(
             "tested",
             wire,
             wall=lambda: self.wall,
@@ -118,6 +117,7 @@ class World:
             budget=self.budget,
             usage=self.usage,
         )
+        self.memory = Memory("tested", wire, self.rng, ledger)
         self.memory.hook_broken = unheard
         self.commons = Commons("tested", self.rng, RetryBudget(self.retry), wire)
         self.defaults = Defaults(

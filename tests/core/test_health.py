@@ -230,5 +230,5 @@ def test_hooks_are_told_of_over_the_wire() -> None:
     told: list[Exception] = []
     wire = Newswire([], lambda hook, error: told.append(error))
     error = ValueError("slip")
-    Memory("r", wire, Random(1)).hook_broken(print, error)
+    Memory("r", wire, Random(1), calm("a").memory.ledger).hook_broken(print, error)
     assert told == [error]

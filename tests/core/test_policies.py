@@ -179,3 +179,20 @@ def test_no_extreme_that_passes_overflows(now: float) -> None:
         limits.take(10**15, now)
         assert 0.0 < (limits.ready_in(1, now) or 0.0) < math.inf
     assert rest(RetryPolicy(base=1e9, cap=1e9, factor=1e6), 10_000, 0.0, 0.999) < 1e9
+
+
+def test_a_changed_budget_goes_on_counting() -> None:
+    """What was counted stays under another share and floor; another window counts anew."""
+    budget = RetryBudget(RetryPolicy(budget=0.0, budget_floor=2))
+    budget.pay(0.0)
+    budget.adopt(RetryPolicy(budget=0.0, budget_floor=1))
+    assert not budget.allows(0.0)
+    budget.adopt(RetryPolicy(budget=0.0, budget_floor=1, budget_window=60.0))
+    assert budget.allows(0.0)
+    for _ in range(10):
+        budget.call_started(0.0)
+    budget.adopt(RetryPolicy(budget=0.2, budget_floor=0, budget_window=60.0))
+    budget.pay(0.0)
+    assert budget.allows(0.0)
+    budget.pay(0.0)
+    assert not budget.allows(0.0)

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from random import Random
-
-from multirouter.core.memory import Memory
-from multirouter.core.newswire import Newswire
 from multirouter.core.policies import LimitPolicy
+from tests.core.kit import calm
 
 
 def test_a_call_leaves_where_it_entered() -> None:
     """After a change of policy the attempts under way can still end, and room comes back."""
-    memory = Memory("r", Newswire([], lambda hear, error: None), Random(1))
+    memory = calm("a").memory
     (before,) = memory.limits("coding", LimitPolicy(in_flight=1))
     before.take(0, 0.0)
     (after,) = memory.limits("coding", LimitPolicy(in_flight=2))
