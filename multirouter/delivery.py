@@ -100,7 +100,8 @@ class Delivery:
             self._end(outcome)
             raise outcome.error or AssertionError("only a failure ends what nobody serves")
         if self.outcome is None:
-            self._flow = Flow(self._policy, self._upstream.step.member, self._opener.loop.time())
+            upstream, now = self._upstream, self._opener.loop.time()
+            self._flow = Flow(self._policy, upstream.step.member, now, rated=upstream.rated)
 
     async def next(self) -> Any:
         """The next chunk, or the marker of a new beginning.
@@ -243,7 +244,7 @@ class Delivery:
         if self.outcome is not None:  # it was closed during the search
             return
         upstream, chunks = self._upstream, self._opener.delivered.chunks
-        self._flow.serves(upstream.step.member)
+        self._flow.serves(upstream.step.member, rated=upstream.rated)
         how = upstream.approach.how
         if how is None:
             self._marker = Restarted(self.provider, chunks)

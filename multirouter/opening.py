@@ -157,7 +157,7 @@ class Opener:
         """Reads a copy until it ends, or has flowed for so long that it proves its provider."""
         step, first_at = upstream.step, upstream.first_at
         plan.opened(step, first_at)
-        flow = Flow(self._policy, step.member, first_at)
+        flow = Flow(self._policy, step.member, first_at, rated=upstream.rated)
         try:
             while self.loop.time() - first_at < FLOW_PROVES:
                 if step.permit.trial:

@@ -72,6 +72,11 @@ class Upstream:
         return self._reader  # type: ignore[return-value] # asked after the first chunk only
 
     @property
+    def rated(self) -> bool:
+        """Whether a throughput floor makes sense: somebody can say how much a chunk brings."""
+        return self.reader.size is not None
+
+    @property
     def whole(self) -> bool:
         """Whether the answer is proven whole, and all of it passed on."""
         return self.proven and not self._chunks
@@ -210,8 +215,9 @@ class Upstream:
         """Looks at a chunk that came in time, and whether it came fast enough."""
         if not self.proven or self._meter is not None:
             self._look(chunk)
-        if flow.rated and not self.proven:
-            slow = flow.came(self.reader.size(chunk), self._loop.time())
+        size = self.reader.size
+        if flow.rated and not self.proven and size is not None:
+            slow = flow.came(size(chunk), self._loop.time())
             if slow is not None:
                 raise slow
 

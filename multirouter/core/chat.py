@@ -123,6 +123,7 @@ def letters_of(chunk: Mapping[str, Any]) -> int:
                 letters += len(said)
         for call in delta.get("tool_calls") or ():
             letters += len((call.get("function") or {}).get("arguments") or "")
+        letters += len((delta.get("function_call") or {}).get("arguments") or "")
     return letters
 
 

@@ -138,8 +138,8 @@ class Meter:
         told = self._read(chunk)
         if told is not None:
             self.usage = told if self.usage is None else self.usage.joined(told)
-            self.whole = reader.chatty and chat.is_last(chunk)
-        self.letters += chat.letters_of(chunk) if reader.chatty else len(reader.text(chunk))
+            self.whole = reader.as_chat is not None and chat.is_last(reader.as_chat(chunk))
+        self.letters += reader.letters(chunk)
 
     def read_off(self, request: Any, size: int, *, complete: bool) -> Usage:
         """What was used: as told, or estimated where the stream was cut before it was told."""

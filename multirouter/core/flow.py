@@ -37,17 +37,24 @@ class Flow:
         "verdict",
     )
 
-    def __init__(self, policy: StreamPolicy, member: Member, now: float) -> None:
+    def __init__(
+        self, policy: StreamPolicy, member: Member, now: float, *, rated: bool = True
+    ) -> None:
         self._policy = policy
         self._limit: Literal["idle", "total", "min_rate"] = "idle"
         self.ends_at: float = now + policy.total
-        self.rated: bool = policy.min_rate is not None
         self.error: AttemptTimeout | None = None
         self.verdict: Verdict = Verdict(Kind.TIMEOUT)
-        self.serves(member)
+        self.serves(member, rated=rated)
 
-    def serves(self, member: Member) -> None:
-        """Somebody else serves from here: the rate is his own, the total goes on."""
+    def serves(self, member: Member, *, rated: bool = True) -> None:
+        """Somebody else serves from here: the rate is his own, the total goes on.
+
+        Args:
+            member: who serves.
+            rated: whether anybody can say how much his chunks bring.
+        """
+        self.rated: bool = rated and self._policy.min_rate is not None
         self._member = member
         self._waited = 0.0
         self._letters = 0

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from multirouter.core import chat
 from multirouter.core import validation as check
+from multirouter.core.dialects import Dialect, dialect_of
 from multirouter.errors import ConfigurationError, UsageError
 
 OnInterrupt = Literal["raise", "continue", "restart"]
@@ -27,7 +28,7 @@ class StreamPolicy:
         total: seconds from the first content to the end, the consumer's own time included;
             `math.inf` for no limit.
         min_rate: characters a second, thinking and tool calls included, at least; None for no
-            floor. Chunks that are opaque, without a `text=` of yours, have none.
+            floor. Chunks that nobody can read, without a `text=` of yours, have none.
         rate_window: seconds of waiting for the provider over which `min_rate` is measured.
         on_interrupt: what happens when a stream breaks after content was delivered. `raise`:
             StreamInterrupted. `continue`: another provider goes on where it broke; the text is
@@ -35,7 +36,8 @@ class StreamPolicy:
         on_divergence: when a continuation has to be matched and says something else: `instruct`
             asks that provider to go on from the text so far, `raise` gives up.
         content: whether a chunk brings something of the answer. Left out: chat chunks by their
-            deltas, strings and bytes when not empty, anything else always.
+            deltas, strings and bytes when not empty, anything else always. Chat chunks are
+            OpenAI's, Anthropic's and Gemini's, as plain data or as objects of the SDKs.
         text: the text of a chunk. Left out: that of chat chunks and strings, else "".
         complete: whether a chunk proves that the answer is whole. Left out: the finish reasons of
             chat chunks; for other chunks the stream's clean end must do. What goes wrong after
@@ -81,7 +83,7 @@ class StreamPolicy:
             chunk: the stream's first chunk.
             request: what it answers; `n` of a chat request says how many answers must end.
         """
-        read = _chat_reader(request) if chat.is_chunk(chunk) else _PLAIN.get(type(chunk), _OPAQUE)
+        read = _read_as(chunk, request)
         content, text, complete = self.content, self.text, self.complete
         if content is not None:
             read = replace(read, content=guarded_hook("content", content))
@@ -100,31 +102,36 @@ class Reader:
     Attributes:
         content: whether a chunk brings something of the answer.
         text: a chunk's text.
-        size: the characters it brings, thinking and tool calls included (for bytes: bytes).
+        size: the characters it brings, thinking and tool calls included (for bytes: bytes); None
+            when nobody can say.
         proves_end: whether a chunk proves the answer whole; None when only a clean end can.
         cut: makes the same chunk with another text; None when that is impossible.
-        chatty: whether its chunks are canonical chat chunks.
+        as_chat: a chunk as a chat chunk; None for what is no chat.
+        going_on: a chunk with which somebody goes on with an answer that another one has begun.
     """
 
     content: Callable[[Any], Any]
     text: Callable[[Any], str]
-    size: Callable[[Any], int]
+    size: Callable[[Any], int] | None
     proves_end: Callable[[Any], Any] | None
     cut: Callable[[Any, str], Any] | None
-    chatty: bool
+    as_chat: Callable[[Any], Mapping[str, Any]] | None = None
+    going_on: Callable[[Any], Any] = lambda chunk: chunk
 
     def only_thinks(self, chunk: Any) -> bool:
         """Whether a chunk brings thinking and nothing of the answer itself."""
-        return self.chatty and chat.only_thinks(chunk)
+        return self.as_chat is not None and chat.only_thinks(self.as_chat(chunk))
 
-    def going_on(self, chunk: Any) -> Any:
-        """A chunk with which somebody goes on with an answer that another one has begun."""
-        return chat.without_role(chunk) if self.chatty else chunk
+    def letters(self, chunk: Any) -> int:
+        """The characters of a chunk by which its tokens are estimated."""
+        if self.as_chat is not None:
+            return chat.letters_of(self.as_chat(chunk))
+        return len(self.text(chunk))
 
     def goes_beyond_text(self, chunk: Any) -> bool:
         """Whether a chunk brings something that no text can stand for, so nobody can go on."""
-        if self.chatty:
-            return chat.goes_beyond_text(chunk)
+        if self.as_chat is not None:
+            return chat.goes_beyond_text(self.as_chat(chunk))
         return bool(self.content(chunk)) and not self.text(chunk)
 
 
@@ -163,22 +170,57 @@ def _length_by(text: Callable[[Any], str]) -> Callable[[Any], int]:
     return lambda chunk: len(text(chunk))
 
 
-def _chat_reader(request: Any) -> Reader:
-    """A finish reason proves the end; of several choices, one for each."""
+def _read_as(chunk: Any, request: Any) -> Reader:
+    """A chat's finish reason proves the end; of several choices, one for each."""
     choices = chat.choices_of(request)
-    return _CHAT if choices == 1 else replace(_CHAT, proves_end=chat.Finished(choices))
+    finished = chat.is_finished if choices == 1 else chat.Finished(choices)
+    if chat.is_chunk(chunk):
+        return _CHAT if choices == 1 else replace(_CHAT, proves_end=finished)
+    if type(chunk) in _PLAIN:
+        return _PLAIN[type(chunk)]
+    dialect = dialect_of(chunk)
+    return _OPAQUE if dialect is None else _translated(dialect, finished)
+
+
+def _translated(dialect: Dialect, finished: Callable[[Mapping[str, Any]], bool]) -> Reader:
+    """The reader of another format: that of chat chunks, behind a view of each chunk."""
+    view = _View(dialect)
+    return Reader(
+        content=lambda chunk: chat.has_content(view(chunk)),
+        text=lambda chunk: chat.text_of(view(chunk)),
+        size=lambda chunk: chat.letters_of(view(chunk)),
+        proves_end=lambda chunk: finished(view(chunk)),
+        cut=dialect.cut,
+        as_chat=view,
+    )
+
+
+class _View:
+    """A dialect's view of one chunk after the other, made once though it is asked for often."""
+
+    __slots__ = ("_as_chat", "_chunk", "_seen")
+
+    def __init__(self, dialect: Dialect) -> None:
+        self._as_chat = dialect.as_chat
+        self._chunk: Any = None
+        self._seen: Mapping[str, Any] = {}
+
+    def __call__(self, chunk: Any) -> Mapping[str, Any]:
+        if chunk is not self._chunk:
+            self._chunk, self._seen = chunk, self._as_chat(chunk)
+        return self._seen
 
 
 def _itself(chunk: str) -> str:
     return chunk
 
 
+def _as_it_is(chunk: Mapping[str, Any]) -> Mapping[str, Any]:
+    return chunk
+
+
 def _no_text(_: Any) -> str:
     return ""
-
-
-def _nothing(_: Any) -> int:
-    return 0
 
 
 def _always(_: Any) -> bool:
@@ -195,11 +237,10 @@ _CHAT = Reader(
     size=chat.letters_of,
     proves_end=chat.is_finished,
     cut=chat.with_text,
-    chatty=True,
+    as_chat=_as_it_is,
+    going_on=chat.without_role,
 )
-_OPAQUE = Reader(
-    content=_always, text=_no_text, size=_nothing, proves_end=None, cut=None, chatty=False
-)
+_OPAQUE = Reader(content=_always, text=_no_text, size=None, proves_end=None, cut=None)
 _PLAIN: dict[type, Reader] = {
     str: replace(_OPAQUE, content=bool, text=_itself, size=len, cut=_cut_words),
     bytes: replace(_OPAQUE, content=bool, size=len),

@@ -38,6 +38,7 @@ def test_chat_chunks() -> None:
     read = StreamPolicy().reader(chunk(role="assistant"))
     assert not read.content(chunk(role="assistant"))
     assert read.text(chunk(content="hey")) == "hey"
+    assert read.size is not None
     assert read.size(chunk(reasoning_content="hmm")) == 3
     assert read.cut is not None
     assert read.cut(chunk(content="hey"), "y") == chunk(content="y")
@@ -52,12 +53,13 @@ def test_chat_chunks() -> None:
 
 @pytest.mark.parametrize(
     ("first", "text", "size", "cut"),
-    [("word", "word", 4, True), (b"word", "", 4, False), (object(), "", 0, False)],
+    [("word", "word", 4, True), (b"word", "", 4, False), (object(), "", None, False)],
 )
-def test_other_chunks(first: Any, text: str, size: int, cut: bool) -> None:
+def test_other_chunks(first: Any, text: str, size: int | None, cut: bool) -> None:
     """Strings are their own text; bytes have a size; of objects nothing is known."""
     read = StreamPolicy().reader(first)
-    assert (read.text(first), read.size(first), read.cut is not None) == (text, size, cut)
+    assert (read.text(first), read.cut is not None) == (text, cut)
+    assert (read.size and read.size(first)) == size
     assert read.content(first)
     assert read.proves_end is None
     assert not read.only_thinks(first)
@@ -73,6 +75,7 @@ def test_empty_chunks_bring_nothing(empty: Any) -> None:
 def test_a_text_of_the_users_own_cannot_be_cut() -> None:
     """Who reads chunks in his own way is asked for whole ones: nobody else can make them."""
     read = StreamPolicy(text=lambda c: c["t"]).reader({"t": "four"})
+    assert read.size is not None
     assert (read.text({"t": "four"}), read.size({"t": "four"}), read.cut) == ("four", 4, None)
     assert StreamPolicy(text=str.strip).reader("x").cut is None
 

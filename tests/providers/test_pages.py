@@ -31,11 +31,13 @@ def test_every_field_of_openais_has_its_row(fields: Fields) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_the_recipe_for_sdks_works() -> None:
-    """The page's recipe runs, by the real clock; Google's SDK warns of what it does itself."""
+def test_the_recipes_for_sdks_work() -> None:
+    """The page's recipes run, by the real clock; Google's SDK warns of what it does itself."""
     text = (DOCS / "providers.md").read_text(encoding="utf-8")
     section = text.partition("## An SDK as a provider")[2]
-    code = re.search(r"```python\n(.*?)```", section, re.DOTALL)
-    assert code is not None
-    assert "AsyncAnthropic" in code[1]
-    exec(compile(code[1], "docs/providers.md", "exec"), {})
+    section = section.partition("\n## ")[0]
+    codes = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
+    assert "AsyncAnthropic" in codes[0]
+    assert "stream=True" in codes[1]
+    for code in codes:
+        exec(compile(code, "docs/providers.md", "exec"), {})

@@ -332,9 +332,10 @@ async def test_thinking_is_no_silence() -> None:
     """A model that thinks aloud, or writes a tool call, brings characters as well as any."""
     thought = said(reasoning_content="hm " * 10)
     called = said(tool_calls=[{"function": {"arguments": "x" * 30}}])
-    script = [*[thought, 1] * 10, *[called, 1] * 10, said(end="stop")]
+    of_old = said(function_call={"arguments": "x" * 30})
+    script = [*[thought, 1] * 10, *[called, 1] * 10, *[of_old, 1] * 10, said(end="stop")]
     async with house(tape("a", script), stream=StreamPolicy(min_rate=5, rate_window=3)) as home:
-        assert len(await read(home, CHAT)) == 21
+        assert len(await read(home, CHAT)) == 31
 
 
 async def test_a_provider_may_rest_as_it_says() -> None:
