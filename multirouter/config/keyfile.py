@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
+import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, fields
 from pathlib import Path
 from tempfile import NamedTemporaryFile
@@ -41,6 +44,9 @@ def read_keys(path: Path) -> KeyBook:
 def write_keys(path: Path, book: KeyBook) -> None:
     """Puts a book into a file in one step: whoever reads sees the old one or the new one.
 
+    A file that was there keeps its mode and its owner, or a gateway that runs as a user of its own
+    could not read what root has written.
+
     Raises:
         OSError: when it cannot be written.
     """
@@ -53,10 +59,22 @@ def write_keys(path: Path, book: KeyBook) -> None:
             new.write(json.dumps(held, indent=2) + "\n")
             new.flush()
             os.fsync(new.fileno())
+            _keep_owner(path, Path(new.name))
             Path(new.name).replace(path)
         except BaseException:
             Path(new.name).unlink(missing_ok=True)
             raise
+
+
+def _keep_owner(old: Path, new: Path) -> None:
+    """Gives a file the mode of another and, where that is allowed and known, its owner."""
+    if not old.exists():
+        return
+    shutil.copymode(old, new)
+    if sys.platform != "win32":
+        before = old.stat()
+        with suppress(PermissionError):
+            os.chown(new, before.st_uid, before.st_gid)
 
 
 def _record(what: str, held: Any) -> KeyRecord:
