@@ -22,7 +22,10 @@ PERIODS: tuple[Period, ...] = get_args(Period)
 Wall = Callable[[], float]
 """Gives wall-clock time, seconds since 1970: periods end by the calendar."""
 
-_HOUR = 3600.0
+_HOUR = 3_600
+
+_FAR: dict[Period, float] = {"hour": 2 * _HOUR, "day": 50 * _HOUR, "month": 63 * 24 * _HOUR}
+"""Two of the longest periods, seconds: who is so far from a period's end has another calendar."""
 
 _ROUNDED = 1.0 - 1e-9
 """Sums of many small amounts fall short of what they are by so little, at the most."""
@@ -57,10 +60,13 @@ class Budget:
 
     def ends_after(self, wall: float) -> float:
         """The end of the period that `wall` lies in, seconds since 1970."""
-        at = datetime.fromtimestamp(wall, self.zone).replace(minute=0, second=0, microsecond=0)
+        at = datetime.fromtimestamp(wall, self.zone)
         if self.per == "hour":
-            return at.timestamp() + _HOUR
-        midnight = at.replace(hour=0, fold=0)
+            # By the offset of the moment: where clocks change by half an hour, the hour that a
+            # wall clock shows may have begun in the other half of the year.
+            whole, ahead = math.floor(wall), at.utcoffset() or timedelta(0)
+            return whole + _HOUR - (whole + ahead.total_seconds()) % _HOUR
+        midnight = at.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
         if self.per == "day":
             return (midnight + timedelta(days=1)).timestamp()
         next_month = midnight.replace(day=28) + timedelta(days=4)
@@ -95,31 +101,43 @@ class _Purse:
     Attributes:
         spent: USD booked in it.
         ends_at: when the period ends, seconds since 1970.
+        earliest: before this, the clock that said so was wrong.
         used_up: why nothing may start before that, or "".
     """
 
-    __slots__ = ("budget", "ends_at", "spent", "used_up", "warned")
+    __slots__ = ("budget", "earliest", "ends_at", "spent", "used_up", "warned")
 
     def __init__(self, budget: Budget) -> None:
         self.budget = budget
         self.spent = 0.0
-        self.ends_at = -math.inf
+        self.ends_at = self.earliest = -math.inf
         self.warned = False
         self.used_up = ""
 
     def settle(self, wall: float) -> None:
-        """Begins a new period when the old one is over; a clock set back changes nothing."""
+        """Begins a new period when the old one is over.
+
+        A clock set back changes nothing, unless the period lies so far ahead that it was never
+        true: then what was spent in it counts in the period of now.
+        """
         if wall >= self.ends_at:
-            self.ends_at = self.budget.ends_after(wall)
+            self._end_after(wall)
             self.spent = 0.0
             self.warned = False
             self.used_up = ""
+        elif wall < self.earliest:
+            self._end_after(wall)
+            self.mark()
+
+    def _end_after(self, wall: float) -> None:
+        self.ends_at = self.budget.ends_after(wall)
+        self.earliest = self.ends_at - _FAR[self.budget.per]
 
     def adopt(self, budget: Budget, wall: float) -> None:
         """Goes on under another sum or in another zone; what was spent stays spent."""
         self.settle(wall)
         self.budget = budget
-        self.ends_at = budget.ends_after(wall)
+        self._end_after(wall)
         self.warned = self.warned and self.has_reached(budget.warn_at)
         self.mark()
 
@@ -173,7 +191,7 @@ class Account:
         """Books what was spent; posts the news of a budget that is reached by it."""
         wall = self._wall()
         for purse in self._purses:
-            if wall >= purse.ends_at:
+            if not purse.earliest <= wall < purse.ends_at:
                 purse.settle(wall)
             purse.spent += usd
             if purse.has_reached(purse.budget.warn_at):
@@ -205,10 +223,11 @@ class Account:
 
     def ready_in(self, size: int = 0, now: float = 0.0) -> float:
         """Seconds until the period ends whose budget is used up; 0 when none is."""
-        if not self.refuses(size, now):
-            return 0.0
         wall = self._wall()
-        return max(purse.ends_at - wall for purse in self._purses if purse.used_up)
+        for purse in self._purses:
+            if purse.used_up:
+                purse.settle(wall)
+        return max((p.ends_at - wall for p in self._purses if p.used_up), default=0.0)
 
     def take(self, size: int, now: float) -> None:
         """Nothing: what an attempt costs is known at its end."""

@@ -1,0 +1,61 @@
+"""Where clocks change by half an hour, an hour's budget ended before it began, and held nobody.
+
+So it was on Lord Howe Island for half an hour each April; each October one hour lasted ninety
+minutes.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, tzinfo
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from multirouter.core.budgets import PERIODS, Budget, Period
+
+ZONES: list[tzinfo] = [
+    UTC,
+    *map(
+        ZoneInfo,
+        (
+            "Australia/Lord_Howe",  # half an hour of daylight saving
+            "Asia/Kathmandu",  # 5:45 ahead
+            "America/Havana",  # midnight comes twice in autumn, never in spring
+            "Africa/Cairo",  # as above
+            "Europe/Berlin",
+            "Antarctica/Troll",  # two hours of daylight saving
+            "America/St_Johns",
+        ),
+    ),
+]
+LONGEST: dict[Period, float] = {"hour": 3_600, "day": 26 * 3_600, "month": 31 * 86_400 + 7_200}
+DAWN, DUSK = (datetime(year, 1, 1, tzinfo=UTC).timestamp() for year in (2020, 2035))
+
+
+@given(
+    wall=st.floats(DAWN, DUSK),
+    further=st.floats(0, 0.999999),
+    zone=st.sampled_from(ZONES),
+    per=st.sampled_from(PERIODS),
+)
+def test_a_period_has_one_end(wall: float, further: float, zone: tzinfo, per: Period) -> None:
+    """It lies ahead, no further than a period is long, and all instants up to it agree on it."""
+    budget = Budget(1, per, zone=zone)
+    end = budget.ends_after(wall)
+    assert wall < end <= wall + LONGEST[per]
+    assert budget.ends_after(wall + further * (end - wall)) == end
+
+
+@pytest.mark.parametrize(
+    "changes", [datetime(2026, 4, 4, 15, tzinfo=UTC), datetime(2026, 10, 3, 15, 30, tzinfo=UTC)]
+)
+def test_around_the_change(changes: datetime) -> None:
+    """Minute by minute over both changes of 2026, hours end ahead, and no later than in an hour."""
+    budget = Budget(1, "hour", zone=ZoneInfo("Australia/Lord_Howe"))
+    for minute in range(-120, 121):
+        wall = (changes + timedelta(minutes=minute)).timestamp()
+        end = budget.ends_after(wall)
+        assert wall < end <= wall + 3_600
+        assert {budget.ends_after(wall + part * (end - wall)) for part in (0.3, 0.6, 0.99)} == {end}
