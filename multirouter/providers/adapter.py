@@ -127,7 +127,7 @@ class Adapter(Generic[RequestT_contra, ResponseT_co]):
             parser = SSEParser()
             while not translator.ended:
                 data = await self._next(response, translator)
-                for event in self._events_in(parser, data):
+                for event in self._events_in(parser, data, translator):
                     for chunk in self._chunks_of(translator, event, response):
                         yield chunk
                 if not data:
@@ -216,11 +216,16 @@ class Adapter(Generic[RequestT_contra, ResponseT_co]):
             response.close()
             return b""
 
-    def _events_in(self, parser: SSEParser, data: bytes) -> list[Event]:
+    def _events_in(self, parser: SSEParser, data: bytes, translator: Translator) -> list[Event]:
+        """The events that say something: empty ones are a proxy's way to keep a stream alive."""
         try:
-            return parser.feed(data) if data else parser.finish()
+            events = parser.feed(data) if data else parser.finish()
         except EventTooLong as error:
-            raise self._failures.rubbish(str(error), {}) from None
+            if not translator.complete:
+                raise self._failures.rubbish(str(error), {}) from None
+            translator.ended = True
+            return []
+        return [event for event in events if event.data]
 
     def _chunks_of(
         self, translator: Translator, event: Event, response: aiohttp.ClientResponse

@@ -22,13 +22,13 @@ EVENTS = "text/event-stream"
 
 
 @asynccontextmanager
-async def served(body: bytes, kind: str) -> AsyncIterator[Any]:
+async def served(body: bytes, kind: str, *headers: str) -> AsyncIterator[Any]:
     """A server that answers each request with these bytes and hangs up."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
-        head = f"HTTP/1.1 200 OK\r\nContent-Type: {kind}\r\nConnection: close\r\n\r\n"
-        writer.write(head.encode() + body)
+        lines = ("HTTP/1.1 200 OK", f"Content-Type: {kind}", "Connection: close", *headers, "", "")
+        writer.write("\r\n".join(lines).encode() + body)
         await writer.drain()
         writer.close()
 
