@@ -28,7 +28,11 @@ def read(path: Path, environ: Mapping[str, str]) -> tuple[Document, Faults]:
         OSError: when it cannot be read.
     """
     faults = Faults(str(path))
-    return validated(parsed(path), environ, faults), faults
+    try:
+        return validated(parsed(path), environ, faults), faults
+    except RecursionError:
+        why = "is nested too deeply, or has an alias within itself"
+        raise ConfigurationError(str(path), why) from None
 
 
 def parsed(path: Path) -> Any:

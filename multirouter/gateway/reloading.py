@@ -38,16 +38,20 @@ class Reloader:
         Returns:
             What is wrong with the new settings, "" when they are in force.
         """
-        log = self._gateway.log
         try:
             settings = self._read()
             settings.apply(self._router)
         except (MultirouterError, OSError) as error:
-            log.refused("reload refused", why=why, error=str(error))
-            return str(error)
+            return self._refused(why, str(error))
+        except Exception as error:  # noqa: BLE001 - a reload ends nothing that runs, whatever it is
+            return self._refused(why, repr(error))
         self._gateway.adopt(models=settings.models, keys=settings.keys)
-        log.changed("reloaded", why=why, source=settings.source)
+        self._gateway.log.changed("reloaded", why=why, source=settings.source)
         return ""
+
+    def _refused(self, why: str, error: str) -> str:
+        self._gateway.log.refused("reload refused", why=why, error=error)
+        return error
 
 
 async def watch(path: Path, reloader: Reloader, *, every: float = EVERY) -> None:

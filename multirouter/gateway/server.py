@@ -22,6 +22,9 @@ LEAD = 1.0
 
 BACKLOG = 1024
 
+_AT_ONCE = 0.01
+"""Seconds; 0 would be no limit to aiohttp."""
+
 
 class Server:
     """A gateway on a port: `async with Server(gateway) as server: server.url`.
@@ -182,7 +185,7 @@ class _Connection(RequestHandler):
         message: str | None = None,
     ) -> web.StreamResponse:
         """The answer to what is no HTTP request."""
-        if exc is not None and status >= 500:
+        if status >= 500 and not isinstance(exc, ConnectionError):
             super().log_exception("no answer could be made", exc_info=exc)
         code = "bad_request" if status < 500 else "internal_error"
         refusal = Refusal(status, "this is no HTTP request that can be read", code=code)
@@ -190,6 +193,14 @@ class _Connection(RequestHandler):
         response = web.json_response(OPENAI.body(refusal, ""), status=status, headers=headers)
         response.force_close()
         return response
+
+    async def shutdown(self, timeout: float | None = 15.0) -> None:
+        """Gives what runs that many seconds; aiohttp's own gives them twice before it cancels."""
+        try:
+            async with asyncio.timeout(None if timeout is None else timeout + _AT_ONCE):
+                await super().shutdown(timeout)
+        except TimeoutError:
+            await super().shutdown(_AT_ONCE)
 
     def log_exception(self, *args: Any, **settings: Any) -> None:
         """Leaves out a body that broke off: its client was told, and it is in the access log."""

@@ -7,7 +7,7 @@ import gc
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from multirouter.config import Settings, discover, load
@@ -56,6 +56,17 @@ class Wish:
         """
         return discover() if self.config is None else load(self.config)
 
+    def renewed(self, host: str) -> Settings:
+        """The settings as they are now, for a gateway that listens on a host already.
+
+        Raises:
+            ConfigurationError: when they are refused, or would serve other machines without keys.
+            OSError: when the file cannot be read.
+        """
+        settings = self.settings()
+        replace(self, host=host).place(settings)
+        return settings
+
     def place(self, settings: Settings) -> tuple[str, int]:
         """The host and the port.
 
@@ -101,7 +112,7 @@ async def _serve(wish: Wish, settings: Settings) -> None:
     async with settings.build() as router:
         log = AccessLog(quiet=wish.quiet)
         gateway = make_gateway(router, settings, anyone=wish.anyone, log=log)
-        reloader = Reloader(wish.settings, router, gateway)
+        reloader = Reloader(lambda: wish.renewed(host), router, gateway)
         gateway.admin.reload = reloader.reload
         drain = settings.server.drain
         server = Server(gateway, host, port, shared=wish.worker, drain=drain)
