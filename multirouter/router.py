@@ -35,7 +35,7 @@ from multirouter.engine import Engine
 from multirouter.listeners.alarms import AlarmRule, Alarms
 from multirouter.listeners.history import History, as_history
 from multirouter.listeners.logs import make_logs
-from multirouter.listeners.metrics import make_metrics
+from multirouter.listeners.metrics import Exemplar, make_metrics
 from multirouter.management import Management
 from multirouter.schemas import json_schema
 from multirouter.streaming import Stream
@@ -91,7 +91,9 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
         alarms: rules to watch by, or `Alarms` that say whom to tell as well.
         listeners: hear all news, after metrics and logs.
         registry: the Prometheus registry; left out, the default one.
+        exemplar: asked at each timing for the labels of the trace it belongs to, or None.
         logger: a structlog or standard logger; left out, structlog as configured.
+        error_messages: whether log events quote what errors say, which may quote prompts.
         rng: the router's chance; left out, seeded by the system.
 
     Raises:
@@ -128,7 +130,9 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
         alarms: Alarms | Iterable[AlarmRule] = (),
         listeners: Iterable[Listener] = (),
         registry: CollectorRegistry | None = None,
+        exemplar: Exemplar | None = None,
         logger: Any = None,
+        error_messages: bool = False,
         rng: Random | None = None,
     ) -> None:
         self.name: str = check.name("name", name)
@@ -159,13 +163,14 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
             self._defaults,
             rng=check.instance("rng", rng, Random) or Random(),
             classify=check.function("classify", classify),
-            logs=make_logs(name, logger),
+            logs=make_logs(name, logger, error_messages=error_messages),
         )
         if route is not None or unknown_route is not None:
             dispatch = Dispatch(self.name, self._engine.wire, route, unknown_route)
             self._engine.dispatch = dispatch
         self._engine.roster = self._built(list(providers), list(routes))
-        metrics = make_metrics(name, self, registry)
+        exemplar = check.function("exemplar", exemplar)
+        metrics = make_metrics(name, self, registry, exemplar=exemplar)
         kept = as_history(history)
         if kept is not None:
             self._engine.remember(kept, metrics)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
+from prometheus_client.openmetrics.exposition import generate_latest as openmetrics
 
 from multirouter import (
     AllProvidersFailed,
@@ -164,3 +165,32 @@ async def test_an_empty_answer_is_an_answer(answer: object) -> None:
         outcome = await home.outcome()
         assert outcome.ok
         assert outcome.value is answer
+
+
+async def test_a_timing_is_tied_to_its_trace() -> None:
+    """`exemplar=` of the router gives the labels that stand at the bucket of a call's timing."""
+    registry = CollectorRegistry()
+    async with MultiProviderRouter(
+        [Provider("openai", call_openai)],
+        registry=registry,
+        exemplar=lambda: {"trace_id": "4bf92f"},
+    ) as router:
+        await router.call("entanglement")
+    tied = [line for line in openmetrics(registry).decode().splitlines() if "4bf92f" in line]
+    assert any(line.startswith("multirouter_call_duration_seconds_bucket") for line in tied)
+
+
+@pytest.mark.parametrize(("asked", "quoted"), [(True, True), (False, False)])
+async def test_what_errors_say_is_logged_when_asked_for(asked: bool, quoted: bool) -> None:
+    """`error_messages=True` of the router quotes errors in its events; left out, nothing does."""
+    logger = Logger()
+    async with MultiProviderRouter(
+        [Provider("local", call_local)],
+        registry=CollectorRegistry(),
+        logger=logger,
+        retry=RetryPolicy(attempts=1),
+        error_messages=asked,
+    ) as router:
+        with pytest.raises(AllProvidersFailed):
+            await router.call("entanglement")
+    assert ("not started" in repr(logger.told)) is quoted
