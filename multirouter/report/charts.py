@@ -75,11 +75,15 @@ def circuits_chart(report: Report) -> Markup:
 
 
 def nice_top(most: float) -> float:
-    """The end of an axis: the first of 1, 2, 3, 4, 5, 6, 8, 10 times a power of ten that covers."""
+    """The end of an axis: the first of `_ENDS` times a power of ten that covers."""
     if most <= 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(most))
-    return next(n * power for n in (1, 2, 3, 4, 5, 6, 8, 10) if n * power >= most * (1 - 1e-9))
+    return next(n * power for n in _ENDS if n * power >= most * (1 - 1e-9))
+
+
+_ENDS = (1, 1.2, 1.6, 2, 2.4, 3, 4, 5, 6, 8, 10)
+"""Ends whose halves are read easily too, and that leave at most a third of a chart empty."""
 
 
 def _figure(

@@ -95,7 +95,9 @@ def _read(arguments: Namespace) -> Report:
     try:
         connection = open_to_read(file)
         try:
-            return read(connection, until - arguments.since, until, router=arguments.router)
+            # No row is older than the clock that it is dated by, which begins in 1970.
+            since = max(0.0, until - arguments.since)
+            return read(connection, since, until, router=arguments.router)
         finally:
             connection.close()
     except sqlite3.Error as error:

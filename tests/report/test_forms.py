@@ -274,7 +274,7 @@ def test_words(told, words):
 
 
 @pytest.mark.parametrize(
-    ("most", "top"), [(0, 1), (1, 1), (7, 8), (8.1, 10), (130, 200), (0.03, 0.03)]
+    ("most", "top"), [(0, 1), (1, 1), (7, 8), (8.1, 10), (105, 120), (130, 160), (0.03, 0.03)]
 )
 def test_axes_end_on_round_numbers(most, top):
     """An axis covers the highest value, and ends on a number that is easily read."""
