@@ -144,7 +144,7 @@ class Delivered:
         if policy.resume is not None and text:
             yield Approach(guarded_hook("resume", policy.resume)(request, text), "resume")
             return
-        if chatty and text and PREFILL in member.provider.capabilities:
+        if chatty and text.strip() and PREFILL in member.provider.capabilities:
             yield _prefill(request, text)
         yield Approach(request, "match", Matcher(text))
         if chatty and policy.on_divergence == "instruct":

@@ -90,6 +90,7 @@ def test_the_order_of_the_ways() -> None:
     assert ways(broken(CHAT, "x", resume=lambda q, _: q), capabilities=["prefill"]) == ["resume"]
     assert ways(broken("q", "x"), capabilities=["prefill"]) == ["match"]
     assert ways(broken(CHAT), capabilities=["prefill"]) == ["match", "instruct"]
+    assert ways(broken(CHAT, " \n"), capabilities=["prefill"]) == ["match", "instruct"]
     unbroken = broken(CHAT, "x")
     unbroken.broken = False
     assert ways(unbroken) == [None]

@@ -166,7 +166,13 @@ CONTINUE = (
 
 
 def prefilled(request: Mapping[str, Any], text: str) -> dict[str, Any]:
-    """The request with the text so far as the beginning of the assistant's turn."""
+    """The request with the text so far as the beginning of the assistant's turn.
+
+    When the request itself has begun that turn, the text goes on with it.
+    """
+    *before, last = request["messages"] or [{}]
+    if last.get("role") == "assistant" and isinstance(last.get("content"), str):
+        return {**request, "messages": [*before, {**last, "content": last["content"] + text}]}
     turn = {"role": "assistant", "content": text}
     return {**request, "messages": [*request["messages"], turn]}
 
@@ -179,7 +185,7 @@ def instructed(request: Mapping[str, Any], text: str) -> dict[str, Any]:
 
 def is_request(request: object) -> bool:
     """Whether this looks like a chat request."""
-    return isinstance(request, Mapping) and isinstance(request.get("messages"), list)
+    return isinstance(request, Mapping) and isinstance(request.get("messages"), list | tuple)
 
 
 def choices_of(request: object) -> int:

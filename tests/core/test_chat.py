@@ -60,6 +60,19 @@ def test_requests_that_go_on() -> None:
     assert len(request["messages"]) == 1
 
 
+def test_a_turn_that_the_request_has_begun_goes_on() -> None:
+    """A prefill of the caller's own and the text so far are one turn; the request is not changed."""
+    begun: dict[str, Any] = {"role": "assistant", "content": "One", "name": "n"}
+    request: dict[str, Any] = {"messages": ({"role": "user", "content": "q"}, begun)}
+    assert chat.is_request(request)
+    assert chat.prefilled(request, " two")["messages"][1:] == [{**begun, "content": "One two"}]
+    assert chat.instructed(request, " two")["messages"][1]["content"] == "One two"
+    assert begun["content"] == "One"
+    parts: dict[str, Any] = {"messages": [{"role": "assistant", "content": [{"type": "text"}]}]}
+    assert len(chat.prefilled(parts, "x")["messages"]) == 2
+    assert len(chat.prefilled({"messages": []}, "x")["messages"]) == 1
+
+
 @pytest.mark.parametrize(
     ("request_", "choices"), [({"n": 3}, 3), ({"n": None}, 1), ({}, 1), ("q", 1), ({"n": "2"}, 1)]
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -10,6 +11,8 @@ from multirouter import ProviderError
 from multirouter.core.model import Kind
 from multirouter.providers import OpenAI, chat, text_of
 from multirouter.testing.fakes import FakeProvider
+
+from .conftest import KEY
 
 pytestmark = [pytest.mark.real_io, pytest.mark.backends("asyncio", "uvloop")]
 
@@ -202,3 +205,32 @@ async def test_the_developer_speaks_as_the_system_where_he_is_unknown(
         await provider.call(chat(talk))
         await provider.aclose()
         assert [message["role"] for message in fake.requests[0].body["messages"]] == [role, "user"]
+
+
+@pytest.mark.parametrize(
+    ("preset", "turn", "asked"),
+    [
+        ("openai", {}, {}),
+        ("groq", {}, {}),
+        ("deepseek", {"prefix": True}, {}),
+        ("mistral", {"prefix": True}, {}),
+        ("kimi", {"partial": True}, {}),
+        ("qwen", {"partial": True}, {}),
+        ("vllm", {}, {"continue_final_message": True, "add_generation_prompt": False}),
+    ],
+)
+def test_the_beginning_of_an_answer_is_marked_as_such(
+    preset: Any, turn: dict[str, Any], asked: dict[str, Any]
+) -> None:
+    """Each service has its own sign that it shall go on with the assistant's last turn."""
+    begun: dict[str, Any] = {"role": "assistant", "content": "One"}
+    done: dict[str, Any] = {"role": "user", "content": "Two"}
+    called: dict[str, Any] = {**begun, "tool_calls": [{"id": "c"}]}
+    made: Any = OpenAI("up", preset=preset, model="m", api_key=KEY).call
+    for messages, marked, more in (
+        ([done, begun], [done, {**begun, **turn}], asked),
+        ([begun, done], [begun, done], {}),
+        ([done, called], [done, called], {}),
+    ):
+        prepared = made.__self__._wire.prepare({"messages": messages}, stream=False)
+        assert json.loads(prepared.body) == {"model": "m", "messages": marked, **more}

@@ -36,6 +36,8 @@ class Preset:
         drops: request fields it refuses, and that change no meaning when left out.
         strips: fields of assistant messages that it refuses.
         developer: whether it knows the role `developer`; elsewhere such turns are `system`.
+        prefill_turn: what marks a last assistant turn as one to go on with, in that turn.
+        prefill_request: what asks for the same in the request.
         stream_usage: whether it understands `stream_options={"include_usage": true}`.
     """
 
@@ -46,10 +48,23 @@ class Preset:
     drops: frozenset[str] = frozenset()
     strips: tuple[str, ...] = OWN_FIELDS
     developer: bool = False
+    prefill_turn: Mapping[str, bool] = field(default_factory=dict)
+    prefill_request: Mapping[str, bool] = field(default_factory=dict)
     stream_usage: bool = True
 
 
 _OLD_LIMIT: Mapping[str, str] = MappingProxyType({"max_completion_tokens": "max_tokens"})
+_PREFIX: Mapping[str, bool] = MappingProxyType({"prefix": True})
+"""Source: "Chat Prefix Completion" in DeepSeek's documentation (its beta address), and Mistral's
+reference of assistant messages."""
+
+_PARTIAL: Mapping[str, bool] = MappingProxyType({"partial": True})
+"""Source: "Partial Mode" in the documentation of Kimi and of Alibaba's Model Studio."""
+
+_FINAL: Mapping[str, bool] = MappingProxyType(
+    {"continue_final_message": True, "add_generation_prompt": False}
+)
+"""Source: vLLM's extra parameters of the Chat API."""
 
 PRESETS: Mapping[PresetName, Preset] = MappingProxyType(
     {
@@ -61,18 +76,25 @@ PRESETS: Mapping[PresetName, Preset] = MappingProxyType(
             developer=True,
         ),
         "deepseek": Preset(
-            base_url="https://api.deepseek.com/v1", variable="DEEPSEEK_API_KEY", renames=_OLD_LIMIT
+            base_url="https://api.deepseek.com/v1",
+            variable="DEEPSEEK_API_KEY",
+            renames=_OLD_LIMIT,
+            prefill_turn=_PREFIX,
         ),
         "glm": Preset(
             base_url="https://api.z.ai/api/paas/v4", variable="ZAI_API_KEY", renames=_OLD_LIMIT
         ),
         "kimi": Preset(
-            base_url="https://api.moonshot.ai/v1", variable="MOONSHOT_API_KEY", renames=_OLD_LIMIT
+            base_url="https://api.moonshot.ai/v1",
+            variable="MOONSHOT_API_KEY",
+            renames=_OLD_LIMIT,
+            prefill_turn=_PARTIAL,
         ),
         "qwen": Preset(
             base_url="https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
             variable="DASHSCOPE_API_KEY",
             renames=_OLD_LIMIT,
+            prefill_turn=_PARTIAL,
         ),
         # Refuses every field that it does not know (422 extra_forbidden), and always sends usage.
         "mistral": Preset(
@@ -94,6 +116,7 @@ PRESETS: Mapping[PresetName, Preset] = MappingProxyType(
                 }
             ),
             strips=(*OWN_FIELDS, "reasoning_content", "refusal", "annotations"),
+            prefill_turn=_PREFIX,
             stream_usage=False,
         ),
         "groq": Preset(base_url="https://api.groq.com/openai/v1", variable="GROQ_API_KEY"),
@@ -107,7 +130,10 @@ PRESETS: Mapping[PresetName, Preset] = MappingProxyType(
             renames=_OLD_LIMIT,
         ),
         "vllm": Preset(
-            base_url="http://localhost:8000/v1", variable="VLLM_API_KEY", needs_key=False
+            base_url="http://localhost:8000/v1",
+            variable="VLLM_API_KEY",
+            needs_key=False,
+            prefill_request=_FINAL,
         ),
     }
 )

@@ -81,7 +81,11 @@ class OpenAIWire(_OpenAIAddress):
             if value is not None:
                 body[name] = value
         with self._failures.malformed():
-            body["messages"] = [_said(message, preset) for message in body.get("messages") or ()]
+            messages = [_said(message, preset) for message in body.get("messages") or ()]
+            if messages and _is_begun(messages[-1]):
+                messages[-1] = {**messages[-1], **preset.prefill_turn}
+                body = {**preset.prefill_request, **body}
+            body["messages"] = messages
             asked = dict(body.pop("stream_options", None) or {})
         body.pop("stream", None)
         if stream:
@@ -147,6 +151,11 @@ def _said(message: Mapping[str, Any], preset: Preset) -> Mapping[str, Any]:
     if role == "assistant" and _has(message, preset.strips):
         return _without(message, preset.strips)
     return message
+
+
+def _is_begun(message: Mapping[str, Any]) -> bool:
+    """Whether a last message is the beginning of the answer, which the service goes on with."""
+    return message["role"] == "assistant" and not message.get("tool_calls")
 
 
 def _has(message: Mapping[str, Any], fields: tuple[str, ...]) -> bool:
