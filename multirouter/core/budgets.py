@@ -14,7 +14,7 @@ from multirouter.core.newswire import Newswire
 from multirouter.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from multirouter.core.gate import Revision
+    from multirouter.core.revision import Revision
 
 Period = Literal["hour", "day", "month"]
 PERIODS: tuple[Period, ...] = get_args(Period)

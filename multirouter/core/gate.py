@@ -14,6 +14,7 @@ from multirouter.core.model import Verdict
 from multirouter.core.newswire import Newswire
 from multirouter.core.permits import Permit
 from multirouter.core.policies import CircuitPolicy, LimitPolicy
+from multirouter.core.revision import Revision
 from multirouter.core.rules import Effect
 from multirouter.core.states import Signal, State
 
@@ -22,15 +23,6 @@ if TYPE_CHECKING:
 
 COOLING_GROWTH = 2.0
 """Factor on the rest after each further 429 in a row that names no time."""
-
-
-class Revision:
-    """A counter that rises whenever somebody's door opens or shuts; draw tables watch it."""
-
-    __slots__ = ("value",)
-
-    def __init__(self) -> None:
-        self.value: int = 0
 
 
 class Gate:
@@ -201,7 +193,9 @@ class Gate:
         Returns:
             Whether it came too late to count: the circuit changed meanwhile.
         """
-        self._leave()
+        self.in_flight -= 1  # as in _leave; nearly every attempt goes this way
+        if self._limits is not None:
+            self._limits.leave()
         self._cooled_in_a_row = self._suspicions = 0
         return not self.circuit.succeeded(permit, now, elapsed, slow=slow) and permit.era >= 0
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from multirouter.core.gate import Revision
+from multirouter.core.revision import Revision
 from multirouter.core.window import RollingCounts
 
 WINDOW = 300.0
@@ -46,7 +46,7 @@ class Health(RollingCounts):
 
     def answered(self, now: float) -> None:
         """Counts an attempt that brought an answer at `now` (loop time, seconds)."""
-        aged = now >= self._edge
+        aged = now >= self.edge
         if aged:
             self.settle(now)
         calls = self.calls + 1
@@ -74,7 +74,7 @@ class Health(RollingCounts):
 
     def changes_at(self) -> float:
         """Loop time at which time alone may end its being degraded."""
-        return self._edge
+        return self.edge
 
     def _judge(self) -> None:
         calls = self.calls

@@ -179,7 +179,10 @@ class RetryBudget:
 
     def call_started(self, now: float) -> None:
         """Counts a call in."""
-        self._calls.record(now, failed=False)
+        calls = self._calls
+        if now >= calls.edge:
+            calls.settle(now)
+        calls.calls += 1  # as in record; each call goes this way
 
     def allows(self, now: float) -> bool:
         """Whether one more repetition is affordable at `now`."""

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from multirouter.core.gate import Gate, Revision
+from multirouter.core.gate import Gate
 from multirouter.core.health import Health
 from multirouter.core.ledger import Ledger
 from multirouter.core.limits import Limits
 from multirouter.core.newswire import Newswire
 from multirouter.core.pace import Pace
 from multirouter.core.policies import CircuitPolicy, LimitPolicy, PacePolicy
+from multirouter.core.revision import Revision
 from multirouter.core.speed import Speed
 
 

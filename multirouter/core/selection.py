@@ -7,11 +7,12 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from multirouter.core.draw import Choose, Chosen, Draw, Strategy
-from multirouter.core.gate import Gate, Revision
+from multirouter.core.gate import Gate
 from multirouter.core.health import Health
 from multirouter.core.model import Kind
 from multirouter.core.pace import Pace
 from multirouter.core.provider import Provider
+from multirouter.core.revision import Revision
 from multirouter.core.rules import Effect
 from multirouter.core.speed import Speed
 from multirouter.core.transforms import transformed

@@ -17,23 +17,24 @@ class RollingCounts:
     Attributes:
         calls: recorded calls, as of the last `record` or `settle`.
         failures: how many of them failed, as of the same instant.
+        edge: loop time at which the newest slice ends, seconds.
     """
 
     __slots__ = (
         "_at",
         "_calls",
         "_calls_before",
-        "_edge",
         "_failures",
         "_failures_before",
         "_width",
         "calls",
+        "edge",
         "failures",
     )
 
     def __init__(self, span: float) -> None:
         self._width = span / SLICES
-        self._edge = 0.0
+        self.edge: float = 0.0
         self._at = 0
         self._calls = [0] * SLICES
         self._failures = [0] * SLICES
@@ -43,7 +44,7 @@ class RollingCounts:
 
     def record(self, now: float, *, failed: bool) -> None:
         """Counts one call that ended at `now` (loop time, seconds)."""
-        if now >= self._edge:
+        if now >= self.edge:
             self.settle(now)
         # Only the sums are kept up to date: what the newest slice holds is known when it ends.
         self.calls += 1
@@ -52,10 +53,10 @@ class RollingCounts:
 
     def settle(self, now: float) -> None:
         """Drops the slices that are too old at `now`; a clock that stands or lags drops none."""
-        if now < self._edge:
+        if now < self.edge:
             return
-        steps = int((now - self._edge) // self._width) + 1
-        self._edge += steps * self._width
+        steps = int((now - self.edge) // self._width) + 1
+        self.edge += steps * self._width
         self._calls[self._at] = self.calls - self._calls_before
         self._failures[self._at] = self.failures - self._failures_before
         for _ in range(min(steps, SLICES)):
@@ -75,7 +76,7 @@ class RollingCounts:
 
     def shift(self, by: float) -> None:
         """Moves the window by `by` seconds, to the clock of another loop."""
-        self._edge += by
+        self.edge += by
 
 
 STEPS_PER_DOUBLING = 8

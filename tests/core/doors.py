@@ -8,11 +8,12 @@ from typing import Any
 import pytest
 
 from multirouter.core.events import CircuitChanged, Cooled, Held, HoldName, Listener
-from multirouter.core.gate import Gate, Revision
+from multirouter.core.gate import Gate
 from multirouter.core.model import Kind, Verdict
 from multirouter.core.newswire import Newswire
 from multirouter.core.permits import Permit
 from multirouter.core.policies import CircuitPolicy, LimitPolicy
+from multirouter.core.revision import Revision
 from multirouter.core.rules import Effect
 from multirouter.core.states import State
 from tests.core.benches import ARTICLE, LEASE

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multirouter.core.gate import Revision
 from multirouter.core.health import HEALTHY, LEAST_CALLS, WINDOW, Health
 from multirouter.core.memory import Memory
 from multirouter.core.model import Kind
 from multirouter.core.newswire import Newswire
 from multirouter.core.picture import explain, snapshot
 from multirouter.core.policies import CircuitPolicy
+from multirouter.core.revision import Revision
 from multirouter.core.routes import Route
 from multirouter.core.rules import Effect, Other, Rule, Same
 from tests.core.kit import World, calm, provider

@@ -20,11 +20,12 @@ from hypothesis.stateful import (
 )
 
 from multirouter.core.events import CircuitChanged, Cooled, Held
-from multirouter.core.gate import Gate, Revision
+from multirouter.core.gate import Gate
 from multirouter.core.model import Kind, Verdict
 from multirouter.core.newswire import Newswire
 from multirouter.core.permits import Permit
 from multirouter.core.policies import CircuitPolicy, LimitPolicy
+from multirouter.core.revision import Revision
 from multirouter.core.rules import Effect
 from multirouter.testing import Recorder
 from tests.properties.effort import PATIENT, effort
