@@ -61,7 +61,7 @@ def test_requests_that_go_on() -> None:
 
 
 def test_a_turn_that_the_request_has_begun_goes_on() -> None:
-    """A prefill of the caller's own and the text so far are one turn; the request is not changed."""
+    """A prefill of the caller's own and the text so far are one turn; nothing is changed."""
     begun: dict[str, Any] = {"role": "assistant", "content": "One", "name": "n"}
     request: dict[str, Any] = {"messages": ({"role": "user", "content": "q"}, begun)}
     assert chat.is_request(request)
