@@ -37,7 +37,7 @@ GPT = model("gpt", "openai", "gpt-5", price=Price(1.25, 10.0))
 DEEPSEEK = model("deepseek", "deepseek", "deepseek-chat", price=Price(0.28, 0.42), fails=0.02)
 FLASH = model("flash", "gemini", "gemini-3-flash", price=Price(0.5, 3.0))
 
-CHAINS = {
+CHAINS: dict[str, list[str | list[str]]] = {
     "reasoning": ["opus", "gpt", "deepseek"],
     "coding": ["gpt", ["opus", "deepseek"]],
     "simple": ["flash", "deepseek"],
@@ -106,4 +106,4 @@ async def main(history: str | None = None, rounds: int = 60) -> Report:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:2]))
+    asyncio.run(main(history=next(iter(sys.argv[1:]), None)))

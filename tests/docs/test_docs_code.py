@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import importlib
 import inspect
 import re
 import traceback
@@ -118,6 +119,16 @@ def page_of(tmp_path: Path, text: str) -> Path:
     page = tmp_path / "page.md"
     page.write_text(text.replace("'''", "```"), encoding="utf-8")
     return page
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name)
+def test_what_does_not_run_imports_what_is_there(page):
+    """Blocks that are only compiled name modules and names of the package that it has."""
+    for block in blocks(page.read_text(encoding="utf-8")):
+        for node in ast.walk(ast.parse(block.code)):
+            if isinstance(node, ast.ImportFrom) and str(node.module).startswith("multirouter"):
+                module = importlib.import_module(node.module)
+                assert [a.name for a in node.names if not hasattr(module, a.name)] == []
 
 
 def test_failures_name_page_and_line(tmp_path, monkeypatch):
