@@ -8,6 +8,8 @@ from collections.abc import Callable
 from aiohttp import web
 from multidict import CIMultiDict
 
+from multirouter.gateway.shapes import Shape
+
 
 class Events:
     """Writes events to one client.
@@ -19,7 +21,7 @@ class Events:
         request: whom to answer.
         headers: the response's headers, asked for when it begins.
         keepalive: seconds of silence before a comment; at least 0.001.
-        comment: what says nothing in the door's format.
+        shape: the door's format: its type, and what says nothing in it.
 
     Attributes:
         begun: whether the status has been sent.
@@ -30,14 +32,14 @@ class Events:
         request: web.BaseRequest,
         headers: Callable[[], CIMultiDict[str]],
         keepalive: float,
-        comment: bytes,
+        shape: Shape,
     ) -> None:
         self.begun: bool = False
         self.response: web.StreamResponse | None = None
         self._request = request
         self._headers = headers
         self._keepalive = keepalive
-        self._quiet = comment
+        self._shape = shape
         self._loop = asyncio.get_running_loop()
         self._written = self._loop.time()
         self._opening = asyncio.Lock()
@@ -73,7 +75,7 @@ class Events:
             if self.response is None:
                 self.begun = True
                 headers = self._headers()
-                headers["Content-Type"] = "text/event-stream"
+                headers["Content-Type"] = self._shape.content_type
                 headers["Cache-Control"] = "no-cache"
                 headers["X-Accel-Buffering"] = "no"
                 response = web.StreamResponse(headers=headers)
@@ -93,6 +95,6 @@ class Events:
 
     async def _comment(self) -> None:
         try:
-            await self.send(self._quiet)
+            await self.send(self._shape.comment)
         except ConnectionError:
             self._timer.cancel()

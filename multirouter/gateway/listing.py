@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from typing import Any
 
 from multirouter.gateway.shapes import Shape
@@ -26,10 +27,18 @@ def listed(name: str, shape: Shape, began: int) -> dict[str, Any]:
             "displayName": name,
             "supportedGenerationMethods": _METHODS,
         }
+    if shape.name == "anthropic":
+        created = datetime.fromtimestamp(began, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        return {"type": "model", "id": name, "display_name": name, "created_at": created}
     return {"id": name, "object": "model", "created": began, "owned_by": "multirouter"}
 
 
 def list_of(names: Iterable[str], shape: Shape, began: int) -> dict[str, Any]:
     """All models, on one page."""
     models = [listed(name, shape, began) for name in names]
-    return {"models": models} if shape.name == "gemini" else {"object": "list", "data": models}
+    if shape.name == "gemini":
+        return {"models": models}
+    if shape.name == "anthropic":
+        ids = [model["id"] for model in models] or [None]
+        return {"data": models, "has_more": False, "first_id": ids[0], "last_id": ids[-1]}
+    return {"object": "list", "data": models}

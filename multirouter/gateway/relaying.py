@@ -59,7 +59,7 @@ async def relay(
         exchange.request,
         lambda: exchange.headers(loop.time(), serving=exchange.provider is not None),
         keepalive,
-        exchange.shape.comment,
+        exchange.shape,
     )
     try:
         stream = await open_()

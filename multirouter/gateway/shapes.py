@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -44,19 +44,30 @@ _TOO_MANY = "exceeds the maximum number of tokens"
 """The words by which clients of Gemini know it."""
 
 
+def as_event(data: bytes) -> bytes:
+    """JSON as a server-sent event."""
+    return b"data: %s\n\n" % data
+
+
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """One door's format for errors.
+    """One door's format for errors, and what its streams are made of.
 
     Attributes:
         name: whose it is.
         comment: what keeps a stream alive, and says nothing.
         key_in_address: whether clients may send their key as `?key=`.
+        content_type: of a stream.
+        frame: makes JSON a piece of a stream.
+        closing: what stands behind the last piece.
     """
 
     name: ShapeName
     comment: bytes = b": waiting\n\n"
     key_in_address: bool = False
+    content_type: str = "text/event-stream"
+    frame: Callable[[bytes], bytes] = as_event
+    closing: bytes = b""
 
     def body(self, refusal: Refusal, request_id: str) -> dict[str, Any]:
         """The error as a JSON object."""
@@ -65,10 +76,10 @@ class Shape:
         return _gemini(refusal, request_id) if self.name == "gemini" else _openai(refusal)
 
     def event(self, refusal: Refusal, request_id: str) -> bytes:
-        """The error as an event of a stream; official SDKs raise at it."""
+        """The error as the last piece of a stream; official SDKs raise at it."""
         data = json.dumps(self.body(refusal, request_id), separators=(",", ":")).encode()
         name = b"event: error\n" if self.name == "anthropic" else b""
-        return b"%sdata: %s\n\n" % (name, data)
+        return name + self.frame(data) + self.closing
 
 
 OPENAI = Shape("openai")

@@ -13,7 +13,9 @@ from typing import Any
 
 import pytest
 
+from multirouter import Route
 from multirouter.gateway.gateway import Bounds
+from multirouter.providers import Gemini
 from tests.gateway.kit import PROMPT, SAID, Place, standing
 
 pytestmark = [
@@ -138,6 +140,9 @@ async def test_anthropic() -> None:
         async with client.messages.stream(**terms) as stream:
             assert await stream.get_final_text() == SAID
         assert (await client.messages.create(**terms)).content[0].text == SAID
+        listed = [model async for model in client.models.list()]
+        assert [(model.id, model.type) for model in listed] == [("m", "model")]
+        assert (await client.models.retrieve("m")).created_at.year >= 2026
         with pytest.raises(anthropic.BadRequestError, match="prompt is too long"):
             await client.messages.create(**{**terms, "model": "context-too-long"})
 
@@ -192,6 +197,65 @@ async def test_google() -> None:
         listed = await client.models.list()
         assert [model.name async for model in listed] == ["models/m"]
         assert (await client.models.get(model="m")).name == "models/m"
+
+
+async def test_google_without_async() -> None:
+    """The synchronous client as well: whole, streamed, and a chat that calls by itself."""
+    cities: list[str] = []
+
+    def weather(city: str) -> str:
+        """Tells the weather."""
+        cities.append(city)
+        return "rain"
+
+    async with standing(["cut-after-3", ""], []) as place:
+
+        def ask() -> list[str | None]:
+            with google_client(place) as client:
+                terms: Any = {"model": "m", "contents": PROMPT}
+                stream = client.models.generate_content_stream(**terms)
+                streamed = "".join(piece.text or "" for piece in stream)
+                whole = client.models.generate_content(**terms).text
+                chat = client.chats.create(model="m", config={"tools": [weather]})
+                pieces = chat.send_message_stream("the weather please")
+                return [streamed, whole, "".join(piece.text or "" for piece in pieces)]
+
+        streamed, whole, told = await asyncio.to_thread(ask)
+    assert streamed == whole == SAID
+    assert (cities, "rain" in (told or "")) == (["Zürich"], True)
+
+
+async def test_google_signs_its_calls() -> None:
+    """A Gemini model behind the door gets back the signature of its call, as it insists."""
+    cities: list[str] = []
+
+    def weather(city: str) -> str:
+        """Tells the weather."""
+        cities.append(city)
+        return "rain"
+
+    async with standing() as place:
+        before: Any = place.router.providers[0]
+        made = Gemini("google", model="gemini-3-pro", base_url=place.fakes[0].url, api_key="k")
+        place.router.reconfigure([made], [Route("main", ["google"])])
+        await before.aclose()
+        async with google_client(place).aio as client:
+            chat = client.chats.create(model="m", config={"tools": [weather]})
+            told = await chat.send_message("the weather please")
+        sent = place.fakes[0].requests[-1].body["contents"]
+    assert (cities, "rain" in told.text) == (["Zürich"], True)
+    assert [part for turn in sent for part in turn["parts"] if part.get("thoughtSignature")]
+
+
+async def test_what_google_has_and_the_gateway_has_not() -> None:
+    """Embeddings and counts raise at once, as for a model that has them not."""
+    errors = pytest.importorskip("google.genai.errors")
+    async with standing() as place, google_client(place).aio as client:
+        with pytest.raises(errors.ClientError, match="/v1/embeddings") as embedded:
+            await client.models.embed_content(model="m", contents="x")
+        with pytest.raises(errors.ClientError, match="counts in its own way") as counted:
+            await client.models.count_tokens(model="m", contents="x")
+    assert {(e.value.code, e.value.status) for e in (embedded, counted)} == {(404, "NOT_FOUND")}
 
 
 @pytest.mark.parametrize("version", ["v1", "v1beta"])

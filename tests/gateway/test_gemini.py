@@ -85,6 +85,30 @@ async def test_a_stream() -> None:
     assert b"[DONE]" not in answer.data
 
 
+async def test_a_stream_without_sse() -> None:
+    """Without `alt=sse` a stream is one JSON array, through silence and a cut."""
+    bounds = Bounds(keepalive=1.0)
+    async with standing(["slow-first-token-2500"], ["cut-after-3"], [], bounds=bounds) as place:
+        body = json.dumps({"contents": [user(PROMPT)]}).encode()
+        slow = await place.post("/v1beta/models/m:streamGenerateContent", body)
+        place.router.hold("first", "open")
+        cut = await place.post("/v1beta/models/m:streamGenerateContent?alt=json", body)
+    for answer in (slow, cut):
+        assert answer.headers["Content-Type"] == "application/json"
+        assert text_of(*answer.json) == SAID
+        assert [piece["candidates"][0].get("finishReason") for piece in answer.json][-1] == "STOP"
+
+
+async def test_an_error_in_an_array() -> None:
+    """A broken array holds its error as the last element, and lacks the body's end."""
+    async with standing(["cut-after-3"]) as place:
+        body = json.dumps({"contents": [user(PROMPT)]}).encode()
+        answer = await place.post("/v1beta/models/m:streamGenerateContent", body)
+    assert answer.broken
+    assert answer.json[-1]["error"]["status"] == "UNAVAILABLE"
+    assert not any("finishReason" in piece["candidates"][0] for piece in answer.json[:-1])
+
+
 @pytest.mark.parametrize("stream", [False, True])
 async def test_tools(stream: bool) -> None:
     """A call comes whole with an object; its result travels back as a tool's message."""
@@ -169,17 +193,20 @@ async def test_models() -> None:
 
 
 async def test_addresses() -> None:
-    """A name may have slashes; other methods, streams that are no SSE and models are refused."""
+    """A name may have slashes; other methods, forms and models are refused."""
     async with standing(models={"a/b": "main"}) as place:
         for at in ("/v1beta/models/a/b", "/v1/models/a/b", "/v1beta/models/a%2Fb"):
             assert text_of((await say(place, at=at)).json) == SAID
         unknown = await say(place, at="/v1beta/models/zzz")
         other = await place.post("/v1beta/models/a/b:countTokens", b"{}")
+        embed = await place.post("/v1beta/models/a/b:embedContent", b"{}")
         bare = await place.post("/v1beta/models/a/b", b"{}")
-        array = await place.post("/v1beta/models/a/b:streamGenerateContent", b"{}")
+        proto = await place.post("/v1beta/models/a/b:streamGenerateContent?alt=proto", b"{}")
         log = place.log.told
-    assert [a.status for a in (unknown, other, bare, array)] == [404, 404, 404, 400]
-    assert all(a.json["error"]["status"] for a in (unknown, other, bare, array))
+    refused = (unknown, other, embed, bare, proto)
+    assert [a.status for a in refused] == [404, 404, 404, 404, 400]
+    assert all(a.json["error"]["status"] for a in refused)
+    assert "/v1/embeddings" in embed.json["error"]["message"]
     assert [fields.get("asked") for _, _, fields in log][:3] == ["a/b"] * 3
 
 

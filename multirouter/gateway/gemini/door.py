@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from aiohttp import web
@@ -9,12 +10,21 @@ from aiohttp import web
 from multirouter.gateway import asking, tidy
 from multirouter.gateway.chat import json_response
 from multirouter.gateway.exchange import Exchange
+from multirouter.gateway.gemini.array import as_array
 from multirouter.gateway.gemini.inbound import from_generate, includes_thoughts
 from multirouter.gateway.gemini.outbound import to_generation
 from multirouter.gateway.gemini.stream import GenerationEvents
 from multirouter.gateway.refusals import Refusal
 from multirouter.gateway.relaying import relay
+from multirouter.gateway.shapes import GEMINI, Shape
 from multirouter.gateway.wanted import Wanted
+
+_ASKED_FOR: Mapping[str, str] = {
+    "batchEmbedContents": "POST /v1/embeddings has embeddings",
+    "countTokens": "each provider counts in its own way, and only Gemini's has this",
+    "embedContent": "POST /v1/embeddings has embeddings",
+}
+"""What Google's clients ask for as well, and why it is not here."""
 
 
 class Generation:
@@ -28,7 +38,7 @@ class Generation:
         model: the model that is asked for.
 
     Raises:
-        Refusal: 404 for a method that is not here, 400 for a stream that is no SSE.
+        Refusal: 404 for a method that is not here, 400 for a stream in another form than JSON.
     """
 
     def __init__(self, request: web.BaseRequest, keepalive: float) -> None:
@@ -38,10 +48,12 @@ class Generation:
         self._thoughts = False
         self._keepalive = keepalive
         if not self.model or not (self._stream or method == "generateContent"):
-            told = "only :generateContent and :streamGenerateContent are here"
-            raise Refusal(404, told, code="not_found")
-        if self._stream and request.query.get("alt") != "sse":
-            raise Refusal(400, "a stream is told as alt=sse alone", code="invalid_value")
+            why = _ASKED_FOR.get(method, "only :generateContent and :streamGenerateContent are")
+            raise Refusal(404, f":{method[:40]} is not supported here: {why}", code="not_found")
+        form = request.query.get("alt", "json")
+        if form not in {"json", "sse"}:
+            raise Refusal(400, "alt must be sse or json", code="invalid_value", param="alt")
+        self._shape: Shape = GEMINI if form == "sse" else as_array()
 
     def read(self, body: dict[str, Any]) -> dict[str, Any]:
         """The canonical request.
@@ -63,10 +75,11 @@ class Generation:
         """
         if self._stream:
             wanted.body["stream_options"] = {"include_usage": True}
+            exchange.shape = self._shape
             return await relay(
                 exchange,
                 lambda: asking.open_stream(router, wanted, exchange),
-                GenerationEvents(exchange.id, thoughts=self._thoughts),
+                GenerationEvents(exchange.id, thoughts=self._thoughts, shape=self._shape),
                 self._keepalive,
             )
         answer = tidy.whole(await asking.call(router, wanted, exchange), exchange.id)

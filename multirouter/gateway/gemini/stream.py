@@ -11,6 +11,7 @@ from multirouter.gateway.gemini.outbound import (
     response,
     text_parts,
 )
+from multirouter.gateway.shapes import GEMINI, Shape
 from multirouter.gateway.tidy import Tidy
 from multirouter.providers.jsontext import dumps
 
@@ -24,11 +25,13 @@ class GenerationEvents:
     Args:
         request_id: what ids are made of.
         thoughts: whether thoughts are told.
+        shape: how pieces become a stream.
     """
 
-    def __init__(self, request_id: str, *, thoughts: bool) -> None:
+    def __init__(self, request_id: str, *, thoughts: bool, shape: Shape = GEMINI) -> None:
         self._tidy = Tidy(request_id, usage_asked=False)
         self._thoughts = thoughts
+        self._shape = shape
         self._calls: dict[int, dict[int, Any]] = {}
         self._finished: dict[int, str] = {}
 
@@ -60,7 +63,7 @@ class GenerationEvents:
             candidate(call_parts(self._calls.get(index, {}).values()), index, reason)
             for index, reason in sorted(self._finished.items())
         ]
-        return self._event(last, usageMetadata=counts(self._tidy.usage))
+        return self._event(last, usageMetadata=counts(self._tidy.usage)) + self._shape.closing
 
     def _note(self, choice: dict[str, Any]) -> None:
         index = choice["index"]
@@ -72,7 +75,7 @@ class GenerationEvents:
 
     def _event(self, candidates: list[Any], **more: Any) -> bytes:
         told = {**response(candidates, self._tidy.id, self._tidy.model), **more}
-        return b"data: %s\n\n" % dumps(told)
+        return self._shape.frame(dumps(told))
 
 
 def _join(calls: dict[int, Any], piece: dict[str, Any]) -> None:
