@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 from collections import Counter
 from dataclasses import replace
+from itertools import permutations
+from typing import Any
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -33,6 +35,7 @@ def check(stage: Stage) -> None:
     check_eras(stage)
     for caller in stage.callers:
         check_end(stage, caller)
+        check_haste(stage, caller)
         check_service(stage, caller)
 
 
@@ -92,6 +95,29 @@ def check_eras(stage: Stage) -> None:
         last[change.provider] = change.era, change.new
 
 
+def check_line(stage: Stage) -> None:
+    """Of calls that may ask the same providers, who came first is served first."""
+    lines: dict[Any, list[Caller]] = {}
+    for caller in stage.callers:
+        if caller.outcome is not None:
+            lines.setdefault((caller.call.route, caller.call.idempotent), []).append(caller)
+    for line in lines.values():
+        for earlier, later in permutations(line, 2):
+            served = _served_at(later)
+            if earlier.started < later.started <= served < _leaves_line_at(earlier) - STEP:
+                assert _served_at(earlier) <= served + STEP, (earlier, later)
+
+
+def check_haste(stage: Stage, caller: Caller) -> None:
+    """An answer reaches its caller when it is there: no loser of a race holds it up."""
+    outcome = caller.outcome
+    if outcome is None or outcome.result != "success":
+        return
+    grace = float(max(player.swallows for player in stage.world.players))
+    answered = min(a.started + a.elapsed for a in outcome.attempts if a.outcome == "success")
+    assert caller.ended <= answered + grace + STEP, (caller, outcome.attempts)
+
+
 def check_end(stage: Stage, caller: Caller) -> None:
     """Every call ends by its deadline, and at once when its caller leaves.
 
@@ -124,6 +150,17 @@ def check_service(stage: Stage, caller: Caller) -> None:
     assert outcome.ok, (outcome, outcome.attempts)
 
 
+def _served_at(caller: Caller) -> float:
+    """When a call's first attempt began; never, when it had none."""
+    attempts = caller.outcome.attempts if caller.outcome is not None else ()
+    return min((attempt.started for attempt in attempts), default=math.inf)
+
+
+def _leaves_line_at(caller: Caller) -> float:
+    """The instant up to which a call stands in line when nobody serves it."""
+    return caller.started + min(caller.call.wait, caller.call.timeout)
+
+
 def _entered(caller: Caller) -> bool:
     """Whether the call began: a closed router and an unknown provider are told at the door."""
     refused = isinstance(caller.error, UsageError) and "waited for room" not in str(caller.error)
@@ -144,6 +181,16 @@ def test_a_router_is_right_in_every_world(world: World, shuffle: int) -> None:
     could have served. Who would wait for ever ends the run with a Deadlock.
     """
     check(VirtualClock(shuffle_seed=shuffle).run(Stage(world).play))
+
+
+@PATIENT
+@effort(60)
+@given(world=worlds(crowded=True), shuffle=st.integers(0, 999))
+def test_a_crowd_is_served_in_order(world: World, shuffle: int) -> None:
+    """Case 79: where calls wait for room and nobody changes settings, all stand in one line."""
+    stage = VirtualClock(shuffle_seed=shuffle).run(Stage(world).play)
+    check(stage)
+    check_line(stage)
 
 
 @PATIENT

@@ -157,18 +157,22 @@ def _player(name: str, faults: list[Any]) -> st.SearchStrategy[Player]:
 _ROCK = st.builds(Player, name=st.just(ROCK), weight=st.sampled_from([0.0, 1.0]))
 
 
-def _acts(names: list[str]) -> st.SearchStrategy[Act]:
-    fickle = [name for name in names if name != ROCK]
+def _calls(names: list[str], waits: list[float]) -> st.SearchStrategy[Call]:
     some = st.lists(st.sampled_from(names), min_size=1, unique=True).map(tuple)
-    call = st.builds(
+    return st.builds(
         Call,
         times=st.sampled_from([1, 1, 1, 2, 5]),
         route=st.one_of(st.none(), st.none(), st.just("chain"), some),
         timeout=st.sampled_from([200.0, 200.0, 10.0, 3.0, 0.5]),
-        wait=st.sampled_from([0.0, 0.0, 5.0, 60.0]),
+        wait=st.sampled_from(waits),
         idempotent=st.sampled_from([True, True, True, False]),
         leaves=st.sampled_from([None, None, None, None, 0.0, 0.5, 4.0]),
     )
+
+
+def _acts(names: list[str]) -> st.SearchStrategy[Act]:
+    fickle = [name for name in names if name != ROCK]
+    call = _calls(names, waits=[0.0, 0.0, 5.0, 60.0])
     hands = st.sampled_from(["open", "closed", "disabled", "metrics_only", None, None])
     hold = st.builds(Hold, name=st.sampled_from(fickle), how=hands)
     update = st.builds(
@@ -183,17 +187,24 @@ def _acts(names: list[str]) -> st.SearchStrategy[Act]:
 
 
 @st.composite
-def worlds(draw: st.DrawFn, *, asyncio_only: bool = True) -> World:
-    """A world; what works on asyncio alone is in it only when asked for."""
+def worlds(draw: st.DrawFn, *, asyncio_only: bool = True, crowded: bool = False) -> World:
+    """A world of calls and hands; a crowded one has calls alone, who wait for little room.
+
+    Args:
+        draw: given by hypothesis.
+        asyncio_only: whether it may hold what works on asyncio alone.
+        crowded: whether it is a crowded one.
+    """
     faults = [*FAULTS, STRAY] if asyncio_only else FAULTS
     names = ["a", "b", GUEST][: draw(st.sampled_from([3, 2, 1]))]
     players = [draw(_player(name, faults)) for name in names]
     if draw(st.sampled_from([True, True, False])):
         players.append(draw(_ROCK))
     pause = st.sampled_from([0.0, 0.1, 0.5, 3.0, 7.0])
-    act = _acts([player.name for player in players])
+    names = [player.name for player in players]
+    act = _calls(names, waits=[5.0, 60.0]) if crowded else _acts(names)
     acts = draw(st.lists(st.tuples(pause, act), min_size=8, max_size=30))
-    if asyncio_only and draw(st.sampled_from([False, False, False, True])):
+    if asyncio_only and not crowded and draw(st.sampled_from([False, False, False, True])):
         acts.append((1.0, Close(draw(st.sampled_from([0.0, 2.0])))))
         acts.append((0.5, draw(act)))
     return World(
@@ -215,7 +226,7 @@ def worlds(draw: st.DrawFn, *, asyncio_only: bool = True) -> World:
             max_retry_after=RETRY_AFTER,
         ),
         again=draw(st.sampled_from([0, 0, 1])),
-        at_most=draw(st.sampled_from([None, None, None, None, 1, 3])),
+        at_most=draw(st.sampled_from([1, 2] if crowded else [None, None, None, None, 1, 3])),
         panic=draw(st.sampled_from([None, None, 0.5])),
         fallback=draw(st.sampled_from([None, None, "substitute"])),
         natively=asyncio_only and draw(st.booleans()),
