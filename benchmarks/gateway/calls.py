@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from statistics import median
+from subprocess import Popen
 from typing import Any
 
 from benchmarks.gateway import contestants, nginx
@@ -68,14 +69,14 @@ async def measure(shape: Shape, found: dict[str, str]) -> dict[str, Any]:
         folder = Path(name)
         load, tools = _client(folder, tools=shape.tools)
         port, upstream = _upstream(folder, tools=shape.tools)
-        stack.enter_context(process(upstream))
-        await ready(lambda: Target(port, b"{}", {}))
+        serving = stack.enter_context(process(upstream))
+        await ready(serving, lambda: Target(port, b"{}", {}))
         running: list[_Running] = []
         for one in contestants.all_of(_places(port, folder), found, shape.workers):
             began = time.perf_counter()
-            pid = stack.enter_context(process(one.command, one.environment)).pid
-            target = await ready(one.target)
-            running.append(_Running(one, pid, target, time.perf_counter() - began))
+            made = stack.enter_context(process(one.command, one.environment))
+            target = await ready(made, one.target)
+            running.append(_Running(one, made.pid, target, time.perf_counter() - began))
         progress = Progress("gateway", shape.rounds + 1)
         for turn in range(shape.rounds + 1):
             for each in running if turn % 2 else reversed(running):
@@ -85,14 +86,17 @@ async def measure(shape: Shape, found: dict[str, str]) -> dict[str, Any]:
     return {"client": tools, "upstream": upstream[0].rpartition("/")[2], "contestants": told}
 
 
-async def ready(target: Callable[[], Target | None]) -> Target:
-    """Waits until somebody has answered a whole request with 200, and says where.
+async def ready(made: Popen[bytes], target: Callable[[], Target | None]) -> Target:
+    """Waits until a process has answered a whole request with 200, and says where.
 
     Raises:
-        TimeoutError: nobody did.
+        RuntimeError: it ended.
+        TimeoutError: it did not answer so.
     """
     until = time.perf_counter() + PATIENCE
     while time.perf_counter() < until:
+        if made.poll() is not None:
+            raise RuntimeError(f"ended by itself with {made.returncode}: {made.args!r}")
         asked = target()
         if asked is not None:
             try:

@@ -111,16 +111,16 @@ async def _serving() -> AsyncIterator[_Gateway]:
         folder = Path(name)
         for number, upstream in enumerate((first, second)):
             given = (str(upstream), "8", "1000", str(number))
-            stack.enter_context(process(python("benchmarks.gateway.upstream", *given)))
-            await ready(partial(Target, upstream, question(), {}))
+            made = stack.enter_context(process(python("benchmarks.gateway.upstream", *given)))
+            await ready(made, partial(Target, upstream, question(), {}))
         place = Place(first, port, folder)
         config, key = with_key(place, CONFIG.format(first=first, second=second))
         told = folder / "told"
         served = python("benchmarks.gateway.watched", config, str(port), str(told))
-        pid = stack.enter_context(process(served)).pid
+        made = stack.enter_context(process(served))
         headers = {"Authorization": f"Bearer {key}"}
-        await ready(partial(Target, port, question("chain"), headers))
-        yield _Gateway(pid, port, key, told)
+        await ready(made, partial(Target, port, question("chain"), headers))
+        yield _Gateway(made.pid, port, key, told)
 
 
 async def _in_flight(port: int) -> float:

@@ -56,15 +56,15 @@ async def measure(shape: Shape) -> dict[str, Any]:
     upstream, floor_port, our_port = free_ports(3)
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         given = (str(upstream), str(shape.chunks), str(shape.pace))
-        stack.enter_context(process(python("benchmarks.gateway.upstream", *given)))
-        itself = await ready(lambda: Target(upstream, question(), {}))
+        made = stack.enter_context(process(python("benchmarks.gateway.upstream", *given)))
+        itself = await ready(made, lambda: Target(upstream, question(), {}))
         through: dict[str, tuple[Target, int | None]] = {"no proxy": (itself, None)}
         for one in (
             contestants.floor(Place(upstream, floor_port, Path(name))),
             contestants.ours(Place(upstream, our_port, Path(name))),
         ):
-            pid = stack.enter_context(process(one.command)).pid
-            through[one.name] = (await ready(one.target), pid)
+            made = stack.enter_context(process(one.command))
+            through[one.name] = (await ready(made, one.target), made.pid)
         progress = Progress("streams", shape.rounds)
         seen: dict[str, list[dict[str, float]]] = {who: [] for who in through}
         for turn in range(shape.rounds):

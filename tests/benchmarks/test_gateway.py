@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks.gateway import calls, soak
+from benchmarks.gateway import calls, processes, soak
 from benchmarks.gateway.visitors import SORTS, surprises
 from benchmarks.harness.memory import CHECKPOINTS
 
@@ -95,6 +95,17 @@ def test_a_soak_tells_what_grew(seen: list[dict[str, int]], told: list[str]) -> 
 def test_a_soak_tells_surprises(ended: dict[str, int], told: list[str]) -> None:
     """An end that a sort may not have is told, and patient requests that faults reach too often."""
     assert surprises(ended) == told
+
+
+@pytest.mark.backends("asyncio")
+async def test_a_process_that_ends_is_not_waited_for() -> None:
+    """Whoever cannot start says so at once, with what was asked of it."""
+    with (
+        processes.process(("false", "--port", "1")) as made,
+        pytest.raises(RuntimeError, match="ended by itself with 1: .*'--port'"),
+    ):
+        made.wait()
+        await calls.ready(made, lambda: None)
 
 
 def test_ratios_are_of_medians_within_rounds() -> None:
