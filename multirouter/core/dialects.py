@@ -82,10 +82,13 @@ def _put(thing: Any, name: str, value: object) -> None:
 
 
 def _completion(chunk: Any) -> View:
-    return {"choices": [_completion_choice(fields_of(c)) for c in fields_of(chunk)("choices")]}
+    return {"choices": [_completion_choice(choice) for choice in fields_of(chunk)("choices")]}
 
 
-def _completion_choice(choice: Fields) -> dict[str, Any]:
+def _completion_choice(said: Any) -> dict[str, Any]:
+    if said is None:
+        raise TypeError("a choice that is none")
+    choice = fields_of(said)
     field = fields_of(choice("delta"))
     delta = {name: field(name) for name in ("role", *chat.CONTENT_FIELDS) if field(name)}
     if "tool_calls" in delta:

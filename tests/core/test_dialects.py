@@ -186,6 +186,13 @@ def test_several_choices_of_objects() -> None:
     assert [bool(read.proves_end(c)) for c in (first, first, second)] == [False, False, True]
 
 
+def test_rubbish_is_no_chunk() -> None:
+    """A choice that is none fails its stream, as it does in plain chunks."""
+    read = reader(COMPLETIONS)
+    with pytest.raises(TypeError, match="a choice that is none"):
+        read.content(thing({"choices": [None]}))
+
+
 def test_hooks_go_first() -> None:
     """What a policy says of content, text and end holds for these chunks too."""
     read = reader(MESSAGES, content=lambda _: True, text=lambda _: "x", complete=lambda _: "whole")

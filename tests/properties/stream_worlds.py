@@ -12,8 +12,8 @@ from multirouter import CircuitPolicy, HedgePolicy, RetryPolicy, StreamPolicy
 TEXTS = ("one two  three\n four five", "one two  trees\n and more")
 """All that anybody ever answers; the second is what somebody else may make of the question."""
 
-ARGUMENTS = '{"city": "Bern"}'
-"""The arguments of the tool call that ends each answer of a world with tools."""
+ARGUMENTS = ('{"city": "Bern"}', '{"zone": "CET"}')
+"""The arguments of the parallel tool calls that end each answer of a world with tools."""
 
 CALL_TIMEOUT = 20.0
 FIRST_TOKEN = 3.0
@@ -30,7 +30,8 @@ class Take:
         breaks_after: chunks after which it ends as `end` says; None: it is whole.
         end: how it breaks off: by an exception, a clean end, silence, or rubbish.
         first, rest: seconds before the first chunk, and before each other one.
-        thinks: whether it thinks aloud before it speaks.
+        thinks: whether it thinks aloud, before it speaks and between its words.
+        at_once: whether its role comes in the same chunk as its first words.
         closely: whether the text, and what follows it, come in the same chunk where they meet.
     """
 
@@ -41,6 +42,7 @@ class Take:
     first: float
     rest: float
     thinks: bool
+    at_once: bool
     closely: bool
 
 
@@ -50,12 +52,14 @@ class Player:
 
     Attributes:
         prefill: whether it says that it goes on from a prefill, and whether it refuses one then.
+        objects: whether its chunks are objects, as those of an SDK.
     """
 
     name: str
     takes: tuple[Take, ...]
     at_most: int | None
     prefill: tuple[bool, bool]
+    objects: bool
 
 
 @dataclass(frozen=True)
@@ -119,6 +123,7 @@ _TAKES = st.builds(
     first=st.sampled_from([0.0, 0.5, 0.5, 2.0, 4.0]),
     rest=st.sampled_from([0.0, 0.0, 0.25, 1.0]),
     thinks=st.booleans(),
+    at_once=st.booleans(),
     closely=st.booleans(),
 )
 
@@ -156,6 +161,7 @@ def worlds(draw: st.DrawFn) -> World:
                 takes=st.lists(_TAKES, min_size=1, max_size=4).map(tuple),
                 at_most=st.sampled_from([None, None, 1]),
                 prefill=st.sampled_from([(False, False), (True, False), (True, True)]),
+                objects=st.sampled_from([False, False, True]),
             )
         )
         for name in "abc"[: draw(st.integers(1, 3))]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator, Iterator
 from random import Random
 from typing import Any
 
@@ -17,23 +16,20 @@ from multirouter import (
     LimitPolicy,
     MultiProviderRouter,
     Provider,
-    ProviderError,
     Restarted,
     Stream,
     StreamInterrupted,
     UsageError,
 )
 from multirouter.core import chat
-from multirouter.core.model import Kind
 from multirouter.testing import Recorder, VirtualClock
+from tests.properties.actors import Actor, as_data
 from tests.properties.effort import PATIENT, effort
 from tests.properties.stream_worlds import (
     ARGUMENTS,
     CALL_TIMEOUT,
     TEXTS,
-    Player,
     Reader,
-    Take,
     World,
     worlds,
 )
@@ -42,83 +38,6 @@ STEP = 1e-6
 """Seconds that rounding may cost."""
 
 ASKED: dict[str, Any] = {"messages": [{"role": "user", "content": "count"}]}
-
-
-def piece(end: str | None = None, **delta: Any) -> dict[str, Any]:
-    return {"choices": [{"index": 0, "delta": delta, "finish_reason": end}]}
-
-
-# ── who answers ──────────────────────────────────────────────────────────────────────────────────
-
-
-class Actor:
-    """A provider's streams.
-
-    Attributes:
-        begun: streams that were asked for.
-        in_flight: those that are neither ended nor closed.
-    """
-
-    def __init__(self, player: Player, *, tools: bool) -> None:
-        self.begun = self.in_flight = 0
-        self._player = player
-        self._tools = tools
-
-    async def __call__(self, request: Any) -> AsyncIterator[Any]:
-        takes = self._player.takes
-        take = takes[min(self.begun, len(takes) - 1)]
-        self.begun += 1
-        self.in_flight += 1
-        try:
-            await anyio.sleep(take.first)
-            said = said_before(request)
-            if request["messages"][-1]["role"] == "assistant" and self._player.prefill[1]:
-                raise ProviderError("no prefill", kind=Kind.REQUEST, status=400)
-            chunks = list(self._chunks(take, said))
-            for chunk in chunks[: take.breaks_after]:
-                yield chunk
-                await anyio.sleep(take.rest)
-            if take.breaks_after is not None and take.breaks_after < len(chunks):
-                if isinstance(take.end, dict):
-                    yield take.end
-                await break_off(take.end)
-        finally:
-            self.in_flight -= 1
-
-    def _chunks(self, take: Take, said: str) -> Iterator[dict[str, Any]]:
-        """What is left to say of the text that begins with what was said before."""
-        mine = TEXTS[take.text]
-        left = next(t for t in (mine, *TEXTS) if t.startswith(said))[len(said) :]
-        words = [left[at : at + take.size] for at in range(0, len(left), take.size)]
-        yield piece(role="assistant", content="")
-        if take.thinks:
-            yield piece(reasoning_content="hm")
-        last = words.pop() if take.closely and words else ""
-        yield from (piece(content=word) for word in words)
-        text = {"content": last} if last else {}
-        if not self._tools:
-            yield piece("stop", **text)
-            return
-        head, tail = ARGUMENTS[:5], ARGUMENTS[5:]
-        yield piece(**text, tool_calls=[{"index": 0, "id": "c", "function": {"arguments": head}}])
-        yield piece(tool_calls=[{"index": 0, "function": {"arguments": tail}}])
-        yield piece("tool_calls")
-
-
-async def break_off(end: Any) -> None:
-    """Ends a stream before its end."""
-    if isinstance(end, Exception):
-        raise end.with_traceback(None)  # it may be raised more than once
-    if end == "silence":
-        await anyio.sleep_forever()
-    if end in ("request", "overloaded"):
-        raise ProviderError(end, kind=Kind(end))
-
-
-def said_before(request: Any) -> str:
-    """What a request to go on says that was delivered."""
-    said = [turn["content"] for turn in request["messages"] if turn["role"] == "assistant"]
-    return said[0] if said else ""
 
 
 # ── who reads ────────────────────────────────────────────────────────────────────────────────────
@@ -178,23 +97,27 @@ class Consumer:
 
     @property
     def answer(self) -> list[Any]:
-        """The chunks that are not void."""
+        """The chunks that are not void, as plain data."""
         begins = [n for n, chunk in enumerate(self.chunks) if isinstance(chunk, Restarted)]
-        return self.chunks[begins[-1] + 1 :] if begins else self.chunks
+        return list(map(as_data, self.chunks[begins[-1] + 1 :] if begins else self.chunks))
 
     @property
     def text(self) -> str:
         return "".join(map(chat.text_of, self.answer))
 
     @property
-    def arguments(self) -> str:
+    def arguments(self) -> tuple[str, ...]:
+        """What came of the arguments of each of the parallel calls."""
         calls = [
             call
             for chunk in self.answer
             for choice in chunk["choices"]
             for call in choice["delta"].get("tool_calls") or ()
         ]
-        return "".join(call["function"]["arguments"] for call in calls)
+        return tuple(
+            "".join(call["function"]["arguments"] for call in calls if call["index"] == index)
+            for index in range(len(ARGUMENTS))
+        )
 
 
 class Stage:
@@ -284,10 +207,11 @@ def check_answer(world: World, consumer: Consumer) -> None:
     """What was delivered is the whole of one answer, or the beginning of one and an error."""
     text, arguments = consumer.text, consumer.arguments
     assert any(whole.startswith(text) for whole in TEXTS), text
-    assert ARGUMENTS.startswith(arguments), arguments
+    for whole, came in zip(ARGUMENTS, arguments, strict=True):
+        assert whole.startswith(came), arguments
     if consumer.whole and consumer.error is None:
         assert text in TEXTS
-        assert arguments == (ARGUMENTS if world.tools else "")
+        assert arguments == (ARGUMENTS if world.tools else ("", ""))
         assert consumer.answer[-1]["choices"][0]["finish_reason"]
         assert sum("role" in c["choices"][0]["delta"] for c in consumer.answer) == 1
         assert consumer.stream is not None
