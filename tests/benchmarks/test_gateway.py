@@ -102,7 +102,7 @@ async def test_a_process_that_ends_is_not_waited_for() -> None:
     """Whoever cannot start says so at once, with what was asked of it."""
     with (
         processes.process(("false", "--port", "1")) as made,
-        pytest.raises(RuntimeError, match="ended by itself with 1: .*'--port'"),
+        pytest.raises(RuntimeError, match=r"ended by itself with 1: .*'--port'"),
     ):
         made.wait()
         await calls.ready(made, lambda: None)
