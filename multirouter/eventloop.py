@@ -5,21 +5,20 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from asyncio import _get_running_loop  # exported, and unlike its namesake never raises
 from collections.abc import Awaitable, Callable
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import anyio
 
-from multirouter.deadline import AsyncioDeadlines, TrioDeadlines
+from multirouter.deadline import AsyncioDeadlines, Bound, TrioDeadlines
 from multirouter.errors import UsageError
 
 if TYPE_CHECKING:
     from typing import Self
 
     import trio
-
-    from multirouter.deadline import Bound
 
 Broken = Callable[[str, BaseException], None]
 """Told the name of a background task that ended with an exception, and the exception."""
@@ -152,7 +151,7 @@ class AsyncioLoop:
 
     def current(self) -> bool:
         """Whether the caller runs in this loop."""
-        return asyncio._get_running_loop() is self._loop  # noqa: SLF001 - exported, and never raises
+        return _get_running_loop() is self._loop
 
     def alive(self) -> bool:
         """Whether the loop is running somewhere; a stopped one may be left behind."""

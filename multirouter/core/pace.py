@@ -154,8 +154,9 @@ class Pace:
             if self._born_at == -math.inf:
                 self._born_at = learned_at
             past = now - self._born_at
-            lasting = (now - learned_at) / min(USUAL_SPAN, past) if past > 0.0 else 0.0
-            lasting = min(lasting, USUAL)
+            past = past if past < USUAL_SPAN else USUAL_SPAN  # noqa: FURB136 - min() is dearer than all else
+            lasting = (now - learned_at) / past if past > 0.0 else 0.0
+            lasting = lasting if lasting < USUAL else USUAL  # noqa: FURB136 - as above
         self._learned_at = now
         off = latency - self._usual
         self._usual = usual = self._usual + lasting * off
