@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from multirouter.core.budgets import Account
 from multirouter.core.compiled import CompiledRoute
 from multirouter.core.selection import Member, Tier
 
@@ -85,10 +86,10 @@ def snapshot(router: str, routes: Mapping[str, CompiledRoute], now: float) -> di
     Returns:
         `router`, `at` (loop time, s), `providers` (by name: state, era, opened, reset_in,
         cooling_for, hold, in_flight, calls, failures, last_failure, budgets: for each per, usd,
-        spent and ends_in, s) and `routes` (by name: tiers
-        of providers with weight, share, degraded, recent_calls and success_rate of the health
-        window, p50, p99 and limit in seconds; None when unknown, a share too where a strategy
-        chooses).
+        spent and ends_in, s) and `routes` (by name: tiers of providers with weight, share,
+        degraded, recent_calls and success_rate of the health window, p50, p99 and limit in
+        seconds, None when unknown, a share too where a strategy chooses; and budgets, as above
+        with their owner, the router's own on each route).
     """
     members = {m.name: m for route in routes.values() for m in route.members}
     return {
@@ -100,7 +101,13 @@ def snapshot(router: str, routes: Mapping[str, CompiledRoute], now: float) -> di
                 "tiers": [
                     [_seat(m, tier.table(now).share(m)) for m in tier.members]
                     for tier in route.tiers
-                ]
+                ],
+                "budgets": [
+                    {"owner": account.owner} | standing
+                    for account in route.limits
+                    if isinstance(account, Account)
+                    for standing in account.standing()
+                ],
             }
             for name, route in routes.items()
         },
