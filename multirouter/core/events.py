@@ -1,17 +1,18 @@
-"""The rare news as objects, and the Listener that hears all news."""
+"""The rare news as objects, and the Listener that hears all news.
+
+Named tuples, for a frozen dataclass takes ten times as long to make when the package is imported.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from multirouter.core.model import AttemptRecord, CallOutcome, Kind, Role
 
 HoldName = Literal["open", "closed", "disabled", "metrics_only"]
 
 
-@dataclass(frozen=True, slots=True)
-class CircuitChanged:
+class CircuitChanged(NamedTuple):
     """A circuit went from one state to another.
 
     Attributes:
@@ -36,8 +37,7 @@ class CircuitChanged:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class Cooled:
+class Cooled(NamedTuple):
     """A provider asked for rest (429) and gets it.
 
     Attributes:
@@ -55,8 +55,7 @@ class Cooled:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class FailedOver:
+class FailedOver(NamedTuple):
     """A call moves on to another provider.
 
     Attributes:
@@ -87,8 +86,7 @@ Splice = Literal["resume", "prefill", "match", "instruct", "restart"]
 answer against what was delivered, by instruction, or from the beginning."""
 
 
-@dataclass(frozen=True, slots=True)
-class Spliced:
+class Spliced(NamedTuple):
     """A stream that broke goes on at another provider, or at the same again.
 
     Attributes:
@@ -108,8 +106,7 @@ class Spliced:
     chunks: int
 
 
-@dataclass(frozen=True, slots=True)
-class RetryRefused:
+class RetryRefused(NamedTuple):
     """Another attempt would have been possible, and was not made.
 
     Attributes:
@@ -123,8 +120,7 @@ class RetryRefused:
     reason: Literal["budget", "attempts", "deadline", "not_idempotent"]
 
 
-@dataclass(frozen=True, slots=True)
-class Held:
+class Held(NamedTuple):
     """A provider was held by hand, or released.
 
     Attributes:
@@ -138,8 +134,7 @@ class Held:
     hold: HoldName | None
 
 
-@dataclass(frozen=True, slots=True)
-class Configured:
+class Configured(NamedTuple):
     """The set of providers changed.
 
     Attributes:
@@ -155,8 +150,7 @@ class Configured:
     updated: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Panicked:
+class Panicked(NamedTuple):
     """Too few circuits are closed: one choice was made without regard to circuits.
 
     Attributes:
@@ -168,8 +162,7 @@ class Panicked:
     route: str
 
 
-@dataclass(frozen=True, slots=True)
-class BudgetReached:
+class BudgetReached(NamedTuple):
     """A budget has reached its warning mark, or its end; told once each in a period.
 
     Attributes:
@@ -189,8 +182,7 @@ class BudgetReached:
     used_up: bool
 
 
-@dataclass(frozen=True, slots=True)
-class AlarmChanged:
+class AlarmChanged(NamedTuple):
     """An alarm began to fire, or is over.
 
     Attributes:
@@ -214,8 +206,7 @@ class AlarmChanged:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
-class RouteUnknown:
+class RouteUnknown(NamedTuple):
     """A call named a route that there is not, and takes that of `unknown_route=`.
 
     Attributes:
