@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import time
-import uuid
 import weakref
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -72,7 +71,6 @@ class History(Listener):
         self._waiting = check.count("History.waiting", waiting)
         self._gather = check.span("History.gather", gather)
         self._wall = wall
-        self._run = uuid.uuid4().hex[:12]
         self._router = ""
         self._first_tier: FirstTier = _unknown
         self._first_tiers: dict[str, frozenset[str]] = {}
@@ -217,7 +215,7 @@ class History(Listener):
     @override
     def circuit_changed(self, news: CircuitChanged) -> None:
         change = (news.provider, news.old, news.new, news.reason, news.open_for)
-        self._put("circuits", (self._wall(), self._run, news.router, *change))
+        self._put("circuits", (self._wall(), self._served_by().run, news.router, *change))
 
     @override
     def configured(self, news: Configured) -> None:

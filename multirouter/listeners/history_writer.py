@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import atexit
 import math
+import os
+import uuid
 from collections import deque
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from multirouter.listeners import history_file
 from multirouter.listeners.history_file import PATIENCE, Row
@@ -32,6 +35,14 @@ SWEEP_AGAIN = 60.0
 Dropped = Callable[[int], object]
 Broken = Callable[[str, BaseException], object]
 
+_WRITERS: WeakSet[Writer] = WeakSet()
+"""All writers of this process: each must begin anew in a process that is forked off it."""
+
+_INHERITED: list[Connection | None] = []
+"""Files that were open when this process was forked; using or closing them here may harm them.
+Source: https://www.sqlite.org/howtocorrupt.html#_carrying_an_open_database_connection_across_a_fork_
+"""
+
 
 class Writer:
     """Takes rows from the caller's path and brings them to disk behind its back.
@@ -46,6 +57,9 @@ class Writer:
         keep: seconds that rows are kept, by their own time.
         dropped: told how many rows were lost.
         broken: told of the first of each series of failures.
+
+    Attributes:
+        run: tells this process's rows from those of others that share the file.
     """
 
     def __init__(
@@ -74,6 +88,8 @@ class Writer:
         self._opened: tuple[int, int] | None = None
         self._failing = False
         self._swept = -math.inf
+        self.run: str = _new_run()
+        _WRITERS.add(self)
 
     def put(self, table: str, values: tuple[Any, ...]) -> None:
         """Queues a row; never waits."""
@@ -106,6 +122,15 @@ class Writer:
         self._closing.set()
         self._bell.set()
         atexit.unregister(self.close)
+
+    def begin_anew(self) -> None:
+        """Begins without thread, file and rows in a forked process: its parent has them."""
+        _INHERITED.append(self._connection)
+        self._connection = self._thread = None
+        self._queue.clear()
+        self._rung = self._failing = False
+        self._bell, self._closing, self._turn = Event(), Event(), Lock()
+        self.run = _new_run()
 
     # -- inside -----------------------------------------------------------------------------
 
@@ -193,3 +218,16 @@ class Writer:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.close()
+
+
+def _new_run() -> str:
+    return uuid.uuid4().hex[:12]
+
+
+def _forked() -> None:
+    for writer in list(_WRITERS):
+        writer.begin_anew()
+
+
+if hasattr(os, "register_at_fork"):  # nothing forks on Windows
+    os.register_at_fork(after_in_child=_forked)

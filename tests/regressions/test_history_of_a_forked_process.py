@@ -1,0 +1,60 @@
+"""A process that was forked off one whose history had begun wrote none, and did not say so.
+
+So it is where a server loads the application, which calls once to warm up, and forks its workers.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.listeners.history_kit import rows
+from tests.listeners.test_history_disk import ROOT
+
+PARENT = """
+import asyncio, os, sys
+from prometheus_client import CollectorRegistry
+from multirouter import CircuitPolicy, History, MultiProviderRouter, Provider
+
+async def answer(request):
+    if request == "bad":
+        raise ConnectionResetError
+    return request
+
+router = MultiProviderRouter(
+    [Provider("a", answer)],
+    history=History(sys.argv[1], gather=0.01),
+    circuit=CircuitPolicy(failures=1),
+    registry=CollectorRegistry(),
+)
+
+async def calls(*requests):
+    for request in requests:
+        await router.call_outcome(request)
+
+async def last(*requests):
+    async with router:
+        await calls(*requests)
+
+asyncio.run(calls("warm", "up"))
+child = os.fork()
+asyncio.run(last("bad") if child else last("1", "2", "bad"))
+if child:
+    os.waitpid(child, 0)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="nothing forks there")
+def test_parent_and_child_each_write_their_own(tmp_path: Path) -> None:
+    """Every call is in the file once, and either process has a run of its own."""
+    file = tmp_path / "h.db"
+    line = [sys.executable, "-W", "ignore", "-c", PARENT, str(file)]
+    subprocess.run(line, cwd=ROOT, check=True, capture_output=True, timeout=50)
+    assert len(rows(file, "calls")) == 2 + 1 + 3
+    assert len(rows(file, "attempts")) == 2 + 1 + 3
+    openings = [change["run"] for change in rows(file, "circuits")]
+    assert len(set(openings)) == len(openings) == 2
