@@ -36,7 +36,7 @@ def get(url: str, body: Any = None) -> tuple[int, str]:
             return error.code, error.read().decode()
 
 
-def eventually(true: Callable[[], bool], seconds: float = 8.0) -> bool:
+def eventually(true: Callable[[], bool], seconds: float = 20.0) -> bool:
     """Whether it becomes true in time; processes live by the real clock."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

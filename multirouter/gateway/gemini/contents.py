@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from multirouter.gateway.gemini import fields
-from multirouter.gateway.gemini.fields import items, read, text, wrong
+from multirouter.gateway.gemini.fields import choice, items, read, text, wrong
 from multirouter.providers.arguments import arguments_text
 from multirouter.providers.gemini.content import signed
 
@@ -20,6 +20,7 @@ _SOUNDS = {
     "audio/mp3": "mp3",
     "audio/mpeg": "mp3",
 }
+_ROLES = ("user", "model", "function")
 _SAID_ALONE = ("output", "result")
 """Keys of a tool's result that only wrap a text, as Google's clients make them."""
 
@@ -60,13 +61,11 @@ class Conversation:
         turn = read(content, where, fields.CONTENT)
         given = items(turn.get("parts"), f"{where}.parts")
         parts = [(read(part, path, fields.PART), path) for part, path in given]
-        role = turn.get("role") or "user"
+        role = choice(turn.get("role") or "user", f"{where}.role", _ROLES)
         if role == "model":
             self._model(parts)
-        elif role in {"user", "function"}:
-            self._user(parts)
         else:
-            raise wrong(f"{where}.role", "must be user or model")
+            self._user(parts)
 
     def _user(self, parts: list[tuple[Message, str]]) -> None:
         """Results of tools are messages of their own, and come first."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -170,6 +170,17 @@ def text(value: Any, where: str) -> str:
     """
     if not isinstance(value, str) or not value:
         raise wrong(where, "is required, as a text")
+    return value
+
+
+def choice(value: Any, where: str, choices: Collection[str]) -> str:
+    """A word that must be one of several.
+
+    Raises:
+        Refusal: 400, naming them.
+    """
+    if not isinstance(value, str) or value not in choices:
+        raise wrong(where, f"must be one of {', '.join(sorted(choices))}")
     return value
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from multirouter.gateway.gemini import fields
 from multirouter.gateway.gemini.contents import Conversation
-from multirouter.gateway.gemini.fields import items, read, text, wrong
+from multirouter.gateway.gemini.fields import choice, items, read, text, wrong
 from multirouter.gateway.gemini.schema import json_schema
 from multirouter.gateway.wanted import EXTENSIONS
 
@@ -31,7 +31,13 @@ Source: the table of Google's OpenAI-compatible endpoint, as in `providers.gemin
 
 _LEVELS = frozenset({"minimal", "low", "medium", "high", "xhigh"})
 _UNFILTERED = frozenset({"BLOCK_NONE", "OFF", "HARM_BLOCK_THRESHOLD_UNSPECIFIED"})
-_MODES = {"MODE_UNSPECIFIED": "auto", "AUTO": "auto", "VALIDATED": "auto", "ANY": "required"}
+_MODES = {
+    "MODE_UNSPECIFIED": "auto",
+    "AUTO": "auto",
+    "VALIDATED": "auto",
+    "ANY": "required",
+    "NONE": "none",
+}
 _AS_IT_LIKES = -1
 """The thinking budget that leaves it to the model."""
 
@@ -100,9 +106,7 @@ def _thinking(config: Any, where: str) -> dict[str, Any]:
     given = read(config, where, fields.THINKING)
     level, budget = given.get("thinkingLevel"), given.get("thinkingBudget")
     if level is not None and level != "THINKING_LEVEL_UNSPECIFIED":
-        effort = str(level).lower()
-        if effort not in _LEVELS:
-            raise wrong(f"{where}.thinkingLevel", f"must be one of {', '.join(sorted(_LEVELS))}")
+        effort = choice(str(level).lower(), f"{where}.thinkingLevel", _LEVELS)
         return {"reasoning_effort": effort}
     if budget is None or budget == _AS_IT_LIKES:
         return {}
@@ -115,8 +119,8 @@ def _check_safety(settings: Any) -> None:
     """Filters are Google's own: to ask for none is harmless elsewhere, others cannot be had."""
     for setting, where in items(settings, "safetySettings"):
         threshold = read(setting, where, fields.SAFETY).get("threshold")
-        if threshold is not None and threshold not in _UNFILTERED:
-            raise wrong(f"{where}.threshold", "filters exist at Google alone: BLOCK_NONE or OFF")
+        if threshold is not None:  # filters exist at Google alone
+            choice(threshold, f"{where}.threshold", _UNFILTERED)
 
 
 def _tools(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -126,11 +130,9 @@ def _tools(given: Mapping[str, Any]) -> dict[str, Any]:
     calling = read(config.get("functionCallingConfig") or {}, where, fields.CALLING)
     if not tools:
         return {}
-    mode = calling.get("mode") or "AUTO"
+    mode = choice(calling.get("mode") or "AUTO", f"{where}.mode", _MODES)
     if mode == "NONE":
         return {"tools": tools, "tool_choice": "none"}
-    if mode not in _MODES:
-        raise wrong(f"{where}.mode", f"must be one of NONE, {', '.join(_MODES)}")
     names = calling.get("allowedFunctionNames") or []
     if names:
         tools = _allowed(tools, names, f"{where}.allowedFunctionNames")

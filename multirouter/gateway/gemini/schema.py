@@ -14,6 +14,7 @@ _COUNTS = frozenset(
     {"maxItems", "minItems", "maxLength", "minLength", "maxProperties", "minProperties"}
 )
 _LOST = frozenset({"example", "propertyOrdering", "nullable"})
+_LISTS = frozenset({"anyOf", "enum", "required"})
 _DEEPEST = 64
 
 
@@ -43,7 +44,9 @@ def _value(name: str, value: Any, where: str, depth: int) -> Any:
         return {key: json_schema(inner, f"{where}.{key}", depth) for key, inner in value.items()}
     if name == "items":
         return json_schema(value, where, depth)
-    if name == "anyOf" and isinstance(value, list):
+    if name in _LISTS and not isinstance(value, list):
+        raise wrong(where, "must be a list")
+    if name == "anyOf":
         return [json_schema(inner, where, depth) for inner in value]
     if name == "type" and isinstance(value, str):
         return value.lower()

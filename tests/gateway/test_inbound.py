@@ -1,0 +1,170 @@
+"""Requests in the formats of others, with anything at all somewhere in them."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from multirouter.gateway.gemini.inbound import from_generate, includes_thoughts
+from multirouter.gateway.messages.inbound import from_messages
+from multirouter.gateway.refusals import Refusal
+
+MESSAGES: dict[str, Any] = {
+    "model": "m",
+    "max_tokens": 9,
+    "system": [{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}],
+    "messages": [
+        {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "hi"},
+                {"type": "image", "source": {"type": "url", "url": "https://x/y.png"}},
+                {
+                    "type": "document",
+                    "source": {"type": "base64", "media_type": "application/pdf", "data": "AA=="},
+                },
+            ],
+        },
+        {
+            "role": "assistant",
+            "content": [
+                {"type": "thinking", "thinking": "hm", "signature": "s"},
+                {"type": "text", "text": "one"},
+                {"type": "tool_use", "id": "t", "name": "f", "input": {"a": 1}},
+            ],
+        },
+        {
+            "role": "user",
+            "content": [{"type": "tool_result", "tool_use_id": "t", "content": "1"}],
+        },
+    ],
+    "tools": [{"name": "f", "input_schema": {"type": "object"}}],
+    "tool_choice": {"type": "tool", "name": "f", "disable_parallel_tool_use": True},
+    "thinking": {"type": "enabled", "budget_tokens": 2000},
+    "output_config": {"format": {"type": "json_schema", "schema": {"type": "object"}}},
+    "stop_sequences": ["END"],
+    "metadata": {"user_id": "u"},
+}
+GENERATE: dict[str, Any] = {
+    "systemInstruction": {"parts": [{"text": "Be brief."}]},
+    "contents": [
+        {
+            "role": "user",
+            "parts": [
+                {"text": "hi"},
+                {"inlineData": {"mimeType": "image/png", "data": "AA=="}},
+                {"fileData": {"mimeType": "image/png", "fileUri": "https://x/y.png"}},
+            ],
+        },
+        {
+            "role": "model",
+            "parts": [
+                {"text": "hm", "thought": True},
+                {"functionCall": {"id": "c", "name": "f", "args": {"a": 1}}},
+            ],
+        },
+        {
+            "role": "user",
+            "parts": [{"functionResponse": {"id": "c", "name": "f", "response": {"output": "1"}}}],
+        },
+    ],
+    "tools": [
+        {
+            "functionDeclarations": [
+                {
+                    "name": "f",
+                    "parameters": {
+                        "type": "OBJECT",
+                        "properties": {"a": {"type": "ARRAY", "items": {"type": "STRING"}}},
+                    },
+                }
+            ]
+        }
+    ],
+    "toolConfig": {"functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["f"]}},
+    "safetySettings": [{"category": "X", "threshold": "BLOCK_NONE"}],
+    "generationConfig": {
+        "stopSequences": ["END"],
+        "responseMimeType": "application/json",
+        "responseSchema": {"type": "STRING", "nullable": True, "enum": ["a"]},
+        "thinkingConfig": {"thinkingBudget": 100, "includeThoughts": True},
+    },
+}
+Path = tuple[str | int, ...]
+
+scalars = st.none() | st.booleans() | st.integers(-9, 9) | st.floats(-9, 9) | st.text(max_size=9)
+anything = st.recursive(
+    scalars,
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner),
+    max_leaves=4,
+)
+
+
+def paths(value: Any, here: Path = ()) -> Iterator[Path]:
+    """Every place in a body."""
+    yield here
+    if isinstance(value, dict | list):
+        for key, held in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from paths(held, (*here, key))
+
+
+def put(body: dict[str, Any], path: Path, value: Any) -> dict[str, Any]:
+    """A body with something else in one place."""
+    made: Any = copy.deepcopy(body)
+    held = made
+    for key in path[:-1]:
+        held = held[key]
+    held[path[-1]] = value
+    return dict(made)
+
+
+def read_generate(body: dict[str, Any]) -> dict[str, Any]:
+    asked = from_generate(body, "m")
+    includes_thoughts(body)
+    return asked
+
+
+READERS: list[tuple[dict[str, Any], Callable[[dict[str, Any]], dict[str, Any]]]] = [
+    (MESSAGES, from_messages),
+    (GENERATE, read_generate),
+]
+
+
+@pytest.mark.parametrize(("body", "read"), READERS, ids=["anthropic", "gemini"])
+def test_each_place_has_its_types(
+    body: dict[str, Any], read: Callable[[dict[str, Any]], dict[str, Any]]
+) -> None:
+    """Whatever stands in whatever place: it is read, or it is the client's mistake."""
+    strange: list[Any] = [None, True, 7, -1.5, "", "x", [], [7], {}, {"x": 1}, [[]], [{}]]
+    for path in list(paths(body))[1:]:
+        for value in strange:
+            check(read, put(body, path, value))
+
+
+@pytest.mark.parametrize(("body", "read"), READERS, ids=["anthropic", "gemini"])
+@given(data=st.data())
+@settings(max_examples=200, deadline=None)
+def test_anything_anywhere(
+    body: dict[str, Any], read: Callable[[dict[str, Any]], dict[str, Any]], data: Any
+) -> None:
+    """The same with values that nobody thought of."""
+    path = data.draw(st.sampled_from(list(paths(body))[1:]))
+    check(read, put(body, path, data.draw(anything)))
+
+
+def check(read: Callable[[dict[str, Any]], dict[str, Any]], body: dict[str, Any]) -> None:
+    """Reads a body: messages with roles come of it, or a refusal that blames the client."""
+    try:
+        asked = read(body)
+    except Refusal as refusal:
+        sound = 400 <= refusal.status < 500
+    else:
+        sound = bool(asked["messages"]) and all(message["role"] for message in asked["messages"])
+        json.dumps(asked)
+    assert sound, json.dumps(body)
