@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable
-from statistics import median
 from typing import Any
 
 from typing_extensions import override
@@ -166,6 +165,9 @@ class CostUnusual(_Spending):
                 "", "between", spent, f"{len(hours)} hours known, too few to be usual"
             )
             return
+        # Not at the top: decimals and fractions come with it, too much for each import.
+        from statistics import median
+
         usual = median(hours)
         mark = max(self._factor * usual, self._at_least)
         text = f"the last hour cost {spent:.2f} USD, usual are {usual:.2f} (alarm above {mark:.2f})"
