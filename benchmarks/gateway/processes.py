@@ -38,7 +38,7 @@ def process(
     """
     made = subprocess.Popen(  # noqa: S603 - commands that stand here, or that the user named
         command,
-        env={**os.environ, **(environment or {})},
+        env={**_compiling(), **(environment or {})},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -53,6 +53,16 @@ def process(
         except subprocess.TimeoutExpired:
             os.killpg(made.pid, signal.SIGKILL)
             made.wait()
+
+
+def _compiling() -> dict[str, str]:
+    """This process' environment, in which Python keeps what it has compiled.
+
+    Installed programs are compiled already; where that is forbidden each start would compile again.
+    """
+    kept = dict(os.environ)
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)
+    return kept
 
 
 def free_ports(number: int) -> list[int]:
