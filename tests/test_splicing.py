@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections.abc import Iterable
 from itertools import pairwise
 from typing import Any
@@ -104,3 +105,21 @@ def test_nothing_is_kept_unless_it_may_be_needed() -> None:
         delivered.note("word", policy.reader("word"))
         assert (delivered.text, delivered.chunks) == ("", 1)
     assert broken("q", "a", "b").text == "ab"
+
+
+def test_a_long_answer_is_kept_and_matched_without_copies() -> None:
+    """A megabyte in 20,000 chunks costs a list of them, and no copy of the text for each."""
+    words = [f"{number:049d} " for number in range(20_000)]
+    text = "".join(words)
+    delivered, matcher = Delivered(StreamPolicy(on_interrupt="continue"), "q"), Matcher(text)
+    tracemalloc.start()
+    try:
+        for word in words:
+            delivered.note(word, READ)
+            assert matcher.rest_of(word, READ, last=False) == ()
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < len(text) // 4
+    assert matcher.done
+    assert delivered.text == text
