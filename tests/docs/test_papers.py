@@ -77,6 +77,16 @@ def test_every_public_name_is_in_the_docs(room: str) -> None:
     assert [name for name in names if not re.search(rf"\b{name}\b", told)] == []
 
 
+def test_pages_import_from_public_rooms_alone() -> None:
+    """Code to copy imports from the package, or from a room that says what is public in it."""
+    code = "\n".join(page.read_text("utf-8") for page in PAGES)
+    code += "\n".join(file.read_text("utf-8") for file in (ROOT / "examples").glob("*.py"))
+    found = set(re.findall(r"^from (multirouter[\w.]*) import", code, re.MULTILINE))
+    assert {
+        name for name in found if not hasattr(importlib.import_module(name), "__all__")
+    } == set()
+
+
 # ── the README at the prompt ────────────────────────────────────────────────────────────────────
 
 
