@@ -23,6 +23,7 @@ def flow(idle: float | None = None, **settings: float) -> Flow:
     [
         ({"idle": 5.0}, 105.0, "idle"),
         ({"idle": 5.0, "total": 3.0}, 103.0, "total"),
+        ({"idle": 5.0, "total": 4.5}, 104.5, "total"),
         ({"idle": 5.0, "min_rate": 1.0, "rate_window": 2.0}, 102.0, "min_rate"),
         ({"idle": 1.0, "min_rate": 1.0, "rate_window": 2.0}, 101.0, "idle"),
         ({"idle": 5.0, "min_rate": 1.0, "rate_window": 2.0, "total": 1.0}, 101.0, "total"),

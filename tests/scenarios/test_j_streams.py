@@ -239,6 +239,17 @@ async def test_who_stops_after_the_proof_has_a_whole_answer() -> None:
         assert tapes(home)["a"].open == 0
 
 
+async def test_who_stops_before_he_has_the_proof_is_neutral() -> None:
+    """An answer in one chunk is whole when it was read, not when it merely waits to be."""
+    async with house(tape("a", [said("one", "stop")])) as home:
+        async with home.router.stream(CHAT):
+            pass
+        assert home.news.attempts[-1].outcome == "cancelled"
+        async with home.router.stream(CHAT) as stream:
+            await anext(stream)
+        assert home.news.attempts[-1].outcome == "success"
+
+
 @pytest.mark.parametrize("after", [GONE, 100], ids=["error", "silence"])
 async def test_what_goes_wrong_after_the_proof_harms_nobody(after: Any) -> None:
     """An error, or an idle connection, after the finish reason is the end of a whole answer."""
