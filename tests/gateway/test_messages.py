@@ -124,6 +124,17 @@ async def test_an_error_in_the_middle() -> None:
         {"messages": [{"role": "robot", "content": "x"}]},
         {"messages": [{"role": "user"}]},
         {"messages": [{"role": "user", "content": [{"type": "video"}]}]},
+        {"messages": [{"role": "assistant", "content": [{"type": "server_tool_use"}]}]},
+        {
+            "messages": [
+                {"role": "user", "content": [{"type": "image", "source": {"type": "file"}}]}
+            ]
+        },
+        {
+            "messages": [
+                {"role": "user", "content": [{"type": "document", "source": {"type": "text"}}]}
+            ]
+        },
         {"tools": [{"type": "web_search_20250305", "name": "web_search"}]},
         {"tools": [{"name": "x"}]},
         {"surprise": 1},
@@ -136,6 +147,33 @@ def test_what_cannot_be_said(fields: Any) -> None:
     with pytest.raises(Refusal) as caught:
         from_messages(body)
     assert caught.value.status == 400
+
+
+@pytest.mark.parametrize(
+    ("fields", "asked"),
+    [
+        ({"thinking": {"type": "disabled"}}, {"reasoning_effort": "none"}),
+        ({"thinking": {"type": "adaptive"}}, {"reasoning_effort": "high"}),
+        (
+            {"thinking": {"type": "adaptive"}, "output_config": {"effort": "low"}},
+            {"reasoning_effort": "low"},
+        ),
+        ({"metadata": {"user_id": "u"}}, {"user": "u"}),
+        ({"tools": [{**WEATHER, "cache_control": {"type": "ephemeral"}}]}, {}),
+    ],
+)
+def test_settings(fields: Any, asked: dict[str, Any]) -> None:
+    """Thinking is an effort, whoever is meant by an id is the user; marks for a cache stay."""
+    turns = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": PROMPT},
+        {"role": "assistant", "content": "One"},
+    ]
+    made = from_messages({"model": "m", "max_tokens": 5, "messages": turns, **fields})
+    assert {name: made.get(name) for name in asked} == asked
+    assert [message["role"] for message in made["messages"]] == ["system", "user", "assistant"]
+    marks = [tool.get("cache_control") for tool in made.get("tools", ())]
+    assert marks == [tool.get("cache_control") for tool in fields.get("tools", ())]
 
 
 def test_all_that_can_be_said() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 
 import pytest
 
@@ -298,6 +299,18 @@ async def test_admin() -> None:
         ("provider released by admin", "boss"),
         ("weight changed by admin", "boss"),
     ]
+
+
+async def test_limits_of_a_key_changed_by_a_reload() -> None:
+    """A key keeps what it has used when a reload gives it another rate, or none at all."""
+    book, token = KeyBook().new("alice", requests_per_minute=2)
+    record = book.records[0]
+    async with standing(keys=book) as place:
+        assert [(await place.ask(headers=bearer(token))).status for _ in range(3)][-1] == 429
+        for rate, status in ((600.0, 429), (None, 200)):
+            renewed = KeyBook([replace(record, requests_per_minute=rate)])
+            place.gateway.adopt(models={"m": "main"}, keys=renewed)
+            assert (await place.ask(headers=bearer(token))).status == status
 
 
 async def test_no_admin_without_keys() -> None:
