@@ -70,7 +70,7 @@ async def test_a_length_beyond_the_bound_is_refused_at_once() -> None:
     assert took < 5
 
 
-@pytest.mark.parametrize("body", [BODY, STREAM])
+@pytest.mark.parametrize("body", [BODY, STREAM], ids=["whole", "stream"])
 async def test_http_1_0(body: bytes) -> None:
     """An old client gets all of it without chunks, and the connection's end."""
     async with standing() as place:
@@ -105,6 +105,7 @@ async def test_requests_in_a_row_on_one_connection() -> None:
         (BODY.decode().encode("utf-16"), [], 400),
         (b"%x\r\n%s\r\n0\r\n\r\n" % (len(BODY), BODY), ["Transfer-Encoding: chunked"], 200),
     ],
+    ids=["packed", "not packed", "cut", "bomb", "marked", "utf-16", "chunks"],
 )
 async def test_bodies_as_they_come(
     body: bytes, headers: list[str], status: int, caplog: pytest.LogCaptureFixture
