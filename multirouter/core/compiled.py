@@ -8,7 +8,7 @@ from typing import Any
 
 from multirouter.core.budgets import Budget
 from multirouter.core.cost import Billing
-from multirouter.core.fit import Fit, Requires, Sizes
+from multirouter.core.fit import Fit, Requires, Sizes, told_by
 from multirouter.core.limits import Bound, Limits
 from multirouter.core.model import Kind, Verdict
 from multirouter.core.policies import CircuitPolicy, HedgePolicy, PacePolicy, RetryPolicy
@@ -18,7 +18,7 @@ from multirouter.core.selection import Member, Tier
 from multirouter.core.shadow import Shadow, Understudies
 from multirouter.core.stream_policy import StreamPolicy
 from multirouter.core.usage import ReadUsage
-from multirouter.errors import ConfigurationError
+from multirouter.errors import ConfigurationError, UsageError
 
 SchemaJudge = Callable[[Mapping[str, Any]], Callable[[Any], object]]
 """Makes a judge of answers out of a JSON Schema."""
@@ -117,8 +117,16 @@ class CompiledRoute:
         )
 
     def size_of(self, request: Any) -> int:
-        """The request's tokens: the largest of what the limits' hooks say, at least 0."""
-        return max(0, *(int(size(request)) for size in self.sizes))
+        """The request's tokens: the largest of what the limits' hooks say, at least 0.
+
+        Raises:
+            UsageError: when one raises, or says what is no number.
+        """
+        told = [told_by("size", size, request) for size in self.sizes]
+        try:
+            return max(0, *map(int, told))
+        except (TypeError, ValueError, OverflowError) as error:
+            raise UsageError(f"size= must return tokens as an int, not {told!r}") from error
 
     def is_final(self, verdict: Verdict) -> bool:
         """Whether the route's `on=` lets such a failure end the call."""

@@ -86,12 +86,11 @@ class Fit:
         """
         capabilities = NOBODY
         if self._requires is not None:
-            told = self._requires(request)
-            capabilities = frozenset([told] if isinstance(told, str) else told)
+            capabilities = _names(told_by("requires", self._requires, request))
         if self._sizes is None:
             read, write = estimated_sizes(request) if self._steps else (0, 0)
         else:
-            read, write = _both(self._sizes(request))
+            read, write = _both(told_by("size", self._sizes, request))
         return Needs(capabilities, read, write)
 
     def unfit(self, request: Any) -> frozenset[str]:
@@ -123,11 +122,30 @@ class Fit:
         return next((step + 1 for step in reversed(self._steps) if tokens > step), 0)
 
 
+def told_by(what: str, hook: Callable[[Any], Any], request: Any) -> Any:
+    """What a hook of the user's says of a request.
+
+    Raises:
+        UsageError: it raised.
+    """
+    try:
+        return hook(request)
+    except Exception as error:
+        raise UsageError(f"{what}= raised {type(error).__name__}: {error}") from error
+
+
+def _names(told: Any) -> frozenset[str]:
+    found = [told] if isinstance(told, str) else told or ()
+    if not (isinstance(found, Iterable) and all(isinstance(name, str) for name in found)):
+        raise UsageError(f"requires= must return names of capabilities, not {told!r}")
+    return frozenset(found)
+
+
 def _both(told: Any) -> tuple[int, int]:
-    read, write = told if isinstance(told, tuple) else (told, 0)
-    if not (isinstance(read, int) and isinstance(write, int)):
+    both = told if isinstance(told, tuple) else (told, 0)
+    if not (len(both) == 2 and all(isinstance(size, int) and size >= 0 for size in both)):
         raise UsageError(f"size= must return tokens as an int, or two of them, not {told!r}")
-    return read, write
+    return both
 
 
 OUTPUT_FIELDS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
@@ -153,15 +171,22 @@ def chat_requires(request: Any) -> frozenset[str]:
     if not chat.is_request(request):
         return NOBODY
     needs = {"tools"} if request.get("tools") else set()
-    if (request.get("response_format") or {}).get("type") == "json_schema":
+    if _field(request.get("response_format"), "type") == "json_schema":
         needs.add("json_schema")
     for message in request["messages"]:
-        content = message.get("content")
+        content = _field(message, "content")
         if isinstance(content, list):
-            needs.update(_PARTS[part.get("type")] for part in content if part.get("type") in _PARTS)
-    if request["messages"] and request["messages"][-1].get("role") == "assistant":
+            kinds = [_field(part, "type") for part in content]
+            needs.update(need for kind, need in _PARTS.items() if kind in kinds)
+    if request["messages"] and _field(request["messages"][-1], "role") == "assistant":
         needs.add("prefill")
     return frozenset(needs)
+
+
+def _field(thing: Any, name: str) -> str | list[Any] | None:
+    """Text or a list under that name; None for all else, since requests are as users write them."""
+    value = thing.get(name) if isinstance(thing, Mapping) else None
+    return value if isinstance(value, str | list) else None
 
 
 _PARTS = {"image_url": "vision", "image": "vision", "input_audio": "audio", "file": "files"}

@@ -71,12 +71,12 @@ class Roster:
         """
         if wanted is not None and not isinstance(wanted, str):
             return self._adhoc(wanted, streaming=streaming)
-        compiled = (self._streaming if streaming else self._calling).get(wanted or DEFAULT)
+        name = DEFAULT if wanted is None else wanted
+        compiled = (self._streaming if streaming else self._calling).get(name)
         if compiled is not None:
             return compiled
         if not self.providers:
             raise UsageError("the router has no providers: add one before the first call")
-        name = wanted or DEFAULT
         if name in self._named:
             raise UsageError(f"route {name!r}: {_unable(streaming=streaming)}")
         raise UsageError(f"unknown route {check.near(name, self._named)}")
