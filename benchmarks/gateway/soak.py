@@ -73,7 +73,7 @@ async def soak(requests: int) -> dict[str, Any]:
     """
     async with _serving() as gateway:
         progress = Progress("soak", requests)
-        visitors = Visitors(f"http://127.0.0.1:{gateway.port}", gateway.key, progress)
+        visitors = Visitors(gateway.port, gateway.key, progress)
         watch = _Watch(gateway.pid, gateway.told)
         began = time.perf_counter()
         for part in range(CHECKPOINTS):

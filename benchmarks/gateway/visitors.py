@@ -1,4 +1,4 @@
-"""Clients of every sort: patient, leaving early, unknown, talking nonsense."""
+"""Clients of every sort: patient, leaving early, unknown, talking nonsense, never finishing."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 
 import aiohttp
 
-from benchmarks.gateway.wire import CHAT, QUESTION
+from benchmarks.gateway.wire import CHAT, QUESTION, question, request
 from benchmarks.harness.progress import Progress
 
 VISITORS = 16
 """At a time."""
 
 SORTS = {
-    "chat": 36,
+    "chat": 32,
     "stream": 24,
     "message": 8,
     "message stream": 8,
@@ -27,6 +27,8 @@ SORTS = {
     "wrong key": 2,
     "nonsense": 3,
     "unknown model": 3,
+    "half a request": 2,
+    "reads nothing": 2,
 }
 """Sorts of requests, and how many there are of each in a hundred."""
 
@@ -35,11 +37,13 @@ ENDS = {
     "nonsense": {"400"},
     "unknown model": {"404"},
     "embeds": {"404"},
+    "half a request": {"left"},
+    "reads nothing": {"left"},
 }
 """How these sorts end, all of them: the upstream has no embeddings."""
 
 ANSWERED = {"200", "whole"}
-MOST_UNANSWERED = 0.02
+MOST_UNANSWERED = 0.05
 """The share of patient requests that faults upstream, at two providers at once, may spoil."""
 
 ROUTES = ("chain", "even")
@@ -50,7 +54,7 @@ class Visitors:
     """Makes requests and counts how they end.
 
     Args:
-        url: of the gateway.
+        port: of the gateway, on loopback.
         key: that it knows.
         progress: told of each request.
 
@@ -58,9 +62,9 @@ class Visitors:
         ended: requests by sort and end: a status, `whole`, `broken` or `left`.
     """
 
-    def __init__(self, url: str, key: str, progress: Progress) -> None:
+    def __init__(self, port: int, key: str, progress: Progress) -> None:
         self.ended: Counter[str] = Counter()
-        self._url = url
+        self._port = port
         self._key = key
         self._progress = progress
         self._rng = Random(5)
@@ -69,9 +73,9 @@ class Visitors:
     async def make(self, requests: int) -> None:
         """Makes so many requests, and waits until all have ended and nobody is connected."""
         self._left = requests
-        connector = aiohttp.TCPConnector(limit=0)
+        url, connector = f"http://127.0.0.1:{self._port}", aiohttp.TCPConnector(limit=0)
         async with (
-            aiohttp.ClientSession(self._url, connector=connector) as session,
+            aiohttp.ClientSession(url, connector=connector) as session,
             asyncio.TaskGroup() as group,
         ):
             for _ in range(VISITORS):
@@ -109,6 +113,8 @@ class Visitors:
                 key = f"{key}x"
             case "nonsense":
                 body = {"model": body["model"], "messages": self._rng.choice((None, 7, [[]], {}))}
+            case "half a request" | "reads nothing":
+                return lambda: self._leave_open(half=sort == "half a request")
             case "unknown model":
                 body["model"] = f"gpt-{self._rng.randrange(10**9)}"
             case _:
@@ -116,6 +122,17 @@ class Visitors:
         if "stream" in sort:
             return lambda: _stream(session, path, key, {**body, "stream": True})
         return lambda: _whole(session, path, key, body)
+
+    async def _leave_open(self, *, half: bool) -> str:
+        """Sends half a request, or asks for a stream and reads none of it; then drops the line."""
+        body = question(self._rng.choice(ROUTES), stream=True)
+        asked = request(self._port, body, _headers(self._key))
+        _, writer = await asyncio.open_connection("127.0.0.1", self._port)
+        writer.write(asked[: len(asked) // 2] if half else asked)
+        await writer.drain()
+        await asyncio.sleep(self._rng.uniform(0.001, 0.05))
+        writer.transport.abort()
+        return "left"
 
 
 async def _whole(session: aiohttp.ClientSession, path: str, key: str, body: dict[str, Any]) -> str:
