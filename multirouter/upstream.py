@@ -88,7 +88,6 @@ class Upstream:
         """Is going to ask the provider, from the beginning, at the first `advance`."""
         self.approach = approach
         self.proven = False
-        self._chunks.clear()
         self._source = self._iterator = None
         self._reader = None
 

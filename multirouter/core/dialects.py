@@ -35,10 +35,16 @@ class Dialect:
 
 
 def fields_of(thing: object) -> Fields:
-    """Reads the fields of plain data and of objects alike; None for what is not there."""
+    """Reads the fields of plain data and of objects alike; None for what is not there.
+
+    Objects are read by what they hold: a missing field is searched for long in the SDKs' models.
+    """
     if isinstance(thing, Mapping):
         return thing.get
-    return lambda name: getattr(thing, name, None)
+    held = getattr(thing, "__dict__", {})
+    unknown = getattr(thing, "__pydantic_extra__", None)
+    both: Mapping[str, Any] = {**held, **unknown} if isinstance(unknown, dict) else held
+    return both.get
 
 
 def dialect_of(chunk: object) -> Dialect | None:
@@ -81,6 +87,9 @@ def _put(thing: Any, name: str, value: object) -> None:
 # -- Chat Completions, as objects ---------------------------------------------------------------
 
 
+_FIELDS = ("role", *chat.CONTENT_FIELDS)
+
+
 def _completion(chunk: Any) -> View:
     return {"choices": [_completion_choice(choice) for choice in fields_of(chunk)("choices")]}
 
@@ -90,7 +99,7 @@ def _completion_choice(said: Any) -> dict[str, Any]:
         raise TypeError("a choice that is none")
     choice = fields_of(said)
     field = fields_of(choice("delta"))
-    delta = {name: field(name) for name in ("role", *chat.CONTENT_FIELDS) if field(name)}
+    delta = {name: value for name in _FIELDS if (value := field(name))}
     if "tool_calls" in delta:
         delta["tool_calls"] = [_arguments_of(call) for call in delta["tool_calls"]]
     return _choice(choice("index") or 0, delta, choice("finish_reason"))

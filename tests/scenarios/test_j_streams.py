@@ -403,6 +403,24 @@ async def test_continue_by_prefill() -> None:
         spliced(home, "prefill")
 
 
+@pytest.mark.parametrize("way", ["prefill", "instruct", "resume"])
+async def test_who_goes_on_thinks_for_himself(way: str) -> None:
+    """The thinking before a continuation's first word is left out; what is thought later is not."""
+    thought, later = said(reasoning_content="hm"), said(reasoning_content="so")
+    rest = [ROLE, thought, said(" three "), later, said("four", "stop")]
+    script = [[said("eins")], rest] if way == "instruct" else [rest]
+    policy = StreamPolicy(
+        on_interrupt="continue", resume=(lambda q, _: q) if way == "resume" else None
+    )
+    b = tape("b", *script, capabilities=["prefill"] if way == "prefill" else [])
+    async with house(tape("a", HALF), b, stream=policy) as home:
+        chunks = await read(home, CHAT, route=["a", "b"])
+        assert text_of(chunks) == TEXT
+        assert thought not in chunks
+        assert later in chunks
+        spliced(home, way)
+
+
 @pytest.mark.parametrize("repeats", [True, False])
 async def test_a_prefill_never_ends_in_white_space(repeats: bool) -> None:
     """Anthropic refuses that, so it is left out; who says it again is cut, who does not is not."""
@@ -654,3 +672,34 @@ async def test_a_consumer_leaves_during_a_splice() -> None:
         assert [tape.open for tape in tapes(home).values()] == [0, 0]
         assert home.news.calls[-1].result == "cancelled"
         assert [r.outcome for r in home.news.attempts] == ["failure", "cancelled"]
+
+
+async def test_a_stream_closed_while_its_broken_one_closes_goes_nowhere() -> None:
+    """Another task closes it while what broke is being let go: nobody else is asked."""
+
+    class Slow:
+        said = 0
+
+        def __aiter__(self) -> Slow:
+            return self
+
+        async def __anext__(self) -> str:
+            self.said += 1
+            if self.said > 1:
+                raise GONE.with_traceback(None)
+            return "one "
+
+        async def aclose(self) -> None:
+            await anyio.sleep(0.5)
+
+    async def close(stream: Any) -> None:
+        await anyio.sleep(0.25)
+        await stream.aclose()
+
+    a, b = Provider("a", stream=lambda _: Slow()), tape("b", WORDS)
+    async with house(a, b, stream=CONTINUE) as home, anyio.create_task_group() as group:
+        async with home.router.stream("q", route=["a", "b"]) as stream:
+            assert await anext(stream) == "one "
+            group.start_soon(close, stream)
+            assert [chunk async for chunk in stream] == []
+        assert tapes(home)["b"].asked == []
