@@ -231,7 +231,7 @@ async def test_a_trial_that_matches_keeps_its_lease() -> None:
     """A half-open provider that goes on for another is alive while it only repeats."""
     policy = StreamPolicy(on_interrupt="continue", first_token=2)
     again = [step for word in WORDS for step in (said(word), 3)]
-    b = tape("b", [GONE], [*again, said("five", "stop")])
+    b = tape("b", [GONE], [*again, said("five", "stop")], idle=4)  # shorter than all of it
     a = tape("a", [*map(said, WORDS), GONE])
     retry = RetryPolicy()  # who is half-open is ill, and to ask him is paid for
     async with house(a, b, circuit=BRITTLE, stream=policy, retry=retry) as home:
@@ -239,7 +239,16 @@ async def test_a_trial_that_matches_keeps_its_lease() -> None:
             await read(home, CHAT, route=["b"])
         await anyio.sleep(10)
         assert home.state("b") == "half_open"
-        assert text_of(await read(home, CHAT, route=["a", "b"])) == TEXT + "five"
+        got: list[Any] = []
+
+        async def listen() -> None:
+            got.extend(await read(home, CHAT, route=["a", "b"]))
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(listen)
+            await anyio.sleep(8)  # longer than a lease that nobody renews
+            assert home.gate("b").refuses(anyio.current_time()) == "half_open, trial out"
+        assert text_of(got) == TEXT + "five"
         assert home.state("b") == "closed"
 
 
