@@ -6,7 +6,6 @@ A `Wire` knows one format and does no I/O; an `Adapter` does the I/O and knows n
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -15,7 +14,7 @@ from multirouter.errors import ProviderError
 from multirouter.providers.canonical import ChatCompletionChunk
 from multirouter.providers.failures import Failures, request_id_of
 from multirouter.providers.http import BodyTooLong, Http
-from multirouter.providers.jsontext import loads
+from multirouter.providers.jsontext import dumps_strict, loads
 from multirouter.providers.sse import Event, EventTooLong, SSEParser
 
 if TYPE_CHECKING:
@@ -255,10 +254,6 @@ class Adapter(Generic[RequestT_contra, ResponseT_co]):
 
 _NO_STREAM = frozenset({"application/json", "text/html"})
 
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
-# Not orjson's, which writes NaN as null: a request that is no JSON is to be refused. Made once:
-# `json.dumps` makes an encoder for each call that has settings of its own.
-
 
 def encode(value: Mapping[str, Any]) -> bytes:
     """JSON for a request's body.
@@ -266,4 +261,4 @@ def encode(value: Mapping[str, Any]) -> bytes:
     Raises:
         TypeError: and ValueError, for what JSON cannot hold; NaN is no JSON.
     """
-    return _encode(value).encode()
+    return dumps_strict(value)

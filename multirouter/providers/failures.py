@@ -18,7 +18,7 @@ from multirouter.errors import ProviderError
 from multirouter.providers.secret import Secret
 
 _LONGEST = 500
-_STUMBLES = (KeyError, IndexError, TypeError, AttributeError, ValueError)
+_STUMBLES = (KeyError, IndexError, TypeError, AttributeError, ValueError, RecursionError)
 _REQUEST_IDS = ("x-request-id", "request-id", "cf-ray")
 _NO_HEADERS: Mapping[str, str] = {}
 
@@ -117,6 +117,8 @@ class Failures:
         """
         try:
             return encode(body)
+        except RecursionError as error:  # a request that can be read need not be shallow enough
+            raise self.inexpressible("the request", "is nested too deeply") from error
         except (TypeError, ValueError) as error:
             raise self.inexpressible("the request", f"is no JSON: {error}") from error
 
