@@ -37,7 +37,7 @@ class AccessLog:
             "cost_usd": round(exchange.cost, 8),
             "why": exchange.why,
         }
-        told = {name: value for name, value in fields.items() if value not in {None, "", 0}}
+        told = {name: value for name, value in fields.items() if value}
         trail = [f"{a.provider} {a.verdict.kind} {a.elapsed * 1000:.0f}ms" for a in exchange.trail]
         self._log.info("request", **told, trail=trail)
 

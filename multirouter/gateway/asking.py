@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any
@@ -25,7 +24,7 @@ async def call(router: Router, wanted: Wanted, exchange: Exchange) -> Any:
     Raises:
         Exception: what `refusal_of` knows to tell.
     """
-    for chance in _chances(wanted):
+    for chance in _chances(wanted, exchange.clock):
         exchange.route = chance.name
         with _UsageTold():
             outcome: CallOutcome[Any] = await router.call_outcome(
@@ -46,7 +45,7 @@ async def open_stream(router: Router, wanted: Wanted, exchange: Exchange) -> Str
     Raises:
         Exception: what `refusal_of` knows to tell.
     """
-    for chance in _chances(wanted):
+    for chance in _chances(wanted, exchange.clock):
         exchange.route = chance.name
         stream = router.stream(chance.request, route=chance.target.route, timeout=chance.timeout())
         try:
@@ -87,14 +86,13 @@ class _Chance:
         return min(limits, default=None)
 
 
-def _chances(wanted: Wanted) -> list[_Chance]:
-    loop = asyncio.get_running_loop()
-    timeout, began = wanted.timeout, loop.time()
+def _chances(wanted: Wanted, clock: Callable[[], float]) -> list[_Chance]:
+    timeout, began = wanted.timeout, clock()
 
     def left() -> float | None:
         if timeout is None:
             return None
-        seconds = began + timeout - loop.time()
+        seconds = began + timeout - clock()
         if seconds <= 0:
             raise CallTimeout(f"no answer within timeout={timeout:g} s")
         return max(seconds, 1e-6)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from typing import Any
 
@@ -102,7 +101,7 @@ def flag(body: dict[str, Any], name: str) -> bool:
 
 def json_response(exchange: Exchange, answer: Any) -> web.Response:
     """An answer with the headers that say where it came from."""
-    headers = exchange.headers(asyncio.get_running_loop().time())
+    headers = exchange.headers()
     headers["Content-Type"] = "application/json"
     return web.Response(body=dumps(answer), headers=headers)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from aiohttp import web
@@ -28,6 +28,8 @@ class Exchange:
     Attributes:
         request: as it came in.
         id: its id, the client's own where that is fit for a header.
+        clock: tells loop time, seconds. Kept, because to look for the running loop is a system
+            call where Python is older than 3.12, and costs more than the look at its clock.
         began: loop time of its arrival, seconds.
         origins: web pages that may read the answer.
         shape: how errors are told.
@@ -46,6 +48,7 @@ class Exchange:
         "_told",
         "asked",
         "began",
+        "clock",
         "door",
         "id",
         "key",
@@ -64,13 +67,14 @@ class Exchange:
         self,
         request: web.BaseRequest,
         id_: str,
-        began: float,
+        clock: Callable[[], float],
         origins: Collection[str] = (),
     ) -> None:
         self.request: web.BaseRequest = request
         self.origins: Collection[str] = origins
         self.id: str = id_
-        self.began: float = began
+        self.clock: Callable[[], float] = clock
+        self.began: float = clock()
         self.shape: Shape = OPENAI
         self.door: str = ""
         self.key: str | None = None
@@ -83,11 +87,10 @@ class Exchange:
         self.why: str = ""
         self._told: list[Any] = []
 
-    def headers(self, now: float, *, serving: bool = False) -> CIMultiDict[str]:
+    def headers(self, *, serving: bool = False) -> CIMultiDict[str]:
         """The headers that say who answered, and how it came to that.
 
         Args:
-            now: loop time, seconds.
             serving: whether `provider` serves a stream, and so is not in the trail yet.
         """
         headers: CIMultiDict[str] = CIMultiDict()
@@ -104,7 +107,7 @@ class Exchange:
             headers["X-Cost-Usd"] = f"{cost:.8f}".rstrip("0")
         if self.trail or serving:
             headers["X-Attempts"] = self._shown(serving)
-            headers["X-Router-Overhead-Ms"] = f"{self._overhead(now, serving):.2f}"
+            headers["X-Router-Overhead-Ms"] = f"{self._overhead(serving):.2f}"
         return headers
 
     def told(self) -> list[Any]:
@@ -123,7 +126,7 @@ class Exchange:
             text = _ascii(["…", *told])
         return text if len(text) <= LONGEST_TRAIL else "[]"
 
-    def _overhead(self, now: float, serving: bool) -> float:  # noqa: FBT001 - handed on
+    def _overhead(self, serving: bool) -> float:  # noqa: FBT001 - handed on
         """Milliseconds in which no provider was waited for.
 
         A stream that serves is waited for since the last attempt's end; only what came before
@@ -131,7 +134,7 @@ class Exchange:
         """
         if serving and not self.trail:
             return 0.0
-        return max(0.0, now - self.began - awaited(self.trail)) * 1000
+        return max(0.0, self.clock() - self.began - awaited(self.trail)) * 1000
 
     @property
     def cost(self) -> float:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import random
 import re
-import secrets
 import time
 from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -128,7 +128,7 @@ class Gateway:
         self.in_flight: int = 0
         self._origins = origins
         self._registry = registry
-        self._new_id = new_id or (lambda: f"req_{secrets.token_hex(12)}")
+        self._new_id = new_id or _ids()
         self._began = int(time.time())
         self._doors: dict[str, dict[str, _Door]] = {}
         self.recent: Recent = Recent()
@@ -153,7 +153,7 @@ class Gateway:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answers one request, whatever comes."""
         loop = asyncio.get_running_loop()
-        exchange = Exchange(request, self._id_of(request), loop.time(), self._origins)
+        exchange = Exchange(request, self._id_of(request), loop.time, self._origins)
         status = _LEFT
         self.in_flight += 1
         try:
@@ -172,7 +172,7 @@ class Gateway:
     def refused(self, exchange: Exchange, refusal: Refusal) -> web.Response:
         """A refusal as an answer in the shape of the door."""
         exchange.why = exchange.why or refusal.code or str(refusal.status)
-        headers = exchange.headers(asyncio.get_running_loop().time())
+        headers = exchange.headers()
         headers.update(retry_headers(refusal))
         body = exchange.shape.body(refusal, exchange.id)
         return web.json_response(body, status=refusal.status, headers=headers)
@@ -208,12 +208,11 @@ class Gateway:
             if key is None:
                 return await self._routed(exchange, answer, read, None)
             exchange.key = key.name
-            loop = asyncio.get_running_loop()
-            self.guard.enter(key, loop.time())
+            self.guard.enter(key, exchange.clock())
             try:
                 return await self._routed(exchange, answer, read, key)
             finally:
-                self.guard.leave(key, exchange.tokens, exchange.cost, loop.time())
+                self.guard.leave(key, exchange.tokens, exchange.cost, exchange.clock())
 
         return serve
 
@@ -291,7 +290,7 @@ class Gateway:
             exchange.shape = shape_of(request.path, request.headers)
             methods = self._methods(request.path)
             if request.method == "OPTIONS" and self._origins:
-                return cors.preflight(request, exchange.headers(exchange.began), methods)
+                return cors.preflight(request, exchange.headers(), methods)
             # aiohttp leaves out the body of an answer to HEAD by itself.
             method = "GET" if request.method == "HEAD" else request.method
             door = methods.get(method) or _no_such_method(request, methods)
@@ -317,6 +316,12 @@ class Gateway:
     def _id_of(self, request: web.BaseRequest) -> str:
         given = request.headers.get("X-Request-Id", "")
         return given if _FIT_ID.fullmatch(given) else self._new_id()
+
+
+def _ids() -> Callable[[], str]:
+    """Makes ids of 96 random bits; the system is asked for chance once, not for every request."""
+    chance = random.Random()
+    return lambda: f"req_{chance.getrandbits(96):024x}"
 
 
 def _no_such_method(request: web.BaseRequest, methods: Iterable[str]) -> NoReturn:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
@@ -54,10 +53,9 @@ async def relay(
         ConnectionError: the client has left.
         Exception: as `open_`.
     """
-    loop = asyncio.get_running_loop()
     events = Events(
         exchange.request,
-        lambda: exchange.headers(loop.time(), serving=exchange.provider is not None),
+        lambda: exchange.headers(serving=exchange.provider is not None),
         keepalive,
         exchange.shape,
     )
