@@ -14,7 +14,7 @@ import anyio
 from multirouter.core.flow import Flow
 from multirouter.core.model import Kind
 from multirouter.core.steps import Try
-from multirouter.core.stream_policy import Misused, Reader, StreamPolicy
+from multirouter.core.stream_policy import BrokenOff, Misused, Reader, StreamPolicy
 from multirouter.deadline import Bound
 from multirouter.errors import ProviderError
 from multirouter.eventloop import EventLoop
@@ -197,8 +197,11 @@ class Upstream:
         if self._meter is not None:
             self._meter.note(chunk, reader)
         proves = reader.proves_end
-        if proves is not None and proves(chunk):
-            self.proven = True
+        try:
+            if proves is not None and proves(chunk):
+                self.proven = True
+        except BrokenOff as end:
+            raise self._incomplete(f"says that it broke off ({end})", Kind.SERVER) from None
         return self.proven
 
     def _keep_new(self, chunk: Any, *, begun: bool) -> bool:
@@ -239,9 +242,9 @@ class Upstream:
         """What a stream ends with; after the proof it ends well."""
         return StopAsyncIteration() if self.proven else error
 
-    def _incomplete(self, what: str) -> ProviderError:
+    def _incomplete(self, what: str, kind: Kind = Kind.INTERRUPTED) -> ProviderError:
         name = self.step.member.name
-        return ProviderError(f"the stream of {name!r} {what}", provider=name, kind=Kind.INTERRUPTED)
+        return ProviderError(f"the stream of {name!r} {what}", provider=name, kind=kind)
 
 
 async def _closed(stream: Any) -> Exception | None:

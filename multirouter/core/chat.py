@@ -30,6 +30,14 @@ _BEYOND_TEXT = tuple(
 )
 
 
+BROKEN_OFF = frozenset({"error", "abort", "insufficient_system_resource", "network_error"})
+"""Finish reasons by which a service says that it failed to finish.
+
+Source: the API references of OpenRouter and Mistral (error), DeepSeek
+(insufficient_system_resource) and GLM (network_error); vLLM's and SGLang's sources (abort, error).
+"""
+
+
 def is_chunk(chunk: object) -> bool:
     """Whether this looks like a chunk of a chat stream."""
     return isinstance(chunk, Mapping) and isinstance(chunk.get("choices"), list)
@@ -85,6 +93,15 @@ def goes_beyond_text(chunk: Mapping[str, Any]) -> bool:
 def is_finished(chunk: Mapping[str, Any]) -> bool:
     """Whether a choice ends in this chunk."""
     return any(choice.get("finish_reason") for choice in chunk.get("choices") or ())
+
+
+def broken_off(chunk: Mapping[str, Any]) -> str:
+    """The finish reason by which a service says that it failed to finish; "" when none does."""
+    for choice in chunk.get("choices") or ():
+        reason = choice.get("finish_reason")
+        if isinstance(reason, str) and reason in BROKEN_OFF:
+            return reason
+    return ""
 
 
 class Finished:

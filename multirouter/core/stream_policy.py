@@ -104,7 +104,8 @@ class Reader:
         text: a chunk's text.
         size: the characters it brings, thinking and tool calls included (for bytes: bytes); None
             when nobody can say.
-        proves_end: whether a chunk proves the answer whole; None when only a clean end can.
+        proves_end: whether a chunk proves the answer whole; None when only a clean end can. Raises
+            BrokenOff for a chunk by which the service says that it failed to finish.
         cut: makes the same chunk with another text; None when that is impossible.
         as_chat: a chunk as a chat chunk; None for what is no chat.
         going_on: a chunk with which somebody goes on with an answer that another one has begun.
@@ -173,13 +174,31 @@ def _length_by(text: Callable[[Any], str]) -> Callable[[Any], int]:
 def _read_as(chunk: Any, request: Any) -> Reader:
     """A chat's finish reason proves the end; of several choices, one for each."""
     choices = chat.choices_of(request)
-    finished = chat.is_finished if choices == 1 else chat.Finished(choices)
+    finished = _whole(chat.is_finished if choices == 1 else chat.Finished(choices))
     if chat.is_chunk(chunk):
         return _CHAT if choices == 1 else replace(_CHAT, proves_end=finished)
     if type(chunk) in _PLAIN:
         return _PLAIN[type(chunk)]
     dialect = dialect_of(chunk)
     return _OPAQUE if dialect is None else _translated(dialect, finished)
+
+
+class BrokenOff(Exception):
+    """A chunk says by its finish reason, the one argument, that the service failed to finish."""
+
+
+def _whole(finished: Callable[[Mapping[str, Any]], bool]) -> Callable[[Mapping[str, Any]], bool]:
+    """Whether a chat is whole by the end of its choices, none of which may be a failure's."""
+
+    def proves(chunk: Mapping[str, Any]) -> bool:
+        if not chat.is_finished(chunk):
+            return False
+        reason = chat.broken_off(chunk)
+        if reason:
+            raise BrokenOff(reason)
+        return finished(chunk)
+
+    return proves
 
 
 def _translated(dialect: Dialect, finished: Callable[[Mapping[str, Any]], bool]) -> Reader:
@@ -235,7 +254,7 @@ _CHAT = Reader(
     content=chat.has_content,
     text=chat.text_of,
     size=chat.letters_of,
-    proves_end=chat.is_finished,
+    proves_end=_whole(chat.is_finished),
     cut=chat.with_text,
     as_chat=_as_it_is,
     going_on=chat.without_role,

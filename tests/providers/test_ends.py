@@ -12,9 +12,9 @@ from unittest.mock import Mock
 import pytest
 
 from multirouter import ProviderError
+from multirouter.core.chat import BROKEN_OFF
 from multirouter.core.model import Kind
 from multirouter.providers import chat, text_of
-from multirouter.providers.openai.stream import BROKEN_OFF
 
 pytestmark = [pytest.mark.real_io, pytest.mark.backends("asyncio")]
 

@@ -21,6 +21,7 @@ from multirouter import (
     StreamPolicy,
     UsageError,
 )
+from multirouter.core.chat import BROKEN_OFF
 from multirouter.core.model import Kind
 from tests.scenarios.kit import BRITTLE, House, house
 from tests.scenarios.tapes import (
@@ -269,6 +270,18 @@ async def test_no_proof_is_no_success() -> None:
                 await read(home, request)
             assert home.news.attempts[-1].verdict.kind is Kind.INTERRUPTED
             assert home.seen("a")["failures"] == 1
+
+
+@pytest.mark.parametrize("reason", sorted(BROKEN_OFF))
+async def test_an_end_that_tells_of_a_failure_proves_nothing(reason: str) -> None:
+    """A finish reason by which a service says that it failed is its failure, of any choice."""
+    broken = [ROLE, said("one "), said(end=reason), said(end="stop")]
+    async with house(tape("a", broken), tape("b", WHOLE)) as home:
+        with pytest.raises(StreamInterrupted, match=reason):
+            await read(home, CHAT)
+        assert home.news.attempts[-1].verdict.kind is Kind.SERVER
+    async with house(tape("a", [said(end=reason)]), tape("b", WHOLE)) as home:
+        assert text_of(await read(home, CHAT)) == TEXT
 
 
 async def test_every_choice_must_end() -> None:

@@ -5,18 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from multirouter.core.chat import BROKEN_OFF
 from multirouter.providers.canonical import ChatCompletionChunk
 from multirouter.providers.failures import Failures
 from multirouter.providers.jsontext import loads
 from multirouter.providers.openai.wellformed import check_choice
 from multirouter.providers.sse import Event
-
-BROKEN_OFF = frozenset({"error", "abort", "insufficient_system_resource", "network_error"})
-"""Finish reasons by which a service says that it failed to finish.
-
-Source: the API references of OpenRouter and Mistral (error), DeepSeek
-(insufficient_system_resource) and GLM (network_error); vLLM's and SGLang's sources (abort, error).
-"""
 
 
 class OpenAITranslator:
