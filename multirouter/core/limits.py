@@ -184,11 +184,17 @@ class RetryBudget:
             calls.settle(now)
         calls.calls += 1  # as in record; each call goes this way
 
-    def allows(self, now: float) -> bool:
-        """Whether one more repetition is affordable at `now`."""
+    def allows(self, now: float, *, share: float = 1.0) -> bool:
+        """Whether one more repetition is affordable at `now`.
+
+        Args:
+            now: loop time, seconds.
+            share: the part of the budget that may be used up for it, above 0 and at most 1.
+        """
         self._calls.settle(now)
         self._paid.settle(now)
-        return self._paid.calls < max(self._floor, int(self._share * self._calls.calls))
+        most = max(self._floor, int(self._share * self._calls.calls))
+        return self._paid.calls < share * most
 
     def pay(self, now: float) -> None:
         """Books one repetition."""

@@ -19,6 +19,11 @@ OF_THE_DOMAIN = frozenset({Kind.TRANSPORT, Kind.SERVER, Kind.OVERLOADED, Kind.CR
 """Failures that speak of a vendor, region or account rather than of one model."""
 
 
+HEDGES_SHARE = 0.5
+"""The part of the budget that hedges may use up. An outage makes many calls slow at once, and who
+is merely slow must not take the last attempt from who has failed."""
+
+
 class Repetition:
     """The state that a call has only once something went wrong.
 
@@ -120,7 +125,7 @@ class Repetition:
 
     def affordable(self, member: Member, role: Role, budget: RetryBudget, now: float) -> bool:
         """Whether the next attempt may go to `member`; notes the refusal when not."""
-        return self._is_free(member, role, now) or self.may_go_on(budget, now)
+        return self._is_free(member, role, now) or self.may_go_on(budget, now, role)
 
     def affords_any(self, members: Iterable[Member], budget: RetryBudget, now: float) -> bool:
         """Whether any of the providers may be asked in a later round; notes the refusal if not."""
@@ -176,15 +181,16 @@ class Repetition:
         self.again = None
         self.wary.clear()
 
-    def may_go_on(self, budget: RetryBudget, now: float) -> bool:
+    def may_go_on(self, budget: RetryBudget, now: float, role: Role = "call") -> bool:
         """Whether one more paid attempt may be made; notes the refusal when not.
 
         A budget that was used up a while ago may have room again, so it is asked each time.
         """
+        share = HEDGES_SHARE if role == "hedge" else 1.0
         if 1 + self._paid >= self._policy.attempts:
             self.refusal = "attempts"
         else:
-            self.refusal = None if budget.allows(now) else "budget"
+            self.refusal = None if budget.allows(now, share=share) else "budget"
         return self.refusal is None
 
     def stop(self, members: Iterable[Member]) -> None:

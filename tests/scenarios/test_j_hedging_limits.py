@@ -88,11 +88,21 @@ async def test_without_budget_only_the_hedge_is_left_out() -> None:
 
 
 async def test_hedges_are_paid_for() -> None:
-    """Case 78: of ten slow calls three are hedged when the budget has room for three."""
-    retry = RetryPolicy(budget=0.0, budget_floor=3, budget_window=1000)
+    """Case 78: of ten slow calls three are hedged when half of the budget has room for three."""
+    retry = RetryPolicy(budget=0.0, budget_floor=6, budget_window=1000)
     async with house(play("a", latency=3.0), "b", hedge=SOON, retry=retry) as home:
         outcomes = [await home.outcome("a", "b") for _ in range(10)]
         assert [outcome.provider for outcome in outcomes] == ["b"] * 3 + ["a"] * 7
+
+
+async def test_hedges_leave_budget_for_failures() -> None:
+    """Case 78: hedges have used up their half; the only one left is asked again after an error."""
+    retry = RetryPolicy(budget=0.0, budget_floor=2, budget_window=1000)
+    failing = play("c", Fault("error"))
+    async with house(play("a", latency=3.0), "b", failing, hedge=SOON, retry=retry) as home:
+        assert [len((await home.outcome("a", "b")).attempts) for _ in range(3)] == [2, 1, 1]
+        outcome = await home.outcome("c")
+        assert [str(record.verdict.kind) for record in outcome.attempts] == ["server", "success"]
 
 
 async def test_one_paid_attempt_means_no_hedge() -> None:
