@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from argparse import SUPPRESS, ArgumentParser, Namespace
 
 SUMMARY: str = "an OpenAI- and Anthropic-compatible gateway in front of your providers"
@@ -41,6 +42,16 @@ def run(arguments: Namespace) -> int:
         ConfigurationError: the file is refused, or nobody may be served as it stands.
         OSError: the file cannot be read, or the port is taken.
     """
+    # Until it serves: nearly all that imports and settings make is kept, and each look through it
+    # in vain delays the start.
+    gc.disable()
+    try:
+        return _run(arguments)
+    finally:
+        gc.enable()
+
+
+def _run(arguments: Namespace) -> int:
     from multirouter.gateway.serving import Wish, run_one
     from multirouter.gateway.workers import run_many
 

@@ -139,7 +139,10 @@ class Exchange:
     @property
     def cost(self) -> float:
         """What its attempts cost, USD, as far as prices are known; a stream's once it has ended."""
-        return sum(record.cost for record in self.trail)
+        cost = 0.0
+        for record in self.trail:  # nearly always one: no generator for it
+            cost += record.cost
+        return cost
 
     def usage(self, usage: Any) -> None:
         """Notes the tokens that a provider counted."""
@@ -182,4 +185,7 @@ def _ascii(told: list[Any]) -> str:
 
 def _fit(text: str) -> str:
     """A value that no header can break out of, whatever a provider calls its model."""
-    return "".join(c if " " <= c <= "~" else "?" for c in text[:_LONGEST_NAME])
+    text = text[:_LONGEST_NAME]
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(c if " " <= c <= "~" else "?" for c in text)

@@ -60,7 +60,7 @@ class Keys(Protocol):
 class _Load:
     """What one key has used."""
 
-    __slots__ = ("_rates", "account", "concurrent", "requests", "tokens")
+    __slots__ = ("_key", "_rates", "account", "concurrent", "requests", "tokens")
 
     def __init__(self, name: str) -> None:
         self.account = Account("gateway", f"key {name}", time.time, Newswire((), _unheard))
@@ -68,9 +68,13 @@ class _Load:
         self.requests: TokenBucket | None = None
         self.tokens: TokenBucket | None = None
         self._rates: tuple[float | None, float | None] = (None, None)
+        self._key: Key | None = None
 
     def fit(self, key: Key) -> None:
         """Takes over the key's limits where a reload has changed them."""
+        if key is self._key:
+            return
+        self._key = key
         self.account.adopt(budgets(f"key {key.name!r}", key.budget))
         rates = (key.requests_per_minute, key.tokens_per_minute)
         if rates != self._rates:

@@ -140,6 +140,7 @@ def settle() -> None:
     """
     gc.collect()
     gc.freeze()
+    gc.enable()  # see `command.run`
     gc.set_threshold(YOUNG, *gc.get_threshold()[1:])
 
 

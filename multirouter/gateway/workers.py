@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import socket
@@ -41,6 +42,7 @@ def run_many(wish: Wish, workers: int) -> int:
         shown = f"[{host}]" if ":" in host else host
         sys.stdout.write(greeting.text(settings, f"http://{shown}:{port}"))
         sys.stdout.flush()
+        gc.enable()  # see `command.run`
         with tempfile.TemporaryDirectory(prefix="multirouter-") as folder:
             return asyncio.run(_Workers(wish, folder).run(workers))
 
