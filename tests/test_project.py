@@ -24,7 +24,7 @@ TRY_IT = "python3 -m venv .venv && .venv/bin/pip install -q '.[cli]' && .venv/bi
 TEST_IT = (
     "python3 -m venv .venv && .venv/bin/pip install -q uv"
     " && .venv/bin/uv pip install -q --python .venv/bin/python -e '.[test]'"
-    " && .venv/bin/python -m pytest"
+    " && .venv/bin/python -m pytest -n auto"
 )
 
 

@@ -30,7 +30,7 @@ async def ended(leaving: bool) -> tuple[list[str], list[str]]:
     router = MultiProviderRouter(
         [runner(name) for name in NAMES],
         hedge=HedgePolicy(after=0.1, at_most=len(NAMES)),
-        retry=RetryPolicy(attempts=len(NAMES)),
+        retry=RetryPolicy(attempts=len(NAMES), budget_floor=2 * len(NAMES)),
         listeners=[news],
         registry=CollectorRegistry(),
         rng=Random(1),
