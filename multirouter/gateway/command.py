@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from argparse import SUPPRESS, ArgumentParser, Namespace
+from argparse import ArgumentParser, Namespace
 
 SUMMARY: str = "an OpenAI- and Anthropic-compatible gateway in front of your providers"
 DESCRIPTION: str = """\
@@ -32,7 +32,6 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="serve other machines although no keys are configured: whoever reaches the port "
         "spends your money",
     )
-    option("--worker", action="store_true", help=SUPPRESS)
 
 
 def run(arguments: Namespace) -> int:
@@ -62,7 +61,6 @@ def _run(arguments: Namespace) -> int:
         reload=arguments.reload,
         quiet=arguments.quiet,
         anyone=arguments.allow_anyone,
-        worker=arguments.worker,
     )
     if arguments.workers > 1:
         return run_many(wish, arguments.workers)

@@ -92,10 +92,30 @@ def run_one(wish: Wish) -> int:
         OSError: when the port is taken.
     """
     settings = wish.settings()
+
+    def greet(url: str) -> None:
+        sys.stdout.write(greeting.text(settings, url))
+        sys.stdout.flush()
+
+    serve(wish, settings, greet)
+    return 0
+
+
+def serve(wish: Wish, settings: Settings, ready: Callable[[str], object]) -> None:
+    """Serves these settings in this process until SIGTERM or Ctrl-C.
+
+    Args:
+        wish: where, and how they are read again.
+        settings: what is served.
+        ready: is told the address once it listens.
+
+    Raises:
+        ConfigurationError: see `Wish`.
+        OSError: when the port is taken.
+    """
     configure_logs()
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(_serve(wish, settings))
-    return 0
+        runner.run(_serve(wish, settings, ready))
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -107,7 +127,7 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def _serve(wish: Wish, settings: Settings) -> None:
+async def _serve(wish: Wish, settings: Settings, ready: Callable[[str], object]) -> None:
     host, port = wish.place(settings)
     async with settings.build() as router:
         log = AccessLog(quiet=wish.quiet)
@@ -118,9 +138,7 @@ async def _serve(wish: Wish, settings: Settings) -> None:
         server = Server(gateway, host, port, shared=wish.worker, drain=drain)
         await server.start()
         settle()
-        if not wish.worker:
-            sys.stdout.write(greeting.text(settings, server.url))
-            sys.stdout.flush()
+        ready(server.url)
         async with asyncio.TaskGroup() as group:
             if wish.reload and wish.config is not None:
                 watching = group.create_task(watch(Path(wish.config), reloader))

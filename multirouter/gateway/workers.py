@@ -1,26 +1,36 @@
-"""Several processes on one port: started, told what the parent is told, and replaced when lost."""
+"""Several processes on one port: forked when ready to serve, told what the parent is, replaced."""
 
 from __future__ import annotations
 
-import asyncio
 import gc
 import os
 import signal
 import socket
 import sys
 import tempfile
-from dataclasses import replace
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from multiprocessing import connection, get_context
+from typing import TYPE_CHECKING
 
+from multirouter.config import Settings
 from multirouter.core import validation as check
-from multirouter.errors import ConfigurationError
+from multirouter.errors import ConfigurationError, MultirouterError
 from multirouter.gateway import greeting
+from multirouter.gateway.access import AccessLog
+from multirouter.gateway.logs import configure_logs
 from multirouter.gateway.server import listen
-from multirouter.gateway.serving import Wish
+from multirouter.gateway.serving import Wish, serve
+
+if TYPE_CHECKING:
+    from multiprocessing.process import BaseProcess
 
 TOO_SOON = 2.0
 """Seconds; one that gives up sooner was never fit to serve, and another would not be either."""
 
-_TOGETHER = "PROMETHEUS_MULTIPROC_DIR"
+_TOLD = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 def run_many(wish: Wish, workers: int) -> int:
@@ -35,84 +45,151 @@ def run_many(wish: Wish, workers: int) -> int:
         raise ConfigurationError("--workers", "needs SO_REUSEPORT, which this system has not")
     settings = wish.settings()
     host, port = wish.place(settings)
+    folder = tempfile.TemporaryDirectory(prefix="multirouter-")
     # Bound, but not listening: it keeps the port for the workers, and is given no connection.
-    with listen(host, port, shared=True) as reserved:
+    with folder as together, listen(host, port, shared=True) as reserved:
         host, port = reserved.getsockname()[:2]
-        wish = replace(wish, host=host, port=port)
-        shown = f"[{host}]" if ":" in host else host
-        sys.stdout.write(greeting.text(settings, f"http://{shown}:{port}"))
-        sys.stdout.flush()
+        configure_logs()
+        gc.freeze()  # what all share stays shared: a collection would write to it
         gc.enable()  # see `command.run`
-        with tempfile.TemporaryDirectory(prefix="multirouter-") as folder:
-            return asyncio.run(_Workers(wish, folder).run(workers))
+        wish = replace(wish, host=host, port=port, worker=True)
+        return _Workers(wish, settings, together).run(workers)
+
+
+@dataclass(frozen=True, slots=True)
+class _Worker:
+    """A process, and when it was started, seconds of the monotonic clock."""
+
+    process: BaseProcess
+    began: float
 
 
 class _Workers:
     """The processes of one gateway.
 
+    They are forked from one that has loaded everything and found the settings valid, so a
+    second one costs a few milliseconds of start, and shares that memory.
+
     Args:
         wish: what each is told.
+        settings: what they serve.
         folder: where they keep their metrics together.
     """
 
-    def __init__(self, wish: Wish, folder: str) -> None:
+    def __init__(self, wish: Wish, settings: Settings, folder: str) -> None:
         self._wish = wish
+        self._settings = settings
         self._folder = folder
-        self._processes: set[asyncio.subprocess.Process] = set()
-        self._stopping = asyncio.Event()
+        self._context = get_context("fork")
+        self._ready, self._tell_ready = self._context.Pipe(duplex=False)
+        self._workers: dict[int, _Worker] = {}
+        self._log = AccessLog()
+        self._stopping = False
+        self._status = 0
 
-    async def run(self, workers: int) -> int:
+    def run(self, workers: int) -> int:
         """Keeps that many running until told to stop; returns the exit status."""
-        loop = asyncio.get_running_loop()
-        for told in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(told, self._stop, told)
-        loop.add_signal_handler(signal.SIGHUP, self._tell, signal.SIGHUP)
-        async with asyncio.TaskGroup() as group:
-            kept = [group.create_task(self._keep()) for _ in range(workers)]
-        return max(task.result() for task in kept)
+        for told in _TOLD:
+            signal.signal(told, self._told)
+        for _ in range(workers):
+            self._start()
+        unready = workers
+        while self._workers:
+            for ended in connection.wait([self._ready, *self._workers]):
+                if ended is self._ready:
+                    self._greet(self._ready.recv(), first=unready == workers)
+                    unready -= 1
+                else:
+                    self._replace(self._workers.pop(ended))  # type: ignore[arg-type] # sentinels
+        return self._status
 
-    async def _keep(self) -> int:
-        """Keeps one running; returns the status of one that was never fit to serve."""
-        loop = asyncio.get_running_loop()
-        while not self._stopping.is_set():
-            began = loop.time()
-            process = await asyncio.create_subprocess_exec(
-                *arguments(self._wish), env={**os.environ, _TOGETHER: self._folder}
-            )
-            self._processes.add(process)
-            status = await process.wait()
-            self._processes.discard(process)
-            self._bury(process.pid)
-            if status > 0 and not self._stopping.is_set() and loop.time() - began < TOO_SOON:
-                self._stop(signal.SIGTERM)
-                return status
-        return 0
+    def _greet(self, url: str, *, first: bool) -> None:
+        if first:
+            sys.stdout.write(greeting.text(self._settings, url))
+            sys.stdout.flush()
 
-    def _bury(self, pid: int) -> None:
+    def _start(self) -> None:
+        with _undisturbed():
+            if self._stopping:  # told so while the last one was buried
+                return
+            process = self._context.Process(target=self._work)
+            process.start()
+            self._workers[process.sentinel] = _Worker(process, time.monotonic())
+
+    def _work(self) -> None:
+        """Serves, in the new process."""
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _TOLD)
+        share_metrics(self._folder)
+        try:
+            serve(self._wish, self._settings, self._tell_ready.send)
+        except (MultirouterError, OSError) as error:
+            sys.stderr.write(f"multirouter serve: error: {error}\n")
+            sys.exit(2)
+
+    def _replace(self, lost: _Worker) -> None:
+        """Another one for one that is gone, unless none was fit to serve."""
+        process = lost.process
+        process.join()
+        self._bury(process.pid)
+        if self._stopping:
+            return
+        if process.exitcode and process.exitcode > 0 and time.monotonic() - lost.began < TOO_SOON:
+            self._status = process.exitcode
+            self._told(signal.SIGTERM)
+            return
+        self._renew()
+        self._start()
+
+    def _renew(self) -> None:
+        """The settings of new workers: as they are now, or as they were where those are refused."""
+        try:
+            self._settings = self._wish.renewed(str(self._wish.host))
+        except (MultirouterError, OSError) as error:
+            self._log.refused("new workers serve as before", error=str(error))
+
+    def _bury(self, pid: int | None) -> None:
         """Gauges of a process that is gone have no say any more; what it counted stays."""
         from prometheus_client.multiprocess import mark_process_dead
 
         mark_process_dead(pid, self._folder)  # type: ignore[no-untyped-call] # it has no annotations
 
-    def _stop(self, how: signal.Signals) -> None:
-        self._stopping.set()
-        self._tell(how)
+    def _told(self, what: int, _frame: object = None) -> None:
+        """Tells the workers; all but SIGHUP ends them."""
+        if what == signal.SIGHUP:
+            self._renew()
+        else:
+            self._stopping = True
+        for worker in list(self._workers.values()):
+            if worker.process.exitcode is None:
+                os.kill(worker.process.pid or 0, what)
 
-    def _tell(self, what: signal.Signals) -> None:
-        for process in self._processes:
-            if process.returncode is None:
-                process.send_signal(what)
+
+def share_metrics(folder: str) -> None:
+    """Lets prometheus-client write what this process counts where `/metrics` sums all of them.
+
+    It decides so at its import, by an environment variable, and asks for the process id with
+    every number; here it is known from the start that this does not change.
+
+    Args:
+        folder: one for all processes, empty when the first of them starts.
+
+    Source: https://prometheus.github.io/client_python/multiprocess/
+    """
+    from prometheus_client import values
+
+    pid = os.getpid()
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder
+    values.ValueClass = values.MultiProcessValue(lambda: pid)  # type: ignore[no-untyped-call]
 
 
-def arguments(wish: Wish) -> list[str]:
-    """The command line of one of them."""
-    line = [sys.executable, "-m", "multirouter", "serve", "--worker"]
-    line += ["--host", str(wish.host), "--port", str(wish.port)]
-    for option, asked in (
-        ("--reload", wish.reload),
-        ("--quiet", wish.quiet),
-        ("--allow-anyone", wish.anyone),
-    ):
-        if asked:
-            line.append(option)
-    return line if wish.config is None else [*line, "--", wish.config]
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """Signals wait: a new process would take them for its parent's."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, _TOLD)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

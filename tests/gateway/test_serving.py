@@ -122,6 +122,23 @@ def test_several_processes(tmp_path: Path) -> None:
         assert process.returncode == 0
 
 
+def test_a_lost_worker_is_replaced_whatever_the_file_holds_now(tmp_path: Path) -> None:
+    """A bad file leaves the settings in force to new processes too, and the log says so."""
+    file = tmp_path / "gateway.yaml"
+    file.write_text(CONFIG % "one")
+    with served(str(file), "--workers", "2") as (process, url):
+        file.write_text("providers: nonsense")
+        lost, kept = workers_of(process.pid)
+        os.kill(lost, signal.SIGKILL)
+        assert eventually(lambda: len(set(workers_of(process.pid)) - {lost}) == 2)
+        os.kill(kept, signal.SIGKILL)  # nobody is left who knew the file when it was good
+        assert eventually(lambda: "one" in models(url))
+        process.send_signal(signal.SIGTERM)
+        _, errors = process.communicate(timeout=20)
+        assert process.returncode == 0
+    assert errors.count("new workers serve as before") == 2
+
+
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.1.7", "gateway.example"])
 def test_other_machines_need_keys(host: str, tmp_path: Path) -> None:
     """Without keys only loopback is bound, unless a flag says what it does."""
