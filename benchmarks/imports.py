@@ -21,9 +21,10 @@ CONTESTANTS = {
     "anyio, prometheus-client": "import anyio, prometheus_client",
     "and asyncio": "import anyio, prometheus_client, asyncio",
     "multirouter": "import multirouter",
+    "and asyncio too": "import asyncio, multirouter",
     "aiohttp": "import aiohttp",
 }
-"""A program that runs on asyncio has loaded it anyway, which the second one does."""
+"""A program that runs on asyncio has loaded it anyway, which `multirouter` by itself does not."""
 
 TIMED = "import time\nbegan = time.process_time()\n{}\nprint(time.process_time() - began)"
 

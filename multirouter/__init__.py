@@ -1,5 +1,7 @@
 """multirouter: one call, several AI providers, and nothing lost when one of them dies."""
 
+from typing import TYPE_CHECKING
+
 from multirouter.core.budgets import Budget
 from multirouter.core.cost import Price
 from multirouter.core.dispatch import by_length, priorities
@@ -36,21 +38,23 @@ from multirouter.errors import (
     StreamInterrupted,
     UsageError,
 )
-from multirouter.listeners.alarm_rules import (
-    AllOpen,
-    CircuitOpen,
-    FailoverShare,
-    FallbackShare,
-    ProviderFailing,
-)
-from multirouter.listeners.alarms import AlarmReading, AlarmRule, Alarms
-from multirouter.listeners.cost_alarms import CostPerHour, CostUnusual
-from multirouter.listeners.history import History
-from multirouter.listeners.webhook import Webhook
 from multirouter.router import MultiProviderRouter
 from multirouter.schemas import json_schema
-from multirouter.streaming import Restarted, Stream
-from multirouter.tokens import counted_tokens
+
+if TYPE_CHECKING:
+    from multirouter.listeners.alarm_rules import (
+        AllOpen,
+        CircuitOpen,
+        FailoverShare,
+        FallbackShare,
+        ProviderFailing,
+    )
+    from multirouter.listeners.alarms import AlarmReading, AlarmRule, Alarms
+    from multirouter.listeners.cost_alarms import CostPerHour, CostUnusual
+    from multirouter.listeners.history import History
+    from multirouter.listeners.webhook import Webhook
+    from multirouter.streaming import Restarted, Stream
+    from multirouter.tokens import counted_tokens
 
 __all__ = [
     "RULES",
@@ -114,3 +118,35 @@ __all__ = [
     "json_schema",
     "priorities",
 ]
+
+# What a program may do without is loaded when it first asks for it.
+_ROOMS = {
+    "multirouter.listeners.alarm_rules": (
+        "AllOpen",
+        "CircuitOpen",
+        "FailoverShare",
+        "FallbackShare",
+        "ProviderFailing",
+    ),
+    "multirouter.listeners.alarms": ("AlarmReading", "AlarmRule", "Alarms"),
+    "multirouter.listeners.cost_alarms": ("CostPerHour", "CostUnusual"),
+    "multirouter.listeners.history": ("History",),
+    "multirouter.listeners.webhook": ("Webhook",),
+    "multirouter.streaming": ("Restarted", "Stream"),
+    "multirouter.tokens": ("counted_tokens",),
+}
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    from importlib import import_module
+
+    if name not in _ROOM_OF:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    found: object = getattr(import_module(_ROOM_OF[name]), name)
+    globals()[name] = found  # the next time nobody asks here
+    return found
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from multirouter.core.classify import BROKEN, Classifier
 from multirouter.core.model import CANCELLED, SUCCESS, Kind, Verdict
@@ -11,9 +11,11 @@ from multirouter.core.newswire import Newswire
 from multirouter.core.plan import Plan
 from multirouter.core.steps import Try
 from multirouter.core.transforms import Transformed, TransformFailed
-from multirouter.deadline import Bound
 from multirouter.errors import AttemptTimeout, ProviderError, UsageError
 from multirouter.eventloop import EventLoop
+
+if TYPE_CHECKING:
+    from multirouter.deadline import Bound  # which loads asyncio
 
 OUT_OF_TIME = Verdict(Kind.CANCELLED, reason="the call's deadline passed")
 """An attempt cut off by the call's own deadline says nothing about its provider."""

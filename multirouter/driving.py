@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 from typing import Any
 
 import anyio
-from anyio.lowlevel import checkpoint_if_cancelled
 
 from multirouter.attempt import Asks
 from multirouter.background import BackgroundAttempts
@@ -16,7 +14,7 @@ from multirouter.core.model import CallOutcome
 from multirouter.core.plan import Plan
 from multirouter.core.steps import Serve, Try, Wait
 from multirouter.errors import CallFailed, ConfigurationError, UsageError
-from multirouter.hedging import Race
+from multirouter.eventloop import EventLoop
 from multirouter.waiting import WaitingLine
 
 FALLBACK_LEAST = 1.0
@@ -54,10 +52,12 @@ class Driver:
                     if plan.route.hedge is None:
                         now = await asker.ask(plan, step, request)
                     else:
+                        from multirouter.hedging import Race
+
                         now = await Race(plan, asker, request, waiting.serve).run(step)
                 except BaseException as error:
                     waiting.serve(asker.loop.time())  # a caller who leaves makes room as well
-                    await _know_its_own(error)
+                    await _know_its_own(error, asker.loop)
                     raise
                 if waiting.line:
                     waiting.serve(now)
@@ -73,13 +73,19 @@ class Driver:
                 return step
 
 
-async def _know_its_own(error: BaseException) -> None:
+async def _know_its_own(error: BaseException, loop: EventLoop) -> None:
     """Lets a cancel scope of anyio that cancels the caller say so again.
 
     It knows its cancellation by a message. When a deadline of ours came first, and the scope
     cancelled as well in the cleanup after it, what comes out is ours.
     """
-    if isinstance(error, asyncio.CancelledError):
+    if loop.name == "trio":
+        return
+    from asyncio import CancelledError
+
+    from anyio.lowlevel import checkpoint_if_cancelled
+
+    if isinstance(error, CancelledError):
         await checkpoint_if_cancelled()
 
 

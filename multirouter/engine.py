@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from random import Random
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 from anyio import to_thread
@@ -27,21 +27,20 @@ from multirouter.core.roster import Roster
 from multirouter.core.routes import Route
 from multirouter.core.selection import NOBODY
 from multirouter.core.steps import Commons, Serve
-from multirouter.delivery import Delivery
 from multirouter.driving import Driver, check_call, fall_back
 from multirouter.eventloop import EventLoop
-from multirouter.listeners.alarms import Alarms, Watch
 from multirouter.listeners.gauges import View
-from multirouter.listeners.history import History
 from multirouter.listeners.logs import Logs
 from multirouter.listeners.metrics import Metrics
-from multirouter.opening import Opener
 from multirouter.resets import Resets
 from multirouter.residence import Residence
 from multirouter.shadowing import Shadowing
-from multirouter.splicing import Delivered
-from multirouter.vigil import Vigil
 from multirouter.waiting import WaitingLine
+
+if TYPE_CHECKING:  # What a router may do without is loaded when it is first used.
+    from multirouter.delivery import Delivery
+    from multirouter.listeners.alarms import Alarms
+    from multirouter.listeners.history import History
 
 
 class Engine:
@@ -149,6 +148,9 @@ class Engine:
 
     def keep_watch(self, alarms: Alarms, view: View) -> None:
         """Looks at the router by its rules from here on, in a task of its own."""
+        from multirouter.listeners.alarms import Watch
+        from multirouter.vigil import Vigil
+
         watch = Watch(alarms, self._commons.router, view, self.wire, self._logs.hook_broken)
         vigil = Vigil(alarms, watch, self.wire, self._commons.rng, self._logs.task_broken)
         self.residence.attendants.append(vigil)
@@ -214,6 +216,10 @@ class Engine:
         idempotent: bool,  # noqa: FBT001 - as in call
     ) -> Delivery:
         """Begins one call whose answer comes in pieces; see `MultiProviderRouter.stream`."""
+        from multirouter.delivery import Delivery
+        from multirouter.opening import Opener
+        from multirouter.splicing import Delivered
+
         residence = self.residence
         asker = residence.settle_in()
         if self.dispatch is None:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
-from typing import Any, Generic, Protocol, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 
 from typing_extensions import Unpack
 
-from multirouter.core import picture
 from multirouter.core import validation as check
 from multirouter.core.changes import changed
 from multirouter.core.compiled import Defaults
@@ -20,6 +19,9 @@ from multirouter.core.roster import Roster
 from multirouter.core.routes import Route
 from multirouter.engine import Engine
 from multirouter.errors import UsageError
+
+if TYPE_CHECKING:
+    from multirouter.core.picture import Explanation
 
 CallT = TypeVar("CallT", bound=Callable[..., Any])
 
@@ -176,13 +178,15 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
 
     def snapshot(self) -> dict[str, Any]:
         """The whole state as plain data; see `core.picture.snapshot` for its shape."""
+        from multirouter.core import picture
+
         return picture.snapshot(
             self.name, self._engine.roster.all_routes(), self._engine.residence.now()
         )
 
     def explain(
         self, route: str | Route | Iterable[str] | None = None, *, request: RequestT | None = None
-    ) -> picture.Explanation:
+    ) -> Explanation:
         """Where calls on a route go now, who is out, why and until when; `print` it.
 
         Args:
@@ -197,6 +201,8 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
             compiled = roster.route(route)
         else:
             compiled = dispatch.find(roster, request, route)
+        from multirouter.core import picture
+
         return picture.explain(compiled, self._engine.residence.now(), request)
 
     def names(self) -> Iterable[str]:

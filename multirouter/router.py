@@ -32,18 +32,20 @@ from multirouter.core.shadow import Shadow
 from multirouter.core.stream_policy import StreamPolicy
 from multirouter.core.usage import ReadUsage
 from multirouter.engine import Engine
-from multirouter.listeners.alarms import AlarmRule, Alarms
-from multirouter.listeners.history import History, as_history
 from multirouter.listeners.logs import make_logs
-from multirouter.listeners.metrics import Exemplar, make_metrics
+from multirouter.listeners.metrics import Exemplar, Metrics, make_metrics
 from multirouter.management import Management
 from multirouter.schemas import json_schema
-from multirouter.streaming import Stream
 
 if TYPE_CHECKING:
     from typing import Self
 
     from prometheus_client import CollectorRegistry
+
+    # Loaded when it is first used:
+    from multirouter.listeners.alarms import AlarmRule, Alarms
+    from multirouter.listeners.history import History
+    from multirouter.streaming import Stream
 
 GRACE = 5.0
 """Seconds that `aclose` gives to calls in flight."""
@@ -171,10 +173,20 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
         self._engine.roster = self._built(list(providers), list(routes))
         exemplar = check.function("exemplar", exemplar)
         metrics = make_metrics(name, self, registry, exemplar=exemplar)
-        kept = as_history(history)
-        if kept is not None:
-            self._engine.remember(kept, metrics)
+        if history is not None:
+            self._remember(history, metrics)
         self._engine.listen(metrics, listeners)
+        if alarms != ():
+            self._keep_watch(alarms)
+
+    def _remember(self, history: History | str | PathLike[str], metrics: Metrics) -> None:
+        from multirouter.listeners.history import as_history
+
+        self._engine.remember(as_history(history), metrics)
+
+    def _keep_watch(self, alarms: Alarms | Iterable[AlarmRule]) -> None:
+        from multirouter.listeners.alarms import Alarms
+
         watched = alarms if isinstance(alarms, Alarms) else Alarms(alarms)
         if watched.rules:
             self._engine.keep_watch(watched, self)
@@ -251,6 +263,8 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
             wait: as for `call`.
             idempotent: as for `call`; False also keeps a broken stream from going on elsewhere.
         """
+        from multirouter.streaming import Stream
+
         return Stream(lambda: self._engine.stream(request, route, timeout, wait, idempotent))
 
     # -- life -------------------------------------------------------------------------------

@@ -62,6 +62,19 @@ def test_all_is_complete() -> None:
         assert getattr(multirouter, name) is not None
 
 
+def test_names_that_load_late() -> None:
+    """A name whose room loads late is listed, is what its room has, and is kept; others fail."""
+    script = (
+        "import multirouter, sys; before = dir(multirouter)\n"
+        "assert 'multirouter.listeners.alarms' not in sys.modules\n"
+        "from multirouter import *; from multirouter.listeners import alarms\n"
+        "assert Alarms is alarms.Alarms is vars(multirouter)['Alarms'] and 'Alarms' in before\n"
+    )
+    subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
+    with pytest.raises(AttributeError, match="'multirouter' has no attribute 'Alarm'"):
+        _ = multirouter.Alarm  # type: ignore[attr-defined] # which is the point
+
+
 def test_every_error_is_public() -> None:
     """Whatever may be raised can be caught by a name of the package itself."""
     assert {error.__name__ for error in raised()} <= set(multirouter.__all__)
@@ -145,8 +158,10 @@ def imported(path: Path) -> set[str]:
 
 
 def test_importing_the_package_is_light() -> None:
-    """`import multirouter` loads no HTTP client, no logger, no database and no terminal."""
+    """`import multirouter` loads no HTTP client, no logger, no database, no terminal, no loop."""
     heavy = ["aiohttp", "httpx", "redis", "rich", "sqlite3", "structlog", "trio", "uvloop", "yaml"]
+    heavy += ["asyncio", "multirouter.listeners.alarms", "multirouter.listeners.history"]
+    heavy += ["multirouter.delivery", "multirouter.hedging", "multirouter.core.picture"]
     script = f"import sys, multirouter; print([m for m in {heavy} if m in sys.modules])"
     # A child that measured its own coverage would load the database.
     quiet = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE_")}

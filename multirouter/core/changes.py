@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -70,7 +69,7 @@ def changed(defaults: Defaults, settings: Mapping[str, Any]) -> Defaults:
     """
     for name in settings.keys() - CHANGES:
         raise ConfigurationError("reconfigure", f"no such setting {check.near(name, CHANGES)}")
-    return replace(defaults, **settled(**settings))
+    return defaults._replace(**settled(**settings))
 
 
 def settled(**settings: Any) -> dict[str, Any]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from multirouter.core.budgets import Budget
 from multirouter.core.cost import Billing
@@ -24,8 +23,7 @@ SchemaJudge = Callable[[Mapping[str, Any]], Callable[[Any], object]]
 """Makes a judge of answers out of a JSON Schema."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Defaults:
+class Defaults(NamedTuple):
     """What the router says where a route or a provider says nothing."""
 
     timeout: float

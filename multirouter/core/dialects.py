@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from multirouter.core import chat
 
@@ -21,8 +20,7 @@ View = Mapping[str, Any]
 """A chat chunk with as much in it as the readers of `chat` look at."""
 
 
-@dataclass(frozen=True, slots=True)
-class Dialect:
+class Dialect(NamedTuple):
     """How the chunks of one format are read.
 
     Attributes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from difflib import get_close_matches
 from enum import Enum
 from types import MappingProxyType
 from typing import cast
@@ -130,6 +129,8 @@ def _kind(name: object) -> Kind:
     try:
         return Kind(cast("str", name))
     except ValueError:
+        from difflib import get_close_matches  # for errors alone
+
         near = get_close_matches(str(name), [kind.value for kind in Kind], n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ConfigurationError(f"rules[{name!r}]", f"no such kind of failure{hint}") from None

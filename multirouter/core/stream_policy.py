@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple, TypeVar
 
 from multirouter.core import chat
 from multirouter.core import validation as check
@@ -13,6 +13,8 @@ from multirouter.errors import ConfigurationError, UsageError
 
 OnInterrupt = Literal["raise", "continue", "restart"]
 INTERRUPTS: tuple[OnInterrupt, ...] = ("raise", "continue", "restart")
+
+ReadT = TypeVar("ReadT")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,17 +88,16 @@ class StreamPolicy:
         read = _read_as(chunk, request)
         content, text, complete = self.content, self.text, self.complete
         if content is not None:
-            read = replace(read, content=guarded_hook("content", content))
+            read = read._replace(content=guarded_hook("content", content))
         if text is not None:
             text = _textual(guarded_hook("text", text))
-            read = replace(read, text=text, size=_length_by(text), cut=None)
+            read = read._replace(text=text, size=_length_by(text), cut=None)
         if complete is not None:
-            read = replace(read, proves_end=guarded_hook("complete", complete))
+            read = read._replace(proves_end=guarded_hook("complete", complete))
         return read
 
 
-@dataclass(frozen=True, slots=True)
-class Reader:
+class Reader(NamedTuple):
     """What to make of the chunks of one stream.
 
     Attributes:
@@ -176,7 +177,7 @@ def _read_as(chunk: Any, request: Any) -> Reader:
     choices = chat.choices_of(request)
     finished = _whole(chat.is_finished if choices == 1 else chat.Finished(choices))
     if chat.is_chunk(chunk):
-        return _CHAT if choices == 1 else replace(_CHAT, proves_end=finished)
+        return _CHAT if choices == 1 else _CHAT._replace(proves_end=finished)
     if type(chunk) in _PLAIN:
         return _PLAIN[type(chunk)]
     dialect = dialect_of(chunk)
@@ -205,13 +206,17 @@ def _translated(dialect: Dialect, finished: Callable[[Mapping[str, Any]], bool])
     """The reader of another format: that of chat chunks, behind a view of each chunk."""
     view = _View(dialect)
     return Reader(
-        content=lambda chunk: chat.has_content(view(chunk)),
-        text=lambda chunk: chat.text_of(view(chunk)),
-        size=lambda chunk: chat.letters_of(view(chunk)),
-        proves_end=lambda chunk: finished(view(chunk)),
+        content=_through(view, chat.has_content),
+        text=_through(view, chat.text_of),
+        size=_through(view, chat.letters_of),
+        proves_end=_through(view, finished),
         cut=dialect.cut,
         as_chat=view,
     )
+
+
+def _through(view: _View, read: Callable[[Mapping[str, Any]], ReadT]) -> Callable[[Any], ReadT]:
+    return lambda chunk: read(view(chunk))
 
 
 class _View:
@@ -261,7 +266,7 @@ _CHAT = Reader(
 )
 _OPAQUE = Reader(content=_always, text=_no_text, size=None, proves_end=None, cut=None)
 _PLAIN: dict[type, Reader] = {
-    str: replace(_OPAQUE, content=bool, text=_itself, size=len, cut=_cut_words),
-    bytes: replace(_OPAQUE, content=bool, size=len),
+    str: _OPAQUE._replace(content=bool, text=_itself, size=len, cut=_cut_words),
+    bytes: _OPAQUE._replace(content=bool, size=len),
 }
 """How to read strings, and bytes: an empty one brings no content."""

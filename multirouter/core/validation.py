@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from difflib import get_close_matches
 from inspect import iscoroutinefunction
 from numbers import Real
 from typing import Any, TypeVar
@@ -131,6 +130,8 @@ def instance(what: str, value: Any, kind: type[KindT]) -> KindT | None:
 def near(given: str, known: Iterable[str]) -> str:
     """The wrong name, quoted, with the known one that comes nearest or else the list of them."""
     names = sorted(known)
+    from difflib import get_close_matches  # for errors alone
+
     close = get_close_matches(given, names, n=1)
     if close:
         return f"{given!r}; did you mean {close[0]!r}?"

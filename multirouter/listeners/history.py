@@ -253,13 +253,13 @@ class History(Listener):
 NO_ROUTER = "a History belongs to a router: MultiProviderRouter(..., history=History(...))"
 
 
-def as_history(given: History | str | os.PathLike[str] | None) -> History | None:
+def as_history(given: History | str | os.PathLike[str]) -> History:
     """What was given as `history=`: a path is a History with defaults.
 
     Raises:
         ConfigurationError: it is neither, or the directory is not there.
     """
-    return given if given is None or isinstance(given, History) else History(given)
+    return given if isinstance(given, History) else History(given)
 
 
 def _file(path: Any) -> Path:

@@ -6,8 +6,6 @@ import logging
 import sys
 from contextlib import suppress
 from math import isfinite
-from pathlib import PurePath
-from traceback import extract_tb
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
@@ -322,6 +320,9 @@ def _trail(attempt: AttemptRecord) -> str:
 
 def _where(error: BaseException) -> str:
     """The innermost line that raised: enough to find it, with none of the values there."""
+    from pathlib import PurePath
+    from traceback import extract_tb
+
     frames = extract_tb(error.__traceback__)
     if not frames:
         return "unknown"
