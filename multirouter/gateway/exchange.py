@@ -11,6 +11,7 @@ from multidict import CIMultiDict
 
 from multirouter.core.model import AttemptRecord
 from multirouter.gateway import cors
+from multirouter.gateway.relays import Relays
 from multirouter.gateway.shapes import OPENAI, Shape
 from multirouter.providers.jsontext import dumps
 
@@ -32,6 +33,7 @@ class Exchange:
             call where Python is older than 3.12, and costs more than the look at its clock.
         began: loop time of its arrival, seconds.
         origins: web pages that may read the answer.
+        relays: the streams under way beside it.
         shape: how errors are told.
         door: the path of its door, or "" where there is none.
         key: the name of the gateway key, or None.
@@ -55,6 +57,7 @@ class Exchange:
         "model",
         "origins",
         "provider",
+        "relays",
         "request",
         "route",
         "shape",
@@ -69,9 +72,12 @@ class Exchange:
         id_: str,
         clock: Callable[[], float],
         origins: Collection[str] = (),
+        *,
+        relays: Relays,
     ) -> None:
         self.request: web.BaseRequest = request
         self.origins: Collection[str] = origins
+        self.relays: Relays = relays
         self.id: str = id_
         self.clock: Callable[[], float] = clock
         self.began: float = clock()

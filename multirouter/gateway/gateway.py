@@ -30,12 +30,14 @@ from multirouter.gateway.messages.inbound import from_messages
 from multirouter.gateway.passing import Passing, passing_doors
 from multirouter.gateway.recent import Recent
 from multirouter.gateway.refusals import Refusal, refusal_of
-from multirouter.gateway.shapes import ANTHROPIC, GEMINI, OPENAI, Shape, retry_headers, shape_of
+from multirouter.gateway.relays import Relays
+from multirouter.gateway.shapes import ANTHROPIC, GEMINI, OPENAI, Shape, refusal_headers, shape_of
 from multirouter.gateway.wanted import Wanted, wanted
 
 __all__ = ["Bounds", "Gateway", "Key", "Keys"]
 
 _FIT_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_WITH_IT = {"GET": ("GET", "HEAD")}
 _LEFT = 499
 """The status in the log of a client that left: nginx's number for it."""
 
@@ -104,6 +106,7 @@ class Gateway:
         recent: the last calls.
         draining: set when it is about to stop: `/readyz` fails from then on.
         in_flight: requests under way.
+        relays: the streams among them.
     """
 
     def __init__(
@@ -126,6 +129,7 @@ class Gateway:
         self.log: AccessLog = log or AccessLog()
         self.draining = False
         self.in_flight: int = 0
+        self.relays: Relays = Relays()
         self._origins = origins
         self._registry = registry
         self._new_id = new_id or _ids()
@@ -153,7 +157,9 @@ class Gateway:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answers one request, whatever comes."""
         loop = asyncio.get_running_loop()
-        exchange = Exchange(request, self._id_of(request), loop.time, self._origins)
+        exchange = Exchange(
+            request, self._id_of(request), loop.time, self._origins, relays=self.relays
+        )
         status = _LEFT
         self.in_flight += 1
         try:
@@ -173,7 +179,7 @@ class Gateway:
         """A refusal as an answer in the shape of the door."""
         exchange.why = exchange.why or refusal.code or str(refusal.status)
         headers = exchange.headers()
-        headers.update(retry_headers(refusal))
+        headers.update(refusal_headers(refusal))
         body = exchange.shape.body(refusal, exchange.id)
         return web.json_response(body, status=refusal.status, headers=headers)
 
@@ -326,4 +332,5 @@ def _ids() -> Callable[[], str]:
 
 def _no_such_method(request: web.BaseRequest, methods: Iterable[str]) -> NoReturn:
     told = f"{request.path} takes {', '.join(methods)}"
-    raise Refusal(405, told, code="method_not_allowed")
+    allow = [name for method in methods for name in _WITH_IT.get(method, (method,))]
+    raise Refusal(405, told, code="method_not_allowed", allow=allow)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
@@ -18,6 +19,7 @@ from multirouter.gateway.exchange import Exchange
 from multirouter.gateway.refusals import Refusal
 from multirouter.gateway.relaying import relay
 from multirouter.gateway.wanted import Wanted
+from multirouter.providers.jsontext import dumps
 from multirouter.providers.openai.passing import beside
 from multirouter.providers.sse import Event
 from multirouter.router import MultiProviderRouter
@@ -109,12 +111,22 @@ class _Events:
     def feed(self, event: Event) -> bytes:
         """See `Translator`."""
         name = f"event: {event.name}\n".encode() if event.name else b""
-        lines = b"".join(b"data: %s\n" % line for line in event.data.split(b"\n"))
+        lines = b"".join(b"data: %s\n" % line for line in _strict(event.data).split(b"\n"))
         return name + lines + b"\n"
 
     def end(self) -> bytes:
         """See `Translator`: the end came as an event."""
         return b""
+
+
+def _strict(data: bytes) -> bytes:
+    """The same without numbers that JSON has not, at which clients other than Python's fail."""
+    if b"NaN" not in data and b"Infinity" not in data:
+        return data
+    try:
+        return dumps(json.loads(data, parse_constant=lambda _: None))
+    except ValueError:
+        return data
 
 
 def _is_content(event: Any) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from multirouter.core.model import Kind
 from multirouter.errors import (
     AllProvidersFailed,
@@ -30,6 +32,7 @@ class Refusal(Exception):
         param: the field of the request that is at fault, or None.
         retry_after: seconds after which another try may succeed, or None when unknown.
         retry: False when trying again cannot help, so that SDKs leave it; None says nothing.
+        allow: the methods that the path takes, where the request's own is not among them.
     """
 
     def __init__(
@@ -41,6 +44,7 @@ class Refusal(Exception):
         param: str | None = None,
         retry_after: float | None = None,
         retry: bool | None = None,
+        allow: Iterable[str] = (),
     ) -> None:
         text = " ".join(message.split())
         self.message: str = text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
@@ -50,6 +54,7 @@ class Refusal(Exception):
         self.param = param
         self.retry_after = retry_after
         self.retry = retry
+        self.allow: tuple[str, ...] = tuple(allow)
 
 
 def refusal_of(error: BaseException) -> Refusal:

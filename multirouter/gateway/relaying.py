@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Protocol
 
@@ -11,6 +12,8 @@ from multirouter.gateway.events import Events
 from multirouter.gateway.exchange import Exchange
 from multirouter.gateway.refusals import Refusal, refusal_of
 from multirouter.streaming import Restarted, Stream
+
+_STOPPED = "the gateway stops, and this answer took longer than it may"
 
 
 class Translator(Protocol):
@@ -60,11 +63,16 @@ async def relay(
         exchange.shape,
     )
     try:
-        stream = await open_()
-        await _relay(exchange, stream, translator, events)
-        return await events.end()
+        with exchange.relays.entered():
+            stream = await open_()
+            await _relay(exchange, stream, translator, events)
+            return await events.end()
     except ConnectionError:
         raise
+    except asyncio.CancelledError:
+        if not (exchange.relays.over and events.begun):
+            raise
+        return await _break_off(exchange, events, Refusal(503, _STOPPED, code="shutting_down"))
     except Exception as error:
         if not events.begun:
             raise

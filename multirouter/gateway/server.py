@@ -25,6 +25,9 @@ BACKLOG = 1024
 _AT_ONCE = 0.01
 """Seconds; 0 would be no limit to aiohttp."""
 
+_LAST_WORDS = 0.25
+"""Seconds in which a stream that may not go on can say so to a client that reads."""
+
 
 class Server:
     """A gateway on a port: `async with Server(gateway) as server: server.url`.
@@ -153,6 +156,11 @@ class _Connections(web.Server):
         """Whether there are as many connections as may be."""
         return len(self.connections) > self._gateway.bounds.connections
 
+    def last_call(self) -> None:
+        """Ends the streams under way, once."""
+        if not self._gateway.relays.over:
+            self._gateway.relays.break_off()
+
     def _request(
         self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any
     ) -> web.BaseRequest:
@@ -200,7 +208,8 @@ class _Connection(RequestHandler):
             async with asyncio.timeout(None if timeout is None else timeout + _AT_ONCE):
                 await super().shutdown(timeout)
         except TimeoutError:
-            await super().shutdown(_AT_ONCE)
+            self._connections.last_call()
+            await super().shutdown(_LAST_WORDS)
 
     def log_exception(self, *args: Any, **settings: Any) -> None:
         """Leaves out a body that broke off: its client was told, and it is in the access log."""

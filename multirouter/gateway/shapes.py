@@ -143,9 +143,11 @@ def _gemini(refusal: Refusal, request_id: str) -> dict[str, Any]:
     return {"error": error}
 
 
-def retry_headers(refusal: Refusal) -> dict[str, str]:
-    """What makes SDKs wait as long as they should, or not try again at all."""
+def refusal_headers(refusal: Refusal) -> dict[str, str]:
+    """What makes SDKs wait as long as they should, or not try again at all; and what is allowed."""
     headers: dict[str, str] = {}
+    if refusal.allow:
+        headers["Allow"] = ", ".join(refusal.allow)
     if refusal.retry_after is not None:
         headers["Retry-After"] = str(max(1, -int(-refusal.retry_after // 1)))
         headers["Retry-After-Ms"] = str(max(1, -int(-refusal.retry_after * 1000 // 1)))

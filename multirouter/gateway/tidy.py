@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from multirouter.core import chat
+from multirouter.gateway.parts import flatten
 from multirouter.providers.arguments import arguments_text
 
 Chunk = dict[str, Any]
@@ -36,7 +37,8 @@ def whole(answer: Any, request_id: str, wall: Callable[[], float] = time.time) -
         message = choice.get("message") or {}
         choice["message"] = message
         message["role"] = "assistant"
-        message.setdefault("content", None)
+        if isinstance(message.setdefault("content", None), list):
+            flatten(message)
         calls = message.get("tool_calls")
         if calls:
             for number, call in enumerate(calls):
@@ -135,6 +137,8 @@ class Tidy:
         delta = choice.get("delta")
         if not isinstance(delta, dict):
             delta = choice["delta"] = {}
+        elif isinstance(delta.get("content"), list):
+            flatten(delta)
         reason = choice["finish_reason"] = choice.get("finish_reason") or None
         if index in self.finished:
             return False

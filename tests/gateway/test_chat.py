@@ -198,6 +198,27 @@ async def test_draining() -> None:
         await draining
 
 
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [("/v1/chat/completions", '"code":"shutting_down"'), ("/v1/messages", "event: error\n")],
+)
+async def test_a_stream_that_outlasts_the_drain_is_told(path: str, told: str) -> None:
+    """What may not finish ends with an error event of its door, and never as if it were whole."""
+    async with standing(drain=2.0) as place:
+        ask = place.ask(path=path, model="stall-3", stream=True, max_tokens=9)
+        asking = asyncio.create_task(ask)
+        await anyio.sleep(0.5)
+        began = anyio.current_time()
+        await place.server.drain(lead=0.0)
+        assert 2.0 <= anyio.current_time() - began < 3.0
+        answer = await asking
+    assert answer.status == 200
+    assert answer.broken
+    assert answer.done == 0
+    assert told in answer.data.decode()
+    assert place.fakes[0].open == 0
+
+
 async def test_a_drain_has_a_bound() -> None:
     """A stream that never ends does not hold the process beyond the bound."""
     async with standing(drain=2.0) as place:

@@ -177,3 +177,31 @@ def test_choices_without_a_place() -> None:
     tidy = Tidy("req_1", usage_asked=False)
     (chunk,) = tidy.feed({"choices": [choice("delta", index=None)]})
     assert chunk["choices"][0]["index"] == 0
+
+
+THINKING = {
+    "content": [
+        {"type": "thinking", "thinking": [{"type": "text", "text": "hmm"}, 1]},
+        {"type": "text", "text": "h"},
+        {"type": "reference", "reference_ids": [1]},
+        {"type": "text", "text": "i"},
+    ]
+}
+
+
+@pytest.mark.parametrize("door", DOORS)
+async def test_content_in_parts_is_text(door: str) -> None:
+    """A list of parts, as Mistral's thinking models send, reaches each door as text."""
+    async with standing() as place:
+        made = {"id": "x", "model": "m", "choices": [choice("message", said=dict(THINKING))]}
+        async with lying(place, json.dumps(made).encode(), "application/json"):
+            told = await asked(place, door, stream=False)
+        pieces = [{"index": 0, "delta": dict(THINKING)}, choice("delta", said={"content": "!"})]
+        chunks = [{"id": "x", "model": "m", "choices": [piece]} for piece in pieces]
+        async with lying(place, events(*chunks), "text/event-stream"):
+            streamed = await asked(place, door, stream=True)
+    for answer in (told, streamed):
+        assert (answer.status, answer.broken) == (200, False)
+        assert b'"hi"' in answer.data
+        assert b"reference" not in answer.data
+        assert (b'"hmm"' in answer.data) == (door != "gemini")  # which was not asked for thoughts

@@ -130,6 +130,14 @@ async def test_a_stream_that_breaks_later_is_told() -> None:
     assert answer.events[-1]["error"]["code"] == "stream_interrupted"
 
 
+async def test_numbers_that_json_has_not_go_no_further() -> None:
+    """NaN and Infinity become null, as in whole answers; text that says NaN stays as it is."""
+    events = b'data: {"delta":"NaN","v":[NaN,-Infinity]}\n\ndata: NaN {\n\n' + sse(COMPLETED)
+    async with upstream(responses=events) as url, passing(url) as place:
+        answer = await place.ask(path="/v1/responses", input="x", stream=True)
+    assert answer.data.startswith(b'data: {"delta":"NaN","v":[null,null]}\n\n')
+
+
 async def test_completions_stream_as_they_are() -> None:
     """Old completions end with their `[DONE]`."""
     chunk = {"choices": [{"text": "hi", "finish_reason": None}]}

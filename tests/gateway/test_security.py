@@ -233,7 +233,10 @@ async def test_wrong_methods() -> None:
     """A door's other methods are 405 in its shape."""
     async with standing() as place, place.http.get(f"{place.url}/v1/chat/completions") as response:
         assert response.status == 405
+        assert response.headers["Allow"] == "POST"
         assert (await response.json())["error"]["code"] == "method_not_allowed"
+        async with place.http.delete(f"{place.url}/v1/models") as refused:
+            assert (refused.status, refused.headers["Allow"]) == (405, "GET, HEAD")
 
 
 async def test_nobody_is_asked_where_a_request_points() -> None:
