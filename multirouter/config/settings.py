@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -63,7 +63,7 @@ def load(path: str | os.PathLike[str], environ: Mapping[str, str] | None = None)
     path = Path(path)
     environ = os.environ if environ is None else environ
     document, faults = read(path, environ)
-    return Settings(document, environ, faults, folder=path.parent)
+    return Settings(document, environ, faults, path)
 
 
 def discover(environ: Mapping[str, str] | None = None) -> Settings:
@@ -94,34 +94,46 @@ class Settings:
         models: for each model name or wildcard that clients may use the route that serves it,
             in order of precedence.
         keys: the keys that clients show, or None when none is asked for.
+        files: what they were read from: the file itself, and that with the keys.
 
     Args:
         document: what was read.
         environ: where keys of providers are looked up.
         faults: what is wrong with it so far; what is found here is added.
-        folder: where relative paths begin.
+        file: what was read, in whose folder relative paths begin; None for no file.
 
     Raises:
         ConfigurationError: with everything that is wrong, one a line.
     """
 
-    __slots__ = ("_environ", "_folder", "_menu", "document", "keys", "models", "server", "source")
+    __slots__ = (
+        "_environ",
+        "_folder",
+        "_menu",
+        "document",
+        "files",
+        "keys",
+        "models",
+        "server",
+        "source",
+    )
 
     def __init__(
         self,
         document: Document,
         environ: Mapping[str, str],
         faults: Faults,
-        folder: Path = Path(),
+        file: Path | None = None,
     ) -> None:
         self.source: str = faults.source
         self.document: Document = completed(document)
         self.server: ServerSection = document.server
         self._environ = environ
-        self._folder = folder
+        self._folder = Path() if file is None else file.parent
+        self.files: tuple[Path, ...] = () if file is None else (file, *self._key_files())
         self._menu = Menu(self.document)
         self.models: Mapping[str, str] = self._menu.models
-        self.keys: KeyBook | None = self._read_keys(folder, faults)
+        self.keys: KeyBook | None = self._read_keys(faults)
         self._rehearse(faults)
 
     def build(self, **parts: Any) -> ChatRouter:
@@ -153,11 +165,13 @@ class Settings:
 
     # -- inside -----------------------------------------------------------------------------
 
-    def _read_keys(self, folder: Path, faults: Faults) -> KeyBook | None:
-        if self.document.keys is None:
-            return None
+    def _key_files(self) -> Iterator[Path]:
+        if self.document.keys is not None:
+            yield self._folder / self.document.keys.file
+
+    def _read_keys(self, faults: Faults) -> KeyBook | None:
         try:
-            return read_keys(folder / self.document.keys.file)
+            return next(map(read_keys, self._key_files()), None)
         except (ConfigurationError, OSError) as error:
             faults.add(("keys", "file"), str(error))
             return None

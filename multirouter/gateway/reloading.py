@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from multirouter.config import Settings
@@ -22,9 +22,20 @@ class Reloader:
         read: reads them.
         router: is brought to them as a whole.
         gateway: takes over its models and keys.
+        files: what the settings in force were read from.
+
+    Attributes:
+        files: the same, as of the last reload.
     """
 
-    def __init__(self, read: Callable[[], Settings], router: Router, gateway: Gateway) -> None:
+    def __init__(
+        self,
+        read: Callable[[], Settings],
+        router: Router,
+        gateway: Gateway,
+        files: Sequence[Path] = (),
+    ) -> None:
+        self.files: Sequence[Path] = files
         self._read = read
         self._router = router
         self._gateway = gateway
@@ -45,6 +56,7 @@ class Reloader:
             return self._refused(why, str(error))
         except Exception as error:  # noqa: BLE001 - a reload ends nothing that runs, whatever it is
             return self._refused(why, repr(error))
+        self.files = settings.files
         self._gateway.adopt(models=settings.models, keys=settings.keys)
         self._gateway.log.changed("reloaded", why=why, source=settings.source)
         return ""
@@ -54,15 +66,16 @@ class Reloader:
         return error
 
 
-async def watch(path: Path, reloader: Reloader, *, every: float = EVERY) -> None:
-    """Reloads whenever a file has changed, until cancelled."""
-    seen = _mark(path)
+async def watch(reloader: Reloader, *, every: float = EVERY) -> None:
+    """Reloads whenever a file of the settings has changed, the keys' too, until cancelled."""
+    seen = {path: _mark(path) for path in reloader.files}
     while True:
         await asyncio.sleep(every)
-        mark = _mark(path)
-        if mark is not None and mark != seen:
-            seen = mark
-            reloader.reload("the file has changed")
+        marks = {path: _mark(path) or seen.get(path) for path in reloader.files}
+        changed = [path.name for path in marks if path in seen and marks[path] != seen[path]]
+        seen = marks
+        if changed:
+            reloader.reload(f"{' and '.join(changed)} changed")
 
 
 def _mark(path: Path) -> tuple[int, int, int] | None:

@@ -8,7 +8,6 @@ import signal
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 from multirouter.config import Settings, discover, load
 from multirouter.errors import ConfigurationError
@@ -132,7 +131,7 @@ async def _serve(wish: Wish, settings: Settings, ready: Callable[[str], object])
     async with settings.build() as router:
         log = AccessLog(quiet=wish.quiet)
         gateway = make_gateway(router, settings, anyone=wish.anyone, log=log)
-        reloader = Reloader(lambda: wish.renewed(host), router, gateway)
+        reloader = Reloader(lambda: wish.renewed(host), router, gateway, settings.files)
         gateway.admin.reload = reloader.reload
         drain = settings.server.drain
         server = Server(gateway, host, port, shared=wish.worker, drain=drain)
@@ -140,10 +139,7 @@ async def _serve(wish: Wish, settings: Settings, ready: Callable[[str], object])
         settle()
         ready(server.url)
         async with asyncio.TaskGroup() as group:
-            if wish.reload and wish.config is not None:
-                watching = group.create_task(watch(Path(wish.config), reloader))
-            else:
-                watching = None
+            watching = group.create_task(watch(reloader)) if wish.reload else None
             gently = await _told_to_stop(reloader)
             if watching is not None:
                 watching.cancel()

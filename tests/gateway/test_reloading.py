@@ -50,7 +50,8 @@ async def configured(folder: Path, text: str, host: str = "127.0.0.1") -> AsyncI
     log = Lines()
     async with settings.build(registry=CollectorRegistry()) as router:
         gateway = make_gateway(router, settings, log=AccessLog(log))
-        yield Place(file, gateway, Reloader(lambda: wish.renewed(host), router, gateway), log)
+        reloader = Reloader(lambda: wish.renewed(host), router, gateway, settings.files)
+        yield Place(file, gateway, reloader, log)
         await gateway.aclose()
 
 
@@ -122,7 +123,7 @@ async def test_a_reload_opens_no_door_to_other_machines(tmp_path: Path) -> None:
 async def test_a_file_is_watched(tmp_path: Path) -> None:
     """A change is seen within a second, a file that is away for a moment is waited for."""
     async with configured(tmp_path, CONFIG % "one") as place:
-        watching = asyncio.create_task(watch(place.file, place.reloader))
+        watching = asyncio.create_task(watch(place.reloader))
         await anyio.sleep(1.5)
         assert place.events == []
         place.file.unlink()
@@ -139,6 +140,28 @@ async def test_a_file_is_watched(tmp_path: Path) -> None:
         assert place.gateway.catalog.find("four").route == "four"
         watching.cancel()
     assert place.events == ["reloaded", "reload refused", "reloaded"]
+
+
+async def test_the_keys_are_watched(tmp_path: Path) -> None:
+    """A key that is revoked opens nothing a second later, also where a reload named the file."""
+    book, token = KeyBook().new("alice")
+    async with configured(tmp_path, CONFIG % "one") as place:
+        watching = asyncio.create_task(watch(place.reloader))
+        await anyio.sleep(0.5)
+        write_keys(tmp_path / "keys.json", book)
+        place.file.write_text(KEYED % "one")
+        await anyio.sleep(1.1)
+        keys = place.gateway.guard.keys
+        assert keys is not None
+        assert keys.check(token) is not None
+        await anyio.sleep(1.1)
+        write_keys(tmp_path / "keys.json", book.revoke("alice"))
+        await anyio.sleep(1.1)
+        keys = place.gateway.guard.keys
+        assert keys is not None
+        assert keys.check(token) is None
+        watching.cancel()
+    assert place.events == ["reloaded", "reloaded"]
 
 
 def test_a_host_that_others_reach_is_refused_again(tmp_path: Path) -> None:
