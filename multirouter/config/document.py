@@ -155,6 +155,8 @@ class RouteSection(Described):
     """The whole call, seconds."""
     attempt_timeout: Number | None = None
     """One attempt, seconds; a provider's own comes first."""
+    wait: Number | None = Field(default=None, ge=0, le=1e9)
+    """How long a request may wait where room is known to come, seconds; 0: not at all."""
     retry: Retry | None = None
     """When and how often to ask again."""
     hedge: Hedge | None = None
@@ -184,6 +186,8 @@ class PoliciesSection(Described):
     """The whole call, seconds."""
     attempt_timeout: Number | None = None
     """One attempt, seconds."""
+    wait: Number = Field(default=1.0, ge=0, le=1e9)
+    """How long a request may wait where room is known to come, seconds; 0: not at all."""
     retry: Retry | None = None
     """When and how often to ask again."""
     circuit: Circuit | None = None

@@ -47,6 +47,10 @@ OVERALL = ("limits", "budget", "shadow")
 """What a document says of the whole router outside of its policies."""
 
 
+OF_THE_GATEWAY = frozenset({"models", "wait"})
+"""Settings of routes and policies that are no router's."""
+
+
 def load(path: str | os.PathLike[str], environ: Mapping[str, str] | None = None) -> Settings:
     """Reads a configuration file, YAML or TOML by its name.
 
@@ -94,6 +98,8 @@ class Settings:
         models: for each model name or wildcard that clients may use the route that serves it,
             in order of precedence.
         keys: the keys that clients show, or None when none is asked for.
+        wait: seconds that a request may wait where room is known to come.
+        waits: the same for each route that has a setting of its own.
         files: what they were read from: the file itself, and that with the keys.
 
     Args:
@@ -116,6 +122,8 @@ class Settings:
         "models",
         "server",
         "source",
+        "wait",
+        "waits",
     )
 
     def __init__(
@@ -133,6 +141,10 @@ class Settings:
         self.files: tuple[Path, ...] = () if file is None else (file, *self._key_files())
         self._menu = Menu(self.document)
         self.models: Mapping[str, str] = self._menu.models
+        self.wait: float = document.policies.wait
+        self.waits: Mapping[str, float] = {
+            name: route.wait for name, route in document.routes.items() if route.wait is not None
+        }
         self.keys: KeyBook | None = self._read_keys(faults)
         self._rehearse(faults)
 
@@ -225,7 +237,8 @@ class Settings:
 
     def _policies(self) -> dict[str, Any]:
         policies = self.document.policies
-        told = {name: getattr(policies, name) for name in type(policies).model_fields}
+        own = type(policies).model_fields.keys() - OF_THE_GATEWAY
+        told = {name: getattr(policies, name) for name in own}
         told["stream"] = policies.stream or StreamPolicy(on_interrupt="continue")
         return {**told, **{name: getattr(self.document, name) for name in OVERALL}}
 
@@ -240,9 +253,9 @@ def make_route(name: str, section: RouteSection) -> Route:
     Raises:
         ConfigurationError: for a setting that is refused.
     """
-    told = {field: getattr(section, field) for field in type(section).model_fields}
+    own = type(section).model_fields.keys() - OF_THE_GATEWAY
+    told = {field: getattr(section, field) for field in own}
     tiers = told.pop("tiers")
-    del told["models"]
     return Route(name, tiers, **told)
 
 

@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Any
 
 from multirouter.core.model import CallOutcome
-from multirouter.errors import CallTimeout, UsageError
+from multirouter.errors import CallTimeout, NoProviderAvailable, UsageError
 from multirouter.gateway.catalog import Target
 from multirouter.gateway.exchange import Exchange
 from multirouter.gateway.refusals import Refusal
@@ -30,6 +30,15 @@ async def call(router: Router, wanted: Wanted, exchange: Exchange) -> Any:
             outcome: CallOutcome[Any] = await router.call_outcome(
                 chance.request, route=chance.target.route, timeout=chance.timeout()
             )
+            wait = exchange.patience.worth(outcome.error, chance.name)
+            if wait:
+                with exchange.patience.standing():
+                    outcome = await router.call_outcome(
+                        chance.request,
+                        route=chance.target.route,
+                        timeout=chance.timeout(),
+                        wait=wait,
+                    )
         exchange.trail.extend(outcome.attempts)
         if outcome.error is None:
             exchange.provider = outcome.provider
@@ -47,19 +56,37 @@ async def open_stream(router: Router, wanted: Wanted, exchange: Exchange) -> Str
     """
     for chance in _chances(wanted, exchange.clock):
         exchange.route = chance.name
-        stream = router.stream(chance.request, route=chance.target.route, timeout=chance.timeout())
         try:
-            with _UsageTold():
-                _ = await stream
+            stream = await _patiently(router, chance, exchange)
         except Exception as error:
             if chance.last or not wanted.conditions.allow(error):
                 raise
         else:
             exchange.provider = stream.provider
             return stream
-        finally:
-            exchange.trail.extend(stream.attempts)
     raise AssertionError("the last chance answers or raises")
+
+
+async def _patiently(router: Router, chance: _Chance, exchange: Exchange) -> Stream[Any]:
+    """A stream that has begun, in the second place after a wait."""
+    try:
+        return await _begun(router, chance, exchange, 0.0)
+    except NoProviderAvailable as error:
+        wait = exchange.patience.worth(error, chance.name)
+        if not wait:
+            raise
+    with exchange.patience.standing():
+        return await _begun(router, chance, exchange, wait)
+
+
+async def _begun(router: Router, chance: _Chance, exchange: Exchange, wait: float) -> Stream[Any]:
+    target, timeout = chance.target, chance.timeout()
+    stream = router.stream(chance.request, route=target.route, timeout=timeout, wait=wait)
+    try:
+        with _UsageTold():
+            return await stream
+    finally:
+        exchange.trail.extend(stream.attempts)
 
 
 class _Chance:

@@ -11,6 +11,7 @@ from multidict import CIMultiDict
 
 from multirouter.core.model import AttemptRecord
 from multirouter.gateway import cors
+from multirouter.gateway.patience import Patience
 from multirouter.gateway.relays import Relays
 from multirouter.gateway.shapes import OPENAI, Shape
 from multirouter.providers.jsontext import dumps
@@ -34,6 +35,7 @@ class Exchange:
         began: loop time of its arrival, seconds.
         origins: web pages that may read the answer.
         relays: the streams under way beside it.
+        patience: who may wait for room.
         shape: how errors are told.
         door: the path of its door, or "" where there is none.
         key: the name of the gateway key, or None.
@@ -56,6 +58,7 @@ class Exchange:
         "key",
         "model",
         "origins",
+        "patience",
         "provider",
         "relays",
         "request",
@@ -74,10 +77,12 @@ class Exchange:
         origins: Collection[str] = (),
         *,
         relays: Relays,
+        patience: Patience,
     ) -> None:
         self.request: web.BaseRequest = request
         self.origins: Collection[str] = origins
         self.relays: Relays = relays
+        self.patience: Patience = patience
         self.id: str = id_
         self.clock: Callable[[], float] = clock
         self.began: float = clock()

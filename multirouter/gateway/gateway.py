@@ -28,6 +28,7 @@ from multirouter.gateway.listing import list_of, listed
 from multirouter.gateway.messages.door import answer_messages
 from multirouter.gateway.messages.inbound import from_messages
 from multirouter.gateway.passing import Passing, passing_doors
+from multirouter.gateway.patience import Patience
 from multirouter.gateway.recent import Recent
 from multirouter.gateway.refusals import Refusal, refusal_of
 from multirouter.gateway.relays import Relays
@@ -100,6 +101,7 @@ class Gateway:
         registry: the Prometheus registry that `/metrics` shows; None is the default one.
         log: the access log.
         new_id: makes a request's id where the client brings none.
+        patience: who may wait when nobody can be asked now; None for a second, on all routes.
 
     Attributes:
         admin: the admin API; whoever can reload tells it how.
@@ -121,6 +123,7 @@ class Gateway:
         registry: Any = None,
         log: AccessLog | None = None,
         new_id: Callable[[], str] | None = None,
+        patience: Patience | None = None,
     ) -> None:
         self.router = router
         self.catalog: Catalog = Catalog(models)
@@ -130,6 +133,7 @@ class Gateway:
         self.draining = False
         self.in_flight: int = 0
         self.relays: Relays = Relays()
+        self.patience: Patience = patience or Patience()
         self._origins = origins
         self._registry = registry
         self._new_id = new_id or _ids()
@@ -140,9 +144,10 @@ class Gateway:
         self._passing = passing_doors(router, registry)
         self._open_doors()
 
-    def adopt(self, *, models: Mapping[str, str], keys: Keys | None) -> None:
-        """Goes on with other models and keys; requests under way are not touched."""
+    def adopt(self, *, models: Mapping[str, str], keys: Keys | None, patience: Patience) -> None:
+        """Goes on with other models, keys and waits; requests under way are not touched."""
         self.catalog = Catalog(models)
+        self.patience = patience
         self.guard.keys = keys
 
     async def aclose(self) -> None:
@@ -158,7 +163,12 @@ class Gateway:
         """Answers one request, whatever comes."""
         loop = asyncio.get_running_loop()
         exchange = Exchange(
-            request, self._id_of(request), loop.time, self._origins, relays=self.relays
+            request,
+            self._id_of(request),
+            loop.time,
+            self._origins,
+            relays=self.relays,
+            patience=self.patience,
         )
         status = _LEFT
         self.in_flight += 1

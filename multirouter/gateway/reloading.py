@@ -10,6 +10,7 @@ from multirouter.config import Settings
 from multirouter.errors import MultirouterError
 from multirouter.gateway.asking import Router
 from multirouter.gateway.gateway import Gateway
+from multirouter.gateway.patience import Patience
 
 EVERY = 1.0
 """Seconds between two looks at a watched file."""
@@ -57,7 +58,11 @@ class Reloader:
         except Exception as error:  # noqa: BLE001 - a reload ends nothing that runs, whatever it is
             return self._refused(why, repr(error))
         self.files = settings.files
-        self._gateway.adopt(models=settings.models, keys=settings.keys)
+        self._gateway.adopt(
+            models=settings.models,
+            keys=settings.keys,
+            patience=Patience(settings.wait, settings.waits),
+        )
         self._gateway.log.changed("reloaded", why=why, source=settings.source)
         return ""
 

@@ -16,6 +16,7 @@ from multirouter.gateway.access import AccessLog
 from multirouter.gateway.gateway import Bounds, Gateway
 from multirouter.gateway.guard import is_loopback
 from multirouter.gateway.logs import configure_logs
+from multirouter.gateway.patience import Patience
 from multirouter.gateway.reloading import Reloader, watch
 from multirouter.gateway.server import LEAD, Server
 
@@ -176,6 +177,7 @@ def make_gateway(
             idle=server.keepalive,
         ),
         log=log,
+        patience=Patience(settings.wait, settings.waits),
     )
 
 
