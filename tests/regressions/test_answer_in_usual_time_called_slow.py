@@ -1,0 +1,18 @@
+"""A recovered provider's first answer, in its usual time, opened the circuit: the mean was slow."""
+
+from __future__ import annotations
+
+from multirouter.core.pace import Pace
+from multirouter.core.policies import PacePolicy
+
+
+def test_an_answer_in_usual_time_accuses_nobody() -> None:
+    """After attempts that were cut off, only an answer that is slow itself makes a provider ill."""
+    pace = Pace(PacePolicy())
+    for i in range(100):
+        pace.answered(1.0, 20.0 * i)
+    for _ in range(10):
+        pace.timed_out(16.0, trial=False)
+    assert pace.drift > 2.0
+    assert not pace.answered(1.0, 2000.0)
+    assert pace.answered(16.0, 2020.0)
