@@ -23,20 +23,7 @@ class AccessLog:
         """Tells a request that has ended; 499 is a client that left."""
         if not exchange.door or (self._quiet and status < 400):
             return
-        fields = {
-            "request_id": exchange.id,
-            "door": exchange.door,
-            "status": status,
-            "ms": round(seconds * 1000, 1),
-            "key": exchange.key,
-            "asked": exchange.asked,
-            "route": exchange.route,
-            "provider": exchange.provider,
-            "model": exchange.model,
-            "tokens": exchange.tokens,
-            "cost_usd": round(exchange.cost, 8),
-            "why": exchange.why,
-        }
+        fields = exchange.summary(status, seconds)
         told = {name: value for name, value in fields.items() if value}
         trail = [f"{a.provider} {a.verdict.kind} {a.elapsed * 1000:.0f}ms" for a in exchange.trail]
         self._log.info("request", **told, trail=trail)

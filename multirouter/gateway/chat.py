@@ -17,26 +17,13 @@ from multirouter.providers.jsontext import dumps
 DONE = b"data: [DONE]\n\n"
 
 
-class ChatEvents:
+class ChatEvents(tidy.Tidied):
     """A stream's chunks as events, one id, time and model in all of them.
 
     Args:
         request_id: what ids are made of where a provider gave none.
         usage_asked: whether the client wants the chunk with the usage.
     """
-
-    def __init__(self, request_id: str, *, usage_asked: bool) -> None:
-        self._tidy = tidy.Tidy(request_id, usage_asked=usage_asked)
-
-    @property
-    def model(self) -> str:
-        """See `Translator`."""
-        return self._tidy.model
-
-    @property
-    def usage(self) -> Any:
-        """See `Translator`."""
-        return self._tidy.usage
 
     def feed(self, chunk: Any) -> bytes:
         """See `Translator`."""

@@ -127,6 +127,28 @@ class Exchange:
         told.extend(_entry(record) for record in self.trail[len(told) :])
         return told
 
+    def summary(self, status: int, seconds: float) -> dict[str, Any]:
+        """Who asked for what, and how it went, as plain data; never what was said.
+
+        Args:
+            status: how it was answered.
+            seconds: what it took.
+        """
+        return {
+            "request_id": self.id,
+            "door": self.door,
+            "status": status,
+            "ms": round(seconds * 1000, 1),
+            "key": self.key,
+            "asked": self.asked,
+            "route": self.route,
+            "provider": self.provider,
+            "model": self.model,
+            "tokens": self.tokens,
+            "cost_usd": round(self.cost, 8),
+            "why": self.why,
+        }
+
     def _shown(self, serving: bool) -> str:  # noqa: FBT001 - handed on
         told = self.told().copy()
         if serving:

@@ -19,23 +19,9 @@ class Recent:
 
     def note(self, exchange: Exchange, status: int, seconds: float) -> None:
         """Keeps a request that has ended."""
-        self._calls.append(
-            {
-                "request_id": exchange.id,
-                "door": exchange.door,
-                "status": status,
-                "ms": round(seconds * 1000, 1),
-                "key": exchange.key,
-                "asked": exchange.asked,
-                "route": exchange.route,
-                "provider": exchange.provider,
-                "model": exchange.model,
-                "tokens": exchange.tokens,
-                "cost_usd": exchange.cost,
-                "why": exchange.why,
-                "trail": exchange.told(),
-            }
-        )
+        call = exchange.summary(status, seconds)
+        call["trail"] = exchange.told()
+        self._calls.append(call)
 
     def newest(self, most: int) -> list[dict[str, Any]]:
         """The newest first, at most that many."""

@@ -182,6 +182,28 @@ class Tidy:
             delta["tool_calls"] = [*(delta.get("tool_calls") or ()), *ends]
 
 
+class Tidied:
+    """What each door's translator knows of its stream; see `relaying.Translator`.
+
+    Args:
+        request_id: what ids are made of where a provider gave none.
+        usage_asked: whether the client wants a chunk with the usage.
+    """
+
+    def __init__(self, request_id: str, *, usage_asked: bool = False) -> None:
+        self._tidy = Tidy(request_id, usage_asked=usage_asked)
+
+    @property
+    def model(self) -> str:
+        """See `Translator`."""
+        return self._tidy.model
+
+    @property
+    def usage(self) -> Any:
+        """See `Translator`."""
+        return self._tidy.usage
+
+
 def _is_empty(delta: dict[str, Any]) -> bool:
     """Whether a delta after the first brings nothing: an opening that a successor said again."""
     return not any(delta.get(name) for name in chat.CONTENT_FIELDS) and not (

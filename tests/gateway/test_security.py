@@ -312,7 +312,7 @@ async def test_limits_of_a_key_changed_by_a_reload() -> None:
         assert [(await place.ask(headers=bearer(token))).status for _ in range(3)][-1] == 429
         for rate, status in ((600.0, 429), (None, 200)):
             renewed = KeyBook([replace(record, requests_per_minute=rate)])
-            place.gateway.adopt(models={"m": "main"}, keys=renewed)
+            place.gateway.adopt(models={"m": "main"}, keys=renewed, patience=place.gateway.patience)
             assert (await place.ask(headers=bearer(token))).status == status
 
 

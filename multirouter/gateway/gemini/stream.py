@@ -12,11 +12,11 @@ from multirouter.gateway.gemini.outbound import (
     text_parts,
 )
 from multirouter.gateway.shapes import GEMINI, Shape
-from multirouter.gateway.tidy import Tidy
+from multirouter.gateway.tidy import Tidied
 from multirouter.providers.jsontext import dumps
 
 
-class GenerationEvents:
+class GenerationEvents(Tidied):
     """Makes the events of one answer; see `relaying.Translator`.
 
     The last piece of each candidate is held back until the stream's end: it tells the usage,
@@ -29,21 +29,11 @@ class GenerationEvents:
     """
 
     def __init__(self, request_id: str, *, thoughts: bool, shape: Shape = GEMINI) -> None:
-        self._tidy = Tidy(request_id, usage_asked=False)
+        super().__init__(request_id)
         self._thoughts = thoughts
         self._shape = shape
         self._calls: dict[int, dict[int, Any]] = {}
         self._finished: dict[int, str] = {}
-
-    @property
-    def model(self) -> str:
-        """See `Translator`."""
-        return self._tidy.model
-
-    @property
-    def usage(self) -> Any:
-        """See `Translator`."""
-        return self._tidy.usage
 
     def feed(self, chunk: Any) -> bytes:
         """See `Translator`."""

@@ -6,11 +6,11 @@ import json
 from typing import Any
 
 from multirouter.gateway.messages.outbound import STOPS, counts, opening
-from multirouter.gateway.tidy import Tidy
+from multirouter.gateway.tidy import Tidied
 from multirouter.providers.jsontext import dumps
 
 
-class MessageEvents:
+class MessageEvents(Tidied):
     """Makes the events of one message; see `relaying.Translator`.
 
     Only one block is open at a time, as the format wants it: text behind a tool call opens a
@@ -21,7 +21,7 @@ class MessageEvents:
     """
 
     def __init__(self, request_id: str) -> None:
-        self._tidy = Tidy(request_id, usage_asked=False)
+        super().__init__(request_id)
         self._request_id = request_id
         self._events: list[bytes] = []
         self._begun = False
@@ -30,16 +30,6 @@ class MessageEvents:
         self._arguments = ""
         self._stop = "end_turn"
         self._waiting: dict[int, list[dict[str, Any]]] = {}
-
-    @property
-    def model(self) -> str:
-        """See `Translator`."""
-        return self._tidy.model
-
-    @property
-    def usage(self) -> Any:
-        """See `Translator`."""
-        return self._tidy.usage
 
     def feed(self, chunk: Any) -> bytes:
         """See `Translator`."""
