@@ -100,6 +100,27 @@ async def test_broken_after_content(fault: str) -> None:
     assert reasons == [None] * (len(reasons) - 1) + ["stop"]
 
 
+async def test_a_fallback_that_refuses_prefill() -> None:
+    """Who may not go on from a half answer is asked in another way: one whole answer, one end."""
+    able = {"second": {"capabilities": ["prefill"]}}
+    async with standing(["cut-after-3"], ["fail-400", ""], route=CHAIN, providers=able) as place:
+        answer = await place.ask(stream=True)
+        first, then = (asked.body["messages"] for asked in place.fakes[1].requests)
+    assert answer.text == SAID
+    assert answer.done == 1
+    assert not answer.broken
+    assert [first[-1]["role"], then[-1]["role"]] == ["assistant", "user"]
+
+
+async def test_reset_before_headers() -> None:
+    """A connection that is reset before any answer: bounded attempts, then the next one."""
+    async with standing(["cut-after-0"], [], route=CHAIN) as place:
+        answer = await place.ask()
+    assert answer.text == SAID
+    assert [entry["verdict"] for entry in answer.trail][-2:] == ["transport", "success"]
+    assert len(place.fakes[0].requests) <= 3
+
+
 async def test_no_done() -> None:
     """An upstream that forgets `[DONE]` has answered whole all the same."""
     async with standing(["no-done"], [], route=CHAIN) as place:
