@@ -31,7 +31,8 @@ class Bound(Protocol):
         expired: after the exit, True when the deadline ended the block: its cancellation was
             swallowed, or the block turned it into an exception of its own, which propagates. False
             when the block returned after all, and when its caller's cancellation came as well:
-            that one wins, whichever was first, and propagates.
+            that one wins, whichever was first, and propagates, even from a block that made an
+            exception of its own of it.
         stray: after the exit, True when a CancelledError came out of the block that nobody had
             asked for; it was swallowed. Never on trio, where nobody can raise one.
     """
@@ -98,7 +99,7 @@ class AsyncioBound:
             self._owner.leave(self)
         if task is None or (kind is None and not self._rings):
             return False
-        return self._settle(task, kind)
+        return self._settle(task, kind, error)
 
     def ring(self) -> bool:
         """Cancels the block, again if need be; False when its task has ended without it."""
@@ -113,20 +114,47 @@ class AsyncioBound:
         self._rings += 1
         return True
 
-    def _settle(self, task: asyncio.Task[object], kind: type[BaseException] | None) -> bool:
+    def _settle(
+        self,
+        task: asyncio.Task[object],
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+    ) -> bool:
         """Takes our own cancellations back, and says whose the exception is."""
         for _ in range(self._rings):
             task.uncancel()
         if kind is None:
             return False
+        by_others = task.cancelling() > self._before
         if not issubclass(kind, asyncio.CancelledError):
+            if by_others and (first := _turned_from(error)) is not None:
+                # With its message, by which a cancel scope of anyio knows its own.
+                raise asyncio.CancelledError(*first.args) from error
             self.expired = self._rings > 0
             return False
-        if task.cancelling() > self._before:
+        if by_others:
             return False
         self.expired = self._rings > 0
         self.stray = not self.expired
         return True
+
+
+def _turned_from(error: BaseException | None) -> asyncio.CancelledError | None:
+    """The cancellation that an exception was made of, if it was.
+
+    The count of cancellations alone does not tell: a TaskGroup before Python 3.13 that failed
+    while it waited for its tasks leaves it raised.
+    """
+    if not isinstance(error, Exception):
+        return None
+    seen: set[int] = set()
+    link: BaseException | None = error
+    while link is not None and id(link) not in seen:
+        if isinstance(link, asyncio.CancelledError):
+            return link
+        seen.add(id(link))
+        link = link.__context__ or link.__cause__
+    return None
 
 
 class AsyncioDeadlines:

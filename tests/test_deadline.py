@@ -557,9 +557,9 @@ class Script:
             return "value", False, end
         at = cancels[self.swallows]
         expired, left = rings[0] <= at, leaves <= at
-        if self.raises:
-            return "error", expired, at
-        return ("cancelled", False, at) if left else ("expired", True, at)
+        if left:
+            return "cancelled", False, at
+        return "error" if self.raises else "expired", expired, at
 
 
 def at_second(most: int) -> st.SearchStrategy[float]:
