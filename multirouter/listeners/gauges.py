@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import os
 from collections.abc import Callable, Iterable
 from functools import partial
 from threading import RLock
@@ -101,20 +103,13 @@ class Gauges:
     def _living(self, key: tuple[str, str]) -> list[View]:
         return [view for seen in self._views.get(key, ()) if (view := seen()) is not None]
 
-    def _value(self, key: tuple[str, str], reading: Reading, merge: Merge) -> float:
-        try:
-            said = [reading(view, key[1]) for view in self._living(key)]
-        except LookupError:  # it is being removed while this thread reads
-            return 0.0
-        return merge(said) if said else 0.0
-
     def _bind(self, key: tuple[str, str]) -> None:
         for gauge, reading, merge in self._meaning:
             gauge.labels(*key).set_function(partial(self._scraped, key, reading, merge))
 
     def _scraped(self, key: tuple[str, str], reading: Reading, merge: Merge) -> float:
         self._drop_if_unseen(key)
-        return self._value(key, reading, merge)
+        return _merged(self._living(key), key[1], reading, merge)
 
     def _drop_if_unseen(self, key: tuple[str, str]) -> None:
         if self._living(key):
@@ -128,11 +123,44 @@ class Gauges:
             gauge.remove(*key)
 
 
+def _merged(views: Iterable[View], provider: str, reading: Reading, merge: Merge) -> float:
+    """What all views say together; 0.0 for nobody."""
+    try:
+        said = [reading(view, provider) for view in views]
+    except LookupError:  # it is being removed while this thread reads
+        return 0.0
+    return merge(said) if said else 0.0
+
+
+class _Series:
+    """One gauge of one provider; a value that it shows already is not written again."""
+
+    __slots__ = ("_gauge", "_shown", "merge", "reading")
+
+    def __init__(self, gauge: Gauge, reading: Reading, merge: Merge) -> None:
+        self._gauge = gauge
+        self._shown = math.nan
+        self.reading = reading
+        self.merge = merge
+
+    def show(self, value: float) -> None:
+        if value != self._shown:
+            self._shown = value
+            self._gauge.set(value)
+
+
 class WrittenGauges(Gauges):
     """The same when several processes share files, and none can be asked at a scrape.
 
     Values are written as they change. Series cannot be removed there: they go to 0.
     """
+
+    def __init__(
+        self, in_flight: Gauge, available: Gauge, degraded: Gauge, circuit_state: Gauge
+    ) -> None:
+        super().__init__(in_flight, available, degraded, circuit_state)
+        self._process = os.getpid()
+        self._series: dict[tuple[str, str], tuple[_Series, ...]] = {}
 
     @override
     def refresh(self, router: str, provider: str) -> None:
@@ -142,13 +170,27 @@ class WrittenGauges(Gauges):
 
     @override
     def _bind(self, key: tuple[str, str]) -> None:
-        for gauge, reading, merge in self._meaning:
-            gauge.labels(*key).set(self._value(key, reading, merge))
+        views = self._living(key)
+        for series in self._series_of(key):
+            series.show(_merged(views, key[1], series.reading, series.merge))
 
     @override
     def _drop(self, key: tuple[str, str]) -> None:
-        for gauge, _, _ in self._meaning:
-            gauge.labels(*key).set(0.0)
+        for series in self._series_of(key):
+            series.show(0.0)
+
+    def _series_of(self, key: tuple[str, str]) -> tuple[_Series, ...]:
+        if self._process != os.getpid():  # forked: its own files show nothing yet
+            self._process = os.getpid()
+            self._series.clear()
+        found = self._series.get(key)
+        if found is None:
+            found = tuple(
+                _Series(gauge.labels(*key), reading, merge)
+                for gauge, reading, merge in self._meaning
+            )
+            self._series[key] = found
+        return found
 
 
 def several_processes() -> bool:

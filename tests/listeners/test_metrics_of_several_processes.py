@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from prometheus_client import CollectorRegistry, values
+from prometheus_client import CollectorRegistry, Gauge, values
 
 from multirouter.core.events import CircuitChanged, Configured, Cooled, Held
+from multirouter.listeners.gauges import WrittenGauges
 from multirouter.listeners.metrics import make_metrics
 from tests.listeners.doubles import Sight, attempt, tell, value
 
@@ -190,3 +191,31 @@ def test_a_second_router_of_the_name_keeps_a_removed_provider(shared) -> None:
     assert value(shared, "attempts_in_flight", provider="openai") == 3
     first.close()
     assert value(shared, "attempts_in_flight", provider="openai") == 2
+
+
+class Written(Gauge):
+    """A gauge that keeps what was written to it."""
+
+    told: list[float]
+
+    def set(self, value: float) -> None:
+        self.told.append(value)
+        super().set(value)
+
+
+def test_a_gauge_is_written_when_it_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An attempt writes what it changed, not all gauges again; a forked process begins anew."""
+    Written.told = []
+    registry = CollectorRegistry()
+    names = ("in_flight", "available", "degraded", "circuit_state")
+    made = [Written(name, name, ["router", "provider"], registry=registry) for name in names]
+    gauges, sight = WrittenGauges(*made), Sight("openai")
+    gauges.show("default", "openai", sight)
+    assert Written.told == [0.0, 1.0, 0.0, 0.0]
+    gauges.refresh("default", "openai")
+    sight.running["openai"] = 1
+    gauges.refresh("default", "openai")
+    assert Written.told[4:] == [1.0]
+    monkeypatch.setattr(os, "getpid", lambda: -1)
+    gauges.refresh("default", "openai")
+    assert Written.told[5:] == [1.0, 1.0, 0.0, 0.0]
