@@ -10,7 +10,14 @@ import anyio
 import pytest
 from prometheus_client import CollectorRegistry
 
-from multirouter import CallOutcome, MultiProviderRouter, Provider, UsageError
+from multirouter import (
+    CallOutcome,
+    CircuitPolicy,
+    MultiProviderRouter,
+    Provider,
+    RetryPolicy,
+    UsageError,
+)
 from multirouter.testing import VirtualClock
 from tests.scenarios.kit import BRITTLE, STEADY, Logger, house, play, suspend
 
@@ -110,6 +117,22 @@ async def test_closing_cancels_copies_in_the_background() -> None:
         await home.router.aclose()
         assert home.router.in_flight("a") == 0
         assert home.records("a")[-1].outcome == "cancelled"
+
+
+async def test_closing_takes_back_a_copy_that_never_began() -> None:
+    """Case 45: a copy that was launched in the tick of the close has its trial's permit back."""
+
+    async def at_once(request: object) -> str:
+        return "answered"
+
+    async with house("a", circuit=BRITTLE) as home:
+        await home.half_open("a")
+        home.router.add(Provider("b", at_once))
+        assert await home.call() == "answered"
+        assert home.router.in_flight("a") == 1
+        await home.router.aclose()
+        assert home.router.in_flight("a") == 0
+        assert home.state("a") == "half_open"
 
 
 async def test_closing_sends_waiting_calls_away() -> None:
@@ -220,6 +243,30 @@ def test_a_router_may_be_made_outside_of_a_loop(virtual_clock: VirtualClock) -> 
             return answer
 
     assert virtual_clock.run(main) == "a: q"
+
+
+@asyncio_only
+def test_the_budget_of_a_run_before(virtual_clock: VirtualClock) -> None:
+    """Case 48: what the first run paid for retries is paid in the second, until its window ends."""
+    retry = RetryPolicy(attempts=2, base=0.01, budget=0.0, budget_floor=1, budget_window=10.0)
+    circuit = CircuitPolicy(failures=100)
+    router = made_outside(play("a", *["error"] * 9), retry=retry, circuit=circuit)
+
+    async def attempts() -> int:
+        return len((await router.call_outcome("q")).attempts)
+
+    async def first() -> None:
+        await anyio.sleep(1000)
+        assert [await attempts(), await attempts()] == [2, 1]
+
+    async def second() -> None:
+        assert await attempts() == 1
+        await anyio.sleep(11)
+        assert await attempts() == 2
+        await router.aclose()
+
+    virtual_clock.run(first)
+    virtual_clock.run(second)
 
 
 @asyncio_only

@@ -10,6 +10,7 @@ import pytest
 
 from multirouter import (
     AllProvidersFailed,
+    CallOutcome,
     HedgePolicy,
     LimitPolicy,
     NoProviderAvailable,
@@ -235,6 +236,24 @@ async def test_a_newcomer_overtakes_nobody() -> None:
         await first.end()
         late = await home.outcome()
         assert isinstance(late.error, NoProviderAvailable)
+
+
+async def test_a_newcomer_overtakes_nobody_whom_time_made_room() -> None:
+    """Case 79: the same at the very instant at which a bucket has filled up again, unannounced."""
+    one_a_second = LimitPolicy(requests_per_minute=60, burst=1 / 60)
+    async with house("a", limits=one_a_second) as home:
+        await home.call()
+        newcomers: list[CallOutcome[object]] = []
+
+        async def newcomer() -> None:
+            await anyio.sleep(1.0)  # begun before the other's wait, so it is first to run
+            newcomers.append(await home.outcome())
+
+        home.group.start_soon(newcomer)
+        waiting = await home.begun(wait=1.5)
+        assert (await waiting.end()).elapsed == pytest.approx(1, abs=0.1)
+        await anyio.sleep(0.1)
+        assert [type(outcome.error) for outcome in newcomers] == [NoProviderAvailable]
 
 
 async def test_a_waiter_who_leaves_loses_no_room() -> None:
