@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 
 from multirouter.core import validation as check
@@ -53,7 +53,7 @@ class Patience:
         return wait if error.retry_after <= wait and self.waiting < MOST else 0.0
 
     @contextmanager
-    def standing(self) -> Iterator[None]:
+    def standing(self) -> Generator[None]:
         """Counts who stands in line, and who left it for an attempt, until it is answered."""
         self.waiting += 1
         try:

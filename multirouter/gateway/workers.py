@@ -9,7 +9,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from multiprocessing import connection, get_context
@@ -186,7 +186,7 @@ def share_metrics(folder: str) -> None:
 
 
 @contextmanager
-def _undisturbed() -> Iterator[None]:
+def _undisturbed() -> Generator[None]:
     """Signals wait: a new process would take them for its parent's."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, _TOLD)
     try:
