@@ -455,3 +455,19 @@ async def test_an_outer_cancellation_reaches_background_tasks_by_closing() -> No
     with trio.move_on_after(1):
         await body(background)
     assert order == ["body", "background"]
+
+
+async def test_nothing_starts_after_the_close() -> None:
+    """Case 45: what a late attempt would spawn after the close is over before it began."""
+    begun: list[str] = []
+
+    async def late() -> None:
+        begun.append("late")
+
+    async with running_loop(silent) as loop:
+        await loop.close()
+        task = loop.spawn("late", late)
+        assert task.done
+        task.cancel()
+        await anyio.sleep(1)
+    assert begun == []
