@@ -16,15 +16,11 @@ from prometheus_client import CollectorRegistry
 from benchmarks.harness.rounds import Call
 from benchmarks.overhead import peers
 from benchmarks.overhead.floor import make_floor
-from multirouter import CircuitPolicy, MultiProviderRouter, Provider
+from multirouter import MultiProviderRouter, Provider
 
 SETTLING = 40
 """Calls per provider before the clock runs: a router is young until each provider has a past of
 some twenty answers, and until then it works out more with each call."""
-
-NEVER = 10**9
-"""Failures in a row that no run reaches: the failing provider is asked first for ever."""
-
 
 async def answer(request: str) -> str:
     """The bare coroutine: answers at once, without a turn of the event loop."""
@@ -60,7 +56,7 @@ async def healthy(sizes: Sequence[int], alive: AsyncExitStack, *, settled: bool)
     }
     for size in sizes:
         providers = [Provider(f"provider-{number}", answer) for number in range(size)]
-        call = await _routed(providers, alive)
+        call = (await _router(providers, alive)).call
         for _ in range(SETTLING * size if settled else 0):
             await call("question")
         contestants[f"router, {size:,} providers"] = call
@@ -72,17 +68,17 @@ async def healthy(sizes: Sequence[int], alive: AsyncExitStack, *, settled: bool)
 async def failing_over(alive: AsyncExitStack) -> dict[str, Call]:
     """Calls whose first provider always fails, by name: by hand, and through the router.
 
-    A weight of 0 keeps the healthy provider for failover, and a circuit that never trips lets the
-    failing one be asked each time.
+    A weight of 0 keeps the healthy provider for failover, and a hand that holds the failing one's
+    door open for calls lets it be asked first each time.
     """
     contestants: dict[str, Call] = {"by hand": by_hand}
     for level in ("info", "warning"):
-        providers = [
-            Provider("down", fail, circuit=CircuitPolicy(failures=NEVER)),
-            Provider("up", answer, weight=0),
-        ]
-        logger = json_lines_to_nowhere(level, alive)
-        contestants[f"router, logs at {level}"] = await _routed(providers, alive, logger=logger)
+        providers = [Provider("down", fail), Provider("up", answer, weight=0)]
+        router = await _router(providers, alive, logger=json_lines_to_nowhere(level, alive))
+        router.hold("down", "closed")
+        for _ in range(SETTLING):
+            assert (await router.call_outcome("question")).failovers == 1
+        contestants[f"router, logs at {level}"] = router.call
     return contestants
 
 
@@ -102,10 +98,10 @@ def json_lines_to_nowhere(level: str, alive: AsyncExitStack) -> Any:
     )
 
 
-async def _routed(
+async def _router(
     providers: Iterable[Provider[str, str]], alive: AsyncExitStack, **settings: Any
-) -> Call:
-    """A router's `call`, with default settings and metrics in a registry of its own."""
+) -> MultiProviderRouter[str, str]:
+    """A router with default settings and metrics in a registry of its own."""
     router = MultiProviderRouter(providers, registry=CollectorRegistry(), rng=Random(1), **settings)
     await alive.enter_async_context(router)
-    return router.call
+    return router
