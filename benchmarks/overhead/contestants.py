@@ -22,6 +22,7 @@ SETTLING = 40
 """Calls per provider before the clock runs: a router is young until each provider has a past of
 some twenty answers, and until then it works out more with each call."""
 
+
 async def answer(request: str) -> str:
     """The bare coroutine: answers at once, without a turn of the event loop."""
     return request
