@@ -18,7 +18,7 @@ class Relays:
     __slots__ = ("_tasks", "over")
 
     def __init__(self) -> None:
-        self.over = False
+        self.over: bool = False
         self._tasks: set[asyncio.Task[Any]] = set()
 
     def break_off(self) -> None:
@@ -28,7 +28,7 @@ class Relays:
             task.cancel()
 
     @contextmanager
-    def entered(self) -> Generator[None]:
+    def entered(self) -> Generator[None, None, None]:
         """Counts the running task as one of them."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - only tasks get here
