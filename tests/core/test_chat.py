@@ -99,3 +99,11 @@ def test_the_last_word_on_usage() -> None:
     assert chat.is_last({"choices": [], "usage": {}})
     assert chat.is_last({"choices": [{"finish_reason": "stop"}]})
     assert not chat.is_last({"choices": [{"delta": {}}]})
+
+
+def test_one_choice_that_broke_off_is_enough() -> None:
+    """Of several choices that end in one chunk each may be the one that failed."""
+    ends = [{"index": n, "finish_reason": end} for n, end in enumerate((None, "stop", "error"))]
+    assert chat.broken_off({"choices": ends}) == "error"
+    assert chat.broken_off({"choices": ends[:2]}) == ""
+    assert chat.broken_off({"choices": None}) == ""
