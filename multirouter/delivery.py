@@ -16,6 +16,7 @@ from multirouter.core.steps import Serve
 from multirouter.core.stream_policy import Misused, StreamPolicy
 from multirouter.deadline import Bound
 from multirouter.errors import StreamInterrupted, UsageError
+from multirouter.eventloop import know_its_own
 from multirouter.opening import Opener
 from multirouter.upstream import Upstream
 
@@ -128,6 +129,7 @@ class Delivery:
             raise
         except BaseException as error:
             await self._leave(error)
+            await know_its_own(error, self._opener.loop)
             raise
         finally:
             self._busy = False

@@ -14,7 +14,7 @@ from multirouter.core.model import CallOutcome
 from multirouter.core.plan import Plan
 from multirouter.core.steps import Serve, Try, Wait
 from multirouter.errors import CallFailed, ConfigurationError, UsageError
-from multirouter.eventloop import EventLoop
+from multirouter.eventloop import know_its_own
 from multirouter.waiting import WaitingLine
 
 FALLBACK_LEAST = 1.0
@@ -57,7 +57,7 @@ class Driver:
                         now = await Race(plan, asker, request, waiting.serve).run(step)
                 except BaseException as error:
                     waiting.serve(asker.loop.time())  # a caller who leaves makes room as well
-                    await _know_its_own(error, asker.loop)
+                    await know_its_own(error, asker.loop)
                     raise
                 if waiting.line:
                     waiting.serve(now)
@@ -71,22 +71,6 @@ class Driver:
                     step = plan.next_step(now)
             else:
                 return step
-
-
-async def _know_its_own(error: BaseException, loop: EventLoop) -> None:
-    """Lets a cancel scope of anyio that cancels the caller say so again.
-
-    It knows its cancellation by a message. When a deadline of ours came first, and the scope
-    cancelled as well in the cleanup after it, what comes out is ours.
-    """
-    if loop.name == "trio":
-        return
-    from asyncio import CancelledError
-
-    from anyio.lowlevel import checkpoint_if_cancelled
-
-    if isinstance(error, CancelledError):
-        await checkpoint_if_cancelled()
 
 
 def check_call(timeout: float | None, wait: float) -> None:
@@ -117,8 +101,12 @@ async def fall_back(
     if inspect.isawaitable(value):
         begun = loop.time()
         bound = loop.bound(max(plan.deadline, begun + FALLBACK_LEAST))
-        with bound:
-            value = await value
+        try:
+            with bound:
+                value = await value
+        except BaseException as error:
+            await know_its_own(error, loop)
+            raise
         if bound.expired or bound.stray:
             outcome.error.add_note("multirouter: the fallback= gave no answer in time either")
             outcome.elapsed += loop.time() - begun

@@ -116,6 +116,22 @@ def running_loop(broken: Broken) -> EventLoop:
         raise UsageError("no event loop is running: await this inside asyncio or trio") from None
 
 
+async def know_its_own(error: BaseException, loop: EventLoop) -> None:
+    """Lets a cancel scope of anyio that cancels the caller say so again.
+
+    It knows its cancellation by a message. When a deadline of ours came first, and the scope
+    cancelled as well in the cleanup after it, what comes out is ours.
+    """
+    if loop.name == "trio":
+        return
+    from asyncio import CancelledError
+
+    from anyio.lowlevel import checkpoint_if_cancelled
+
+    if isinstance(error, CancelledError):
+        await checkpoint_if_cancelled()
+
+
 def _in_trio() -> bool:
     """Whether a task of trio is running here; who has not imported it runs none."""
     lowlevel = sys.modules.get("trio.lowlevel")
