@@ -131,7 +131,8 @@ class Upstream:
             Exception: whatever the provider raises; ProviderError when the stream ends before.
         """
         begun = self.approach.how is None
-        async for chunk in self._iterator or self._ask():
+        iterator = self._iterator  # which may have a length, of 0
+        async for chunk in self._ask() if iterator is None else iterator:
             if self._look(chunk) or self.reader.content(chunk):
                 return self._keep_new(chunk, begun=begun)
             if begun:
@@ -198,7 +199,7 @@ class Upstream:
             self._meter.note(chunk, reader)
         proves = reader.proves_end
         try:
-            if proves is not None and proves(chunk):
+            if proves is not None and not self.proven and proves(chunk):
                 self.proven = True
         except BrokenOff as end:
             raise self._incomplete(f"says that it broke off ({end})", Kind.SERVER) from None
