@@ -219,7 +219,7 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
 
     def degraded(self, name: str) -> bool:
         """Whether a provider is degraded on any route: it is asked after the others."""
-        return self._engine.memory.degraded(name)
+        return self._engine.memory.degraded(name, self._engine.residence.now())
 
     def circuit_state(self, name: str) -> str:
         """`closed`, `open` or `half_open`."""

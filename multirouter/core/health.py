@@ -72,6 +72,13 @@ class Health(RollingCounts):
         self.settle(now)
         self._judge()
 
+    def degraded_at(self, now: float) -> bool:
+        """As `degraded`, for who only reads: false at `now` when all that it saw is too old.
+
+        Nobody looks after a route that is no longer called.
+        """
+        return self.degraded and now < self.edge + WINDOW - self._width
+
     def changes_at(self) -> float:
         """Loop time at which time alone may end its being degraded."""
         return self.edge

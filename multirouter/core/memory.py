@@ -79,9 +79,11 @@ class Memory:
             speed = self._speeds[route, provider] = Speed()
         return speed
 
-    def degraded(self, provider: str) -> bool:
-        """Whether a provider is degraded on any route."""
-        return any(h.degraded for (_, name), h in self._healths.items() if name == provider)
+    def degraded(self, provider: str, now: float) -> bool:
+        """Whether a provider is degraded on any route at `now` (loop time, seconds)."""
+        # Of a copy: metrics are read in other threads, while routes come and go.
+        healths = tuple(self._healths.items())
+        return any(health.degraded_at(now) for (_, name), health in healths if name == provider)
 
     def limits(self, whose: str, policy: LimitPolicy | None) -> tuple[Limits, ...]:
         """The limits of a route or of the router, as a tuple of one or none."""

@@ -166,7 +166,6 @@ class Pace:
         if refresh or self._patience > 1.0:
             self._calm(seconds)
             self._set_mark()
-        # An answer in usual time accuses nobody, however slow those before it were: after an outage
         # An answer in usual time accuses nobody: it may be the first after an outage, whose
         # attempts still weigh in the recent mean.
         slow_mark = self._slow_mark

@@ -106,8 +106,8 @@ def test_health_is_the_routes_own() -> None:
     ail(world, "a", "one")
     assert world.trying(world.plan("one")).member.name == "b"
     assert world.trying(world.plan("other")).member.name == "a"
-    assert world.memory.degraded("a")
-    assert not world.memory.degraded("b")
+    assert world.memory.degraded("a", world.now)
+    assert not world.memory.degraded("b", world.now)
 
 
 def test_time_alone_ends_it() -> None:
