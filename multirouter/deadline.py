@@ -103,13 +103,13 @@ class AsyncioBound:
 
     def ring(self) -> bool:
         """Cancels the block, again if need be; False when its task has ended without it."""
-        if self.task is None:
+        task = self.task
+        if task is None:
             return False
-        if getattr(self.task, "_must_cancel", False):
-            # Somebody's cancellation is on its way. A second one would take the place of its
-            # message, by which a cancel scope of anyio knows its own.
-            return True
-        if not self.task.cancel():
+        # A second cancellation before the task's next step takes the place of the first one's
+        # message, by which a cancel scope of anyio knows its own: so it says the same.
+        coming = getattr(task, "_must_cancel", False)
+        if not task.cancel(getattr(task, "_cancel_message", None) if coming else None):
             return False
         self._rings += 1
         return True

@@ -1,4 +1,4 @@
-"""A deadline that rang just after a cancel scope of anyio had hid that scope's cancellation."""
+"""A deadline that rang just after another cancellation hid it, or was itself forgotten."""
 
 from __future__ import annotations
 
@@ -29,3 +29,26 @@ async def test_a_scope_knows_its_own_cancellation() -> None:
     assert await task == "left as the scope asked"
     assert scope.cancelled_caught
     assert (bound.expired, bound.stray) == (False, False)
+
+
+@pytest.mark.backends("asyncio", "uvloop")
+async def test_both_of_two_nested_deadlines_count() -> None:
+    """Of two that ring before one step of the task, the outer one ends its block there and then."""
+    loop = asyncio.get_running_loop()
+    outer, inner = (AsyncioDeadlines(loop).bound(math.inf) for _ in range(2))
+    began = loop.time()
+
+    async def bounded() -> None:
+        with outer:
+            with inner:
+                await asyncio.sleep(0)
+            await asyncio.sleep(60)
+
+    task = asyncio.create_task(bounded())
+    await asyncio.sleep(0)
+    assert inner.ring()
+    assert outer.ring()
+    await task
+    assert loop.time() == began
+    assert outer.expired
+    assert not task.cancelling()
