@@ -7,6 +7,7 @@ tells, what its stream has told so far, and else an estimate from the text (`Usa
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -139,7 +140,8 @@ class Meter:
         if told is not None:
             self.usage = told if self.usage is None else self.usage.joined(told)
             self.whole = reader.as_chat is not None and chat.is_last(reader.as_chat(chunk))
-        self.letters += reader.letters(chunk)
+        with suppress(TypeError, AttributeError):  # of another type than the first: it counts for 0
+            self.letters += reader.letters(chunk)
 
     def read_off(self, request: Any, size: int, *, complete: bool) -> Usage:
         """What was used: as told, or estimated where the stream was cut before it was told."""
