@@ -107,3 +107,12 @@ def test_one_choice_that_broke_off_is_enough() -> None:
     assert chat.broken_off({"choices": ends}) == "error"
     assert chat.broken_off({"choices": ends[:2]}) == ""
     assert chat.broken_off({"choices": None}) == ""
+
+
+def test_every_choice_must_have_ended() -> None:
+    """Of two choices the end of one proves nothing, in whatever chunk the other one ends."""
+    finished = chat.Finished(2)
+    one = {"index": 0, "finish_reason": "stop"}
+    assert not finished({"choices": [one, {"index": 1, "delta": {"content": "more"}}]})
+    assert not finished({"choices": [one]})
+    assert finished({"choices": [{"index": 1, "finish_reason": "length"}]})
