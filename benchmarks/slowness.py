@@ -18,10 +18,10 @@ from benchmarks.harness import report
 from benchmarks.harness.progress import Progress
 from benchmarks.harness.tables import table
 from benchmarks.outages.measures import percentile
-from multirouter.core.circuit import Circuit
-from multirouter.core.pace import Group, Pace
-from multirouter.core.policies import CircuitPolicy, PacePolicy
-from multirouter.core.states import State
+from multirouter.core.circuit.breaker import Circuit
+from multirouter.core.circuit.states import State
+from multirouter.core.health.adaptive_timeout import Group, Pace
+from multirouter.core.settings.policies import CircuitPolicy, PacePolicy
 
 MEDIANS = (0.6, 0.9, 1.4)
 """Seconds that the three providers' usual answers take."""

@@ -15,9 +15,9 @@ from typing import Any
 from benchmarks.harness import report
 from benchmarks.harness.progress import Progress
 from benchmarks.harness.tables import table
-from multirouter.core.circuit import DEFAULT_FAILURES, Circuit
-from multirouter.core.policies import CircuitPolicy
-from multirouter.core.states import State
+from multirouter.core.circuit.breaker import DEFAULT_FAILURES, Circuit
+from multirouter.core.circuit.states import State
+from multirouter.core.settings.policies import CircuitPolicy
 
 LOADS = (0.1, 1.0, 10.0, 100.0)
 """Calls a second."""

@@ -2,30 +2,29 @@
 
 from typing import TYPE_CHECKING
 
-from multirouter.core.budgets import Budget
-from multirouter.core.cost import Price
-from multirouter.core.dispatch import by_length, priorities
-from multirouter.core.draw import Asking, Strategy
+from multirouter.core.circuit.states import State
+from multirouter.core.cost.budgets import Budget
+from multirouter.core.cost.price import Price
+from multirouter.core.cost.usage import Usage
 from multirouter.core.events import AlarmChanged, Listener
-from multirouter.core.fit import chat_requires
-from multirouter.core.model import AttemptRecord, CallOutcome, Kind, Verdict
-from multirouter.core.policies import (
+from multirouter.core.registry.route_selection import by_length, priorities
+from multirouter.core.routes.route import Route
+from multirouter.core.selection.candidates import Member
+from multirouter.core.selection.eligibility import chat_requires
+from multirouter.core.selection.sticky import Sticky
+from multirouter.core.selection.strategies import Balanced
+from multirouter.core.selection.weighted import Asking, Strategy
+from multirouter.core.settings.failure_rules import RULES, Effect, Other, Rule, Same
+from multirouter.core.settings.policies import (
     CircuitPolicy,
     HedgePolicy,
     LimitPolicy,
     PacePolicy,
     RetryPolicy,
 )
-from multirouter.core.provider import Provider, ProviderSettings
-from multirouter.core.routes import Route
-from multirouter.core.rules import RULES, Effect, Other, Rule, Same
-from multirouter.core.selection import Member
-from multirouter.core.shadow import Shadow
-from multirouter.core.states import State
-from multirouter.core.sticky import Sticky
-from multirouter.core.strategies import Balanced
-from multirouter.core.stream_policy import StreamPolicy
-from multirouter.core.usage import Usage
+from multirouter.core.settings.provider import Provider, ProviderSettings
+from multirouter.core.settings.shadow import Shadow
+from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.errors import (
     AllProvidersFailed,
     AttemptTimeout,
@@ -38,23 +37,24 @@ from multirouter.errors import (
     StreamInterrupted,
     UsageError,
 )
+from multirouter.model import AttemptRecord, CallOutcome, Kind, Verdict
 from multirouter.router import MultiProviderRouter
-from multirouter.schemas import json_schema
+from multirouter.schema_validation import json_schema
 
 if TYPE_CHECKING:
-    from multirouter.listeners.alarm_rules import (
+    from multirouter.listeners.alarms.alarms import AlarmReading, AlarmRule, Alarms
+    from multirouter.listeners.alarms.cost_rules import CostPerHour, CostUnusual
+    from multirouter.listeners.alarms.rules import (
         AllOpen,
         CircuitOpen,
         FailoverShare,
         FallbackShare,
         ProviderFailing,
     )
-    from multirouter.listeners.alarms import AlarmReading, AlarmRule, Alarms
-    from multirouter.listeners.cost_alarms import CostPerHour, CostUnusual
-    from multirouter.listeners.history import History
-    from multirouter.listeners.webhook import Webhook
-    from multirouter.streaming import Restarted, Stream
-    from multirouter.tokens import counted_tokens
+    from multirouter.listeners.alarms.webhook import Webhook
+    from multirouter.listeners.history.history import History
+    from multirouter.runtime.streams.stream import Restarted, Stream
+    from multirouter.token_counting import counted_tokens
 
 __all__ = [
     "RULES",
@@ -121,19 +121,19 @@ __all__ = [
 
 # What a program may do without is loaded when it first asks for it.
 _ROOMS = {
-    "multirouter.listeners.alarm_rules": (
+    "multirouter.listeners.alarms.rules": (
         "AllOpen",
         "CircuitOpen",
         "FailoverShare",
         "FallbackShare",
         "ProviderFailing",
     ),
-    "multirouter.listeners.alarms": ("AlarmReading", "AlarmRule", "Alarms"),
-    "multirouter.listeners.cost_alarms": ("CostPerHour", "CostUnusual"),
-    "multirouter.listeners.history": ("History",),
-    "multirouter.listeners.webhook": ("Webhook",),
-    "multirouter.streaming": ("Restarted", "Stream"),
-    "multirouter.tokens": ("counted_tokens",),
+    "multirouter.listeners.alarms.alarms": ("AlarmReading", "AlarmRule", "Alarms"),
+    "multirouter.listeners.alarms.cost_rules": ("CostPerHour", "CostUnusual"),
+    "multirouter.listeners.history.history": ("History",),
+    "multirouter.listeners.alarms.webhook": ("Webhook",),
+    "multirouter.runtime.streams.stream": ("Restarted", "Stream"),
+    "multirouter.token_counting": ("counted_tokens",),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 

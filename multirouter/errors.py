@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from multirouter.core.model import AttemptRecord, Kind
+    from multirouter.model import AttemptRecord, Kind
 
 
 class MultirouterError(Exception):

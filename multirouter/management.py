@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 from typing_extensions import Unpack
 
 from multirouter.core import validation as check
-from multirouter.core.changes import changed
-from multirouter.core.compiled import Defaults
 from multirouter.core.events import Configured, HoldName
-from multirouter.core.model import ChunkT, RequestT, ResponseT
-from multirouter.core.policies import LimitPolicy
-from multirouter.core.provider import Provider, ProviderSettings
-from multirouter.core.roster import Roster
-from multirouter.core.routes import Route
-from multirouter.engine import Engine
+from multirouter.core.registry.registry import Roster
+from multirouter.core.registry.updates import changed
+from multirouter.core.routes.resolved_route import Defaults
+from multirouter.core.routes.route import Route
+from multirouter.core.settings.policies import LimitPolicy
+from multirouter.core.settings.provider import Provider, ProviderSettings
 from multirouter.errors import UsageError
+from multirouter.model import ChunkT, RequestT, ResponseT
+from multirouter.runtime.engine import Engine
 
 if TYPE_CHECKING:
-    from multirouter.core.picture import Explanation
+    from multirouter.core.introspection import Explanation
 
 CallT = TypeVar("CallT", bound=Callable[..., Any])
 
@@ -178,7 +178,7 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
 
     def snapshot(self) -> dict[str, Any]:
         """The whole state as plain data; see `core.picture.snapshot` for its shape."""
-        from multirouter.core import picture
+        from multirouter.core import introspection as picture
 
         return picture.snapshot(
             self.name, self._engine.roster.all_routes(), self._engine.residence.now()
@@ -201,7 +201,7 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
             compiled = roster.route(route)
         else:
             compiled = dispatch.find(roster, request, route)
-        from multirouter.core import picture
+        from multirouter.core import introspection as picture
 
         return picture.explain(compiled, self._engine.residence.now(), request)
 

@@ -9,15 +9,17 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from multirouter.core import validation as check
-from multirouter.core.budgets import Budget
-from multirouter.core.changes import settled
-from multirouter.core.classify import Classify
-from multirouter.core.compiled import Defaults
-from multirouter.core.dispatch import Dispatch, Wanted
+from multirouter.core.cost.budgets import Budget
+from multirouter.core.cost.usage import ReadUsage
 from multirouter.core.events import Listener
-from multirouter.core.fit import Requires, Sizes
-from multirouter.core.model import CallOutcome, ChunkT, Kind, RequestT, ResponseT
-from multirouter.core.policies import (
+from multirouter.core.failures.classify import Classify
+from multirouter.core.registry.route_selection import Dispatch, Wanted
+from multirouter.core.registry.updates import settled
+from multirouter.core.routes.resolved_route import Defaults
+from multirouter.core.routes.route import Route
+from multirouter.core.selection.eligibility import Requires, Sizes
+from multirouter.core.settings.failure_rules import Rule
+from multirouter.core.settings.policies import (
     CALL_TIMEOUT,
     CircuitPolicy,
     HedgePolicy,
@@ -25,17 +27,15 @@ from multirouter.core.policies import (
     PacePolicy,
     RetryPolicy,
 )
-from multirouter.core.provider import Provider
-from multirouter.core.routes import Route
-from multirouter.core.rules import Rule
-from multirouter.core.shadow import Shadow
-from multirouter.core.stream_policy import StreamPolicy
-from multirouter.core.usage import ReadUsage
-from multirouter.engine import Engine
+from multirouter.core.settings.provider import Provider
+from multirouter.core.settings.shadow import Shadow
+from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.listeners.logs import make_logs
-from multirouter.listeners.metrics import Exemplar, Metrics, make_metrics
+from multirouter.listeners.metrics.metrics import Exemplar, Metrics, make_metrics
 from multirouter.management import Management
-from multirouter.schemas import json_schema
+from multirouter.model import CallOutcome, ChunkT, Kind, RequestT, ResponseT
+from multirouter.runtime.engine import Engine
+from multirouter.schema_validation import json_schema
 
 if TYPE_CHECKING:
     from typing import Self
@@ -43,9 +43,9 @@ if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
     # Loaded when it is first used:
-    from multirouter.listeners.alarms import AlarmRule, Alarms
-    from multirouter.listeners.history import History
-    from multirouter.streaming import Stream
+    from multirouter.listeners.alarms.alarms import AlarmRule, Alarms
+    from multirouter.listeners.history.history import History
+    from multirouter.runtime.streams.stream import Stream
 
 GRACE = 5.0
 """Seconds that `aclose` gives to calls in flight."""
@@ -180,12 +180,12 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
             self._keep_watch(alarms)
 
     def _remember(self, history: History | str | PathLike[str], metrics: Metrics) -> None:
-        from multirouter.listeners.history import as_history
+        from multirouter.listeners.history.history import as_history
 
         self._engine.remember(as_history(history), metrics)
 
     def _keep_watch(self, alarms: Alarms | Iterable[AlarmRule]) -> None:
-        from multirouter.listeners.alarms import Alarms
+        from multirouter.listeners.alarms.alarms import Alarms
 
         watched = alarms if isinstance(alarms, Alarms) else Alarms(alarms)
         if watched.rules:
@@ -263,7 +263,7 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
             wait: as for `call`.
             idempotent: as for `call`; False also keeps a broken stream from going on elsewhere.
         """
-        from multirouter.streaming import Stream
+        from multirouter.runtime.streams.stream import Stream
 
         return Stream(lambda: self._engine.stream(request, route, timeout, wait, idempotent))
 

@@ -19,7 +19,7 @@ from multirouter import (
     RetryPolicy,
     Route,
 )
-from multirouter.background import MOST
+from multirouter.runtime.trials import MOST
 from multirouter.testing import Fault, StatusError, VirtualClock
 from tests.scenarios.kit import BRITTLE, FAULTY, House, Logger, house, play
 

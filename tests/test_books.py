@@ -21,7 +21,7 @@ from multirouter import (
     Shadow,
     StreamPolicy,
 )
-from multirouter.listeners.history import History
+from multirouter.listeners.history.history import History
 from multirouter.testing import LogNormal, Outage, Recorder, ScriptedProvider
 from tests.listeners.history_kit import BASE, history, rows
 

@@ -17,8 +17,8 @@ import pytest
 
 from multirouter import ConfigurationError, cli
 from multirouter.demo import command as demo
-from multirouter.demo.lines import Lines, Silence
-from multirouter.demo.live import LiveTable
+from multirouter.demo.live_view import LiveTable
+from multirouter.demo.plain_view import Lines, Silence
 from multirouter.testing import virtual_clock
 
 ROOT = Path(__file__).parents[1]

@@ -17,8 +17,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multirouter.deadline import AsyncioBound, AsyncioDeadlines, Bound, TrioDeadlines
 from multirouter.errors import ConfigurationError, UsageError
+from multirouter.runtime.deadline import AsyncioBound, AsyncioDeadlines, Bound, TrioDeadlines
 from multirouter.testing import VirtualLoop
 
 asyncio_only = pytest.mark.backends("asyncio", "uvloop")

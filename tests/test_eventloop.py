@@ -16,7 +16,7 @@ import pytest
 import trio
 
 from multirouter.errors import UsageError
-from multirouter.eventloop import Background, EventLoop, running_loop
+from multirouter.runtime.event_loops import Background, EventLoop, running_loop
 from multirouter.testing import VirtualClock
 
 asyncio_only = pytest.mark.backends("asyncio", "uvloop")
@@ -61,7 +61,7 @@ def test_outside_of_any_loop() -> None:
 def test_trio_is_not_loaded_for_asyncio() -> None:
     """A program on asyncio never imports trio by us."""
     program = (
-        "import asyncio, sys; from multirouter.eventloop import running_loop\n"
+        "import asyncio, sys; from multirouter.runtime.event_loops import running_loop\n"
         "async def main(): return running_loop(print).name\n"
         "assert asyncio.run(main()) == 'asyncio' and 'trio' not in sys.modules"
     )

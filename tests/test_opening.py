@@ -18,7 +18,7 @@ from multirouter import (
     StreamInterrupted,
     StreamPolicy,
 )
-from multirouter.core.serving import FLOW_PROVES
+from multirouter.core.planning.stream_plan import FLOW_PROVES
 from tests.scenarios.kit import BRITTLE, House, house
 from tests.scenarios.tapes import (
     CHAT,

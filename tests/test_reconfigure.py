@@ -14,8 +14,8 @@ from multirouter import (
     RetryPolicy,
     Route,
 )
-from multirouter.core.budgets import Budget
-from multirouter.core.cost import Price
+from multirouter.core.cost.budgets import Budget
+from multirouter.core.cost.price import Price
 from tests.scenarios.kit import BRITTLE, house, play
 
 

@@ -17,7 +17,7 @@ from multirouter import (
     Route,
     Rule,
 )
-from multirouter.core.rules import Effect, Other, Same
+from multirouter.core.settings.failure_rules import Effect, Other, Same
 from tests.scenarios.kit import BRITTLE, FAULTY, Logger, house, play
 
 

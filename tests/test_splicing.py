@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
-from multirouter.core.stream_policy import StreamPolicy
-from multirouter.splicing import Delivered, Diverged, Matcher
+from multirouter.core.settings.stream_policy import StreamPolicy
+from multirouter.runtime.streams.continuation import Delivered, Diverged, Matcher
 from tests.core.kit import World, provider
 from tests.scenarios.tapes import CHAT, said
 

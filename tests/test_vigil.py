@@ -24,8 +24,8 @@ from multirouter import (
     ProviderFailing,
     UsageError,
 )
+from multirouter.runtime.alarm_task import ATTEMPTS, FAREWELL, MOST_WAITING
 from multirouter.testing import VirtualClock
-from multirouter.vigil import ATTEMPTS, FAREWELL, MOST_WAITING
 from tests.scenarios.kit import BRITTLE, House, Logger, house, play
 
 

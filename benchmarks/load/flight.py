@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from benchmarks.harness.memory import traced
 from benchmarks.harness.rounds import Call
 from multirouter import MultiProviderRouter, Provider
-from multirouter.core.policies import PacePolicy
+from multirouter.core.settings.policies import PacePolicy
 
 METHOD = "bytes that tracemalloc sees allocated, by Python, while all calls are in flight"
 

@@ -10,7 +10,7 @@ from typing import Any
 from benchmarks.outages.ours import Ours
 from benchmarks.outages.policy import PolicyMaker
 from benchmarks.outages.rivals import Chain, Oracle, WeightedBreaker
-from multirouter.core.policies import CircuitPolicy, HedgePolicy, PacePolicy, RetryPolicy
+from multirouter.core.settings.policies import CircuitPolicy, HedgePolicy, PacePolicy, RetryPolicy
 from multirouter.errors import ConfigurationError
 
 ORACLE = "oracle"

@@ -14,7 +14,7 @@ from benchmarks.outages.policy import Asked, Ending, Turn
 from benchmarks.outages.provider import Request, SimulatedProvider, is_answer
 from multirouter import MultiProviderRouter, Provider
 from multirouter.core.events import CircuitChanged, Cooled, Listener
-from multirouter.core.model import AttemptRecord
+from multirouter.model import AttemptRecord
 
 _SILENT = logging.getLogger("benchmarks.outages")
 _SILENT.setLevel(logging.CRITICAL + 1)

@@ -11,8 +11,8 @@ from random import Random
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from benchmarks.harness.rounds import Call
-from multirouter.core.policies import ATTEMPT_TIMEOUT
-from multirouter.listeners.families import BUCKETS
+from multirouter.core.settings.policies import ATTEMPT_TIMEOUT
+from multirouter.listeners.metrics.families import BUCKETS
 
 OF_CALLS = ("floor", "default", "success")
 

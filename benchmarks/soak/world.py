@@ -24,7 +24,7 @@ from multirouter import (
     RetryPolicy,
     Route,
 )
-from multirouter.core.policies import PacePolicy
+from multirouter.core.settings.policies import PacePolicy
 from multirouter.testing import Fault, LogNormal, Outage, ScriptedProvider
 from multirouter.testing.faults import FaultKind
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from multirouter.config.upstream import KEY_VARIABLES
+from multirouter.config.provider_builder import KEY_VARIABLES
 
 
 class Service(NamedTuple):

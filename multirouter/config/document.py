@@ -7,11 +7,12 @@ from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 from pydantic import BeforeValidator, Field, SecretStr
 
-from multirouter.config.told import Described, Number, Told, Whole
-from multirouter.core.budgets import Budget
-from multirouter.core.cost import Price
-from multirouter.core.model import Kind
-from multirouter.core.policies import (
+from multirouter.config.pydantic_types import Described, Number, Told, Whole
+from multirouter.core.cost.budgets import Budget
+from multirouter.core.cost.price import Price
+from multirouter.core.cost.usage import estimated_tokens
+from multirouter.core.settings.failure_rules import Rule
+from multirouter.core.settings.policies import (
     CALL_TIMEOUT,
     CircuitPolicy,
     HedgePolicy,
@@ -19,14 +20,13 @@ from multirouter.core.policies import (
     PacePolicy,
     RetryPolicy,
 )
-from multirouter.core.rules import Rule
-from multirouter.core.shadow import Shadow
-from multirouter.core.stream_policy import OnInterrupt, StreamPolicy
-from multirouter.core.usage import estimated_tokens
-from multirouter.listeners.alarm_rules import AllOpen, CircuitOpen, FailoverShare, ProviderFailing
-from multirouter.listeners.cost_alarms import CostPerHour, CostUnusual
-from multirouter.listeners.history import KEPT
-from multirouter.listeners.webhook import Webhook
+from multirouter.core.settings.shadow import Shadow
+from multirouter.core.settings.stream_policy import OnInterrupt, StreamPolicy
+from multirouter.listeners.alarms.cost_rules import CostPerHour, CostUnusual
+from multirouter.listeners.alarms.rules import AllOpen, CircuitOpen, FailoverShare, ProviderFailing
+from multirouter.listeners.alarms.webhook import Webhook
+from multirouter.listeners.history.history import KEPT
+from multirouter.model import Kind
 
 T = TypeVar("T")
 

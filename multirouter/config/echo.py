@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 from uuid import uuid4
 
-from multirouter.core.usage import estimated_tokens
+from multirouter.core.cost.usage import estimated_tokens
 from multirouter.providers.canonical import (
     ChatCompletion,
     ChatCompletionChunk,

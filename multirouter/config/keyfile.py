@@ -15,7 +15,7 @@ from typing import Any
 
 from multirouter.config.keys import KeyBook, KeyRecord
 from multirouter.core import validation as check
-from multirouter.core.budgets import Budget
+from multirouter.core.cost.budgets import Budget
 from multirouter.errors import ConfigurationError
 
 _KNOWN = frozenset(field.name for field in fields(KeyRecord))

@@ -13,7 +13,7 @@ from fnmatch import fnmatchcase
 from typing import Any
 
 from multirouter.core import validation as check
-from multirouter.core.budgets import Budget
+from multirouter.core.cost.budgets import Budget
 from multirouter.errors import ConfigurationError, UsageError
 
 PREFIX = "mr"

@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from multirouter.config.faults import Faults, FromEnvironment
+from multirouter.config.problems import Faults, FromEnvironment
 from multirouter.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from multirouter.config import faults as told
+    from multirouter.config import problems as told
     from multirouter.config.document import Document
 
 EXTRA = "pip install 'multirouter[gateway]'"

@@ -11,18 +11,18 @@ from prometheus_client import CollectorRegistry
 
 from multirouter.config.echo import MODEL as ECHO
 from multirouter.config.echo import Echo
-from multirouter.config.faults import Faults
 from multirouter.config.keyfile import read_keys
 from multirouter.config.keys import KeyBook
-from multirouter.config.menu import Menu
-from multirouter.config.upstream import KINDS, default_model, make_provider, upstream_of
-from multirouter.core.provider import Provider
-from multirouter.core.routes import Route
-from multirouter.core.stream_policy import StreamPolicy
-from multirouter.core.tiers import members_of
+from multirouter.config.model_names import Menu
+from multirouter.config.problems import Faults
+from multirouter.config.provider_builder import KINDS, default_model, make_provider, upstream_of
+from multirouter.core.routes.route import Route
+from multirouter.core.routes.tiers import members_of
+from multirouter.core.settings.provider import Provider
+from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.errors import ConfigurationError
-from multirouter.listeners.alarms import Alarms
-from multirouter.listeners.history import History
+from multirouter.listeners.alarms.alarms import Alarms
+from multirouter.listeners.history.history import History
 from multirouter.providers import (
     ChatCompletion,
     ChatCompletionChunk,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple
 
-from multirouter.core.model import AttemptRecord, CallOutcome, Kind, Role
+from multirouter.model import AttemptRecord, CallOutcome, Kind, Role
 
 HoldName = Literal["open", "closed", "disabled", "metrics_only"]
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from multirouter.demo.scenario import Scenario
 
 if TYPE_CHECKING:
-    from multirouter.demo.play import View
+    from multirouter.demo.run import View
     from multirouter.demo.summary import Summary
 
 SUMMARY: str = "three HTTP providers, an outage, and nobody notices"
@@ -92,7 +92,7 @@ def run(arguments: Namespace) -> int:
 
 
 def _played(scenario: Scenario, arguments: Namespace) -> Summary:
-    from multirouter.demo.play import play
+    from multirouter.demo.run import play
 
     with _view(arguments) as view:
         return asyncio.run(play(scenario, view))
@@ -100,14 +100,14 @@ def _played(scenario: Scenario, arguments: Namespace) -> Summary:
 
 def _view(arguments: Namespace) -> AbstractContextManager[View]:
     """What suits where the output goes; with `--json`, standard output is for the machine alone."""
-    from multirouter.demo.lines import Lines, Silence
+    from multirouter.demo.plain_view import Lines, Silence
 
     out = sys.stderr if arguments.json else sys.stdout
     on_terminal = out.isatty() and not arguments.plain
     if on_terminal and find_spec("rich") is not None:
         from rich.console import Console
 
-        from multirouter.demo.live import LiveTable
+        from multirouter.demo.live_view import LiveTable
 
         console = Console(file=out)
         if not console.is_dumb_terminal:

@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from statistics import quantiles
 from typing import Any
 
-from multirouter.demo.exposition import Scrape
+from multirouter.demo.counters import Moment, Tally
+from multirouter.demo.metrics_endpoint import Scrape
+from multirouter.demo.provider_rows import Standing, milliseconds
 from multirouter.demo.scenario import Scenario
-from multirouter.demo.standing import Standing, milliseconds
-from multirouter.demo.tally import Moment, Tally
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ def run(arguments: Namespace) -> int:
 
 
 def _run(arguments: Namespace) -> int:
-    from multirouter.gateway.serving import Wish, run_one
+    from multirouter.gateway.process import Wish, run_one
     from multirouter.gateway.workers import run_many
 
     wish = Wish(

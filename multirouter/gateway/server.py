@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
-from multirouter.gateway.gateway import Gateway
-from multirouter.gateway.refusals import Refusal
-from multirouter.gateway.shapes import OPENAI
+from multirouter.gateway.app import Gateway
+from multirouter.gateway.formats.error_bodies import OPENAI
+from multirouter.gateway.routing.error_responses import Refusal
 
 if TYPE_CHECKING:
     from typing import Self

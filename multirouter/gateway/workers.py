@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING
 from multirouter.config import Settings
 from multirouter.core import validation as check
 from multirouter.errors import ConfigurationError, MultirouterError
-from multirouter.gateway import greeting
-from multirouter.gateway.access import AccessLog
-from multirouter.gateway.logs import configure_logs
+from multirouter.gateway import startup_message as greeting
+from multirouter.gateway.access_log import AccessLog
+from multirouter.gateway.log_setup import configure_logs
+from multirouter.gateway.process import Wish, serve
 from multirouter.gateway.server import listen
-from multirouter.gateway.serving import Wish, serve
 
 if TYPE_CHECKING:
     from multiprocessing.process import BaseProcess

@@ -23,8 +23,8 @@ from multirouter.core.events import (
     RetryRefused,
     Spliced,
 )
-from multirouter.core.evidence import peek
-from multirouter.core.model import AttemptRecord, CallOutcome, Kind
+from multirouter.core.failures.exception_details import peek
+from multirouter.model import AttemptRecord, CallOutcome, Kind
 
 if TYPE_CHECKING:
     from collections.abc import Callable

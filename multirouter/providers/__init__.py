@@ -5,7 +5,7 @@ Nothing heavy is imported here: aiohttp is loaded when the first connection is o
 
 from __future__ import annotations
 
-from multirouter.core.chat import has_content, has_tool_calls, is_finished, text_of
+from multirouter.core.chat.completions import has_content, has_tool_calls, is_finished, text_of
 from multirouter.providers.canonical import (
     Answer,
     ChatCompletion,

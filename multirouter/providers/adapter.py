@@ -9,12 +9,12 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
-from multirouter.core.model import RequestT_contra, ResponseT_co
 from multirouter.errors import ProviderError
+from multirouter.model import RequestT_contra, ResponseT_co
 from multirouter.providers.canonical import ChatCompletionChunk
 from multirouter.providers.failures import Failures, request_id_of
 from multirouter.providers.http import BodyTooLong, Http
-from multirouter.providers.jsontext import dumps_strict, loads
+from multirouter.providers.json_bytes import dumps_strict, loads
 from multirouter.providers.sse import Event, EventTooLong, SSEParser
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Any, Never, TypeAlias
 from typing_extensions import Unpack
 
 from multirouter.core import validation as check
-from multirouter.core.provider import Provider, ProviderSettings
+from multirouter.core.settings.provider import Provider, ProviderSettings
 from multirouter.errors import ConfigurationError
 from multirouter.providers.adapter import Adapter, Wire
 from multirouter.providers.anthropic import wire as anthropic

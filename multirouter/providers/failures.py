@@ -12,9 +12,9 @@ from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from multirouter.core.classify import Classifier
-from multirouter.core.model import Kind, Verdict
+from multirouter.core.failures.classify import Classifier
 from multirouter.errors import ProviderError
+from multirouter.model import Kind, Verdict
 from multirouter.providers.secret import Secret
 
 _LONGEST = 500

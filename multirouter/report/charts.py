@@ -6,9 +6,9 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from multirouter.report import wording
-from multirouter.report.figures import Opening, Report, Slot
+from multirouter.report import number_format as wording
 from multirouter.report.markup import Markup, element, joined
+from multirouter.report.model import Opening, Report, Slot
 
 HEIGHT = 100.0
 """Units that a chart is high; a slot is one unit wide."""

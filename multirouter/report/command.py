@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from multirouter.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from multirouter.report.figures import Report
+    from multirouter.report.model import Report
 
 SUMMARY: str = "what a history file says: failures caught, latency, circuits, cost"
 DESCRIPTION: str = """\
@@ -85,8 +85,8 @@ def as_data(report: Report) -> dict[str, Any]:
 def _read(arguments: Namespace) -> Report:
     import sqlite3
 
-    from multirouter.listeners.history_file import open_to_read
-    from multirouter.report.reading import read
+    from multirouter.listeners.history.file import open_to_read
+    from multirouter.report.read_history import read
 
     file: Path = arguments.file
     if not file.is_file():

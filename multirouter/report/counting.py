@@ -6,9 +6,9 @@ import math
 from collections import Counter
 from typing import NamedTuple
 
-from multirouter.core.model import Kind
-from multirouter.report.figures import Head, Latency, ProviderFigures, Slot
-from multirouter.report.spread import Spread
+from multirouter.model import Kind
+from multirouter.report.latency_counts import Spread
+from multirouter.report.model import Head, Latency, ProviderFigures, Slot
 
 OWN_FAULTS = frozenset({Kind.REQUEST, Kind.CONTENT_FILTER, Kind.CONTEXT_LENGTH})
 """Kinds of failure that are the request's own: no other provider would have mended them."""

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from multirouter.report import charts, wording
-from multirouter.report.figures import Head, Report
-from multirouter.report.lines import Table, headline, tables
+from multirouter.report import charts
+from multirouter.report import number_format as wording
 from multirouter.report.markup import Markup, element, joined
+from multirouter.report.model import Head, Report
+from multirouter.report.tables import Table, headline, tables
 
 STYLE = Path(__file__).with_name("style.css")
 

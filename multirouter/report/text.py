@@ -5,9 +5,9 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterable
 
-from multirouter.report import wording
-from multirouter.report.figures import Report
-from multirouter.report.lines import Row, Table, tables
+from multirouter.report import number_format as wording
+from multirouter.report.model import Report
+from multirouter.report.tables import Row, Table, tables
 
 WIDTH = 80
 """Columns of running text."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from multirouter.testing.chaos import Chaos, chaos
-from multirouter.testing.clock import VirtualClock, virtual_clock
-from multirouter.testing.deadlock import Deadlock
 from multirouter.testing.faults import Fault, Outage, StatusError
 from multirouter.testing.latency import Constant, Exponential, Latency, LogNormal, Uniform
 from multirouter.testing.recorder import Recorder
 from multirouter.testing.scripted import Answer, Asked, ScriptedProvider
-from multirouter.testing.virtual_loop import VirtualLoop
+from multirouter.testing.virtual_time.asyncio_loop import VirtualLoop
+from multirouter.testing.virtual_time.clock import VirtualClock, virtual_clock
+from multirouter.testing.virtual_time.deadlock import Deadlock
 
 __all__ = [
     "Answer",

@@ -10,7 +10,7 @@ from multirouter.core import validation as check
 from multirouter.errors import ConfigurationError
 from multirouter.testing.faults import Fault
 from multirouter.testing.latency import Exponential, Latency, as_latency
-from multirouter.testing.ticking import sleep
+from multirouter.testing.virtual_time.sleep import sleep
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -11,7 +11,7 @@ from multirouter.core.events import KINDS, Listener
 from multirouter.errors import UsageError
 
 if TYPE_CHECKING:
-    from multirouter.core.model import AttemptRecord, CallOutcome
+    from multirouter.model import AttemptRecord, CallOutcome
 
 
 class Recorder(Listener):

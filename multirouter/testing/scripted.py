@@ -13,7 +13,7 @@ from multirouter.core import validation as check
 from multirouter.errors import ConfigurationError
 from multirouter.testing.faults import Fault, FaultKind, Outage, as_fault
 from multirouter.testing.latency import Latency, as_latency
-from multirouter.testing.ticking import now, sleep
+from multirouter.testing.virtual_time.sleep import now, sleep
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from tests.config.files import KEY, written
 
 @pytest.fixture(autouse=True)
 def nothing_in_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    from multirouter.config.upstream import KEY_VARIABLES
+    from multirouter.config.provider_builder import KEY_VARIABLES
 
     for names in KEY_VARIABLES.values():
         for name in names:

@@ -13,7 +13,7 @@ from multirouter import ConfigurationError, UsageError
 from multirouter.config import KeyBook
 from multirouter.config.keyfile import read_keys, write_keys
 from multirouter.config.keys import KeyRecord, digest_of
-from multirouter.core.budgets import Budget
+from multirouter.core.cost.budgets import Budget
 from tests.config.files import loaded
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)

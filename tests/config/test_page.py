@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import get_args
 
 from multirouter.config.document import Document, ProviderKind, StrategyName
-from multirouter.config.upstream import KINDS
-from multirouter.core.strategies import NAMES
+from multirouter.config.provider_builder import KINDS
+from multirouter.core.selection.strategies import NAMES
 from tests.config.files import KEY, loaded, refused
 
 PAGE = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from multirouter import ConfigurationError, MultiProviderRouter, StreamPolicy
 from multirouter.config import Settings, discover, load
-from multirouter.config.upstream import upstream_of
+from multirouter.config.provider_builder import upstream_of
 from multirouter.providers import chat, text_of
 from tests.config.files import KEY, loaded, written
 
@@ -188,7 +188,7 @@ def test_each_key_makes_a_provider() -> None:
 def test_every_discovered_service_can_be_built() -> None:
     """The table of services holds nothing that the adapters refuse."""
     from multirouter.config.discovery import SERVICES
-    from multirouter.config.upstream import KEY_VARIABLES
+    from multirouter.config.provider_builder import KEY_VARIABLES
 
     every = {variable: KEY for names in KEY_VARIABLES.values() for variable in names}
     assert list(discover(every).document.providers) == list(SERVICES)

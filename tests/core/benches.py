@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from random import Random
 
-from multirouter.core.circuit import Circuit
-from multirouter.core.permits import Permit
-from multirouter.core.policies import CircuitPolicy
-from multirouter.core.states import State
+from multirouter.core.circuit.breaker import Circuit
+from multirouter.core.circuit.permits import Permit
+from multirouter.core.circuit.states import State
+from multirouter.core.settings.policies import CircuitPolicy
 
 CLOSED, OPEN, HALF_OPEN = State.CLOSED, State.OPEN, State.HALF_OPEN
 

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
+from multirouter.core.change_counter import Revision
+from multirouter.core.circuit.gate import Gate
+from multirouter.core.circuit.permits import Permit
+from multirouter.core.circuit.states import State
+from multirouter.core.event_dispatcher import Newswire
 from multirouter.core.events import CircuitChanged, Cooled, Held, HoldName, Listener
-from multirouter.core.gate import Gate
-from multirouter.core.model import Kind, Verdict
-from multirouter.core.newswire import Newswire
-from multirouter.core.permits import Permit
-from multirouter.core.policies import CircuitPolicy, LimitPolicy
-from multirouter.core.revision import Revision
-from multirouter.core.rules import Effect
-from multirouter.core.states import State
+from multirouter.core.settings.failure_rules import Effect
+from multirouter.core.settings.policies import CircuitPolicy, LimitPolicy
+from multirouter.model import Kind, Verdict
 from tests.core.benches import ARTICLE, LEASE
 
 BROKEN = Verdict(Kind.SERVER, reason="status 500")

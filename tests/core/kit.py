@@ -8,36 +8,29 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from multirouter.core.budgets import Budget
-from multirouter.core.compiled import CompiledRoute, Defaults
-from multirouter.core.ledger import Ledger
-from multirouter.core.limits import RetryBudget
-from multirouter.core.memory import Memory
-from multirouter.core.model import (
-    CANCELLED,
-    SUCCESS,
-    AttemptRecord,
-    CallOutcome,
-    Kind,
-    Verdict,
-)
-from multirouter.core.newswire import Newswire
-from multirouter.core.plan import Plan
-from multirouter.core.policies import (
+from multirouter.core.cost.budgets import Budget
+from multirouter.core.event_dispatcher import Newswire
+from multirouter.core.limits.rate_limits import RetryBudget
+from multirouter.core.planning.plan import Plan
+from multirouter.core.planning.steps import Commons, Step, Try, Wait
+from multirouter.core.registry.accounts import Ledger
+from multirouter.core.registry.provider_state import Memory
+from multirouter.core.registry.registry import Roster
+from multirouter.core.routes.resolved_route import CompiledRoute, Defaults
+from multirouter.core.routes.route import Route
+from multirouter.core.selection.candidates import Member
+from multirouter.core.settings.failure_rules import rules_with
+from multirouter.core.settings.policies import (
     CircuitPolicy,
     HedgePolicy,
     LimitPolicy,
     PacePolicy,
     RetryPolicy,
 )
-from multirouter.core.provider import Provider
-from multirouter.core.roster import Roster
-from multirouter.core.routes import Route
-from multirouter.core.rules import rules_with
-from multirouter.core.selection import Member
-from multirouter.core.steps import Commons, Step, Try, Wait
-from multirouter.core.stream_policy import StreamPolicy
+from multirouter.core.settings.provider import Provider
+from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.errors import AttemptTimeout
+from multirouter.model import CANCELLED, SUCCESS, AttemptRecord, CallOutcome, Kind, Verdict
 from multirouter.testing import Recorder
 
 NEVER_TRIPS = CircuitPolicy(failures=10**9)

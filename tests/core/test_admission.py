@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from multirouter.core.admission import LEASE_MARGIN
-from multirouter.core.policies import CircuitPolicy, HedgePolicy, LimitPolicy, RetryPolicy
-from multirouter.core.routes import Route
+from multirouter.core.planning.admission import LEASE_MARGIN
+from multirouter.core.routes.route import Route
+from multirouter.core.settings.policies import CircuitPolicy, HedgePolicy, LimitPolicy, RetryPolicy
 from tests.core.kit import NEVER_TRIPS, World, provider
 
 FIXED = CircuitPolicy(failures=1, growth=1, open_for=5.0)

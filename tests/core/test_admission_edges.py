@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from multirouter.core.pace import Pace
-from multirouter.core.policies import CircuitPolicy, HedgePolicy, LimitPolicy
-from multirouter.core.routes import Route
+from multirouter.core.health.adaptive_timeout import Pace
+from multirouter.core.routes.route import Route
+from multirouter.core.settings.policies import CircuitPolicy, HedgePolicy, LimitPolicy
 from tests.core.kit import World, answer, provider
 
 FIXED = CircuitPolicy(failures=1, growth=1, open_for=5.0)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multirouter.core.backoff import ceiling, grown, rest
-from multirouter.core.policies import RetryPolicy
+from multirouter.core.failures.backoff import ceiling, grown, rest
+from multirouter.core.settings.policies import RetryPolicy
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from multirouter.core.budgets import Account, Budget, budgets
+from multirouter.core.cost.budgets import Account, Budget, budgets
+from multirouter.core.event_dispatcher import Newswire
 from multirouter.core.events import BudgetReached
-from multirouter.core.newswire import Newswire
 from multirouter.errors import ConfigurationError
 from multirouter.testing import Recorder
 from tests.core.kit import unheard

@@ -9,10 +9,10 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from multirouter import ConfigurationError, MultiProviderRouter, RetryPolicy
-from multirouter.core.changes import CHANGES, changed
-from multirouter.core.policies import CircuitPolicy, PacePolicy
-from multirouter.core.rules import RULES
-from multirouter.core.stream_policy import StreamPolicy
+from multirouter.core.registry.updates import CHANGES, changed
+from multirouter.core.settings.failure_rules import RULES
+from multirouter.core.settings.policies import CircuitPolicy, PacePolicy
+from multirouter.core.settings.stream_policy import StreamPolicy
 
 BORN = MultiProviderRouter(registry=CollectorRegistry())._defaults
 

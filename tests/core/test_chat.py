@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from multirouter.core import chat
+from multirouter.core.chat import completions as chat
 
 
 def test_text_is_that_of_the_first_choice() -> None:

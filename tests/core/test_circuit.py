@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from multirouter.core.policies import CircuitPolicy
-from multirouter.core.states import TRANSITIONS, Signal, State
+from multirouter.core.circuit.states import TRANSITIONS, Signal, State
+from multirouter.core.settings.policies import CircuitPolicy
 from tests.core.benches import CLOSED, HALF_OPEN, LEASE, OPEN, Bench
 
 # ── the table ───────────────────────────────────────────────────────────────────────────────────

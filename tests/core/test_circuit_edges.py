@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from multirouter.core.policies import CircuitPolicy
+from multirouter.core.settings.policies import CircuitPolicy
 from tests.core.benches import ARTICLE, CLOSED, GROWING, HALF_OPEN, OPEN, Bench, half_open, relapse
 
 SLOW = CircuitPolicy(failures=99, slow_after=1.0, slow_rate=0.5, minimum_calls=4)

@@ -6,8 +6,8 @@ import math
 
 import pytest
 
-from multirouter.core.policies import CircuitPolicy
-from multirouter.core.states import Signal
+from multirouter.core.circuit.states import Signal
+from multirouter.core.settings.policies import CircuitPolicy
 from tests.core.benches import CLOSED, GROWING, OPEN, Bench, half_open, relapse
 
 # ── hands ───────────────────────────────────────────────────────────────────────────────────────

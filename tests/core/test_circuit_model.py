@@ -10,10 +10,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from multirouter.core.circuit import Circuit
-from multirouter.core.permits import Permit
-from multirouter.core.policies import CircuitPolicy
-from multirouter.core.states import Signal
+from multirouter.core.circuit.breaker import Circuit
+from multirouter.core.circuit.permits import Permit
+from multirouter.core.circuit.states import Signal
+from multirouter.core.settings.policies import CircuitPolicy
 
 FAILURES = 2
 OPEN_FOR = 8.0

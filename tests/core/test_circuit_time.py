@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from multirouter.core.backoff import DEFAULT_JITTER, jitter_of
-from multirouter.core.policies import CircuitPolicy
+from multirouter.core.failures.backoff import DEFAULT_JITTER, jitter_of
+from multirouter.core.settings.policies import CircuitPolicy
 from tests.core.benches import ARTICLE, GROWING, HALF_OPEN, LEASE, OPEN, Bench, relapse
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from multirouter.core.policies import CircuitPolicy
+from multirouter.core.settings.policies import CircuitPolicy
 from tests.core.benches import HALF_OPEN, LEASE, OPEN, Bench, half_open
 
 # ── half-open ───────────────────────────────────────────────────────────────────────────────────

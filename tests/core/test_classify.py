@@ -10,8 +10,15 @@ from typing import Any
 
 import pytest
 
-from multirouter.core.classify import RULES, Classifier, Effect, Other, Rule, Same, rules_with
-from multirouter.core.model import CANCELLED, SUCCESS, Kind, Verdict
+from multirouter.core.failures.classify import (
+    RULES,
+    Classifier,
+    Effect,
+    Other,
+    Rule,
+    Same,
+    rules_with,
+)
 from multirouter.errors import (
     AllProvidersFailed,
     AttemptTimeout,
@@ -21,6 +28,7 @@ from multirouter.errors import (
     StreamInterrupted,
     UsageError,
 )
+from multirouter.model import CANCELLED, SUCCESS, Kind, Verdict
 
 RULE = Rule(same=Same.NEVER, other=Other.AT_ONCE, circuit=Effect.NEUTRAL, may_have_acted=False)
 

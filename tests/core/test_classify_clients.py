@@ -21,8 +21,8 @@ import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from multirouter.core.classify import Classifier
-from multirouter.core.model import Kind, Verdict
+from multirouter.core.failures.classify import Classifier
+from multirouter.model import Kind, Verdict
 
 URL_ = "https://api.example.com/v1/chat"
 

@@ -13,8 +13,8 @@ import openai
 import pytest
 from google.genai import errors as genai
 
-from multirouter.core.classify import Classifier
-from multirouter.core.model import Kind, Verdict
+from multirouter.core.failures.classify import Classifier
+from multirouter.model import Kind, Verdict
 
 URL_ = "https://api.example.com/v1/chat"
 

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from multirouter.core.classify import RULES, Classifier
-from multirouter.core.evidence import Evidence
-from multirouter.core.model import Kind, Verdict
+from multirouter.core.failures.classify import RULES, Classifier
+from multirouter.core.failures.exception_details import Evidence
+from multirouter.model import Kind, Verdict
 
 
 class Judge:

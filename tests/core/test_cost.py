@@ -6,15 +6,15 @@ from typing import Any
 
 import pytest
 
-from multirouter.core.budgets import Budget
-from multirouter.core.cost import Price, guarded
-from multirouter.core.model import CallOutcome, Kind
-from multirouter.core.policies import HedgePolicy, LimitPolicy
-from multirouter.core.provider import Provider
-from multirouter.core.routes import Route
-from multirouter.core.stream_policy import StreamPolicy
-from multirouter.core.usage import Usage
+from multirouter.core.cost.budgets import Budget
+from multirouter.core.cost.price import Price, guarded
+from multirouter.core.cost.usage import Usage
+from multirouter.core.routes.route import Route
+from multirouter.core.settings.policies import HedgePolicy, LimitPolicy
+from multirouter.core.settings.provider import Provider
+from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.errors import ConfigurationError, NoProviderAvailable, UsageError
+from multirouter.model import CallOutcome, Kind
 from tests.core.kit import NEVER_TRIPS, World, failing, provider
 
 DEAR, CHEAP = Price(10, 30), Price(1, 3)

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from multirouter.core import chat
-from multirouter.core.cost import Meter
-from multirouter.core.stream_policy import Reader, StreamPolicy
-from multirouter.core.usage import usage_of
+from multirouter.core.chat import completions as chat
+from multirouter.core.cost.price import Meter
+from multirouter.core.cost.usage import usage_of
+from multirouter.core.settings.stream_policy import Reader, StreamPolicy
 
 
 def thing(value: Any) -> Any:

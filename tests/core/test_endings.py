@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from multirouter.core import endings
-from multirouter.core.model import CANCELLED, AttemptRecord, Kind, Verdict
-from multirouter.core.policies import CircuitPolicy, LimitPolicy
-from multirouter.core.repetition import Refusal
+from multirouter.core.planning import final_errors as endings
+from multirouter.core.planning.retrying import Refusal
+from multirouter.core.settings.policies import CircuitPolicy, LimitPolicy
 from multirouter.errors import AllProvidersFailed, ProviderError
+from multirouter.model import CANCELLED, AttemptRecord, Kind, Verdict
 from tests.core.kit import World, failing, provider
 
 

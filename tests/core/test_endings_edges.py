@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from multirouter.core import endings
-from multirouter.core.model import AttemptRecord, Kind
-from multirouter.core.policies import LimitPolicy
+from multirouter.core.planning import final_errors as endings
+from multirouter.core.settings.policies import LimitPolicy
+from multirouter.model import AttemptRecord, Kind
 from tests.core.kit import World, failing, provider
 
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from multirouter.core.fit import MOST_KINDS, chat_requires, estimated_sizes
-from multirouter.core.picture import explain
-from multirouter.core.routes import Route
-from multirouter.core.selection import MOST_TABLES
+from multirouter.core.introspection import explain
+from multirouter.core.routes.route import Route
+from multirouter.core.selection.candidates import MOST_TABLES
+from multirouter.core.selection.eligibility import MOST_KINDS, chat_requires, estimated_sizes
 from multirouter.errors import NoProviderAvailable, UsageError
 from tests.core.kit import NEVER_TRIPS, World, provider
 

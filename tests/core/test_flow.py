@@ -6,9 +6,9 @@ import math
 
 import pytest
 
-from multirouter.core.flow import Flow
-from multirouter.core.model import Kind
-from multirouter.core.stream_policy import StreamPolicy
+from multirouter.core.planning.stream_limits import Flow
+from multirouter.core.settings.stream_policy import StreamPolicy
+from multirouter.model import Kind
 from tests.core.kit import World, provider
 
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from multirouter.core.health import Health
-from multirouter.core.pace import Pace
-from multirouter.core.policies import CircuitPolicy, LimitPolicy, PacePolicy
-from multirouter.core.provider import Provider
-from multirouter.core.rules import Effect
-from multirouter.core.selection import Member, Tier
-from multirouter.core.states import State
+from multirouter.core.circuit.states import State
+from multirouter.core.health.adaptive_timeout import Pace
+from multirouter.core.health.degraded import Health
+from multirouter.core.selection.candidates import Member, Tier
+from multirouter.core.settings.failure_rules import Effect
+from multirouter.core.settings.policies import CircuitPolicy, LimitPolicy, PacePolicy
+from multirouter.core.settings.provider import Provider
 from tests.core.benches import ARTICLE, LEASE
 from tests.core.doors import BROKEN, TOO_MANY, Door, half_open
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from multirouter.core.events import CircuitChanged, Cooled
-from multirouter.core.model import Kind, Verdict
-from multirouter.core.policies import CircuitPolicy, LimitPolicy
-from multirouter.core.rules import Effect
+from multirouter.core.settings.failure_rules import Effect
+from multirouter.core.settings.policies import CircuitPolicy, LimitPolicy
+from multirouter.model import Kind, Verdict
 from tests.core.benches import ARTICLE
 from tests.core.doors import REFUSED, TOO_MANY, Door, half_open
 

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from multirouter.core.circuit.states import State
 from multirouter.core.events import CircuitChanged, Cooled
-from multirouter.core.model import Kind, Verdict
-from multirouter.core.policies import CircuitPolicy, LimitPolicy
-from multirouter.core.rules import Effect
-from multirouter.core.states import State
+from multirouter.core.settings.failure_rules import Effect
+from multirouter.core.settings.policies import CircuitPolicy, LimitPolicy
+from multirouter.model import Kind, Verdict
 from tests.core.benches import ARTICLE, LEASE
 from tests.core.doors import BROKEN, MAYBE_BAD, REFUSED, TOO_MANY, Door, half_open
 

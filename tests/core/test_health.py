@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multirouter.core.health import HEALTHY, LEAST_CALLS, WINDOW, Health
-from multirouter.core.memory import Memory
-from multirouter.core.model import Kind
-from multirouter.core.newswire import Newswire
-from multirouter.core.picture import explain, snapshot
-from multirouter.core.policies import CircuitPolicy
-from multirouter.core.revision import Revision
-from multirouter.core.routes import Route
-from multirouter.core.rules import Effect, Other, Rule, Same
+from multirouter.core.change_counter import Revision
+from multirouter.core.event_dispatcher import Newswire
+from multirouter.core.health.degraded import HEALTHY, LEAST_CALLS, WINDOW, Health
+from multirouter.core.introspection import explain, snapshot
+from multirouter.core.registry.provider_state import Memory
+from multirouter.core.routes.route import Route
+from multirouter.core.settings.failure_rules import Effect, Other, Rule, Same
+from multirouter.core.settings.policies import CircuitPolicy
+from multirouter.model import Kind
 from tests.core.kit import World, calm, provider
 
 

@@ -7,9 +7,9 @@ import math
 
 import pytest
 
+from multirouter.core.circuit.states import State
 from multirouter.core.events import Held, HoldName
-from multirouter.core.rules import Effect
-from multirouter.core.states import State
+from multirouter.core.settings.failure_rules import Effect
 from tests.core.doors import BROKEN, HOLDS, LEASE, Door
 
 EVERY: tuple[HoldName | None, ...] = (None, *HOLDS)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multirouter.core.limits import Limits, RetryBudget, TokenBucket
-from multirouter.core.policies import LimitPolicy, RetryPolicy
+from multirouter.core.limits.rate_limits import Limits, RetryBudget, TokenBucket
+from multirouter.core.settings.policies import LimitPolicy, RetryPolicy
 
 # ── token buckets ───────────────────────────────────────────────────────────────────────────────
 

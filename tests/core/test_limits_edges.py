@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from multirouter.core.limits import Limits
-from multirouter.core.policies import LimitPolicy
+from multirouter.core.limits.rate_limits import Limits
+from multirouter.core.settings.policies import LimitPolicy
 
 
 def test_two_requests_a_minute_are_two() -> None:

@@ -4,14 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from multirouter.core.model import (
-    CANCELLED,
-    SUCCESS,
-    AttemptRecord,
-    CallOutcome,
-    Kind,
-    Verdict,
-)
+from multirouter.model import CANCELLED, SUCCESS, AttemptRecord, CallOutcome, Kind, Verdict
 
 BROKEN = Verdict(Kind.SERVER, reason="status 500", status=500)
 

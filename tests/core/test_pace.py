@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from multirouter.core.pace import (
+from multirouter.core.health.adaptive_timeout import (
     MOST_PATIENCE,
     RECENT,
     RECENT_ON_TRIAL,
@@ -16,7 +16,7 @@ from multirouter.core.pace import (
     Group,
     Pace,
 )
-from multirouter.core.policies import PacePolicy
+from multirouter.core.settings.policies import PacePolicy
 
 
 def answered(pace: Pace, seconds: float, *, trial: bool = False, after: float = 20.0) -> bool:

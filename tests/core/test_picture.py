@@ -7,9 +7,9 @@ import math
 
 import pytest
 
-from multirouter.core.picture import explain, snapshot
-from multirouter.core.policies import CircuitPolicy
-from multirouter.core.routes import Route
+from multirouter.core.introspection import explain, snapshot
+from multirouter.core.routes.route import Route
+from multirouter.core.settings.policies import CircuitPolicy
 from tests.core.kit import World, provider
 
 

@@ -7,15 +7,12 @@ from typing import Any
 
 import pytest
 
-from multirouter.core.model import CallOutcome, Kind, Verdict
-from multirouter.core.policies import (
-    CircuitPolicy,
-    RetryPolicy,
-)
-from multirouter.core.routes import Route
-from multirouter.core.rules import RULES, Other
-from multirouter.core.steps import Wait
+from multirouter.core.planning.steps import Wait
+from multirouter.core.routes.route import Route
+from multirouter.core.settings.failure_rules import RULES, Other
+from multirouter.core.settings.policies import CircuitPolicy, RetryPolicy
 from multirouter.errors import AllProvidersFailed, CallTimeout
+from multirouter.model import CallOutcome, Kind, Verdict
 from tests.core.kit import FIXED, World, calm, chain, failing, provider
 
 # ── failover ────────────────────────────────────────────────────────────────────────────────────

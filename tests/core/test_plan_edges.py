@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from multirouter.core.model import Kind
-from multirouter.core.pace import Pace
-from multirouter.core.policies import CircuitPolicy
-from multirouter.core.routes import Route
+from multirouter.core.health.adaptive_timeout import Pace
+from multirouter.core.routes.route import Route
+from multirouter.core.settings.policies import CircuitPolicy
+from multirouter.model import Kind
 from tests.core.kit import NEVER_TRIPS, World, failing, provider
 
 FIXED = CircuitPolicy(failures=1, growth=1, open_for=5.0)

@@ -6,13 +6,10 @@ from typing import Any
 
 import pytest
 
-from multirouter.core.model import CallOutcome
-from multirouter.core.policies import (
-    HedgePolicy,
-    RetryPolicy,
-)
-from multirouter.core.routes import Route
-from multirouter.core.steps import Try, Wait
+from multirouter.core.planning.steps import Try, Wait
+from multirouter.core.routes.route import Route
+from multirouter.core.settings.policies import HedgePolicy, RetryPolicy
+from multirouter.model import CallOutcome
 from tests.core.kit import NEVER_TRIPS, World, calm, chain, provider
 
 # ── the price ───────────────────────────────────────────────────────────────────────────────────

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from multirouter.core.model import Kind
-from multirouter.core.policies import (
-    CircuitPolicy,
-    RetryPolicy,
-)
-from multirouter.core.routes import Route
-from multirouter.core.rules import RULES, Effect, Other, Rule, Same
-from multirouter.core.steps import Try, Wait
+from multirouter.core.planning.steps import Try, Wait
+from multirouter.core.routes.route import Route
+from multirouter.core.settings.failure_rules import RULES, Effect, Other, Rule, Same
+from multirouter.core.settings.policies import CircuitPolicy, RetryPolicy
 from multirouter.errors import AllProvidersFailed
+from multirouter.model import Kind
 from tests.core.kit import Broke, World, calm, chain, failing, provider
 
 # ── what nobody else mends ──────────────────────────────────────────────────────────────────────

@@ -9,15 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multirouter.core.model import CallOutcome, Kind, Verdict
-from multirouter.core.policies import (
-    CircuitPolicy,
-    HedgePolicy,
-    LimitPolicy,
-    RetryPolicy,
-)
-from multirouter.core.routes import Route
-from multirouter.core.steps import Try, Wait
+from multirouter.core.planning.steps import Try, Wait
+from multirouter.core.routes.route import Route
+from multirouter.core.settings.policies import CircuitPolicy, HedgePolicy, LimitPolicy, RetryPolicy
+from multirouter.model import CallOutcome, Kind, Verdict
 from tests.core.kit import FIXED, NEVER_TRIPS, World, provider
 
 # ── under any script ────────────────────────────────────────────────────────────────────────────

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from multirouter.core.pace import Pace
-from multirouter.core.policies import CircuitPolicy, HedgePolicy, PacePolicy
-from multirouter.core.routes import Route
-from multirouter.core.serving import FLOW_PROVES
-from multirouter.core.steps import Serve
+from multirouter.core.health.adaptive_timeout import Pace
+from multirouter.core.planning.steps import Serve
+from multirouter.core.planning.stream_plan import FLOW_PROVES
+from multirouter.core.routes.route import Route
+from multirouter.core.settings.policies import CircuitPolicy, HedgePolicy, PacePolicy
 from tests.core.kit import NEVER_TRIPS, World, failing, provider
 
 

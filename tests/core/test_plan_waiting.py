@@ -9,12 +9,8 @@ import traceback
 
 import pytest
 
-from multirouter.core.policies import (
-    CircuitPolicy,
-    LimitPolicy,
-    RetryPolicy,
-)
-from multirouter.core.routes import Route
+from multirouter.core.routes.route import Route
+from multirouter.core.settings.policies import CircuitPolicy, LimitPolicy, RetryPolicy
 from multirouter.errors import AllProvidersFailed, CallTimeout, NoProviderAvailable
 from tests.core.kit import FIXED, World, calm, chain, failing, provider
 

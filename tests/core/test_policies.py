@@ -8,11 +8,11 @@ from random import Random
 
 import pytest
 
-from multirouter.core import policies
-from multirouter.core.backoff import rest
-from multirouter.core.circuit import Circuit
-from multirouter.core.limits import Limits, RetryBudget
-from multirouter.core.policies import (
+from multirouter.core.circuit.breaker import Circuit
+from multirouter.core.failures.backoff import rest
+from multirouter.core.limits.rate_limits import Limits, RetryBudget
+from multirouter.core.settings import policies
+from multirouter.core.settings.policies import (
     CircuitPolicy,
     HedgePolicy,
     LimitPolicy,

@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator, Awaitable
 
 import pytest
 
-from multirouter.core.policies import CircuitPolicy, LimitPolicy
-from multirouter.core.provider import Provider
+from multirouter.core.settings.policies import CircuitPolicy, LimitPolicy
+from multirouter.core.settings.provider import Provider
 from multirouter.errors import ConfigurationError
 
 

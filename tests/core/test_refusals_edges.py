@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from multirouter.core.policies import HedgePolicy, LimitPolicy
-from multirouter.core.provider import Provider
-from multirouter.core.roster import ADHOC
-from multirouter.core.routes import Route
+from multirouter.core.registry.registry import ADHOC
+from multirouter.core.routes.route import Route
+from multirouter.core.settings.policies import HedgePolicy, LimitPolicy
+from multirouter.core.settings.provider import Provider
 from multirouter.errors import ConfigurationError
 from tests.core.kit import World, answer, chunks, provider
 

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multirouter.core.limits import RetryBudget
-from multirouter.core.model import AttemptRecord, Kind
-from multirouter.core.policies import CircuitPolicy, RetryPolicy
-from multirouter.core.repetition import Repetition
-from multirouter.core.rules import RULES
-from multirouter.core.selection import Member
+from multirouter.core.limits.rate_limits import RetryBudget
+from multirouter.core.planning.retrying import Repetition
+from multirouter.core.selection.candidates import Member
+from multirouter.core.settings.failure_rules import RULES
+from multirouter.core.settings.policies import CircuitPolicy, RetryPolicy
+from multirouter.model import AttemptRecord, Kind
 from tests.core.kit import NEVER_TRIPS, World, failing, provider
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from random import Random
 
-from multirouter.core.limits import RetryBudget
-from multirouter.core.model import AttemptRecord, Kind
-from multirouter.core.policies import RetryPolicy
-from multirouter.core.repetition import Repetition
-from multirouter.core.rules import RULES
+from multirouter.core.limits.rate_limits import RetryBudget
+from multirouter.core.planning.retrying import Repetition
+from multirouter.core.settings.failure_rules import RULES
+from multirouter.core.settings.policies import RetryPolicy
+from multirouter.model import AttemptRecord, Kind
 from tests.core.kit import NEVER_TRIPS, World, failing, provider
 
 

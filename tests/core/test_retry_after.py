@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multirouter.core import retry_after
+from multirouter.core.failures import retry_after
 
 NOW = 1_700_000_000.0
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from multirouter.core.model import Kind
-from multirouter.core.policies import CircuitPolicy, HedgePolicy, LimitPolicy, RetryPolicy
-from multirouter.core.provider import Provider
-from multirouter.core.routes import Route
-from multirouter.core.rules import RULES
-from multirouter.core.stream_policy import StreamPolicy
+from multirouter.core.routes.route import Route
+from multirouter.core.settings.failure_rules import RULES
+from multirouter.core.settings.policies import CircuitPolicy, HedgePolicy, LimitPolicy, RetryPolicy
+from multirouter.core.settings.provider import Provider
+from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.errors import ConfigurationError, UsageError
+from multirouter.model import Kind
 from tests.core.kit import World, chunks, provider
 
 AB = [provider("a"), provider("b")]

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from multirouter.core.dispatch import PRIORITIES, Dispatch, by_length, priorities
-from multirouter.core.model import Kind
-from multirouter.core.routes import Route
+from multirouter.core.registry.route_selection import PRIORITIES, Dispatch, by_length, priorities
+from multirouter.core.routes.route import Route
 from multirouter.errors import ConfigurationError, UsageError
+from multirouter.model import Kind
 from tests.core.kit import NEVER_TRIPS, World, calm, failing, provider
 
 # ── on= ─────────────────────────────────────────────────────────────────────────────────────────

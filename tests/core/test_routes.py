@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from multirouter.core.model import Kind
-from multirouter.core.routes import Route
-from multirouter.core.rules import RULES
-from multirouter.core.tiers import members_of
+from multirouter.core.routes.route import Route
+from multirouter.core.routes.tiers import members_of
+from multirouter.core.settings.failure_rules import RULES
 from multirouter.errors import ConfigurationError
+from multirouter.model import Kind
 from tests.core.kit import provider
 
 KNOWN = {

@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multirouter.core.draw import RAMP_START, REDRAWS
-from multirouter.core.policies import CircuitPolicy
-from multirouter.core.selection import Table
+from multirouter.core.selection.candidates import Table
+from multirouter.core.selection.weighted import RAMP_START, REDRAWS
+from multirouter.core.settings.policies import CircuitPolicy
 from tests.core.kit import World, provider
 
 WEIGHTS = st.lists(st.just(0.0) | st.floats(1e-9, 1e9), min_size=1, max_size=8).filter(any)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from multirouter.core.policies import CircuitPolicy
+from multirouter.core.settings.policies import CircuitPolicy
 from tests.core.kit import World, answer, chunks, provider
 
 FIXED = CircuitPolicy(failures=1, growth=1, open_for=5.0)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from multirouter.core.states import TRANSITIONS, Signal, State
+from multirouter.core.circuit.states import TRANSITIONS, Signal, State
 
 CLOSED, OPEN, HALF_OPEN = State.CLOSED, State.OPEN, State.HALF_OPEN
 

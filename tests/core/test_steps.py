@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from multirouter.core.steps import Serve, Wait
+from multirouter.core.planning.steps import Serve, Wait
 from tests.core.kit import World, provider
 
 

@@ -12,14 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multirouter.core.cost import Price
-from multirouter.core.draw import Asking, Choose
-from multirouter.core.policies import CircuitPolicy, LimitPolicy
-from multirouter.core.routes import Route
-from multirouter.core.selection import Member
-from multirouter.core.speed import DECAY, PENALTY, Speed
-from multirouter.core.sticky import PLACES, Sticky
-from multirouter.core.strategies import COMPARED, NAMES, Balanced
+from multirouter.core.cost.price import Price
+from multirouter.core.health.latency_average import DECAY, PENALTY, Speed
+from multirouter.core.routes.route import Route
+from multirouter.core.selection.candidates import Member
+from multirouter.core.selection.sticky import PLACES, Sticky
+from multirouter.core.selection.strategies import COMPARED, NAMES, Balanced
+from multirouter.core.selection.weighted import Asking, Choose
+from multirouter.core.settings.policies import CircuitPolicy, LimitPolicy
 from multirouter.errors import ConfigurationError
 from tests.core.kit import NEVER_TRIPS, World, provider
 

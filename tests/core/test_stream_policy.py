@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from multirouter.core.stream_policy import Misused, StreamPolicy
+from multirouter.core.settings.stream_policy import Misused, StreamPolicy
 from multirouter.errors import ConfigurationError
 
 

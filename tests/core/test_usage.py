@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from multirouter.core.usage import Usage, estimated_tokens, usage_of
+from multirouter.core.cost.usage import Usage, estimated_tokens, usage_of
 
 
 def as_object(value: Any) -> Any:

@@ -9,8 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multirouter.core import window
-from multirouter.core.window import SHORTEST, SLICES, STEPS_PER_DOUBLING, Latencies, RollingCounts
+from multirouter.core import rolling_window as window
+from multirouter.core.rolling_window import (
+    SHORTEST,
+    SLICES,
+    STEPS_PER_DOUBLING,
+    Latencies,
+    RollingCounts,
+)
 
 SPAN = 10.0
 ONE_BUCKET = 2.0 ** (1 / STEPS_PER_DOUBLING)

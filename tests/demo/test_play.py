@@ -9,7 +9,7 @@ import socket
 import pytest
 
 from multirouter import ConfigurationError
-from multirouter.demo.play import play
+from multirouter.demo.run import play
 from multirouter.demo.scenario import Scenario
 
 pytestmark = pytest.mark.backends("asyncio")

@@ -8,9 +8,9 @@ import re
 import pytest
 from rich.console import Console
 
-from multirouter.demo.lines import Lines, Silence
-from multirouter.demo.live import LiveTable
-from multirouter.demo.play import play
+from multirouter.demo.live_view import LiveTable
+from multirouter.demo.plain_view import Lines, Silence
+from multirouter.demo.run import play
 from multirouter.demo.scenario import Scenario
 
 pytestmark = pytest.mark.backends("asyncio")

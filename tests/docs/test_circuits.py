@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from multirouter.core.backoff import DEFAULT_JITTER
-from multirouter.core.circuit import DEFAULT_FAILURE_RATE, DEFAULT_FAILURES
-from multirouter.core.policies import CircuitPolicy
-from multirouter.core.states import TRANSITIONS
+from multirouter.core.circuit.breaker import DEFAULT_FAILURE_RATE, DEFAULT_FAILURES
+from multirouter.core.circuit.states import TRANSITIONS
+from multirouter.core.failures.backoff import DEFAULT_JITTER
+from multirouter.core.settings.policies import CircuitPolicy
 
 PAGE = Path(__file__).parents[2] / "docs" / "circuits.md"
 

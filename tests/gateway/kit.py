@@ -15,10 +15,10 @@ import aiohttp
 from prometheus_client import CollectorRegistry
 
 from multirouter import MultiProviderRouter, Route
-from multirouter.core.policies import RetryPolicy
-from multirouter.core.stream_policy import StreamPolicy
-from multirouter.gateway.access import AccessLog
-from multirouter.gateway.gateway import Gateway
+from multirouter.core.settings.policies import RetryPolicy
+from multirouter.core.settings.stream_policy import StreamPolicy
+from multirouter.gateway.access_log import AccessLog
+from multirouter.gateway.app import Gateway
 from multirouter.gateway.server import Server
 from multirouter.providers import OpenAI
 from multirouter.testing.fakes import FakeProvider

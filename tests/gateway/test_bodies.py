@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from multirouter.providers import jsontext
+from multirouter.providers import json_bytes as jsontext
 from tests.gateway.kit import standing
 
 pytestmark = [pytest.mark.backends("asyncio")]

@@ -9,8 +9,8 @@ import aiohttp
 import anyio
 import pytest
 
-from multirouter.gateway.gateway import Bounds
-from multirouter.gateway.tidy import Tidy, whole
+from multirouter.gateway.app import Bounds
+from multirouter.gateway.formats.openai.normalize import Tidy, whole
 from tests.gateway.kit import PROMPT, SAID, standing
 
 pytestmark = [pytest.mark.backends("asyncio")]

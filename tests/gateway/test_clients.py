@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from multirouter import Route
-from multirouter.gateway.gateway import Bounds
+from multirouter.gateway.app import Bounds
 from multirouter.providers import Gemini
 from tests.gateway.kit import PROMPT, SAID, Place, standing
 

@@ -11,10 +11,10 @@ from prometheus_client import CollectorRegistry
 
 from multirouter import ConfigurationError
 from multirouter.config import load
-from multirouter.gateway.access import AccessLog
-from multirouter.gateway.reloading import Reloader
+from multirouter.gateway.access_log import AccessLog
+from multirouter.gateway.process import make_gateway
+from multirouter.gateway.reload import Reloader
 from multirouter.gateway.server import Server
-from multirouter.gateway.serving import make_gateway
 from multirouter.testing.fakes import FakeProvider
 from tests.gateway.kit import PROMPT, SAID, Lines, Place
 

@@ -12,8 +12,8 @@ import pytest
 from aiohttp import web
 from multidict import CIMultiDict
 
-from multirouter.gateway.events import Events
-from multirouter.gateway.shapes import OPENAI
+from multirouter.gateway.formats.error_bodies import OPENAI
+from multirouter.gateway.streams.sse_response import Events
 
 pytestmark = [pytest.mark.backends("asyncio")]
 

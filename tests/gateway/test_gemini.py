@@ -9,11 +9,11 @@ import pytest
 
 from multirouter import Route
 from multirouter.config import KeyBook
-from multirouter.gateway.gateway import Bounds
-from multirouter.gateway.gemini.inbound import from_generate, includes_thoughts
-from multirouter.gateway.gemini.outbound import to_generation
-from multirouter.gateway.gemini.stream import GenerationEvents
-from multirouter.gateway.refusals import Refusal
+from multirouter.gateway.app import Bounds
+from multirouter.gateway.formats.gemini.answers import to_generation
+from multirouter.gateway.formats.gemini.requests import from_generate, includes_thoughts
+from multirouter.gateway.formats.gemini.stream import GenerationEvents
+from multirouter.gateway.routing.error_responses import Refusal
 from multirouter.providers import Gemini
 from tests.gateway.kit import PROMPT, SAID, SECRET, Answer, Place, standing
 

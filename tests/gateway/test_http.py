@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from multirouter.gateway.gateway import Bounds
+from multirouter.gateway.app import Bounds
 from tests.gateway.kit import PROMPT, SAID, Place, standing
 
 pytestmark = [pytest.mark.backends("asyncio")]

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from multirouter.gateway.gemini.inbound import from_generate, includes_thoughts
-from multirouter.gateway.messages.inbound import from_messages
-from multirouter.gateway.refusals import Refusal
+from multirouter.gateway.formats.anthropic.requests import from_messages
+from multirouter.gateway.formats.gemini.requests import from_generate, includes_thoughts
+from multirouter.gateway.routing.error_responses import Refusal
 
 MESSAGES: dict[str, Any] = {
     "model": "m",

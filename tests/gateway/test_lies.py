@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from multirouter import Route
-from multirouter.gateway.tidy import Tidy, whole
+from multirouter.gateway.formats.openai.normalize import Tidy, whole
 from multirouter.providers import OpenAI
 from tests.gateway.kit import PROMPT, SAID, SECRET, Answer, Place, standing
 

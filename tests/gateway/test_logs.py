@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multirouter.gateway.logs import _line, stamper
-from multirouter.providers import jsontext
+from multirouter.gateway.log_setup import _line, stamper
+from multirouter.providers import json_bytes as jsontext
 
 
 @pytest.fixture(params=["with orjson", "without"])

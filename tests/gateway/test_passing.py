@@ -13,7 +13,7 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from multirouter import MultiProviderRouter, Route
-from multirouter.gateway.gateway import Gateway
+from multirouter.gateway.app import Gateway
 from multirouter.gateway.server import Server
 from multirouter.providers import Anthropic, OpenAI
 from tests.gateway.kit import Lines, Place, standing

@@ -8,12 +8,12 @@ import pytest
 
 from multirouter import StreamPolicy
 from multirouter.config import KeyBook
-from multirouter.core.model import Kind
 from multirouter.errors import ProviderError
-from multirouter.gateway.gemini.outbound import to_generation
-from multirouter.gateway.logs import _line
-from multirouter.gateway.messages.outbound import to_message
-from multirouter.gateway.refusals import LONGEST, Refusal, refusal_of
+from multirouter.gateway.formats.anthropic.answers import to_message
+from multirouter.gateway.formats.gemini.answers import to_generation
+from multirouter.gateway.log_setup import _line
+from multirouter.gateway.routing.error_responses import LONGEST, Refusal, refusal_of
+from multirouter.model import Kind
 from tests.gateway.kit import standing
 
 pytestmark = [pytest.mark.backends("asyncio")]

@@ -15,10 +15,10 @@ from prometheus_client import CollectorRegistry
 from multirouter import ConfigurationError
 from multirouter.config import KeyBook
 from multirouter.config.keyfile import write_keys
-from multirouter.gateway.access import AccessLog
-from multirouter.gateway.gateway import Gateway
-from multirouter.gateway.reloading import Reloader, watch
-from multirouter.gateway.serving import Wish, make_gateway
+from multirouter.gateway.access_log import AccessLog
+from multirouter.gateway.app import Gateway
+from multirouter.gateway.process import Wish, make_gateway
+from multirouter.gateway.reload import Reloader, watch
 from tests.gateway.kit import Lines
 
 pytestmark = [pytest.mark.backends("asyncio")]

@@ -10,7 +10,7 @@ import pytest
 
 from multirouter import Budget, Price
 from multirouter.config import KeyBook
-from multirouter.gateway.gateway import Bounds
+from multirouter.gateway.app import Bounds
 from tests.gateway.kit import PROMPT, SAID, SECRET, standing
 
 pytestmark = [pytest.mark.backends("asyncio")]

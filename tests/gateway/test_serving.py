@@ -19,9 +19,9 @@ import pytest
 
 from multirouter import ConfigurationError
 from multirouter.cli import main
-from multirouter.gateway import greeting
-from multirouter.gateway.guard import is_loopback
-from multirouter.gateway.serving import Wish
+from multirouter.gateway import startup_message as greeting
+from multirouter.gateway.auth.access_control import is_loopback
+from multirouter.gateway.process import Wish
 
 CONFIG = "providers:\n  echo: {kind: echo}\nroutes:\n  %s: {tiers: [echo]}\n"
 

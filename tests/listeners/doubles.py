@@ -6,8 +6,9 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
+from multirouter.core.event_dispatcher import Newswire
 from multirouter.core.events import KINDS, Listener
-from multirouter.core.model import (
+from multirouter.model import (
     CANCELLED,
     SUCCESS,
     AttemptRecord,
@@ -17,7 +18,6 @@ from multirouter.core.model import (
     Role,
     Verdict,
 )
-from multirouter.core.newswire import Newswire
 
 PROMPT = "my secret prompt sk-12345"
 

@@ -10,7 +10,7 @@ import anyio
 from prometheus_client import CollectorRegistry
 
 from multirouter import CircuitPolicy, MultiProviderRouter, Provider
-from multirouter.listeners.history import History
+from multirouter.listeners.history.history import History
 
 BASE = 1_790_000_000.0
 """The wall clock when a loop's time is 0."""

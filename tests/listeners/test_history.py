@@ -12,8 +12,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from multirouter import ConfigurationError, MultiProviderRouter, Provider, Route, UsageError
-from multirouter.core.cost import Price
-from multirouter.listeners.history import History
+from multirouter.core.cost.price import Price
+from multirouter.listeners.history.history import History
 from multirouter.testing import Answer, ScriptedProvider
 from tests.listeners.doubles import PROMPT, attempt, tell
 from tests.listeners.history_kit import BASE, history, router, rows

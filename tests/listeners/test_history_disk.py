@@ -14,8 +14,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from multirouter import ConfigurationError, Provider
-from multirouter.listeners import history_file, history_schema
-from multirouter.listeners.history_writer import Writer
+from multirouter.listeners.history import file as history_file
+from multirouter.listeners.history import schema as history_schema
+from multirouter.listeners.history.writer import Writer
 from multirouter.testing import ScriptedProvider
 from tests.listeners.doubles import attempt
 from tests.listeners.history_kit import history, router, rows
@@ -25,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 CALLER = """
 import asyncio, sys
 from multirouter import MultiProviderRouter, Provider
-from multirouter.listeners.history import History
+from multirouter.listeners.history.history import History
 
 async def answer(request):
     await asyncio.sleep(0.002)
@@ -169,7 +170,7 @@ def test_a_row_that_no_disk_takes_costs_itself_alone(tmp_path):
 
 def test_the_thread_tries_again(tmp_path, monkeypatch):
     """What a disk refused is written by the thread once it can, without more news."""
-    monkeypatch.setattr("multirouter.listeners.history_writer.REST", 0.01)
+    monkeypatch.setattr("multirouter.listeners.history.writer.REST", 0.01)
     (tmp_path / "h.db-wal").mkdir()
     told: list[str] = []
     keeper = writer(tmp_path / "h.db", [], told, every=0.001)

@@ -8,9 +8,9 @@ import anyio
 import pytest
 
 from multirouter import CircuitPolicy, Provider, Route
-from multirouter.core.budgets import Budget
-from multirouter.core.cost import Price
-from multirouter.listeners import history_file
+from multirouter.core.cost.budgets import Budget
+from multirouter.core.cost.price import Price
+from multirouter.listeners.history import file as history_file
 from multirouter.testing import ScriptedProvider, virtual_clock
 from tests.listeners.history_kit import BASE, history, router
 
@@ -192,7 +192,7 @@ def test_paces_are_warm(tmp_path):
 
 def test_few_rows_are_read_where_there_are_many_providers(tmp_path, monkeypatch):
     """What is read at the start is bounded, and each provider gets its part of it."""
-    monkeypatch.setattr("multirouter.listeners.history_recall.ALL_PASTS", 80)
+    monkeypatch.setattr("multirouter.listeners.history.restore.ALL_PASTS", 80)
     file = tmp_path / "h.db"
     fill(file, "attempts", *({"at": BASE - 900.0 + n} for n in range(100)))
     r = restarted(file)

@@ -11,6 +11,7 @@ import pytest
 import structlog
 from structlog.testing import CapturingLogger, LogCapture
 
+from multirouter.core.event_dispatcher import Newswire
 from multirouter.core.events import (
     CircuitChanged,
     Configured,
@@ -21,10 +22,9 @@ from multirouter.core.events import (
     Panicked,
     RetryRefused,
 )
-from multirouter.core.model import Kind
-from multirouter.core.newswire import Newswire
 from multirouter.errors import AllProvidersFailed, NoProviderAvailable, ProviderError
 from multirouter.listeners.logs import DebugLogs, Logs, make_logs
+from multirouter.model import Kind
 from tests.listeners.doubles import PROMPT, attempt, call, heard_by, tell, tell_call
 
 OPENED = CircuitChanged("default", "openai", "closed", "open", "failures", 1, 60.0, 5.0)

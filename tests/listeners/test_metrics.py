@@ -9,6 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics
 
+from multirouter.core.event_dispatcher import Newswire
 from multirouter.core.events import (
     CircuitChanged,
     Configured,
@@ -17,11 +18,10 @@ from multirouter.core.events import (
     Panicked,
     RetryRefused,
 )
-from multirouter.core.model import Kind
-from multirouter.core.newswire import Newswire
 from multirouter.errors import ConfigurationError
-from multirouter.listeners.families import BUCKETS
-from multirouter.listeners.metrics import Metrics, make_metrics
+from multirouter.listeners.metrics.families import BUCKETS
+from multirouter.listeners.metrics.metrics import Metrics, make_metrics
+from multirouter.model import Kind
 from tests.listeners.doubles import Sight, attempt, call, heard_by, tell, tell_call, total, value
 
 

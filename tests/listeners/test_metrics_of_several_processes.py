@@ -14,16 +14,16 @@ import pytest
 from prometheus_client import CollectorRegistry, Gauge, values
 
 from multirouter.core.events import CircuitChanged, Configured, Cooled, Held
-from multirouter.listeners.gauges import WrittenGauges
-from multirouter.listeners.metrics import make_metrics
+from multirouter.listeners.metrics.gauges import WrittenGauges
+from multirouter.listeners.metrics.metrics import make_metrics
 from tests.listeners.doubles import Sight, attempt, tell, value
 
 WORKER = """
 import sys
 from prometheus_client import CollectorRegistry
 from multirouter.core.events import CircuitChanged, Configured, Cooled, Held
-from multirouter.core.model import Kind
-from multirouter.listeners.metrics import MultiprocessMetrics, make_metrics
+from multirouter.model import Kind
+from multirouter.listeners.metrics.metrics import MultiprocessMetrics, make_metrics
 from tests.listeners.doubles import Sight, attempt, call, heard_by, tell, tell_call
 
 first = sys.argv[1] == "first"

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 from prometheus_client import CollectorRegistry
 
+from multirouter.core.cost.usage import Usage
 from multirouter.core.events import BudgetReached
-from multirouter.core.model import AttemptRecord, Kind
-from multirouter.core.usage import Usage
-from multirouter.listeners.metrics import Metrics, make_metrics
+from multirouter.listeners.metrics.metrics import Metrics, make_metrics
+from multirouter.model import AttemptRecord, Kind
 from tests.listeners.doubles import Sight, attempt, call, tell, tell_call, total, value
 
 

@@ -15,10 +15,10 @@ import yaml
 from prometheus_client import Counter, Gauge, Histogram
 
 from multirouter.core.events import RetryRefused
-from multirouter.core.model import CallResult, Kind
-from multirouter.listeners.families import BUCKETS, Families
-from multirouter.listeners.gauges import CIRCUIT_VALUES
-from multirouter.listeners.metrics import TRIPS
+from multirouter.listeners.metrics.families import BUCKETS, Families
+from multirouter.listeners.metrics.gauges import CIRCUIT_VALUES
+from multirouter.listeners.metrics.metrics import TRIPS
+from multirouter.model import CallResult, Kind
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/metrics.md").read_text(encoding="utf-8")

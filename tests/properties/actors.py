@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 
 from multirouter import ProviderError
-from multirouter.core.model import Kind
+from multirouter.model import Kind
 from tests.properties.stream_worlds import ARGUMENTS, TEXTS, Player, Take
 
 

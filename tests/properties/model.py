@@ -10,7 +10,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
-from multirouter.core.policies import CircuitPolicy
+from multirouter.core.settings.policies import CircuitPolicy
 
 DRAW = 0.5
 """What chance says, each time."""

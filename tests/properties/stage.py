@@ -24,8 +24,8 @@ from multirouter import (
     Route,
     UsageError,
 )
-from multirouter.core.gate import Gate
-from multirouter.core.model import AttemptRecord, Role
+from multirouter.core.circuit.gate import Gate
+from multirouter.model import AttemptRecord, Role
 from multirouter.testing import Recorder, ScriptedProvider
 from tests.properties.worlds import (
     ATTEMPT_TIMEOUT,

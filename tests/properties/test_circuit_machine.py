@@ -19,14 +19,14 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from multirouter.core.change_counter import Revision
+from multirouter.core.circuit.gate import Gate
+from multirouter.core.circuit.permits import Permit
+from multirouter.core.event_dispatcher import Newswire
 from multirouter.core.events import CircuitChanged, Cooled, Held
-from multirouter.core.gate import Gate
-from multirouter.core.model import Kind, Verdict
-from multirouter.core.newswire import Newswire
-from multirouter.core.permits import Permit
-from multirouter.core.policies import CircuitPolicy, LimitPolicy
-from multirouter.core.revision import Revision
-from multirouter.core.rules import Effect
+from multirouter.core.settings.failure_rules import Effect
+from multirouter.core.settings.policies import CircuitPolicy, LimitPolicy
+from multirouter.model import Kind, Verdict
 from multirouter.testing import Recorder
 from tests.properties.effort import PATIENT, effort
 from tests.properties.model import DRAW, Door, Pass

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from multirouter import UsageError
-from multirouter.core.model import Kind
-from multirouter.core.rules import RULES
+from multirouter.core.settings.failure_rules import RULES
+from multirouter.model import Kind
 from multirouter.testing import VirtualClock
 from tests.properties.effort import PATIENT, effort
 from tests.properties.stage import Caller, Stage

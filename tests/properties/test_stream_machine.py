@@ -21,7 +21,7 @@ from multirouter import (
     StreamInterrupted,
     UsageError,
 )
-from multirouter.core import chat
+from multirouter.core.chat import completions as chat
 from multirouter.testing import Recorder, VirtualClock
 from tests.properties.actors import Actor, as_data
 from tests.properties.effort import PATIENT, effort

@@ -18,7 +18,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from multirouter import MultiProviderRouter, StreamInterrupted, StreamPolicy
-from multirouter.core.model import Kind
+from multirouter.model import Kind
 from multirouter.providers import Anthropic, Gemini, Http, OpenAI, chat, text_of
 
 MOCK = os.environ.get("AIMOCK") or shutil.which("llmock")

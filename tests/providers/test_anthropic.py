@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from multirouter import ConfigurationError, ProviderError
-from multirouter.core.model import Kind
+from multirouter.model import Kind
 from multirouter.providers import Anthropic, chat
 from multirouter.providers.anthropic.content import tool_id
 from multirouter.providers.anthropic.request import Accent, to_anthropic

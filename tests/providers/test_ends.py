@@ -12,8 +12,8 @@ from unittest.mock import Mock
 import pytest
 
 from multirouter import ProviderError
-from multirouter.core.chat import BROKEN_OFF
-from multirouter.core.model import Kind
+from multirouter.core.chat.completions import BROKEN_OFF
+from multirouter.model import Kind
 from multirouter.providers import chat, text_of
 
 pytestmark = [pytest.mark.real_io, pytest.mark.backends("asyncio")]

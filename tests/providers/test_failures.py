@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from multirouter import ProviderError
-from multirouter.core.model import Kind
+from multirouter.model import Kind
 from multirouter.providers import Http, chat, text_of
 from multirouter.providers.failures import Failures
 from multirouter.providers.secret import Secret

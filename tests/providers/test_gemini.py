@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from multirouter import ProviderError
-from multirouter.core.model import Kind
+from multirouter.model import Kind
 from multirouter.providers import Gemini, chat
 from multirouter.providers.failures import Failures
 from multirouter.providers.gemini.content import FOREIGN_SIGNATURE

@@ -14,7 +14,7 @@ import trustme
 from aiohttp import web
 
 from multirouter import ConfigurationError, ProviderError, UsageError
-from multirouter.core.model import Kind
+from multirouter.model import Kind
 from multirouter.providers import Http, OpenAI, chat, text_of
 from multirouter.providers.adapter import Prepared
 from multirouter.providers.http import checked_base_url

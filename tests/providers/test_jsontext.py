@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multirouter.core.model import SUCCESS
-from multirouter.providers import jsontext
+from multirouter.model import SUCCESS
+from multirouter.providers import json_bytes as jsontext
 
 LEAVES = (
     st.none()

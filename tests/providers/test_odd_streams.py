@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from multirouter import ProviderError
-from multirouter.core.model import Kind
+from multirouter.model import Kind
 from multirouter.providers import adapter, chat, text_of
 from multirouter.providers.sse import SSEParser
 

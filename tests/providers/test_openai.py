@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from multirouter import ProviderError
-from multirouter.core.model import Kind
+from multirouter.model import Kind
 from multirouter.providers import OpenAI, chat, text_of
 from multirouter.testing.fakes import FakeProvider
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from multirouter import ProviderError
-from multirouter.core.model import Kind
+from multirouter.model import Kind
 from multirouter.providers import Http, chat, has_content, text_of
 from multirouter.providers.adapter import LINGER
 from multirouter.providers.anthropic.stream import AnthropicTranslator

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from multirouter import MultiProviderRouter, ProviderError, StreamInterrupted
-from multirouter.core.model import Kind
+from multirouter.model import Kind
 from multirouter.providers import Http, chat, text_of
 from multirouter.testing.fakes import FakeProvider
 

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from multirouter import MultiProviderRouter, Provider, ProviderError
-from multirouter.core.model import Kind
+from multirouter.model import Kind
 from multirouter.providers import Anthropic, Gemini, OpenAI, OpenAIEmbeddings, chat
 
 KEY = "sk-sham-1234567890"

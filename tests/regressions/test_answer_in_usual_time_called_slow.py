@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from multirouter.core.pace import Pace
-from multirouter.core.policies import PacePolicy
+from multirouter.core.health.adaptive_timeout import Pace
+from multirouter.core.settings.policies import PacePolicy
 
 
 def test_an_answer_in_usual_time_accuses_nobody() -> None:

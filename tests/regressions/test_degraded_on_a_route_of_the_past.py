@@ -6,7 +6,7 @@ import anyio
 import pytest
 
 from multirouter import Provider, Route
-from multirouter.core.health import WINDOW
+from multirouter.core.health.degraded import WINDOW
 from tests.scenarios.kit import house
 
 

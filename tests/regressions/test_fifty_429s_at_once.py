@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from multirouter.core.rules import Effect
+from multirouter.core.settings.failure_rules import Effect
 from tests.core.doors import TOO_MANY, Door
 
 

@@ -9,7 +9,7 @@ import sqlite3
 
 import pytest
 
-from multirouter.listeners import history_file
+from multirouter.listeners.history import file as history_file
 from tests.listeners.history_kit import rows
 from tests.listeners.test_history_disk import row, writer
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from multirouter.core.policies import CircuitPolicy
+from multirouter.core.settings.policies import CircuitPolicy
 from tests.core.doors import Door
 
 

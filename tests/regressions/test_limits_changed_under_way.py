@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from multirouter.core.policies import LimitPolicy
+from multirouter.core.settings.policies import LimitPolicy
 from tests.core.kit import calm
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from multirouter.core.limits import TokenBucket
+from multirouter.core.limits.rate_limits import TokenBucket
 
 
 def test_at_the_told_instant_there_is_enough() -> None:

@@ -6,8 +6,8 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from multirouter import ConfigurationError, LimitPolicy, MultiProviderRouter, Provider, Route
-from multirouter.core.budgets import Budget
-from multirouter.core.cost import Price
+from multirouter.core.cost.budgets import Budget
+from multirouter.core.cost.price import Price
 
 
 async def answer(request: str) -> str:

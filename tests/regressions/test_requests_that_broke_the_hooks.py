@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from multirouter.core.fit import chat_requires
-from multirouter.core.policies import LimitPolicy
-from multirouter.core.routes import Route
+from multirouter.core.routes.route import Route
+from multirouter.core.selection.eligibility import chat_requires
+from multirouter.core.settings.policies import LimitPolicy
 from multirouter.errors import UsageError
 from tests.core.kit import World, provider
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from multirouter.core.pace import Pace
-from multirouter.core.policies import PacePolicy
+from multirouter.core.health.adaptive_timeout import Pace
+from multirouter.core.settings.policies import PacePolicy
 
 
 def test_a_factor_under_two_is_obeyed() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from multirouter import Kind, RetryPolicy
-from multirouter.core.policies import CircuitPolicy
+from multirouter.core.settings.policies import CircuitPolicy
 from multirouter.testing import Fault
 from tests.scenarios.kit import house, play
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from random import Random
 
-from multirouter.core.window import Latencies
+from multirouter.core.rolling_window import Latencies
 
 
 def test_the_whole_share_is_the_slowest_sample() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from multirouter.core.policies import CircuitPolicy, LimitPolicy
+from multirouter.core.settings.policies import CircuitPolicy, LimitPolicy
 from multirouter.errors import ConfigurationError
 
 

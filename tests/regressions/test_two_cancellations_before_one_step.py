@@ -8,7 +8,7 @@ import math
 import anyio
 import pytest
 
-from multirouter.deadline import AsyncioDeadlines
+from multirouter.runtime.deadline import AsyncioDeadlines
 
 
 @pytest.mark.backends("asyncio", "uvloop")

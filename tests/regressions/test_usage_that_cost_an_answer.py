@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from multirouter.core.cost import Price, guarded
-from multirouter.core.usage import MOST_TOKENS, Usage, estimated_tokens, usage_of
+from multirouter.core.cost.price import Price, guarded
+from multirouter.core.cost.usage import MOST_TOKENS, Usage, estimated_tokens, usage_of
 from tests.core.kit import World, provider
 
 PRICE = Price(5, 25, 0.5)

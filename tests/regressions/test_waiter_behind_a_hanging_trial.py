@@ -9,8 +9,8 @@ import anyio
 import pytest
 
 from multirouter import MultiProviderRouter, Provider, RetryPolicy
-from multirouter.core.admission import LEASE_MARGIN
-from multirouter.core.policies import CircuitPolicy
+from multirouter.core.planning.admission import LEASE_MARGIN
+from multirouter.core.settings.policies import CircuitPolicy
 from tests.core.doors import LEASE, Door
 from tests.scenarios.kit import BRITTLE
 

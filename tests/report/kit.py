@@ -10,9 +10,9 @@ import anyio
 from prometheus_client import CollectorRegistry
 
 from multirouter import MultiProviderRouter, Provider, Route
-from multirouter.core.cost import Price
+from multirouter.core.cost.price import Price
 from multirouter.errors import CallFailed
-from multirouter.listeners.history import History
+from multirouter.listeners.history.history import History
 from multirouter.testing import LogNormal, Outage, ScriptedProvider, VirtualClock
 from multirouter.testing.faults import Fault
 

@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multirouter.listeners import history_file
-from multirouter.listeners.history_schema import ATTEMPTS, CALLS
-from multirouter.report.figures import Moves
-from multirouter.report.openings import Change, openings_in, trips_in
-from multirouter.report.reading import SLOTS, STEPS, read, step_for
-from multirouter.report.spread import Spread
+from multirouter.listeners.history import file as history_file
+from multirouter.listeners.history.schema import ATTEMPTS, CALLS
+from multirouter.report.latency_counts import Spread
+from multirouter.report.model import Moves
+from multirouter.report.open_circuits import Change, openings_in, trips_in
+from multirouter.report.read_history import SLOTS, STEPS, read, step_for
 
 BEGIN, END = 1000.0, 2000.0
 

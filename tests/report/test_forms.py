@@ -11,14 +11,15 @@ from html.parser import HTMLParser
 import pytest
 
 from multirouter import cli
-from multirouter.listeners import history_file
-from multirouter.report import charts, wording
+from multirouter.listeners.history import file as history_file
+from multirouter.report import charts
+from multirouter.report import number_format as wording
 from multirouter.report.command import FORMATS, as_data, span
-from multirouter.report.figures import Head, Latency, Report, RouteFigures
-from multirouter.report.lines import headline, tables
 from multirouter.report.markup import Markup, element, joined
+from multirouter.report.model import Head, Latency, Report, RouteFigures
 from multirouter.report.page import as_page
-from multirouter.report.reading import read
+from multirouter.report.read_history import read
+from multirouter.report.tables import headline, tables
 from multirouter.report.text import as_text
 from tests.report.kit import DAY, ENDED, live
 

@@ -14,9 +14,9 @@ from anyio.abc import TaskGroup
 from prometheus_client import CollectorRegistry
 
 from multirouter import CallOutcome, CircuitPolicy, MultiProviderRouter, Provider, RetryPolicy
-from multirouter.core.circuit import Circuit
-from multirouter.core.gate import Gate
-from multirouter.core.model import AttemptRecord
+from multirouter.core.circuit.breaker import Circuit
+from multirouter.core.circuit.gate import Gate
+from multirouter.model import AttemptRecord
 from multirouter.testing import Fault, Recorder, ScriptedProvider
 
 TICK = 0.01

@@ -21,7 +21,7 @@ from multirouter import (
     RetryPolicy,
     Route,
 )
-from multirouter.core import backoff
+from multirouter.core.failures import backoff
 from multirouter.testing import Fault, StatusError
 from tests.scenarios.kit import FAULTY, house, play
 

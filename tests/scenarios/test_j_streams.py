@@ -21,8 +21,8 @@ from multirouter import (
     StreamPolicy,
     UsageError,
 )
-from multirouter.core.chat import BROKEN_OFF
-from multirouter.core.model import Kind
+from multirouter.core.chat.completions import BROKEN_OFF
+from multirouter.model import Kind
 from tests.scenarios.kit import BRITTLE, House, house
 from tests.scenarios.tapes import (
     CHAT,

@@ -9,9 +9,9 @@ from collections import Counter
 import anyio
 import pytest
 
-from multirouter.core.classify import Classifier
-from multirouter.core.model import Kind
+from multirouter.core.failures.classify import Classifier
 from multirouter.errors import ConfigurationError
+from multirouter.model import Kind
 from multirouter.testing import Fault, ScriptedProvider, StatusError, chaos
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from multirouter.core.event_dispatcher import Newswire
 from multirouter.core.events import KINDS, CircuitChanged, Cooled
-from multirouter.core.newswire import Newswire
 from multirouter.errors import UsageError
 from multirouter.testing import Recorder
 

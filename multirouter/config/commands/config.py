@@ -103,6 +103,6 @@ def first_configuration(file: str, environ: Mapping[str, str]) -> str:
 
 def _variable(name: str, environ: Mapping[str, str]) -> str:
     """The variable that has the key of a provider that was found by it."""
-    from multirouter.config.upstream import KEY_VARIABLES
+    from multirouter.config.provider_builder import KEY_VARIABLES
 
     return next(variable for variable in KEY_VARIABLES[name] if environ.get(variable))

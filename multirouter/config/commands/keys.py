@@ -92,7 +92,7 @@ def _summary(record: KeyRecord) -> str:
 
 
 def _terms(arguments: Namespace) -> dict[str, Any]:
-    from multirouter.core.budgets import Budget
+    from multirouter.core.cost.budgets import Budget
 
     return {
         "routes": tuple(arguments.route),

@@ -10,7 +10,7 @@ from multirouter.providers.arguments import arguments_text
 from multirouter.providers.canonical import ChatCompletionChunk
 from multirouter.providers.chunks import ChunkMaker
 from multirouter.providers.failures import Failures
-from multirouter.providers.jsontext import loads
+from multirouter.providers.json_bytes import loads
 from multirouter.providers.sse import Event
 
 Chunks = Iterable[ChatCompletionChunk]

@@ -18,7 +18,7 @@ from multirouter.providers.gemini.response import (
     logprobs_from,
     usage_from,
 )
-from multirouter.providers.jsontext import loads
+from multirouter.providers.json_bytes import loads
 from multirouter.providers.sse import Event
 
 

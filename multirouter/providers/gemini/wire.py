@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 from urllib.parse import quote
 
-from multirouter.core import chat
+from multirouter.core.chat import completions as chat
 from multirouter.providers.adapter import Prepared, encode
 from multirouter.providers.canonical import ChatCompletion, ChatRequest
 from multirouter.providers.failures import Failures

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from multirouter.core.chat import BROKEN_OFF
+from multirouter.core.chat.completions import BROKEN_OFF
 from multirouter.providers.canonical import ChatCompletionChunk
 from multirouter.providers.failures import Failures
-from multirouter.providers.jsontext import loads
-from multirouter.providers.openai.wellformed import check_choice
+from multirouter.providers.json_bytes import loads
+from multirouter.providers.openai.answer_checks import check_choice
 from multirouter.providers.sse import Event
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from multirouter.core import chat
+from multirouter.core.chat import completions as chat
 from multirouter.providers.adapter import Prepared, encode
 from multirouter.providers.canonical import (
     ChatCompletion,
@@ -14,9 +14,9 @@ from multirouter.providers.canonical import (
     EmbeddingResponse,
 )
 from multirouter.providers.failures import Failures
+from multirouter.providers.openai.answer_checks import check_choice
 from multirouter.providers.openai.presets import Preset
 from multirouter.providers.openai.stream import OpenAITranslator, must_finish
-from multirouter.providers.openai.wellformed import check_choice
 from multirouter.providers.secret import Secret
 
 _ASK_USAGE = {"include_usage": True}

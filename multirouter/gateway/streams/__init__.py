@@ -1,0 +1,1 @@
+"""TODO multirouter/gateway/streams."""

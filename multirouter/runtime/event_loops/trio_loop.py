@@ -1,0 +1,132 @@
+"""A run of trio as a router sees it; loaded when one is met."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextvars import Context
+from typing import TYPE_CHECKING, Any, Literal
+
+import anyio
+import trio
+
+from multirouter.errors import UsageError
+from multirouter.runtime.deadline import Bound, TrioDeadlines
+from multirouter.runtime.event_loops import Background, Broken, Finished
+
+if TYPE_CHECKING:
+    from typing import Self
+
+
+class TrioBackground:
+    """A background task on trio: shielded, so that the end of the loop object is the one end."""
+
+    def __init__(self, name: str, scope: anyio.CancelScope, ended: trio.Event) -> None:
+        self.name = name
+        self.scope = scope
+        self.ended = ended
+        self.task: trio.lowlevel.Task | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended."""
+        return self.ended.is_set()
+
+    def cancel(self) -> None:
+        """Asks it to end."""
+        self.scope.cancel()
+
+
+class TrioLoop:
+    """A run of trio; its background tasks live in a nursery, so it is opened by `async with`.
+
+    Args:
+        broken: told of exceptions in background tasks.
+    """
+
+    name: Literal["asyncio", "trio"] = "trio"
+
+    def __init__(self, broken: Broken) -> None:
+        self.time: Callable[[], float] = trio.current_time
+        self.bound: Callable[[float], Bound] = TrioDeadlines().bound
+        self._token = trio.lowlevel.current_trio_token()
+        self._broken = broken
+        self._tasks: dict[TrioBackground, None] = {}
+        self._manager: Any = None
+        self._nursery: trio.Nursery | None = None
+        self._closed = False
+
+    def __repr__(self) -> str:
+        return f"<TrioLoop tasks={[task.name for task in self._tasks]} closed={self._closed}>"
+
+    async def __aenter__(self) -> Self:
+        if self._nursery is not None:
+            raise UsageError("this router is already open: enter `async with router:` once")
+        self._manager = trio.open_nursery()
+        self._nursery = await self._manager.__aenter__()
+        return self
+
+    async def __aexit__(self, *problem: object) -> None:
+        try:
+            await self.close()
+        finally:
+            # Without the body's exception: it would come out wrapped into a group.
+            await self._manager.__aexit__(None, None, None)
+
+    def current(self) -> bool:
+        """Whether the caller runs in this run of trio."""
+        try:
+            return trio.lowlevel.current_trio_token() is self._token
+        except RuntimeError:
+            return False
+
+    def alive(self) -> bool:
+        """Whether the run has not ended; trio tells it to who posts something (here: nothing)."""
+        try:
+            self._token.run_sync_soon(bool, idempotent=True)
+        except trio.RunFinishedError:
+            return False
+        return True
+
+    def spawn(
+        self, name: str, function: Callable[..., Awaitable[None]], *args: object
+    ) -> Background:
+        """Starts a background task, see `EventLoop.spawn`."""
+        if self._closed:
+            return Finished()
+        if self._nursery is None:
+            raise UsageError(
+                "on trio, open the router with `async with router:`: its background tasks "
+                f"(here: {name}) need it"
+            )
+        task = TrioBackground(name, anyio.CancelScope(shield=True), trio.Event())
+        self._tasks[task] = None
+        start = self._nursery.start_soon  # copies the context that it is called in
+        Context().run(lambda: start(self._run, task, function, args, name=f"multirouter {name}"))
+        return task
+
+    async def close(self) -> None:
+        """Ends all background tasks, see `EventLoop.close`."""
+        self._closed = True
+        current = trio.lowlevel.current_task()
+        others = [task for task in self._tasks if task.task is not current]
+        for task in others:
+            task.cancel()
+        with anyio.CancelScope(shield=True):
+            for task in others:
+                await task.ended.wait()
+
+    async def _run(
+        self,
+        task: TrioBackground,
+        function: Callable[..., Awaitable[None]],
+        args: tuple[object, ...],
+    ) -> None:
+        task.task = trio.lowlevel.current_task()
+        try:
+            with task.scope:
+                await function(*args)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others must go on
+            self._broken(task.name, error)
+        finally:
+            del self._tasks[task]
+            task.ended.set()

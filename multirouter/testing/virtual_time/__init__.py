@@ -1,0 +1,1 @@
+"""TODO multirouter/testing/virtual_time."""
