@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING
 from multirouter.core.circuit.states import State
 from multirouter.core.cost.budgets import Budget
 from multirouter.core.cost.price import Price
-from multirouter.core.cost.usage import Usage
 from multirouter.core.events import AlarmChanged, Listener
 from multirouter.core.registry.route_selection import by_length, priorities
 from multirouter.core.routes.route import Route
-from multirouter.core.selection.candidates import Member
+from multirouter.core.selection.candidate import Member
 from multirouter.core.selection.eligibility import chat_requires
 from multirouter.core.selection.sticky import Sticky
 from multirouter.core.selection.strategies import Balanced
@@ -37,7 +36,7 @@ from multirouter.errors import (
     StreamInterrupted,
     UsageError,
 )
-from multirouter.model import AttemptRecord, CallOutcome, Kind, Verdict
+from multirouter.model import AttemptRecord, CallOutcome, Kind, Usage, Verdict
 from multirouter.router import MultiProviderRouter
 from multirouter.schema_validation import json_schema
 

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Generic, Literal, Never
+from typing import Any, Generic, Literal, NamedTuple, Never
 
 from typing_extensions import TypeVar
-
-if TYPE_CHECKING:
-    from multirouter.core.cost.usage import Usage
 
 RequestT = TypeVar("RequestT")
 ResponseT = TypeVar("ResponseT")
@@ -45,6 +42,30 @@ Role = Literal["call", "hedge", "probe", "shadow"]
 
 CallResult = Literal["success", "failure", "cancelled", "fallback", "refused"]
 """How a call ended; `refused` is a call that reached no provider."""
+
+
+class Usage(NamedTuple):
+    """What one attempt took, in tokens, each at least 0.
+
+    Attributes:
+        input: all input, what came from the cache or went into it included.
+        output: all output, reasoning included.
+        cached: of the input, what was read from the provider's prompt cache.
+        written: of the input, what was written into that cache.
+        reasoning: of the output, what the model thought and did not say.
+        estimated: whether the provider did not tell, and this is a guess from the text.
+    """
+
+    input: int = 0
+    output: int = 0
+    cached: int = 0
+    written: int = 0
+    reasoning: int = 0
+    estimated: bool = False
+
+    def joined(self, other: Usage) -> Usage:
+        """Both reports of one stream as one: counts in streams are running totals."""
+        return Usage._make(map(max, self, other))
 
 
 class Verdict:

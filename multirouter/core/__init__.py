@@ -1,1 +1,1 @@
-"""Decides: stdlib only, no await, no clock, no I/O; `now` and `rng` come in from outside."""
+"""Decisions without I/O: no await, no clock; `now` and `rng` are arguments."""

@@ -8,7 +8,8 @@ from typing import Any
 
 from multirouter.core.cost.budgets import Account
 from multirouter.core.routes.resolved_route import CompiledRoute
-from multirouter.core.selection.candidates import Member, Tier
+from multirouter.core.selection.candidate import Member
+from multirouter.core.selection.tier_tables import Tier
 
 
 @dataclass(frozen=True, slots=True)

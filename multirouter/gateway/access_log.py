@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from multirouter.gateway.routing.exchange import Exchange
+from multirouter.gateway.http.exchange import Exchange
 
 
 class AccessLog:

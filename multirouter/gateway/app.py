@@ -15,7 +15,6 @@ from aiohttp import web
 from multirouter.core import validation as check
 from multirouter.errors import UsageError
 from multirouter.gateway.access_log import AccessLog
-from multirouter.gateway.auth import cors
 from multirouter.gateway.auth.access_control import Guard, Key, Keys, check_route
 from multirouter.gateway.endpoints import health
 from multirouter.gateway.endpoints.admin import Admin
@@ -26,7 +25,9 @@ from multirouter.gateway.endpoints.models import list_of, listed
 from multirouter.gateway.endpoints.passthrough import Passing, passing_doors
 from multirouter.gateway.endpoints.recent_calls import Recent
 from multirouter.gateway.formats.anthropic.requests import from_messages
-from multirouter.gateway.formats.error_bodies import (
+from multirouter.gateway.http import cors
+from multirouter.gateway.http.active_streams import Relays
+from multirouter.gateway.http.error_bodies import (
     ANTHROPIC,
     GEMINI,
     OPENAI,
@@ -34,14 +35,13 @@ from multirouter.gateway.formats.error_bodies import (
     refusal_headers,
     shape_of,
 )
-from multirouter.gateway.routing.error_responses import Refusal, refusal_of
-from multirouter.gateway.routing.exchange import Exchange
+from multirouter.gateway.http.error_responses import Refusal, refusal_of
+from multirouter.gateway.http.exchange import Exchange
+from multirouter.gateway.http.request_body import read_object
 from multirouter.gateway.routing.model_catalogue import Catalog
-from multirouter.gateway.routing.request_body import read_object
 from multirouter.gateway.routing.request_options import Wanted, wanted
 from multirouter.gateway.routing.router_calls import Router
-from multirouter.gateway.routing.short_wait import Patience
-from multirouter.gateway.streams.active_streams import Relays
+from multirouter.gateway.short_wait import Patience
 
 __all__ = ["Bounds", "Gateway", "Key", "Keys"]
 

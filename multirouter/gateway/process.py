@@ -17,8 +17,8 @@ from multirouter.gateway.app import Bounds, Gateway
 from multirouter.gateway.auth.access_control import is_loopback
 from multirouter.gateway.log_setup import configure_logs
 from multirouter.gateway.reload import Reloader, watch
-from multirouter.gateway.routing.short_wait import Patience
 from multirouter.gateway.server import LEAD, Server
+from multirouter.gateway.short_wait import Patience
 
 YOUNG = 10_000
 """Containers made beyond those freed before the collector looks at the young ones; Python's own

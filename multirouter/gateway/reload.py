@@ -10,7 +10,7 @@ from multirouter.config import Settings
 from multirouter.errors import MultirouterError
 from multirouter.gateway.app import Gateway
 from multirouter.gateway.routing.router_calls import Router
-from multirouter.gateway.routing.short_wait import Patience
+from multirouter.gateway.short_wait import Patience
 
 EVERY = 1.0
 """Seconds between two looks at a watched file."""

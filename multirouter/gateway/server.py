@@ -11,8 +11,8 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from multirouter.gateway.app import Gateway
-from multirouter.gateway.formats.error_bodies import OPENAI
-from multirouter.gateway.routing.error_responses import Refusal
+from multirouter.gateway.http.error_bodies import OPENAI
+from multirouter.gateway.http.error_responses import Refusal
 
 if TYPE_CHECKING:
     from typing import Self

@@ -1,1 +1,1 @@
-"""TODO multirouter/runtime."""
+"""Everything that awaits: the call loop, attempts, hedges, trials, timers and event loops."""

@@ -15,7 +15,7 @@ from multirouter.core.failures.backoff import rest
 from multirouter.core.settings.policies import RetryPolicy
 from multirouter.errors import UsageError
 from multirouter.listeners.alarms.alarms import Alarms, Watch
-from multirouter.runtime.event_loops import Broken, EventLoop
+from multirouter.runtime.event_loops.base import Broken, EventLoop
 
 MOST_WAITING = 100
 """Alarms that may wait to be sent to one target; beyond it the oldest is dropped."""

@@ -12,7 +12,7 @@ from multirouter.core.planning.steps import Try
 from multirouter.core.request_transform import Transformed, TransformFailed
 from multirouter.errors import AttemptTimeout, ProviderError, UsageError
 from multirouter.model import CANCELLED, SUCCESS, Kind, Verdict
-from multirouter.runtime.event_loops import EventLoop
+from multirouter.runtime.event_loops.base import EventLoop
 
 if TYPE_CHECKING:
     from multirouter.runtime.deadline import Bound  # which loads asyncio

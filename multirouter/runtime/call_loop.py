@@ -13,7 +13,7 @@ from multirouter.core.planning.steps import Serve, Try, Wait
 from multirouter.errors import CallFailed, ConfigurationError, UsageError
 from multirouter.model import CallOutcome
 from multirouter.runtime.attempt import Asks
-from multirouter.runtime.event_loops import know_its_own
+from multirouter.runtime.event_loops.running_loop import know_its_own
 from multirouter.runtime.trials import BackgroundAttempts
 from multirouter.runtime.wait_queue import WaitingLine
 

@@ -23,14 +23,14 @@ from multirouter.core.registry.registry import Roster
 from multirouter.core.registry.route_selection import Dispatch
 from multirouter.core.routes.resolved_route import Defaults
 from multirouter.core.routes.route import Route
-from multirouter.core.selection.candidates import NOBODY
+from multirouter.core.selection.tier_tables import NOBODY
 from multirouter.core.settings.provider import Provider
 from multirouter.listeners.logs import Logs
 from multirouter.listeners.metrics.gauges import View
 from multirouter.listeners.metrics.metrics import Metrics
 from multirouter.model import CallOutcome
 from multirouter.runtime.call_loop import Driver, check_call, fall_back
-from multirouter.runtime.event_loops import EventLoop
+from multirouter.runtime.event_loops.base import EventLoop
 from multirouter.runtime.half_open_timers import Resets
 from multirouter.runtime.loop_binding import Residence
 from multirouter.runtime.shadow_traffic import Shadowing

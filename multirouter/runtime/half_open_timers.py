@@ -13,7 +13,7 @@ import anyio
 from multirouter.core.circuit.gate import Gate
 from multirouter.core.circuit.states import State
 from multirouter.core.events import CircuitChanged, Configured, Listener
-from multirouter.runtime.event_loops import Background, EventLoop
+from multirouter.runtime.event_loops.base import Background, EventLoop
 
 
 class Resets(Listener):

@@ -17,7 +17,8 @@ from multirouter.core.limits.rate_limits import RetryBudget
 from multirouter.core.registry.provider_state import Memory
 from multirouter.errors import UsageError
 from multirouter.runtime.attempt import Asker
-from multirouter.runtime.event_loops import Broken, EventLoop, running_loop
+from multirouter.runtime.event_loops.base import Broken, EventLoop
+from multirouter.runtime.event_loops.running_loop import running_loop
 from multirouter.runtime.half_open_timers import Resets
 from multirouter.runtime.trials import BackgroundAttempts
 

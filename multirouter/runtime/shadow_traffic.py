@@ -13,7 +13,7 @@ from multirouter.core.failures.classify import Classifier
 from multirouter.core.planning.plan import Plan
 from multirouter.core.planning.steps import Try
 from multirouter.core.routes.resolved_route import CompiledRoute
-from multirouter.core.selection.candidates import Member
+from multirouter.core.selection.candidate import Member
 from multirouter.core.settings.shadow import Shadow
 from multirouter.errors import AttemptTimeout, ProviderError
 from multirouter.model import CANCELLED, SUCCESS, AttemptRecord, CallOutcome, Verdict
@@ -136,7 +136,7 @@ class Shadowing:
             member.name, route.name, "shadow", verdict, error, step.started, elapsed, step.why
         )
         if route.billing is not None:  # it prices a copy, and charges nobody
-            route.billing.book(record, step, value, request, 0)
+            route.billing.book(record, step.meter, value, request, 0)
         self._wire.post("attempt_ended", record)
         self._wire.deliver()
         self._settled(now)

@@ -14,12 +14,12 @@ from multirouter.core.planning.admission import LEASE_MARGIN
 from multirouter.core.planning.plan import Plan
 from multirouter.core.planning.steps import Try
 from multirouter.core.routes.resolved_route import CompiledRoute
-from multirouter.core.selection.candidates import Member
+from multirouter.core.selection.candidate import Member
 from multirouter.core.settings.failure_rules import Effect
 from multirouter.errors import AttemptTimeout
 from multirouter.model import CANCELLED, SUCCESS, AttemptRecord, Verdict
 from multirouter.runtime.attempt import STRAY, Asks
-from multirouter.runtime.event_loops import EventLoop
+from multirouter.runtime.event_loops.base import EventLoop
 
 MOST = 100
 """Attempts in the background at one time; each half-open circuit has few trials, so a bound that

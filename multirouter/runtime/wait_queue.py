@@ -9,7 +9,7 @@ import anyio
 from multirouter.core.planning.plan import Plan
 from multirouter.core.planning.steps import Step, Try, Wait
 from multirouter.errors import UsageError
-from multirouter.runtime.event_loops import EventLoop
+from multirouter.runtime.event_loops.base import EventLoop
 
 
 class Waiter:

@@ -18,7 +18,7 @@ from multirouter.core.registry.provider_state import Memory
 from multirouter.core.registry.registry import Roster
 from multirouter.core.routes.resolved_route import CompiledRoute, Defaults
 from multirouter.core.routes.route import Route
-from multirouter.core.selection.candidates import Member
+from multirouter.core.selection.candidate import Member
 from multirouter.core.settings.failure_rules import rules_with
 from multirouter.core.settings.policies import (
     CircuitPolicy,

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 from multidict import CIMultiDict
 
-from multirouter.gateway.formats.error_bodies import OPENAI
+from multirouter.gateway.http.error_bodies import OPENAI
 from multirouter.gateway.streams.sse_response import Events
 
 pytestmark = [pytest.mark.backends("asyncio")]

@@ -13,7 +13,7 @@ from multirouter.gateway.app import Bounds
 from multirouter.gateway.formats.gemini.answers import to_generation
 from multirouter.gateway.formats.gemini.requests import from_generate, includes_thoughts
 from multirouter.gateway.formats.gemini.stream import GenerationEvents
-from multirouter.gateway.routing.error_responses import Refusal
+from multirouter.gateway.http.error_responses import Refusal
 from multirouter.providers import Gemini
 from tests.gateway.kit import PROMPT, SAID, SECRET, Answer, Place, standing
 

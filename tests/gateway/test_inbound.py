@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from multirouter.gateway.formats.anthropic.requests import from_messages
 from multirouter.gateway.formats.gemini.requests import from_generate, includes_thoughts
-from multirouter.gateway.routing.error_responses import Refusal
+from multirouter.gateway.http.error_responses import Refusal
 
 MESSAGES: dict[str, Any] = {
     "model": "m",

@@ -9,7 +9,7 @@ import pytest
 
 from multirouter.gateway.formats.anthropic.requests import from_messages
 from multirouter.gateway.formats.anthropic.stream import MessageEvents
-from multirouter.gateway.routing.error_responses import Refusal
+from multirouter.gateway.http.error_responses import Refusal
 from tests.gateway.kit import PROMPT, SAID, Answer, Place, standing
 
 pytestmark = [pytest.mark.backends("asyncio")]

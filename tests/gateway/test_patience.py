@@ -10,7 +10,7 @@ import pytest
 
 from multirouter import ConfigurationError, LimitPolicy, NoProviderAvailable
 from multirouter.config import load
-from multirouter.gateway.routing.short_wait import MOST, WAIT, Patience
+from multirouter.gateway.short_wait import MOST, WAIT, Patience
 from tests.gateway.kit import SAID, standing
 
 pytestmark = [pytest.mark.backends("asyncio")]

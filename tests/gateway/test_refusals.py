@@ -11,8 +11,8 @@ from multirouter.config import KeyBook
 from multirouter.errors import ProviderError
 from multirouter.gateway.formats.anthropic.answers import to_message
 from multirouter.gateway.formats.gemini.answers import to_generation
+from multirouter.gateway.http.error_responses import LONGEST, Refusal, refusal_of
 from multirouter.gateway.log_setup import _line
-from multirouter.gateway.routing.error_responses import LONGEST, Refusal, refusal_of
 from multirouter.model import Kind
 from tests.gateway.kit import standing
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 from prometheus_client import CollectorRegistry
 
-from multirouter.core.cost.usage import Usage
 from multirouter.core.events import BudgetReached
 from multirouter.listeners.metrics.metrics import Metrics, make_metrics
-from multirouter.model import AttemptRecord, Kind
+from multirouter.model import AttemptRecord, Kind, Usage
 from tests.listeners.doubles import Sight, attempt, call, tell, tell_call, total, value
 
 

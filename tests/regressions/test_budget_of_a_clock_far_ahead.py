@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 from multirouter.core.cost.budgets import Budget
-from tests.core.test_budgets import Till
+from tests.core.cost.test_budgets import Till
 
 YEARS = 10 * 365 * 86_400.0
 

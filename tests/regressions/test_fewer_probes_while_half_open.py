@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from multirouter.core.settings.policies import CircuitPolicy
-from tests.core.benches import half_open
+from tests.core.candidates import half_open
 
 
 def test_somebody_is_still_let_out() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from multirouter.core.settings.failure_rules import Effect
-from tests.core.doors import TOO_MANY, Door
+from tests.core.gates import TOO_MANY, Door
 
 
 def test_a_burst_of_429s_is_one_step_of_the_doubling() -> None:

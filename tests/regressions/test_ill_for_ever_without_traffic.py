@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from multirouter.core.settings.policies import CircuitPolicy
-from tests.core.doors import Door
+from tests.core.gates import Door
 
 
 def test_old_failures_make_nobody_ill() -> None:

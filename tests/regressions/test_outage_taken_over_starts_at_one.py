@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.core.benches import GROWING, Bench
+from tests.core.candidates import GROWING, Bench
 
 
 def test_growth_goes_on_from_where_it_was() -> None:

@@ -14,8 +14,10 @@ from typing import Any
 
 import pytest
 
-from multirouter.core.cost.price import Price, guarded
-from multirouter.core.cost.usage import MOST_TOKENS, Usage, estimated_tokens, usage_of
+from multirouter.core.cost.metering import guarded
+from multirouter.core.cost.price import Price
+from multirouter.core.cost.usage import MOST_TOKENS, estimated_tokens, usage_of
+from multirouter.model import Usage
 from tests.core.kit import World, provider
 
 PRICE = Price(5, 25, 0.5)

@@ -11,7 +11,7 @@ import pytest
 from multirouter import MultiProviderRouter, Provider, RetryPolicy
 from multirouter.core.planning.admission import LEASE_MARGIN
 from multirouter.core.settings.policies import CircuitPolicy
-from tests.core.doors import LEASE, Door
+from tests.core.gates import LEASE, Door
 from tests.scenarios.kit import BRITTLE
 
 

@@ -1,1 +1,1 @@
-"""TODO multirouter/core/chat."""
+"""Reading chat responses and stream chunks."""

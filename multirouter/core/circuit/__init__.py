@@ -1,1 +1,1 @@
-"""TODO multirouter/core/circuit."""
+"""Circuit breaker of one provider, and the gate: circuit, cooldown, limits and holds."""

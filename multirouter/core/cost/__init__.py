@@ -1,1 +1,1 @@
-"""TODO multirouter/core/cost."""
+"""Prices, token usage, billing and budgets."""

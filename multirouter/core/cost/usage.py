@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import Any
+
+from multirouter.model import Usage
 
 MOST_TOKENS = 10**12
 """What exceeds this is no count of tokens; so much in one answer would take a model millennia."""
@@ -20,30 +22,6 @@ CHARACTERS_A_TOKEN = 4
 
 Source: OpenAI help centre, "What are tokens and how to count them?".
 """
-
-
-class Usage(NamedTuple):
-    """What one attempt took, in tokens, each at least 0.
-
-    Attributes:
-        input: all input, what came from the cache or went into it included.
-        output: all output, reasoning included.
-        cached: of the input, what was read from the provider's prompt cache.
-        written: of the input, what was written into that cache.
-        reasoning: of the output, what the model thought and did not say.
-        estimated: whether the provider did not tell, and this is a guess from the text.
-    """
-
-    input: int = 0
-    output: int = 0
-    cached: int = 0
-    written: int = 0
-    reasoning: int = 0
-    estimated: bool = False
-
-    def joined(self, other: Usage) -> Usage:
-        """Both reports of one stream as one: counts in streams are running totals."""
-        return Usage._make(map(max, self, other))
 
 
 ReadUsage = Callable[[Any], Usage | None]

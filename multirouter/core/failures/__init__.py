@@ -1,1 +1,1 @@
-"""TODO multirouter/core/failures."""
+"""What a failure means: its kind, its signs, Retry-After and backoff."""

@@ -1,1 +1,1 @@
-"""TODO multirouter/core/health."""
+"""Degraded providers, adaptive timeouts and recent latency."""

@@ -1,1 +1,1 @@
-"""TODO multirouter/core/limits."""
+"""Concurrency and rate limits, and the retry budget."""

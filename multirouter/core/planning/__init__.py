@@ -1,1 +1,1 @@
-"""TODO multirouter/core/planning."""
+"""The plan of one call: which step comes next."""

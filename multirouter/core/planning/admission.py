@@ -10,7 +10,8 @@ from multirouter.core.events import FailedOver, Panicked
 from multirouter.core.planning.retrying import Repetition
 from multirouter.core.planning.steps import Commons, Try
 from multirouter.core.routes.resolved_route import CompiledRoute
-from multirouter.core.selection.candidates import Member, Table
+from multirouter.core.selection.candidate import Member
+from multirouter.core.selection.tier_tables import Table
 from multirouter.core.selection.weighted import Draw
 from multirouter.core.settings.policies import HedgePolicy
 from multirouter.errors import AttemptTimeout

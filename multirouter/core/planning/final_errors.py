@@ -17,7 +17,7 @@ from multirouter.model import AttemptRecord, Kind
 if TYPE_CHECKING:
     from multirouter.core.planning.retrying import Refusal
     from multirouter.core.routes.resolved_route import CompiledRoute
-    from multirouter.core.selection.candidates import Member
+    from multirouter.core.selection.candidate import Member
 
 _BECAUSE: dict[Refusal | None, str] = {
     None: "",

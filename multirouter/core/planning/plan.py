@@ -16,7 +16,8 @@ from multirouter.core.planning.retrying import Repetition
 from multirouter.core.planning.steps import Commons, Serve, Step, Try, Wait
 from multirouter.core.planning.stream_plan import Serving
 from multirouter.core.routes.resolved_route import CompiledRoute
-from multirouter.core.selection.candidates import NOBODY, Member
+from multirouter.core.selection.candidate import Member
+from multirouter.core.selection.tier_tables import NOBODY
 from multirouter.core.settings.failure_rules import Other, Rule, Same
 from multirouter.errors import AttemptTimeout
 from multirouter.model import SUCCESS, AttemptRecord, CallOutcome, CallResult, Kind, Verdict
@@ -221,7 +222,7 @@ class Plan(Serving):
         if step.served_at is not None:
             record.first_content = step.served_at - started
         if route.billing is not None:
-            route.billing.book(record, step, value, self._request, self._size)
+            route.billing.book(record, step.meter, value, self._request, self._size)
         wire = self._commons.wire
         wire.post("attempt_ended", record)
         if step.role != "probe":

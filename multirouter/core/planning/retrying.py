@@ -8,7 +8,7 @@ from typing import Literal
 
 from multirouter.core.failures import backoff
 from multirouter.core.limits.rate_limits import RetryBudget
-from multirouter.core.selection.candidates import Member
+from multirouter.core.selection.candidate import Member
 from multirouter.core.settings.failure_rules import Other, Rule, Same
 from multirouter.core.settings.policies import RetryPolicy
 from multirouter.model import AttemptRecord, Kind, Role

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from multirouter.core.circuit.permits import Permit
 from multirouter.core.event_dispatcher import Newswire
 from multirouter.core.limits.rate_limits import RetryBudget
-from multirouter.core.selection.candidates import Member
+from multirouter.core.selection.candidate import Member
 from multirouter.model import CallOutcome, Role
 
 if TYPE_CHECKING:
-    from multirouter.core.cost.price import Meter
+    from multirouter.core.cost.metering import Meter
 
 
 class Commons:

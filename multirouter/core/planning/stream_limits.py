@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from multirouter.core.selection.candidates import Member
+from multirouter.core.selection.candidate import Member
 from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.errors import AttemptTimeout
 from multirouter.model import Kind, Verdict

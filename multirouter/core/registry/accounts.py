@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from multirouter.core.cost.billing import Billing
 from multirouter.core.cost.budgets import Account, Budget, Wall
-from multirouter.core.cost.price import FREE, Billing, Broken, Tariff, guarded
+from multirouter.core.cost.metering import Broken, Tariff, guarded
+from multirouter.core.cost.price import FREE
 from multirouter.core.cost.usage import ReadUsage
 from multirouter.core.event_dispatcher import Newswire
 from multirouter.errors import ConfigurationError, UsageError
@@ -17,7 +19,7 @@ from multirouter.errors import ConfigurationError, UsageError
 if TYPE_CHECKING:
     from multirouter.core.routes.resolved_route import CompiledRoute
     from multirouter.core.routes.route import Route
-    from multirouter.core.selection.candidates import Member
+    from multirouter.core.selection.candidate import Member
 
 ROUTER = "router"
 """The owner of the account that every attempt of the router is charged to."""

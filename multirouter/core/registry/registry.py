@@ -15,10 +15,11 @@ from multirouter.core.routes.name_lookup import ADHOC, providers_by_name, routes
 from multirouter.core.routes.resolved_route import CompiledRoute, Defaults
 from multirouter.core.routes.route import Route
 from multirouter.core.routes.tiers import members_of
-from multirouter.core.selection.candidates import Member, Terms, Tier
+from multirouter.core.selection.candidate import Member
+from multirouter.core.selection.shadow_targets import Understudies
+from multirouter.core.selection.tier_tables import Terms, Tier
 from multirouter.core.settings.policies import ATTEMPT_TIMEOUT, LimitPolicy
 from multirouter.core.settings.provider import Provider
-from multirouter.core.settings.shadow import Understudies
 from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.errors import ConfigurationError, UsageError
 

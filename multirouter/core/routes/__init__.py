@@ -1,1 +1,1 @@
-"""TODO multirouter/core/routes."""
+"""Routes: tiers of providers, name lookup and inherited settings."""

@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from multirouter.core.cost.billing import Billing
 from multirouter.core.cost.budgets import Budget
-from multirouter.core.cost.price import Billing
 from multirouter.core.cost.usage import ReadUsage
 from multirouter.core.limits.rate_limits import Bound, Limits
 from multirouter.core.routes.route import Route
-from multirouter.core.selection.candidates import Member, Tier
+from multirouter.core.selection.candidate import Member
 from multirouter.core.selection.eligibility import Fit, Requires, Sizes, told_by
+from multirouter.core.selection.shadow_targets import Understudies
+from multirouter.core.selection.tier_tables import Tier
 from multirouter.core.settings.failure_rules import Rule, rules_with
 from multirouter.core.settings.policies import CircuitPolicy, HedgePolicy, PacePolicy, RetryPolicy
-from multirouter.core.settings.shadow import Shadow, Understudies
+from multirouter.core.settings.shadow import Shadow
 from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.errors import ConfigurationError, UsageError
 from multirouter.model import Kind, Verdict

@@ -1,1 +1,1 @@
-"""TODO multirouter/core/selection."""
+"""Choosing a provider: candidates, weighted choice, strategies and eligibility."""

@@ -10,7 +10,7 @@ from multirouter.core.cost.usage import estimated_tokens
 from multirouter.errors import UsageError
 
 if TYPE_CHECKING:
-    from multirouter.core.selection.candidates import Member
+    from multirouter.core.selection.candidate import Member
     from multirouter.core.settings.provider import Provider
 
 NOBODY: frozenset[str] = frozenset()

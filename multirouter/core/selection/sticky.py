@@ -12,7 +12,7 @@ from multirouter.core.selection.weighted import Asking, Choose
 from multirouter.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from multirouter.core.selection.candidates import Member
+    from multirouter.core.selection.candidate import Member
 
 PLACES = 1 << 14
 """Places that keys are hashed to, and that are given out among the providers: the ranking of a

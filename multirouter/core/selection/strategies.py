@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from multirouter.core import validation as check
 from multirouter.core.cost.price import Price
-from multirouter.core.cost.usage import Usage
 from multirouter.core.selection.weighted import Asking, Choose, Draw, Strategy
 from multirouter.errors import ConfigurationError
+from multirouter.model import Usage
 
 if TYPE_CHECKING:
-    from multirouter.core.selection.candidates import Member
+    from multirouter.core.selection.candidate import Member
 
 COMPARED = 8
 """Candidates that are compared when there are more: so many drawn at random find one of the best

@@ -6,10 +6,9 @@ from bisect import bisect_right
 from collections.abc import Callable, Collection, Sequence
 from itertools import accumulate
 from random import Random
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from multirouter.core.selection.candidates import Member
+from multirouter.core.selection.candidate import Member
 
 RAMP_START = 0.1
 """The share of its weight that a recovered provider starts with.

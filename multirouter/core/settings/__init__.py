@@ -1,1 +1,1 @@
-"""TODO multirouter/core/settings."""
+"""Settings of providers, circuits, limits, retries and streams, validated at construction."""

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from random import Random
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from multirouter.core import validation as check
-from multirouter.core.selection.candidates import Member
 from multirouter.core.settings.provider import Provider
 from multirouter.errors import ConfigurationError
 
@@ -78,27 +76,3 @@ class Shadow:
 
     def __repr__(self) -> str:
         return f"Shadow({list(self.providers)}, share={self.share:g})"
-
-
-class Understudies:
-    """Who gets the copies of one route's calls.
-
-    Attributes:
-        policy: the shadow that says so.
-        members: the providers, as this configuration knows them.
-    """
-
-    __slots__ = ("members", "policy")
-
-    def __init__(self, policy: Shadow, members: Sequence[Member]) -> None:
-        self.policy: Shadow = policy
-        self.members: Sequence[Member] = members
-
-    def drawn(self, rng: Random, asked: Container[str], now: float) -> Member | None:
-        """Who gets a copy of a call that has asked these providers; None for nobody."""
-        if rng.random() >= self.policy.share:
-            return None
-        free = [m for m in self.members if m.name not in asked and m.gate.closed(now)]
-        if len(free) < 2:
-            return free[0] if free else None
-        return free[rng.randrange(len(free))]

@@ -1,1 +1,1 @@
-"""TODO multirouter/gateway/auth."""
+"""Authentication and limits of gateway keys."""

@@ -11,7 +11,7 @@ from typing import Protocol
 from multirouter.core.cost.budgets import Account, Budget, budgets
 from multirouter.core.event_dispatcher import Newswire
 from multirouter.core.limits.rate_limits import TokenBucket
-from multirouter.gateway.routing.error_responses import Refusal
+from multirouter.gateway.http.error_responses import Refusal
 from multirouter.gateway.routing.model_catalogue import Target
 
 BURST = 1.0

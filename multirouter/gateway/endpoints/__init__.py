@@ -1,1 +1,1 @@
-"""TODO multirouter/gateway/endpoints."""
+"""Endpoints of the gateway, one module each."""

@@ -13,9 +13,9 @@ from multirouter.gateway.access_log import AccessLog
 from multirouter.gateway.auth.access_control import Guard, Key
 from multirouter.gateway.endpoints.chat import json_response
 from multirouter.gateway.endpoints.recent_calls import Recent
-from multirouter.gateway.routing.error_responses import Refusal
-from multirouter.gateway.routing.exchange import Exchange
-from multirouter.gateway.routing.request_body import read_object
+from multirouter.gateway.http.error_responses import Refusal
+from multirouter.gateway.http.exchange import Exchange
+from multirouter.gateway.http.request_body import read_object
 from multirouter.gateway.routing.router_calls import Router
 
 ROOT = "/admin"

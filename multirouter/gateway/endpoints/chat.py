@@ -8,9 +8,9 @@ from typing import Any
 from aiohttp import web
 
 from multirouter.gateway.formats.openai import normalize as tidy
+from multirouter.gateway.http.error_responses import Refusal
+from multirouter.gateway.http.exchange import Exchange
 from multirouter.gateway.routing import router_calls as asking
-from multirouter.gateway.routing.error_responses import Refusal
-from multirouter.gateway.routing.exchange import Exchange
 from multirouter.gateway.routing.request_options import Wanted
 from multirouter.gateway.streams.stream_relay import relay
 from multirouter.providers.json_bytes import dumps

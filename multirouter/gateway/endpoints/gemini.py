@@ -8,15 +8,15 @@ from typing import Any
 from aiohttp import web
 
 from multirouter.gateway.endpoints.chat import json_response
-from multirouter.gateway.formats.error_bodies import GEMINI, Shape
 from multirouter.gateway.formats.gemini.answers import to_generation
 from multirouter.gateway.formats.gemini.array import as_array
 from multirouter.gateway.formats.gemini.requests import from_generate, includes_thoughts
 from multirouter.gateway.formats.gemini.stream import GenerationEvents
 from multirouter.gateway.formats.openai import normalize as tidy
+from multirouter.gateway.http.error_bodies import GEMINI, Shape
+from multirouter.gateway.http.error_responses import Refusal
+from multirouter.gateway.http.exchange import Exchange
 from multirouter.gateway.routing import router_calls as asking
-from multirouter.gateway.routing.error_responses import Refusal
-from multirouter.gateway.routing.exchange import Exchange
 from multirouter.gateway.routing.request_options import Wanted
 from multirouter.gateway.streams.stream_relay import relay
 

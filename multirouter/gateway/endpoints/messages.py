@@ -8,8 +8,8 @@ from multirouter.gateway.endpoints.chat import flag, json_response
 from multirouter.gateway.formats.anthropic.answers import to_message
 from multirouter.gateway.formats.anthropic.stream import MessageEvents
 from multirouter.gateway.formats.openai import normalize as tidy
+from multirouter.gateway.http.exchange import Exchange
 from multirouter.gateway.routing import router_calls as asking
-from multirouter.gateway.routing.exchange import Exchange
 from multirouter.gateway.routing.request_options import Wanted
 from multirouter.gateway.streams.stream_relay import relay
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from multirouter.gateway.formats.error_bodies import Shape
+from multirouter.gateway.http.error_bodies import Shape
 
 _METHODS = ["generateContent", "streamGenerateContent"]
 

@@ -13,9 +13,9 @@ from multirouter.config.provider_builder import upstream_of
 from multirouter.core.settings.provider import Provider
 from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.gateway.endpoints.chat import flag, json_response
+from multirouter.gateway.http.error_responses import Refusal
+from multirouter.gateway.http.exchange import Exchange
 from multirouter.gateway.routing import router_calls as asking
-from multirouter.gateway.routing.error_responses import Refusal
-from multirouter.gateway.routing.exchange import Exchange
 from multirouter.gateway.routing.model_catalogue import Target
 from multirouter.gateway.routing.request_options import Wanted
 from multirouter.gateway.streams.stream_relay import relay

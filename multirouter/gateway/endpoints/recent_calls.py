@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Any
 
-from multirouter.gateway.routing.exchange import Exchange
+from multirouter.gateway.http.exchange import Exchange
 
 KEPT = 200
 """How many are kept."""

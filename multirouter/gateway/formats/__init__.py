@@ -1,1 +1,1 @@
-"""TODO multirouter/gateway/formats."""
+"""Wire formats of clients: requests in, answers and streams out."""

@@ -1,1 +1,1 @@
-"""TODO multirouter/gateway/routing."""
+"""From a client's request to calls of the router."""

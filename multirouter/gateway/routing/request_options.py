@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from multirouter.errors import CallFailed, CallTimeout, ProviderError
-from multirouter.gateway.routing.error_responses import Refusal, refusal_of
+from multirouter.gateway.http.error_responses import Refusal, refusal_of
 from multirouter.gateway.routing.model_catalogue import Target
 from multirouter.model import Kind
 

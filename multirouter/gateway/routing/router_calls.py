@@ -7,8 +7,8 @@ from types import TracebackType
 from typing import Any
 
 from multirouter.errors import CallTimeout, NoProviderAvailable, UsageError
-from multirouter.gateway.routing.error_responses import Refusal
-from multirouter.gateway.routing.exchange import Exchange
+from multirouter.gateway.http.error_responses import Refusal
+from multirouter.gateway.http.exchange import Exchange
 from multirouter.gateway.routing.model_catalogue import Target
 from multirouter.gateway.routing.request_options import Wanted
 from multirouter.model import CallOutcome

@@ -1,1 +1,1 @@
-"""TODO multirouter/gateway/streams."""
+"""Streams to clients as server-sent events."""

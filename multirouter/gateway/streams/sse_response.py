@@ -8,7 +8,7 @@ from collections.abc import Callable
 from aiohttp import web
 from multidict import CIMultiDict
 
-from multirouter.gateway.formats.error_bodies import Shape
+from multirouter.gateway.http.error_bodies import Shape
 
 
 class Events:

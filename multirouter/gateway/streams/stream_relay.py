@@ -8,8 +8,8 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
-from multirouter.gateway.routing.error_responses import Refusal, refusal_of
-from multirouter.gateway.routing.exchange import Exchange
+from multirouter.gateway.http.error_responses import Refusal, refusal_of
+from multirouter.gateway.http.exchange import Exchange
 from multirouter.gateway.streams.sse_response import Events
 from multirouter.runtime.streams.stream import Restarted, Stream
 

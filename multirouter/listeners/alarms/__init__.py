@@ -1,1 +1,1 @@
-"""TODO multirouter/listeners/alarms."""
+"""Alarms: rules, their evaluation and webhooks."""

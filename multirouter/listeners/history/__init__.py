@@ -1,1 +1,1 @@
-"""TODO multirouter/listeners/history."""
+"""History of calls and attempts in SQLite."""

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from multirouter.core.health.degraded import Health
     from multirouter.core.registry.registry import Roster
     from multirouter.core.routes.resolved_route import CompiledRoute
-    from multirouter.core.selection.candidates import Member
+    from multirouter.core.selection.candidate import Member
 
 PAST = 86_400.0
 """Seconds that paces look back: an answer of yesterday says little about today's provider."""

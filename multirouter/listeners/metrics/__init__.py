@@ -1,1 +1,1 @@
-"""TODO multirouter/listeners/metrics."""
+"""Prometheus metrics."""

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from multirouter.core.cost.usage import Usage
 from multirouter.core.events import BudgetReached
 from multirouter.listeners.metrics.families import Families
-from multirouter.model import AttemptRecord, CallOutcome
+from multirouter.model import AttemptRecord, CallOutcome, Usage
 
 Add = Callable[[float], None]
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import anyio
 
 from multirouter.runtime.deadline import AsyncioDeadlines, Bound
-from multirouter.runtime.event_loops import Background, Broken, Finished
+from multirouter.runtime.event_loops.base import Background, Broken, Finished
 
 if TYPE_CHECKING:
     from typing import Self

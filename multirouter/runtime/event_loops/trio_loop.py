@@ -11,7 +11,7 @@ import trio
 
 from multirouter.errors import UsageError
 from multirouter.runtime.deadline import Bound, TrioDeadlines
-from multirouter.runtime.event_loops import Background, Broken, Finished
+from multirouter.runtime.event_loops.base import Background, Broken, Finished
 
 if TYPE_CHECKING:
     from typing import Self

@@ -1,1 +1,1 @@
-"""TODO multirouter/runtime/streams."""
+"""Streams: opening, reading, continuing on another provider, and delivery."""

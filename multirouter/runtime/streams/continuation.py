@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from multirouter.core.chat import completions as chat
+from multirouter.core.chat.chunk_reader import Reader
 from multirouter.core.events import Splice
-from multirouter.core.selection.candidates import Member
-from multirouter.core.settings.stream_policy import Reader, StreamPolicy, guarded_hook
+from multirouter.core.selection.candidate import Member
+from multirouter.core.settings.stream_policy import StreamPolicy, guarded_hook
 
 PREFILL = "prefill"
 """The capability of a provider whose model goes on from a trailing assistant message."""

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+from multirouter.core.chat.chunk_reader import Misused
 from multirouter.core.planning.plan import Plan
 from multirouter.core.planning.steps import Try
 from multirouter.core.planning.stream_limits import Flow
 from multirouter.core.planning.stream_plan import FLOW_PROVES, lease_of
-from multirouter.core.settings.stream_policy import Misused, StreamPolicy
+from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.errors import AttemptTimeout, ProviderError
 from multirouter.model import CANCELLED, SUCCESS, Kind, Verdict
 from multirouter.runtime.attempt import MISUSED, OUT_OF_TIME, Asker, Asks
 from multirouter.runtime.deadline import Bound
-from multirouter.runtime.event_loops import EventLoop
+from multirouter.runtime.event_loops.base import EventLoop
 from multirouter.runtime.streams.continuation import Approach, Delivered, Diverged
 from multirouter.runtime.streams.provider_stream import Upstream
 

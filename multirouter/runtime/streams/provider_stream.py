@@ -11,13 +11,14 @@ from typing import Any
 
 import anyio
 
+from multirouter.core.chat.chunk_reader import BrokenOff, Misused, Reader
 from multirouter.core.planning.steps import Try
 from multirouter.core.planning.stream_limits import Flow
-from multirouter.core.settings.stream_policy import BrokenOff, Misused, Reader, StreamPolicy
+from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.errors import ProviderError
 from multirouter.model import Kind
 from multirouter.runtime.deadline import Bound
-from multirouter.runtime.event_loops import EventLoop
+from multirouter.runtime.event_loops.base import EventLoop
 from multirouter.runtime.streams.continuation import Approach, Diverged
 
 CLOSING = 1.0

@@ -8,15 +8,16 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from multirouter.core.chat.chunk_reader import Misused
 from multirouter.core.planning.plan import Plan
 from multirouter.core.planning.steps import Serve
 from multirouter.core.planning.stream_limits import Flow
 from multirouter.core.planning.stream_plan import lease_of
-from multirouter.core.settings.stream_policy import Misused, StreamPolicy
+from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.errors import StreamInterrupted, UsageError
 from multirouter.model import CANCELLED, SUCCESS, AttemptRecord, CallOutcome
 from multirouter.runtime.deadline import Bound
-from multirouter.runtime.event_loops import know_its_own
+from multirouter.runtime.event_loops.running_loop import know_its_own
 from multirouter.runtime.streams.opening import Opener
 from multirouter.runtime.streams.provider_stream import Upstream
 

@@ -1,1 +1,1 @@
-"""TODO multirouter/testing/virtual_time."""
+"""Virtual time for asyncio, uvloop and trio."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from multirouter.core.cost.usage import Usage, usage_of
+from multirouter.core.cost.usage import usage_of
+from multirouter.model import Usage
 from multirouter.providers.arguments import arguments_object
 
 STOPS: Mapping[str, str] = {

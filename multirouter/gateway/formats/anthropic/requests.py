@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from multirouter.gateway.routing.error_responses import Refusal
+from multirouter.gateway.http.error_responses import Refusal
 
 Message = dict[str, Any]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from multirouter.gateway.formats.error_bodies import GEMINI, Shape
+from multirouter.gateway.http.error_bodies import GEMINI, Shape
 
 
 def as_array() -> Shape:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from multirouter.gateway.routing.error_responses import Refusal
+from multirouter.gateway.http.error_responses import Refusal
 from multirouter.gateway.routing.request_options import EXTENSIONS
 from multirouter.providers.fields import Fields, dropped, refused, translated
 

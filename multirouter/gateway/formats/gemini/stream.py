@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from multirouter.gateway.formats.error_bodies import GEMINI, Shape
 from multirouter.gateway.formats.gemini.answers import (
     call_parts,
     candidate,
@@ -13,6 +12,7 @@ from multirouter.gateway.formats.gemini.answers import (
     text_parts,
 )
 from multirouter.gateway.formats.openai.normalize import Tidied
+from multirouter.gateway.http.error_bodies import GEMINI, Shape
 from multirouter.providers.json_bytes import dumps
 
 

@@ -1,1 +1,1 @@
-"""TODO multirouter/gateway/formats/openai."""
+"""OpenAI chat completions for clients."""

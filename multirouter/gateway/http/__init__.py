@@ -1,0 +1,1 @@
+"""HTTP requests and responses of the gateway: bodies, headers, errors."""

@@ -1,0 +1,226 @@
+"""Chunks of other formats, as plain data and as objects: what they say, and where they end."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from multirouter.core.chat import completions as chat
+from multirouter.core.chat.chunk_reader import Reader
+from multirouter.core.cost.metering import Meter
+from multirouter.core.cost.usage import usage_of
+from multirouter.core.settings.stream_policy import StreamPolicy
+
+
+def thing(value: Any) -> Any:
+    """Plain data as the objects of an SDK."""
+    if isinstance(value, dict):
+        return SimpleNamespace(**{key: thing(inner) for key, inner in value.items()})
+    return [thing(inner) for inner in value] if isinstance(value, list) else value
+
+
+def completion(end: str | None = None, index: int = 0, **delta: Any) -> Any:
+    """OpenAI's chunk, as its SDK gives it."""
+    return thing({"choices": [{"index": index, "delta": delta, "finish_reason": end}]})
+
+
+def event(kind: str, **fields: Any) -> dict[str, Any]:
+    return {"type": kind, **fields}
+
+
+def block(index: int = 0, **fields: Any) -> dict[str, Any]:
+    return event("content_block_start", index=index, content_block=fields)
+
+
+def delta(**fields: Any) -> dict[str, Any]:
+    return event("content_block_delta", index=0, delta=fields)
+
+
+def candidate(*parts: Any, end: str | None = None) -> dict[str, Any]:
+    return {"candidates": [{"content": {"parts": list(parts)}, "finishReason": end}]}
+
+
+MESSAGES = [
+    event("message_start", message={"usage": {"input_tokens": 9, "output_tokens": 1}}),
+    block(type="thinking", thinking=""),
+    delta(type="thinking_delta", thinking="hmm"),
+    delta(type="signature_delta", signature="s"),
+    block(type="text", text=""),
+    delta(type="text_delta", text="one "),
+    event("ping"),
+    delta(type="text_delta", text="two"),
+    block(type="tool_use", id="t", name="f", input={}),
+    delta(type="input_json_delta", partial_json="{}"),
+    event("message_delta", delta={"stop_reason": "tool_use"}, usage={"output_tokens": 7}),
+    event("message_stop"),
+]
+RESPONSES = [
+    event("response.created", response={}),
+    event("response.reasoning_summary_text.delta", delta="hmm"),
+    event("response.output_text.delta", delta="one "),
+    event("response.output_text.delta", delta="two"),
+    event("response.function_call_arguments.delta", delta="{}"),
+    event("response.completed", response={"usage": {"input_tokens": 9, "output_tokens": 7}}),
+]
+GEMINI = [
+    candidate({"text": "hmm", "thought": True}),
+    candidate({"text": "one "}),
+    candidate({"text": "two"}, {"functionCall": {"name": "f", "args": {}}}),
+    {
+        **candidate(end="STOP"),
+        "usageMetadata": {"promptTokenCount": 9, "candidatesTokenCount": 7},
+    },
+]
+COMPLETIONS = [
+    completion(role="assistant", content=""),
+    completion(reasoning_content="hmm"),
+    completion(content="one "),
+    completion(content="two", tool_calls=[{"index": 0, "function": {"arguments": "{}"}}]),
+    completion("tool_calls"),
+    thing({"choices": [], "usage": {"prompt_tokens": 9, "completion_tokens": 7}}),
+]
+STREAMS = [
+    pytest.param(COMPLETIONS, 2, id="completions"),
+    pytest.param(MESSAGES, 2, id="messages"),
+    pytest.param(list(map(thing, MESSAGES)), 2, id="messages, objects"),
+    pytest.param(RESPONSES, 2, id="responses"),
+    pytest.param(list(map(thing, RESPONSES)), 2, id="responses, objects"),
+    pytest.param(GEMINI, 0, id="gemini"),
+    pytest.param(list(map(thing, GEMINI)), 0, id="gemini, objects"),
+]
+
+
+def reader(chunks: list[Any], **settings: Any) -> Reader:
+    return StreamPolicy(**settings).reader(chunks[0])
+
+
+@pytest.mark.parametrize(("chunks", "arguments"), STREAMS)
+def test_every_format_is_read_alike(chunks: list[Any], arguments: int) -> None:
+    """Text, thinking, calls, size and end are the same, whichever format says them."""
+    read = reader(chunks)
+    assert read.size is not None
+    assert read.proves_end is not None
+    assert "".join(map(read.text, chunks)) == "one two"
+    assert sum(map(read.size, chunks)) == len("hmmone two") + arguments
+    thinks = [read.only_thinks(chunk) for chunk in chunks]
+    assert thinks.count(True) == 1
+    assert [c for c in chunks if read.content(c)].index(chunks[thinks.index(True)]) == 0
+    assert any(map(read.goes_beyond_text, chunks))
+    assert not any(map(read.goes_beyond_text, [c for c in chunks if read.text(c) == "one "]))
+    proofs = [bool(read.proves_end(chunk)) for chunk in chunks]
+    assert proofs.count(True) == 1
+    assert not any(map(read.content, chunks[proofs.index(True) :]))
+
+
+@pytest.mark.parametrize(("chunks", "_"), STREAMS)
+def test_usage_is_whole_with_the_last_chunk_that_tells_it(chunks: list[Any], _: int) -> None:
+    """What the opening of a stream tells of usage is not yet the whole of it."""
+    meter, read = Meter(usage_of), reader(chunks)
+    meter.note(chunks[0], read)
+    assert not meter.whole
+    for chunk in chunks[1:]:
+        meter.note(chunk, read)
+    assert meter.whole
+    assert meter.usage is not None
+    assert (meter.usage.input, meter.usage.output) == (9, 7)
+
+
+@pytest.mark.parametrize(("chunks", "_"), STREAMS)
+def test_a_text_is_cut_in_a_copy(chunks: list[Any], _: int) -> None:
+    """What is left of a chunk has the rest of its text; the chunk itself is not changed."""
+    read = reader(chunks)
+    assert read.cut is not None
+    (said,) = [chunk for chunk in chunks if read.text(chunk) == "one "]
+    assert read.text(read.cut(said, "e ")) == "e "
+    assert read.text(said) == "one "
+
+
+def test_a_cut_completion_has_no_role() -> None:
+    """The role and the log probabilities belong to the whole chunk; other choices stay."""
+    chunk = completion(role="assistant", content="one")
+    chunk.choices[0].logprobs = {"content": []}
+    chunk.choices += completion(index=1, content="uno").choices
+    read = reader([chunk])
+    assert read.cut is not None
+    first, second = read.cut(chunk, "e").choices
+    assert (first.delta.content, first.delta.role, first.logprobs) == ("e", None, None)
+    assert second.delta.content == "uno"
+
+
+def test_cut_gemini_keeps_thoughts() -> None:
+    """The rest of a text stands in its first part; thoughts stay where they are."""
+    chunk = candidate({"text": "hm", "thought": True}, {"text": "on"}, {"text": "e"})
+    read = reader([chunk])
+    assert read.cut is not None
+    parts = read.cut(chunk, "e")["candidates"][0]["content"]["parts"]
+    assert [part["text"] for part in parts] == ["hm", "e", ""]
+
+
+def test_text_in_a_blocks_start() -> None:
+    """A block may begin with text, and that may be cut too."""
+    read, start = reader(MESSAGES), block(type="text", text="one")
+    assert read.text(start) == "one"
+    assert read.cut is not None
+    assert read.text(read.cut(start, "e")) == "e"
+
+
+@pytest.mark.parametrize("wrap", [dict, thing])
+@pytest.mark.parametrize("name", ["promptFeedback", "prompt_feedback"])
+def test_a_blocked_prompt_is_an_answer(wrap: Any, name: str) -> None:
+    """Gemini answers a blocked prompt without candidates: that is whole, and all there is."""
+    chunk = wrap({name: thing({"blockReason": "SAFETY"})})
+    read = reader([chunk])
+    assert read.proves_end is not None
+    assert read.proves_end(chunk)
+    quiet = {"usageMetadata": {}}
+    assert not read.proves_end(quiet)
+    assert not read.content(quiet)
+
+
+def test_several_choices_of_objects() -> None:
+    """Each of the choices that were asked for must end."""
+    first, second = completion("stop"), completion("stop", index=1)
+    read = StreamPolicy().reader(first, {"messages": [], "n": 2})
+    assert read.proves_end is not None
+    assert [bool(read.proves_end(c)) for c in (first, first, second)] == [False, False, True]
+
+
+def test_rubbish_is_no_chunk() -> None:
+    """A choice that is none fails its stream, as it does in plain chunks."""
+    read = reader(COMPLETIONS)
+    with pytest.raises(TypeError, match="a choice that is none"):
+        read.content(thing({"choices": [None]}))
+
+
+def test_hooks_go_first() -> None:
+    """What a policy says of content, text and end holds for these chunks too."""
+    read = reader(MESSAGES, content=lambda _: True, text=lambda _: "x", complete=lambda _: "whole")
+    assert (read.content(0), read.text(0), read.cut) == (True, "x", None)
+    assert read.proves_end is not None
+    assert read.proves_end(0) == "whole"
+
+
+class Mock:
+    """Has every attribute that it is asked for."""
+
+    def __getattr__(self, name: str) -> Mock:
+        return Mock()
+
+
+@pytest.mark.parametrize("first", [Mock(), 7, None, {}, {"type": "other"}, ["choices"], object()])
+def test_what_nobody_knows_stays_opaque(first: object) -> None:
+    """Other data is content, and says nothing that anybody could read."""
+    read = StreamPolicy().reader(first)
+    assert read.content(first)
+    assert (read.text(first), read.size, read.proves_end, read.as_chat) == ("", None, None, None)
+
+
+def test_canonical_chunks_are_read_as_they_are() -> None:
+    """No view is made of a chat chunk."""
+    chunk = {"choices": [{"index": 0, "delta": {"content": "x"}, "finish_reason": None}]}
+    read = StreamPolicy().reader(chunk)
+    assert read.as_chat is not None
+    assert read.as_chat(chunk) is chunk
+    assert read.text is chat.text_of

@@ -1,0 +1,142 @@
+"""What answers and chunks tell of usage, in each provider's shape, and what is guessed."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from multirouter.core.cost.usage import estimated_tokens, usage_of
+from multirouter.model import Usage
+
+
+def as_object(value: Any) -> Any:
+    """Plain data as an SDK hands it out: attributes instead of keys."""
+    if isinstance(value, dict):
+        return SimpleNamespace(**{key: as_object(inner) for key, inner in value.items()})
+    return value
+
+
+CHAT = {
+    "choices": [],
+    "usage": {
+        "prompt_tokens": 100,
+        "completion_tokens": 50,
+        "total_tokens": 150,
+        "prompt_tokens_details": {"cached_tokens": 40, "cache_write_tokens": 10},
+        "completion_tokens_details": {"reasoning_tokens": 30},
+    },
+}
+RESPONSES = {
+    "usage": {
+        "input_tokens": 100,
+        "output_tokens": 50,
+        "input_tokens_details": {"cached_tokens": 40},
+        "output_tokens_details": {"reasoning_tokens": 30},
+    }
+}
+ANTHROPIC = {
+    "usage": {
+        "input_tokens": 50,
+        "output_tokens": 50,
+        "cache_read_input_tokens": 40,
+        "cache_creation_input_tokens": 10,
+        "output_tokens_details": {"thinking_tokens": 30},
+    }
+}
+GEMINI = {
+    "usageMetadata": {
+        "promptTokenCount": 90,
+        "toolUsePromptTokenCount": 10,
+        "candidatesTokenCount": 20,
+        "thoughtsTokenCount": 30,
+        "cachedContentTokenCount": 40,
+    }
+}
+GEMINI_SDK = {
+    "usage_metadata": {
+        "prompt_token_count": 90,
+        "tool_use_prompt_token_count": 10,
+        "candidates_token_count": 20,
+        "thoughts_token_count": 30,
+        "cached_content_token_count": 40,
+    }
+}
+PLAIN = Usage(100, 50, cached=40, reasoning=30)
+WRITTEN = PLAIN._replace(written=10)
+
+
+@pytest.mark.parametrize(
+    ("answer", "usage"),
+    [
+        (CHAT, WRITTEN),
+        (RESPONSES, PLAIN),
+        ({"type": "response.completed", "response": RESPONSES}, PLAIN),
+        (ANTHROPIC, WRITTEN),
+        (GEMINI, PLAIN),
+        (GEMINI_SDK, PLAIN),
+        ({"usage": {"prompt_tokens": 7, "total_tokens": 7}}, Usage(7)),
+        ({"usage": {"input_tokens": 7, "output_tokens": 1}}, Usage(7, 1)),
+        ({"usageMetadata": {"promptTokenCount": 7}}, Usage(7)),
+    ],
+)
+@pytest.mark.parametrize("shape", [dict, as_object])
+def test_every_shape_is_read_alike(answer: Any, usage: Usage, shape: Any) -> None:
+    """Input includes the cache and output the reasoning, whoever told it and however."""
+    assert usage_of(shape(answer)) == usage
+
+
+def test_an_anthropic_stream_adds_up() -> None:
+    """Its first event tells the input, its last ones the running total of the output."""
+    begun = usage_of({"type": "message_start", "message": ANTHROPIC | {"role": "assistant"}})
+    ended = usage_of({"type": "message_delta", "usage": {"output_tokens": 80}})
+    assert begun is not None
+    assert ended is not None
+    assert begun.joined(ended) == WRITTEN._replace(output=80)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "a text",
+        None,
+        7,
+        {},
+        {"usage": None},
+        {"usage": {}},
+        {"usage": {"cost": 3}},
+        {"usageMetadata": {"totalTokenCount": 7}},
+        {"message": "hello"},
+        {"message": {"role": "assistant"}},
+        {"response": {"usage": None}},
+        SimpleNamespace(text="x"),
+    ],
+)
+def test_what_tells_nothing(answer: Any) -> None:
+    """Without a word of usage there is none, and nothing is raised."""
+    assert usage_of(answer) is None
+
+
+@pytest.mark.parametrize("count", [-5, "many", None, True, float("nan"), float("inf")])
+def test_counts_of_strangers(count: Any) -> None:
+    """What is no count of tokens counts as 0; a float that is one is taken."""
+    said = {"usage": {"prompt_tokens": 3.0, "completion_tokens": count}}
+    assert usage_of(said) == Usage(3, 0)
+
+
+@pytest.mark.parametrize(
+    ("text", "tokens"),
+    [
+        ("", 0),
+        ("a", 1),
+        ("abcd", 1),
+        ("abcde", 2),
+        ({"messages": [{"role": "user", "content": "x" * 36}]}, 10),
+        ({"content": ({"text": "four"}, {"image_url": {"url": "data:" + "x" * 999}})}, 1),
+        (SimpleNamespace(text="x"), 0),
+    ],
+)
+def test_estimates(text: Any, tokens: int) -> None:
+    """Four letters make a token, begun ones count whole, and media and objects not at all."""
+    assert estimated_tokens(text) == tokens
