@@ -18,10 +18,10 @@ from benchmarks.harness import report
 from benchmarks.harness.progress import Progress
 from benchmarks.harness.tables import table
 from benchmarks.outages.measures import percentile
-from multirouter.core.circuit.breaker import Circuit
-from multirouter.core.circuit.states import State
-from multirouter.core.health.adaptive_timeout import Group, Pace
-from multirouter.core.settings.policies import CircuitPolicy, PacePolicy
+from multirouter.core.circuit.breaker import CircuitBreaker
+from multirouter.core.circuit.states import CircuitState
+from multirouter.core.health.adaptive_timeout import Group, LatencyTracker
+from multirouter.core.settings.policies import CircuitPolicy, LatencyPolicy
 
 MEDIANS = (0.6, 0.9, 1.4)
 """Seconds that the three providers' usual answers take."""
@@ -77,14 +77,16 @@ class Watched:
     """
 
     def __init__(self, usual: float, seed: str) -> None:
-        self.pace = Pace(PacePolicy())
+        self.latency = LatencyTracker(LatencyPolicy())
         self.openings: Counter[str] = Counter()
         self.cut = 0
         self._usual = usual
-        self._circuit = Circuit(CircuitPolicy(), Random(f"jitter {seed}"), self._changed)
+        self._circuit = CircuitBreaker(CircuitPolicy(), Random(f"jitter {seed}"), self._changed)
 
-    def _changed(self, old: State, new: State, reason: str, open_for: float, now: float) -> None:
-        self.openings[reason] += (old, new) == (State.CLOSED, State.OPEN)
+    def _changed(
+        self, old: CircuitState, new: CircuitState, reason: str, open_duration: float, now: float
+    ) -> None:
+        self.openings[reason] += (old, new) == (CircuitState.CLOSED, CircuitState.OPEN)
 
     def answer(self, times_usual: float, now: float) -> None:
         """One attempt that would take so many times the usual, if its circuit lets it in."""
@@ -92,12 +94,12 @@ class Watched:
         if permit is None:
             return
         took = times_usual * self._usual
-        if took > self.pace.limit:
+        if took > self.latency.limit:
             self.cut += 1
-            self.pace.timed_out(self.pace.limit, trial=permit.trial)
+            self.latency.timed_out(self.latency.limit, trial=permit.trial)
             self._circuit.failed(permit, now)
         else:
-            slow = self.pace.answered(took, now, trial=permit.trial)
+            slow = self.latency.answered(took, now, trial=permit.trial)
             self._circuit.succeeded(permit, now, took, slow=slow)
 
 
@@ -106,7 +108,7 @@ class Peers:
 
     def __init__(self, length: Length, every: float, seed: str) -> None:
         self.all = [Watched(usual, f"{seed} {usual}") for usual in MEDIANS]
-        self._group = Group([watched.pace for watched in self.all])
+        self._group = Group([watched.latency for watched in self.all])
         self._rng = Random(seed)
         self._length = length
         self._every = every

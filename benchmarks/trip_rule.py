@@ -15,8 +15,8 @@ from typing import Any
 from benchmarks.harness import report
 from benchmarks.harness.progress import Progress
 from benchmarks.harness.tables import table
-from multirouter.core.circuit.breaker import DEFAULT_FAILURES, Circuit
-from multirouter.core.circuit.states import State
+from multirouter.core.circuit.breaker import DEFAULT_FAILURES, CircuitBreaker
+from multirouter.core.circuit.states import CircuitState
 from multirouter.core.settings.policies import CircuitPolicy
 
 LOADS = (0.1, 1.0, 10.0, 100.0)
@@ -39,14 +39,16 @@ class Driven:
 
     def __init__(self, policy: CircuitPolicy, load: float, seed: str) -> None:
         self.rng = Random(seed)
-        self.circuit = Circuit(policy, Random(f"jitter {seed}"), self._changed)
+        self.circuit = CircuitBreaker(policy, Random(f"jitter {seed}"), self._changed)
         self.load = load
         self.now = 0.0
         self.openings = 0
         self.trials = 0
 
-    def _changed(self, old: State, new: State, reason: str, open_for: float, now: float) -> None:
-        self.openings += new is State.OPEN
+    def _changed(
+        self, old: CircuitState, new: CircuitState, reason: str, open_duration: float, now: float
+    ) -> None:
+        self.openings += new is CircuitState.OPEN
 
     def call(self, error_rate: float) -> bool:
         """The next call, answered at once; whether it reached the provider and failed."""
@@ -112,7 +114,7 @@ def recovery(rule: str, load: float, outage: float, repeats: int) -> dict[str, A
         while driven.now < outage:
             driven.call(1.0)
         trials += driven.trials
-        while driven.circuit.state(driven.now) is not State.CLOSED:
+        while driven.circuit.state(driven.now) is not CircuitState.CLOSED:
             driven.call(0.0)
         late.append(driven.now - outage)
     return {

@@ -48,7 +48,7 @@ def make_router(rng: Random | None = None) -> MultiProviderRouter[str, Reply]:
             *(Route(name, EVERYBODY, strategy=how) for name, how in PRIORITIES.items()),
         ],
         retry=RetryPolicy(base=0.02, max_retry_after=30.0),
-        circuit=CircuitPolicy(failures=3, open_for=60.0),
+        circuit=CircuitPolicy(failures=3, open_duration=60.0),
         timeout=30.0,
         registry=CollectorRegistry(),
         rng=rng,

@@ -67,7 +67,7 @@ def make_router(told: list[AlarmChanged], history: str | None) -> MultiProviderR
         name="tasks",
         routes=[Route(name, tiers) for name, tiers in CHAINS.items()],
         route=chain_for,
-        circuit=CircuitPolicy(failures=3, open_for=2.0),
+        circuit=CircuitPolicy(failures=3, open_duration=2.0),
         budget=Budget(50.0, "day"),
         shadow=Shadow(["deepseek"], share=0.05),
         alarms=Alarms(

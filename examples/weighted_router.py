@@ -33,7 +33,7 @@ async def main(calls: int = 600, rng: Random | None = None) -> Counter[str]:
             model("gemini", "gemini", "gemini-3-flash", weight=1),
         ],
         name="weighted",
-        circuit=CircuitPolicy(failures=3, open_for=0.3),
+        circuit=CircuitPolicy(failures=3, open_duration=0.3),
         registry=CollectorRegistry(),
         rng=rng,
     )

@@ -2,23 +2,23 @@
 
 from typing import TYPE_CHECKING
 
-from multirouter.core.circuit.states import State
+from multirouter.core.circuit.states import CircuitState
 from multirouter.core.cost.budgets import Budget
 from multirouter.core.cost.price import Price
 from multirouter.core.events import AlarmChanged, Listener
 from multirouter.core.registry.route_selection import by_length, priorities
 from multirouter.core.routes.route import Route
-from multirouter.core.selection.candidate import Member
+from multirouter.core.selection.candidate import Candidate
 from multirouter.core.selection.eligibility import chat_requires
 from multirouter.core.selection.sticky import Sticky
 from multirouter.core.selection.strategies import Balanced
-from multirouter.core.selection.weighted import Asking, Strategy
-from multirouter.core.settings.failure_rules import RULES, Effect, Other, Rule, Same
+from multirouter.core.selection.weighted import SelectionContext, Strategy
+from multirouter.core.settings.failure_rules import RULES, CircuitEffect, Failover, Retry, Rule
 from multirouter.core.settings.policies import (
     CircuitPolicy,
     HedgePolicy,
+    LatencyPolicy,
     LimitPolicy,
-    PacePolicy,
     RetryPolicy,
 )
 from multirouter.core.settings.provider import Provider, ProviderSettings
@@ -36,7 +36,7 @@ from multirouter.errors import (
     StreamInterrupted,
     UsageError,
 )
-from multirouter.model import AttemptRecord, CallOutcome, Kind, Usage, Verdict
+from multirouter.model import AttemptRecord, CallOutcome, FailureKind, Usage, Verdict
 from multirouter.router import MultiProviderRouter
 from multirouter.schema_validation import json_schema
 
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     )
     from multirouter.listeners.alarms.webhook import Webhook
     from multirouter.listeners.history.history import History
-    from multirouter.runtime.streams.stream import Restarted, Stream
+    from multirouter.runtime.streams.stream import Stream, StreamRestarted
     from multirouter.token_counting import counted_tokens
 
 __all__ = [
@@ -63,7 +63,6 @@ __all__ = [
     "Alarms",
     "AllOpen",
     "AllProvidersFailed",
-    "Asking",
     "AttemptRecord",
     "AttemptTimeout",
     "Balanced",
@@ -71,42 +70,43 @@ __all__ = [
     "CallFailed",
     "CallOutcome",
     "CallTimeout",
+    "Candidate",
+    "CircuitEffect",
     "CircuitOpen",
     "CircuitPolicy",
+    "CircuitState",
     "ConfigurationError",
     "CostPerHour",
     "CostUnusual",
-    "Effect",
+    "Failover",
     "FailoverShare",
+    "FailureKind",
     "FallbackShare",
     "HedgePolicy",
     "History",
-    "Kind",
+    "LatencyPolicy",
     "LimitPolicy",
     "Listener",
-    "Member",
     "MultiProviderRouter",
     "MultirouterError",
     "NoProviderAvailable",
-    "Other",
-    "PacePolicy",
     "Price",
     "Provider",
     "ProviderError",
     "ProviderFailing",
     "ProviderSettings",
-    "Restarted",
+    "Retry",
     "RetryPolicy",
     "Route",
     "Rule",
-    "Same",
+    "SelectionContext",
     "Shadow",
-    "State",
     "Sticky",
     "Strategy",
     "Stream",
     "StreamInterrupted",
     "StreamPolicy",
+    "StreamRestarted",
     "Usage",
     "UsageError",
     "Verdict",
@@ -131,7 +131,7 @@ _ROOMS = {
     "multirouter.listeners.alarms.cost_rules": ("CostPerHour", "CostUnusual"),
     "multirouter.listeners.history.history": ("History",),
     "multirouter.listeners.alarms.webhook": ("Webhook",),
-    "multirouter.runtime.streams.stream": ("Restarted", "Stream"),
+    "multirouter.runtime.streams.stream": ("StreamRestarted", "Stream"),
     "multirouter.token_counting": ("counted_tokens",),
 }
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from multirouter.model import AttemptRecord, Kind
+    from multirouter.model import AttemptRecord, FailureKind
 
 
 class MultirouterError(Exception):
@@ -145,7 +145,7 @@ class ProviderError(MultirouterError):
         message: str,
         *,
         provider: str,
-        kind: Kind,
+        kind: FailureKind,
         status: int | None = None,
         code: str | None = None,
         request_id: str | None = None,

@@ -10,7 +10,7 @@ from typing_extensions import Unpack
 
 from multirouter.core import validation as check
 from multirouter.core.events import Configured, HoldName
-from multirouter.core.registry.registry import Roster
+from multirouter.core.registry.registry import Registry
 from multirouter.core.registry.updates import changed
 from multirouter.core.routes.resolved_route import Defaults
 from multirouter.core.routes.route import Route
@@ -130,7 +130,7 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
             providers: who can be asked from now on.
             routes: the routes from now on.
             settings: the router's own (`timeout`, `attempt_timeout`, `retry`, `circuit`,
-                `limits`, `pace`, `hedge`, `stream`, `rules`, `accept`, `fallback`, `panic`,
+                `limits`, `latency`, `hedge`, `stream`, `rules`, `accept`, `fallback`, `panic`,
                 `budget`, `shadow`), as for `MultiProviderRouter`; None resets one, and what is
                 left out stays.
 
@@ -232,8 +232,8 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
 
     # -- inside -----------------------------------------------------------------------------
 
-    def _built(self, providers: list[Provider[Any, Any, Any]], routes: list[Route]) -> Roster:
-        roster = Roster(providers, routes, self._defaults, self._engine.memory, self._limits)
+    def _built(self, providers: list[Provider[Any, Any, Any]], routes: list[Route]) -> Registry:
+        roster = Registry(providers, routes, self._defaults, self._engine.memory, self._limits)
         dispatch = self._engine.dispatch
         return roster if dispatch is None else dispatch.checked(roster)
 
@@ -249,7 +249,7 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
         Doors and accounts adopt new terms while a roster is built; here they are strangers, so
         that a refusal halfway has changed nothing.
         """
-        roster = Roster(providers, routes, defaults, self._engine.rehearsal(defaults), limits)
+        roster = Registry(providers, routes, defaults, self._engine.rehearsal(defaults), limits)
         if self._engine.dispatch is not None:
             self._engine.dispatch.checked(roster)
 
@@ -270,8 +270,8 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
             removed=removed,
             updated=tuple(name for name in new if name in old and new[name] is not old[name]),
         )
-        self._engine.wire.post("configured", news)
-        self._engine.wire.deliver()
+        self._engine.dispatcher.post("configured", news)
+        self._engine.dispatcher.deliver()
         self._engine.served(self._engine.residence.now())
 
     def _known(self, name: str) -> Provider[Any, Any, Any]:
@@ -284,5 +284,5 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
         self._known(name)
         now = self._engine.residence.now()
         self._engine.memory.gates[name].hold_by_hand(how, now)
-        self._engine.wire.deliver()
+        self._engine.dispatcher.deliver()
         self._engine.served(now)

@@ -16,7 +16,7 @@ ResponseT_co = TypeVar("ResponseT_co", covariant=True)
 ChunkT_co = TypeVar("ChunkT_co", covariant=True, default=Never)
 
 
-class Kind(StrEnum):
+class FailureKind(StrEnum):
     """What an attempt came to. `classify.RULES` says what follows from each."""
 
     SUCCESS = "success"
@@ -37,7 +37,7 @@ class Kind(StrEnum):
     UNKNOWN = "unknown"
 
 
-Role = Literal["call", "hedge", "probe", "shadow"]
+Role = Literal["call", "hedge", "trial", "shadow"]
 """Why an attempt was made: for the caller, beside the caller's, to test a provider, as a copy."""
 
 CallResult = Literal["success", "failure", "cancelled", "fallback", "refused"]
@@ -72,7 +72,7 @@ class Verdict:
     """What one outcome counts as: made once, read by circuit, metrics and retry alike.
 
     Attributes:
-        kind: see `Kind`.
+        kind: see `FailureKind`.
         retry_after: seconds the provider asked to be left alone, or None.
         reason: the sign that decided, for people (`status 429`, `insufficient_quota`).
         status: the HTTP status that was seen, or None.
@@ -87,7 +87,7 @@ class Verdict:
 
     def __init__(
         self,
-        kind: Kind,
+        kind: FailureKind,
         retry_after: float | None = None,
         *,
         reason: str = "",
@@ -96,7 +96,7 @@ class Verdict:
         certain: bool = True,
         retried: bool = False,
     ) -> None:
-        self.kind: Kind = kind
+        self.kind: FailureKind = kind
         self.retry_after: float | None = retry_after
         self.reason: str = reason
         self.status: int | None = status
@@ -110,8 +110,8 @@ class Verdict:
         return f"Verdict({self.kind}{asked}{why})"
 
 
-SUCCESS = Verdict(Kind.SUCCESS)
-CANCELLED = Verdict(Kind.CANCELLED)
+SUCCESS = Verdict(FailureKind.SUCCESS)
+CANCELLED = Verdict(FailureKind.CANCELLED)
 
 
 class AttemptRecord:
@@ -177,15 +177,15 @@ class AttemptRecord:
     @property
     def ok(self) -> bool:
         """Whether the attempt brought an answer."""
-        return self.verdict.kind is Kind.SUCCESS
+        return self.verdict.kind is FailureKind.SUCCESS
 
     @property
     def outcome(self) -> Literal["success", "failure", "cancelled"]:
         """The attempt's label in the metrics."""
         kind = self.verdict.kind
-        if kind is Kind.SUCCESS:
+        if kind is FailureKind.SUCCESS:
             return "success"
-        return "cancelled" if kind is Kind.CANCELLED else "failure"
+        return "cancelled" if kind is FailureKind.CANCELLED else "failure"
 
     def __repr__(self) -> str:
         late = " late" if self.late else ""

@@ -13,7 +13,7 @@ from multirouter.core.cost.budgets import Budget
 from multirouter.core.cost.usage import ReadUsage
 from multirouter.core.events import Listener
 from multirouter.core.failures.classify import Classify
-from multirouter.core.registry.route_selection import Dispatch, Wanted
+from multirouter.core.registry.route_selection import RouteSelection, Wanted
 from multirouter.core.registry.updates import settled
 from multirouter.core.routes.resolved_route import Defaults
 from multirouter.core.routes.route import Route
@@ -23,8 +23,8 @@ from multirouter.core.settings.policies import (
     CALL_TIMEOUT,
     CircuitPolicy,
     HedgePolicy,
+    LatencyPolicy,
     LimitPolicy,
-    PacePolicy,
     RetryPolicy,
 )
 from multirouter.core.settings.provider import Provider
@@ -33,7 +33,7 @@ from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.listeners.logs import make_logs
 from multirouter.listeners.metrics.metrics import Exemplar, Metrics, make_metrics
 from multirouter.management import Management
-from multirouter.model import CallOutcome, ChunkT, Kind, RequestT, ResponseT
+from multirouter.model import CallOutcome, ChunkT, FailureKind, RequestT, ResponseT
 from multirouter.runtime.engine import Engine
 from multirouter.schema_validation import json_schema
 
@@ -117,10 +117,10 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
         retry: RetryPolicy | None = None,
         circuit: CircuitPolicy | None = None,
         limits: LimitPolicy | None = None,
-        pace: PacePolicy | None = None,
+        latency: LatencyPolicy | None = None,
         hedge: HedgePolicy | None = None,
         stream: StreamPolicy | None = None,
-        rules: Mapping[Kind | str, Rule] | None = None,
+        rules: Mapping[FailureKind | str, Rule] | None = None,
         classify: Classify | None = None,
         accept: Callable[[ResponseT], object] | Mapping[str, Any] | None = None,
         fallback: Any = None,
@@ -145,7 +145,7 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
                 attempt_timeout=attempt_timeout,
                 retry=retry,
                 circuit=circuit,
-                pace=pace,
+                latency=latency,
                 hedge=hedge,
                 stream=stream,
                 rules=rules,
@@ -168,7 +168,7 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
             logs=make_logs(name, logger, error_messages=error_messages),
         )
         if route is not None or unknown_route is not None:
-            dispatch = Dispatch(self.name, self._engine.wire, route, unknown_route)
+            dispatch = RouteSelection(self.name, self._engine.dispatcher, route, unknown_route)
             self._engine.dispatch = dispatch
         self._engine.roster = self._built(list(providers), list(routes))
         exemplar = check.function("exemplar", exemplar)

@@ -13,8 +13,8 @@ from typing_extensions import override
 from multirouter import (
     AttemptRecord,
     Budget,
+    FailureKind,
     HedgePolicy,
-    Kind,
     Listener,
     MultiProviderRouter,
     NoProviderAvailable,
@@ -177,7 +177,9 @@ async def test_misuse_costs_nothing() -> None:
         with pytest.raises(UsageError):
             async with router.stream("q" * 40):
                 pass
-    assert [(record.verdict.kind, record.usage) for record in told] == [(Kind.CANCELLED, None)] * 2
+    assert [(record.verdict.kind, record.usage) for record in told] == [
+        (FailureKind.CANCELLED, None)
+    ] * 2
 
 
 async def test_a_hook_that_breaks_a_stream_is_paid() -> None:

@@ -24,7 +24,7 @@ async def test_a_snapshot_is_plain_data() -> None:
         a, b, c = (seen["providers"][name] for name in "abc")
         assert (a["state"], a["available"], a["reset_in"]) == ("open", False, 10)
         assert (a["last_failure"], a["opened"], a["era"]) == ("status 500", 1, 1)
-        assert (b["state"], b["available"], b["cooling_for"]) == ("closed", False, 9)
+        assert (b["state"], b["available"], b["cooldown_for"]) == ("closed", False, 9)
         assert (c["state"], c["available"], c["hold"]) == ("closed", True, None)
         tiers = seen["routes"]["chain"]["tiers"]
         assert [[seat["provider"] for seat in tier] for tier in tiers] == [["a"], ["b", "c"]]
@@ -40,7 +40,7 @@ async def test_an_explanation_reads_like_one() -> None:
         caller = await home.begun("c")
         text = str(home.router.explain())
         assert "open (failures, last status 500), resets in" in text
-        assert "cooling for 9.0 s (status 429)" in text
+        assert "cooling down for 9.0 s (status 429)" in text
         assert "full (1 in flight)" in text
         await caller.cancel()
         await anyio.sleep(10)

@@ -154,7 +154,7 @@ BAD_ROUTERS: dict[str, Callable[[], object]] = {
     "tags": lambda: play("a", tags="cheap"),
     "a window": lambda: play("a", context_window=0),
     "failures": lambda: CircuitPolicy(failures=0),
-    "probes": lambda: CircuitPolicy(probes=1.5),  # type: ignore[arg-type]
+    "probes": lambda: CircuitPolicy(half_open_max_calls=1.5),  # type: ignore[arg-type]
 }
 
 

@@ -9,8 +9,8 @@ import pytest
 from multirouter import (
     CircuitPolicy,
     ConfigurationError,
+    LatencyPolicy,
     LimitPolicy,
-    PacePolicy,
     RetryPolicy,
     Route,
 )
@@ -114,16 +114,18 @@ async def test_budgets_change_under_way() -> None:
 
 async def test_the_policies_of_the_past_change_under_way() -> None:
     """Pace and retry budget keep what they have counted, and go by the new policy."""
-    async with house("a", pace=PacePolicy(minimum_samples=1)) as home:
+    async with house("a", latency=LatencyPolicy(minimum_samples=1)) as home:
         await home.call()
         engine = home.router._engine
-        pace = engine.memory.pace("default call", "a", PacePolicy(minimum_samples=1))
-        assert pace.known
+        latency = engine.memory.latency("default call", "a", LatencyPolicy(minimum_samples=1))
+        assert latency.known
         home.router.reconfigure(
             home.router.providers,
-            pace=PacePolicy(minimum_samples=5),
+            latency=LatencyPolicy(minimum_samples=5),
             retry=RetryPolicy(budget_floor=0, budget=0.0),
         )
-        assert engine.memory.pace("default call", "a", PacePolicy(minimum_samples=5)) is pace
-        assert not pace.known
+        assert (
+            engine.memory.latency("default call", "a", LatencyPolicy(minimum_samples=5)) is latency
+        )
+        assert not latency.known
         assert not engine._commons.budget.allows(0.0)

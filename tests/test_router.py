@@ -17,7 +17,7 @@ from multirouter import (
     Route,
     Rule,
 )
-from multirouter.core.settings.failure_rules import Effect, Other, Same
+from multirouter.core.settings.failure_rules import CircuitEffect, Failover, Retry
 from tests.scenarios.kit import BRITTLE, FAULTY, Logger, house, play
 
 
@@ -63,10 +63,10 @@ async def test_the_first_example_without_a_block() -> None:
 
 async def test_the_articles_breaker() -> None:
     """Three failures open for a minute exactly; then one success closes it again."""
-    policy = CircuitPolicy(failures=3, open_for=60, growth=1)
+    policy = CircuitPolicy(failures=3, open_duration=60, growth=1)
     async with house("a", "b", circuit=policy) as home:
         await home.fail("a", times=3)
-        assert home.news.of("circuit_changed")[0].open_for == 60
+        assert home.news.of("circuit_changed")[0].open_duration == 60
         assert all([(await home.outcome()).provider == "b" for _ in range(20)])
 
 
@@ -109,7 +109,10 @@ async def test_an_outcome_tells_all() -> None:
 async def test_named_routes_have_their_own_terms() -> None:
     """Weights, rules and retries of a route hold on it alone."""
     anyway = Rule(
-        same=Same.NEVER, other=Other.AT_ONCE, circuit=Effect.NEUTRAL, may_have_acted=False
+        retry=Retry.NEVER,
+        failover=Failover.AT_ONCE,
+        circuit=CircuitEffect.NEUTRAL,
+        side_effects_possible=False,
     )
     routes = [
         Route("only-b", [["a", "b"]], weights={"a": 0}),
@@ -126,7 +129,12 @@ async def test_named_routes_have_their_own_terms() -> None:
 
 async def test_rules_of_the_router_hold_on_all_routes() -> None:
     """A kind may be made to count as the user wants."""
-    strict = Rule(same=Same.NEVER, other=Other.AT_ONCE, circuit=Effect.TRIP, may_have_acted=False)
+    strict = Rule(
+        retry=Retry.NEVER,
+        failover=Failover.AT_ONCE,
+        circuit=CircuitEffect.TRIP,
+        side_effects_possible=False,
+    )
     async with house("a", "b", rules={"request": strict}) as home:
         home["a"].then(FAULTY)
         assert await home.call("a", "b") == "b: q"

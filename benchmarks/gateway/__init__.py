@@ -54,4 +54,4 @@ def _calls(options: argparse.Namespace) -> calls.Shape:
 def _streams(options: argparse.Namespace) -> streams.Shape:
     many = options.streams or (20 if options.quick else 500)
     rounds = options.rounds or (1 if options.quick else 7)
-    return streams.Shape(rounds, many, options.pace, 1.4 if options.quick else 4.0)
+    return streams.Shape(rounds, many, options.latency, 1.4 if options.quick else 4.0)

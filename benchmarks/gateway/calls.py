@@ -201,6 +201,8 @@ def text(result: Mapping[str, Any]) -> str:
         for name, one in found.items()
         if not name.startswith(("bare", "gateway"))
     ]
-    held = f"throughput of the gateway: {', '.join(peers)}" if peers else "no peer is installed"
+    hold_changed = (
+        f"throughput of the gateway: {', '.join(peers)}" if peers else "no peer is installed"
+    )
     load = f"load by {result['client']}, upstream {result['upstream']}"
-    return f"{load}; p50 at 1 connection, requests/s at {MANY}\n\n{table(head, rows)}\n\n{held}"
+    return f"{load}; p50 at 1 connection, requests/s at {MANY}\n\n{table(head, rows)}\n\n{hold_changed}"

@@ -41,7 +41,7 @@ policies:
   timeout: 10
   attempt_timeout: 0.5
   retry: {{base: 0.02, cap: 0.2}}
-  circuit: {{window: 2, open_for: 0.1, open_cap: 0.5, cooling: 0.01}}
+  circuit: {{window: 2, open_duration: 0.1, max_open_duration: 0.5, cooling: 0.01}}
   stream: {{first_token: 0.3, idle: 0.3}}
 keys: {{file: keys.json}}
 """
@@ -144,8 +144,8 @@ class _Watch:
         """Waits for what was left behind, and notes what is held then."""
         await asyncio.sleep(REST)
         os.kill(self._pid, signal.SIGUSR1)
-        held = Footprint(*json.loads(await self._next()))
-        self.looks.append({**held._asdict(), "descriptors": descriptors(self._pid)})
+        hold_changed = Footprint(*json.loads(await self._next()))
+        self.looks.append({**hold_changed._asdict(), "descriptors": descriptors(self._pid)})
 
     async def _next(self) -> str:
         """The next line that the process writes."""

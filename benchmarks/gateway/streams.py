@@ -38,13 +38,13 @@ class Shape:
 
     rounds: int
     streams: int
-    pace: float
+    latency: float
     seconds: float
 
     @property
     def chunks(self) -> int:
         """Chunks of a stream."""
-        return round(self.pace * self.seconds)
+        return round(self.latency * self.seconds)
 
 
 async def measure(shape: Shape) -> dict[str, Any]:
@@ -55,7 +55,7 @@ async def measure(shape: Shape) -> dict[str, Any]:
     """
     upstream, floor_port, our_port = free_ports(3)
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
-        given = (str(upstream), str(shape.chunks), str(shape.pace))
+        given = (str(upstream), str(shape.chunks), str(shape.latency))
         made = stack.enter_context(process(python("benchmarks.gateway.upstream", *given)))
         itself = await ready(made, lambda: Target(upstream, question(), {}))
         through: dict[str, tuple[Target, int | None]] = {"no proxy": (itself, None)}
@@ -75,7 +75,12 @@ async def measure(shape: Shape) -> dict[str, Any]:
         who: {figure: median(one[figure] for one in rounds) for figure in rounds[0]}
         for who, rounds in seen.items()
     }
-    return {"streams": shape.streams, "pace": shape.pace, "chunks": shape.chunks, "ms": medians}
+    return {
+        "streams": shape.streams,
+        "latency": shape.latency,
+        "chunks": shape.chunks,
+        "ms": medians,
+    }
 
 
 async def _round(shape: Shape, target: Target, pid: int | None) -> dict[str, float]:
@@ -94,7 +99,7 @@ async def _round(shape: Shape, target: Target, pid: int | None) -> dict[str, flo
     whole = [len(reading.took) == shape.chunks for _, reading in made]
     if not all(whole):
         raise RuntimeError(f"{whole.count(False)} of {len(whole)} streams are not whole")
-    skipped = round(shape.pace)
+    skipped = round(shape.latency)
     took = [each / 1e6 for _, reading in made for each in reading.took[skipped:]]
     return {**percentiles(took), "processor_us": used / (shape.chunks * shape.streams) * 1e6}
 
@@ -133,6 +138,6 @@ def text(result: Mapping[str, Any]) -> str:
         (who, *(f"{one[share]:.2f}" for share in shares), f"{one['processor_us']:.0f}")
         for who, one in found.items()
     ]
-    pace = f"{result['streams']} streams of {result['pace']:g} chunks a second each"
+    latency = f"{result['streams']} streams of {result['latency']:g} chunks a second each"
     head = ("", *(f"{share} ms" for share in shares), "µs cpu a chunk")
-    return f"{pace}\n{AIM}\n\n{table(head, rows)}"
+    return f"{latency}\n{AIM}\n\n{table(head, rows)}"

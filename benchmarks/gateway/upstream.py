@@ -34,9 +34,9 @@ class Upstream:
         seed: of the choice of faults and of the instants at which streams begin.
     """
 
-    def __init__(self, chunks: int, pace: float, seed: int) -> None:
+    def __init__(self, chunks: int, latency: float, seed: int) -> None:
         self._chunks = chunks
-        self._every = 1 / pace
+        self._every = 1 / latency
         self._rng = Random(seed)
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
@@ -101,8 +101,8 @@ def _drop(request: web.Request) -> None:
         request.transport.abort()
 
 
-def main(port: str, chunks: str = "8", pace: str = "1000", seed: str = "1") -> None:
+def main(port: str, chunks: str = "8", latency: str = "1000", seed: str = "1") -> None:
     """The upstream as a process."""
     app = web.Application()
-    app.router.add_post(CHAT, Upstream(int(chunks), float(pace), int(seed)).answer)
+    app.router.add_post(CHAT, Upstream(int(chunks), float(latency), int(seed)).answer)
     serve(app, int(port))

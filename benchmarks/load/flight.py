@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from benchmarks.harness.memory import traced
 from benchmarks.harness.rounds import Call
 from multirouter import MultiProviderRouter, Provider
-from multirouter.core.settings.policies import PacePolicy
+from multirouter.core.settings.policies import LatencyPolicy
 
 METHOD = "bytes that tracemalloc sees allocated, by Python, while all calls are in flight"
 
@@ -29,14 +29,14 @@ async def in_flight(calls: int) -> dict[str, Any]:
     """
     tracemalloc.start()
     try:
-        held = {name: await _with(name, _held, calls) for name in ("bare", "router")}
+        hold_changed = {name: await _with(name, _held, calls) for name in ("bare", "router")}
     finally:
         tracemalloc.stop()
     return {
         "calls": calls,
         "method": METHOD,
-        "bytes_per_call": held,
-        "bytes_beyond_bare": held["router"] - held["bare"],
+        "bytes_per_call": hold_changed,
+        "bytes_beyond_bare": hold_changed["router"] - hold_changed["bare"],
         "seconds": {name: await _with(name, _passed, calls) for name in ("bare", "router")},
     }
 
@@ -56,9 +56,9 @@ async def _with(name: str, measure: Measure, calls: int) -> float:
         return await measure(provider, answered, calls)
     providers = [Provider(who, provider) for who in ("a", "b", "c")]
     # All answers come at once and later than any before: slowness is not what is asked about here.
-    pace = PacePolicy(slow_factor=math.inf)
+    latency = LatencyPolicy(slow_factor=math.inf)
     async with MultiProviderRouter(
-        providers, registry=CollectorRegistry(), rng=Random(1), pace=pace
+        providers, registry=CollectorRegistry(), rng=Random(1), latency=latency
     ) as router:
         return await measure(router.call, answered, calls)
 
@@ -69,10 +69,10 @@ async def _held(call: Call, answered: asyncio.Event, calls: int) -> float:
     answered.clear()
     before = traced()
     tasks = await _begun(call, calls)
-    held = (traced() - before) / calls
+    hold_changed = (traced() - before) / calls
     answered.set()
     await asyncio.gather(*tasks)
-    return held
+    return hold_changed
 
 
 async def _passed(call: Call, answered: asyncio.Event, calls: int) -> float:

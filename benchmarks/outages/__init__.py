@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
         "--variant",
         action="append",
         default=[],
-        metavar="'NAME: circuit.open_for=3 pace.floor=1.5'",
+        metavar="'NAME: circuit.open_duration=3 pace.floor=1.5'",
         help="one more policy: ours with other settings; topics circuit, hedge, pace, retry",
     )
     add(

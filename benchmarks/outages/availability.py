@@ -55,8 +55,8 @@ def stretches(turns: Sequence[Turn], provider: int, until: float) -> list[Stretc
     for turn in turns:
         if turn.provider != provider:
             continue
-        if turn.state == "cooling":
-            found.append(Stretch("cooling", turn.at, turn.at + turn.seconds))
+        if turn.state == "cooling down":
+            found.append(Stretch("cooling down", turn.at, turn.at + turn.seconds))
             continue
         if state != "closed":
             found.append(Stretch(state, since, turn.at))

@@ -10,7 +10,12 @@ from typing import Any
 from benchmarks.outages.ours import Ours
 from benchmarks.outages.policy import PolicyMaker
 from benchmarks.outages.rivals import Chain, Oracle, WeightedBreaker
-from multirouter.core.settings.policies import CircuitPolicy, HedgePolicy, PacePolicy, RetryPolicy
+from multirouter.core.settings.policies import (
+    CircuitPolicy,
+    HedgePolicy,
+    LatencyPolicy,
+    RetryPolicy,
+)
 from multirouter.errors import ConfigurationError
 
 ORACLE = "oracle"
@@ -33,7 +38,7 @@ POLICIES: Mapping[str, PolicyMaker] = {
 _TOPICS = {
     "circuit": CircuitPolicy,
     "hedge": HedgePolicy,
-    "pace": PacePolicy,
+    "latency": LatencyPolicy,
     "retry": RetryPolicy,
 }
 
@@ -62,7 +67,7 @@ def contestants(only: Iterable[str], variants: Iterable[str]) -> dict[str, Polic
 
 
 def variant(text: str) -> tuple[str, Ours]:
-    """Reads `name: circuit.open_for=3 pace.floor=1.5 hedge.percentile=0.98`.
+    """Reads `name: circuit.open_duration=3 latency.floor=1.5 hedge.percentile=0.98`.
 
     Raises:
         ConfigurationError: for what is no such text, or a setting that the router refuses.

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry
 from benchmarks.outages.policy import Asked, Ending, Turn
 from benchmarks.outages.provider import Request, SimulatedProvider, is_answer
 from multirouter import MultiProviderRouter, Provider
-from multirouter.core.events import CircuitChanged, Cooled, Listener
+from multirouter.core.events import CircuitChanged, CooldownStarted, Listener
 from multirouter.model import AttemptRecord
 
 _SILENT = logging.getLogger("benchmarks.outages")
@@ -27,7 +27,7 @@ class Ours:
 
     Attributes:
         settings: arguments of the router, such as `{"hedge": HedgePolicy(percentile=0.97)}`.
-        probed: whether each provider has a `probe=`.
+        probed: whether each provider has a `health_check=`.
     """
 
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
@@ -54,7 +54,12 @@ class RouterUnderTest(Listener):
         self._numbers = {p.spec.name: p.number for p in providers}
         self.router: MultiProviderRouter[Request, str] = MultiProviderRouter(
             [
-                Provider(p.spec.name, p, weight=p.spec.weight, probe=p.probe if probed else None)
+                Provider(
+                    p.spec.name,
+                    p,
+                    weight=p.spec.weight,
+                    health_check=p.health_check if probed else None,
+                )
                 for p in providers
             ],
             accept=is_answer,
@@ -86,10 +91,10 @@ class RouterUnderTest(Listener):
         number = self._numbers[news.provider]
         self.turns.append(Turn(news.at, number, news.new, news.old, news.reason))
 
-    def cooled(self, news: Cooled) -> None:
+    def cooldown_started(self, news: CooldownStarted) -> None:
         """Keeps who rests after a 429."""
         number = self._numbers[news.provider]
-        self.turns.append(Turn(news.at, number, "cooling", "", "429", news.seconds))
+        self.turns.append(Turn(news.at, number, "cooling down", "", "429", news.seconds))
 
     def _asked(self, record: AttemptRecord) -> Asked:
         return Asked(

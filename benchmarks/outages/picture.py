@@ -22,7 +22,7 @@ SORTS: Mapping[str, tuple[str, ...]] = {
     "#CC79A7": ("slow", "decline"),
     "#8C6D46": ("partial", "flapping", "lies"),
 }
-STATES = {"open": "#333333", "half_open": "#B8B8B8", "cooling": "#7FA8C9"}
+STATES = {"open": "#333333", "half_open": "#B8B8B8", "cooling down": "#7FA8C9"}
 POLICIES = ("#000000", "#0072B2", "#009E73", "#E69F00", "#D55E00", "#CC79A7", "#56B4E9")
 
 ZOOM = 12 * 3600.0
@@ -91,7 +91,7 @@ def _zoom(world: World) -> tuple[float, float]:
     starts = [min(max(0.0, i.outage.start - width / 12), world.seconds - width)
               for i in world.incidents]  # fmt: skip
 
-    def held(start: float) -> tuple[int, float]:
+    def hold_changed(start: float) -> tuple[int, float]:
         spans: dict[str, float] = {}
         for i in world.incidents:
             seconds = min(i.outage.end, start + width) - max(i.outage.start, start)
@@ -99,7 +99,7 @@ def _zoom(world: World) -> tuple[float, float]:
                 spans[i.kind] = max(seconds, spans.get(i.kind, 0.0))
         return len(spans), sum(spans.values())
 
-    best = max(starts, key=held, default=0.0)
+    best = max(starts, key=hold_changed, default=0.0)
     return best, best + width
 
 

@@ -15,7 +15,7 @@ class Asked:
 
     Attributes:
         provider: index of who was asked.
-        role: `call`, `hedge` or `probe`.
+        role: `call`, `hedge` or `health_check`.
         kind: what it came to: `success`, `cancelled`, or the failure's kind.
         started: loop time, seconds.
         elapsed: seconds.
@@ -46,7 +46,7 @@ class Turn:
     Attributes:
         at: loop time, seconds.
         provider: its index.
-        state: `closed`, `open`, `half_open`; or `cooling`, beside which the circuit goes on.
+        state: `closed`, `open`, `half_open`; or `cooldown`, beside which the circuit goes on.
         old: the circuit's state before.
         reason: why, in the policy's own words.
         seconds: how long it cools.

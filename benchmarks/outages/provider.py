@@ -15,7 +15,7 @@ ANSWER = "answer"
 """What a provider returns in health; anything else is rubbish."""
 
 PROBE_SHARE = 0.1
-"""What a test by the user's own `probe=` takes of an answer's time and price: a word or two."""
+"""What a test by the user's own `health_check=` takes of an answer's time and price: a word or two."""
 
 REGULAR = "regular error"
 """The sort under which the errors of healthy providers are counted."""
@@ -43,7 +43,7 @@ class SimulatedProvider:
         number: its index in the world.
         spec: what it is like in health.
         attempts: how often it was asked.
-        probes: how often it was tested by `probe`, which is no attempt.
+        probes: how often it was tested by `health_check`, which is no attempt.
         struck: attempts that an outage, or a regular error, befell, by sort.
         paid: USD for its answers; one that was broken off is paid for the part that was made.
     """
@@ -52,7 +52,7 @@ class SimulatedProvider:
         self.number = number
         self.spec = world.specs[number]
         self.attempts = 0
-        self.probes = 0
+        self.half_open_max_calls = 0
         self.struck: Counter[str] = Counter()
         self.paid = 0.0
         self._course = course
@@ -86,9 +86,9 @@ class SimulatedProvider:
             raise StatusError(f"{self.spec.name}: status 500", status=500, headers={})
         return await self._answer(span, ANSWER)
 
-    async def probe(self) -> None:
+    async def health_check(self) -> None:
         """A small question of the user's own; fails as any other in an outage, and when lied to."""
-        self.probes += 1
+        self.half_open_max_calls += 1
         span = PROBE_SHARE * self.spec.median
         incident = self._course.at(self._time())
         fault = None if incident is None else incident.outage.fault_at(self._time(), self._chance)

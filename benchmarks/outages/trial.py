@@ -35,7 +35,7 @@ class Run:
         turns: see `Policy`.
         background: see `Policy`.
         attempts: asked of each provider.
-        probes: tests by `probe=` of each provider, which are no attempts.
+        probes: tests by `health_check=` of each provider, which are no attempts.
         struck: attempts that an outage or a regular error befell, by sort.
         cost: USD paid to each provider.
         took: seconds of real time.
@@ -49,7 +49,7 @@ class Run:
     turns: list[Turn] = field(default_factory=list[Turn])
     background: list[Asked] = field(default_factory=list[Asked])
     attempts: list[int] = field(default_factory=list[int])
-    probes: list[int] = field(default_factory=list[int])
+    half_open_max_calls: list[int] = field(default_factory=list[int])
     struck: Counter[str] = field(default_factory=Counter[str])
     cost: list[float] = field(default_factory=list[float])
     took: float = 0.0
@@ -76,7 +76,7 @@ async def _run(world: World, maker: PolicyMaker) -> Run:
     await policy.aclose()
     result.turns, result.background = policy.turns, policy.background
     result.attempts = [provider.attempts for provider in providers]
-    result.probes = [provider.probes for provider in providers]
+    result.half_open_max_calls = [provider.half_open_max_calls for provider in providers]
     result.struck = sum((provider.struck for provider in providers), Counter[str]())
     result.cost = [provider.paid for provider in providers]
     return result

@@ -24,7 +24,7 @@ from multirouter import (
     RetryPolicy,
     Route,
 )
-from multirouter.core.settings.policies import PacePolicy
+from multirouter.core.settings.policies import LatencyPolicy
 from multirouter.testing import Fault, LogNormal, Outage, ScriptedProvider
 from multirouter.testing.faults import FaultKind
 
@@ -71,9 +71,12 @@ def make_router(
         attempt_timeout=30 * scale,
         retry=RetryPolicy(base=0.5 * scale, cap=8 * scale, budget_window=10 * scale),
         circuit=CircuitPolicy(
-            window=10 * scale, open_for=5 * scale, open_cap=20 * scale, cooling=5 * scale
+            window=10 * scale,
+            open_duration=5 * scale,
+            max_open_duration=20 * scale,
+            cooldown=5 * scale,
         ),
-        pace=PacePolicy(floor=2 * scale),
+        latency=LatencyPolicy(floor=2 * scale),
         listeners=listeners,
         registry=registry,
         logger=structlog.wrap_logger(structlog.ReturnLogger(), processors=[_silent]),

@@ -16,8 +16,8 @@ from multirouter.core.settings.policies import (
     CALL_TIMEOUT,
     CircuitPolicy,
     HedgePolicy,
+    LatencyPolicy,
     LimitPolicy,
-    PacePolicy,
     RetryPolicy,
 )
 from multirouter.core.settings.shadow import Shadow
@@ -26,7 +26,7 @@ from multirouter.listeners.alarms.cost_rules import CostPerHour, CostUnusual
 from multirouter.listeners.alarms.rules import AllOpen, CircuitOpen, FailoverShare, ProviderFailing
 from multirouter.listeners.alarms.webhook import Webhook
 from multirouter.listeners.history.history import KEPT
-from multirouter.model import Kind
+from multirouter.model import FailureKind
 
 T = TypeVar("T")
 
@@ -52,11 +52,11 @@ ProviderKind = Literal[
 CONTINUE: Mapping[str, OnInterrupt] = {"on_interrupt": "continue"}
 """What streams do here unless told otherwise: clients behind a gateway cannot mend them."""
 
-Retry = Annotated[RetryPolicy, Told()]
-Circuit = Annotated[CircuitPolicy, Told()]
-Pace = Annotated[PacePolicy, Told()]
-Hedge = Annotated[HedgePolicy, Told()]
-Limits = Annotated[LimitPolicy, Told(size=estimated_tokens)]
+RetrySection = Annotated[RetryPolicy, Told()]
+CircuitSection = Annotated[CircuitPolicy, Told()]
+LatencySection = Annotated[LatencyPolicy, Told()]
+HedgeSection = Annotated[HedgePolicy, Told()]
+LimitsSection = Annotated[LimitPolicy, Told(size=estimated_tokens)]
 Streaming = Annotated[
     StreamPolicy, Told("content", "text", "complete", "resume", otherwise=CONTINUE)
 ]
@@ -70,7 +70,7 @@ def _listed(given: Any) -> Any:
 
 
 Tier = Annotated[tuple[str, ...], BeforeValidator(_listed, json_schema_input_type=str | list[str])]
-Budgets = Annotated[
+BudgetsSection = Annotated[
     tuple[Spending, ...],
     BeforeValidator(_listed, json_schema_input_type=Spending | list[Spending]),
 ]
@@ -84,7 +84,7 @@ StrategyName = Literal[
     "highest_quality",
     "balanced",
 ]
-Rules = Mapping[Kind, Annotated[Rule, Told()]]
+RulesSection = Mapping[FailureKind, Annotated[Rule, Told()]]
 
 
 class ProviderSection(Described):
@@ -112,13 +112,13 @@ class ProviderSection(Described):
     """The longest a stream may take to its first content, seconds."""
     idle: Number | None = None
     """The longest a stream may rest between two chunks, seconds."""
-    circuit: Circuit | None = None
+    circuit: CircuitSection | None = None
     """When it is taken out and tested, where it differs from the policies."""
-    limits: Limits | None = None
+    limits: LimitsSection | None = None
     """How much load it gets."""
     price: Pricing | None = None
     """What it charges, USD per million tokens. Left out: that of its model in `prices`."""
-    budget: Budgets = ()
+    budget: BudgetsSection = ()
     """What may be spent on it, one budget or several of unlike periods; needs a price."""
     domains: tuple[str, ...] = ()
     """What it fails together with (a service, a region)."""
@@ -157,23 +157,23 @@ class RouteSection(Described):
     """One attempt, seconds; a provider's own comes first."""
     wait: Number | None = Field(default=None, ge=0, le=1e9)
     """How long a request may wait where room is known to come, seconds; 0: not at all."""
-    retry: Retry | None = None
+    retry: RetrySection | None = None
     """When and how often to ask again."""
-    hedge: Hedge | None = None
+    hedge: HedgeSection | None = None
     """When a second attempt starts beside a slow first one."""
-    limits: Limits | None = None
+    limits: LimitsSection | None = None
     """Limits of this route, on top of those of providers and router."""
     stream: Streaming | None = None
     """How long streams may take, how they must end, what happens when they break."""
-    rules: Rules = Field(default_factory=dict)
+    rules: RulesSection = Field(default_factory=dict)
     """What follows from a kind of failure, where it differs from the table in force."""
     retries_per_provider: Whole = 0
     """How often a failed provider is asked again before the next one."""
     weights: Mapping[str, Number] = Field(default_factory=dict)
     """Weights by provider that differ on this route."""
-    on: tuple[Kind | Whole, ...] | None = None
+    on: tuple[FailureKind | Whole, ...] | None = None
     """The kinds of failure and HTTP statuses that fail over; left out, what the rules say."""
-    budget: Budgets = ()
+    budget: BudgetsSection = ()
     """What may be spent on this route."""
     shadow: Copies | None = None
     """Which of its calls are copied, and to whom, for comparison."""
@@ -188,17 +188,17 @@ class PoliciesSection(Described):
     """One attempt, seconds."""
     wait: Number = Field(default=1.0, ge=0, le=1e9)
     """How long a request may wait where room is known to come, seconds; 0: not at all."""
-    retry: Retry | None = None
+    retry: RetrySection | None = None
     """When and how often to ask again."""
-    circuit: Circuit | None = None
+    circuit: CircuitSection | None = None
     """When a provider is taken out, for how long, and how it is tested."""
-    pace: Pace | None = None
+    latency: LatencySection | None = None
     """When an attempt is cut off by the provider's own past, and when slow means ill."""
-    hedge: Hedge | None = None
+    hedge: HedgeSection | None = None
     """When a second attempt starts beside a slow first one; left out: never."""
     stream: Streaming | None = None
     """How long streams may take, how they must end, what happens when they break."""
-    rules: Rules = Field(default_factory=dict)
+    rules: RulesSection = Field(default_factory=dict)
     """What follows from a kind of failure, where it differs from the built-in table."""
     panic: Number | None = None
     """When less than this share of a tier is closed, circuits are ignored; left out: never."""
@@ -273,13 +273,13 @@ class Document(Described):
     """Which providers serve which model names; a route named default serves `auto`."""
     policies: PoliciesSection = PoliciesSection()
     """What holds wherever a route or a provider says nothing."""
-    limits: Limits | None = None
+    limits: LimitsSection | None = None
     """How much load all providers get together."""
     prices: Mapping[str, Pricing] = Field(default_factory=dict)
     """What models charge, USD per million tokens, for providers that name no price."""
     keys: KeysSection | None = None
     """The keys that clients show. Left out: no key is asked for."""
-    budget: Budgets = ()
+    budget: BudgetsSection = ()
     """What may be spent in all."""
     shadow: Copies | None = None
     """Which calls are copied, and to whom, for comparison."""

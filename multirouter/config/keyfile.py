@@ -29,16 +29,16 @@ def read_keys(path: Path) -> KeyBook:
         OSError: when it cannot be read.
     """
     try:
-        held = json.loads(path.read_text(encoding="utf-8"))
+        hold_changed = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ConfigurationError(
             str(path), "is not there: make it by `multirouter keys new NAME`"
         ) from None
     except ValueError as error:
         raise ConfigurationError(str(path), f"is no JSON: {error}") from None
-    if not isinstance(held, dict) or not isinstance(held.get("keys"), list):
+    if not isinstance(hold_changed, dict) or not isinstance(hold_changed.get("keys"), list):
         raise ConfigurationError(str(path), 'must hold an object with a list, "keys"')
-    return KeyBook(_record(f"{path}: keys[{n}]", one) for n, one in enumerate(held["keys"]))
+    return KeyBook(_record(f"{path}: keys[{n}]", one) for n, one in enumerate(hold_changed["keys"]))
 
 
 def write_keys(path: Path, book: KeyBook) -> None:
@@ -50,13 +50,13 @@ def write_keys(path: Path, book: KeyBook) -> None:
     Raises:
         OSError: when it cannot be written.
     """
-    held = {"keys": [_plain(record) for record in book.records]}
+    hold_changed = {"keys": [_plain(record) for record in book.records]}
     # Made by `mkstemp`, which gives it to its owner alone (mode 600).
     with NamedTemporaryFile(
         "w", encoding="utf-8", dir=path.parent, prefix=f".{path.name}.", delete=False
     ) as new:
         try:
-            new.write(json.dumps(held, indent=2) + "\n")
+            new.write(json.dumps(hold_changed, indent=2) + "\n")
             new.flush()
             os.fsync(new.fileno())
             _keep_owner(path, Path(new.name))
@@ -77,24 +77,24 @@ def _keep_owner(old: Path, new: Path) -> None:
             os.chown(new, before.st_uid, before.st_gid)
 
 
-def _record(what: str, held: Any) -> KeyRecord:
-    if not isinstance(held, dict):
-        raise ConfigurationError(what, f"must be an object, not {held!r}")
-    for name in held.keys() - _KNOWN:
+def _record(what: str, hold_changed: Any) -> KeyRecord:
+    if not isinstance(hold_changed, dict):
+        raise ConfigurationError(what, f"must be an object, not {hold_changed!r}")
+    for name in hold_changed.keys() - _KNOWN:
         raise ConfigurationError(what, f"unknown setting {check.near(name, _KNOWN)}")
     try:
-        return KeyRecord(**{**held, **_rebuilt(held)})
+        return KeyRecord(**{**hold_changed, **_rebuilt(hold_changed)})
     except ConfigurationError as error:
         raise ConfigurationError(f"{what}.{error.what.rpartition('.')[2]}", error.why) from None
     except TypeError as error:
         raise ConfigurationError(what, str(error).partition("() ")[2] or str(error)) from None
 
 
-def _rebuilt(held: Mapping[str, Any]) -> dict[str, Any]:
+def _rebuilt(hold_changed: Mapping[str, Any]) -> dict[str, Any]:
     """What JSON has no types for."""
-    rebuilt: dict[str, Any] = {"routes": tuple(held.get("routes") or ())}
-    if held.get("budget") is not None:
-        rebuilt["budget"] = Budget(**held["budget"])
+    rebuilt: dict[str, Any] = {"routes": tuple(hold_changed.get("routes") or ())}
+    if hold_changed.get("budget") is not None:
+        rebuilt["budget"] = Budget(**hold_changed["budget"])
     return rebuilt
 
 

@@ -61,7 +61,7 @@ OWN: Mapping[str, tuple[str, ...]] = {
 """What a section may say of one kind alone."""
 
 
-class Upstream:
+class ConfiguredProvider:
     """What a configured provider calls: it asks for the right model, and knows what made it.
 
     Args:
@@ -117,10 +117,10 @@ class Upstream:
         return f"<Upstream {self._prefix[:-1]}>"
 
 
-def upstream_of(provider: Provider[Any, Any, Any]) -> Upstream | None:
+def provider_of(provider: Provider[Any, Any, Any]) -> ConfiguredProvider | None:
     """What stands behind a provider that was configured; None for any other."""
     behind = getattr(provider.call, "__self__", None)
-    return behind if isinstance(behind, Upstream) else None
+    return behind if isinstance(behind, ConfiguredProvider) else None
 
 
 def default_model(section: ProviderSection) -> str | None:
@@ -147,7 +147,7 @@ def make_provider(
                 raise ConfigurationError(setting, f"is a setting of kind {other}, not of {kind}")
     key = _key(kind, section, environ)
     inner = _asked(name, kind, section, key, http)
-    upstream = Upstream(
+    upstream = ConfiguredProvider(
         name, (section, kind, key), inner, default_model(section), section.models, http
     )
     terms = {term: getattr(section, term) for term in TERMS}

@@ -15,7 +15,7 @@ from multirouter.config.keyfile import read_keys
 from multirouter.config.keys import KeyBook
 from multirouter.config.model_names import Menu
 from multirouter.config.problems import Faults
-from multirouter.config.provider_builder import KINDS, default_model, make_provider, upstream_of
+from multirouter.config.provider_builder import KINDS, default_model, make_provider, provider_of
 from multirouter.core.routes.route import Route
 from multirouter.core.routes.tiers import members_of
 from multirouter.core.settings.provider import Provider
@@ -170,7 +170,7 @@ class Settings:
             ConfigurationError: when it cannot be; then nothing has changed.
         """
         old = {p.name: p for p in router.providers}
-        upstreams = filter(None, map(upstream_of, old.values()))
+        upstreams = filter(None, map(provider_of, old.values()))
         http = next((upstream.http for upstream in upstreams), None) or Http()
         providers = [_kept(old.get(new.name), new) for new in self._providers(http)]
         router.reconfigure(providers, self._routes(), **self._policies())
@@ -282,7 +282,7 @@ def completed(document: Document) -> Document:
 
 def _kept(old: ChatProvider | None, new: ChatProvider) -> ChatProvider:
     """The old provider where the new one would be no different."""
-    before, after = (None if one is None else upstream_of(one) for one in (old, new))
+    before, after = (None if one is None else provider_of(one) for one in (old, new))
     if old is None or before is None or after is None or before.made_of != after.made_of:
         return new
     return old

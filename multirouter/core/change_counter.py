@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 
-class Revision:
+class ChangeCounter:
     """A counter that rises whenever somebody's door opens or shuts; draw tables watch it."""
 
     __slots__ = ("value",)

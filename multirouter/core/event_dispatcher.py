@@ -26,7 +26,7 @@ def _spread(method: Callable[..., None]) -> Callable[[Any], None]:
     return hear
 
 
-class Newswire:
+class EventDispatcher:
     """Carries news from the core to the listeners, in order, one at a time.
 
     The core posts while it settles its state and delivers when it is done, so a listener never

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple
 
-from multirouter.model import AttemptRecord, CallOutcome, Kind, Role
+from multirouter.model import AttemptRecord, CallOutcome, FailureKind, Role
 
 HoldName = Literal["open", "closed", "disabled", "metrics_only"]
 
@@ -21,9 +21,9 @@ class CircuitChanged(NamedTuple):
         old: the state before: `closed`, `open` or `half_open`.
         new: the state after.
         reason: why, a word of a closed set: `failures`, `failure_rate`, `slow`, `exhausted`,
-            `credentials`, `reset`, `probe_failed`, `recovered`, `held`, `released`.
+            `credentials`, `reset`, `trial_failed`, `recovered`, `hold_changed`, `released`.
         era: the counter that rises with every change.
-        open_for: seconds until the circuit half-opens, when `new` is `open`, else 0.
+        open_duration: seconds until the circuit half-opens, when `new` is `open`, else 0.
         at: loop time, seconds.
     """
 
@@ -32,12 +32,12 @@ class CircuitChanged(NamedTuple):
     old: str
     new: str
     reason: str
-    era: int
-    open_for: float
+    generation: int
+    open_duration: float
     at: float
 
 
-class Cooled(NamedTuple):
+class CooldownStarted(NamedTuple):
     """A provider asked for rest (429) and gets it.
 
     Attributes:
@@ -72,7 +72,7 @@ class FailedOver(NamedTuple):
     route: str
     provider: str
     to: str
-    kind: Kind
+    kind: FailureKind
     limit: str = ""
 
     @property
@@ -81,12 +81,12 @@ class FailedOver(NamedTuple):
         return self.limit or self.kind.value
 
 
-Splice = Literal["resume", "prefill", "match", "instruct", "restart"]
+ContinuationMode = Literal["resume", "prefill", "match", "instruct", "restart"]
 """How a broken stream went on: by the user's hook, by an assistant prefill, by matching a new
 answer against what was delivered, by instruction, or from the beginning."""
 
 
-class Spliced(NamedTuple):
+class StreamContinued(NamedTuple):
     """A stream that broke goes on at another provider, or at the same again.
 
     Attributes:
@@ -94,7 +94,7 @@ class Spliced(NamedTuple):
         route: the call's route.
         provider: whose stream broke.
         to: who serves from here.
-        how: see `Splice`.
+        how: see `ContinuationMode`.
         chunks: how many chunks had been delivered.
     """
 
@@ -102,11 +102,11 @@ class Spliced(NamedTuple):
     route: str
     provider: str
     to: str
-    how: Splice
+    how: ContinuationMode
     chunks: int
 
 
-class RetryRefused(NamedTuple):
+class RetryDenied(NamedTuple):
     """Another attempt would have been possible, and was not made.
 
     Attributes:
@@ -120,7 +120,7 @@ class RetryRefused(NamedTuple):
     reason: Literal["budget", "attempts", "deadline", "not_idempotent"]
 
 
-class Held(NamedTuple):
+class HoldChanged(NamedTuple):
     """A provider was held by hand, or released.
 
     Attributes:
@@ -150,7 +150,7 @@ class Configured(NamedTuple):
     updated: tuple[str, ...] = ()
 
 
-class Panicked(NamedTuple):
+class PanicStarted(NamedTuple):
     """Too few circuits are closed: one choice was made without regard to circuits.
 
     Attributes:
@@ -220,14 +220,14 @@ class RouteUnknown(NamedTuple):
     route: str
 
 
-News = (
+Event = (
     CircuitChanged
-    | Cooled
+    | CooldownStarted
     | FailedOver
-    | RetryRefused
-    | Held
+    | RetryDenied
+    | HoldChanged
     | Configured
-    | Panicked
+    | PanicStarted
     | BudgetReached
     | RouteUnknown
     | AlarmChanged
@@ -258,25 +258,25 @@ class Listener:
     def circuit_changed(self, news: CircuitChanged) -> None:
         """A circuit changed its state."""
 
-    def cooled(self, news: Cooled) -> None:
+    def cooldown_started(self, news: CooldownStarted) -> None:
         """A provider rests after a 429."""
 
     def failed_over(self, news: FailedOver) -> None:
         """A call goes on at another provider."""
 
-    def spliced(self, news: Spliced) -> None:
+    def stream_continued(self, news: StreamContinued) -> None:
         """A broken stream goes on elsewhere: its first new content is there."""
 
-    def retry_refused(self, news: RetryRefused) -> None:
+    def retry_denied(self, news: RetryDenied) -> None:
         """A retry was not made, for the reason given."""
 
-    def held(self, news: Held) -> None:
+    def hold_changed(self, news: HoldChanged) -> None:
         """A provider was held or released by hand."""
 
     def configured(self, news: Configured) -> None:
         """The set of providers changed."""
 
-    def panicked(self, news: Panicked) -> None:
+    def panic_started(self, news: PanicStarted) -> None:
         """A choice was made without regard to circuits."""
 
     def route_unknown(self, news: RouteUnknown) -> None:

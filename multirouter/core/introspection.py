@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from multirouter.core.cost.budgets import Account
-from multirouter.core.routes.resolved_route import CompiledRoute
-from multirouter.core.selection.candidate import Member
+from multirouter.core.routes.resolved_route import ResolvedRoute
+from multirouter.core.selection.candidate import Candidate
 from multirouter.core.selection.tier_tables import Tier
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
+class CandidateStatus:
     """Where one provider stands on a route.
 
     Attributes:
@@ -37,7 +37,7 @@ class Explanation:
     """
 
     route: str
-    tiers: tuple[tuple[Standing, ...], ...]
+    tiers: tuple[tuple[CandidateStatus, ...], ...]
 
     def __str__(self) -> str:
         lines = [f"route {self.route!r}"]
@@ -48,11 +48,11 @@ class Explanation:
         return "\n".join(lines)
 
 
-def _percent(standing: Standing) -> str:
+def _percent(standing: CandidateStatus) -> str:
     return "     -" if standing.share is None else f"{standing.share:>6.1%}"
 
 
-def explain(route: CompiledRoute, now: float, request: Any = None) -> Explanation:
+def explain(route: ResolvedRoute, now: float, request: Any = None) -> Explanation:
     """Where the providers of a route stand.
 
     Args:
@@ -71,22 +71,24 @@ def explain(route: CompiledRoute, now: float, request: Any = None) -> Explanatio
     )
 
 
-def _standing(tier: Tier, member: Member, now: float, misfits: Mapping[str, str]) -> Standing:
+def _standing(
+    tier: Tier, member: Candidate, now: float, misfits: Mapping[str, str]
+) -> CandidateStatus:
     share = tier.table(now, frozenset(misfits)).share(member)
     if member.name in misfits:
-        return Standing(member.name, 0.0, misfits[member.name])
+        return CandidateStatus(member.name, 0.0, misfits[member.name])
     state, health = member.gate.describe(now), member.health
     if member.degraded:
         state += f", degraded ({health.success_rate:.0%} of {health.calls} succeeded)"
-    return Standing(member.name, share, state)
+    return CandidateStatus(member.name, share, state)
 
 
-def snapshot(router: str, routes: Mapping[str, CompiledRoute], now: float) -> dict[str, Any]:
+def snapshot(router: str, routes: Mapping[str, ResolvedRoute], now: float) -> dict[str, Any]:
     """The whole router as plain data that `json.dumps` takes.
 
     Returns:
         `router`, `at` (loop time, s), `providers` (by name: state, era, opened, reset_in,
-        cooling_for, hold, in_flight, calls, failures, last_failure, budgets: for each per, usd,
+        cooldown_for, hold, in_flight, calls, failures, last_failure, budgets: for each per, usd,
         spent and ends_in, s) and `routes` (by name: tiers of providers with weight, share,
         degraded, recent_calls and success_rate of the health window, p50, p99 and limit in
         seconds, None when unknown, a share too where a strategy chooses; and budgets, as above
@@ -115,18 +117,18 @@ def snapshot(router: str, routes: Mapping[str, CompiledRoute], now: float) -> di
     }
 
 
-def _provider(member: Member, now: float) -> dict[str, Any]:
+def _provider(member: Candidate, now: float) -> dict[str, Any]:
     gate = member.gate
     circuit = gate.circuit
     circuit.window.settle(now)
-    left = circuit.reset_at - now
+    left = circuit.half_open_at - now
     return {
         "state": str(circuit.state(now)),
         "available": gate.admits(now),
-        "era": circuit.era,
+        "era": circuit.generation,
         "opened": circuit.opened,
         "reset_in": left if 0 < left < float("inf") else None,
-        "cooling_for": max(0.0, gate.cooling_until - now),
+        "cooldown_for": max(0.0, gate.cooldown_until - now),
         "hold": gate.hold,
         "in_flight": gate.in_flight,
         "calls": circuit.window.calls,
@@ -136,10 +138,10 @@ def _provider(member: Member, now: float) -> dict[str, Any]:
     }
 
 
-def _seat(member: Member, share: float | None) -> dict[str, Any]:
-    latencies = member.pace.latencies
+def _seat(member: Candidate, share: float | None) -> dict[str, Any]:
+    latencies = member.latency.latencies
     known = latencies.samples > 0
-    limit = min(member.timeout, member.pace.limit)
+    limit = min(member.timeout, member.latency.limit)
     return {
         "provider": member.name,
         "weight": member.weight,

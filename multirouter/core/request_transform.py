@@ -18,7 +18,7 @@ class TransformFailed(Exception):
         self.error = error
 
 
-class Transformed:
+class TransformedCall:
     """A provider's function, with its requests transformed before they reach it.
 
     Args:
@@ -56,4 +56,4 @@ class Transformed:
 
 def transformed(name: str, function: Any, transforms: Sequence[Callable[[Any], Any]]) -> Any:
     """The function itself where there is nothing to transform, or no function."""
-    return Transformed(name, function, transforms) if function and transforms else function
+    return TransformedCall(name, function, transforms) if function and transforms else function

@@ -84,7 +84,7 @@ class Tally(Listener):
     @override
     def attempt_ended(self, record: AttemptRecord) -> None:
         if record.outcome == "success":
-            self.answered[record.provider] += record.role != "probe"
+            self.answered[record.provider] += record.role != "trial"
         elif record.outcome == "failure":
             self.caught[record.provider, str(record.verdict.kind)] += 1
 
@@ -99,7 +99,7 @@ class Tally(Listener):
     @override
     def circuit_changed(self, news: CircuitChanged) -> None:
         at = news.at - self.began
-        change = (news.old, news.new, news.reason, news.open_for)
+        change = (news.old, news.new, news.reason, news.open_duration)
         self.history.append(Moment(at, news.provider, "circuit", *change))
 
     def refused(self, error: Exception) -> None:

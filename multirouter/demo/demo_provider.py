@@ -20,7 +20,7 @@ SYMPTOMS = {"unavailable": 5, "dropped": 3, "silent": 2}
 nothing at all, which costs the caller of that attempt its whole time limit."""
 
 
-class Upstream(FakeProvider):
+class DemoProvider(FakeProvider):
     """A fake upstream that takes its time, stumbles now and then, and can go down.
 
     Args:

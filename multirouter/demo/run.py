@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 
 from multirouter.core.settings.provider import Provider
 from multirouter.demo.counters import Moment, Tally
-from multirouter.demo.demo_provider import Upstream, asking
+from multirouter.demo.demo_provider import DemoProvider, asking
 from multirouter.demo.metrics_endpoint import Exposition
 from multirouter.demo.provider_rows import standings
 from multirouter.demo.scenario import CAST, Scenario
@@ -39,7 +39,7 @@ class Stage:
     scenario: Scenario
     router: MultiProviderRouter[str, str]
     tally: Tally
-    upstreams: dict[str, Upstream]
+    upstreams: dict[str, DemoProvider]
     exposition: Exposition
     session: aiohttp.ClientSession
 
@@ -107,7 +107,8 @@ async def _stage(scenario: Scenario) -> AsyncGenerator[Stage, None]:
     logger.setLevel(logging.ERROR)
     tally = Tally()
     upstreams = {
-        part.name: Upstream(part.latency, scenario.hiccups, Random(rng.random())) for part in CAST
+        part.name: DemoProvider(part.latency, scenario.hiccups, Random(rng.random()))
+        for part in CAST
     }
     async with (
         Exposition(registry, scenario.metrics_port) as exposition,
@@ -131,7 +132,7 @@ async def _stage(scenario: Scenario) -> AsyncGenerator[Stage, None]:
 
 
 @asynccontextmanager
-async def _started(upstreams: dict[str, Upstream]) -> AsyncGenerator[None, None]:
+async def _started(upstreams: dict[str, DemoProvider]) -> AsyncGenerator[None, None]:
     try:
         for upstream in upstreams.values():
             await upstream.start()

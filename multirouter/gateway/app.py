@@ -51,7 +51,7 @@ _LEFT = 499
 """The status in the log of a client that left: nginx's number for it."""
 
 Answer = Callable[[Router, Wanted, Exchange], Awaitable[web.StreamResponse]]
-Serve = Callable[[Exchange], Awaitable[web.StreamResponse]]
+ServeRequest = Callable[[Exchange], Awaitable[web.StreamResponse]]
 Read = Callable[[dict[str, Any]], dict[str, Any]]
 
 
@@ -92,7 +92,7 @@ class Bounds:
 class _Door:
     """One method of one path; without a shape of its own it has that of whoever asks."""
 
-    serve: Serve
+    serve: ServeRequest
     shape: Shape | None = OPENAI
 
 
@@ -163,7 +163,9 @@ class Gateway:
         for _, passing in self._passing:
             await passing.aclose()
 
-    def open(self, method: str, path: str, serve: Serve, shape: Shape | None = OPENAI) -> None:
+    def open(
+        self, method: str, path: str, serve: ServeRequest, shape: Shape | None = OPENAI
+    ) -> None:
         """Opens a door; `path` may end in `*`, and without a shape it has its client's."""
         self._doors.setdefault(path, {})[method] = _Door(serve, shape)
 
@@ -219,7 +221,7 @@ class Gateway:
         self.open("GET", "/readyz", self._ready)
         self.open("GET", "/metrics", self._metrics)
 
-    def door(self, answer: Answer, read: Read = _as_it_is) -> Serve:
+    def door(self, answer: Answer, read: Read = _as_it_is) -> ServeRequest:
         """A door behind the guard, for requests that name a model.
 
         Args:

@@ -15,16 +15,16 @@ from multirouter.core.events import (
     BudgetReached,
     CircuitChanged,
     Configured,
-    Cooled,
+    CooldownStarted,
     FailedOver,
-    Held,
+    HoldChanged,
     Listener,
-    Panicked,
-    RetryRefused,
-    Spliced,
+    PanicStarted,
+    RetryDenied,
+    StreamContinued,
 )
 from multirouter.core.failures.exception_details import peek
-from multirouter.model import AttemptRecord, CallOutcome, Kind
+from multirouter.model import AttemptRecord, CallOutcome, FailureKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -33,7 +33,9 @@ LONGEST_MESSAGE = 200
 """Characters of a provider's message that are logged, when they are logged at all."""
 
 _LONGEST_ID = 100
-_REQUEST_FAULTS = frozenset({Kind.CONTEXT_LENGTH, Kind.CONTENT_FILTER, Kind.REQUEST})
+_REQUEST_FAULTS = frozenset(
+    {FailureKind.CONTEXT_LENGTH, FailureKind.CONTENT_FILTER, FailureKind.REQUEST}
+)
 
 
 class Logs(Listener):
@@ -67,12 +69,12 @@ class Logs(Listener):
         level = "warning" if news.new == "open" else "info"
         fields = {"provider": news.provider, "from": news.old, "to": news.new}
         # Endless is null to machines: JSON knows no infinity.
-        open_for = round(news.open_for, 3) if isfinite(news.open_for) else None
-        more = {"reason": news.reason, "era": news.era, "open_for": open_for}
+        open_duration = round(news.open_duration, 3) if isfinite(news.open_duration) else None
+        more = {"reason": news.reason, "era": news.generation, "open_duration": open_duration}
         self._tell(level, "circuit changed", **fields, **more)
 
     @override
-    def cooled(self, news: Cooled) -> None:
+    def cooldown_started(self, news: CooldownStarted) -> None:
         seconds = round(news.seconds, 3)
         self._tell(
             "info", "provider rests", provider=news.provider, seconds=seconds, asked=news.asked
@@ -84,17 +86,17 @@ class Logs(Listener):
         self._tell("info", "failed over", **fields, reason=news.reason)
 
     @override
-    def spliced(self, news: Spliced) -> None:
+    def stream_continued(self, news: StreamContinued) -> None:
         fields = {"route": news.route, "from": news.provider, "to": news.to}
         self._tell("info", "stream spliced", **fields, how=news.how, chunks=news.chunks)
 
     @override
-    def retry_refused(self, news: RetryRefused) -> None:
+    def retry_denied(self, news: RetryDenied) -> None:
         level = "info" if news.reason == "budget" else "debug"
         self._tell(level, "retry refused", route=news.route, reason=news.reason)
 
     @override
-    def held(self, news: Held) -> None:
+    def hold_changed(self, news: HoldChanged) -> None:
         if news.hold is None:
             self._tell("info", "provider released", provider=news.provider)
         else:
@@ -107,7 +109,7 @@ class Logs(Listener):
         self._tell("info", "providers changed", **told)
 
     @override
-    def panicked(self, news: Panicked) -> None:
+    def panic_started(self, news: PanicStarted) -> None:
         self._tell("info", "circuits disregarded", route=news.route)
 
     @override

@@ -14,7 +14,7 @@ from typing import Any
 
 from multirouter.core.failures.classify import Classifier
 from multirouter.errors import ProviderError
-from multirouter.model import Kind, Verdict
+from multirouter.model import FailureKind, Verdict
 from multirouter.providers.secret import Secret
 
 _LONGEST = 500
@@ -68,7 +68,7 @@ class Failures:
 
     def rubbish(self, why: str, headers: Mapping[str, str] = _NO_HEADERS) -> ProviderError:
         """A 200 that holds no answer."""
-        return self._plain(Kind.TRANSPORT, why, headers)
+        return self._plain(FailureKind.TRANSPORT, why, headers)
 
     def not_json(self, headers: Mapping[str, str], body: bytes) -> ProviderError:
         """A 200 whose body cannot be read: empty, a web page, or broken."""
@@ -85,16 +85,16 @@ class Failures:
     def unproven(self, headers: Mapping[str, str]) -> ProviderError:
         """A stream that ended without a finish reason."""
         return self._plain(
-            Kind.INTERRUPTED, "the stream ended without proof that it is complete", headers
+            FailureKind.INTERRUPTED, "the stream ended without proof that it is complete", headers
         )
 
     def unreached(self, error: Exception, *, streaming: bool) -> ProviderError:
         """No answer, one that is no HTTP, or one that broke off."""
         verdict = self._judge(error)
         if _has_request(error):  # its status is aiohttp's own, or a proxy's
-            verdict = Verdict(Kind.TRANSPORT, reason=type(error).__name__)
-        if streaming and verdict.kind is Kind.TRANSPORT:
-            verdict.kind = Kind.INTERRUPTED
+            verdict = Verdict(FailureKind.TRANSPORT, reason=type(error).__name__)
+        if streaming and verdict.kind is FailureKind.TRANSPORT:
+            verdict.kind = FailureKind.INTERRUPTED
         what = getattr(error, "message", None) or str(error) or verdict.reason
         failure = self._error(verdict, None, None, f"{type(error).__name__}: {what}", _NO_HEADERS)
         # What holds the request's headers holds the key: such a cause is not passed on.
@@ -103,11 +103,11 @@ class Failures:
 
     def failed(self, why: str, *, code: str) -> ProviderError:
         """A well-formed answer that says the provider failed to make one."""
-        return self._plain(Kind.SERVER, why, code=code)
+        return self._plain(FailureKind.SERVER, why, code=code)
 
     def inexpressible(self, what: str, why: str) -> ProviderError:
         """A request that this provider's format cannot say; nothing was sent."""
-        return self._plain(Kind.REQUEST, f"{what}: {why}", code="inexpressible")
+        return self._plain(FailureKind.REQUEST, f"{what}: {why}", code="inexpressible")
 
     def encoded(self, encode: Callable[[Mapping[str, Any]], bytes], body: dict[str, Any]) -> bytes:
         """The body as JSON.
@@ -143,8 +143,8 @@ class Failures:
             told = next((item for item in told if isinstance(item, dict)), {})
         error = told.get("error", told)
         verdict = self._judge(_Answer(status, headers, told))
-        if verdict.kind is Kind.UNKNOWN:
-            verdict.kind = Kind.SERVER  # it did say that it failed
+        if verdict.kind is FailureKind.UNKNOWN:
+            verdict.kind = FailureKind.SERVER  # it did say that it failed
         code = _code_of(error)
         return self._error(verdict, status, code, _message_of(error), headers)
 
@@ -153,7 +153,7 @@ class Failures:
 
     def _plain(
         self,
-        kind: Kind,
+        kind: FailureKind,
         why: str,
         headers: Mapping[str, str] = _NO_HEADERS,
         code: str | None = None,

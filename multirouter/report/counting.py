@@ -6,11 +6,13 @@ import math
 from collections import Counter
 from typing import NamedTuple
 
-from multirouter.model import Kind
+from multirouter.model import FailureKind
 from multirouter.report.latency_counts import Spread
 from multirouter.report.model import Head, Latency, ProviderFigures, Slot
 
-OWN_FAULTS = frozenset({Kind.REQUEST, Kind.CONTENT_FILTER, Kind.CONTEXT_LENGTH})
+OWN_FAULTS = frozenset(
+    {FailureKind.REQUEST, FailureKind.CONTENT_FILTER, FailureKind.CONTEXT_LENGTH}
+)
 """Kinds of failure that are the request's own: no other provider would have mended them."""
 
 
@@ -40,7 +42,7 @@ class Call(NamedTuple):
     @property
     def waited_first(self) -> float:
         """The same, had the first choice been all there is; who was out would not have answered."""
-        if self.diverted or self.first_kind != Kind.SUCCESS or self.first_elapsed is None:
+        if self.diverted or self.first_kind != FailureKind.SUCCESS or self.first_elapsed is None:
             return math.inf
         return self.first_elapsed
 
@@ -151,20 +153,20 @@ class AttemptCount:
         self._output += attempt.output_tokens or 0
         if attempt.cost is not None:
             self._cost = (self._cost or 0.0) + attempt.cost
-        if attempt.kind == Kind.SUCCESS:
+        if attempt.kind == FailureKind.SUCCESS:
             first = attempt.first_content
             self._spread.add(attempt.elapsed if first is None else first)
 
     @property
     def answers(self) -> int:
         """How many brought an answer."""
-        return self._kinds[Kind.SUCCESS]
+        return self._kinds[FailureKind.SUCCESS]
 
     def figures(self, provider: str, all_answers: int) -> ProviderFigures:
         """The sums, beside the answers of all providers."""
-        attempts, cancelled = self._kinds.total(), self._kinds[Kind.CANCELLED]
+        attempts, cancelled = self._kinds.total(), self._kinds[FailureKind.CANCELLED]
         ended = attempts - cancelled
-        neither = (Kind.SUCCESS, Kind.CANCELLED)
+        neither = (FailureKind.SUCCESS, FailureKind.CANCELLED)
         return ProviderFigures(
             provider=provider,
             attempts=attempts,

@@ -8,7 +8,7 @@ from multirouter.report import charts
 from multirouter.report import number_format as wording
 from multirouter.report.markup import Markup, element, joined
 from multirouter.report.model import Head, Report
-from multirouter.report.tables import Table, headline, tables
+from multirouter.report.tables import ReportTable, headline, tables
 
 STYLE = Path(__file__).with_name("style.css")
 
@@ -105,7 +105,7 @@ def _charts(report: Report) -> list[Markup]:
     return [element("section", *drawn, class_="charts")]
 
 
-def _section(table: Table, title: str = "") -> Markup:
+def _section(table: ReportTable, title: str = "") -> Markup:
     inside = [element("h2", title or table.title)]
     if table.rows:
         inside.append(_table(table))
@@ -116,7 +116,7 @@ def _section(table: Table, title: str = "") -> Markup:
     return element("section", *inside)
 
 
-def _table(table: Table) -> Markup:
+def _table(table: ReportTable) -> Markup:
     head = element("tr", *_cells("th", table.head, table.words))
     rows = [element("tr", *_cells("td", row, table.words)) for row in table.rows]
     body = joined(element("thead", head), element("tbody", *rows))

@@ -16,7 +16,7 @@ Tell = Callable[[Any], str]
 
 
 @dataclass(frozen=True, slots=True)
-class Table:
+class ReportTable:
     """A table: a title, a head, rows, what explains it, and what is told when it is empty.
 
     Attributes:
@@ -31,7 +31,7 @@ class Table:
     words: int = 1
 
 
-def tables(report: Report) -> list[Table]:
+def tables(report: Report) -> list[ReportTable]:
     """Every table of a report, the headline first."""
     found = [headline(report.head), _routes(report), _providers(report), _failures(report)]
     if report.head.cost is not None:
@@ -40,7 +40,7 @@ def tables(report: Report) -> list[Table]:
     return found
 
 
-def headline(head: Head) -> Table:
+def headline(head: Head) -> ReportTable:
     """What failover was good for: beside it, what the first choices alone would have come to."""
     alone = None if head.success is None else _answered_alone(head)
     rows = [
@@ -63,7 +63,7 @@ def headline(head: Head) -> Table:
     if head.own_fault:
         count = number(head.own_fault)
         note += f" Of the errors, {count} were the request's own fault, and count in no share."
-    return Table("", ("", "with failover", "first choice alone"), rows, note)
+    return ReportTable("", ("", "with failover", "first choice alone"), rows, note)
 
 
 NO = wording.NONE
@@ -81,7 +81,7 @@ def _cost_alone(head: Head) -> str:
     return usd(head.cost - head.failover_cost)
 
 
-def _routes(report: Report) -> Table:
+def _routes(report: Report) -> ReportTable:
     rows = [
         (
             each.route,
@@ -94,7 +94,7 @@ def _routes(report: Report) -> Table:
         for each in report.routes
     ]
     head = ("route", "calls", "success", "rescued", "errors", *PERCENTILES)
-    return Table("Routes", head, rows, empty="There was no call.")
+    return ReportTable("Routes", head, rows, empty="There was no call.")
 
 
 PERCENTILES = ("p50", "p95", "p99")
@@ -104,7 +104,7 @@ def _latency(latency: Latency) -> Row:
     return seconds(latency.p50), seconds(latency.p95), seconds(latency.p99)
 
 
-def _providers(report: Report) -> Table:
+def _providers(report: Report) -> ReportTable:
     rows = [
         (
             each.provider,
@@ -117,19 +117,19 @@ def _providers(report: Report) -> Table:
         for each in report.providers
     ]
     head = ("provider", "asked", "answered", "share", "success", *PERCENTILES)
-    return Table("Providers", head, rows, empty="Nobody was asked.")
+    return ReportTable("Providers", head, rows, empty="Nobody was asked.")
 
 
-def _failures(report: Report) -> Table:
+def _failures(report: Report) -> ReportTable:
     rows = [
         (f"{move.provider} → {move.moved_to}", wording.words(move.kind), number(move.count))
         for move in report.moves
     ]
     head = ("from → to", "because of", "times")
-    return Table("Failovers", head, rows, empty="There was none.", words=2)
+    return ReportTable("Failovers", head, rows, empty="There was none.", words=2)
 
 
-def _costs(report: Report) -> Table:
+def _costs(report: Report) -> ReportTable:
     rows = [_cost_row(each) for each in report.providers if each.cost is not None]
     for route in report.routes:
         if route.head.cost is not None:
@@ -137,7 +137,7 @@ def _costs(report: Report) -> Table:
             rows.append((f"route {route.route}", "", "", "", usd(route.head.cost), above))
     head = ("", "input", "output", "per answer", "cost", "failover")
     note = "Failover: what calls cost above what their answers would have cost at the first choice."
-    return Table("Cost", head, rows, note)
+    return ReportTable("Cost", head, rows, note)
 
 
 def _cost_row(each: ProviderFigures) -> Row:
@@ -147,7 +147,7 @@ def _cost_row(each: ProviderFigures) -> Row:
     return (each.provider, *spent, "")
 
 
-def _openings(report: Report) -> Table:
+def _openings(report: Report) -> ReportTable:
     rows = [
         (
             each.provider,
@@ -159,14 +159,14 @@ def _openings(report: Report) -> Table:
         for each in report.openings
     ]
     head = ("provider", "because of", "from (UTC)", "for", "failed trials")
-    return Table("Circuit openings", head, rows, empty="All circuits stayed closed.", words=3)
+    return ReportTable("Circuit openings", head, rows, empty="All circuits stayed closed.", words=3)
 
 
-def _before(report: Report) -> Table:
+def _before(report: Report) -> ReportTable:
     title = f"Against the {wording.span(report.until - report.since)} before"
     head, before = report.head, report.before
     if before is None:
-        return Table(title, (), [], empty="Nothing is known of that time.")
+        return ReportTable(title, (), [], empty="Nothing is known of that time.")
     pairs = [
         _compared("calls", number, head.calls, before.calls),
         _compared("success", share, head.success, before.success, plain=True),
@@ -178,7 +178,7 @@ def _before(report: Report) -> Table:
     ]
     if head.cost is not None:
         pairs.append(_compared("cost", usd, head.cost, before.cost))
-    return Table(title, ("", "now", "before", "change"), pairs)
+    return ReportTable(title, ("", "now", "before", "change"), pairs)
 
 
 def _compared(

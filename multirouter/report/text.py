@@ -7,7 +7,7 @@ from collections.abc import Iterable
 
 from multirouter.report import number_format as wording
 from multirouter.report.model import Report
-from multirouter.report.tables import Row, Table, tables
+from multirouter.report.tables import ReportTable, Row, tables
 
 WIDTH = 80
 """Columns of running text."""
@@ -19,7 +19,7 @@ def as_text(report: Report) -> str:
     return "\n\n".join([title, *map(_table, tables(report))])
 
 
-def _table(table: Table) -> str:
+def _table(table: ReportTable) -> str:
     lines = [table.title.upper()] if table.title else []
     if not table.rows:
         return "\n".join([*lines, table.empty])

@@ -9,7 +9,7 @@ from random import Random
 import anyio
 from typing_extensions import override
 
-from multirouter.core.event_dispatcher import Newswire
+from multirouter.core.event_dispatcher import EventDispatcher
 from multirouter.core.events import AlarmChanged, Listener
 from multirouter.core.failures.backoff import rest
 from multirouter.core.settings.policies import RetryPolicy
@@ -109,7 +109,7 @@ class Outbox(Listener):
         self._broken(f"alarm to {self._target!r}", error)
 
 
-class Vigil:
+class AlarmTask:
     """Looks at a router's alarms from time to time, in background tasks of the router's.
 
     Args:
@@ -121,14 +121,14 @@ class Vigil:
     """
 
     def __init__(
-        self, alarms: Alarms, watch: Watch, wire: Newswire, rng: Random, broken: Broken
+        self, alarms: Alarms, watch: Watch, dispatcher: EventDispatcher, rng: Random, broken: Broken
     ) -> None:
         self._every = alarms.every
         self._watch = watch
-        self._wire = wire
+        self._dispatcher = dispatcher
         self._outboxes = tuple(Outbox(target, rng, broken) for target in alarms.awaited)
         for outbox in self._outboxes:
-            wire.add(outbox)
+            dispatcher.add(outbox)
 
     def moved_to(self, loop: EventLoop, by: float) -> None:
         """Goes on in another loop, whose clock is `by` seconds ahead of the old one's."""
@@ -146,5 +146,5 @@ class Vigil:
     async def _look(self, loop: EventLoop) -> None:
         while True:
             self._watch.judge(loop.time())
-            self._wire.deliver()
+            self._dispatcher.deliver()
             await anyio.sleep(self._every)

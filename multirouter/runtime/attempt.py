@@ -5,28 +5,28 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-from multirouter.core.event_dispatcher import Newswire
+from multirouter.core.event_dispatcher import EventDispatcher
 from multirouter.core.failures.classify import BROKEN, Classifier
 from multirouter.core.planning.plan import Plan
-from multirouter.core.planning.steps import Try
-from multirouter.core.request_transform import Transformed, TransformFailed
+from multirouter.core.planning.steps import AttemptStep
+from multirouter.core.request_transform import TransformedCall, TransformFailed
 from multirouter.errors import AttemptTimeout, ProviderError, UsageError
-from multirouter.model import CANCELLED, SUCCESS, Kind, Verdict
+from multirouter.model import CANCELLED, SUCCESS, FailureKind, Verdict
 from multirouter.runtime.event_loops.base import EventLoop
 
 if TYPE_CHECKING:
     from multirouter.runtime.deadline import Bound  # which loads asyncio
 
-OUT_OF_TIME = Verdict(Kind.CANCELLED, reason="the call's deadline passed")
+OUT_OF_TIME = Verdict(FailureKind.CANCELLED, reason="the call's deadline passed")
 """An attempt cut off by the call's own deadline says nothing about its provider."""
 
-UNASKED = Verdict(Kind.REQUEST, reason="transform", unsent=True)
+UNASKED = Verdict(FailureKind.REQUEST, reason="transform", unsent=True)
 """A request that a `transform=` could not bring into shape is its own fault."""
 
-MISUSED = Verdict(Kind.CANCELLED, reason="misuse", unsent=True)
+MISUSED = Verdict(FailureKind.CANCELLED, reason="misuse", unsent=True)
 """The provider's function gave nothing to await or to iterate: nobody was asked."""
 
-STRAY = Verdict(Kind.UNKNOWN, reason="CancelledError that nobody asked for")
+STRAY = Verdict(FailureKind.UNKNOWN, reason="CancelledError that nobody asked for")
 
 
 class Asks(Protocol):
@@ -38,7 +38,7 @@ class Asks(Protocol):
 
     loop: EventLoop
 
-    async def ask(self, plan: Plan, step: Try, request: Any) -> float:
+    async def ask(self, plan: Plan, step: AttemptStep, request: Any) -> float:
         """Makes one attempt, records how it ended, and returns the loop time of that."""
         ...
 
@@ -54,15 +54,17 @@ class Asker:
         loop: the event loop.
     """
 
-    __slots__ = ("_classifier", "_trusting", "_wire", "loop")
+    __slots__ = ("_classifier", "_dispatcher", "_trusting", "loop")
 
-    def __init__(self, loop: EventLoop, classifier: Classifier, wire: Newswire) -> None:
+    def __init__(
+        self, loop: EventLoop, classifier: Classifier, dispatcher: EventDispatcher
+    ) -> None:
         self.loop: EventLoop = loop
         self._classifier = classifier
-        self._wire = wire
+        self._dispatcher = dispatcher
         self._trusting = classifier.trusting
 
-    async def ask(self, plan: Plan, step: Try, request: Any) -> float:
+    async def ask(self, plan: Plan, step: AttemptStep, request: Any) -> float:
         """Makes one attempt and records it.
 
         Returns:
@@ -74,7 +76,7 @@ class Asker:
             UsageError: when the provider's function returns nothing to await.
         """
         loop = self.loop
-        if self._wire.starts_heard:
+        if self._dispatcher.starts_heard:
             self.tell_start(step)
         value: Any = None
         error: BaseException | None = None
@@ -104,17 +106,17 @@ class Asker:
         """A copy of a call is a call."""
         return self
 
-    def tell_start(self, step: Try) -> None:
+    def tell_start(self, step: AttemptStep) -> None:
         """Tells the news that an attempt begins."""
-        self._wire.post("attempt_started", (step.member.name, step.role))
-        self._wire.deliver()
+        self._dispatcher.post("attempt_started", (step.member.name, step.role))
+        self._dispatcher.deliver()
 
     def judge(self, error: BaseException) -> Verdict:
         """The verdict on what a provider has raised."""
         return self._classifier.error(error)
 
     def judge_failure(
-        self, plan: Plan, step: Try, error: BaseException | None, bound: Bound, limit: str
+        self, plan: Plan, step: AttemptStep, error: BaseException | None, bound: Bound, limit: str
     ) -> tuple[Verdict, BaseException | None]:
         """What an attempt that brought nothing came to.
 
@@ -132,7 +134,7 @@ class Asker:
             return _cut_off(plan, step, limit)
         if error is None:
             text = f"{step.member.name!r} raised a CancelledError that nobody had asked for"
-            return STRAY, ProviderError(text, provider=step.member.name, kind=Kind.UNKNOWN)
+            return STRAY, ProviderError(text, provider=step.member.name, kind=FailureKind.UNKNOWN)
         if isinstance(error, TransformFailed):
             return UNASKED, error.error
         if isinstance(error, TypeError) and _raised_by_the_call_itself(error):
@@ -141,13 +143,13 @@ class Asker:
         return self._classifier.error(error), error
 
 
-def _cut_off(plan: Plan, step: Try, keyword: str) -> tuple[Verdict, BaseException | None]:
+def _cut_off(plan: Plan, step: AttemptStep, keyword: str) -> tuple[Verdict, BaseException | None]:
     """The deadline passed: the call's own, which wins when both do, or the attempt's."""
-    if step.deadline >= plan.deadline and step.role != "probe":
+    if step.deadline >= plan.deadline and step.role != "trial":
         return OUT_OF_TIME, None
     limit = step.deadline - step.started
     error = AttemptTimeout(step.member.name, keyword, limit)
-    return Verdict(Kind.TIMEOUT, reason=f"{keyword} {limit:.3g} s"), error
+    return Verdict(FailureKind.TIMEOUT, reason=f"{keyword} {limit:.3g} s"), error
 
 
 def judged(accept: Callable[[Any], object], value: Any) -> Verdict:
@@ -155,13 +157,13 @@ def judged(accept: Callable[[Any], object], value: Any) -> Verdict:
     try:
         said = accept(value)
     except Exception as error:  # noqa: BLE001 - a check that raises refuses the answer
-        return Verdict(Kind.INVALID, reason=f"accept raised {type(error).__name__}")
+        return Verdict(FailureKind.INVALID, reason=f"accept raised {type(error).__name__}")
     if isinstance(said, str):
-        return Verdict(Kind.INVALID, reason=said[:200])
-    return SUCCESS if said is not False else Verdict(Kind.INVALID, reason="accept")
+        return Verdict(FailureKind.INVALID, reason=said[:200])
+    return SUCCESS if said is not False else Verdict(FailureKind.INVALID, reason="accept")
 
 
-def _unwelcome(step: Try, verdict: Verdict) -> ProviderError:
+def _unwelcome(step: AttemptStep, verdict: Verdict) -> ProviderError:
     """The error that stands for an answer which counts as a failure though nothing was raised."""
     reason = verdict.reason or "classify"
     text = f"{step.member.name!r} answered, but the answer counts as {verdict.kind} ({reason})"
@@ -173,7 +175,7 @@ def _unwelcome(step: Try, verdict: Verdict) -> ProviderError:
 def _raised_by_the_call_itself(error: TypeError) -> bool:
     """Whether no line of the provider's own code ran: wrong arguments, or nothing to await."""
     trace = error.__traceback__
-    ours = (Asker.ask.__code__, Transformed.__call__.__code__)
+    ours = (Asker.ask.__code__, TransformedCall.__call__.__code__)
     while trace is not None and trace.tb_frame.f_code in ours:
         trace = trace.tb_next
     return trace is None

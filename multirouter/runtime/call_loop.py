@@ -9,20 +9,20 @@ import anyio
 
 from multirouter.core import validation as check
 from multirouter.core.planning.plan import Plan
-from multirouter.core.planning.steps import Serve, Try, Wait
+from multirouter.core.planning.steps import AttemptStep, ServeStep, WaitStep
 from multirouter.errors import CallFailed, ConfigurationError, UsageError
 from multirouter.model import CallOutcome
 from multirouter.runtime.attempt import Asks
 from multirouter.runtime.event_loops.running_loop import know_its_own
 from multirouter.runtime.trials import BackgroundAttempts
-from multirouter.runtime.wait_queue import WaitingLine
+from multirouter.runtime.wait_queue import WaitQueue
 
 FALLBACK_LEAST = 1.0
 """Seconds that an async `fallback=` gets although the call's deadline is nearer, or has passed:
 then it is needed most."""
 
 
-class Driver:
+class CallLoop:
     """Drives plans; it has no choices of its own.
 
     Args:
@@ -32,29 +32,29 @@ class Driver:
 
     __slots__ = ("_background", "_waiting")
 
-    def __init__(self, waiting: WaitingLine, background: BackgroundAttempts) -> None:
+    def __init__(self, waiting: WaitQueue, background: BackgroundAttempts) -> None:
         self._waiting = waiting
         self._background = background
 
     async def drive(
         self, plan: Plan, request: Any, asker: Asks, now: float
-    ) -> CallOutcome[Any] | Serve:
+    ) -> CallOutcome[Any] | ServeStep:
         """Walks a plan from `now` (loop time, seconds) until it has ended or a stream serves."""
         waiting = self._waiting
         if waiting.line:
             waiting.serve(now)  # who came first goes first
         step = plan.next_step(now)
         while True:
-            if isinstance(step, Try):
+            if isinstance(step, AttemptStep):
                 for copy in step.copies:
                     self._background.launch(plan, copy, request, asker.copying())
                 try:
                     if plan.route.hedge is None:
                         now = await asker.ask(plan, step, request)
                     else:
-                        from multirouter.runtime.hedging import Race
+                        from multirouter.runtime.hedging import HedgeRace
 
-                        now = await Race(plan, asker, request, waiting.serve).run(step)
+                        now = await HedgeRace(plan, asker, request, waiting.serve).run(step)
                 except BaseException as error:
                     waiting.serve(asker.loop.time())  # a caller who leaves makes room as well
                     await know_its_own(error, asker.loop)
@@ -62,7 +62,7 @@ class Driver:
                 if waiting.line:
                     waiting.serve(now)
                 step = plan.next_step(now)
-            elif isinstance(step, Wait):
+            elif isinstance(step, WaitStep):
                 if step.for_room:
                     step = await waiting.wait(plan, step.until, asker.loop)
                 else:

@@ -11,16 +11,16 @@ import anyio
 from anyio import to_thread
 
 from multirouter.core.circuit.gate import Gate
-from multirouter.core.event_dispatcher import Newswire
+from multirouter.core.event_dispatcher import EventDispatcher
 from multirouter.core.events import Listener
 from multirouter.core.failures.classify import Classifier, Classify
 from multirouter.core.limits.rate_limits import RetryBudget
 from multirouter.core.planning.plan import Plan
-from multirouter.core.planning.steps import Commons, Serve
-from multirouter.core.registry.accounts import Ledger
-from multirouter.core.registry.provider_state import Memory
-from multirouter.core.registry.registry import Roster
-from multirouter.core.registry.route_selection import Dispatch
+from multirouter.core.planning.steps import PlanContext, ServeStep
+from multirouter.core.registry.accounts import Accounts
+from multirouter.core.registry.provider_state import ProviderStates
+from multirouter.core.registry.registry import Registry
+from multirouter.core.registry.route_selection import RouteSelection
 from multirouter.core.routes.resolved_route import Defaults
 from multirouter.core.routes.route import Route
 from multirouter.core.selection.tier_tables import NOBODY
@@ -29,18 +29,18 @@ from multirouter.listeners.logs import Logs
 from multirouter.listeners.metrics.gauges import View
 from multirouter.listeners.metrics.metrics import Metrics
 from multirouter.model import CallOutcome
-from multirouter.runtime.call_loop import Driver, check_call, fall_back
+from multirouter.runtime.call_loop import CallLoop, check_call, fall_back
 from multirouter.runtime.event_loops.base import EventLoop
-from multirouter.runtime.half_open_timers import Resets
-from multirouter.runtime.loop_binding import Residence
-from multirouter.runtime.shadow_traffic import Shadowing
-from multirouter.runtime.trials import BackgroundAttempts, probe
-from multirouter.runtime.wait_queue import WaitingLine
+from multirouter.runtime.half_open_timers import HalfOpenTimers
+from multirouter.runtime.loop_binding import LoopBinding
+from multirouter.runtime.shadow_traffic import ShadowTraffic
+from multirouter.runtime.trials import BackgroundAttempts, health_check
+from multirouter.runtime.wait_queue import WaitQueue
 
 if TYPE_CHECKING:  # What a router may do without is loaded when it is first used.
     from multirouter.listeners.alarms.alarms import Alarms
     from multirouter.listeners.history.history import History
-    from multirouter.runtime.streams.session import Delivery
+    from multirouter.runtime.streams.session import StreamSession
 
 
 class Engine:
@@ -64,8 +64,8 @@ class Engine:
         dispatch: chooses the route where a call's own word does not; None where it does.
     """
 
-    roster: Roster
-    dispatch: Dispatch | None = None
+    roster: Registry
+    dispatch: RouteSelection | None = None
 
     def __init__(
         self,
@@ -79,46 +79,50 @@ class Engine:
         self._logs = logs
         self._metrics: Metrics | None = None
         self._history: History | None = None
-        self.wire: Newswire = Newswire((), logs.broken)
-        self.memory: Memory = self._blank_memory(name, self.wire, rng, defaults)
-        self.waiting: WaitingLine = WaitingLine()
+        self.dispatcher: EventDispatcher = EventDispatcher((), logs.broken)
+        self.memory: ProviderStates = self._blank_memory(name, self.dispatcher, rng, defaults)
+        self.waiting: WaitQueue = WaitQueue()
         self.background: BackgroundAttempts = BackgroundAttempts(self.served)
-        self.resets: Resets = Resets(self.memory.gates.get, self._half_opened)
-        self._driver = Driver(self.waiting, self.background)
+        self.resets: HalfOpenTimers = HalfOpenTimers(self.memory.gates.get, self._half_opened)
+        self._driver = CallLoop(self.waiting, self.background)
         self._classifier = Classifier(classify, wall=time.time, broken=logs.classifier_broken)
-        self._shadowing = Shadowing(rng, self.wire, self._classifier, self.served, logs.hook_broken)
+        self._shadowing = ShadowTraffic(
+            rng, self.dispatcher, self._classifier, self.served, logs.hook_broken
+        )
         budget = RetryBudget(defaults.retry)
-        self._commons = Commons(name, rng, budget, self.wire)
-        self.residence: Residence = Residence(
+        self._commons = PlanContext(name, rng, budget, self.dispatcher)
+        self.residence: LoopBinding = LoopBinding(
             self.memory,
             budget,
             self.resets,
             self.background,
             self._classifier,
-            self.wire,
+            self.dispatcher,
             logs.task_broken,
         )
 
-    def rehearsal(self, defaults: Defaults) -> Memory:
+    def rehearsal(self, defaults: Defaults) -> ProviderStates:
         """A memory of nobody, to build a roster in that may turn out to be refused."""
-        wire = Newswire((), self._logs.broken)
-        return self._blank_memory(self._commons.router, wire, self._commons.rng, defaults)
+        dispatcher = EventDispatcher((), self._logs.broken)
+        return self._blank_memory(self._commons.router, dispatcher, self._commons.rng, defaults)
 
     def adopt(self, defaults: Defaults) -> None:
         """Goes on under other settings; the next roster is built by them."""
         self._commons.budget.adopt(defaults.retry)
         self.memory.ledger.adopt(defaults.budget)
 
-    def _blank_memory(self, name: str, wire: Newswire, rng: Random, defaults: Defaults) -> Memory:
-        ledger = Ledger(
+    def _blank_memory(
+        self, name: str, dispatcher: EventDispatcher, rng: Random, defaults: Defaults
+    ) -> ProviderStates:
+        ledger = Accounts(
             name,
-            wire,
+            dispatcher,
             wall=time.time,
             broken=self._logs.hook_broken,
             budget=defaults.budget,
             usage=defaults.usage,
         )
-        memory = Memory(name, wire, rng, ledger)
+        memory = ProviderStates(name, dispatcher, rng, ledger)
         memory.hook_broken = self._logs.hook_broken
         return memory
 
@@ -126,7 +130,7 @@ class Engine:
         """Lets everybody hear the news from here on: resets, metrics, logs, then the user's."""
         self._metrics = metrics
         for listener in (self.resets, metrics, self._logs, *listeners):
-            self.wire.add(listener)
+            self.dispatcher.add(listener)
 
     def remember(self, history: History, metrics: Metrics) -> None:
         """Takes up where earlier runs ended, in silence, and keeps the history from here on.
@@ -144,15 +148,15 @@ class Engine:
         history.recall(self.roster, accounts, self.residence.now(), self._logs.task_broken)
         metrics.history_dropped(0)
         self._history = history
-        self.wire.add(history)
+        self.dispatcher.add(history)
 
     def keep_watch(self, alarms: Alarms, view: View) -> None:
         """Looks at the router by its rules from here on, in a task of its own."""
         from multirouter.listeners.alarms.alarms import Watch
-        from multirouter.runtime.alarm_task import Vigil
+        from multirouter.runtime.alarm_task import AlarmTask
 
-        watch = Watch(alarms, self._commons.router, view, self.wire, self._logs.hook_broken)
-        vigil = Vigil(alarms, watch, self.wire, self._commons.rng, self._logs.task_broken)
+        watch = Watch(alarms, self._commons.router, view, self.dispatcher, self._logs.hook_broken)
+        vigil = AlarmTask(alarms, watch, self.dispatcher, self._commons.rng, self._logs.task_broken)
         self.residence.attendants.append(vigil)
         if self._metrics is not None:
             self._metrics.show_alarms(rule.name for rule in alarms.rules)
@@ -214,11 +218,11 @@ class Engine:
         timeout: float | None,
         wait: float,
         idempotent: bool,  # noqa: FBT001 - as in call
-    ) -> Delivery:
+    ) -> StreamSession:
         """Begins one call whose answer comes in pieces; see `MultiProviderRouter.stream`."""
         from multirouter.runtime.streams.continuation import Delivered
-        from multirouter.runtime.streams.opening import Opener
-        from multirouter.runtime.streams.session import Delivery
+        from multirouter.runtime.streams.opening import StreamOpener
+        from multirouter.runtime.streams.session import StreamSession
 
         residence = self.residence
         asker = residence.settle_in()
@@ -231,13 +235,13 @@ class Engine:
         unfit = NOBODY if compiled.fit is None else compiled.fit.unfit(request)
         now = residence.last_seen = asker.loop.time()
         plan = Plan(self._commons, compiled, now, timeout, wait, idempotent, size, request, unfit)
-        opener = Opener(asker, compiled.stream, Delivered(compiled.stream, request))
+        opener = StreamOpener(asker, compiled.stream, Delivered(compiled.stream, request))
 
-        async def drive() -> CallOutcome[Any] | Serve:
+        async def drive() -> CallOutcome[Any] | ServeStep:
             return await self._driver.drive(plan, request, opener, asker.loop.time())
 
         residence.calls += 1
-        return Delivery(plan, opener, compiled.stream, drive, self._stream_ended)
+        return StreamSession(plan, opener, compiled.stream, drive, self._stream_ended)
 
     def _stream_ended(self) -> None:
         self.residence.call_ended()
@@ -268,11 +272,11 @@ class Engine:
 
     async def _half_opened(self, gate: Gate, loop: EventLoop) -> None:
         """A reset was due: tell it, serve who waits, and run the provider's own probe."""
-        self.wire.deliver()
+        self.dispatcher.deliver()
         self.served(loop.time())
         for route in self.roster.all_routes().values():
             for member in route.members:
-                if member.gate is gate and member.provider.probe is not None:
-                    await probe(member, route, loop, self._classifier, self.wire)
+                if member.gate is gate and member.provider.health_check is not None:
+                    await health_check(member, route, loop, self._classifier, self.dispatcher)
                     self.served(loop.time())
                     return

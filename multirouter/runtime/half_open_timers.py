@@ -11,12 +11,12 @@ from collections.abc import Awaitable, Callable
 import anyio
 
 from multirouter.core.circuit.gate import Gate
-from multirouter.core.circuit.states import State
+from multirouter.core.circuit.states import CircuitState
 from multirouter.core.events import CircuitChanged, Configured, Listener
 from multirouter.runtime.event_loops.base import Background, EventLoop
 
 
-class Resets(Listener):
+class HalfOpenTimers(Listener):
     """Keeps exactly one pending reset for each open circuit.
 
     Args:
@@ -71,9 +71,12 @@ class Resets(Listener):
         self._pending[gate.name] = self._loop.spawn(name, self._ring, gate, self._loop)
 
     async def _ring(self, gate: Gate, loop: EventLoop) -> None:
-        era = gate.circuit.era
-        while gate.circuit.era == era and gate.circuit.state(loop.time()) is State.OPEN:
-            left = gate.circuit.reset_at - loop.time()
+        generation = gate.circuit.generation
+        while (
+            gate.circuit.generation == generation
+            and gate.circuit.state(loop.time()) is CircuitState.OPEN
+        ):
+            left = gate.circuit.half_open_at - loop.time()
             await anyio.sleep(left)
         gate.circuit.settle(loop.time())
         await self._settled(gate, loop)

@@ -11,11 +11,11 @@ import anyio.lowlevel
 from anyio.abc import TaskGroup
 
 from multirouter.core.planning.plan import Plan
-from multirouter.core.planning.steps import Try
+from multirouter.core.planning.steps import AttemptStep
 from multirouter.runtime.attempt import Asks
 
 
-class Race:
+class HedgeRace:
     """One race: the plan says who runs, the race starts them and waits.
 
     It adds no choice of its own: at the instant a Try names, and whenever a runner fails, it
@@ -41,7 +41,7 @@ class Race:
         self._interrupt: BaseException | None = None
         self._scopes: list[anyio.CancelScope] = []
 
-    async def run(self, first: Try) -> float:
+    async def run(self, first: AttemptStep) -> float:
         """Runs until somebody has answered or nobody is left.
 
         Returns:
@@ -70,7 +70,7 @@ class Race:
             await anyio.lowlevel.checkpoint_if_cancelled()
         return loop.time()
 
-    def _join(self, group: TaskGroup, newest: Try, now: float) -> Try | None:
+    def _join(self, group: TaskGroup, newest: AttemptStep, now: float) -> AttemptStep | None:
         """Starts another attempt when the plan has one: a failover at once, or a hedge."""
         failed, self._ended = self._ended.is_set(), anyio.Event()
         if not self._running:
@@ -82,12 +82,12 @@ class Race:
         self._start(group, step)
         return step
 
-    def _start(self, group: TaskGroup, step: Try) -> None:
+    def _start(self, group: TaskGroup, step: AttemptStep) -> None:
         self._running += 1
         self._scopes.append(anyio.CancelScope())
         group.start_soon(self._attempt, step, self._scopes[-1])
 
-    async def _attempt(self, step: Try, scope: anyio.CancelScope) -> None:
+    async def _attempt(self, step: AttemptStep, scope: anyio.CancelScope) -> None:
         try:
             with scope:
                 self._settled(await self._asker.ask(self._plan, step, self._request))

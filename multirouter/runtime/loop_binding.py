@@ -11,15 +11,15 @@ from typing import Protocol
 
 import anyio
 
-from multirouter.core.event_dispatcher import Newswire
+from multirouter.core.event_dispatcher import EventDispatcher
 from multirouter.core.failures.classify import Classifier
 from multirouter.core.limits.rate_limits import RetryBudget
-from multirouter.core.registry.provider_state import Memory
+from multirouter.core.registry.provider_state import ProviderStates
 from multirouter.errors import UsageError
 from multirouter.runtime.attempt import Asker
 from multirouter.runtime.event_loops.base import Broken, EventLoop
 from multirouter.runtime.event_loops.running_loop import running_loop
-from multirouter.runtime.half_open_timers import Resets
+from multirouter.runtime.half_open_timers import HalfOpenTimers
 from multirouter.runtime.trials import BackgroundAttempts
 
 
@@ -35,7 +35,7 @@ class Attendant(Protocol):
         ...
 
 
-class Residence:
+class LoopBinding:
     """The one loop a router lives in at a time.
 
     Attributes:
@@ -52,11 +52,11 @@ class Residence:
         "_broken",
         "_budget",
         "_classifier",
+        "_dispatcher",
         "_idle",
         "_memory",
         "_opened",
         "_resets",
-        "_wire",
         "asker",
         "attendants",
         "calls",
@@ -66,12 +66,12 @@ class Residence:
 
     def __init__(
         self,
-        memory: Memory,
+        memory: ProviderStates,
         budget: RetryBudget,
-        resets: Resets,
+        resets: HalfOpenTimers,
         background: BackgroundAttempts,
         classifier: Classifier,
-        wire: Newswire,
+        dispatcher: EventDispatcher,
         broken: Broken,
     ) -> None:
         self._memory = memory
@@ -79,7 +79,7 @@ class Residence:
         self._resets = resets
         self._background = background
         self._classifier = classifier
-        self._wire = wire
+        self._dispatcher = dispatcher
         self._broken = broken
         self._opened = False
         self._idle: anyio.Event | None = None
@@ -183,7 +183,7 @@ class Residence:
         self._budget.shift(by)
         self._anchor = (loop.time(), time.monotonic())
         self.last_seen = loop.time()
-        self.asker = Asker(loop, self._classifier, self._wire)
+        self.asker = Asker(loop, self._classifier, self._dispatcher)
         gates = self._memory.gates.values()
         not_closed = [gate for gate in gates if not gate.circuit.is_closed]
         self._resets.moved_to(loop, tuple(not_closed))

@@ -8,12 +8,12 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from multirouter.core.event_dispatcher import Newswire
+from multirouter.core.event_dispatcher import EventDispatcher
 from multirouter.core.failures.classify import Classifier
 from multirouter.core.planning.plan import Plan
-from multirouter.core.planning.steps import Try
-from multirouter.core.routes.resolved_route import CompiledRoute
-from multirouter.core.selection.candidate import Member
+from multirouter.core.planning.steps import AttemptStep
+from multirouter.core.routes.resolved_route import ResolvedRoute
+from multirouter.core.selection.candidate import Candidate
 from multirouter.core.settings.shadow import Shadow
 from multirouter.errors import AttemptTimeout, ProviderError
 from multirouter.model import CANCELLED, SUCCESS, AttemptRecord, CallOutcome, Verdict
@@ -26,7 +26,7 @@ Came = tuple[Verdict, Any, Exception | None]
 """What a copy came to: its verdict, its answer, what it raised or what stands for it."""
 
 
-class Shadowing:
+class ShadowTraffic:
     """Makes the copies that `Shadow` asks for, in tasks that end with the router.
 
     Args:
@@ -40,13 +40,13 @@ class Shadowing:
     def __init__(
         self,
         rng: Random,
-        wire: Newswire,
+        dispatcher: EventDispatcher,
         classifier: Classifier,
         settled: Callable[[float], None],
         broken: Callable[[Callable[..., Any], Exception], None],
     ) -> None:
         self._rng = rng
-        self._wire = wire
+        self._dispatcher = dispatcher
         self._classifier = classifier
         self._settled = settled
         self._broken = broken
@@ -66,9 +66,9 @@ class Shadowing:
 
     async def _run(
         self,
-        member: Member,
+        member: Candidate,
         shadow: Shadow,
-        route: CompiledRoute,
+        route: ResolvedRoute,
         request: Any,
         answer: Any,
         asker: Asker,
@@ -77,7 +77,7 @@ class Shadowing:
         step = self._admitted(member, shadow, request, asker.loop.time())
         if step is None:
             return
-        if self._wire.starts_heard:
+        if self._dispatcher.starts_heard:
             asker.tell_start(step)
         self._running[shadow] += 1
         verdict: Verdict = CANCELLED
@@ -91,7 +91,9 @@ class Shadowing:
         if shadow.compare is not None:
             await self._compared(shadow.compare, request, answer, value if error is None else error)
 
-    def _admitted(self, member: Member, shadow: Shadow, request: Any, now: float) -> Try | None:
+    def _admitted(
+        self, member: Candidate, shadow: Shadow, request: Any, now: float
+    ) -> AttemptStep | None:
         """The copy with its permit; None when its provider is unwell, or has no room."""
         if self._running[shadow] >= shadow.at_most or not member.gate.closed(now):
             return None
@@ -100,10 +102,10 @@ class Shadowing:
         permit = member.gate.acquire(now, size, member.timeout)
         if permit is None:
             return None
-        return Try(member, permit, now, now + member.timeout, "shadow", WHY)
+        return AttemptStep(member, permit, now, now + member.timeout, "shadow", WHY)
 
     async def _tried(
-        self, member: Member, route: CompiledRoute, request: Any, asker: Asker
+        self, member: Candidate, route: ResolvedRoute, request: Any, asker: Asker
     ) -> Came:
         """One await, judged as an attempt of the call would be."""
         verdict, value, error = await tested(
@@ -118,27 +120,29 @@ class Shadowing:
                 error = ProviderError(text, provider=member.name, kind=verdict.kind)
         return verdict, value, error
 
-    def _end(self, step: Try, route: CompiledRoute, came: Came, request: Any, now: float) -> None:
+    def _end(
+        self, step: AttemptStep, route: ResolvedRoute, came: Came, request: Any, now: float
+    ) -> None:
         """Gives the permit back with nothing learned by the circuit, and tells what came of it."""
         verdict, value, error = came
         member, elapsed = step.member, now - step.started
         member.gate.give_back(step.permit)
         if verdict is SUCCESS:
-            member.pace.answered(elapsed, now)
+            member.latency.answered(elapsed, now)
             member.health.answered(now)
             if member.speed is not None:
                 member.speed.learn(elapsed, now)
         else:
             if isinstance(error, AttemptTimeout):
-                member.pace.timed_out(elapsed, trial=False)
+                member.latency.timed_out(elapsed, trial=False)
             member.learn(verdict.kind, route.rules[verdict.kind].circuit, elapsed, now)
         record = AttemptRecord(
             member.name, route.name, "shadow", verdict, error, step.started, elapsed, step.why
         )
         if route.billing is not None:  # it prices a copy, and charges nobody
             route.billing.book(record, step.meter, value, request, 0)
-        self._wire.post("attempt_ended", record)
-        self._wire.deliver()
+        self._dispatcher.post("attempt_ended", record)
+        self._dispatcher.deliver()
         self._settled(now)
 
     async def _compared(

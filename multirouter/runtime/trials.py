@@ -8,14 +8,14 @@ from typing import Any
 import anyio
 
 from multirouter.core.circuit.gate import Gate
-from multirouter.core.event_dispatcher import Newswire
+from multirouter.core.event_dispatcher import EventDispatcher
 from multirouter.core.failures.classify import Classifier
 from multirouter.core.planning.admission import LEASE_MARGIN
 from multirouter.core.planning.plan import Plan
-from multirouter.core.planning.steps import Try
-from multirouter.core.routes.resolved_route import CompiledRoute
-from multirouter.core.selection.candidate import Member
-from multirouter.core.settings.failure_rules import Effect
+from multirouter.core.planning.steps import AttemptStep
+from multirouter.core.routes.resolved_route import ResolvedRoute
+from multirouter.core.selection.candidate import Candidate
+from multirouter.core.settings.failure_rules import CircuitEffect
 from multirouter.errors import AttemptTimeout
 from multirouter.model import CANCELLED, SUCCESS, AttemptRecord, Verdict
 from multirouter.runtime.attempt import STRAY, Asks
@@ -26,10 +26,10 @@ MOST = 100
 is reached means that something hangs for ever."""
 
 LONGEST_PROBE = 20.0
-"""Seconds that a `probe=` may take at most, however long attempts may: one that hangs must not keep
+"""Seconds that a `health_check=` may take at most, however long attempts may: one that hangs must not keep
 the next from beginning within half a minute of it."""
 
-_TEACH_NOTHING = frozenset({Effect.NEUTRAL, Effect.COOL})
+_TEACH_NOTHING = frozenset({CircuitEffect.NEUTRAL, CircuitEffect.COOL})
 
 
 class BackgroundAttempts:
@@ -41,10 +41,10 @@ class BackgroundAttempts:
 
     def __init__(self, settled: Callable[[float], None]) -> None:
         self._settled = settled
-        self._pending: dict[Try, Plan] = {}
+        self._pending: dict[AttemptStep, Plan] = {}
         self._running = 0
 
-    def launch(self, plan: Plan, step: Try, request: Any, asker: Asks) -> None:
+    def launch(self, plan: Plan, step: AttemptStep, request: Any, asker: Asks) -> None:
         """Makes one attempt of a plan in the background, or takes it back when there is no room."""
         if len(self._pending) + self._running >= MOST:
             plan.abandon(step)
@@ -52,7 +52,7 @@ class BackgroundAttempts:
         self._pending[step] = plan
         asker.loop.spawn(f"probe {step.member.name}", self._run, step, request, asker)
 
-    async def _run(self, step: Try, request: Any, asker: Asks) -> None:
+    async def _run(self, step: AttemptStep, request: Any, asker: Asks) -> None:
         plan = self._pending.pop(step)
         self._running += 1
         try:
@@ -67,15 +67,19 @@ class BackgroundAttempts:
         self._pending.clear()
 
 
-async def probe(
-    member: Member, route: CompiledRoute, loop: EventLoop, classifier: Classifier, wire: Newswire
+async def health_check(
+    member: Candidate,
+    route: ResolvedRoute,
+    loop: EventLoop,
+    classifier: Classifier,
+    dispatcher: EventDispatcher,
 ) -> None:
-    """Tests a half-open provider by the user's own `probe=`, as often as its circuit wants.
+    """Tests a half-open provider by the user's own `health_check=`, as often as its circuit wants.
 
     Each test is a trial like any other: it takes a permit, has a deadline, and its verdict moves
     the circuit. One that says nothing about health is repeated after a rest.
     """
-    gate, test = member.gate, member.provider.probe
+    gate, test = member.gate, member.provider.health_check
     timeout = min(member.timeout, LONGEST_PROBE)
     while test is not None and not gate.removed and gate.on_trial(loop.time()):
         started = loop.time()
@@ -85,15 +89,15 @@ async def probe(
             try:
                 verdict, _, error = await tested(test, member, timeout, loop, classifier)
             finally:
-                _release(gate, permit, route, verdict, error, started, loop.time(), wire)
+                _release(gate, permit, route, verdict, error, started, loop.time(), dispatcher)
         if route.rules[verdict.kind].circuit in _TEACH_NOTHING:
-            left = gate.cooling_until - loop.time()
-            await anyio.sleep(max(gate.circuit.policy.open_for, left))
+            left = gate.cooldown_until - loop.time()
+            await anyio.sleep(max(gate.circuit.policy.open_duration, left))
 
 
 async def tested(
     test: Callable[[], Awaitable[object]],
-    member: Member,
+    member: Candidate,
     timeout: float,
     loop: EventLoop,
     classifier: Classifier,
@@ -118,12 +122,12 @@ async def tested(
 def _release(
     gate: Gate,
     permit: Any,
-    route: CompiledRoute,
+    route: ResolvedRoute,
     verdict: Verdict,
     error: BaseException | None,
     started: float,
     now: float,
-    wire: Newswire,
+    dispatcher: EventDispatcher,
 ) -> None:
     elapsed = now - started
     if verdict is SUCCESS:
@@ -133,13 +137,13 @@ def _release(
     record = AttemptRecord(
         gate.name,
         route.name,
-        "probe",
+        "trial",
         verdict,
         error,
         started,
         elapsed,
-        "the provider's probe=",
+        "the provider's health_check=",
         late,
     )
-    wire.post("attempt_ended", record)
-    wire.deliver()
+    dispatcher.post("attempt_ended", record)
+    dispatcher.deliver()

@@ -7,7 +7,7 @@ import math
 import anyio
 
 from multirouter.core.planning.plan import Plan
-from multirouter.core.planning.steps import Step, Try, Wait
+from multirouter.core.planning.steps import AttemptStep, Step, WaitStep
 from multirouter.errors import UsageError
 from multirouter.runtime.event_loops.base import EventLoop
 
@@ -23,7 +23,7 @@ class Waiter:
         self.step: Step | None = None
 
 
-class WaitingLine:
+class WaitQueue:
     """Calls that nobody can serve now and that may wait.
 
     Whatever may have made room (an attempt that ended, a circuit that changed, a limit that
@@ -47,7 +47,7 @@ class WaitingLine:
         for waiter in self.line[:]:
             if waiter.step is None:
                 step = waiter.plan.next_step(now)
-                if not isinstance(step, Wait):
+                if not isinstance(step, WaitStep):
                     waiter.step = step
                     waiter.ready.set()
 
@@ -87,7 +87,7 @@ class WaitingLine:
     def _leave(self, waiter: Waiter, now: float) -> None:
         """A waiter that goes away hands on what it was just given."""
         self.line.remove(waiter)
-        if isinstance(waiter.step, Try):
+        if isinstance(waiter.step, AttemptStep):
             waiter.plan.abandon(waiter.step)
             self.serve(now)
 

@@ -203,7 +203,7 @@ def test_a_429_names_no_longer_time_than_it_needs() -> None:
     """Near its end, an outage of 429s asks for what is left of it, so nobody rests in vain."""
     fault = Fault("rate_limit", after=0.1, headers={"Retry-After": "20"})
     found = run(world_with(Incident("429 retry-after", 0, Outage(100.0, 130.0, fault))), Ours())
-    rests = [turn for turn in found.turns if turn.state == "cooling"]
+    rests = [turn for turn in found.turns if turn.state == "cooling down"]
     assert rests
     assert all(turn.at + turn.seconds <= 130.01 for turn in rests)
 
@@ -225,10 +225,10 @@ def test_absences_end_when_the_provider_takes_part_again() -> None:
     turns = (
         Turn(110.0, 1, "open", "closed", "failures"),
         Turn(190.0, 1, "half_open", "open", "reset"),
-        Turn(195.0, 1, "open", "half_open", "probe_failed"),
+        Turn(195.0, 1, "open", "half_open", "trial_failed"),
         Turn(215.0, 1, "half_open", "open", "reset"),
         Turn(217.0, 1, "closed", "half_open", "recovered"),
-        Turn(310.0, 2, "cooling", "", "429", 120.0),
+        Turn(310.0, 2, "cooling down", "", "429", 120.0),
     )
     away = absences(world, turns)
     assert [(a.incident.provider, a.after_recovery) for a in away] == [(1, 17.0), (2, 30.0)]
@@ -246,15 +246,18 @@ def test_an_opening_without_an_outage_is_a_mistake() -> None:
     right = Turn(110.0, 0, "open", "closed", "failures")
     aftermath = Turn(220.0, 0, "open", "closed", "failures")
     wrong = Turn(500.0, 0, "open", "closed", "failures")
-    begun_ill = Turn(205.0, 0, "open", "half_open", "probe_failed")
-    begun_well = Turn(260.0, 0, "open", "half_open", "probe_failed")
-    probes = (
-        Asked(0, "probe", "timeout", 195.0, 10.0),
-        Asked(0, "probe", "server", 258.0, 2.0),
+    begun_ill = Turn(205.0, 0, "open", "half_open", "trial_failed")
+    begun_well = Turn(260.0, 0, "open", "half_open", "trial_failed")
+    half_open_max_calls = (
+        Asked(0, "trial", "timeout", 195.0, 10.0),
+        Asked(0, "trial", "server", 258.0, 2.0),
     )
-    found = a_run(right, aftermath, wrong, begun_ill, begun_well, background=probes)
+    found = a_run(right, aftermath, wrong, begun_ill, begun_well, background=half_open_max_calls)
     mistakes = false_openings(world, found)
-    assert [(m.turn, m.trial) for m in mistakes] == [(wrong, None), (begun_well, probes[1])]
+    assert [(m.turn, m.trial) for m in mistakes] == [
+        (wrong, None),
+        (begun_well, half_open_max_calls[1]),
+    ]
 
 
 def test_figures_add_up() -> None:
@@ -307,7 +310,13 @@ def test_json_has_figures_aims_and_tails(capsys: pytest.CaptureFixture[str]) -> 
 
 def test_the_table_names_every_policy(capsys: pytest.CaptureFixture[str]) -> None:
     """The text has a column for each policy and variant, and the aims below."""
-    options = [*BRIEF, "--only", OURS, "--variant", "quick: pace.floor=1 circuit.open_cap=10"]
+    options = [
+        *BRIEF,
+        "--only",
+        OURS,
+        "--variant",
+        "quick: pace.floor=1 circuit.max_open_duration=10",
+    ]
     assert benchmarks.outages.main([*options, "--tail", "quick"]) == 0
     printed = capsys.readouterr().out
     for words in (ORACLE, OURS, "quick", "p99.9 over the oracle's", "attempts beyond the first"):
@@ -316,10 +325,12 @@ def test_the_table_names_every_policy(capsys: pytest.CaptureFixture[str]) -> Non
 
 def test_variants_are_settings_of_the_router() -> None:
     """A variant names topics and settings; `inf` and None are understood."""
-    name, maker = variant("calm: circuit.open_for=3 pace.slow_factor=inf hedge.after=2 timeout=60")
+    name, maker = variant(
+        "calm: circuit.open_duration=3 pace.slow_factor=inf hedge.after=2 timeout=60"
+    )
     assert name == "calm"
-    assert maker.settings["circuit"].open_for == 3
-    assert maker.settings["pace"].slow_factor == float("inf")
+    assert maker.settings["circuit"].open_duration == 3
+    assert maker.settings["latency"].slow_factor == float("inf")
     assert maker.settings["hedge"].after == 2
     assert maker.settings["timeout"] == 60
 

@@ -129,7 +129,7 @@ RECORD = {"name": "a", "id": "b", "digest": digest_of("x")}
 
 
 @pytest.mark.parametrize(
-    ("held", "said"),
+    ("hold_changed", "said"),
     [
         ("[]", "must hold an object"),
         ("{", "is no JSON"),
@@ -141,10 +141,10 @@ RECORD = {"name": "a", "id": "b", "digest": digest_of("x")}
         (json.dumps({"keys": [{**RECORD, "budget": {"usd": -1}}]}), r"keys\[0\].usd"),
     ],
 )
-def test_what_is_no_file_of_keys(held: str, said: str, tmp_path: Path) -> None:
+def test_what_is_no_file_of_keys(hold_changed: str, said: str, tmp_path: Path) -> None:
     """It is refused as a whole, by number and setting."""
     path = tmp_path / "keys.json"
-    path.write_text(held)
+    path.write_text(hold_changed)
     with pytest.raises(ConfigurationError, match=said):
         read_keys(path)
 

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry
 
 from multirouter import ConfigurationError, MultiProviderRouter, StreamPolicy
 from multirouter.config import Settings, discover, load
-from multirouter.config.provider_builder import upstream_of
+from multirouter.config.provider_builder import provider_of
 from multirouter.providers import chat, text_of
 from tests.config.files import KEY, loaded, written
 
@@ -29,8 +29,8 @@ routes:
     retries_per_provider: 1
     weights: {claude: 5}
     stream: {on_interrupt: continue, idle: .inf}
-    rules: {not_found: {same: never, other: never, circuit: neutral, may_have_acted: false}}
-policies: {timeout: 60, retry: {attempts: 2}, circuit: {failures: 3}, pace: {adaptive: false}}
+    rules: {not_found: {retry: never, failover: never, circuit: neutral, side_effects_possible: false}}
+policies: {timeout: 60, retry: {attempts: 2}, circuit: {failures: 3}, latency: {adaptive: false}}
 limits: {in_flight: 100}
 budget: [{usd: 5, per: day}, {usd: 50, per: month}]
 prices: {gpt-5: {input: 1.25, output: 10}}
@@ -97,7 +97,7 @@ def test_the_settings_reach_the_router(house: Settings) -> None:
     assert (openai.price.input, claude.price.output, local.price) == (1.25, 25, None)
     assert echo.limits.size(chat("a word or two")) > 0
     assert (router._defaults.timeout, router._defaults.retry.attempts) == (60, 2)
-    assert (router._defaults.circuit.failures, router._defaults.pace.adaptive) == (3, False)
+    assert (router._defaults.circuit.failures, router._defaults.latency.adaptive) == (3, False)
     assert [budget.per for budget in router._defaults.budget] == ["day", "month"]
     assert router._defaults.shadow.share == 0.5
     assert router._limits.in_flight == 100
@@ -220,7 +220,7 @@ def test_the_model_that_is_asked_for(
     house: Settings, provider: str, asked: str | None, wanted: str | None
 ) -> None:
     """A provider's own models by the client's name, anything else as its default model."""
-    behind = {p.name: upstream_of(p) for p in built(house).providers}
+    behind = {p.name: provider_of(p) for p in built(house).providers}
     assert behind[provider].model_for(asked) == wanted
 
 
@@ -256,10 +256,10 @@ async def test_connections_outlive_a_reload(tmp_path: Path) -> None:
     """New providers share the connections of the old ones, which close with the router."""
     settings = loaded(tmp_path, "providers: {ollama: {model: a}}")
     async with built(settings) as router:
-        (before,) = map(upstream_of, router.providers)
+        (before,) = map(provider_of, router.providers)
         session = await before.http.session()
         loaded(tmp_path, "providers: {ollama: {model: b}, vllm: {}}").apply(router)
-        assert {upstream_of(p).http for p in router.providers} == {before.http}
+        assert {provider_of(p).http for p in router.providers} == {before.http}
         assert not session.closed
     assert session.closed
 

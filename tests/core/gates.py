@@ -7,21 +7,21 @@ from typing import Any
 
 import pytest
 
-from multirouter.core.change_counter import Revision
+from multirouter.core.change_counter import ChangeCounter
 from multirouter.core.circuit.gate import Gate
 from multirouter.core.circuit.permits import Permit
-from multirouter.core.circuit.states import State
-from multirouter.core.event_dispatcher import Newswire
-from multirouter.core.events import CircuitChanged, Cooled, Held, HoldName, Listener
-from multirouter.core.settings.failure_rules import Effect
+from multirouter.core.circuit.states import CircuitState
+from multirouter.core.event_dispatcher import EventDispatcher
+from multirouter.core.events import CircuitChanged, CooldownStarted, HoldChanged, HoldName, Listener
+from multirouter.core.settings.failure_rules import CircuitEffect
 from multirouter.core.settings.policies import CircuitPolicy, LimitPolicy
-from multirouter.model import Kind, Verdict
+from multirouter.model import FailureKind, Verdict
 from tests.core.candidates import ARTICLE, LEASE
 
-BROKEN = Verdict(Kind.SERVER, reason="status 500")
-TOO_MANY = Verdict(Kind.RATE_LIMIT, reason="status 429")
-MAYBE_BAD = Verdict(Kind.CREDENTIALS, reason="status 403", certain=False)
-REFUSED = Verdict(Kind.REQUEST, reason="status 400")
+BROKEN = Verdict(FailureKind.SERVER, reason="status 500")
+TOO_MANY = Verdict(FailureKind.RATE_LIMIT, reason="status 429")
+MAYBE_BAD = Verdict(FailureKind.CREDENTIALS, reason="status 403", certain=False)
+REFUSED = Verdict(FailureKind.REQUEST, reason="status 400")
 HOLDS: tuple[HoldName, ...] = ("open", "closed", "disabled", "metrics_only")
 
 
@@ -30,14 +30,14 @@ class Door(Listener):
 
     def __init__(self, policy: CircuitPolicy = ARTICLE, limits: LimitPolicy | None = None) -> None:
         self.news: list[Any] = []
-        self.revision = Revision()
-        self.wire = Newswire([self], lambda hear, error: pytest.fail(str(error)))
+        self.revision = ChangeCounter()
+        self.dispatcher = EventDispatcher([self], lambda hear, error: pytest.fail(str(error)))
         self.gate = Gate(
             "a",
             policy,
             limits,
             router="r",
-            wire=self.wire,
+            dispatcher=self.dispatcher,
             revision=self.revision,
             rng=Random(1),
         )
@@ -45,15 +45,15 @@ class Door(Listener):
     def circuit_changed(self, news: CircuitChanged) -> None:
         self.news.append(news)
 
-    def cooled(self, news: Cooled) -> None:
+    def cooldown_started(self, news: CooldownStarted) -> None:
         self.news.append(news)
 
-    def held(self, news: Held) -> None:
+    def hold_changed(self, news: HoldChanged) -> None:
         self.news.append(news)
 
     def told(self, kind: type[Any]) -> list[Any]:
         """The news of one kind, delivered now."""
-        self.wire.deliver()
+        self.dispatcher.deliver()
         return [news for news in self.news if isinstance(news, kind)]
 
     @property
@@ -71,26 +71,26 @@ class Door(Listener):
         """An attempt that begins and is answered at `now`."""
         return self.gate.release_answered(self.enter(now), now, 0.1)
 
-    def end(self, permit: Permit, verdict: Verdict, effect: Effect, now: float) -> bool:
+    def end(self, permit: Permit, verdict: Verdict, effect: CircuitEffect, now: float) -> bool:
         """The end of an attempt without an answer."""
         return self.gate.release_unanswered(permit, verdict, effect, now)
 
     def fail(self, now: float, times: int = 1) -> None:
         """Attempts that begin and fail at `now`."""
         for _ in range(times):
-            self.end(self.enter(now), BROKEN, Effect.FAILURE, now)
+            self.end(self.enter(now), BROKEN, CircuitEffect.FAILURE, now)
 
     def cool(self, now: float, retry_after: float | None = None) -> float:
         """An attempt that meets a 429 at `now`; seconds of rest that are left then."""
-        verdict = Verdict(Kind.RATE_LIMIT, retry_after, reason="status 429")
-        self.end(self.enter(now), verdict, Effect.COOL, now)
-        return self.gate.cooling_until - now
+        verdict = Verdict(FailureKind.RATE_LIMIT, retry_after, reason="status 429")
+        self.end(self.enter(now), verdict, CircuitEffect.COOL, now)
+        return self.gate.cooldown_until - now
 
     def hold(self, how: HoldName | None, now: float = 0.0) -> None:
         """What a hand does."""
         self.gate.hold_by_hand(how, now)
 
-    def state(self, now: float) -> State:
+    def state(self, now: float) -> CircuitState:
         """The circuit's state."""
         return self.gate.circuit.state(now)
 
@@ -99,5 +99,5 @@ def half_open(**settings: Any) -> Door:
     """A door whose circuit is half-open from 60 s on."""
     door = Door(**settings)
     door.fail(0.0, 3)
-    assert door.state(60.0) is State.HALF_OPEN
+    assert door.state(60.0) is CircuitState.HALF_OPEN
     return door

@@ -9,34 +9,34 @@ from random import Random
 from typing import Any
 
 from multirouter.core.cost.budgets import Budget
-from multirouter.core.event_dispatcher import Newswire
+from multirouter.core.event_dispatcher import EventDispatcher
 from multirouter.core.limits.rate_limits import RetryBudget
 from multirouter.core.planning.plan import Plan
-from multirouter.core.planning.steps import Commons, Step, Try, Wait
-from multirouter.core.registry.accounts import Ledger
-from multirouter.core.registry.provider_state import Memory
-from multirouter.core.registry.registry import Roster
-from multirouter.core.routes.resolved_route import CompiledRoute, Defaults
+from multirouter.core.planning.steps import AttemptStep, PlanContext, Step, WaitStep
+from multirouter.core.registry.accounts import Accounts
+from multirouter.core.registry.provider_state import ProviderStates
+from multirouter.core.registry.registry import Registry
+from multirouter.core.routes.resolved_route import Defaults, ResolvedRoute
 from multirouter.core.routes.route import Route
-from multirouter.core.selection.candidate import Member
+from multirouter.core.selection.candidate import Candidate
 from multirouter.core.settings.failure_rules import rules_with
 from multirouter.core.settings.policies import (
     CircuitPolicy,
     HedgePolicy,
+    LatencyPolicy,
     LimitPolicy,
-    PacePolicy,
     RetryPolicy,
 )
 from multirouter.core.settings.provider import Provider
 from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.errors import AttemptTimeout
-from multirouter.model import CANCELLED, SUCCESS, AttemptRecord, CallOutcome, Kind, Verdict
+from multirouter.model import CANCELLED, SUCCESS, AttemptRecord, CallOutcome, FailureKind, Verdict
 from multirouter.testing import Recorder
 
 NEVER_TRIPS = CircuitPolicy(failures=10**9)
 """A circuit that stays closed whatever comes, for what is not about circuits."""
 
-FIXED = CircuitPolicy(failures=3, growth=1, open_for=5.0)
+FIXED = CircuitPolicy(failures=3, growth=1, open_duration=5.0)
 """A circuit that opens on the third failure in a row, for exactly 5 s each time."""
 
 
@@ -58,9 +58,9 @@ def provider(name: str, **settings: Any) -> Provider[Any, Any, Any]:
     return Provider(name, answer, **settings)
 
 
-def failing(kind: Kind | str, retry_after: float | None = None, **marks: Any) -> Verdict:
+def failing(kind: FailureKind | str, retry_after: float | None = None, **marks: Any) -> Verdict:
     """The verdict on a failure."""
-    return Verdict(Kind(kind), retry_after, **marks)
+    return Verdict(FailureKind(kind), retry_after, **marks)
 
 
 def unheard(hear: Callable[..., None], error: Exception) -> None:
@@ -94,31 +94,31 @@ class World:
     wall: float = 1_800_000_000.0
     usage: Any = None
     budget: tuple[Budget, ...] = ()
-    pace: PacePolicy = field(
-        default_factory=lambda: PacePolicy(adaptive=False, slow_factor=math.inf)
+    latency: LatencyPolicy = field(
+        default_factory=lambda: LatencyPolicy(adaptive=False, slow_factor=math.inf)
     )
 
     def __post_init__(self) -> None:
         self.heard = Recorder()
-        wire = Newswire([self.heard], unheard)
+        dispatcher = EventDispatcher([self.heard], unheard)
         self.rng = Random(self.seed)
-        ledger = Ledger(
+        ledger = Accounts(
             "tested",
-            wire,
+            dispatcher,
             wall=lambda: self.wall,
             broken=unheard,
             budget=self.budget,
             usage=self.usage,
         )
-        self.memory = Memory("tested", wire, self.rng, ledger)
+        self.memory = ProviderStates("tested", dispatcher, self.rng, ledger)
         self.memory.hook_broken = unheard
-        self.commons = Commons("tested", self.rng, RetryBudget(self.retry), wire)
+        self.commons = PlanContext("tested", self.rng, RetryBudget(self.retry), dispatcher)
         self.defaults = Defaults(
             timeout=self.timeout,
             attempt_timeout=self.attempt_timeout,
             retry=self.retry,
             circuit=self.circuit,
-            pace=self.pace,
+            latency=self.latency,
             hedge=self.hedge,
             stream=StreamPolicy(),
             rules=rules_with({}),
@@ -132,11 +132,13 @@ class World:
         self, providers: Iterable[Provider[Any, Any, Any]], routes: Iterable[Route] = ()
     ) -> None:
         """Puts a new roster in the place of the old one."""
-        self.roster = Roster(list(providers), list(routes), self.defaults, self.memory, self.limits)
+        self.roster = Registry(
+            list(providers), list(routes), self.defaults, self.memory, self.limits
+        )
 
     # -- calls ------------------------------------------------------------------------------
 
-    def route(self, wanted: Any = None) -> CompiledRoute:
+    def route(self, wanted: Any = None) -> ResolvedRoute:
         """A compiled route."""
         return self.roster.route(wanted)
 
@@ -150,20 +152,20 @@ class World:
     def step(self, plan: Plan) -> Step:
         """What the plan wants now; a wait never lies behind, nor beyond the call's deadline."""
         step = plan.next_step(self.now)
-        if isinstance(step, Wait):
+        if isinstance(step, WaitStep):
             assert self.now <= step.until <= plan.deadline
         return step
 
-    def trying(self, plan: Plan) -> Try:
+    def trying(self, plan: Plan) -> AttemptStep:
         """The plan's next step, which must be an attempt."""
         step = self.step(plan)
-        assert isinstance(step, Try), step
+        assert isinstance(step, AttemptStep), step
         return step
 
-    def waiting(self, plan: Plan) -> Wait:
+    def waiting(self, plan: Plan) -> WaitStep:
         """The plan's next step, which must be a rest."""
         step = self.step(plan)
-        assert isinstance(step, Wait), step
+        assert isinstance(step, WaitStep), step
         return step
 
     def ended(self, plan: Plan) -> CallOutcome[Any]:
@@ -179,29 +181,35 @@ class World:
         length, self.now = wait.until - self.now, wait.until
         return length
 
-    def answers(self, plan: Plan, step: Try, value: object = "answer", after: float = 0.0) -> None:
+    def answers(
+        self, plan: Plan, step: AttemptStep, value: object = "answer", after: float = 0.0
+    ) -> None:
         """Ends an attempt with an answer."""
         self.now += after
         plan.record(step, SUCCESS, value, None, self.now)
 
     def fails(
-        self, plan: Plan, step: Try, verdict: Verdict | Kind | str = "server", after: float = 0.0
+        self,
+        plan: Plan,
+        step: AttemptStep,
+        verdict: Verdict | FailureKind | str = "server",
+        after: float = 0.0,
     ) -> Exception:
         """Ends an attempt with a failure; returns the exception that stands for it."""
         self.now += after
         verdict = verdict if isinstance(verdict, Verdict) else failing(verdict)
         error: Exception = Broke(f"{step.member.name}: {verdict.kind}")
-        if verdict.kind is Kind.TIMEOUT:
+        if verdict.kind is FailureKind.TIMEOUT:
             limit = step.deadline - step.started
             error = AttemptTimeout(step.member.name, "attempt_timeout", limit)
         plan.record(step, verdict, None, error, self.now)
         return error
 
-    def cancelled(self, plan: Plan, step: Try) -> None:
+    def cancelled(self, plan: Plan, step: AttemptStep) -> None:
         """Ends an attempt because its caller left."""
         plan.record(step, CANCELLED, None, BaseException("cancelled"), self.now)
 
-    def asked(self, plan: Plan, *outcomes: Verdict | Kind | str) -> list[str]:
+    def asked(self, plan: Plan, *outcomes: Verdict | FailureKind | str) -> list[str]:
         """Drives a plan through scripted outcomes, rests included.
 
         Returns:
@@ -210,10 +218,10 @@ class World:
         names = []
         for outcome in outcomes:
             step = self.step(plan)
-            if isinstance(step, Wait):
+            if isinstance(step, WaitStep):
                 self.now = step.until
                 step = self.step(plan)
-            assert isinstance(step, Try), (step, names)
+            assert isinstance(step, AttemptStep), (step, names)
             names.append(step.member.name)
             if outcome == "ok":
                 self.answers(plan, step)
@@ -223,11 +231,11 @@ class World:
 
     # -- doors ------------------------------------------------------------------------------
 
-    def member(self, name: str, route: Any = None) -> Member:
+    def member(self, name: str, route: Any = None) -> Candidate:
         """A provider at its place in a route."""
         return next(member for member in self.route(route).members if member.name == name)
 
-    def hit(self, name: str, verdict: Verdict | Kind | str = "server") -> AttemptRecord:
+    def hit(self, name: str, verdict: Verdict | FailureKind | str = "server") -> AttemptRecord:
         """Lets another call fail (or answer, with `success`) at a provider."""
         plan = self.plan([name])
         step = self.trying(plan)
@@ -246,7 +254,7 @@ class World:
     def half_open(self, *names: str) -> None:
         """Opens circuits and lets their time pass."""
         self.trip(*names)
-        self.now = max(self.memory.gates[name].circuit.reset_at for name in names)
+        self.now = max(self.memory.gates[name].circuit.half_open_at for name in names)
 
     def in_flight(self) -> dict[str, int]:
         """Attempts under way, by provider."""
@@ -254,7 +262,7 @@ class World:
 
     def refusals(self) -> list[str]:
         """Why retries were refused, in order."""
-        return [news.reason for news in self.heard.of("retry_refused")]
+        return [news.reason for news in self.heard.of("retry_denied")]
 
 
 def calm(*names: str, **settings: Any) -> World:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from multirouter.core.event_dispatcher import Newswire
-from multirouter.core.events import KINDS, Held, Listener, Panicked
+from multirouter.core.event_dispatcher import EventDispatcher
+from multirouter.core.events import KINDS, HoldChanged, Listener, PanicStarted
 
-NEWS = Panicked("r", "default")
+NEWS = PanicStarted("r", "default")
 
 
 class Ear(Listener):
@@ -17,12 +17,12 @@ class Ear(Listener):
         self.heard: list[object] = []
         self.then = then
 
-    def panicked(self, news: Panicked) -> None:
+    def panic_started(self, news: PanicStarted) -> None:
         self.heard.append(news)
         if self.then is not None:
             self.then(news)
 
-    def held(self, news: Held) -> None:
+    def hold_changed(self, news: HoldChanged) -> None:
         self.heard.append(news)
 
 
@@ -35,24 +35,24 @@ def test_a_listener_hears_what_it_overrides() -> None:
     """News of a kind reach those who override its method, in the order of their joining."""
     order: list[str] = []
     first, second = Ear(lambda _: order.append("first")), Ear(lambda _: order.append("second"))
-    wire = Newswire([first, Listener()], never)
-    wire.add(second)
-    wire.post("panicked", NEWS)
+    dispatcher = EventDispatcher([first, Listener()], never)
+    dispatcher.add(second)
+    dispatcher.post("panic_started", NEWS)
     assert order == [], "posted, not told"
-    wire.deliver()
+    dispatcher.deliver()
     assert order == ["first", "second"]
     assert first.heard == second.heard == [NEWS]
-    wire.deliver()
+    dispatcher.deliver()
     assert order == ["first", "second"], "told once"
 
 
 def test_what_nobody_hears_is_not_kept() -> None:
     """A kind without a listener leaves nothing in the queue."""
-    wire = Newswire([Ear()], never)
-    wire.post("call_ended", object())
-    assert not wire._queue
+    dispatcher = EventDispatcher([Ear()], never)
+    dispatcher.post("call_ended", object())
+    assert not dispatcher._queue
     with pytest.raises(KeyError):
-        wire.post("no_such_kind", NEWS)
+        dispatcher.post("no_such_kind", NEWS)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -60,11 +60,11 @@ def test_every_kind_can_be_heard_alone(kind: str) -> None:
     """A listener of one kind hears that one, with all its news, and a bare one hears nothing."""
     heard: list[tuple[object, ...]] = []
     ear = type("One", (Listener,), {kind: lambda self, *news: heard.append(news)})()
-    wire = Newswire([ear, Listener()], never)
-    assert wire.starts_heard is (kind == "attempt_started")
+    dispatcher = EventDispatcher([ear, Listener()], never)
+    assert dispatcher.starts_heard is (kind == "attempt_started")
     for each in KINDS:
-        wire.post(each, (each, 1))
-    wire.deliver()
+        dispatcher.post(each, (each, 1))
+    dispatcher.deliver()
     assert heard == ([(kind, 1)] if kind == "attempt_started" else [((kind, 1),)])
     arguments = [None] * (2 if kind == "attempt_started" else 1)
     assert getattr(Listener(), kind)(*arguments) is None
@@ -74,10 +74,10 @@ def test_a_method_set_on_the_object_is_heard_too() -> None:
     """Not only a subclass may override: a function on the instance does as well."""
     heard: list[object] = []
     listener = Listener()
-    listener.panicked = heard.append  # type: ignore[method-assign]
-    wire = Newswire([listener], never)
-    wire.post("panicked", NEWS)
-    wire.deliver()
+    listener.panic_started = heard.append  # type: ignore[method-assign]
+    dispatcher = EventDispatcher([listener], never)
+    dispatcher.post("panic_started", NEWS)
+    dispatcher.deliver()
     assert heard == [NEWS]
 
 
@@ -86,48 +86,48 @@ def test_a_broken_listener_harms_nobody() -> None:
     error = ValueError("x")
     reported: list[tuple[object, Exception]] = []
 
-    def fails(news: Panicked) -> None:
+    def fails(news: PanicStarted) -> None:
         raise error
 
     bad, good = Ear(fails), Ear()
-    wire = Newswire([bad, good], lambda hear, raised: reported.append((hear, raised)))
+    dispatcher = EventDispatcher([bad, good], lambda hear, raised: reported.append((hear, raised)))
     for _ in range(2):
-        wire.post("panicked", NEWS)
-    wire.deliver()
+        dispatcher.post("panic_started", NEWS)
+    dispatcher.deliver()
     assert good.heard == [NEWS, NEWS]
-    assert reported == [(bad.panicked, error)] * 2
+    assert reported == [(bad.panic_started, error)] * 2
 
 
 def test_news_that_a_listener_causes_queue_behind() -> None:
     """A listener that calls back is obeyed at once; what that causes is told afterwards."""
-    wire = Newswire([], never)
-    held = Held("r", "a", "open")
+    dispatcher = EventDispatcher([], never)
+    hold_changed = HoldChanged("r", "a", "open")
 
-    def calls_back(news: Panicked) -> None:
-        wire.post("held", held)
-        wire.deliver()
+    def calls_back(news: PanicStarted) -> None:
+        dispatcher.post("hold_changed", hold_changed)
+        dispatcher.deliver()
         assert after.heard == []
 
-    wire.add(Ear(calls_back))
+    dispatcher.add(Ear(calls_back))
     after = Ear()
-    wire.add(after)
-    wire.post("panicked", NEWS)
-    wire.deliver()
-    assert after.heard == [NEWS, held]
+    dispatcher.add(after)
+    dispatcher.post("panic_started", NEWS)
+    dispatcher.deliver()
+    assert after.heard == [NEWS, hold_changed]
 
 
 def test_what_stops_the_world_leaves_the_wire_usable() -> None:
     """A KeyboardInterrupt in a listener goes through, and the wire tells on afterwards."""
 
-    def stops(news: Panicked) -> None:
+    def stops(news: PanicStarted) -> None:
         ear.then = None
         raise KeyboardInterrupt
 
     ear = Ear(stops)
-    wire = Newswire([ear], never)
-    wire.post("panicked", NEWS)
-    wire.post("panicked", NEWS)
+    dispatcher = EventDispatcher([ear], never)
+    dispatcher.post("panic_started", NEWS)
+    dispatcher.post("panic_started", NEWS)
     with pytest.raises(KeyboardInterrupt):
-        wire.deliver()
-    wire.deliver()
+        dispatcher.deliver()
+    dispatcher.deliver()
     assert ear.heard == [NEWS, NEWS]

@@ -22,7 +22,7 @@ def world() -> World:
             provider("local", weight=0, attempt_timeout=math.inf),
         ],
         [Route("chain", ["local", ["openai", "anthropic"]])],
-        circuit=CircuitPolicy(failures=1, growth=1, open_for=5.0),
+        circuit=CircuitPolicy(failures=1, growth=1, open_duration=5.0),
     )
 
 
@@ -66,7 +66,7 @@ def test_snapshot_is_plain_data() -> None:
         "era": 1,
         "opened": 1,
         "reset_in": pytest.approx(5.0),
-        "cooling_for": 0.0,
+        "cooldown_for": 0.0,
         "hold": None,
         "in_flight": 0,
         "calls": 1,
@@ -74,7 +74,7 @@ def test_snapshot_is_plain_data() -> None:
         "last_failure": "server",
         "budgets": [],
     }
-    assert told["providers"]["anthropic"]["cooling_for"] == pytest.approx(5.0)
+    assert told["providers"]["anthropic"]["cooldown_for"] == pytest.approx(5.0)
     assert told["providers"]["local"]["reset_in"] is None
     assert told["providers"]["local"]["hold"] == "open"
     assert plan.attempts == []
@@ -89,7 +89,7 @@ def test_snapshot_forgets_what_is_old() -> None:
     told = snapshot("tested", of.roster.all_routes(), of.now)["providers"]
     assert (told["openai"]["calls"], told["openai"]["reset_in"]) == (0, None)
     assert told["openai"]["state"] == "half_open"
-    assert told["anthropic"]["cooling_for"] == 0.0
+    assert told["anthropic"]["cooldown_for"] == 0.0
 
 
 def test_a_seat_tells_speed_and_limit() -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from multirouter.model import CANCELLED, SUCCESS, AttemptRecord, CallOutcome, Kind, Verdict
+from multirouter.model import CANCELLED, SUCCESS, AttemptRecord, CallOutcome, FailureKind, Verdict
 
-BROKEN = Verdict(Kind.SERVER, reason="status 500", status=500)
+BROKEN = Verdict(FailureKind.SERVER, reason="status 500", status=500)
 
 
 def record(provider: str = "a", verdict: Verdict = BROKEN, **settings) -> AttemptRecord:
@@ -24,7 +24,7 @@ def outcome(result: str = "success", *, value=None, error=None, attempts=(), pro
 
 def test_a_verdict_says_little_by_default() -> None:
     """It is certain, was sent, was not retried, and names neither time nor status."""
-    verdict = Verdict(Kind.TIMEOUT)
+    verdict = Verdict(FailureKind.TIMEOUT)
     assert (verdict.retry_after, verdict.reason, verdict.status) == (None, "", None)
     assert (verdict.unsent, verdict.certain, verdict.retried) == (False, True, False)
 
@@ -32,9 +32,19 @@ def test_a_verdict_says_little_by_default() -> None:
 def test_a_verdict_keeps_what_it_is_told() -> None:
     """Each sign stands under its own name."""
     verdict = Verdict(
-        Kind.CREDENTIALS, 3.0, reason="r", status=403, unsent=True, certain=False, retried=True
+        FailureKind.CREDENTIALS,
+        3.0,
+        reason="r",
+        status=403,
+        unsent=True,
+        certain=False,
+        retried=True,
     )
-    assert (verdict.kind, verdict.retry_after, verdict.reason) == (Kind.CREDENTIALS, 3.0, "r")
+    assert (verdict.kind, verdict.retry_after, verdict.reason) == (
+        FailureKind.CREDENTIALS,
+        3.0,
+        "r",
+    )
     assert (verdict.status, verdict.unsent, verdict.certain, verdict.retried) == (
         403,
         True,
@@ -42,22 +52,24 @@ def test_a_verdict_keeps_what_it_is_told() -> None:
         True,
     )
     assert repr(verdict) == "Verdict(credentials, retry_after=3, reason='r')"
-    assert repr(Verdict(Kind.TIMEOUT)) == "Verdict(timeout)"
-    assert repr(Verdict(Kind.RATE_LIMIT, 0.0)) == "Verdict(rate_limit, retry_after=0)"
+    assert repr(Verdict(FailureKind.TIMEOUT)) == "Verdict(timeout)"
+    assert repr(Verdict(FailureKind.RATE_LIMIT, 0.0)) == "Verdict(rate_limit, retry_after=0)"
 
 
-@pytest.mark.parametrize("kind", list(Kind), ids=str)
-def test_an_attempt_counts_as_one_of_three(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", list(FailureKind), ids=str)
+def test_an_attempt_counts_as_one_of_three(kind: FailureKind) -> None:
     """Success and cancelled are themselves; every other kind is a failure in the metrics."""
     entry = record(verdict=Verdict(kind))
-    expected = {Kind.SUCCESS: "success", Kind.CANCELLED: "cancelled"}.get(kind, "failure")
+    expected = {FailureKind.SUCCESS: "success", FailureKind.CANCELLED: "cancelled"}.get(
+        kind, "failure"
+    )
     assert entry.outcome == expected
-    assert entry.ok is (kind is Kind.SUCCESS)
+    assert entry.ok is (kind is FailureKind.SUCCESS)
 
 
 def test_the_shared_verdicts_are_what_they_are_called() -> None:
     """One success and one cancellation are enough for all calls."""
-    assert (SUCCESS.kind, CANCELLED.kind) == (Kind.SUCCESS, Kind.CANCELLED)
+    assert (SUCCESS.kind, CANCELLED.kind) == (FailureKind.SUCCESS, FailureKind.CANCELLED)
 
 
 def test_a_record_is_told_in_one_line() -> None:
@@ -93,7 +105,7 @@ def test_only_a_provider_makes_a_call_ok(result: str) -> None:
 def test_failovers_are_moves_between_providers(asked: str, failovers: int) -> None:
     """Asking the same one again is no failover; hedges, probes and shadows are none either."""
     trail = [record(name) for name in asked]
-    for role in ("hedge", "probe", "shadow"):
+    for role in ("hedge", "trial", "shadow"):
         trail.insert(len(trail) // 2, record("z", role=role))
     assert outcome(attempts=trail).failovers == failovers
 

@@ -46,7 +46,7 @@ async def test_the_story_is_told_to_its_end():
         ("down",),
         ("circuit", "closed", "open", "failures"),
         ("circuit", "open", "half_open", "reset"),
-        ("circuit", "half_open", "open", "probe_failed"),
+        ("circuit", "half_open", "open", "trial_failed"),
         ("up",),
         ("circuit", "open", "half_open", "reset"),
         ("circuit", "half_open", "closed", "recovered"),

@@ -29,14 +29,14 @@ def defaults() -> str:
         "failure_rate": f"{DEFAULT_FAILURE_RATE:g} of at least `minimum_calls`",
         "minimum_calls": f"{policy.minimum_calls}",
         "window": f"{policy.window:g} s",
-        "open_for": f"{policy.open_for:g} s",
+        "open_duration": f"{policy.open_duration:g} s",
         "growth": f"{policy.growth:g}",
-        "open_cap": f"{policy.open_cap:g} s",
+        "max_open_duration": f"{policy.max_open_duration:g} s",
         "jitter": f"{DEFAULT_JITTER:g}; 0 with `growth=1`",
-        "probes": f"{policy.probes}",
-        "exhausted_for": f"{policy.exhausted_for:g} s",
-        "cooling": f"{policy.cooling:g} s",
-        "max_cooling": f"{policy.max_cooling:g} s",
+        "half_open_max_calls": f"{policy.half_open_max_calls}",
+        "exhausted_duration": f"{policy.exhausted_duration:g} s",
+        "cooldown": f"{policy.cooldown:g} s",
+        "max_cooldown": f"{policy.max_cooldown:g} s",
         "ramp": f"{policy.ramp:g} s",
     }
     return "\n".join(f"| `{name}` | {value} |" for name, value in rows.items())
@@ -54,4 +54,4 @@ def test_the_defaults_are_those_of_the_code() -> None:
 
 def test_the_longest_open_time_is_under_half_a_minute() -> None:
     """A provider that recovers is back within 30 s of it: the cap with its full jitter is less."""
-    assert CircuitPolicy().open_cap * (1 + DEFAULT_JITTER) < 30.0
+    assert CircuitPolicy().max_open_duration * (1 + DEFAULT_JITTER) < 30.0

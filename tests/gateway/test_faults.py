@@ -177,14 +177,14 @@ async def test_an_outage_of_a_minute() -> None:
                 place.fakes[0].plan("fail-503")
                 before = len(place.fakes[0].requests)
             if second == 90:
-                probes = len(place.fakes[0].requests) - before
+                half_open_max_calls = len(place.fakes[0].requests) - before
                 place.fakes[0].plan("")
             answer = await place.ask()
             assert answer.text == SAID
             if second == 29 or second >= 120:
                 assert answer.headers["X-Provider"] == "first"
             await anyio.sleep(1.0)
-    assert probes < 30
+    assert half_open_max_calls < 30
 
 
 async def test_who_answered_and_what_it_took() -> None:

@@ -110,17 +110,17 @@ def paths(value: Any, here: Path = ()) -> Iterator[Path]:
     """Every place in a body."""
     yield here
     if isinstance(value, dict | list):
-        for key, held in value.items() if isinstance(value, dict) else enumerate(value):
-            yield from paths(held, (*here, key))
+        for key, hold_changed in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from paths(hold_changed, (*here, key))
 
 
 def put(body: dict[str, Any], path: Path, value: Any) -> dict[str, Any]:
     """A body with something else in one place."""
     made: Any = copy.deepcopy(body)
-    held = made
+    hold_changed = made
     for key in path[:-1]:
-        held = held[key]
-    held[path[-1]] = value
+        hold_changed = hold_changed[key]
+    hold_changed[path[-1]] = value
     return dict(made)
 
 

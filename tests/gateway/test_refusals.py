@@ -13,7 +13,7 @@ from multirouter.gateway.formats.anthropic.answers import to_message
 from multirouter.gateway.formats.gemini.answers import to_generation
 from multirouter.gateway.http.error_responses import LONGEST, Refusal, refusal_of
 from multirouter.gateway.log_setup import _line
-from multirouter.model import Kind
+from multirouter.model import FailureKind
 from tests.gateway.kit import standing
 
 pytestmark = [pytest.mark.backends("asyncio")]
@@ -22,17 +22,17 @@ pytestmark = [pytest.mark.backends("asyncio")]
 @pytest.mark.parametrize(
     ("kind", "status", "told", "code"),
     [
-        (Kind.CONTEXT_LENGTH, 400, 400, "context_length_exceeded"),
-        (Kind.CONTENT_FILTER, 400, 400, "content_filter"),
-        (Kind.NOT_FOUND, 404, 404, "model_not_found"),
-        (Kind.REQUEST, 422, 422, None),
-        (Kind.REQUEST, 418, 400, None),
-        (Kind.REQUEST, None, 400, None),
-        (Kind.SERVER, 500, 502, "upstream_error"),
+        (FailureKind.CONTEXT_LENGTH, 400, 400, "context_length_exceeded"),
+        (FailureKind.CONTENT_FILTER, 400, 400, "content_filter"),
+        (FailureKind.NOT_FOUND, 404, 404, "model_not_found"),
+        (FailureKind.REQUEST, 422, 422, None),
+        (FailureKind.REQUEST, 418, 400, None),
+        (FailureKind.REQUEST, None, 400, None),
+        (FailureKind.SERVER, 500, 502, "upstream_error"),
     ],
 )
 def test_an_error_of_a_provider(
-    kind: Kind, status: int | None, told: int, code: str | None
+    kind: FailureKind, status: int | None, told: int, code: str | None
 ) -> None:
     """The request's own faults keep their status, as far as clients know it; the rest is a 502."""
     refusal = refusal_of(ProviderError("no", provider="p", kind=kind, status=status))

@@ -6,7 +6,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from multirouter.core.event_dispatcher import Newswire
+from multirouter.core.event_dispatcher import EventDispatcher
 from multirouter.core.events import KINDS, Listener
 from multirouter.model import (
     CANCELLED,
@@ -14,7 +14,7 @@ from multirouter.model import (
     AttemptRecord,
     CallOutcome,
     CallResult,
-    Kind,
+    FailureKind,
     Role,
     Verdict,
 )
@@ -49,7 +49,7 @@ class Sight:
 
 def attempt(
     provider: str = "openai",
-    kind: Kind = Kind.SUCCESS,
+    kind: FailureKind = FailureKind.SUCCESS,
     *,
     seconds: float = 0.2,
     role: Role = "call",
@@ -58,7 +58,7 @@ def attempt(
     started: float = 10.0,
     status: int | None = None,
 ) -> AttemptRecord:
-    known = {Kind.SUCCESS: SUCCESS, Kind.CANCELLED: CANCELLED}
+    known = {FailureKind.SUCCESS: SUCCESS, FailureKind.CANCELLED: CANCELLED}
     verdict = known.get(kind) or Verdict(kind, status=status, reason=PROMPT)
     why = "drawn by weight"
     return AttemptRecord(
@@ -83,9 +83,9 @@ def tell(listener: Listener, kind: str, *news: Any) -> None:
     def broken(_hear: object, error: Exception) -> None:
         raise error
 
-    wire = Newswire([listener], broken)
-    wire.post(kind, news if kind == "attempt_started" else news[0])
-    wire.deliver()
+    dispatcher = EventDispatcher([listener], broken)
+    dispatcher.post(kind, news if kind == "attempt_started" else news[0])
+    dispatcher.deliver()
 
 
 def tell_call(listener: Listener, outcome: CallOutcome[str]) -> None:
@@ -100,8 +100,8 @@ def tell_call(listener: Listener, outcome: CallOutcome[str]) -> None:
 
 def heard_by(listener: Listener) -> set[str]:
     """The kinds of news that cost this listener a call."""
-    wire = Newswire([listener], lambda *_: None)
-    return {kind for kind in KINDS if wire._ears[kind]}
+    dispatcher = EventDispatcher([listener], lambda *_: None)
+    return {kind for kind in KINDS if dispatcher._ears[kind]}
 
 
 def value(registry: CollectorRegistry, name: str, **labels: str) -> float | None:

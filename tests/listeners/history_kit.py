@@ -34,7 +34,7 @@ def history(file: Path, offset: float = 0.0, **settings: Any) -> History:
 def router(kept: History | str | Path | None, *providers: Provider[Any, Any], **settings: Any):
     """A router with a registry and a silent logger of its own."""
     settings.setdefault("registry", CollectorRegistry())
-    settings.setdefault("circuit", CircuitPolicy(failures=3, open_for=60.0, jitter=0.0))
+    settings.setdefault("circuit", CircuitPolicy(failures=3, open_duration=60.0, jitter=0.0))
     return MultiProviderRouter(providers, history=kept, **settings)
 
 

@@ -14,8 +14,8 @@ from multirouter import (
     CostPerHour,
     CostUnusual,
     FailoverShare,
+    FailureKind,
     FallbackShare,
-    Kind,
     ProviderFailing,
 )
 from multirouter.core.events import Configured
@@ -40,7 +40,7 @@ def only(rule: AlarmRule, now: float = 11.0, sight: Sight | None = None) -> Alar
 
 def ended(rule: ProviderFailing, answers: int, failures: int, at: float = 10.0) -> None:
     """Tells a rule of so many attempts that ended at `at`."""
-    for kind, times in ((Kind.SUCCESS, answers), (Kind.SERVER, failures)):
+    for kind, times in ((FailureKind.SUCCESS, answers), (FailureKind.SERVER, failures)):
         for _ in range(times):
             rule.attempt_ended(attempt(kind=kind, started=at, seconds=0.0))
 
@@ -71,17 +71,22 @@ def test_an_open_circuit_is_proof_enough() -> None:
 def test_what_is_not_the_providers_fault_is_not_counted() -> None:
     """Faulty requests, callers who left, shadows and other providers are no failures of it."""
     rule = ProviderFailing("openai", least=1)
-    for kind in (Kind.CANCELLED, Kind.REQUEST, Kind.CONTEXT_LENGTH, Kind.CONTENT_FILTER):
+    for kind in (
+        FailureKind.CANCELLED,
+        FailureKind.REQUEST,
+        FailureKind.CONTEXT_LENGTH,
+        FailureKind.CONTENT_FILTER,
+    ):
         rule.attempt_ended(attempt(kind=kind))
-    rule.attempt_ended(attempt(kind=Kind.SERVER, role="shadow"))
-    rule.attempt_ended(attempt("local", kind=Kind.SERVER))
+    rule.attempt_ended(attempt(kind=FailureKind.SERVER, role="shadow"))
+    rule.attempt_ended(attempt("local", kind=FailureKind.SERVER))
     assert list(rule.judge(11.0, Sight("openai", "local"))) == []
 
 
 def test_hedges_and_rate_limits_count() -> None:
     """A 429 is a failure in the eyes of who watches the primary, and a hedge is an attempt."""
     rule = ProviderFailing(least=1)
-    rule.attempt_ended(attempt(kind=Kind.RATE_LIMIT, role="hedge"))
+    rule.attempt_ended(attempt(kind=FailureKind.RATE_LIMIT, role="hedge"))
     reading = only(rule)
     assert (reading.subject, reading.standing, reading.value) == ("openai", "over", 1.0)
     assert reading.text.startswith("provider openai: 100.0% of the attempts fail (1 of 1 in 300 s")
@@ -108,7 +113,7 @@ def test_who_left_is_not_watched() -> None:
 def test_failovers_are_counted_by_route() -> None:
     """The share of a route's calls that moved on; refused and cancelled ones are none of them."""
     rule = FailoverShare(over=0.2, least=5)
-    moved = (attempt("openai", Kind.SERVER), attempt("local"))
+    moved = (attempt("openai", FailureKind.SERVER), attempt("local"))
     for outcome in [call("success", attempt())] * 6 + [call("success", *moved)] * 2:
         rule.call_ended(outcome)
     for _ in range(9):
@@ -122,7 +127,7 @@ def test_failovers_are_counted_by_route() -> None:
 def test_repeats_at_one_provider_are_no_failover() -> None:
     """A call that asked the same provider twice did not move on."""
     rule = FailoverShare(least=1)
-    rule.call_ended(call("success", attempt("openai", Kind.SERVER), attempt("openai")))
+    rule.call_ended(call("success", attempt("openai", FailureKind.SERVER), attempt("openai")))
     assert only(rule).value == 0.0
 
 

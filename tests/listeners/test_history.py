@@ -68,7 +68,7 @@ async def test_circuits_are_written(tmp_path):
             await r.call_outcome("q")
     opened = rows(file, "circuits")[0]
     assert (opened["provider"], opened["old"], opened["new"]) == ("bad", "closed", "open")
-    assert (opened["reason"], opened["open_for"]) == ("failures", 60.0)
+    assert (opened["reason"], opened["open_duration"]) == ("failures", 60.0)
 
 
 async def test_a_call_led_past_its_first_tier_is_marked(tmp_path):

@@ -33,7 +33,7 @@ def fill(file, table: str, *found: dict[str, object]) -> None:
             "old": "closed",
             "new": "open",
             "reason": "failures",
-            "open_for": 60.0,
+            "open_duration": 60.0,
         },
         "spending": {"route": "default", "provider": "a"},
     }[table]
@@ -83,7 +83,7 @@ async def test_an_open_circuit_is_open_for_the_time_that_is_left(tmp_path):
             "half_open",
         ),
         ([{"at": BASE - 90.0}, {"at": BASE - 20.0, "old": "half_open", "new": "closed"}], "closed"),
-        ([{"at": BASE - 1.0, "reason": "held", "open_for": float("inf")}], "closed"),
+        ([{"at": BASE - 1.0, "reason": "hold_changed", "open_duration": float("inf")}], "closed"),
         ([{"at": BASE + 500.0}], "open"),
         ([{"at": BASE - 1.0, "router": "another"}], "closed"),
         ([{"at": BASE - 1.0, "provider": "gone"}], "closed"),
@@ -109,7 +109,7 @@ def test_growth_goes_on_over_a_restart(tmp_path):
         {"at": BASE - 240.0, "old": "half_open", "new": "closed"},
         {"at": BASE - 220.0, "new": "open"},
         {"at": BASE - 160.0, "old": "open", "new": "half_open"},
-        {"at": BASE - 10.0, "old": "half_open", "new": "open", "reason": "probe_failed"},
+        {"at": BASE - 10.0, "old": "half_open", "new": "open", "reason": "trial_failed"},
     ]
     fill(tmp_path / "h.db", "circuits", *changes)
     assert gate(restarted(tmp_path / "h.db", circuit=WINDOW)).circuit.opened == 3
@@ -185,9 +185,9 @@ def test_paces_are_warm(tmp_path):
     r = router(history(file), Provider("a", a, stream=a.stream))
     (whole,) = r._engine.roster.route(None).members
     (pieces,) = r._engine.roster.route(None, streaming=True).members
-    assert whole.pace.known
-    assert whole.pace.latencies.percentile(0.99) == pytest.approx(0.8, rel=0.1)
-    assert pieces.pace.latencies.percentile(0.99) == pytest.approx(0.2, rel=0.1)
+    assert whole.latency.known
+    assert whole.latency.latencies.percentile(0.99) == pytest.approx(0.8, rel=0.1)
+    assert pieces.latency.latencies.percentile(0.99) == pytest.approx(0.2, rel=0.1)
 
 
 def test_few_rows_are_read_where_there_are_many_providers(tmp_path, monkeypatch):
@@ -196,9 +196,9 @@ def test_few_rows_are_read_where_there_are_many_providers(tmp_path, monkeypatch)
     file = tmp_path / "h.db"
     fill(file, "attempts", *({"at": BASE - 900.0 + n} for n in range(100)))
     r = restarted(file)
-    paces = {member.name: member.pace for member in r._engine.roster.route(None).members}
-    assert paces["a"].latencies.samples == 40
-    assert paces["b"].latencies.samples == 0
+    latencies = {member.name: member.latency for member in r._engine.roster.route(None).members}
+    assert latencies["a"].latencies.samples == 40
+    assert latencies["b"].latencies.samples == 0
 
 
 def test_budgets_stand(tmp_path, monkeypatch):
@@ -258,7 +258,7 @@ def test_a_real_restart(tmp_path):
                 await r.call("q")
             assert bad.count == asked
             (_, well) = r._engine.roster.route(None).members
-            assert well.pace.latencies.samples > 5
+            assert well.latency.latencies.samples > 5
 
     virtual_clock.run(first)
     virtual_clock.run(second)

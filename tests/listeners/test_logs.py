@@ -11,20 +11,20 @@ import pytest
 import structlog
 from structlog.testing import CapturingLogger, LogCapture
 
-from multirouter.core.event_dispatcher import Newswire
+from multirouter.core.event_dispatcher import EventDispatcher
 from multirouter.core.events import (
     CircuitChanged,
     Configured,
-    Cooled,
+    CooldownStarted,
     FailedOver,
-    Held,
+    HoldChanged,
     Listener,
-    Panicked,
-    RetryRefused,
+    PanicStarted,
+    RetryDenied,
 )
 from multirouter.errors import AllProvidersFailed, NoProviderAvailable, ProviderError
 from multirouter.listeners.logs import DebugLogs, Logs, make_logs
-from multirouter.model import Kind
+from multirouter.model import FailureKind
 from tests.listeners.doubles import PROMPT, attempt, call, heard_by, tell, tell_call
 
 OPENED = CircuitChanged("default", "openai", "closed", "open", "failures", 1, 60.0, 5.0)
@@ -33,12 +33,12 @@ CLOSED = CircuitChanged("default", "openai", "half_open", "closed", "recovered",
 
 RARE = {
     "circuit_changed": OPENED,
-    "cooled": Cooled("default", "openai", 5.0, asked=True, at=0.0),
-    "failed_over": FailedOver("default", "coding", "openai", "local", Kind.SERVER),
-    "retry_refused": RetryRefused("default", "coding", "budget"),
-    "held": Held("default", "openai", "disabled"),
+    "cooldown_started": CooldownStarted("default", "openai", 5.0, asked=True, at=0.0),
+    "failed_over": FailedOver("default", "coding", "openai", "local", FailureKind.SERVER),
+    "retry_denied": RetryDenied("default", "coding", "budget"),
+    "hold_changed": HoldChanged("default", "openai", "disabled"),
     "configured": Configured("default", added=("fresh",), updated=("openai",)),
-    "panicked": Panicked("default", "coding"),
+    "panic_started": PanicStarted("default", "coding"),
 }
 
 
@@ -62,18 +62,20 @@ def heard() -> LogCapture:
 @pytest.fixture
 def failed():
     """A call that two providers failed, in errors that quote the prompt and a key."""
-    error = ProviderError(PROMPT, provider="openai", kind=Kind.SERVER, request_id="req_7" * 50)
+    error = ProviderError(
+        PROMPT, provider="openai", kind=FailureKind.SERVER, request_id="req_7" * 50
+    )
     last = ConnectionError(PROMPT)
     attempts = (
-        attempt("openai", Kind.SERVER, error=error, status=503),
-        attempt("local", Kind.TRANSPORT, error=last),
+        attempt("openai", FailureKind.SERVER, error=error, status=503),
+        attempt("local", FailureKind.TRANSPORT, error=last),
     )
     ended = AllProvidersFailed(PROMPT, attempts=attempts, retry_after=4.0)
     return call("failure", *attempts, error=ended, seconds=1.23456)
 
 
 def test_case_86_one_event_for_each_change_of_state(heard) -> None:
-    """A change says provider, from, to, reason, era and open_for; only opening is a warning."""
+    """A change says provider, from, to, reason, era and open_duration; only opening is a warning."""
     logs = make_logs("default")
     for news in (OPENED, HALF_OPENED, CLOSED):
         tell(logs, "circuit_changed", news)
@@ -86,7 +88,7 @@ def test_case_86_one_event_for_each_change_of_state(heard) -> None:
         "to": "open",
         "reason": "failures",
         "era": 1,
-        "open_for": 60.0,
+        "open_duration": 60.0,
     }
     assert [entry["log_level"] for entry in heard.entries] == ["warning", "info", "info"]
     assert [entry["era"] for entry in heard.entries] == [1, 2, 3]
@@ -95,12 +97,12 @@ def test_case_86_one_event_for_each_change_of_state(heard) -> None:
 @pytest.mark.parametrize(
     ("kind", "expected"),
     [
-        ("cooled", {"event": "provider rests", "provider": "openai", "seconds": 5.0}),
+        ("cooldown_started", {"event": "provider rests", "provider": "openai", "seconds": 5.0}),
         ("failed_over", {"from": "openai", "to": "local", "reason": "server", "route": "coding"}),
-        ("retry_refused", {"event": "retry refused", "reason": "budget", "route": "coding"}),
-        ("held", {"event": "provider held", "provider": "openai", "hold": "disabled"}),
+        ("retry_denied", {"event": "retry refused", "reason": "budget", "route": "coding"}),
+        ("hold_changed", {"event": "provider held", "provider": "openai", "hold": "disabled"}),
         ("configured", {"added": ["fresh"], "updated": ["openai"]}),
-        ("panicked", {"event": "circuits disregarded", "route": "coding"}),
+        ("panic_started", {"event": "circuits disregarded", "route": "coding"}),
     ],
 )
 def test_rare_news_is_one_event_of_info(heard, kind, expected) -> None:
@@ -114,8 +116,8 @@ def test_rare_news_is_one_event_of_info(heard, kind, expected) -> None:
 def test_what_is_no_surprise_is_told_at_debug(heard) -> None:
     """A retry that the call's own limits forbid is debug; a release by hand is told."""
     logs = make_logs("default")
-    tell(logs, "retry_refused", RetryRefused("default", "coding", "attempts"))
-    tell(logs, "held", Held("default", "openai", None))
+    tell(logs, "retry_denied", RetryDenied("default", "coding", "attempts"))
+    tell(logs, "hold_changed", HoldChanged("default", "openai", None))
     assert [entry["log_level"] for entry in heard.entries] == ["debug", "info"]
     assert heard.entries[1]["event"] == "provider released"
 
@@ -141,10 +143,10 @@ def test_a_failed_call_is_one_error_with_its_trail(heard, failed) -> None:
 def test_levels_of_failed_calls(heard) -> None:
     """A request's own fault and a substitute answer warn; a caller who left is debug."""
     logs = make_logs("default")
-    fault = attempt(kind=Kind.CONTEXT_LENGTH, error=ValueError(PROMPT))
+    fault = attempt(kind=FailureKind.CONTEXT_LENGTH, error=ValueError(PROMPT))
     tell(logs, "call_failed", call("failure", fault, error=fault.error))
-    tell(logs, "call_failed", call("fallback", attempt(kind=Kind.SERVER)))
-    tell(logs, "call_failed", call("cancelled", attempt(kind=Kind.CANCELLED)))
+    tell(logs, "call_failed", call("fallback", attempt(kind=FailureKind.SERVER)))
+    tell(logs, "call_failed", call("cancelled", attempt(kind=FailureKind.CANCELLED)))
     refused = NoProviderAvailable("all out", states={"openai": PROMPT})
     tell(logs, "call_failed", call("refused", error=refused))
     told = [(entry["outcome"], entry["log_level"]) for entry in heard.entries]
@@ -166,7 +168,7 @@ def test_case_86_no_word_of_prompt_or_key(heard, failed) -> None:
         tell(logs, kind, news)
     tell_call(logs, failed)
     tell_call(logs, call("success", attempt()))
-    logs.broken(logs.held, RuntimeError(PROMPT))
+    logs.broken(logs.hold_changed, RuntimeError(PROMPT))
     logs.classifier_broken(ValueError(PROMPT))
     assert len(heard.entries) == len(RARE) + len(failed.attempts) + 1 + 2 + 2
     assert "secret" not in repr(heard.entries)
@@ -185,8 +187,8 @@ def test_messages_when_asked_for(heard, failed) -> None:
 
 def test_request_ids_are_bounded(heard) -> None:
     """The provider's id of the request is told, cut at 100 characters."""
-    error = ProviderError("x", provider="openai", kind=Kind.SERVER, request_id="r" * 300)
-    record = attempt(kind=Kind.SERVER, error=error)
+    error = ProviderError("x", provider="openai", kind=FailureKind.SERVER, request_id="r" * 300)
+    record = attempt(kind=FailureKind.SERVER, error=error)
     tell(make_logs("default"), "call_failed", call("failure", record, error=error))
     assert heard.entries[0]["request_id"] == "r" * 100
 
@@ -242,7 +244,7 @@ def test_readable_without_configuration(capsys, failed) -> None:
     first, second = written.err.splitlines()
     assert written.out == ""
     assert "[warning  ] circuit changed" in first
-    assert "provider=openai from=closed to=open reason=failures era=1 open_for=60.0" in first
+    assert "provider=openai from=closed to=open reason=failures era=1 open_duration=60.0" in first
     assert "[error    ] call failed" in second
     assert not structlog.is_configured()
 
@@ -268,7 +270,7 @@ def test_a_logger_of_the_standard_library() -> None:
     structlog.contextvars.bind_contextvars(request="r-17")
     logs = make_logs("default", logger)
     tell(logs, "circuit_changed", OPENED)
-    tell(logs, "retry_refused", RetryRefused("default", "coding", "attempts"))
+    tell(logs, "retry_denied", RetryDenied("default", "coding", "attempts"))
     (line,) = stream.getvalue().splitlines()
     assert line.startswith("WARNING shop: circuit changed ")
     assert "to=open" in line
@@ -287,17 +289,17 @@ def test_case_38_a_broken_listener_is_told_once(heard) -> None:
     """Each method that raises is told the first time, with the line it raised in."""
 
     class Clumsy(Listener):
-        def held(self, news: Held) -> None:
+        def hold_changed(self, news: HoldChanged) -> None:
             raise RuntimeError(PROMPT)
 
-        def panicked(self, news: Panicked) -> None:
+        def panic_started(self, news: PanicStarted) -> None:
             raise KeyError(PROMPT)
 
-    wire = Newswire([Clumsy(), Clumsy()], make_logs("default").broken)
+    dispatcher = EventDispatcher([Clumsy(), Clumsy()], make_logs("default").broken)
     for _ in range(3):
-        wire.post("held", RARE["held"])
-        wire.post("panicked", RARE["panicked"])
-    wire.deliver()
+        dispatcher.post("hold_changed", RARE["hold_changed"])
+        dispatcher.post("panic_started", RARE["panic_started"])
+    dispatcher.deliver()
     assert len(heard.entries) == 4  # two methods of two listeners
     assert {entry["error"] for entry in heard.entries} == {"RuntimeError", "KeyError"}
     first = heard.entries[0]
@@ -315,10 +317,10 @@ def test_case_38_broken_logging_harms_nothing(capsys) -> None:
 
     structlog.configure(processors=[processor])
     logs = make_logs("default")
-    wire = Newswire([logs], logs.broken)
+    dispatcher = EventDispatcher([logs], logs.broken)
     for _ in range(2):
-        wire.post("circuit_changed", OPENED)
-    wire.deliver()
+        dispatcher.post("circuit_changed", OPENED)
+    dispatcher.deliver()
     (line,) = capsys.readouterr().err.splitlines()
     assert "listener broken" in line
     assert "listener=Logs.circuit_changed" in line

@@ -9,19 +9,19 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 from prometheus_client.openmetrics.exposition import generate_latest as openmetrics
 
-from multirouter.core.event_dispatcher import Newswire
+from multirouter.core.event_dispatcher import EventDispatcher
 from multirouter.core.events import (
     CircuitChanged,
     Configured,
-    Cooled,
+    CooldownStarted,
     FailedOver,
-    Panicked,
-    RetryRefused,
+    PanicStarted,
+    RetryDenied,
 )
 from multirouter.errors import ConfigurationError
 from multirouter.listeners.metrics.families import BUCKETS
 from multirouter.listeners.metrics.metrics import Metrics, make_metrics
-from multirouter.model import Kind
+from multirouter.model import FailureKind
 from tests.listeners.doubles import Sight, attempt, call, heard_by, tell, tell_call, total, value
 
 
@@ -42,12 +42,12 @@ def metrics(sight, registry) -> Metrics:
 
 def test_case_81_every_call_and_attempt_is_counted_once(metrics, registry) -> None:
     """Calls are the sum of call outcomes, attempts of attempt outcomes, one timing for each."""
-    failed = attempt("openai", Kind.SERVER)
+    failed = attempt("openai", FailureKind.SERVER)
     for outcome in (
         call("success", attempt()),
         call("success", failed, attempt("local")),
-        call("failure", failed, attempt("local", Kind.TIMEOUT)),
-        call("cancelled", attempt("openai", Kind.CANCELLED)),
+        call("failure", failed, attempt("local", FailureKind.TIMEOUT)),
+        call("cancelled", attempt("openai", FailureKind.CANCELLED)),
         call("fallback", failed),
         call("refused"),
     ):
@@ -66,8 +66,12 @@ def test_case_81_every_call_and_attempt_is_counted_once(metrics, registry) -> No
 
 def test_case_82_a_failover_credits_each_with_its_own(metrics, registry) -> None:
     """A fails and B answers: one call succeeded, A failed once, B succeeded once, one failover."""
-    outcome = call("success", attempt("openai", Kind.SERVER), attempt("local"))
-    tell(metrics, "failed_over", FailedOver("default", "default", "openai", "local", Kind.SERVER))
+    outcome = call("success", attempt("openai", FailureKind.SERVER), attempt("local"))
+    tell(
+        metrics,
+        "failed_over",
+        FailedOver("default", "default", "openai", "local", FailureKind.SERVER),
+    )
     tell_call(metrics, outcome)
     assert value(registry, "calls_total", route="default", outcome="success") == 1
     assert value(registry, "calls_total", route="default", outcome="failure") == 0
@@ -95,10 +99,10 @@ def test_case_83_a_private_registry_is_apart(registry, sight) -> None:
 
 def test_case_84_labels_stay_closed(metrics, registry) -> None:
     """10,000 distinct messages, and not one series more than the first made."""
-    tell_call(metrics, call("failure", attempt(kind=Kind.SERVER, error=RuntimeError("0"))))
+    tell_call(metrics, call("failure", attempt(kind=FailureKind.SERVER, error=RuntimeError("0"))))
     before = len(generate_latest(registry).splitlines())
     for number in range(1, 10_000):
-        record = attempt(kind=Kind.SERVER, error=RuntimeError(f"message {number}"))
+        record = attempt(kind=FailureKind.SERVER, error=RuntimeError(f"message {number}"))
         metrics.attempt_ended(record)
         metrics.call_ended(call("failure", record, error=record.error))
     assert len(generate_latest(registry).splitlines()) == before
@@ -109,7 +113,7 @@ def test_case_85_a_cancelled_attempt_has_its_own_series(metrics, registry, sight
     """Cancelled attempts are counted and timed apart, and in flight goes back to 0."""
     sight.running["openai"] = 1
     assert value(registry, "attempts_in_flight", provider="openai") == 1
-    tell(metrics, "attempt_ended", attempt(kind=Kind.CANCELLED, seconds=9.0))
+    tell(metrics, "attempt_ended", attempt(kind=FailureKind.CANCELLED, seconds=9.0))
     sight.running["openai"] = 0
     spent = "attempt_duration_seconds_sum"
     assert value(registry, "attempts_total", provider="openai", outcome="cancelled") == 1
@@ -120,7 +124,7 @@ def test_case_85_a_cancelled_attempt_has_its_own_series(metrics, registry, sight
 
 def test_roles(metrics, registry) -> None:
     """Probes and hedges are attempts; a shadow copy is nobody's answer and is not counted."""
-    for role in ("call", "hedge", "probe", "shadow"):
+    for role in ("call", "hedge", "trial", "shadow"):
         tell(metrics, "attempt_ended", attempt(role=role, late=True))
     assert total(registry, "attempts_total") == 3
     assert total(registry, "attempt_duration_seconds_count") == 3
@@ -131,14 +135,14 @@ def test_rare_news(metrics, registry) -> None:
     """Each kind of rare news counts one, in its own family and under its own reason."""
     changed = CircuitChanged("default", "openai", "closed", "open", "failures", 1, 60.0, 5.0)
     tell(metrics, "circuit_changed", changed)
-    tell(metrics, "cooled", Cooled("default", "openai", 5.0, asked=True, at=0.0))
-    tell(metrics, "retry_refused", RetryRefused("default", "default", "budget"))
-    tell(metrics, "panicked", Panicked("default", "default"))
+    tell(metrics, "cooldown_started", CooldownStarted("default", "openai", 5.0, asked=True, at=0.0))
+    tell(metrics, "retry_denied", RetryDenied("default", "default", "budget"))
+    tell(metrics, "panic_started", PanicStarted("default", "default"))
     labels = {"provider": "openai", "to": "open", "reason": "failures"}
     assert value(registry, "circuit_transitions_total", **labels) == 1
-    assert value(registry, "coolings_total", provider="openai") == 1
-    assert value(registry, "retries_refused_total", reason="budget") == 1
-    assert value(registry, "retries_refused_total", reason="attempts") == 0
+    assert value(registry, "cooldowns_total", provider="openai") == 1
+    assert value(registry, "retries_denied_total", reason="budget") == 1
+    assert value(registry, "retries_denied_total", reason="attempts") == 0
     assert value(registry, "panics_total", route="default") == 1
 
 
@@ -146,7 +150,7 @@ def test_series_begin_at_zero(metrics, registry) -> None:
     """A provider's counters, and all outcomes of a route, exist before their first event."""
     for outcome in ("success", "failure", "cancelled"):
         assert value(registry, "attempts_total", provider="local", outcome=outcome) == 0
-    assert value(registry, "coolings_total", provider="local") == 0
+    assert value(registry, "cooldowns_total", provider="local") == 0
     assert value(registry, "late_attempts_total", provider="local") == 0
     tell(metrics, "call_ended", call("success", attempt()))
     assert value(registry, "calls_total", route="default", outcome="refused") == 0
@@ -233,8 +237,8 @@ def test_a_dropped_registry_is_let_go(sight) -> None:
 
 def test_foreign_metrics_are_not_taken_over(registry, sight) -> None:
     """Somebody else's metric of our name is refused in words, and nothing is left half made."""
-    Counter("multirouter_coolings", "not ours", registry=registry)
-    with pytest.raises(ConfigurationError, match=r"registry.*multirouter_coolings"):
+    Counter("multirouter_cooldowns", "not ours", registry=registry)
+    with pytest.raises(ConfigurationError, match=r"registry.*multirouter_cooldowns"):
         make_metrics("default", sight, registry)
     assert b"multirouter_calls" not in generate_latest(registry)
     with pytest.raises(ConfigurationError, match="CollectorRegistry, not 'registry'"):
@@ -260,9 +264,9 @@ def test_a_broken_exemplar_costs_no_observation(registry, sight) -> None:
 
     broken = []
     metrics = make_metrics("default", sight, registry, exemplar=hook)
-    wire = Newswire([metrics], lambda _hear, error: broken.append(error))
-    wire.post("attempt_ended", attempt())
-    wire.deliver()
+    dispatcher = EventDispatcher([metrics], lambda _hear, error: broken.append(error))
+    dispatcher.post("attempt_ended", attempt())
+    dispatcher.deliver()
     assert [str(error) for error in broken] == ["no span"]
     assert total(registry, "attempt_duration_seconds_count") == 1
     assert total(registry, "attempts_total") == 1
@@ -270,7 +274,7 @@ def test_a_broken_exemplar_costs_no_observation(registry, sight) -> None:
 
 def test_only_what_is_needed_is_heard(metrics) -> None:
     """The start of an attempt and a hold cost nothing: a scrape reads them off the router."""
-    assert {"attempt_started", "held"}.isdisjoint(heard_by(metrics))
+    assert {"attempt_started", "hold_changed"}.isdisjoint(heard_by(metrics))
 
 
 def test_buckets_reach_from_5_ms_to_the_longest_call() -> None:

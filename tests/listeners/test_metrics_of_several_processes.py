@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry, Gauge, values
 
-from multirouter.core.events import CircuitChanged, Configured, Cooled, Held
+from multirouter.core.events import CircuitChanged, Configured, CooldownStarted, HoldChanged
 from multirouter.listeners.metrics.gauges import WrittenGauges
 from multirouter.listeners.metrics.metrics import make_metrics
 from tests.listeners.doubles import Sight, attempt, tell, value
@@ -170,15 +170,15 @@ def test_news_of_a_provider_writes_its_gauges(shared) -> None:
     for kind, *news in (
         ("attempt_started", "openai", "call"),
         ("circuit_changed", opened),
-        ("cooled", Cooled("default", "openai", 5.0, asked=False, at=0.0)),
-        ("held", Held("default", "openai", "disabled")),
+        ("cooldown_started", CooldownStarted("default", "openai", 5.0, asked=False, at=0.0)),
+        ("hold_changed", HoldChanged("default", "openai", "disabled")),
     ):
         sight.running["openai"] += 1
         tell(metrics, kind, *news)
         assert value(shared, "attempts_in_flight", provider="openai") == sight.running["openai"]
     tell(metrics, "configured", Configured("default", removed=("openai",)))
     assert value(shared, "attempts_in_flight", provider="openai") == 0
-    tell(metrics, "held", Held("default", "openai", None))
+    tell(metrics, "hold_changed", HoldChanged("default", "openai", None))
     assert value(shared, "available", provider="openai") == 0
 
 

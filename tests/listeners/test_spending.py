@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry
 
 from multirouter.core.events import BudgetReached
 from multirouter.listeners.metrics.metrics import Metrics, make_metrics
-from multirouter.model import AttemptRecord, Kind, Usage
+from multirouter.model import AttemptRecord, FailureKind, Usage
 from tests.listeners.doubles import Sight, attempt, call, tell, tell_call, total, value
 
 
@@ -32,7 +32,9 @@ def test_each_token_is_counted_once(metrics, registry) -> None:
     """The kinds of tokens add up to input and output, and the money to what it cost."""
     usage = Usage(100, 50, cached=40, written=5, reasoning=30)
     tell(metrics, "attempt_ended", paid(0.5, usage))
-    tell(metrics, "attempt_ended", paid(0.25, Usage(10, 1, estimated=True), kind=Kind.TIMEOUT))
+    tell(
+        metrics, "attempt_ended", paid(0.25, Usage(10, 1, estimated=True), kind=FailureKind.TIMEOUT)
+    )
     kinds = {
         kind: value(registry, "tokens_total", provider="openai", kind=kind)
         for kind in ("input", "cached", "output", "reasoning")
@@ -75,7 +77,7 @@ def test_streams_are_timed(metrics, registry) -> None:
     guessed = paid(0.1, Usage(5, 60, estimated=True), seconds=4.0)
     free = attempt(seconds=4.0)
     sudden = paid(0.1, Usage(5, 60), seconds=1.0)
-    cut = paid(0.1, Usage(5, 60), seconds=4.0, kind=Kind.INTERRUPTED)
+    cut = paid(0.1, Usage(5, 60), seconds=4.0, kind=FailureKind.INTERRUPTED)
     for record in (whole, guessed, free, sudden, cut):
         record.first_content = 1.0
         tell(metrics, "attempt_ended", record)

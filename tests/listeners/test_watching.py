@@ -14,11 +14,11 @@ import pytest
 import yaml
 from prometheus_client import Counter, Gauge, Histogram
 
-from multirouter.core.events import RetryRefused
+from multirouter.core.events import RetryDenied
 from multirouter.listeners.metrics.families import BUCKETS, Families
 from multirouter.listeners.metrics.gauges import CIRCUIT_VALUES
 from multirouter.listeners.metrics.metrics import TRIPS
-from multirouter.model import CallResult, Kind
+from multirouter.model import CallResult, FailureKind
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs/metrics.md").read_text(encoding="utf-8")
@@ -30,9 +30,9 @@ LABEL_VALUES = {
     "outcome": set(get_args(CallResult)),
     "to": set(CIRCUIT_VALUES),
     "le": {str(float(bound)) for bound in BUCKETS},
-    "reason": {kind.value for kind in Kind}
-    | {*TRIPS, "reset", "probe_failed", "recovered", "held", "released"}
-    | set(get_args(get_type_hints(RetryRefused)["reason"])),
+    "reason": {kind.value for kind in FailureKind}
+    | {*TRIPS, "reset", "trial_failed", "recovered", "hold_changed", "released"}
+    | set(get_args(get_type_hints(RetryDenied)["reason"])),
 }
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import anyio
 
 from multirouter import ProviderError
-from multirouter.model import Kind
+from multirouter.model import FailureKind
 from tests.properties.stream_worlds import ARGUMENTS, TEXTS, Player, Take
 
 
@@ -39,7 +39,7 @@ class Actor:
             await anyio.sleep(take.first)
             said = said_before(request)
             if request["messages"][-1]["role"] == "assistant" and self._player.prefill[1]:
-                raise ProviderError("no prefill", kind=Kind.REQUEST, status=400)
+                raise ProviderError("no prefill", kind=FailureKind.REQUEST, status=400)
             chunks = list(self._chunks(take, said))
             for chunk in chunks[: take.breaks_after]:
                 yield as_objects(chunk) if self._player.objects else chunk
@@ -102,7 +102,7 @@ async def break_off(end: Any) -> None:
     if end == "silence":
         await anyio.sleep_forever()
     if end in ("request", "overloaded"):
-        raise ProviderError(end, kind=Kind(end))
+        raise ProviderError(end, kind=FailureKind(end))
 
 
 def said_before(request: Any) -> str:

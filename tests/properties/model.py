@@ -20,7 +20,7 @@ DRAW = 0.5
 class Pass:
     """A permit as the model knows it; one of era -1 moves nothing."""
 
-    era: int
+    generation: int
     trial: bool
     lease_until: float = math.inf
     given_at: float = -math.inf
@@ -41,16 +41,16 @@ class Door:
         self.at_most = at_most
         self.news: list[tuple[Any, ...]] = []
         self.state = "closed"
-        self.era = 0
-        self.reset_at = math.inf
+        self.generation = 0
+        self.half_open_at = math.inf
         self.closed_at = -math.inf
         self.opened = self.passed = self.run = 0
         self.results: list[tuple[float, bool]] = []
         self.answers: list[tuple[float, bool]] = []
         self.trials: list[Pass] = []
         self.hold: str | None = None
-        self.cooling_until = -math.inf
-        self.coolings = self.suspicions = 0
+        self.cooldown_until = -math.inf
+        self.cooldowns = self.suspicions = 0
         self.in_flight = 0
 
     # ── asking ───────────────────────────────────────────────────────────────────────────────
@@ -58,7 +58,7 @@ class Door:
     @property
     def seen(self) -> str:
         """The state as time has made it."""
-        due = self.state == "open" and self.now >= self.reset_at
+        due = self.state == "open" and self.now >= self.half_open_at
         return "half_open" if due else self.state
 
     @property
@@ -74,19 +74,19 @@ class Door:
     def refuses_by_health(self) -> str:
         """The same, whatever the load."""
         if self.hold == "open":
-            return "held"
-        if self.hold in (None, "closed") and self.now < self.cooling_until:
-            return "cooling"
+            return "hold_changed"
+        if self.hold in (None, "closed") and self.now < self.cooldown_until:
+            return "cooling down"
         if self.hold is not None or self.seen == "closed":
             return ""
         if self.seen == "open":
             return "open"
-        return "trial" if self.passed + self.out >= self.policy.probes else ""
+        return "trial" if self.passed + self.out >= self.policy.half_open_max_calls else ""
 
     def waits_for_more_than_time(self) -> bool:
         """Whether time alone will let nobody in: a hand or another attempt's end must."""
         full = self.at_most is not None and self.in_flight >= self.at_most
-        endless = self.hold is None and self.state == "open" and self.reset_at == math.inf
+        endless = self.hold is None and self.state == "open" and self.half_open_at == math.inf
         return full or self.hold == "open" or endless
 
     # ── one attempt ──────────────────────────────────────────────────────────────────────────
@@ -95,25 +95,25 @@ class Door:
         if self.at_most is not None and self.in_flight >= self.at_most:
             return None
         refusal = self.refuses_by_health()
-        if refusal and (refusal == "held" or not panic):
+        if refusal and (refusal == "hold_changed" or not panic):
             return None
         self.in_flight += 1
         if self.hold == "disabled":
             return Pass(-1, False)
         self.settle()
         if self.state == "closed":
-            return Pass(self.era, False)
-        if self.state == "open" or self.passed + self.out >= self.policy.probes:
+            return Pass(self.generation, False)
+        if self.state == "open" or self.passed + self.out >= self.policy.half_open_max_calls:
             return Pass(-1, False)
         for trial in self.trials:
             trial.lost = trial.lease_until <= self.now
         self.trials = [trial for trial in self.trials if not trial.lost]
-        self.trials.append(Pass(self.era, True, self.now + lease, self.now))
+        self.trials.append(Pass(self.generation, True, self.now + lease, self.now))
         return self.trials[-1]
 
     def answered(self, ended: Pass, elapsed: float, *, slow: bool) -> bool:
         """Whether it counted."""
-        self.coolings = self.suspicions = 0
+        self.cooldowns = self.suspicions = 0
         return self._leave(ended) and self._success(ended, elapsed, slow=slow)
 
     def failed(self, ended: Pass) -> bool:
@@ -130,18 +130,20 @@ class Door:
         """Whether the permit was still good."""
         return self._leave(ended)
 
-    def cooled(self, ended: Pass, asked: float | None) -> bool:
+    def cooldown_started(self, ended: Pass, asked: float | None) -> bool:
         """Whether the permit was still good."""
         policy = self.policy
-        if self.now >= self.cooling_until:
-            self.coolings += 1
-        seconds = policy.cooling * 2.0 ** max(0, self.coolings - 1)
-        seconds = min(seconds, max(policy.cooling, min(policy.open_cap, policy.max_cooling)))
+        if self.now >= self.cooldown_until:
+            self.cooldowns += 1
+        seconds = policy.cooldown * 2.0 ** max(0, self.cooldowns - 1)
+        seconds = min(
+            seconds, max(policy.cooldown, min(policy.max_open_duration, policy.max_cooldown))
+        )
         if asked:
-            seconds = min(asked, policy.max_cooling)
-        if self.now + seconds > self.cooling_until:
-            self.cooling_until = self.now + seconds
-            self.news.append(("cooled", seconds, bool(asked)))
+            seconds = min(asked, policy.max_cooldown)
+        if self.now + seconds > self.cooldown_until:
+            self.cooldown_until = self.now + seconds
+            self.news.append(("cooldown_started", seconds, bool(asked)))
         return self._leave(ended)
 
     def tripped(self, ended: Pass, kind: str, asked: float | None, *, certain: bool) -> bool:
@@ -150,7 +152,7 @@ class Door:
         self.suspicions += 1
         if not certain and self.suspicions == 1:
             return counts and self._failure(ended)
-        seconds = max(self.policy.exhausted_for, min(asked or 0.0, self.policy.max_cooling))
+        seconds = max(self.policy.exhausted_duration, min(asked or 0.0, self.policy.max_cooldown))
         if counts and not ended.trial:
             self.results.append((self.now, True))
         if counts and (ended.trial or (self.hold != "closed" and self.state == "closed")):
@@ -161,17 +163,17 @@ class Door:
         living.lease_until = self.now + lease
 
     def proven(self, living: Pass) -> None:
-        if living.era != self.era or living.lost:
+        if living.generation != self.generation or living.lost:
             living.lost = True
             return
         self.trials.remove(living)
         self._pass()
-        living.trial, living.era = False, self.era
+        living.trial, living.generation = False, self.generation
 
     def _leave(self, ended: Pass) -> bool:
         """Counts an attempt out; whether its result may still move anything."""
         self.in_flight -= 1
-        good = ended.era == self.era and not ended.lost
+        good = ended.generation == self.generation and not ended.lost
         if good and ended.trial:
             self.trials.remove(ended)
         return good
@@ -244,7 +246,7 @@ class Door:
 
     def _pass(self) -> None:
         self.passed += 1
-        if self.state == "half_open" and self.passed >= self.policy.probes:
+        if self.state == "half_open" and self.passed >= self.policy.half_open_max_calls:
             self._turn("closed", "recovered")
 
     def _open(self, reason: str, seconds: float | None = None, *, by_hand: bool = False) -> None:
@@ -253,49 +255,49 @@ class Door:
             self.opened = 0
         self.opened += not by_hand
         if seconds is None:
-            longest = max(policy.open_for, policy.open_cap)
-            seconds = min(longest, policy.open_for * policy.growth ** (self.opened - 1))
+            longest = max(policy.open_duration, policy.max_open_duration)
+            seconds = min(longest, policy.open_duration * policy.growth ** (self.opened - 1))
             if policy.growth == 1.0:
-                seconds = policy.open_for
+                seconds = policy.open_duration
             seconds *= 1.0 + DRAW * (policy.jitter or 0.0)
         self._turn("open", reason, seconds)
 
     def _open_again(self, failed: Pass) -> None:
         """The trial's own time is part of the rest, but for the shortest rest there is."""
         policy = self.policy
-        self._open("probe_failed")
-        rest = self.reset_at - self.now
-        self.reset_at = max(failed.given_at + rest, self.now + min(rest, policy.open_for))
-        self.news[-1] = (*self.news[-1][:-1], self.reset_at - self.now)
+        self._open("trial_failed")
+        rest = self.half_open_at - self.now
+        self.half_open_at = max(failed.given_at + rest, self.now + min(rest, policy.open_duration))
+        self.news[-1] = (*self.news[-1][:-1], self.half_open_at - self.now)
 
     def _turn(self, new: str, reason: str, seconds: float = 0.0) -> None:
-        self.era += 1
-        self.news.append(("circuit", self.state, new, reason, self.era, seconds))
+        self.generation += 1
+        self.news.append(("circuit", self.state, new, reason, self.generation, seconds))
         self.state = new
         self.trials, self.passed, self.run = [], 0, 0
-        self.reset_at = self.now + seconds if new == "open" else math.inf
+        self.half_open_at = self.now + seconds if new == "open" else math.inf
         if new == "closed":
             self.closed_at = self.now
             self.results, self.answers = [], []
 
     # ── hands ────────────────────────────────────────────────────────────────────────────────
 
-    def held(self, hold: str | None) -> None:
+    def hold_changed(self, hold: str | None) -> None:
         was, self.hold = self.hold, hold
         if was == hold:
             return
         if hold == "open":
             self.settle()
-            self._open("held", math.inf, by_hand=True)
+            self._open("hold_changed", math.inf, by_hand=True)
         elif hold == "closed":
             self.settle()
             if self.state != "closed":
-                self._turn("closed", "held")
+                self._turn("closed", "hold_changed")
         elif was == "open":
             self._turn("half_open", "released")
         elif was == "closed":
             self.run, self.results, self.answers = 0, [], []
-        self.news.append(("held", hold))
+        self.news.append(("hold_changed", hold))
 
     def restored(self, reason: str, seconds: float, opened: int) -> None:
         if self.state == "closed":
@@ -308,14 +310,14 @@ class Door:
             self.results = []
         if (policy.window, policy.slow_after) != (old.window, old.slow_after):
             self.answers = []
-        self.passed = min(self.passed, policy.probes - 1)
+        self.passed = min(self.passed, policy.half_open_max_calls - 1)
 
     def moves(self, by: float) -> None:
         """To another clock."""
         self.now += by
-        self.reset_at += by
+        self.half_open_at += by
         self.closed_at += by
-        self.cooling_until += by
+        self.cooldown_until += by
         self.results = [(at + by, bad) for at, bad in self.results]
         self.answers = [(at + by, bad) for at, bad in self.answers]
         for trial in self.trials:

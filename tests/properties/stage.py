@@ -68,9 +68,9 @@ class Actor:
         finally:
             self.in_flight -= 1
 
-    async def probe(self) -> None:
+    async def health_check(self) -> None:
         self.probed += 1
-        await self._scripted("probe")
+        await self._scripted("trial")
 
     async def _stubbornly(self, request: Any) -> Any:
         for left in range(self._swallows, -1, -1):
@@ -182,7 +182,7 @@ class Stage:
             actor,
             weight=player.weight,
             limits=limits if limited else None,
-            probe=actor.probe if player.probe else None,
+            health_check=actor.health_check if player.health_check else None,
         )
 
     # ── the play ─────────────────────────────────────────────────────────────────────────────
@@ -223,7 +223,9 @@ class Stage:
             act.name,
             weight=act.weight,
             limits=None if act.at_most is None else LimitPolicy(in_flight=act.at_most),
-            circuit=CircuitPolicy(failures=act.failures, probes=act.probes),
+            circuit=CircuitPolicy(
+                failures=act.failures, half_open_max_calls=act.half_open_max_calls
+            ),
         )
 
     def comes_or_goes(self) -> None:

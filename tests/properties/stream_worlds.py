@@ -177,7 +177,7 @@ def worlds(draw: st.DrawFn) -> World:
             )
         ),
         circuit=CircuitPolicy(
-            failures=draw(st.sampled_from([1, 3])), open_for=draw(st.sampled_from([1.0, 5.0]))
+            failures=draw(st.sampled_from([1, 3])), open_duration=draw(st.sampled_from([1.0, 5.0]))
         ),
         retry=RetryPolicy(attempts=draw(st.sampled_from([1, 4])), base=0.5, cap=1.0),
         closes=draw(st.sampled_from([None, None, None, 1.0])),

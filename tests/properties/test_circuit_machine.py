@@ -19,14 +19,14 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from multirouter.core.change_counter import Revision
+from multirouter.core.change_counter import ChangeCounter
 from multirouter.core.circuit.gate import Gate
 from multirouter.core.circuit.permits import Permit
-from multirouter.core.event_dispatcher import Newswire
-from multirouter.core.events import CircuitChanged, Cooled, Held
-from multirouter.core.settings.failure_rules import Effect
+from multirouter.core.event_dispatcher import EventDispatcher
+from multirouter.core.events import CircuitChanged, CooldownStarted, HoldChanged
+from multirouter.core.settings.failure_rules import CircuitEffect
 from multirouter.core.settings.policies import CircuitPolicy, LimitPolicy
-from multirouter.model import Kind, Verdict
+from multirouter.model import FailureKind, Verdict
 from multirouter.testing import Recorder
 from tests.properties.effort import PATIENT, effort
 from tests.properties.model import DRAW, Door, Pass
@@ -40,14 +40,14 @@ POLICIES = st.builds(
     slow_rate=st.sampled_from([0.5, 1.0]),
     minimum_calls=st.sampled_from([1, 3, 5]),
     window=st.sampled_from([10.0, 20.0, 40.0]),
-    open_for=st.sampled_from([4.0, 30.0]),
+    open_duration=st.sampled_from([4.0, 30.0]),
     growth=st.sampled_from([1.0, 2.0]),
-    open_cap=st.sampled_from([2.0, 12.0]),
+    max_open_duration=st.sampled_from([2.0, 12.0]),
     jitter=st.sampled_from([0.0, 0.5]),
-    probes=st.sampled_from([1, 2, 3]),
-    exhausted_for=st.just(64.0),
-    cooling=st.sampled_from([1.0, 5.0]),
-    max_cooling=st.sampled_from([2.0, 16.0]),
+    half_open_max_calls=st.sampled_from([1, 2, 3]),
+    exhausted_duration=st.just(64.0),
+    cooldown=st.sampled_from([1.0, 5.0]),
+    max_cooldown=st.sampled_from([2.0, 16.0]),
 )
 LIMITS = st.sampled_from([None, None, 1, 2, 4])
 HOLDS = st.sampled_from(["open", "closed", "disabled", "metrics_only"])
@@ -72,11 +72,11 @@ def limits(at_most: int | None) -> LimitPolicy | None:
 def as_told(news: Any) -> tuple[Any, ...]:
     """A piece of news as the model tells it."""
     if isinstance(news, CircuitChanged):
-        return ("circuit", news.old, news.new, news.reason, news.era, news.open_for)
-    if isinstance(news, Cooled):
-        return ("cooled", news.seconds, news.asked)
-    assert isinstance(news, Held)
-    return ("held", news.hold)
+        return ("circuit", news.old, news.new, news.reason, news.generation, news.open_duration)
+    if isinstance(news, CooldownStarted):
+        return ("cooldown_started", news.seconds, news.asked)
+    assert isinstance(news, HoldChanged)
+    return ("hold_changed", news.hold)
 
 
 class CircuitMachine(RuleBasedStateMachine):
@@ -88,20 +88,20 @@ class CircuitMachine(RuleBasedStateMachine):
     def build(self, policy: CircuitPolicy, at_most: int | None) -> None:
         self.heard = Recorder()
         self.broken: list[Exception] = []
-        self.wire = Newswire([self.heard], lambda _, error: self.broken.append(error))
-        self.revision = Revision()
+        self.dispatcher = EventDispatcher([self.heard], lambda _, error: self.broken.append(error))
+        self.revision = ChangeCounter()
         self.gate = Gate(
             "a",
             policy,
             limits(at_most),
             router="r",
-            wire=self.wire,
+            dispatcher=self.dispatcher,
             revision=self.revision,
             rng=Even(),
         )
         self.door = Door(policy, at_most)
         self.out: list[Ticket] = []
-        self.most_probes = policy.probes
+        self.most_probes = policy.half_open_max_calls
         self.promised: tuple[int, float, bool, bool] | None = None
 
     @property
@@ -117,15 +117,15 @@ class CircuitMachine(RuleBasedStateMachine):
         assert (permit is None) == (expected is None)
         if permit is None or expected is None:
             return multiple()
-        assert (permit.era, permit.trial) == (expected.era, expected.trial)
+        assert (permit.generation, permit.trial) == (expected.generation, expected.trial)
         if permit.trial:
-            assert self.door.out + self.door.passed <= self.door.policy.probes
+            assert self.door.out + self.door.passed <= self.door.policy.half_open_max_calls
         self.out.append((permit, expected))
         return permit, expected
 
     def end(self, ticket: Ticket, *, late: bool, counted: bool) -> None:
         """What came too late is told so, and nothing else is."""
-        assert late == (not counted and ticket[1].era >= 0)
+        assert late == (not counted and ticket[1].generation >= 0)
         self.out.remove(ticket)
 
     @rule(
@@ -138,28 +138,32 @@ class CircuitMachine(RuleBasedStateMachine):
 
     @rule(ticket=consumes(tickets))
     def fail(self, ticket: Ticket) -> None:
-        late = self.unanswered(ticket, Kind.SERVER, Effect.FAILURE)
+        late = self.unanswered(ticket, FailureKind.SERVER, CircuitEffect.FAILURE)
         self.end(ticket, late=late, counted=self.door.failed(ticket[1]))
 
     @rule(ticket=consumes(tickets))
     def fail_alive(self, ticket: Ticket) -> None:
-        late = self.unanswered(ticket, Kind.NOT_FOUND, Effect.SUCCESS)
+        late = self.unanswered(ticket, FailureKind.NOT_FOUND, CircuitEffect.SUCCESS)
         self.end(ticket, late=late, counted=self.door.alive(ticket[1]))
 
     @rule(ticket=consumes(tickets), asked=ASKED)
     def cool(self, ticket: Ticket, asked: float | None) -> None:
-        late = self.unanswered(ticket, Kind.RATE_LIMIT, Effect.COOL, asked)
-        self.end(ticket, late=late, counted=self.door.cooled(ticket[1], asked))
+        late = self.unanswered(ticket, FailureKind.RATE_LIMIT, CircuitEffect.COOL, asked)
+        self.end(ticket, late=late, counted=self.door.cooldown_started(ticket[1], asked))
 
     @rule(ticket=consumes(tickets), asked=ASKED, certain=st.booleans())
     def trip(self, ticket: Ticket, asked: float | None, *, certain: bool) -> None:
-        late = self.unanswered(ticket, Kind.CREDENTIALS, Effect.TRIP, asked, certain=certain)
+        late = self.unanswered(
+            ticket, FailureKind.CREDENTIALS, CircuitEffect.TRIP, asked, certain=certain
+        )
         counted = self.door.tripped(ticket[1], "credentials", asked, certain=certain)
         self.end(ticket, late=late, counted=counted)
 
-    @rule(ticket=consumes(tickets), kind=st.sampled_from([Kind.CANCELLED, Kind.REQUEST]))
-    def cancel(self, ticket: Ticket, kind: Kind) -> None:
-        late = self.unanswered(ticket, kind, Effect.NEUTRAL)
+    @rule(
+        ticket=consumes(tickets), kind=st.sampled_from([FailureKind.CANCELLED, FailureKind.REQUEST])
+    )
+    def cancel(self, ticket: Ticket, kind: FailureKind) -> None:
+        late = self.unanswered(ticket, kind, CircuitEffect.NEUTRAL)
         self.end(ticket, late=late, counted=self.door.nothing(ticket[1]))
 
     @rule(ticket=consumes(tickets))
@@ -171,8 +175,8 @@ class CircuitMachine(RuleBasedStateMachine):
     def unanswered(
         self,
         ticket: Ticket,
-        kind: Kind,
-        effect: Effect,
+        kind: FailureKind,
+        effect: CircuitEffect,
         asked: float | None = None,
         *,
         certain: bool = True,
@@ -196,10 +200,12 @@ class CircuitMachine(RuleBasedStateMachine):
     def tick(self, seconds: float) -> None:
         self.door.now += seconds
 
-    @precondition(lambda self: math.isfinite(self.door.reset_at) and self.now < self.door.reset_at)
+    @precondition(
+        lambda self: math.isfinite(self.door.half_open_at) and self.now < self.door.half_open_at
+    )
     @rule(early=st.sampled_from([0.0, 0.0, 0.25]))
     def come_to_the_reset(self, early: float) -> None:
-        self.door.now = max(self.now, self.door.reset_at - early)
+        self.door.now = max(self.now, self.door.half_open_at - early)
 
     @precondition(lambda self: any(t.lease_until > self.now for t in self.door.trials))
     @rule()
@@ -207,10 +213,10 @@ class CircuitMachine(RuleBasedStateMachine):
         """The next lease ends, to the instant."""
         self.door.now = min(t.lease_until for t in self.door.trials if t.lease_until > self.now)
 
-    @precondition(lambda self: self.now < self.door.cooling_until)
+    @precondition(lambda self: self.now < self.door.cooldown_until)
     @rule()
     def come_to_the_end_of_cooling(self) -> None:
-        self.door.now = self.door.cooling_until
+        self.door.now = self.door.cooldown_until
 
     @rule()
     def ring(self) -> None:
@@ -221,12 +227,12 @@ class CircuitMachine(RuleBasedStateMachine):
     @rule(hold=HOLDS)
     def hold(self, hold: Any) -> None:
         self.gate.hold_by_hand(hold, self.now)
-        self.door.held(hold)
+        self.door.hold_changed(hold)
 
     @rule()
     def unhold(self) -> None:
         self.gate.hold_by_hand(None, self.now)
-        self.door.held(None)
+        self.door.hold_changed(None)
 
     @rule(policy=POLICIES, at_most=LIMITS)
     def update(self, policy: CircuitPolicy, at_most: int | None) -> None:
@@ -249,7 +255,7 @@ class CircuitMachine(RuleBasedStateMachine):
     @invariant()
     def the_news_are_the_models(self) -> None:
         """Each change is told once, in order, with its era."""
-        self.wire.deliver()
+        self.dispatcher.deliver()
         assert not self.broken
         assert [as_told(news) for _, news in self.heard.news] == self.door.news
         self.heard.clear()
@@ -259,20 +265,20 @@ class CircuitMachine(RuleBasedStateMachine):
     def the_state_is_the_models(self) -> None:
         circuit, door = self.gate.circuit, self.door
         assert circuit.state(self.now) == door.seen
-        assert (circuit.era, circuit.reset_at) == (door.era, door.reset_at)
+        assert (circuit.generation, circuit.half_open_at) == (door.generation, door.half_open_at)
         assert (circuit.is_closed, circuit.opened) == (door.state == "closed", door.opened)
-        assert self.gate.cooling_until == door.cooling_until
+        assert self.gate.cooldown_until == door.cooldown_until
         failed, calls = door._counted(door.results)
         assert self.gate.ill(self.now) == (door.state != "closed" or failed * 2 > calls)
 
     @invariant()
     def asking_takes_nothing_and_says_what_entering_would(self) -> None:
         gate, door, now = self.gate, self.door, self.now
-        words = {"held": "held open", "open": "open", "trial": "half_open, trial out"}
+        words = {"hold_changed": "held open", "open": "open", "trial": "half_open, trial out"}
         refusal = door.refuses()
         assert gate.refuses(now).split(" (")[0] == words.get(refusal, refusal)
         assert gate.admits(now) == (not refusal)
-        calm = now >= door.cooling_until
+        calm = now >= door.cooldown_until
         part = door.hold != "open" if door.hold else calm and door.seen == "closed"
         assert gate.closed(now) == part
         assert gate.on_trial(now) == (not door.hold and calm and door.seen == "half_open")
@@ -288,13 +294,13 @@ class CircuitMachine(RuleBasedStateMachine):
         gate, door = self.gate, self.door
         assert gate.in_flight == door.in_flight == len(self.out)
         assert gate._limits is None or gate._limits.in_flight == len(self.out)
-        self.most_probes = max(self.most_probes, door.policy.probes)
+        self.most_probes = max(self.most_probes, door.policy.half_open_max_calls)
         if gate.circuit._trials == []:
-            self.most_probes = door.policy.probes
+            self.most_probes = door.policy.half_open_max_calls
         alive = [trial for trial in gate.circuit._trials if trial.lease_until > self.now]
         assert len(alive) == door.out <= self.most_probes
         assert not alive or door.state == "half_open"
-        assert all(trial.era == gate.circuit.era for trial in gate.circuit._trials)
+        assert all(trial.generation == gate.circuit.generation for trial in gate.circuit._trials)
 
     @invariant()
     def draw_tables_are_told_of_every_change(self) -> None:
@@ -310,7 +316,7 @@ class CircuitMachine(RuleBasedStateMachine):
     def teardown(self) -> None:
         """When all have ended, nothing is left."""
         for ticket in getattr(self, "out", [])[:]:
-            self.cancel(ticket, Kind.CANCELLED)
+            self.cancel(ticket, FailureKind.CANCELLED)
         if hasattr(self, "gate"):
             assert self.gate.in_flight == 0
             assert self.gate.circuit._trials == []

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from multirouter import UsageError
 from multirouter.core.settings.failure_rules import RULES
-from multirouter.model import Kind
+from multirouter.model import FailureKind
 from multirouter.testing import VirtualClock
 from tests.properties.effort import PATIENT, effort
 from tests.properties.stage import Caller, Stage
@@ -72,7 +72,7 @@ def check_books(stage: Stage) -> None:
     assert all(times == 1 for times in (told | trails).values())
     beside = [record for record in news.attempts if id(record) not in trails]
     assert trails.keys() <= told.keys()
-    assert all(record.role == "probe" for record in beside)
+    assert all(record.role == "trial" for record in beside)
     for name, actor in stage.actors.items():
         records = [record for record in news.attempts if record.provider == name]
         assert len(records) == actor.begun + actor.probed
@@ -88,11 +88,11 @@ def check_eras(stage: Stage) -> None:
     """A circuit's changes are told without a gap; who left and came back begins anew."""
     last: dict[str, tuple[int, str]] = {}
     for change in stage.news.of("circuit_changed"):
-        era, state = last.get(change.provider, (0, "closed"))
-        if change.era == 1:
-            era, state = 0, "closed"
-        assert (change.era, change.old) == (era + 1, state), change
-        last[change.provider] = change.era, change.new
+        generation, state = last.get(change.provider, (0, "closed"))
+        if change.generation == 1:
+            generation, state = 0, "closed"
+        assert (change.generation, change.old) == (generation + 1, state), change
+        last[change.provider] = change.generation, change.new
 
 
 def check_line(stage: Stage) -> None:
@@ -143,8 +143,8 @@ def check_service(stage: Stage, caller: Caller) -> None:
     if (
         world.at_most is not None
         or call.timeout < world.enough()
-        or any(verdict.kind is Kind.REQUEST for verdict in failed)
-        or (not call.idempotent and any(RULES[v.kind].may_have_acted for v in failed))
+        or any(verdict.kind is FailureKind.REQUEST for verdict in failed)
+        or (not call.idempotent and any(RULES[v.kind].side_effects_possible for v in failed))
     ):
         return
     assert outcome.ok, (outcome, outcome.attempts)

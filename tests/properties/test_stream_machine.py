@@ -16,9 +16,9 @@ from multirouter import (
     LimitPolicy,
     MultiProviderRouter,
     Provider,
-    Restarted,
     Stream,
     StreamInterrupted,
+    StreamRestarted,
     UsageError,
 )
 from multirouter.core.chat import completions as chat
@@ -98,7 +98,7 @@ class Consumer:
     @property
     def answer(self) -> list[Any]:
         """The chunks that are not void, as plain data."""
-        begins = [n for n, chunk in enumerate(self.chunks) if isinstance(chunk, Restarted)]
+        begins = [n for n, chunk in enumerate(self.chunks) if isinstance(chunk, StreamRestarted)]
         return list(map(as_data, self.chunks[begins[-1] + 1 :] if begins else self.chunks))
 
     @property
@@ -236,7 +236,7 @@ def check_end(world: World, consumer: Consumer) -> None:
         assert took <= world.policy.total + reader.pause + STEP
     if isinstance(error, StreamInterrupted):
         assert error.__cause__ is not None
-        delivered = [c for c in consumer.chunks if not isinstance(c, Restarted)]
+        delivered = [c for c in consumer.chunks if not isinstance(c, StreamRestarted)]
         assert error.chunks == len(delivered)
         assert error.attempts
     if not reader.idempotent and consumer.stream is not None:

@@ -36,7 +36,7 @@ class Player:
     weight: float = 1.0
     at_most: int | None = None
     per_minute: float | None = None
-    probe: bool = False
+    health_check: bool = False
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Update:
     weight: float
     at_most: int | None
     failures: int
-    probes: int
+    half_open_max_calls: int
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ def _player(name: str, faults: list[Any]) -> st.SearchStrategy[Player]:
         weight=st.sampled_from([0.5, 1.0, 4.0]),
         at_most=st.sampled_from([None, None, 1, 2]),
         per_minute=st.sampled_from([None, None, 2.0, 60.0]),
-        probe=st.booleans(),
+        health_check=st.booleans(),
     )
 
 
@@ -181,7 +181,7 @@ def _acts(names: list[str]) -> st.SearchStrategy[Act]:
         weight=st.sampled_from([0.5, 3.0]),
         at_most=st.sampled_from([None, 1, 3]),
         failures=st.sampled_from([1, 2]),
-        probes=st.sampled_from([1, 2]),
+        half_open_max_calls=st.sampled_from([1, 2]),
     )
     return st.one_of(*[call] * 9, hold, update, st.just(Come()))
 
@@ -212,7 +212,8 @@ def worlds(draw: st.DrawFn, *, asyncio_only: bool = True, crowded: bool = False)
         acts=tuple(acts),
         seed=draw(st.integers(0, 2**16)),
         circuit=CircuitPolicy(
-            failures=draw(st.sampled_from([1, 2, 3])), open_for=draw(st.sampled_from([1.0, 5.0]))
+            failures=draw(st.sampled_from([1, 2, 3])),
+            open_duration=draw(st.sampled_from([1.0, 5.0])),
         ),
         hedge=draw(
             st.sampled_from(

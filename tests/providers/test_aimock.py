@@ -18,7 +18,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from multirouter import MultiProviderRouter, StreamInterrupted, StreamPolicy
-from multirouter.model import Kind
+from multirouter.model import FailureKind
 from multirouter.providers import Anthropic, Gemini, Http, OpenAI, chat, text_of
 
 MOCK = os.environ.get("AIMOCK") or shutil.which("llmock")
@@ -118,7 +118,7 @@ async def test_overload_is_known_as_such(mock: str, name: str) -> None:
     """A 503 in each format's own words is the kind that fails over."""
     async with router(providers(mock)) as asked:
         outcome = await asked.call_outcome(chat("busy"), route=[name])
-    assert outcome.attempts[0].verdict.kind is Kind.OVERLOADED
+    assert outcome.attempts[0].verdict.kind is FailureKind.OVERLOADED
 
 
 async def test_a_cut_stream_is_interrupted_or_goes_on(mock: str) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from multirouter import ConfigurationError, ProviderError
-from multirouter.model import Kind
+from multirouter.model import FailureKind
 from multirouter.providers import Anthropic, chat
 from multirouter.providers.anthropic.content import tool_id
 from multirouter.providers.anthropic.request import Accent, to_anthropic
@@ -196,7 +196,7 @@ def test_documents_that_are_none(file: Any) -> None:
     """What is neither PDF nor text has no place."""
     with pytest.raises(ProviderError) as caught:
         said(chat([{"type": "file", "file": file}]))
-    assert caught.value.kind is Kind.REQUEST
+    assert caught.value.kind is FailureKind.REQUEST
 
 
 def test_images_by_address() -> None:
@@ -392,7 +392,7 @@ def test_no_message_is_rubbish(body: Any) -> None:
     """A 200 that is no message is the provider's failure."""
     with pytest.raises(ProviderError) as caught:
         from_anthropic(body, 1, FAILURES)
-    assert caught.value.kind is Kind.TRANSPORT
+    assert caught.value.kind is FailureKind.TRANSPORT
 
 
 # ── streams ─────────────────────────────────────────────────────────────────────────────────────

@@ -13,7 +13,7 @@ import pytest
 
 from multirouter import ProviderError
 from multirouter.core.chat.completions import BROKEN_OFF
-from multirouter.model import Kind
+from multirouter.model import FailureKind
 from multirouter.providers import chat, text_of
 
 pytestmark = [pytest.mark.real_io, pytest.mark.backends("asyncio")]
@@ -86,7 +86,7 @@ async def test_the_same_before_the_proof_is_a_failure(make: Any, kind: str) -> N
         with pytest.raises(ProviderError) as caught:
             [chunk async for chunk in provider.stream(chat("x"))]
         await provider.aclose()
-    assert caught.value.kind in (Kind.OVERLOADED, Kind.SERVER)
+    assert caught.value.kind in (FailureKind.OVERLOADED, FailureKind.SERVER)
 
 
 @pytest.mark.parametrize("reason", sorted(BROKEN_OFF))
@@ -105,7 +105,7 @@ async def test_a_finish_that_tells_of_a_failure_is_one(make: Any, reason: str) -
             [chunk async for chunk in provider.stream(chat("x"))]
         await provider.aclose()
     for error in (called.value, streamed.value):
-        assert (error.kind, error.code) == (Kind.SERVER, reason)
+        assert (error.kind, error.code) == (FailureKind.SERVER, reason)
 
 
 async def test_choices_that_are_none(make: Any) -> None:
@@ -115,4 +115,4 @@ async def test_choices_that_are_none(make: Any) -> None:
         with pytest.raises(ProviderError, match="malformed") as caught:
             await provider.call(chat("x"))
         await provider.aclose()
-    assert caught.value.kind is Kind.TRANSPORT
+    assert caught.value.kind is FailureKind.TRANSPORT

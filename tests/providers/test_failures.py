@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from multirouter import ProviderError
-from multirouter.model import Kind
+from multirouter.model import FailureKind
 from multirouter.providers import Http, chat, text_of
 from multirouter.providers.failures import Failures
 from multirouter.providers.secret import Secret
@@ -19,38 +19,38 @@ from .conftest import KEY
 
 pytestmark = [pytest.mark.real_io, pytest.mark.backends("asyncio")]
 
-BEFORE: dict[str, Kind] = {
-    "fail-400": Kind.REQUEST,
-    "fail-403": Kind.CREDENTIALS,
-    "fail-408": Kind.SERVER,
-    "fail-500": Kind.SERVER,
-    "fail-502": Kind.SERVER,
-    "fail-503": Kind.OVERLOADED,
-    "fail-529": Kind.OVERLOADED,
-    "rate-limit": Kind.RATE_LIMIT,
-    "429-retry-after-2": Kind.RATE_LIMIT,
-    "quota": Kind.EXHAUSTED,
-    "bad-key": Kind.CREDENTIALS,
-    "no-model": Kind.NOT_FOUND,
-    "context-too-long": Kind.CONTEXT_LENGTH,
-    "filtered": Kind.CONTENT_FILTER,
-    "error-200": Kind.SERVER,
-    "html-200": Kind.TRANSPORT,
-    "empty-200": Kind.TRANSPORT,
-    "invalid-json": Kind.TRANSPORT,
-    "no-choices": Kind.TRANSPORT,
-    "redirect": Kind.TRANSPORT,
+BEFORE: dict[str, FailureKind] = {
+    "fail-400": FailureKind.REQUEST,
+    "fail-403": FailureKind.CREDENTIALS,
+    "fail-408": FailureKind.SERVER,
+    "fail-500": FailureKind.SERVER,
+    "fail-502": FailureKind.SERVER,
+    "fail-503": FailureKind.OVERLOADED,
+    "fail-529": FailureKind.OVERLOADED,
+    "rate-limit": FailureKind.RATE_LIMIT,
+    "429-retry-after-2": FailureKind.RATE_LIMIT,
+    "quota": FailureKind.EXHAUSTED,
+    "bad-key": FailureKind.CREDENTIALS,
+    "no-model": FailureKind.NOT_FOUND,
+    "context-too-long": FailureKind.CONTEXT_LENGTH,
+    "filtered": FailureKind.CONTENT_FILTER,
+    "error-200": FailureKind.SERVER,
+    "html-200": FailureKind.TRANSPORT,
+    "empty-200": FailureKind.TRANSPORT,
+    "invalid-json": FailureKind.TRANSPORT,
+    "no-choices": FailureKind.TRANSPORT,
+    "redirect": FailureKind.TRANSPORT,
 }
 """Failures before the first content: a call and a stream fail alike."""
 
-WITHIN: dict[str, Kind] = {
-    "cut-after-0": Kind.INTERRUPTED,
-    "cut-after-2": Kind.INTERRUPTED,
-    "eof-after-0": Kind.INTERRUPTED,
-    "eof-after-2": Kind.INTERRUPTED,
-    "no-finish": Kind.INTERRUPTED,
-    "broken-json": Kind.TRANSPORT,
-    "broken-json-2": Kind.TRANSPORT,
+WITHIN: dict[str, FailureKind] = {
+    "cut-after-0": FailureKind.INTERRUPTED,
+    "cut-after-2": FailureKind.INTERRUPTED,
+    "eof-after-0": FailureKind.INTERRUPTED,
+    "eof-after-2": FailureKind.INTERRUPTED,
+    "no-finish": FailureKind.INTERRUPTED,
+    "broken-json": FailureKind.TRANSPORT,
+    "broken-json-2": FailureKind.TRANSPORT,
 }
 """Failures within a stream."""
 
@@ -76,7 +76,7 @@ async def test_a_failure_before_content(make: Any, kind: str, fault: str, stream
         error, chunks = await failure_of(make(kind, fake, model=fault), chat("x"), stream=stream)
     expected = BEFORE[fault]
     if fault == "empty-200" and stream:
-        expected = Kind.INTERRUPTED
+        expected = FailureKind.INTERRUPTED
     assert (error.kind, chunks) == (expected, 0)
     assert error.provider == "up"
     assert str(error).startswith("up: ")
@@ -99,9 +99,9 @@ async def test_a_failure_within_a_stream(make: Any, kind: str, fault: str) -> No
 async def test_an_error_event_is_the_providers_failure(make: Any, kind: str, fault: str) -> None:
     """An error told in a stream, after its 200, has the kind of what it tells."""
     told = {
-        "openai": (Kind.SERVER, "server_error"),
-        "anthropic": (Kind.OVERLOADED, "overloaded_error"),
-        "gemini": (Kind.OVERLOADED, "UNAVAILABLE"),
+        "openai": (FailureKind.SERVER, "server_error"),
+        "anthropic": (FailureKind.OVERLOADED, "overloaded_error"),
+        "gemini": (FailureKind.OVERLOADED, "UNAVAILABLE"),
     }
     async with FakeProvider() as fake:
         request = chat("one two three four")
@@ -116,7 +116,7 @@ async def test_retry_after_is_read_wherever_it_stands(make: Any, kind: str, stre
     async with FakeProvider() as fake:
         provider = make(kind, fake, model="429-retry-after-2.5")
         error, _ = await failure_of(provider, chat("x"), stream=stream)
-    assert (error.kind, error.status, error.retry_after) == (Kind.RATE_LIMIT, 429, 2.5)
+    assert (error.kind, error.status, error.retry_after) == (FailureKind.RATE_LIMIT, 429, 2.5)
 
 
 @pytest.mark.parametrize("fault", ["no-done", "crlf", "pings", "split-7", "slow-first-token-2"])
@@ -145,7 +145,7 @@ async def test_nobody_listening_is_unsent_transport(make: Any, kind: str) -> Non
     async with FakeProvider() as fake:
         provider = make(kind, fake, model="m")
     error, _ = await failure_of(provider, chat("x"), stream=False)
-    assert error.kind is Kind.TRANSPORT
+    assert error.kind is FailureKind.TRANSPORT
     assert type(error.__cause__).__name__ == "ClientConnectorError"
 
 
@@ -155,14 +155,14 @@ async def test_silence_ends_at_the_read_limit(make: Any, kind: str) -> None:
         for fault, stream in (("stall", False), ("stall-1", True)):
             provider = make(kind, fake, model=fault, http=Http(read_timeout=0.02))
             error, _ = await failure_of(provider, chat("one two"), stream=stream)
-            assert error.kind is Kind.TIMEOUT
+            assert error.kind is FailureKind.TIMEOUT
 
 
 async def test_a_cut_body_is_transport(make: Any, kind: str) -> None:
     """A connection that drops instead of an answer is transport."""
     async with FakeProvider() as fake:
         error, _ = await failure_of(make(kind, fake, model="cut-after-0"), chat("x"), stream=False)
-    assert error.kind is Kind.TRANSPORT
+    assert error.kind is FailureKind.TRANSPORT
 
 
 async def test_a_body_beyond_the_bound_is_rubbish(make: Any, kind: str) -> None:
@@ -170,7 +170,7 @@ async def test_a_body_beyond_the_bound_is_rubbish(make: Any, kind: str) -> None:
     async with FakeProvider() as fake:
         provider = make(kind, fake, model="huge-1", http=Http(max_body=2000))
         error, _ = await failure_of(provider, chat("x" * 5000), stream=False)
-    assert error.kind is Kind.TRANSPORT
+    assert error.kind is FailureKind.TRANSPORT
     assert "2000 bytes" in str(error)
 
 
@@ -267,8 +267,8 @@ def test_an_answer_that_breaks_its_reader_is_still_told() -> None:
     deep: Any = {}
     for _ in range(100):
         deep = {"error": deep}
-    assert failures().told(deep, {}).kind is Kind.SERVER
-    assert failures().told([3], {}).kind is Kind.SERVER
+    assert failures().told(deep, {}).kind is FailureKind.SERVER
+    assert failures().told([3], {}).kind is FailureKind.SERVER
 
 
 async def test_cancellation_is_not_a_failure(make: Any, kind: str) -> None:

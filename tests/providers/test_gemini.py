@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from multirouter import ProviderError
-from multirouter.model import Kind
+from multirouter.model import FailureKind
 from multirouter.providers import Gemini, chat
 from multirouter.providers.failures import Failures
 from multirouter.providers.gemini.content import FOREIGN_SIGNATURE
@@ -165,7 +165,7 @@ def test_parts_that_are_refused(part: Any) -> None:
     """Sounds of other formats, and pictures that somebody would have to fetch, are refused."""
     with pytest.raises(ProviderError) as caught:
         said(chat([part]))
-    assert caught.value.kind is Kind.REQUEST
+    assert caught.value.kind is FailureKind.REQUEST
 
 
 def test_settings() -> None:
@@ -285,7 +285,7 @@ def test_failing_to_answer_is_a_failure(reason: str) -> None:
     """When nothing useful came, the provider failed; when something did, it is an answer."""
     with pytest.raises(ProviderError) as caught:
         answer(candidate(reason))
-    assert (caught.value.kind, caught.value.code) == (Kind.SERVER, reason)
+    assert (caught.value.kind, caught.value.code) == (FailureKind.SERVER, reason)
     assert answer(candidate(reason, {"text": "a"}))["choices"][0]["finish_reason"] == "stop"
 
 
@@ -348,7 +348,7 @@ def test_an_answer_without_an_answer_is_rubbish(body: Any) -> None:
     """No candidate, or one that neither ended nor said anything, is the provider's failure."""
     with pytest.raises(ProviderError) as caught:
         from_gemini(body, "m", 1, FAILURES)
-    assert caught.value.kind is Kind.TRANSPORT
+    assert caught.value.kind is FailureKind.TRANSPORT
 
 
 # ── streams ─────────────────────────────────────────────────────────────────────────────────────
@@ -393,7 +393,7 @@ def test_a_failure_to_answer_within_a_stream() -> None:
     failed = {"candidates": [candidate("MALFORMED_FUNCTION_CALL")]}
     with pytest.raises(ProviderError) as caught:
         read(thought, failed)
-    assert caught.value.kind is Kind.SERVER
+    assert caught.value.kind is FailureKind.SERVER
 
 
 def test_a_list_is_an_error() -> None:
@@ -401,7 +401,7 @@ def test_a_list_is_an_error() -> None:
     error = {"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": "m"}}
     with pytest.raises(ProviderError) as caught:
         read([error])
-    assert caught.value.kind is Kind.RATE_LIMIT
+    assert caught.value.kind is FailureKind.RATE_LIMIT
 
 
 def test_chunks_without_candidates_bring_nothing() -> None:

@@ -14,7 +14,7 @@ import trustme
 from aiohttp import web
 
 from multirouter import ConfigurationError, ProviderError, UsageError
-from multirouter.model import Kind
+from multirouter.model import FailureKind
 from multirouter.providers import Http, OpenAI, chat, text_of
 from multirouter.providers.adapter import Prepared
 from multirouter.providers.http import checked_base_url
@@ -42,7 +42,7 @@ async def test_tls_is_verified(make: Any) -> None:
     stranger = make("openai", fake, model="m")
     with pytest.raises(ProviderError, match="certificate") as caught:
         await stranger.call(chat("x"))
-    assert caught.value.kind is Kind.TRANSPORT
+    assert caught.value.kind is FailureKind.TRANSPORT
     await stranger.aclose()
     friend = make("openai", fake, model="m", http=Http(ssl=trusting(authority)))
     assert text_of(await friend.call(chat("x"))) == "You said: x"
@@ -214,7 +214,7 @@ async def test_a_broken_http_answer_hides_the_key() -> None:
     with pytest.raises(ProviderError) as caught:
         await provider.call(chat("x"))
     error = caught.value
-    assert error.kind is Kind.TRANSPORT
+    assert error.kind is FailureKind.TRANSPORT
     assert error.__cause__ is None
     assert error.__suppress_context__
     assert KEY not in str(error)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from multirouter import ProviderError
-from multirouter.model import Kind
+from multirouter.model import FailureKind
 from multirouter.providers import adapter, chat, text_of
 from multirouter.providers.sse import SSEParser
 
@@ -86,7 +86,7 @@ async def test_compressed_streams(make: Any, kind: str) -> None:
     assert is_whole(await read(make, kind, body, GZIP))
     with pytest.raises(ProviderError) as caught:
         await read(make, kind, body[: len(body) // 2], GZIP)
-    assert caught.value.kind is Kind.INTERRUPTED
+    assert caught.value.kind is FailureKind.INTERRUPTED
     rest = gzip.compress(events(*begun, last) + noise)
     assert is_whole(await read(make, kind, rest[: len(rest) - 9], GZIP))
 
@@ -95,7 +95,7 @@ async def test_what_is_not_what_it_says(make: Any, kind: str) -> None:
     """Plain bytes under the name of gzip are the provider's failure."""
     with pytest.raises(ProviderError) as caught:
         await read(make, kind, events(*WHOLE[kind]), GZIP)
-    assert caught.value.kind in (Kind.TRANSPORT, Kind.INTERRUPTED)
+    assert caught.value.kind in (FailureKind.TRANSPORT, FailureKind.INTERRUPTED)
 
 
 @pytest.mark.parametrize("asked", [True, False])

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from multirouter import ProviderError
-from multirouter.model import Kind
+from multirouter.model import FailureKind
 from multirouter.providers import OpenAI, chat, text_of
 from multirouter.testing.fakes import FakeProvider
 
@@ -170,7 +170,7 @@ async def test_a_local_server_needs_no_key(make: Any, monkeypatch: pytest.Monkey
             await provider.call(chat("x"))
         await provider.aclose()
         assert "Authorization" not in fake.requests[0].headers
-    assert caught.value.kind is Kind.CREDENTIALS
+    assert caught.value.kind is FailureKind.CREDENTIALS
 
 
 async def test_what_json_cannot_hold_is_refused_before_anything_is_sent(make: Any) -> None:
@@ -180,7 +180,7 @@ async def test_what_json_cannot_hold_is_refused_before_anything_is_sent(make: An
         for value in (float("nan"), object()):
             with pytest.raises(ProviderError) as caught:
                 await provider.call(chat("x", temperature=value))
-            assert caught.value.kind is Kind.REQUEST
+            assert caught.value.kind is FailureKind.REQUEST
         await provider.aclose()
         assert not fake.requests
 
@@ -190,7 +190,7 @@ async def test_a_malformed_message_is_the_requests_fault() -> None:
     provider = OpenAI("up", model="gpt-5", api_key="sk-abcdefgh")
     with pytest.raises(ProviderError, match="malformed") as caught:
         await provider.call({"messages": ["x"]})
-    assert caught.value.kind is Kind.REQUEST
+    assert caught.value.kind is FailureKind.REQUEST
     await provider.aclose()
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from multirouter import ProviderError
-from multirouter.model import Kind
+from multirouter.model import FailureKind
 from multirouter.providers import Http, chat, has_content, text_of
 from multirouter.providers.adapter import LINGER
 from multirouter.providers.anthropic.stream import AnthropicTranslator
@@ -96,7 +96,7 @@ async def test_a_piece_beyond_the_bound_is_rubbish(make: Any, kind: str) -> None
             async for _ in provider.stream(chat("x")):
                 pass
         await provider.aclose()
-    assert caught.value.kind is Kind.TRANSPORT
+    assert caught.value.kind is FailureKind.TRANSPORT
 
 
 async def test_a_whole_stream_waits_for_no_goodbye(make: Any, monkeypatch: Any) -> None:
@@ -157,12 +157,12 @@ def test_a_finish_is_held_until_the_usage_or_the_end() -> None:
     """Usage joins the last finish; content after a finish lets it go on."""
     translator, chunks = feed(piece("a", "stop"))
     assert chunks == []
-    (held,) = translator.finish()
-    assert held == piece("a", "stop")
+    (hold_changed,) = translator.finish()
+    assert hold_changed == piece("a", "stop")
     usage = {"choices": [], "usage": {"total_tokens": 3}}
     translator, chunks = feed(piece("a", "stop"), usage)
-    (held,) = translator.finish()
-    assert held["usage"] == {"total_tokens": 3}
+    (hold_changed,) = translator.finish()
+    assert hold_changed["usage"] == {"total_tokens": 3}
     translator, chunks = feed(piece("a", "stop"), piece("b", None, 1), choices=2)
     assert [chunk["choices"][0]["index"] for chunk in chunks] == [0, 1]
     assert not translator.complete
@@ -186,7 +186,7 @@ def test_broken_chunks(data: bytes) -> None:
     """What is no chunk is named a broken chunk, shortened."""
     with pytest.raises(ProviderError, match="broken chunk") as caught:
         feed(data)
-    assert caught.value.kind is Kind.TRANSPORT
+    assert caught.value.kind is FailureKind.TRANSPORT
 
 
 def test_bottomless_json_is_a_broken_chunk() -> None:
@@ -200,7 +200,7 @@ def test_bottomless_json_is_a_broken_chunk() -> None:
     for translator in translators:
         with pytest.raises(ProviderError, match="broken chunk"):
             translator.feed(Event("", deep))
-    assert FAILURES.answered(500, {}, deep).kind is Kind.SERVER
+    assert FAILURES.answered(500, {}, deep).kind is FailureKind.SERVER
 
 
 def test_an_error_beside_choices_counts() -> None:
@@ -208,4 +208,4 @@ def test_an_error_beside_choices_counts() -> None:
     choice = {"index": 0, "delta": {}, "finish_reason": "error"}
     with pytest.raises(ProviderError) as caught:
         feed({"error": {"code": 502, "message": "upstream"}, "choices": [choice]})
-    assert (caught.value.kind, caught.value.status) == (Kind.SERVER, 502)
+    assert (caught.value.kind, caught.value.status) == (FailureKind.SERVER, 502)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from multirouter import ProviderError
-from multirouter.model import Kind
+from multirouter.model import FailureKind
 from multirouter.providers import ChatProvider, chat, text_of
 from multirouter.testing.fakes import FakeProvider
 
@@ -266,7 +266,7 @@ async def test_what_cannot_be_said_is_refused(make: Any, kind: str, field: str, 
         for attempt in (provider.call, lambda r: anext(aiter(provider.stream(r)))):
             with pytest.raises(ProviderError, match=field) as caught:
                 await attempt(request)
-            assert (caught.value.kind, caught.value.code) == (Kind.REQUEST, "inexpressible")
+            assert (caught.value.kind, caught.value.code) == (FailureKind.REQUEST, "inexpressible")
         assert not fake.requests
         await provider.aclose()
 
@@ -294,7 +294,7 @@ async def test_content_that_has_no_place_is_refused(make: Any, kind: str, messag
         provider = make(kind, fake, model="m")
         with pytest.raises(ProviderError) as caught:
             await provider.call({"messages": [message]})
-        assert caught.value.kind is Kind.REQUEST
+        assert caught.value.kind is FailureKind.REQUEST
         assert not fake.requests
         await provider.aclose()
 

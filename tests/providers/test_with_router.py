@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from multirouter import MultiProviderRouter, ProviderError, StreamInterrupted
-from multirouter.model import Kind
+from multirouter.model import FailureKind
 from multirouter.providers import Http, chat, text_of
 from multirouter.testing.fakes import FakeProvider
 
@@ -31,9 +31,9 @@ async def test_a_call_goes_on_in_another_format(make: Any) -> None:
             outcome = await router.call_outcome(LONG, route=list(models))
     assert text_of(outcome.value) == SAID
     assert [a.verdict.kind for a in outcome.attempts] == [
-        Kind.OVERLOADED,
-        Kind.TRANSPORT,
-        Kind.SUCCESS,
+        FailureKind.OVERLOADED,
+        FailureKind.TRANSPORT,
+        FailureKind.SUCCESS,
     ]
     assert "sessions=0" in repr(http)
 
@@ -79,5 +79,5 @@ async def test_the_requests_own_fault_is_told_as_such(make: Any) -> None:
         async with MultiProviderRouter(made) as router:
             with pytest.raises(ProviderError) as caught:
                 await router.call(LONG)
-        assert caught.value.kind is Kind.CONTEXT_LENGTH
+        assert caught.value.kind is FailureKind.CONTEXT_LENGTH
         assert len(fake.requests) == 1

@@ -9,7 +9,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from multirouter import MultiProviderRouter, Provider, ProviderError
-from multirouter.model import Kind
+from multirouter.model import FailureKind
 from multirouter.providers import Anthropic, Gemini, OpenAI, OpenAIEmbeddings, chat
 
 KEY = "sk-sham-1234567890"
@@ -35,7 +35,7 @@ async def test_what_is_no_dict_is_the_callers_mistake(format_: str, request_: ob
     async with lone(MAKERS[format_]) as router:
         with pytest.raises(ProviderError, match=r"multirouter\.providers\.chat") as caught:
             await router.call(request_)
-        assert caught.value.kind is Kind.REQUEST
+        assert caught.value.kind is FailureKind.REQUEST
         with pytest.raises(ProviderError, match="must be a dict"):
             await router.stream(request_)
 
@@ -48,7 +48,7 @@ async def test_stream_options_that_are_none(format_: str) -> None:
     async with lone(MAKERS[format_]) as router:
         with pytest.raises(ProviderError, match="malformed") as caught:
             await router.stream(request)
-    assert caught.value.kind is Kind.REQUEST
+    assert caught.value.kind is FailureKind.REQUEST
 
 
 @pytest.mark.backends("asyncio")

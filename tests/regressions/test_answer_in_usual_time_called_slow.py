@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from multirouter.core.health.adaptive_timeout import Pace
-from multirouter.core.settings.policies import PacePolicy
+from multirouter.core.health.adaptive_timeout import LatencyTracker
+from multirouter.core.settings.policies import LatencyPolicy
 
 
 def test_an_answer_in_usual_time_accuses_nobody() -> None:
     """After attempts that were cut off, only an answer that is slow itself makes a provider ill."""
-    pace = Pace(PacePolicy())
+    latency = LatencyTracker(LatencyPolicy())
     for i in range(100):
-        pace.answered(1.0, 20.0 * i)
+        latency.answered(1.0, 20.0 * i)
     for _ in range(10):
-        pace.timed_out(16.0, trial=False)
-    assert pace.drift > 2.0
-    assert not pace.answered(1.0, 2000.0)
-    assert pace.answered(16.0, 2020.0)
+        latency.timed_out(16.0, trial=False)
+    assert latency.drift > 2.0
+    assert not latency.answered(1.0, 2000.0)
+    assert latency.answered(16.0, 2020.0)

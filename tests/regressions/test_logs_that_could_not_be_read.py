@@ -48,7 +48,9 @@ async def test_a_hold_without_end_is_json(lines):
         [Provider("a", unreadable)], registry=CollectorRegistry()
     ) as router:
         router.hold("a", "open")
-    assert [line["open_for"] for line in lines() if line["event"] == "circuit changed"] == [None]
+    assert [line["open_duration"] for line in lines() if line["event"] == "circuit changed"] == [
+        None
+    ]
 
 
 @pytest.mark.parametrize("error_messages", [False, True])
@@ -57,4 +59,4 @@ async def test_an_error_that_cannot_be_read_is_told(lines, error_messages):
     async with MultiProviderRouter(
         [Provider("a", unreadable)], registry=CollectorRegistry()
     ) as router:
-        router._engine.wire  # noqa: B018 - see below
+        router._engine.dispatcher  # noqa: B018 - see below

@@ -1,4 +1,4 @@
-"""A provider with a `probe=` that was released by hand, or not on `default`, was never probed."""
+"""A provider with a `health_check=` that was released by hand, or not on `default`, was never probed."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ async def test_a_release_is_followed_by_the_probe() -> None:
     """A provider released from a hold on no default route is back by its probe alone."""
     asked: list[float] = []
 
-    async def probe() -> None:
+    async def health_check() -> None:
         asked.append(anyio.current_time())
 
     routes = [Route("default", ["b"]), Route("other", ["a", "b"])]
-    async with house(play("a", probe=probe), "b", circuit=BRITTLE, routes=routes) as home:
+    async with house(
+        play("a", health_check=health_check), "b", circuit=BRITTLE, routes=routes
+    ) as home:
         home.router.hold("a", "open")
         await anyio.sleep(100)
         assert asked == []

@@ -1,4 +1,4 @@
-"""A `probe=` whose answer taught nothing was asked again at once, without end and without rest."""
+"""A `health_check=` whose answer taught nothing was asked again at once, without end and without rest."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ async def test_a_probe_that_teaches_nothing_is_repeated_after_a_rest() -> None:
     """A 400 is followed by a rest of the open time, not by the next probe in the same tick."""
     asked: list[float] = []
 
-    async def probe() -> None:
+    async def health_check() -> None:
         asked.append(anyio.current_time())
         raise StatusError("malformed", status=400, headers={})
 
-    async with house(play("a", probe=probe), "b", circuit=BRITTLE) as home:
+    async with house(play("a", health_check=health_check), "b", circuit=BRITTLE) as home:
         await home.fail("a")
         await anyio.sleep(35)
         rests = [round(second - first) for first, second in pairwise(asked)]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from multirouter.core.health.adaptive_timeout import Pace
-from multirouter.core.settings.policies import PacePolicy
+from multirouter.core.health.adaptive_timeout import LatencyTracker
+from multirouter.core.settings.policies import LatencyPolicy
 
 
 def test_a_factor_under_two_is_obeyed() -> None:
     """A provider 1.9 times slower than usual is ill when 1.5 times is."""
-    pace = Pace(PacePolicy(slow_factor=1.5))
+    latency = LatencyTracker(LatencyPolicy(slow_factor=1.5))
     for i in range(100):
-        pace.answered(1.0, 20.0 * i)
-    assert any(pace.answered(1.9, 2000.0 + i) for i in range(30))
+        latency.answered(1.0, 20.0 * i)
+    assert any(latency.answered(1.9, 2000.0 + i) for i in range(30))

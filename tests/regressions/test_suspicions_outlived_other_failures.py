@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from multirouter import Kind, RetryPolicy
+from multirouter import FailureKind, RetryPolicy
 from multirouter.core.settings.policies import CircuitPolicy
 from multirouter.testing import Fault
 from tests.scenarios.kit import house, play
@@ -20,5 +20,5 @@ async def test_another_failure_ends_a_row_of_403s() -> None:
         assert home.state("a") == "closed"
         await home.outcome()  # the request's own fault says nothing
         outcome = await home.outcome()
-        assert outcome.attempts[0].verdict.kind is Kind.CREDENTIALS
+        assert outcome.attempts[0].verdict.kind is FailureKind.CREDENTIALS
         assert (home.state("a"), home.circuit("a").why) == ("open", "credentials")

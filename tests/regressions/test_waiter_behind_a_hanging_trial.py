@@ -48,13 +48,15 @@ async def test_a_waiting_call_is_the_next_trial_when_a_lease_ends() -> None:
 
 def test_the_last_of_too_many_leases_decides() -> None:
     """With fewer trials allowed than are out, as many leases must end as are too many."""
-    door = Door(CircuitPolicy(failures=1, open_for=10.0, growth=1.0, probes=3))
+    door = Door(CircuitPolicy(failures=1, open_duration=10.0, growth=1.0, half_open_max_calls=3))
     door.fail(0.0)
     gate = door.gate
     for lease in (7.0, 9.0, 8.0):
         assert gate.acquire(10.0, 0, lease) is not None
     assert gate.ready_in(10.0) == 7.0
-    gate.adopt(CircuitPolicy(failures=1, open_for=10.0, growth=1.0, probes=2), None)
+    gate.adopt(
+        CircuitPolicy(failures=1, open_duration=10.0, growth=1.0, half_open_max_calls=2), None
+    )
     assert gate.ready_in(10.0) == 8.0
     assert gate.acquire(17.5, 0, LEASE) is None
     assert gate.acquire(18.0, 0, LEASE) is not None

@@ -103,7 +103,7 @@ async def test_a_failing_primary_fires_once_and_clears_once() -> None:
 async def test_an_open_circuit_fires_when_time_has_passed_and_nothing_else_happens() -> None:
     """No call is needed: the alarm comes within a second of its span, by the router's own task."""
     rules = [CircuitOpen("a", longer_than=60)]
-    policy = BRITTLE.__class__(failures=1, open_for=600.0, open_cap=600.0, growth=1.0)
+    policy = BRITTLE.__class__(failures=1, open_duration=600.0, max_open_duration=600.0, growth=1.0)
     async with house("a", "b", circuit=policy, alarms=rules) as home:
         await home.fail("a")
         opened = anyio.current_time()
@@ -322,7 +322,9 @@ async def test_the_last_alarms_go_out_when_the_router_closes() -> None:
 def test_alarms_move_with_the_router(virtual_clock: VirtualClock) -> None:
     """In a new loop, whose time begins anew, a circuit goes on being open for as long as it is."""
     told, logger = Told(), Logger()
-    policy = BRITTLE.__class__(failures=1, open_for=9000.0, open_cap=9000.0, growth=1.0)
+    policy = BRITTLE.__class__(
+        failures=1, open_duration=9000.0, max_open_duration=9000.0, growth=1.0
+    )
     router = MultiProviderRouter(
         [play("a", "error"), Provider("b", Told())],
         circuit=policy,

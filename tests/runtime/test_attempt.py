@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from multirouter import AttemptTimeout, PacePolicy, Route
+from multirouter import AttemptTimeout, LatencyPolicy, Route
 from multirouter.testing import Answer, LogNormal
 from tests.scenarios.kit import BRITTLE, House, house, play
 
@@ -29,26 +29,28 @@ async def cut_off_after(home: House) -> float:
 
 async def test_an_attempt_is_cut_off_by_the_providers_own_past() -> None:
     """With answers of 2 s a hanging one is given up after some 4 s, not after the 30 s ceiling."""
-    pace = PacePolicy(factor=2.0)
-    async with house(play("a", latency=2.0), "b", routes=[CHAIN], pace=pace) as home:
+    latency = LatencyPolicy(factor=2.0)
+    async with house(play("a", latency=2.0), "b", routes=[CHAIN], latency=latency) as home:
         await learn(home)
         assert 4.0 <= await cut_off_after(home) <= 4.0 * 1.1
 
 
 async def test_quick_providers_get_the_floor() -> None:
     """However quick the past, no attempt is cut off before `floor` seconds."""
-    pace = PacePolicy(floor=3.0)
-    async with house(play("a", latency=0.01), "b", routes=[CHAIN], pace=pace) as home:
+    latency = LatencyPolicy(floor=3.0)
+    async with house(play("a", latency=0.01), "b", routes=[CHAIN], latency=latency) as home:
         await learn(home)
         assert await cut_off_after(home) == pytest.approx(3, abs=0.01)
 
 
 @pytest.mark.parametrize(
-    ("calls", "pace"), [(19, PacePolicy()), (40, PacePolicy(adaptive=False))], ids=["few", "off"]
+    ("calls", "latency"),
+    [(19, LatencyPolicy()), (40, LatencyPolicy(adaptive=False))],
+    ids=["few", "off"],
 )
-async def test_the_past_must_be_known_and_wanted(calls: int, pace: PacePolicy) -> None:
+async def test_the_past_must_be_known_and_wanted(calls: int, latency: LatencyPolicy) -> None:
     """Before `minimum_samples` answers, and with `adaptive=False`, the ceiling holds alone."""
-    settings = {"routes": [CHAIN], "attempt_timeout": 9, "pace": pace}
+    settings = {"routes": [CHAIN], "attempt_timeout": 9, "latency": latency}
     async with house(play("a", latency=0.1), "b", **settings) as home:
         await learn(home, calls)
         assert await cut_off_after(home) == pytest.approx(9, abs=0.01)
@@ -84,8 +86,8 @@ async def test_a_provider_that_turns_slow_is_out() -> None:
 
 async def test_slowness_may_be_switched_off() -> None:
     """`slow_factor=inf`: however slow, it is only slow."""
-    pace = PacePolicy(slow_factor=math.inf)
-    async with house(play("a", latency=0.2), circuit=BRITTLE, pace=pace) as home:
+    latency = LatencyPolicy(slow_factor=math.inf)
+    async with house(play("a", latency=0.2), circuit=BRITTLE, latency=latency) as home:
         await learn(home, 100)
         home["a"].then(*[Answer("slow", after=1.0)] * 50)
         await learn(home, 50)

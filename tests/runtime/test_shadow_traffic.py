@@ -206,8 +206,8 @@ async def test_its_latencies_are_known() -> None:
             await home.call()
             await anyio.sleep(3)
         member = home.router._engine.roster.route(None).members[1]
-        assert (member.name, member.pace.latencies.samples) == ("b", 30)
-        assert member.pace.latencies.percentile(0.5) == pytest.approx(2.0, rel=0.1)
+        assert (member.name, member.latency.latencies.samples) == ("b", 30)
+        assert member.latency.latencies.percentile(0.5) == pytest.approx(2.0, rel=0.1)
 
 
 async def test_its_speed_is_known() -> None:

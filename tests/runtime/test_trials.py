@@ -1,4 +1,4 @@
-"""Attempts that nobody awaits: copies of calls as trials, and the user's own `probe=`."""
+"""Attempts that nobody awaits: copies of calls as trials, and the user's own `health_check=`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from multirouter import (
     CircuitPolicy,
-    Kind,
+    FailureKind,
     MultiProviderRouter,
     Provider,
     ProviderError,
@@ -38,7 +38,7 @@ async def test_no_caller_waits_for_a_recovering_provider() -> None:
             await anyio.sleep(1)
         trials = home["a"].count - asked
         assert 2 <= trials <= 4  # each hangs for 5 s and opens it for 10 s
-        assert {r.role for r in home.records("a")[1:]} == {"probe"}
+        assert {r.role for r in home.records("a")[1:]} == {"trial"}
         assert all("trial of a half-open circuit" in r.why for r in home.records("a")[1:])
 
 
@@ -97,7 +97,9 @@ async def test_a_copy_outlives_its_call() -> None:
 
 async def test_copies_have_a_bound() -> None:
     """When as many hang as are allowed, a further copy gives its permit back."""
-    policy = CircuitPolicy(failures=1, open_for=10.0, growth=1.0, probes=MOST + 20)
+    policy = CircuitPolicy(
+        failures=1, open_duration=10.0, growth=1.0, half_open_max_calls=MOST + 20
+    )
     retry = RetryPolicy(budget_floor=10_000)
     async with house("a", "b", circuit=policy, retry=retry) as home:
         await home.half_open("a")
@@ -139,7 +141,7 @@ def test_a_copy_that_never_began_gives_its_permit_back(virtual_clock: VirtualClo
 
 
 class Prober:
-    """A `probe=` that plays a script and notes when it was asked."""
+    """A `health_check=` that plays a script and notes when it was asked."""
 
     def __init__(self, *script: Any, hangs: bool = False) -> None:
         self.script = list(script)
@@ -157,7 +159,7 @@ class Prober:
 
 
 def error(status: int) -> StatusError:
-    return StatusError("probe", status=status, headers={})
+    return StatusError("trial", status=status, headers={})
 
 
 async def until_reset(home: House) -> None:
@@ -169,20 +171,24 @@ async def until_reset(home: House) -> None:
 async def test_a_probe_closes_the_circuit_without_any_call() -> None:
     """At the reset time the probe is the trial; one success and the provider is back."""
     prober = Prober()
-    async with house(play("a", probe=prober), "b", circuit=BRITTLE) as home:
+    async with house(play("a", health_check=prober), "b", circuit=BRITTLE) as home:
         start = anyio.current_time()
         await until_reset(home)
         assert home.state("a") == "closed"
         assert prober.asked == [pytest.approx(start + 10, abs=0.01)]
         record = home.records("a")[-1]
-        assert (record.role, record.why, record.ok) == ("probe", "the provider's probe=", True)
+        assert (record.role, record.why, record.ok) == (
+            "trial",
+            "the provider's health_check=",
+            True,
+        )
 
 
 async def test_a_probe_is_asked_as_often_as_the_circuit_wants() -> None:
     """With three trials it takes three successes."""
     prober = Prober()
-    policy = CircuitPolicy(failures=1, open_for=10.0, growth=1.0, probes=3)
-    async with house(play("a", probe=prober), "b", circuit=policy) as home:
+    policy = CircuitPolicy(failures=1, open_duration=10.0, growth=1.0, half_open_max_calls=3)
+    async with house(play("a", health_check=prober), "b", circuit=policy) as home:
         await until_reset(home)
         assert (home.state("a"), len(prober.asked)) == ("closed", 3)
 
@@ -190,7 +196,9 @@ async def test_a_probe_is_asked_as_often_as_the_circuit_wants() -> None:
 async def test_calls_are_no_trials_where_there_is_a_probe() -> None:
     """While the probe has not yet answered, no call and no copy of one tests the provider."""
     prober = Prober(hangs=True)
-    async with house(play("a", probe=prober), "b", circuit=BRITTLE, attempt_timeout=5) as home:
+    async with house(
+        play("a", health_check=prober), "b", circuit=BRITTLE, attempt_timeout=5
+    ) as home:
         await until_reset(home)
         assert home.state("a") == "half_open"
         for _ in range(5):
@@ -201,7 +209,9 @@ async def test_calls_are_no_trials_where_there_is_a_probe() -> None:
 async def test_a_probe_that_hangs_is_cut_off() -> None:
     """After the attempt's timeout it has failed, and the circuit is open again."""
     prober = Prober(hangs=True)
-    async with house(play("a", probe=prober), "b", circuit=BRITTLE, attempt_timeout=5) as home:
+    async with house(
+        play("a", health_check=prober), "b", circuit=BRITTLE, attempt_timeout=5
+    ) as home:
         await until_reset(home)
         await anyio.sleep(5)
         assert home.state("a") == "open"
@@ -214,7 +224,9 @@ async def test_a_probe_that_hangs_does_not_keep_the_next_one_waiting() -> None:
     """Where attempts may take minutes, one probe begins within 30 s of the last all the same."""
     prober = Prober(hangs=True)
     policy = CircuitPolicy(failures=1)
-    async with house(play("a", probe=prober), "b", circuit=policy, attempt_timeout=120) as home:
+    async with house(
+        play("a", health_check=prober), "b", circuit=policy, attempt_timeout=120
+    ) as home:
         await home.fail("a")
         await anyio.sleep(300)
         gaps = [later - sooner for sooner, later in pairwise(prober.asked)]
@@ -225,7 +237,7 @@ async def test_a_probe_that_hangs_does_not_keep_the_next_one_waiting() -> None:
 async def test_a_probe_that_fails_opens_it_again() -> None:
     """The next one comes after the next open time."""
     prober = Prober(error(503), error(503))
-    async with house(play("a", probe=prober), "b", circuit=BRITTLE) as home:
+    async with house(play("a", health_check=prober), "b", circuit=BRITTLE) as home:
         start = anyio.current_time()
         await until_reset(home)
         assert home.state("a") == "open"
@@ -238,7 +250,7 @@ async def test_a_probe_that_fails_opens_it_again() -> None:
 async def test_a_neutral_probe_is_repeated_after_a_rest(neutral: Exception) -> None:
     """What says nothing about health neither closes nor opens it, nor is it asked without pause."""
     prober = Prober(neutral)
-    async with house(play("a", probe=prober), "b", circuit=BRITTLE) as home:
+    async with house(play("a", health_check=prober), "b", circuit=BRITTLE) as home:
         await until_reset(home)
         assert (home.state("a"), len(prober.asked)) == ("half_open", 1)
         await anyio.sleep(15)
@@ -249,7 +261,7 @@ async def test_a_neutral_probe_is_repeated_after_a_rest(neutral: Exception) -> N
 async def test_a_probe_that_cancels_itself_has_failed() -> None:
     """A CancelledError nobody asked for is the probe's failure, and no loop without end."""
     prober = Prober(asyncio.CancelledError())
-    async with house(play("a", probe=prober), "b", circuit=BRITTLE) as home:
+    async with house(play("a", health_check=prober), "b", circuit=BRITTLE) as home:
         await until_reset(home)
         assert (home.state("a"), len(prober.asked)) == ("open", 1)
 
@@ -257,7 +269,7 @@ async def test_a_probe_that_cancels_itself_has_failed() -> None:
 async def test_a_released_provider_is_probed() -> None:
     """One that was held open is tested by its probe as soon as it is released."""
     prober = Prober()
-    async with house(play("a", probe=prober), "b", circuit=BRITTLE) as home:
+    async with house(play("a", health_check=prober), "b", circuit=BRITTLE) as home:
         home.router.hold("a", "open")
         await anyio.sleep(1)
         home.router.unhold("a")
@@ -269,7 +281,7 @@ async def test_a_released_provider_is_probed() -> None:
 async def test_a_probe_ends_with_its_router() -> None:
     """Closing cancels a probe under way; it counts for nothing."""
     prober = Prober(hangs=True)
-    async with house(play("a", probe=prober), "b", circuit=BRITTLE) as home:
+    async with house(play("a", health_check=prober), "b", circuit=BRITTLE) as home:
         await until_reset(home)
         await home.router.aclose()
         assert home.records("a")[-1].outcome == "cancelled"
@@ -277,7 +289,7 @@ async def test_a_probe_ends_with_its_router() -> None:
 
 async def test_a_probe_serves_who_waits() -> None:
     """A call that waits for the only provider is let in when its probe has passed."""
-    async with house(play("a", probe=Prober()), circuit=BRITTLE) as home:
+    async with house(play("a", health_check=Prober()), circuit=BRITTLE) as home:
         await home.fail("a")
         outcome = await home.outcome(wait=60)
         assert outcome.elapsed == pytest.approx(10, abs=0.1)
@@ -287,7 +299,7 @@ async def test_a_probe_of_a_provider_that_is_on_named_routes_only() -> None:
     """It is found though the `default` route does not have it."""
     prober = Prober()
     routes = [Route("default", ["b"]), Route("other", ["a"])]
-    async with house(play("a", probe=prober), "b", circuit=BRITTLE, routes=routes) as home:
+    async with house(play("a", health_check=prober), "b", circuit=BRITTLE, routes=routes) as home:
         await until_reset(home)
         assert (home.state("a"), len(prober.asked)) == ("closed", 1)
 
@@ -310,8 +322,8 @@ async def test_a_broken_copy_is_told_and_harms_none() -> None:
 
 async def test_probes_read_the_kind_of_an_adapters_error() -> None:
     """Bad credentials found by a probe keep it open for as long as such things take."""
-    bad = ProviderError("401", provider="a", kind=Kind.CREDENTIALS, status=401)
-    async with house(play("a", probe=Prober(bad)), "b", circuit=BRITTLE) as home:
+    bad = ProviderError("401", provider="a", kind=FailureKind.CREDENTIALS, status=401)
+    async with house(play("a", health_check=Prober(bad)), "b", circuit=BRITTLE) as home:
         await until_reset(home)
         assert home.seen("a")["reset_in"] == pytest.approx(300, abs=0.2)
         assert home.news.of("circuit_changed")[-1].reason == "credentials"
@@ -320,7 +332,7 @@ async def test_probes_read_the_kind_of_an_adapters_error() -> None:
 async def test_calls_are_the_trial_when_nobody_else_is_left() -> None:
     """With the probe's neutral answer and nobody healthy, a call may be the trial itself."""
     prober = Prober(error(400))
-    async with house(play("a", probe=prober), circuit=BRITTLE) as home:
+    async with house(play("a", health_check=prober), circuit=BRITTLE) as home:
         await until_reset(home)
         assert home.state("a") == "half_open"
         home["a"].then(FAULTY)

@@ -14,7 +14,7 @@ from anyio.abc import TaskGroup
 from prometheus_client import CollectorRegistry
 
 from multirouter import CallOutcome, CircuitPolicy, MultiProviderRouter, Provider, RetryPolicy
-from multirouter.core.circuit.breaker import Circuit
+from multirouter.core.circuit.breaker import CircuitBreaker
 from multirouter.core.circuit.gate import Gate
 from multirouter.model import AttemptRecord
 from multirouter.testing import Fault, Recorder, ScriptedProvider
@@ -22,10 +22,10 @@ from multirouter.testing import Fault, Recorder, ScriptedProvider
 TICK = 0.01
 """Seconds in which whatever is ready happens, and nothing else."""
 
-BRITTLE = CircuitPolicy(failures=1, open_for=10.0, growth=1.0)
+BRITTLE = CircuitPolicy(failures=1, open_duration=10.0, growth=1.0)
 """Trips on the first failure, for ten seconds exactly."""
 
-STEADY = CircuitPolicy(failures=3, open_for=10.0, growth=1.0)
+STEADY = CircuitPolicy(failures=3, open_duration=10.0, growth=1.0)
 """Trips on the third failure in a row, for ten seconds exactly."""
 
 ONCE = RetryPolicy(attempts=1)
@@ -185,7 +185,7 @@ class House:
     def gate(self, name: str) -> Gate:
         return self.router._engine.memory.gates[name]
 
-    def circuit(self, name: str) -> Circuit:
+    def circuit(self, name: str) -> CircuitBreaker:
         return self.gate(name).circuit
 
     def opened(self, name: str) -> int:

@@ -39,11 +39,11 @@ async def test_those_in_flight_do_not_open_it_again() -> None:
     async with house(play("a", *slow), circuit=STEADY) as home:
         callers = [await home.begun("a") for _ in range(5)]
         await home.fail("a", times=3)
-        resets = home.circuit("a").reset_at
+        resets = home.circuit("a").half_open_at
         for caller in callers:
             assert not (await caller.end()).ok
         assert home.opened("a") == 1
-        assert home.circuit("a").reset_at == resets
+        assert home.circuit("a").half_open_at == resets
         assert sum(record.late for record in home.records("a")) == 5
 
 
@@ -89,7 +89,9 @@ async def test_a_window_is_no_larger_for_many_calls() -> None:
 
 async def test_too_many_slow_answers_open_it() -> None:
     """Case 6: slow successes at the rate open it, and every caller keeps its answer."""
-    slow = CircuitPolicy(slow_after=1.0, slow_rate=0.5, minimum_calls=4, open_for=10.0, growth=1.0)
+    slow = CircuitPolicy(
+        slow_after=1.0, slow_rate=0.5, minimum_calls=4, open_duration=10.0, growth=1.0
+    )
     async with house(play("a", "slow", Answer("two", after=1.0)), circuit=slow) as home:
         home["a"].then(Answer("three", after=1.1))
         assert [await home.call() for _ in range(2)] == ["a: q", "two"]
@@ -103,7 +105,7 @@ async def test_too_many_slow_answers_open_it() -> None:
 
 async def test_a_slow_trial_opens_it_again() -> None:
     """Case 6: in half-open an answer over the mark fails the trial, and its caller still has it."""
-    slow = CircuitPolicy(failures=1, slow_after=1.0, open_for=10.0, growth=1.0)
+    slow = CircuitPolicy(failures=1, slow_after=1.0, open_duration=10.0, growth=1.0)
     async with house("a", circuit=slow) as home:
         await home.half_open("a")
         home["a"].then(Answer("late", after=1.5))
@@ -192,11 +194,11 @@ async def test_a_429_cools_and_leaves_the_circuit_alone() -> None:
 
 
 async def test_no_provider_can_ask_for_endless_rest() -> None:
-    """Case 10: a Retry-After of ten hours is cut to `max_cooling`."""
+    """Case 10: a Retry-After of ten hours is cut to `max_cooldown`."""
     wait = Fault("rate_limit", headers={"retry-after": "36000"})
-    async with house("a", circuit=CircuitPolicy(max_cooling=60.0)) as home:
+    async with house("a", circuit=CircuitPolicy(max_cooldown=60.0)) as home:
         await home.fail("a", fault=wait)
-        assert home.seen("a")["cooling_for"] == pytest.approx(60)
+        assert home.seen("a")["cooldown_for"] == pytest.approx(60)
 
 
 async def test_nameless_429s_in_a_row_rest_longer_each_time() -> None:
@@ -204,8 +206,8 @@ async def test_nameless_429s_in_a_row_rest_longer_each_time() -> None:
     async with house("a") as home:
         for seconds in (5, 10, 20):
             await home.fail("a", fault="rate_limit")
-            assert home.seen("a")["cooling_for"] == pytest.approx(seconds)
+            assert home.seen("a")["cooldown_for"] == pytest.approx(seconds)
             await anyio.sleep(seconds)
         await home.call()
         await home.fail("a", fault="rate_limit")
-        assert home.seen("a")["cooling_for"] == pytest.approx(5)
+        assert home.seen("a")["cooldown_for"] == pytest.approx(5)

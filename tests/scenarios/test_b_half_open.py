@@ -16,7 +16,9 @@ from tests.scenarios.kit import BRITTLE, FAULTY, House, house, play
 
 def trials(many: int, **settings: Any) -> CircuitPolicy:
     """A brittle circuit with this many trials."""
-    return CircuitPolicy(failures=1, open_for=10.0, growth=1.0, probes=many, **settings)
+    return CircuitPolicy(
+        failures=1, open_duration=10.0, growth=1.0, half_open_max_calls=many, **settings
+    )
 
 
 async def test_of_a_crowd_few_get_through() -> None:
@@ -43,7 +45,7 @@ async def test_a_crowd_is_served_elsewhere() -> None:
         assert {(await caller.end()).provider for caller in callers} == {"b"}
         await anyio.sleep(1.1)
         assert home["a"].count - asked == 2
-        assert {record.role for record in home.records("a")[1:]} == {"probe"}
+        assert {record.role for record in home.records("a")[1:]} == {"trial"}
         assert home.state("a") == "closed"
 
 
@@ -193,14 +195,14 @@ async def test_a_trial_refused_by_a_limit_gives_its_permit_back(whose: str) -> N
 async def opening(home: House) -> float:
     """Fails once more and returns the open time that follows."""
     await home.fail("a")
-    span: float = home.news.of("circuit_changed")[-1].open_for
+    span: float = home.news.of("circuit_changed")[-1].open_duration
     await anyio.sleep(span)
     return span
 
 
 async def test_open_time_grows_to_its_cap_and_starts_over() -> None:
     """Case 19: 5, 10, 20, 20 s and up to a fifth more by jitter; after recovery 5 s again."""
-    policy = CircuitPolicy(failures=1, open_for=5.0, growth=2.0, open_cap=20.0)
+    policy = CircuitPolicy(failures=1, open_duration=5.0, growth=2.0, max_open_duration=20.0)
     async with house("a", circuit=policy) as home:
         for base in (5, 10, 20, 20):
             span = await opening(home)
@@ -214,7 +216,7 @@ async def test_open_time_grows_to_its_cap_and_starts_over() -> None:
 
 async def test_a_relapse_is_no_recovery() -> None:
     """Case 19: a circuit that closed a moment ago goes on with the longer open time."""
-    policy = CircuitPolicy(failures=1, open_for=5.0, growth=2.0, jitter=0.0)
+    policy = CircuitPolicy(failures=1, open_duration=5.0, growth=2.0, jitter=0.0)
     async with house("a", circuit=policy) as home:
         assert await opening(home) == 5
         await home.call()
@@ -225,7 +227,7 @@ async def test_a_relapse_is_no_recovery() -> None:
 @pytest.mark.backends("asyncio")
 async def test_a_fleet_does_not_probe_in_one_tick() -> None:
     """Case 20: of 100 circuits that opened in one tick, the resets spread over the jitter."""
-    policy = CircuitPolicy(failures=1, open_for=10.0, jitter=0.5)
+    policy = CircuitPolicy(failures=1, open_duration=10.0, jitter=0.5)
     registry = CollectorRegistry()
     resets = []
     for seed in range(100):
@@ -246,7 +248,7 @@ async def test_a_small_weight_does_not_starve(idempotent: bool) -> None:
         await home.router.call("q", idempotent=idempotent)
         await anyio.sleep(0.1)
         assert home.state("a") == "closed"
-        assert home.records("a")[-1].role == ("probe" if idempotent else "call")
+        assert home.records("a")[-1].role == ("trial" if idempotent else "call")
 
 
 async def test_a_recovered_provider_is_ramped_up() -> None:

@@ -42,7 +42,7 @@ async def test_only_the_trial_decides(end: Answer | Fault) -> None:
 
 async def test_a_failure_of_an_old_era_is_no_failure_of_the_new_one() -> None:
     """Case 26: threshold 2: one late and one new failure leave it closed, another new one opens."""
-    policy = CircuitPolicy(failures=2, open_for=10.0, growth=1.0)
+    policy = CircuitPolicy(failures=2, open_duration=10.0, growth=1.0)
     async with house("a", circuit=policy) as home:
         home["a"].then(Fault("error", after=20.0))
         caller = await home.begun("a")
@@ -78,39 +78,45 @@ class Model:
 
     threshold: int
     trials: int
-    open_for: float
+    open_duration: float
     state: str = "closed"
-    era: int = 0
+    generation: int = 0
     run: int = 0
     passed: int = 0
-    reset_at: float = 0.0
-    held: bool = False
+    half_open_at: float = 0.0
+    hold_changed: bool = False
     out: list[int] = field(default_factory=list)
 
     def settle(self, now: float) -> None:
-        if self.state == "open" and not self.held and now >= self.reset_at:
+        if self.state == "open" and not self.hold_changed and now >= self.half_open_at:
             self.turn("half_open")
 
     def turn(self, state: str) -> None:
-        self.state, self.era, self.run, self.passed, self.out = state, self.era + 1, 0, 0, []
+        self.state, self.generation, self.run, self.passed, self.out = (
+            state,
+            self.generation + 1,
+            0,
+            0,
+            [],
+        )
 
     def open(self, now: float) -> None:
         self.turn("open")
-        self.reset_at = now + self.open_for
+        self.half_open_at = now + self.open_duration
 
     def admits(self) -> bool:
         if self.state == "half_open":
             return self.passed + len(self.out) < self.trials
-        return self.state == "closed" and not self.held
+        return self.state == "closed" and not self.hold_changed
 
     def begin(self, number: int) -> int:
         if self.state == "half_open":
             self.out.append(number)
-        return self.era
+        return self.generation
 
-    def end(self, number: int, era: int, how: str, now: float) -> None:
+    def end(self, number: int, generation: int, how: str, now: float) -> None:
         self.settle(now)
-        if era != self.era:
+        if generation != self.generation:
             return
         if self.state == "half_open":
             self.out.remove(number)
@@ -135,7 +141,7 @@ class Running:
     caller: Caller
     end: anyio.Event
     how: list[str]
-    era: int
+    generation: int
 
 
 class Interleaving:
@@ -169,16 +175,16 @@ class Interleaving:
         assert caller.ended is not admitted
         if admitted:
             self.number += 1
-            era = self.model.begin(self.number)
-            self.running[self.number] = Running(caller, end, how, era)
+            generation = self.model.begin(self.number)
+            self.running[self.number] = Running(caller, end, how, generation)
 
     async def tick(self) -> None:
         await anyio.sleep(self.rng.choice([0.5, 3.0]))
 
     async def hold(self) -> None:
         self.model.settle(anyio.current_time())
-        held = self.model.held = not self.model.held
-        if held:
+        hold_changed = self.model.hold_changed = not self.model.hold_changed
+        if hold_changed:
             self.home.router.hold("a", "open")
             self.model.turn("open")
         else:
@@ -203,7 +209,7 @@ class Interleaving:
             running.how.append(how)
             running.end.set()
             await running.caller.end()
-        self.model.end(number, running.era, how, anyio.current_time())
+        self.model.end(number, running.generation, how, anyio.current_time())
 
     def compare(self) -> None:
         now = anyio.current_time()
@@ -220,14 +226,16 @@ class Interleaving:
 async def test_any_interleaving_follows_the_model(seed: int) -> None:
     """Case 28: begin, succeed, fail, cancel, tick and hold in any order, four attempts at most."""
     rng = Random(seed)
-    model = Model(threshold=2, trials=rng.choice([1, 2, 3]), open_for=4.0)
-    policy = CircuitPolicy(failures=2, open_for=4.0, growth=1.0, probes=model.trials)
+    model = Model(threshold=2, trials=rng.choice([1, 2, 3]), open_duration=4.0)
+    policy = CircuitPolicy(
+        failures=2, open_duration=4.0, growth=1.0, half_open_max_calls=model.trials
+    )
     async with house("b", circuit=policy, timeout=1e6, attempt_timeout=1e5) as home:
         walk = Interleaving(home, model, rng)
         home.router.add(home.router.providers[0].replace(name="a", call=walk.ask))
         home.router.remove("b")
         for _ in range(150):
             await walk.step()
-        assert model.era > 10
+        assert model.generation > 10
         for running in walk.running.values():
             running.end.set()

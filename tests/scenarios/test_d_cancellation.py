@@ -25,7 +25,7 @@ from multirouter.core.events import CircuitChanged
 from multirouter.testing import Fault, StatusError
 from tests.scenarios.kit import BRITTLE, House, house, play
 
-TWO = CircuitPolicy(failures=2, open_for=10.0, growth=1.0)
+TWO = CircuitPolicy(failures=2, open_duration=10.0, growth=1.0)
 asyncio_only = pytest.mark.backends("asyncio", "uvloop")
 
 
@@ -227,7 +227,10 @@ async def test_a_listener_may_call_back() -> None:
         await home.fail("a")
         assert states == ["open"]
         changes = home.news.of("circuit_changed")
-        assert [(c.provider, c.reason) for c in changes] == [("a", "failures"), ("b", "held")]
+        assert [(c.provider, c.reason) for c in changes] == [
+            ("a", "failures"),
+            ("b", "hold_changed"),
+        ]
         with pytest.raises(NoProviderAvailable):
             await home.call()
 

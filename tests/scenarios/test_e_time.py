@@ -14,8 +14,8 @@ from multirouter import (
     CircuitPolicy,
     ConfigurationError,
     HedgePolicy,
+    LatencyPolicy,
     MultiProviderRouter,
-    PacePolicy,
     Provider,
     RetryPolicy,
     Route,
@@ -66,7 +66,7 @@ async def test_everything_reads_the_loops_clock() -> None:
 
 async def test_an_hour_of_sleep_is_one_step() -> None:
     """Case 41: after a suspension each circuit half-opens once, and windows are empty."""
-    rate = CircuitPolicy(failures=1, failure_rate=0.5, open_for=10.0, growth=1.0)
+    rate = CircuitPolicy(failures=1, failure_rate=0.5, open_duration=10.0, growth=1.0)
     async with house("a", "b", "c", circuit=rate) as home:
         await home.fail("a")
         await home.fail("b")
@@ -88,12 +88,12 @@ SPANS: list[tuple[str, Callable[[Any], object]]] = [
     ("Provider('a').attempt_timeout", lambda x: Provider("a", print, attempt_timeout=x)),
     ("Route('r').timeout", lambda x: Route("r", ["a"], timeout=x)),
     ("Route('r').attempt_timeout", lambda x: Route("r", ["a"], attempt_timeout=x)),
-    ("CircuitPolicy.open_for", lambda x: CircuitPolicy(open_for=x)),
-    ("CircuitPolicy.open_cap", lambda x: CircuitPolicy(open_cap=x)),
+    ("CircuitPolicy.open_duration", lambda x: CircuitPolicy(open_duration=x)),
+    ("CircuitPolicy.max_open_duration", lambda x: CircuitPolicy(max_open_duration=x)),
     ("CircuitPolicy.window", lambda x: CircuitPolicy(window=x)),
-    ("CircuitPolicy.cooling", lambda x: CircuitPolicy(cooling=x)),
-    ("CircuitPolicy.max_cooling", lambda x: CircuitPolicy(max_cooling=x)),
-    ("CircuitPolicy.exhausted_for", lambda x: CircuitPolicy(exhausted_for=x)),
+    ("CircuitPolicy.cooling", lambda x: CircuitPolicy(cooldown=x)),
+    ("CircuitPolicy.max_cooldown", lambda x: CircuitPolicy(max_cooldown=x)),
+    ("CircuitPolicy.exhausted_duration", lambda x: CircuitPolicy(exhausted_duration=x)),
     ("CircuitPolicy.slow_after", lambda x: CircuitPolicy(slow_after=x)),
     ("RetryPolicy.budget_window", lambda x: RetryPolicy(budget_window=x)),
 ]
@@ -103,7 +103,7 @@ FROM_ZERO: list[tuple[str, Callable[[Any], object]]] = [
     ("RetryPolicy.cap", lambda x: RetryPolicy(cap=x)),
     ("RetryPolicy.max_retry_after", lambda x: RetryPolicy(max_retry_after=x)),
     ("HedgePolicy.after", lambda x: HedgePolicy(after=x)),
-    ("PacePolicy.floor", lambda x: PacePolicy(floor=x)),
+    ("LatencyPolicy.floor", lambda x: LatencyPolicy(floor=x)),
 ]
 
 
@@ -141,7 +141,9 @@ async def test_a_calls_own_timeout_is_refused(bad: float) -> None:
 @pytest.mark.parametrize("span", [1e-6, 1e9])
 async def test_tiny_and_huge_spans_do_no_harm(span: float) -> None:
     """Case 42: a microsecond and thirty years neither overflow nor hang."""
-    policy = CircuitPolicy(failures=1, open_for=span, open_cap=1e9, cooling=span, window=span)
+    policy = CircuitPolicy(
+        failures=1, open_duration=span, max_open_duration=1e9, cooldown=span, window=span
+    )
     retry = RetryPolicy(base=span, cap=span, budget_window=span)
     async with house("a", circuit=policy, retry=retry, timeout=1.0) as home:
         for fault in ("error", "rate_limit", "error"):

@@ -288,11 +288,11 @@ def test_two_runs_in_a_row(virtual_clock: VirtualClock) -> None:
         await router.call_outcome("q", route=["b"])
         seen = router.snapshot()["providers"]
         assert seen["a"]["reset_in"] == pytest.approx(6, abs=0.3)
-        assert seen["b"]["cooling_for"] == pytest.approx(5, abs=0.3)
+        assert seen["b"]["cooldown_for"] == pytest.approx(5, abs=0.3)
         assert len(router._engine.resets) == 1
         await anyio.sleep(6.01)
         assert router.circuit_state("a") == "half_open"
-        assert router._engine.memory.gates["a"].circuit.era == 2
+        assert router._engine.memory.gates["a"].circuit.generation == 2
         assert await router.call("q", route=["b"]) == "b: q"
         assert anyio.current_time() - start < 7
         await router.aclose()

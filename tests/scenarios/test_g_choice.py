@@ -185,12 +185,12 @@ async def test_panic_asks_everybody() -> None:
     async with house("a", "b", "c", circuit=BRITTLE, panic=0.5) as home:
         for name in "abc":
             await home.fail(name)
-        eras = [home.circuit(name).era for name in "abc"]
+        eras = [home.circuit(name).generation for name in "abc"]
         for _ in range(60):
             assert (await home.outcome()).ok
         assert min(home[name].count for name in "abc") > 5
         assert home.total("panics_total") >= 60
-        assert [home.circuit(name).era for name in "abc"] == eras
+        assert [home.circuit(name).generation for name in "abc"] == eras
         assert "panic" in home.records("a")[-1].why
 
 

@@ -14,7 +14,7 @@ import pytest
 from multirouter import (
     AllProvidersFailed,
     CircuitPolicy,
-    Kind,
+    FailureKind,
     LimitPolicy,
     NoProviderAvailable,
     ProviderError,
@@ -93,7 +93,7 @@ async def test_retry_after_is_read(header: str, span: tuple[float, float]) -> No
     asked = Fault("rate_limit", headers={"Retry-After": header})
     async with house("a") as home:
         await home.fail("a", fault=asked)
-        assert span[0] - 0.01 <= home.seen("a")["cooling_for"] <= span[1] + 0.01
+        assert span[0] - 0.01 <= home.seen("a")["cooldown_for"] <= span[1] + 0.01
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -138,7 +138,7 @@ async def test_a_rest_that_would_pass_the_deadline_is_not_taken() -> None:
         assert isinstance(outcome.error.__cause__, StatusError)
         assert [record.provider for record in outcome.error.attempts] == ["a"]
         assert "would have passed the call's timeout" in str(outcome.error)
-        assert home.total("retries_refused_total", reason="deadline") == 1
+        assert home.total("retries_denied_total", reason="deadline") == 1
 
 
 async def test_a_chain_does_not_hurry_a_rest_it_has_no_time_for() -> None:
@@ -153,7 +153,7 @@ async def test_a_chain_does_not_hurry_a_rest_it_has_no_time_for() -> None:
 async def test_a_circuit_that_opens_ends_its_retries() -> None:
     """Case 64: the loop moves on, and refusals at the door use up no attempts."""
     route = Route("default", ["a", "b"], retries_per_provider=5)
-    policy = CircuitPolicy(failures=2, open_for=100.0)
+    policy = CircuitPolicy(failures=2, open_duration=100.0)
     async with house(
         play("a", error_rate=1.0),
         "b",
@@ -190,7 +190,7 @@ async def test_the_budget_bounds_a_storm() -> None:
         assert not any([(await caller.end()).ok for caller in callers])
         attempts = len(home.news.attempts) - 3
         assert 300 < attempts <= 300 * 1.2 + 10 + 3
-        assert home.total("retries_refused_total", reason="budget") > 100
+        assert home.total("retries_denied_total", reason="budget") > 100
 
 
 async def test_the_balance_follows_the_model() -> None:
@@ -237,7 +237,7 @@ async def test_a_refused_retry_leaves_the_last_error() -> None:
         assert isinstance(outcome.error, AllProvidersFailed)
         assert isinstance(outcome.error.__cause__, ConnectionResetError)
         assert "the retry budget is used up" in str(outcome.error)
-        assert home.total("retries_refused_total", reason="budget") == 1
+        assert home.total("retries_denied_total", reason="budget") == 1
 
 
 class RetriedBelow(ConnectionResetError):
@@ -249,7 +249,7 @@ class RetriedBelow(ConnectionResetError):
 @pytest.mark.parametrize(
     "error",
     [
-        ProviderError("busy", provider="a", kind=Kind.OVERLOADED, retried=True),
+        ProviderError("busy", provider="a", kind=FailureKind.OVERLOADED, retried=True),
         RetriedBelow("gone"),
     ],
     ids=["ProviderError", "attribute"],
@@ -319,7 +319,7 @@ async def test_what_may_have_acted_is_not_repeated(fault: Any, moves_on: bool) -
         assert outcome.ok is moves_on
         if fault not in (FAULTY, "rate_limit"):
             assert "idempotent=False bars another try" in str(outcome.error)
-            assert home.total("retries_refused_total", reason="not_idempotent") == 1
+            assert home.total("retries_denied_total", reason="not_idempotent") == 1
 
 
 async def test_what_was_never_sent_may_be_repeated() -> None:

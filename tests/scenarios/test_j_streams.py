@@ -16,13 +16,13 @@ from multirouter import (
     CallTimeout,
     Provider,
     ProviderError,
-    Restarted,
     StreamInterrupted,
     StreamPolicy,
+    StreamRestarted,
     UsageError,
 )
 from multirouter.core.chat.completions import BROKEN_OFF
-from multirouter.model import Kind
+from multirouter.model import FailureKind
 from tests.scenarios.kit import BRITTLE, House, house
 from tests.scenarios.tapes import (
     CHAT,
@@ -44,7 +44,9 @@ from tests.scenarios.tapes import (
 @pytest.mark.parametrize(
     "script",
     [
-        pytest.param([ProviderError("overloaded", provider="a", kind=Kind.OVERLOADED)], id="event"),
+        pytest.param(
+            [ProviderError("overloaded", provider="a", kind=FailureKind.OVERLOADED)], id="event"
+        ),
         pytest.param([], id="empty"),
         pytest.param(["", ""], id="nothing in it"),
         pytest.param([ROLE, GONE], id="role, then an error"),
@@ -268,7 +270,7 @@ async def test_no_proof_is_no_success() -> None:
         async with house(tape("a", script), stream=policy) as home:
             with pytest.raises(StreamInterrupted, match="without proof"):
                 await read(home, request)
-            assert home.news.attempts[-1].verdict.kind is Kind.INTERRUPTED
+            assert home.news.attempts[-1].verdict.kind is FailureKind.INTERRUPTED
             assert home.seen("a")["failures"] == 1
 
 
@@ -279,7 +281,7 @@ async def test_an_end_that_tells_of_a_failure_proves_nothing(reason: str) -> Non
     async with house(tape("a", broken), tape("b", WHOLE)) as home:
         with pytest.raises(StreamInterrupted, match=reason):
             await read(home, CHAT)
-        assert home.news.attempts[-1].verdict.kind is Kind.SERVER
+        assert home.news.attempts[-1].verdict.kind is FailureKind.SERVER
     async with house(tape("a", [said(end=reason)]), tape("b", WHOLE)) as home:
         assert text_of(await read(home, CHAT)) == TEXT
 
@@ -320,7 +322,7 @@ async def test_each_limit_has_its_reason(
         assert isinstance(cause, AttemptTimeout)
         assert cause.limit == limit
         record = home.news.attempts[-1]
-        assert record.verdict.kind is Kind.TIMEOUT
+        assert record.verdict.kind is FailureKind.TIMEOUT
         assert record.verdict.reason.startswith(limit)
         assert home.seen("a")["failures"] == 1
         assert tapes(home)["a"].open == 0
@@ -378,12 +380,12 @@ END = said(end="stop")
 HALF = [ROLE, said("one "), said("two"), GONE]
 
 
-def spliced(home: House, how: str) -> None:
+def stream_continued(home: House, how: str) -> None:
     """Exactly one splice is told, counted and seen in the trail."""
-    (news,) = home.news.of("spliced")
+    (news,) = home.news.of("stream_continued")
     assert (news.how, news.provider, news.to) == (how, "a", "b")
-    assert home.total("splices_total", how=how, route="adhoc") == 1
-    assert home.total("splices_total") == 1
+    assert home.total("stream_continuations_total", how=how, route="adhoc") == 1
+    assert home.total("stream_continuations_total") == 1
     last = home.news.attempts[-1]
     assert f"goes on by {how} after {news.chunks} chunks of a" in last.why
     assert home.news.calls[-1].ok
@@ -398,7 +400,7 @@ async def test_continue_by_the_users_hook() -> None:
             assert "".join([chunk async for chunk in stream]) == TEXT
             assert stream.provider == "b"
         assert tapes(home)["b"].asked == ["q|one "]
-        spliced(home, "resume")
+        stream_continued(home, "resume")
 
 
 async def test_continue_by_prefill() -> None:
@@ -413,7 +415,7 @@ async def test_continue_by_prefill() -> None:
             "role": "assistant",
             "content": "one two",
         }
-        spliced(home, "prefill")
+        stream_continued(home, "prefill")
 
 
 @pytest.mark.parametrize("way", ["prefill", "instruct", "resume"])
@@ -431,7 +433,7 @@ async def test_who_goes_on_thinks_for_himself(way: str) -> None:
         assert text_of(chunks) == TEXT
         assert thought not in chunks
         assert later in chunks
-        spliced(home, way)
+        stream_continued(home, way)
 
 
 @pytest.mark.parametrize("repeats", [True, False])
@@ -467,7 +469,7 @@ async def test_continue_by_matching(again: list[Any]) -> None:
         assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
         assert chunks.count(ROLE) == 1
         assert tapes(home)["b"].asked == [CHAT]
-        spliced(home, "match")
+        stream_continued(home, "match")
 
 
 @pytest.mark.parametrize("capabilities", [[], ["prefill"]])
@@ -494,7 +496,7 @@ async def test_words_are_matched_too() -> None:
     """Plain strings are matched and cut; an answer that was all delivered just ends."""
     async with house(tape("a", ["one ", "tw", GONE]), tape("b", [TEXT]), stream=CONTINUE) as home:
         assert "".join(await read(home, route=["a", "b"])) == TEXT
-        spliced(home, "match")
+        stream_continued(home, "match")
     async with house(tape("a", [TEXT, GONE]), tape("b", WORDS), stream=CONTINUE) as home:
         assert await read(home, route=["a", "b"]) == [TEXT]
         assert home.news.calls[-1].ok
@@ -529,7 +531,7 @@ async def test_what_diverges_is_instructed(other: list[Any]) -> None:
         assert again == CHAT
         assert [m["role"] for m in instructed["messages"]] == ["user", "assistant", "user"]
         assert tapes(home)["b"].open == 0
-        spliced(home, "instruct")
+        stream_continued(home, "instruct")
 
 
 async def test_what_diverges_may_give_up() -> None:
@@ -543,10 +545,12 @@ async def test_what_diverges_may_give_up() -> None:
         assert caught.value.provider == "a"
         assert {r.provider for r in caught.value.attempts} == {"a", "b", "c"}
         assert [home.seen(name)["failures"] for name in "abc"] == [1, 0, 0]
-        assert home.total("splices_total") == 0
+        assert home.total("stream_continuations_total") == 0
 
 
-REFUSED = ProviderError("prefill is not supported", provider="b", kind=Kind.REQUEST, status=400)
+REFUSED = ProviderError(
+    "prefill is not supported", provider="b", kind=FailureKind.REQUEST, status=400
+)
 
 
 async def test_a_refused_prefill_is_asked_in_another_way() -> None:
@@ -555,7 +559,7 @@ async def test_a_refused_prefill_is_asked_in_another_way() -> None:
     async with house(tape("a", HALF), b, stream=CONTINUE) as home:
         assert text_of(await read(home, CHAT, route=["a", "b"])) == TEXT
         assert len(tapes(home)["b"].asked) == 2
-        spliced(home, "match")
+        stream_continued(home, "match")
 
 
 async def test_a_refusal_hides_neither_the_first_error_nor_the_next_provider() -> None:
@@ -590,8 +594,12 @@ async def test_what_is_more_than_text_is_never_continued(chunk: Any, request_: A
         assert tapes(home)["b"].asked == []
     restart = StreamPolicy(on_interrupt="restart")
     async with house(tape("a", [chunk, GONE]), tape("b", WHOLE), stream=restart) as home:
-        assert await read(home, request_, route=["a", "b"]) == [chunk, Restarted("b", 1), *WHOLE]
-        spliced(home, "restart")
+        assert await read(home, request_, route=["a", "b"]) == [
+            chunk,
+            StreamRestarted("b", 1),
+            *WHOLE,
+        ]
+        stream_continued(home, "restart")
 
 
 async def test_several_answers_are_never_continued() -> None:
@@ -607,8 +615,8 @@ async def test_restart() -> None:
     policy = StreamPolicy(on_interrupt="restart")
     async with house(tape("a", HALF), tape("b", WHOLE), stream=policy) as home:
         chunks = await read(home, CHAT, route=["a", "b"])
-        assert chunks == [*HALF[:3], Restarted("b", 3), *WHOLE]
-        spliced(home, "restart")
+        assert chunks == [*HALF[:3], StreamRestarted("b", 3), *WHOLE]
+        stream_continued(home, "restart")
 
 
 async def test_a_continuation_may_break_too() -> None:
@@ -623,7 +631,7 @@ async def test_a_continuation_may_break_too() -> None:
     ]
     async with house(*made, stream=CONTINUE) as home:
         assert text_of(await read(home, CHAT, route=["a", "b", "c"])) == TEXT
-        assert [news.to for news in home.news.of("spliced")] == ["b", "c"]
+        assert [news.to for news in home.news.of("stream_continued")] == ["b", "c"]
 
 
 async def test_what_does_harm_twice_is_not_asked_twice() -> None:

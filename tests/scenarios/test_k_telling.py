@@ -128,7 +128,7 @@ async def test_the_cancelled_have_series_of_their_own() -> None:
 
 
 async def test_a_change_of_state_is_one_event() -> None:
-    """Case 86: provider, from, to, reason, era, open_for; the gauge is set when it is told."""
+    """Case 86: provider, from, to, reason, era, open_duration; the gauge is set when it is told."""
     gauges: list[float] = []
 
     class Watch(Listener):
@@ -140,7 +140,7 @@ async def test_a_change_of_state_is_one_event() -> None:
         await home.call()
         assert gauges == [2, 1, 0]
         told = home.logger.of("circuit changed")
-        assert [(t["from"], t["to"], t["reason"], t["era"], t["open_for"]) for t in told] == [
+        assert [(t["from"], t["to"], t["reason"], t["era"], t["open_duration"]) for t in told] == [
             ("closed", "open", "failures", 1, 10.0),
             ("open", "half_open", "reset", 2, 0.0),
             ("half_open", "closed", "recovered", 3, 0.0),

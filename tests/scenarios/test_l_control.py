@@ -39,7 +39,10 @@ async def test_held_open() -> None:
         assert home.state("a") == "half_open"
         assert await home.call() == "a: q"
         assert home.state("a") == "closed"
-        assert [held.hold for held in home.news.of("held")] == ["open", None]
+        assert [hold_changed.hold for hold_changed in home.news.of("hold_changed")] == [
+            "open",
+            None,
+        ]
 
 
 async def test_held_open_over_an_opening() -> None:
@@ -132,14 +135,14 @@ async def test_circuits_are_kept() -> None:
     async with house("a", "b", circuit=BRITTLE) as home:
         await home.fail("a")
         await anyio.sleep(3)
-        home.router.update("a", weight=9, circuit=CircuitPolicy(failures=2, open_for=99))
-        assert (home.state("a"), home.circuit("a").era) == ("open", 1)
+        home.router.update("a", weight=9, circuit=CircuitPolicy(failures=2, open_duration=99))
+        assert (home.state("a"), home.circuit("a").generation) == ("open", 1)
         assert home.seen("a")["reset_in"] == pytest.approx(7)
         await anyio.sleep(7)
         assert home.state("a") == "half_open"
         home.router.remove("a")
         home.router.add(play("a"))
-        assert (home.state("a"), home.circuit("a").era) == ("closed", 0)
+        assert (home.state("a"), home.circuit("a").generation) == ("closed", 0)
 
 
 async def test_a_removed_one_takes_its_reset_along() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from multirouter.core.failures.classify import Classifier
 from multirouter.errors import ConfigurationError
-from multirouter.model import Kind
+from multirouter.model import FailureKind
 from multirouter.testing import Fault, ScriptedProvider, StatusError, chaos
 
 
@@ -110,9 +110,9 @@ def test_settings_are_checked(settings):
 @pytest.mark.parametrize(
     ("fault", "kind"),
     [
-        ("error", Kind.SERVER),
-        ("credentials", Kind.CREDENTIALS),
-        ("reset", Kind.TRANSPORT),
+        ("error", FailureKind.SERVER),
+        ("credentials", FailureKind.CREDENTIALS),
+        ("reset", FailureKind.TRANSPORT),
     ],
 )
 async def test_classified_as_real_ones(fault, kind):
@@ -128,7 +128,7 @@ async def test_scripted_rate_limits_are_classified_as_real_ones():
     with pytest.raises(StatusError) as caught:
         await ScriptedProvider("a", script=[limit])("q")
     verdict = classifier().error(caught.value)
-    assert (verdict.kind, verdict.retry_after) == (Kind.RATE_LIMIT, 5)
+    assert (verdict.kind, verdict.retry_after) == (FailureKind.RATE_LIMIT, 5)
 
 
 def classifier() -> Classifier:

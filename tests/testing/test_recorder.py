@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from multirouter.core.event_dispatcher import Newswire
-from multirouter.core.events import KINDS, CircuitChanged, Cooled
+from multirouter.core.event_dispatcher import EventDispatcher
+from multirouter.core.events import KINDS, CircuitChanged, CooldownStarted
 from multirouter.errors import UsageError
 from multirouter.testing import Recorder
 
 
-def change(provider, old, new, era):
-    return CircuitChanged("r", provider, old, new, "failures", era, 5.0, 1.0)
+def change(provider, old, new, generation):
+    return CircuitChanged("r", provider, old, new, "failures", generation, 5.0, 1.0)
 
 
 def wire(recorder):
     def broken(hear, error):
         raise error
 
-    return Newswire([recorder], broken)
+    return EventDispatcher([recorder], broken)
 
 
 def test_hears_every_kind_in_order():
@@ -40,7 +40,7 @@ def test_transitions_of_one_provider():
     news = wire(recorder)
     news.post("circuit_changed", change("a", "closed", "open", 1))
     news.post("circuit_changed", change("b", "closed", "open", 1))
-    news.post("cooled", Cooled("r", "a", 5.0, asked=True, at=0.0))
+    news.post("cooldown_started", CooldownStarted("r", "a", 5.0, asked=True, at=0.0))
     news.post("circuit_changed", change("a", "open", "half_open", 2))
     news.deliver()
     assert recorder.transitions("a") == ["closed > open", "open > half_open"]
@@ -58,5 +58,5 @@ def test_capacity():
     """With a capacity, the latest news is kept."""
     recorder = Recorder(capacity=2)
     for number in range(5):
-        recorder.cooled(Cooled("r", "a", float(number), asked=False, at=0.0))
-    assert [news.seconds for news in recorder.of("cooled")] == [3, 4]
+        recorder.cooldown_started(CooldownStarted("r", "a", float(number), asked=False, at=0.0))
+    assert [news.seconds for news in recorder.of("cooldown_started")] == [3, 4]

@@ -39,9 +39,11 @@ def fields_of(thing: object) -> Fields:
     """
     if isinstance(thing, Mapping):
         return thing.get
-    held = getattr(thing, "__dict__", {})
+    hold_changed = getattr(thing, "__dict__", {})
     unknown = getattr(thing, "__pydantic_extra__", None)
-    both: Mapping[str, Any] = {**held, **unknown} if isinstance(unknown, dict) else held
+    both: Mapping[str, Any] = (
+        {**hold_changed, **unknown} if isinstance(unknown, dict) else hold_changed
+    )
     return both.get
 
 

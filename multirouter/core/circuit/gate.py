@@ -6,15 +6,15 @@ import math
 from random import Random
 from typing import TYPE_CHECKING
 
-from multirouter.core.change_counter import Revision
-from multirouter.core.circuit.breaker import Circuit
+from multirouter.core.change_counter import ChangeCounter
+from multirouter.core.circuit.breaker import CircuitBreaker
 from multirouter.core.circuit.permits import Permit
-from multirouter.core.circuit.states import Signal, State
-from multirouter.core.event_dispatcher import Newswire
-from multirouter.core.events import CircuitChanged, Cooled, Held, HoldName
+from multirouter.core.circuit.states import CircuitState, Signal
+from multirouter.core.event_dispatcher import EventDispatcher
+from multirouter.core.events import CircuitChanged, CooldownStarted, HoldChanged, HoldName
 from multirouter.core.failures.backoff import grown
 from multirouter.core.limits.rate_limits import Limits
-from multirouter.core.settings.failure_rules import Effect
+from multirouter.core.settings.failure_rules import CircuitEffect
 from multirouter.core.settings.policies import CircuitPolicy, LimitPolicy
 from multirouter.model import Verdict
 
@@ -33,7 +33,7 @@ class Gate:
         account: its budgets, or None.
         circuit: its circuit breaker.
         in_flight: attempts under way.
-        cooling_until: loop time until which it rests after a 429.
+        cooldown_until: loop time until which it rests after a 429.
         hold: what a hand has set, or None.
         last_failure: the sign of its newest failure (`status 503`), for people.
         removed: whether it left the router; attempts in flight still end here.
@@ -41,15 +41,15 @@ class Gate:
 
     __slots__ = (
         "_cooled_in_a_row",
+        "_dispatcher",
         "_limits",
         "_plain",
         "_revision",
         "_router",
         "_suspicions",
-        "_wire",
         "account",
         "circuit",
-        "cooling_until",
+        "cooldown_until",
         "hold",
         "in_flight",
         "last_failure",
@@ -64,14 +64,14 @@ class Gate:
         limits: LimitPolicy | None,
         *,
         router: str,
-        wire: Newswire,
-        revision: Revision,
+        dispatcher: EventDispatcher,
+        revision: ChangeCounter,
         rng: Random,
     ) -> None:
         self.name: str = name
-        self.circuit: Circuit = Circuit(policy, rng, self._circuit_changed)
+        self.circuit: CircuitBreaker = CircuitBreaker(policy, rng, self._circuit_changed)
         self.in_flight: int = 0
-        self.cooling_until: float = -math.inf
+        self.cooldown_until: float = -math.inf
         self.hold: HoldName | None = None
         self.removed: bool = False
         self.last_failure: str = ""
@@ -80,7 +80,7 @@ class Gate:
         self._cooled_in_a_row = 0
         self._suspicions = 0
         self._router = router
-        self._wire = wire
+        self._dispatcher = dispatcher
         self._revision = revision
         self._plain = limits is None
 
@@ -90,10 +90,10 @@ class Gate:
         """Why an attempt cannot start at `now`, in words; an empty string when it can."""
         if self.hold == "open":
             return "held open"
-        if self.hold in {None, "closed"} and now < self.cooling_until:
-            return "cooling"
+        if self.hold in {None, "closed"} and now < self.cooldown_until:
+            return "cooling down"
         if self.hold is None and not self.circuit.admits(now):
-            trying = self.circuit.state(now) is State.HALF_OPEN
+            trying = self.circuit.state(now) is CircuitState.HALF_OPEN
             return "half_open, trial out" if trying else "open"
         if self.account is not None and (spent := self.account.refuses()):
             return spent
@@ -107,15 +107,15 @@ class Gate:
         """Whether it takes part in the draw: let in by health, and not on trial."""
         if self.hold is not None:
             return self.hold != "open"
-        well = now >= self.cooling_until and self.circuit.state(now) is State.CLOSED
+        well = now >= self.cooldown_until and self.circuit.state(now) is CircuitState.CLOSED
         return well and (self.account is None or not self.account.refuses())
 
     def on_trial(self, now: float) -> bool:
         """Whether its circuit is half-open and nothing else keeps it out."""
         return (
             self.hold is None
-            and now >= self.cooling_until
-            and self.circuit.state(now) is State.HALF_OPEN
+            and now >= self.cooldown_until
+            and self.circuit.state(now) is CircuitState.HALF_OPEN
         )
 
     def ill(self, now: float) -> bool:
@@ -127,7 +127,7 @@ class Gate:
     def changes_at(self, now: float) -> float:
         """The next instant at which time alone changes whether it takes part in the draw."""
         renewed_in = 0.0 if self.account is None else self.account.ready_in()
-        instants = (self.cooling_until, self.circuit.reset_at, now + renewed_in)
+        instants = (self.cooldown_until, self.circuit.half_open_at, now + renewed_in)
         return min((at for at in instants if at > now), default=math.inf)
 
     def ready_in(self, now: float, size: int = 0) -> float | None:
@@ -137,7 +137,7 @@ class Gate:
         waits = [0.0 if self._limits is None else self._limits.ready_in(size, now)]
         waits.append(0.0 if self.account is None else self.account.ready_in())
         if self.hold in {None, "closed"}:
-            waits.append(max(0.0, self.cooling_until - now))
+            waits.append(max(0.0, self.cooldown_until - now))
         if self.hold is None:
             waits.append(self.circuit.ready_in(now))
         known = [wait for wait in waits if wait is not None]
@@ -154,8 +154,10 @@ class Gate:
             lease: seconds after which a trial that has not settled is taken for lost.
             panic: whether circuit and cooling are ignored.
         """
-        if self._plain and now >= self.cooling_until:
-            permit = self.circuit.passing or self.circuit.acquire(now, lease)  # mostly the former
+        if self._plain and now >= self.cooldown_until:
+            permit = self.circuit.shared_permit or self.circuit.acquire(
+                now, lease
+            )  # mostly the former
             if permit is None and panic:
                 permit = self.circuit.uncounted()
         else:
@@ -168,7 +170,7 @@ class Gate:
         self, now: float, size: int, lease: float, *, panic: bool
     ) -> Permit | None:
         refusal = self.refuses(now, size)
-        if refusal and not (panic and refusal.startswith(("open", "half_open", "cooling"))):
+        if refusal and not (panic and refusal.startswith(("open", "half_open", "cooling down"))):
             return None
         if self._limits is not None:
             if self._limits.refuses(size, now):
@@ -197,10 +199,12 @@ class Gate:
         if self._limits is not None:
             self._limits.leave()
         self._cooled_in_a_row = self._suspicions = 0
-        return not self.circuit.succeeded(permit, now, elapsed, slow=slow) and permit.era >= 0
+        return (
+            not self.circuit.succeeded(permit, now, elapsed, slow=slow) and permit.generation >= 0
+        )
 
     def release_unanswered(
-        self, permit: Permit, verdict: Verdict, effect: Effect, now: float
+        self, permit: Permit, verdict: Verdict, effect: CircuitEffect, now: float
     ) -> bool:
         """Takes back the permit of an attempt that brought no answer.
 
@@ -214,9 +218,9 @@ class Gate:
             Whether it came too late to count: the circuit changed meanwhile.
         """
         self._leave()
-        if effect is not Effect.NEUTRAL:
+        if effect is not CircuitEffect.NEUTRAL:
             self.last_failure = verdict.reason or str(verdict.kind)
-        return not self._learn(permit, verdict, effect, now) and permit.era >= 0
+        return not self._learn(permit, verdict, effect, now) and permit.generation >= 0
 
     def give_back(self, permit: Permit) -> None:
         """Takes back the permit of an attempt that was never made."""
@@ -228,17 +232,17 @@ class Gate:
         if self._limits is not None:
             self._limits.leave()
 
-    def _learn(self, permit: Permit, verdict: Verdict, effect: Effect, now: float) -> bool:
-        if effect in {Effect.FAILURE, Effect.SUCCESS}:
+    def _learn(self, permit: Permit, verdict: Verdict, effect: CircuitEffect, now: float) -> bool:
+        if effect in {CircuitEffect.FAILURE, CircuitEffect.SUCCESS}:
             self._suspicions = 0
-        if effect is Effect.FAILURE:
+        if effect is CircuitEffect.FAILURE:
             return self.circuit.failed(permit, now)
-        if effect is Effect.SUCCESS:
+        if effect is CircuitEffect.SUCCESS:
             # By a rule of the user's: an error that proves the provider to be alive.
             return self.circuit.succeeded(permit, now, 0.0)
-        if effect is Effect.TRIP:
+        if effect is CircuitEffect.TRIP:
             return self._trip(permit, verdict, now)
-        if effect is Effect.COOL:
+        if effect is CircuitEffect.COOL:
             self._cool(verdict, now)
         return self.circuit.returned(permit)
 
@@ -248,25 +252,28 @@ class Gate:
         if not verdict.certain and self._suspicions < 2:
             return self.circuit.failed(permit, now)
         policy = self.circuit.policy
-        asked = min(verdict.retry_after or 0.0, policy.max_cooling)
-        open_for = max(policy.exhausted_for, asked)
-        return self.circuit.tripped(permit, now, str(verdict.kind), open_for)
+        asked = min(verdict.retry_after or 0.0, policy.max_cooldown)
+        open_duration = max(policy.exhausted_duration, asked)
+        return self.circuit.tripped(permit, now, str(verdict.kind), open_duration)
 
     def _cool(self, verdict: Verdict, now: float) -> None:
         policy = self.circuit.policy
         # Who was under way when the rest began says nothing about what came of it.
-        if now >= self.cooling_until:
+        if now >= self.cooldown_until:
             self._cooled_in_a_row += 1
         asked = verdict.retry_after or 0.0
         if asked > 0.0:
-            seconds = min(asked, policy.max_cooling)
+            seconds = min(asked, policy.max_cooldown)
         else:
-            most = min(policy.open_cap, policy.max_cooling)
-            seconds = grown(policy.cooling, COOLING_GROWTH, most, self._cooled_in_a_row)
-        if now + seconds > self.cooling_until:
-            self.cooling_until = now + seconds
+            most = min(policy.max_open_duration, policy.max_cooldown)
+            seconds = grown(policy.cooldown, COOLING_GROWTH, most, self._cooled_in_a_row)
+        if now + seconds > self.cooldown_until:
+            self.cooldown_until = now + seconds
             self._revision.value += 1
-            self._wire.post("cooled", Cooled(self._router, self.name, seconds, asked > 0.0, now))
+            self._dispatcher.post(
+                "cooldown_started",
+                CooldownStarted(self._router, self.name, seconds, asked > 0.0, now),
+            )
 
     # -- hands, configuration, time -----------------------------------------------------------
 
@@ -278,15 +285,15 @@ class Gate:
         self._plain = self._limits is None and self.account is None and hold is None
         self.circuit.trips = hold != "closed"
         if hold == "open":
-            self.circuit.force(Signal.FORCE_OPEN, "held", now)
+            self.circuit.force(Signal.FORCE_OPEN, "hold_changed", now)
         elif hold == "closed":
-            self.circuit.force(Signal.FORCE_CLOSED, "held", now)
+            self.circuit.force(Signal.FORCE_CLOSED, "hold_changed", now)
         elif was == "open":
             self.circuit.force(Signal.FORCE_TRIAL, "released", now)
         elif was == "closed":
             self.circuit.forget()
         self._revision.value += 1
-        self._wire.post("held", Held(self._router, self.name, hold))
+        self._dispatcher.post("hold_changed", HoldChanged(self._router, self.name, hold))
 
     def adopt(self, policy: CircuitPolicy, limits: LimitPolicy | None) -> None:
         """Takes over new policies; circuit state, cooling and attempts in flight stay."""
@@ -310,20 +317,27 @@ class Gate:
 
     def shift(self, by: float) -> None:
         """Moves every instant by `by` seconds, to the clock of another loop."""
-        self.cooling_until += by
+        self.cooldown_until += by
         self.circuit.shift(by)
         if self._limits is not None:
             self._limits.shift(by)
         self._revision.value += 1
 
     def _circuit_changed(
-        self, old: State, new: State, reason: str, open_for: float, now: float
+        self, old: CircuitState, new: CircuitState, reason: str, open_duration: float, now: float
     ) -> None:
         self._revision.value += 1
         news = CircuitChanged(
-            self._router, self.name, old.value, new.value, reason, self.circuit.era, open_for, now
+            self._router,
+            self.name,
+            old.value,
+            new.value,
+            reason,
+            self.circuit.generation,
+            open_duration,
+            now,
         )
-        self._wire.post("circuit_changed", news)
+        self._dispatcher.post("circuit_changed", news)
 
     # -- words ------------------------------------------------------------------------------
 
@@ -332,13 +346,13 @@ class Gate:
         refusal = self.refuses(now)
         if refusal == "open":
             why = f"{self.circuit.why}, last {self.last_failure}"
-            return f"open ({why}), resets in {self.circuit.reset_at - now:.1f} s"
-        if refusal == "cooling":
-            left = self.cooling_until - now
-            return f"cooling for {left:.1f} s ({self.last_failure})"
-        held = f"held {self.hold}, " if self.hold else ""
-        return refusal or f"{held}{self.circuit.state(now)}"
+            return f"open ({why}), resets in {self.circuit.half_open_at - now:.1f} s"
+        if refusal == "cooling down":
+            left = self.cooldown_until - now
+            return f"cooling down for {left:.1f} s ({self.last_failure})"
+        hold_changed = f"held {self.hold}, " if self.hold else ""
+        return refusal or f"{hold_changed}{self.circuit.state(now)}"
 
     def __repr__(self) -> str:
-        held = f" held={self.hold}" if self.hold else ""
-        return f"<Gate {self.name} in_flight={self.in_flight}{held} {self.circuit!r}>"
+        hold_changed = f" held={self.hold}" if self.hold else ""
+        return f"<Gate {self.name} in_flight={self.in_flight}{hold_changed} {self.circuit!r}>"

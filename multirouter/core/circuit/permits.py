@@ -18,17 +18,17 @@ class Permit:
         lease_until: loop time after which a trial that has not settled is taken for lost.
     """
 
-    __slots__ = ("era", "given_at", "lease_until", "trial")
+    __slots__ = ("generation", "given_at", "lease_until", "trial")
 
     def __init__(
         self,
-        era: int,
+        generation: int,
         lease_until: float = math.inf,
         *,
         trial: bool = False,
         given_at: float = -math.inf,
     ) -> None:
-        self.era: int = era
+        self.generation: int = generation
         self.given_at: float = given_at
         self.lease_until: float = lease_until
         self.trial: bool = trial

@@ -15,7 +15,7 @@ from __future__ import annotations
 from enum import Enum, StrEnum
 
 
-class State(StrEnum):
+class CircuitState(StrEnum):
     """The three states of a circuit."""
 
     CLOSED = "closed"
@@ -35,16 +35,16 @@ class Signal(Enum):
     FORCE_TRIAL = "released"
 
 
-TRANSITIONS: dict[tuple[State, Signal], State] = {
-    (State.CLOSED, Signal.TRIP): State.OPEN,
-    (State.CLOSED, Signal.FORCE_OPEN): State.OPEN,
-    (State.OPEN, Signal.TIME_UP): State.HALF_OPEN,
-    (State.OPEN, Signal.FORCE_OPEN): State.OPEN,
-    (State.OPEN, Signal.FORCE_TRIAL): State.HALF_OPEN,
-    (State.OPEN, Signal.FORCE_CLOSED): State.CLOSED,
-    (State.HALF_OPEN, Signal.TRIAL_FAILED): State.OPEN,
-    (State.HALF_OPEN, Signal.TRIALS_PASSED): State.CLOSED,
-    (State.HALF_OPEN, Signal.FORCE_OPEN): State.OPEN,
-    (State.HALF_OPEN, Signal.FORCE_CLOSED): State.CLOSED,
+TRANSITIONS: dict[tuple[CircuitState, Signal], CircuitState] = {
+    (CircuitState.CLOSED, Signal.TRIP): CircuitState.OPEN,
+    (CircuitState.CLOSED, Signal.FORCE_OPEN): CircuitState.OPEN,
+    (CircuitState.OPEN, Signal.TIME_UP): CircuitState.HALF_OPEN,
+    (CircuitState.OPEN, Signal.FORCE_OPEN): CircuitState.OPEN,
+    (CircuitState.OPEN, Signal.FORCE_TRIAL): CircuitState.HALF_OPEN,
+    (CircuitState.OPEN, Signal.FORCE_CLOSED): CircuitState.CLOSED,
+    (CircuitState.HALF_OPEN, Signal.TRIAL_FAILED): CircuitState.OPEN,
+    (CircuitState.HALF_OPEN, Signal.TRIALS_PASSED): CircuitState.CLOSED,
+    (CircuitState.HALF_OPEN, Signal.FORCE_OPEN): CircuitState.OPEN,
+    (CircuitState.HALF_OPEN, Signal.FORCE_CLOSED): CircuitState.CLOSED,
 }
 """Every change a circuit can make; a signal without an entry changes nothing."""

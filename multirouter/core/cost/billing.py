@@ -5,18 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from multirouter.core.cost.metering import Meter, Tariff
+from multirouter.core.cost.metering import ProviderPricing, UsageMeter
 from multirouter.core.cost.usage import (
     estimated_tokens,
 )
-from multirouter.model import AttemptRecord, CallOutcome, Kind, Usage
+from multirouter.model import AttemptRecord, CallOutcome, FailureKind, Usage
 
 if TYPE_CHECKING:
     from multirouter.core.cost.budgets import Account
 
 
 MAY_BE_BILLED = frozenset(
-    {Kind.SUCCESS, Kind.INVALID, Kind.TIMEOUT, Kind.INTERRUPTED, Kind.CANCELLED}
+    {
+        FailureKind.SUCCESS,
+        FailureKind.INVALID,
+        FailureKind.TIMEOUT,
+        FailureKind.INTERRUPTED,
+        FailureKind.CANCELLED,
+    }
 )
 """Ends of an attempt at which the model has worked, or may have: without a word of usage they are
 estimated. The other failures are refusals or breakdowns, which providers do not bill, unless
@@ -36,7 +42,7 @@ class Billing:
 
     def __init__(
         self,
-        tariffs: Mapping[str, Tariff],
+        tariffs: Mapping[str, ProviderPricing],
         accounts: Iterable[Account],
         first: Mapping[str, float],
     ) -> None:
@@ -44,13 +50,18 @@ class Billing:
         self._accounts = tuple(accounts)
         self._first = first
 
-    def meter(self, provider: str) -> Meter | None:
+    def meter(self, provider: str) -> UsageMeter | None:
         """What counts a stream of this provider; None when nobody asks what it costs."""
         tariff = self._tariffs.get(provider)
-        return None if tariff is None else Meter(tariff.read)
+        return None if tariff is None else UsageMeter(tariff.read)
 
     def book(
-        self, record: AttemptRecord, meter: Meter | None, value: object, request: Any, size: int
+        self,
+        record: AttemptRecord,
+        meter: UsageMeter | None,
+        value: object,
+        request: Any,
+        size: int,
     ) -> None:
         """Writes usage and cost into an ended attempt's record, and charges them.
 
@@ -114,9 +125,9 @@ def _begun(record: AttemptRecord) -> float:
 
 
 def _used(
-    tariff: Tariff,
+    tariff: ProviderPricing,
     record: AttemptRecord,
-    meter: Meter | None,
+    meter: UsageMeter | None,
     value: object,
     request: Any,
     size: int,
@@ -131,6 +142,6 @@ def _used(
     if not billed or verdict.unsent:
         return None
     if meter is not None:
-        return meter.read_off(request, size, complete=verdict.kind is Kind.SUCCESS)
+        return meter.read_off(request, size, complete=verdict.kind is FailureKind.SUCCESS)
     sent = size or estimated_tokens(request)
     return Usage(sent, estimated_tokens(value), estimated=True)

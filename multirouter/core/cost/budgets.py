@@ -9,12 +9,12 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from multirouter.core import validation as check
-from multirouter.core.event_dispatcher import Newswire
+from multirouter.core.event_dispatcher import EventDispatcher
 from multirouter.core.events import BudgetReached
 from multirouter.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from multirouter.core.change_counter import Revision
+    from multirouter.core.change_counter import ChangeCounter
 
 Period = Literal["hour", "day", "month"]
 PERIODS: tuple[Period, ...] = get_args(Period)
@@ -169,15 +169,15 @@ class Account:
             door; None for the others.
     """
 
-    __slots__ = ("_purses", "_router", "_wall", "_wire", "owner", "revision")
+    __slots__ = ("_dispatcher", "_purses", "_router", "_wall", "owner", "revision")
 
-    def __init__(self, router: str, owner: str, wall: Wall, wire: Newswire) -> None:
+    def __init__(self, router: str, owner: str, wall: Wall, dispatcher: EventDispatcher) -> None:
         self._router = router
         self.owner: str = owner
         self._wall = wall
-        self._wire = wire
+        self._dispatcher = dispatcher
         self._purses: tuple[_Purse, ...] = ()
-        self.revision: Revision | None = None
+        self.revision: ChangeCounter | None = None
 
     def adopt(self, found: tuple[Budget, ...]) -> None:
         """Goes on under other budgets; what was spent in a period of the same kind stays."""
@@ -264,7 +264,7 @@ class Account:
         news = BudgetReached(
             self._router, self.owner, budget.usd, budget.per, purse.spent, used_up=used_up
         )
-        self._wire.post("budget_reached", news)
+        self._dispatcher.post("budget_reached", news)
 
     def __repr__(self) -> str:
         spent = ", ".join(f"{p.spent:g} of {p.budget}" for p in self._purses)

@@ -42,7 +42,7 @@ def guarded(hook: ReadUsage | None, broken: Broken) -> ReadUsage:
     return read
 
 
-class Tariff:
+class ProviderPricing:
     """One provider's terms: its price, how its usage is read, and its account.
 
     Attributes:
@@ -59,7 +59,7 @@ class Tariff:
         self.account: Account | None = account
 
 
-class Meter:
+class UsageMeter:
     """What one stream has used so far.
 
     Attributes:

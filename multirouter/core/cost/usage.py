@@ -131,9 +131,9 @@ def _gemini(count: Fields) -> Usage | None:
     return Usage(prompt + tools, said + thought, cached, 0, thought)
 
 
-def _either(count: Fields, wire: str, sdk: str) -> int:
+def _either(count: Fields, dispatcher: str, sdk: str) -> int:
     """A count by its name on the wire, or by that of the SDK."""
-    found = count(wire)
+    found = count(dispatcher)
     return _number(count(sdk) if found is None else found)
 
 

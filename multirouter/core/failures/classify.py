@@ -7,30 +7,52 @@ from typing import cast
 from weakref import WeakKeyDictionary
 
 from multirouter.core.failures import retry_after, signatures
-from multirouter.core.failures.exception_details import Evidence
+from multirouter.core.failures.exception_details import ExceptionDetails
 from multirouter.core.failures.signatures import Sign
-from multirouter.core.settings.failure_rules import RULES, Effect, Other, Rule, Same, rules_with
+from multirouter.core.settings.failure_rules import (
+    RULES,
+    CircuitEffect,
+    Failover,
+    Retry,
+    Rule,
+    rules_with,
+)
 from multirouter.errors import AttemptTimeout, ProviderError, UsageError
-from multirouter.model import CANCELLED, SUCCESS, Kind, Verdict
+from multirouter.model import CANCELLED, SUCCESS, FailureKind, Verdict
 
-__all__ = ["BROKEN", "RULES", "Classifier", "Effect", "Other", "Rule", "Same", "rules_with"]
+__all__ = [
+    "BROKEN",
+    "RULES",
+    "CircuitEffect",
+    "Classifier",
+    "Failover",
+    "Retry",
+    "Rule",
+    "rules_with",
+]
 
 
-Opinion = Verdict | Kind | str | None
+Opinion = Verdict | FailureKind | str | None
 Classify = Callable[[BaseException | None, object], Opinion]
 """A user's classifier, called as (error, None) or (None, value); None means "no opinion"."""
 
-_SAID: Mapping[Kind, Verdict] = {kind: Verdict(kind, reason="classify") for kind in Kind} | {
-    Kind.SUCCESS: SUCCESS
-}
-BROKEN = Verdict(Kind.UNKNOWN, reason="classify raised")
+_SAID: Mapping[FailureKind, Verdict] = {
+    kind: Verdict(kind, reason="classify") for kind in FailureKind
+} | {FailureKind.SUCCESS: SUCCESS}
+BROKEN = Verdict(FailureKind.UNKNOWN, reason="classify raised")
 """A failure of the attempt, because its judge failed; the caller still gets what came back."""
 
-_FULL_WAIT = frozenset({Kind.RATE_LIMIT, Kind.OVERLOADED, Kind.EXHAUSTED})
+_FULL_WAIT = frozenset({FailureKind.RATE_LIMIT, FailureKind.OVERLOADED, FailureKind.EXHAUSTED})
 _DEEPEST = 8
 _LEAVES = 32
 _LONGEST = 80
-_SEVERITY = (Effect.FAILURE, Effect.TRIP, Effect.COOL, Effect.NEUTRAL, Effect.SUCCESS)
+_SEVERITY = (
+    CircuitEffect.FAILURE,
+    CircuitEffect.TRIP,
+    CircuitEffect.COOL,
+    CircuitEffect.NEUTRAL,
+    CircuitEffect.SUCCESS,
+)
 
 
 class Classifier:
@@ -69,7 +91,7 @@ class Classifier:
         if said is None:
             return SUCCESS
         verdict = said if isinstance(said, Verdict) else _SAID[said]
-        return SUCCESS if verdict.kind is Kind.SUCCESS else verdict
+        return SUCCESS if verdict.kind is FailureKind.SUCCESS else verdict
 
     def error(self, error: BaseException) -> Verdict:
         """The verdict on an exception that a provider raised."""
@@ -90,7 +112,7 @@ class Classifier:
             retried=seen.retried,
         )
 
-    def _ask(self, error: BaseException | None, value: object) -> Verdict | Kind | None:
+    def _ask(self, error: BaseException | None, value: object) -> Verdict | FailureKind | None:
         """The user's opinion; a broken classifier makes the attempt a failure."""
         try:
             said = cast("Classify", self._user)(error, value)
@@ -105,7 +127,7 @@ class Classifier:
             return self._judged(error, 0)
         except Exception as broken:  # noqa: BLE001 - foreign exceptions may be anything
             self._broken(broken)
-            return Verdict(Kind.UNKNOWN, reason=_name(error))
+            return Verdict(FailureKind.UNKNOWN, reason=_name(error))
 
     def _judged(self, error: BaseException, depth: int) -> Verdict:
         if isinstance(error, BaseExceptionGroup):
@@ -113,16 +135,16 @@ class Classifier:
         if not isinstance(error, Exception):
             return CANCELLED
         if isinstance(error, AttemptTimeout):
-            return Verdict(Kind.TIMEOUT, reason=error.limit)
+            return Verdict(FailureKind.TIMEOUT, reason=error.limit)
         if isinstance(error, ProviderError):
             return self._by_adapter(error, depth)
         return self._by_shape(error, depth)
 
     def _by_adapter(self, error: ProviderError, depth: int) -> Verdict:
         """An adapter knows the kind; only whether anything was sent is told by the cause."""
-        cause = self._by_cause(error, depth) if error.kind == Kind.TRANSPORT else None
+        cause = self._by_cause(error, depth) if error.kind == FailureKind.TRANSPORT else None
         return Verdict(
-            Kind(error.kind),
+            FailureKind(error.kind),
             retry_after.span(error.retry_after),
             reason=(error.code or _named_status(error))[:_LONGEST],
             status=error.status,
@@ -132,14 +154,14 @@ class Classifier:
         )
 
     def _by_shape(self, error: Exception, depth: int) -> Verdict:
-        evidence = Evidence(error)
+        evidence = ExceptionDetails(error)
         sign = self._sign(error, evidence)
         if sign is None or sign.hollow:
             cause = self._by_cause(error, depth)
             if cause is not None:
                 return _wrapped(cause, evidence)
         if sign is None:
-            sign = Sign(Kind.UNKNOWN, _name(error))
+            sign = Sign(FailureKind.UNKNOWN, _name(error))
         return Verdict(
             sign.kind,
             self._wait(sign.kind, evidence),
@@ -150,7 +172,7 @@ class Classifier:
             retried=evidence.retried,
         )
 
-    def _sign(self, error: Exception, evidence: Evidence) -> Sign | None:
+    def _sign(self, error: Exception, evidence: ExceptionDetails) -> Sign | None:
         """The first sign that speaks: codes, then status, then words, type and phrases."""
         status, words, text = evidence.status, evidence.words, evidence.text
         return (
@@ -174,7 +196,7 @@ class Classifier:
         if error.__cause__ is None or depth >= _DEEPEST:
             return None
         verdict = self._judged(error.__cause__, depth + 1)
-        return None if verdict.kind in (Kind.UNKNOWN, Kind.CANCELLED) else verdict
+        return None if verdict.kind in (FailureKind.UNKNOWN, FailureKind.CANCELLED) else verdict
 
     def _by_leaves(self, group: BaseExceptionGroup[BaseException], depth: int) -> Verdict:
         """Any cancellation wins; else a failure; else what touches the circuit most.
@@ -197,10 +219,10 @@ class Classifier:
             retried=any(verdict.retried for verdict in verdicts),
         )
 
-    def _wait(self, kind: Kind, evidence: Evidence) -> float | None:
+    def _wait(self, kind: FailureKind, evidence: ExceptionDetails) -> float | None:
         """Seconds asked for: by header, by reset headers, in the body, last in the message."""
         wait = retry_after.from_headers(evidence.headers, self._wall)
-        if wait is None and kind is Kind.RATE_LIMIT:
+        if wait is None and kind is FailureKind.RATE_LIMIT:
             wait = retry_after.from_resets(evidence.headers, self._wall)
         if wait is None:
             wait = retry_after.from_body(evidence.delays)
@@ -209,9 +231,9 @@ class Classifier:
         return wait
 
 
-def _said_kind(said: object) -> Kind:
-    if isinstance(said, str) and said in Kind.__members__.values():
-        return Kind(said)
+def _said_kind(said: object) -> FailureKind:
+    if isinstance(said, str) and said in FailureKind.__members__.values():
+        return FailureKind(said)
     raise UsageError(f"classify= must return a Verdict, a Kind or its name, or None, not {said!r}")
 
 
@@ -223,7 +245,7 @@ def _named_status(error: ProviderError) -> str:
     return str(error.kind) if error.status is None else f"status {error.status}"
 
 
-def _wrapped(cause: Verdict, evidence: Evidence) -> Verdict:
+def _wrapped(cause: Verdict, evidence: ExceptionDetails) -> Verdict:
     """The cause's verdict, as told through the exception that wraps it."""
     wait = retry_after.from_body(evidence.delays)
     return Verdict(

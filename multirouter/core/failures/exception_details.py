@@ -34,7 +34,7 @@ _DELAY_KEYS = frozenset({"retrydelay", "retry_after"})
 _ENVELOPES = frozenset({"error", "errors", "detail", "details", "innererror", "violations"})
 
 
-class Evidence:
+class ExceptionDetails:
     """The signs of one exception.
 
     Attributes:

@@ -9,7 +9,7 @@ import errno
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from multirouter.model import Kind
+from multirouter.model import FailureKind
 
 
 class Sign(NamedTuple):
@@ -23,7 +23,7 @@ class Sign(NamedTuple):
         hollow: whether the exception merely wraps another, which knows better.
     """
 
-    kind: Kind
+    kind: FailureKind
     reason: str
     unsent: bool = False
     certain: bool = True
@@ -34,15 +34,15 @@ class Sign(NamedTuple):
 # is not paid, the same 400 the caller's fault or a bad key.
 # Source: error types of openai 3.52, anthropic 2.11 and google-genai 3.4; AWS's common errors and
 # botocore's list of throttling codes; Azure OpenAI's content filter.
-_CODES: dict[Kind, tuple[str, ...]] = {
-    Kind.EXHAUSTED: (
+_CODES: dict[FailureKind, tuple[str, ...]] = {
+    FailureKind.EXHAUSTED: (
         "insufficient_quota",
         "billing_error",
         "billing_hard_limit_reached",
         "billing_not_active",
         "linked_organization_billing_unavailable",
     ),
-    Kind.CREDENTIALS: (
+    FailureKind.CREDENTIALS: (
         "invalid_api_key",
         "api_key_invalid",
         "organization_on_hold",
@@ -55,19 +55,19 @@ _CODES: dict[Kind, tuple[str, ...]] = {
         "signaturedoesnotmatch",
         "unrecognizedclientexception",
     ),
-    Kind.CONTEXT_LENGTH: (
+    FailureKind.CONTEXT_LENGTH: (
         "context_length_exceeded",
         "request_too_large",
         "request_body_too_large_after_decoding",
     ),
-    Kind.CONTENT_FILTER: (
+    FailureKind.CONTENT_FILTER: (
         "content_policy_violation",
         "content_filter",
         "responsibleaipolicyviolation",
     ),
-    Kind.REQUEST: ("string_above_max_length",),
-    Kind.NOT_FOUND: ("model_not_found", "deploymentnotfound"),
-    Kind.RATE_LIMIT: (
+    FailureKind.REQUEST: ("string_above_max_length",),
+    FailureKind.NOT_FOUND: ("model_not_found", "deploymentnotfound"),
+    FailureKind.RATE_LIMIT: (
         "rate_limit_exceeded",
         "ramp_limit_exceeded",
         "throttling",
@@ -80,16 +80,24 @@ _CODES: dict[Kind, tuple[str, ...]] = {
         "limitexceededexception",
         "slowdown",
     ),
-    Kind.OVERLOADED: ("overloaded_error", "modelnotreadyexception", "serviceunavailableexception"),
-    Kind.SERVER: ("modelerrorexception", "modelstreamerrorexception", "modeltimeoutexception"),
+    FailureKind.OVERLOADED: (
+        "overloaded_error",
+        "modelnotreadyexception",
+        "serviceunavailableexception",
+    ),
+    FailureKind.SERVER: (
+        "modelerrorexception",
+        "modelstreamerrorexception",
+        "modeltimeoutexception",
+    ),
 }
 
 # Codes that only repeat a status in words; they count where there is no failing status, as in a
 # stream that breaks after its 200.
-_WORDS: dict[Kind, tuple[str, ...]] = {
-    Kind.RATE_LIMIT: ("rate_limit_error", "resource_exhausted"),
-    Kind.OVERLOADED: ("unavailable", "overloaded"),
-    Kind.SERVER: (
+_WORDS: dict[FailureKind, tuple[str, ...]] = {
+    FailureKind.RATE_LIMIT: ("rate_limit_error", "resource_exhausted"),
+    FailureKind.OVERLOADED: ("unavailable", "overloaded"),
+    FailureKind.SERVER: (
         "server_error",
         "api_error",
         "timeout_error",
@@ -100,9 +108,9 @@ _WORDS: dict[Kind, tuple[str, ...]] = {
         "deadline_exceeded",
         "aborted",
     ),
-    Kind.CREDENTIALS: ("authentication_error", "unauthenticated"),
-    Kind.NOT_FOUND: ("not_found_error", "not_found", "resourcenotfoundexception"),
-    Kind.REQUEST: (
+    FailureKind.CREDENTIALS: ("authentication_error", "unauthenticated"),
+    FailureKind.NOT_FOUND: ("not_found_error", "not_found", "resourcenotfoundexception"),
+    FailureKind.REQUEST: (
         "invalid_request_error",
         "invalid_argument",
         "failed_precondition",
@@ -111,23 +119,37 @@ _WORDS: dict[Kind, tuple[str, ...]] = {
 }
 _UNCERTAIN_WORDS = ("permission_error", "permission_denied", "accessdeniedexception")
 
-_STATUSES: dict[Kind, tuple[int, ...]] = {
-    Kind.RATE_LIMIT: (429,),
-    Kind.EXHAUSTED: (402,),
-    Kind.OVERLOADED: (503, 529, 498),  # 498: Groq's flex tier is at capacity
-    Kind.SERVER: (408, 409, 424, 425, 499),  # 424: Bedrock's model failed; 499: Gemini CANCELLED
-    Kind.CREDENTIALS: (401, 403, 407),
-    Kind.NOT_FOUND: (404, 405, 410, 451),  # none is the request's fault: this address lacks it
+_STATUSES: dict[FailureKind, tuple[int, ...]] = {
+    FailureKind.RATE_LIMIT: (429,),
+    FailureKind.EXHAUSTED: (402,),
+    FailureKind.OVERLOADED: (503, 529, 498),  # 498: Groq's flex tier is at capacity
+    FailureKind.SERVER: (
+        408,
+        409,
+        424,
+        425,
+        499,
+    ),  # 424: Bedrock's model failed; 499: Gemini CANCELLED
+    FailureKind.CREDENTIALS: (401, 403, 407),
+    FailureKind.NOT_FOUND: (
+        404,
+        405,
+        410,
+        451,
+    ),  # none is the request's fault: this address lacks it
 }
 
 # Phrases, lower case. Those of the second table are too common to mean anything in an exception
 # that has no HTTP status.
 _NOT_CONTEXT = ("max_tokens is too large",)
-_PHRASES: dict[Kind, tuple[str, ...]] = {
-    Kind.EXHAUSTED: ("credit balance is too low",),
-    Kind.CREDENTIALS: ("api key not valid", "api key expired"),
-    Kind.CONTENT_FILTER: ("blocked by content filtering policy", "content management policy"),
-    Kind.CONTEXT_LENGTH: (
+_PHRASES: dict[FailureKind, tuple[str, ...]] = {
+    FailureKind.EXHAUSTED: ("credit balance is too low",),
+    FailureKind.CREDENTIALS: ("api key not valid", "api key expired"),
+    FailureKind.CONTENT_FILTER: (
+        "blocked by content filtering policy",
+        "content management policy",
+    ),
+    FailureKind.CONTEXT_LENGTH: (
         "maximum context length",
         "exceeds the context window",
         "exceed context window",
@@ -139,8 +161,8 @@ _PHRASES: dict[Kind, tuple[str, ...]] = {
         "exceeds the available context size",
     ),
 }
-_WEAK_PHRASES: dict[Kind, tuple[str, ...]] = {
-    Kind.CONTEXT_LENGTH: ("input is too long", "context window", "too many tokens"),
+_WEAK_PHRASES: dict[FailureKind, tuple[str, ...]] = {
+    FailureKind.CONTEXT_LENGTH: ("input is too long", "context window", "too many tokens"),
 }
 _PHRASED = frozenset({200, 400, 402, 403, 413, 422})
 """The statuses under which a phrase may overrule the status."""
@@ -166,8 +188,8 @@ _NEVER_SENT = (
     "urllib3.ConnectTimeoutError",
     "urllib3.NewConnectionError",
 )
-_TYPES: dict[Kind, tuple[str, ...]] = {
-    Kind.TRANSPORT: (
+_TYPES: dict[FailureKind, tuple[str, ...]] = {
+    FailureKind.TRANSPORT: (
         "builtins.ConnectionError",
         "builtins.EOFError",
         "ssl.SSLError",
@@ -194,7 +216,7 @@ _TYPES: dict[Kind, tuple[str, ...]] = {
         "google.TransportError",
         "google.UnknownApiResponseError",
     ),
-    Kind.TIMEOUT: (
+    FailureKind.TIMEOUT: (
         "builtins.TimeoutError",
         "aiohttp.ServerTimeoutError",
         "httpx.TimeoutException",
@@ -206,7 +228,7 @@ _TYPES: dict[Kind, tuple[str, ...]] = {
         "urllib3.TimeoutError",
         "trio.TooSlowError",
     ),
-    Kind.CREDENTIALS: (
+    FailureKind.CREDENTIALS: (
         "openai.SubjectTokenProviderError",
         "anthropic.CredentialsError",
         "anthropic.WorkloadIdentityError",
@@ -220,15 +242,17 @@ _TYPES: dict[Kind, tuple[str, ...]] = {
         "google.DefaultCredentialsError",
         "google.RefreshError",
     ),
-    Kind.SERVER: ("openai.APIError",),  # an error event inside a stream: it has no status
-    Kind.OVERLOADED: ("multirouter.NoProviderAvailable",),  # a provider that is itself a router
-    Kind.INTERRUPTED: ("multirouter.StreamInterrupted",),
-    Kind.CONTENT_FILTER: ("openai.ContentFilterFinishReasonError",),
-    Kind.REQUEST: ("openai.LengthFinishReasonError", "botocore.ParamValidationError"),
+    FailureKind.SERVER: ("openai.APIError",),  # an error event inside a stream: it has no status
+    FailureKind.OVERLOADED: (
+        "multirouter.NoProviderAvailable",
+    ),  # a provider that is itself a router
+    FailureKind.INTERRUPTED: ("multirouter.StreamInterrupted",),
+    FailureKind.CONTENT_FILTER: ("openai.ContentFilterFinishReasonError",),
+    FailureKind.REQUEST: ("openai.LengthFinishReasonError", "botocore.ParamValidationError"),
 }
-_HOLLOW: dict[Kind, tuple[str, ...]] = {
-    Kind.TRANSPORT: ("openai.APIConnectionError", "anthropic.APIConnectionError"),
-    Kind.TIMEOUT: ("openai.APITimeoutError", "anthropic.APITimeoutError"),
+_HOLLOW: dict[FailureKind, tuple[str, ...]] = {
+    FailureKind.TRANSPORT: ("openai.APIConnectionError", "anthropic.APIConnectionError"),
+    FailureKind.TIMEOUT: ("openai.APITimeoutError", "anthropic.APITimeoutError"),
 }
 
 _NETWORK_ERRNOS = frozenset(
@@ -250,19 +274,19 @@ _NETWORK_ERRNOS = frozenset(
 )
 
 
-def _signs(table: dict[Kind, tuple[str, ...]]) -> dict[str, Sign]:
+def _signs(table: dict[FailureKind, tuple[str, ...]]) -> dict[str, Sign]:
     return {sign: Sign(kind, sign) for kind, signs in table.items() for sign in signs}
 
 
 def _type_signs() -> dict[str, Sign]:
     hollow = {name: sign._replace(hollow=True) for name, sign in _signs(_HOLLOW).items()}
-    unsent = {name: Sign(Kind.TRANSPORT, name, unsent=True) for name in _NEVER_SENT}
+    unsent = {name: Sign(FailureKind.TRANSPORT, name, unsent=True) for name in _NEVER_SENT}
     return _signs(_TYPES) | hollow | unsent
 
 
 _SIGN_BY_CODE = _signs(_CODES)
 _SIGN_BY_WORD = _signs(_WORDS) | {
-    word: Sign(Kind.CREDENTIALS, word, certain=False) for word in _UNCERTAIN_WORDS
+    word: Sign(FailureKind.CREDENTIALS, word, certain=False) for word in _UNCERTAIN_WORDS
 }
 _SIGN_BY_TYPE = _type_signs()
 _KIND_BY_STATUS = {status: kind for kind, statuses in _STATUSES.items() for status in statuses}
@@ -272,9 +296,9 @@ def by_code(words: Iterable[str]) -> Sign | None:
     """The first word that decides whatever the status; a per-day quota and a spend limit too."""
     for word in words:
         if "perday" in word.replace("_", ""):
-            return Sign(Kind.EXHAUSTED, "per-day quota")
+            return Sign(FailureKind.EXHAUSTED, "per-day quota")
         if word.endswith("_spend_limit_reached"):
-            return Sign(Kind.EXHAUSTED, "spend limit")
+            return Sign(FailureKind.EXHAUSTED, "spend limit")
         if word in _SIGN_BY_CODE:
             return _SIGN_BY_CODE[word]
     return None
@@ -294,9 +318,9 @@ def by_phrase(status: int | None, text: str) -> Sign | None:
     return _phrase(_PHRASES, text) or _phrase(_WEAK_PHRASES, text)
 
 
-def _phrase(table: dict[Kind, tuple[str, ...]], text: str) -> Sign | None:
+def _phrase(table: dict[FailureKind, tuple[str, ...]], text: str) -> Sign | None:
     for kind, phrases in table.items():
-        if kind is Kind.CONTEXT_LENGTH and any(phrase in text for phrase in _NOT_CONTEXT):
+        if kind is FailureKind.CONTEXT_LENGTH and any(phrase in text for phrase in _NOT_CONTEXT):
             continue
         for phrase in phrases:
             if phrase in text:
@@ -306,7 +330,13 @@ def _phrase(table: dict[Kind, tuple[str, ...]], text: str) -> Sign | None:
 
 def by_status(status: int) -> Sign:
     """What a status alone says; an exception raised on an answer below 400 means rubbish in it."""
-    other = Kind.TRANSPORT if status < 400 else Kind.REQUEST if status < 500 else Kind.SERVER
+    other = (
+        FailureKind.TRANSPORT
+        if status < 400
+        else FailureKind.REQUEST
+        if status < 500
+        else FailureKind.SERVER
+    )
     kind = _KIND_BY_STATUS.get(status, other)
     return Sign(kind, f"status {status}", certain=status != 403)
 
@@ -325,7 +355,7 @@ def by_errno(error: OSError) -> Sign | None:
     """An operating system's error is the provider's only when it is about the network."""
     number = error.errno
     if number is None:
-        return Sign(Kind.TRANSPORT, "OSError")
+        return Sign(FailureKind.TRANSPORT, "OSError")
     if number not in _NETWORK_ERRNOS:
         return None
-    return Sign(Kind.TRANSPORT, errno.errorcode[number], unsent=number == errno.ECONNREFUSED)
+    return Sign(FailureKind.TRANSPORT, errno.errorcode[number], unsent=number == errno.ECONNREFUSED)

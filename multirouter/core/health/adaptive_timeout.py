@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from math import log2
 
 from multirouter.core.rolling_window import SHORTEST, Latencies
-from multirouter.core.settings.policies import PacePolicy
+from multirouter.core.settings.policies import LatencyPolicy
 
 RECENT = 0.2
 """Weight of the newest latency in the recent mean: it looks back some nine answers."""
@@ -44,15 +44,15 @@ class Group:
             limits; 1 when there is none.
     """
 
-    __slots__ = ("_asked", "_middle", "_paces", "stretch")
+    __slots__ = ("_asked", "_latencies", "_middle", "stretch")
 
-    def __init__(self, paces: Sequence[Pace]) -> None:
-        self._paces = tuple(paces)
+    def __init__(self, latencies: Sequence[LatencyTracker]) -> None:
+        self._latencies = tuple(latencies)
         self._asked = 0
         self._middle = 0.0
         self.stretch: float = 1.0
-        for pace in self._paces:
-            pace.group = self
+        for latency in self._latencies:
+            latency.group = self
 
     def middle(self) -> float:
         """The drift of the middle provider of those that are known, doublings.
@@ -61,8 +61,8 @@ class Group:
         providers are not sorted at each.
         """
         if self._asked <= 0:
-            self._asked = len(self._paces) // 16
-            drifts = sorted(pace.drift for pace in self._paces if pace.known)
+            self._asked = len(self._latencies) // 16
+            drifts = sorted(latency.drift for latency in self._latencies if latency.known)
             self._middle = drifts[(len(drifts) - 1) // 2] if len(drifts) > 1 else 0.0
             lone = drifts[0] if len(drifts) == 1 else 0.0
             self.stretch = 2.0 ** max(0.0, self._middle, lone)
@@ -71,7 +71,7 @@ class Group:
         return self._middle
 
 
-class Pace:
+class LatencyTracker:
     """One provider's latencies on one route, beside those of its peers there.
 
     Means and spread are those of the binary logarithm: AI latencies follow the answer's length
@@ -99,7 +99,7 @@ class Pace:
         "latencies",
     )
 
-    def __init__(self, policy: PacePolicy) -> None:
+    def __init__(self, policy: LatencyPolicy) -> None:
         self._policy = policy
         self._slow_mark = log2(policy.slow_factor)
         self.latencies: Latencies = Latencies()
@@ -115,7 +115,7 @@ class Pace:
         self._youth = 1.0
         self._born_at = -math.inf
 
-    def adopt(self, policy: PacePolicy) -> None:
+    def adopt(self, policy: LatencyPolicy) -> None:
         """Goes on under another policy; what was learned stays, the next answer applies it."""
         self._policy = policy
         self._slow_mark = log2(policy.slow_factor)

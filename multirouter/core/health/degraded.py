@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from multirouter.core.change_counter import Revision
+from multirouter.core.change_counter import ChangeCounter
 from multirouter.core.rolling_window import RollingCounts
 
 WINDOW = 300.0
@@ -20,7 +20,7 @@ many in twenty come once in some sixty thousand such windows.
 """
 
 
-class Health(RollingCounts):
+class HealthWindow(RollingCounts):
     """One provider's successes and failures on one route, over the last `WINDOW` seconds.
 
     What the circuit takes for success or failure counts here as well; what says nothing about
@@ -33,7 +33,7 @@ class Health(RollingCounts):
 
     __slots__ = ("_era", "_revision", "degraded")
 
-    def __init__(self, revision: Revision) -> None:
+    def __init__(self, revision: ChangeCounter) -> None:
         super().__init__(WINDOW)
         self._revision = revision
         self._era = 0
@@ -59,15 +59,15 @@ class Health(RollingCounts):
         self.record(now, failed=True)
         self._judge()
 
-    def look(self, now: float, era: int) -> None:
+    def look(self, now: float, generation: int) -> None:
         """Brings it up to date.
 
         Args:
             now: loop time, seconds.
             era: that of the provider's closed circuit.
         """
-        if era != self._era:
-            self._era = era
+        if generation != self._era:
+            self._era = generation
             self.clear()
         self.settle(now)
         self._judge()

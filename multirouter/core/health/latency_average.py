@@ -12,7 +12,7 @@ PENALTY = 1e6
 awaited: one newcomer is tried at once, not a hundred times. Source: Finagle, PeakEwma."""
 
 
-class Speed:
+class LatencyAverage:
     """The peak-sensitive exponential mean of one provider's latencies on one route.
 
     Source: Finagle, com.twitter.finagle.loadbalancer.PeakEwma.

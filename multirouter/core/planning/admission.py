@@ -6,13 +6,13 @@ import math
 from collections.abc import Collection, Iterable
 from typing import Any
 
-from multirouter.core.events import FailedOver, Panicked
-from multirouter.core.planning.retrying import Repetition
-from multirouter.core.planning.steps import Commons, Try
-from multirouter.core.routes.resolved_route import CompiledRoute
-from multirouter.core.selection.candidate import Member
-from multirouter.core.selection.tier_tables import Table
-from multirouter.core.selection.weighted import Draw
+from multirouter.core.events import FailedOver, PanicStarted
+from multirouter.core.planning.retrying import RetryState
+from multirouter.core.planning.steps import AttemptStep, PlanContext
+from multirouter.core.routes.resolved_route import ResolvedRoute
+from multirouter.core.selection.candidate import Candidate
+from multirouter.core.selection.tier_tables import TierTable
+from multirouter.core.selection.weighted import WeightedChoice
 from multirouter.core.settings.policies import HedgePolicy
 from multirouter.errors import AttemptTimeout
 from multirouter.model import AttemptRecord, Role
@@ -42,18 +42,18 @@ class Admission:
         "route",
     )
 
-    _commons: Commons
-    _repetition: Repetition | None
+    _commons: PlanContext
+    _repetition: RetryState | None
     _request: Any
     _size: int
     _unfit: frozenset[str]
-    route: CompiledRoute
+    route: ResolvedRoute
     deadline: float
     idempotent: bool
 
     def _somebody(
         self, now: float, barred: Collection[str] = (), role: Role = "call"
-    ) -> Try | None:
+    ) -> AttemptStep | None:
         """An attempt at the first tier that has somebody to ask; None when no tier has.
 
         The tiers are walked twice: who is degraded is asked when nobody healthy can be.
@@ -64,13 +64,13 @@ class Admission:
         """
         if self.route.limits and self._blocked(now):
             return None
-        trials: tuple[Member, ...] = ()
+        trials: tuple[Candidate, ...] = ()
         for tier in self.route.tiers:
             table = tier.table(now, self._unfit)
             if table.trials:
                 trials = (*trials, *table.trials)
                 if not self.idempotent:
-                    unprobed = [m for m in table.trials if m.provider.probe is None]
+                    unprobed = [m for m in table.trials if m.provider.health_check is None]
                     step = self._trial(unprobed, now, barred, role)
                     if step is not None:
                         return step
@@ -82,7 +82,7 @@ class Admission:
             return self._with_copies(step, trials, now) if trials else step
         return self._trial(trials, now, barred, role)
 
-    def _degraded(self, now: float, barred: Collection[str], role: Role) -> Try | None:
+    def _degraded(self, now: float, barred: Collection[str], role: Role) -> AttemptStep | None:
         """An attempt at the first tier that has somebody degraded to ask."""
         for tier in self.route.tiers:
             table = tier.table(now, self._unfit)
@@ -92,7 +92,7 @@ class Admission:
                     return step
         return None
 
-    def _elsewhere(self, repetition: Repetition, now: float) -> Try | None:
+    def _elsewhere(self, repetition: RetryState, now: float) -> AttemptStep | None:
         """An attempt after one that failed: outside the domain that failed, when that can be."""
         if repetition.wary:
             members = self.route.members
@@ -110,20 +110,25 @@ class Admission:
         return {m.name for t in self.route.tiers for m in t.table(now, self._unfit).trials}
 
     def _drawn(
-        self, table: Table, draw: Draw, now: float, barred: Collection[str], role: Role
-    ) -> Try | None:
+        self,
+        table: TierTable,
+        draw: WeightedChoice,
+        now: float,
+        barred: Collection[str],
+        role: Role,
+    ) -> AttemptStep | None:
         """One of those in the draw; who refuses at the door is drawn no more."""
         while True:
             member = draw.pick(self._commons.rng, barred, now, self._request)
             if member is None:
                 return None
             alone = bool(barred or len(table.closed) == 1) and self._is_alone(table, barred)
-            step = self._enter(member, now, draw.why, role, alone=alone, panic=table.panicked)
+            step = self._enter(member, now, draw.why, role, alone=alone, panic=table.panic_started)
             if step is not None:
                 return step
             barred = {*barred, member.name}
 
-    def _is_alone(self, table: Table, barred: Collection[str]) -> bool:
+    def _is_alone(self, table: TierTable, barred: Collection[str]) -> bool:
         """Whether nobody else could be asked after the one who is drawn now."""
         if len(self.route.tiers) > 1:
             return False
@@ -131,8 +136,8 @@ class Admission:
         return sum(1 for _ in drawn) <= 1
 
     def _trial(
-        self, trials: Iterable[Member], now: float, barred: Collection[str], role: Role
-    ) -> Try | None:
+        self, trials: Iterable[Candidate], now: float, barred: Collection[str], role: Role
+    ) -> AttemptStep | None:
         """The caller's own attempt as the trial of a half-open circuit."""
         for member in trials:
             if member.name not in barred:
@@ -141,20 +146,22 @@ class Admission:
                     return step
         return None
 
-    def _with_copies(self, step: Try, trials: Iterable[Member], now: float) -> Try:
+    def _with_copies(
+        self, step: AttemptStep, trials: Iterable[Candidate], now: float
+    ) -> AttemptStep:
         """The attempt, with the trials that are due beside a call's first one."""
         if self.idempotent and self._repetition is None:
             step.copies = self._copies(trials, now)
         return step
 
-    def _copies(self, trials: Iterable[Member], now: float) -> tuple[Try, ...]:
+    def _copies(self, trials: Iterable[Candidate], now: float) -> tuple[AttemptStep, ...]:
         """Trials of half-open circuits as copies, so that they cost their caller nothing."""
         copies = []
         budget = self._commons.budget
         for member in trials:
-            if member.provider.probe or not budget.allows(now) or self._blocked(now):
+            if member.provider.health_check or not budget.allows(now) or self._blocked(now):
                 continue
-            copy = self._enter(member, now, "trial of a half-open circuit", "probe")
+            copy = self._enter(member, now, "trial of a half-open circuit", "trial")
             if copy is not None:
                 budget.pay(now)
                 copies.append(copy)
@@ -162,14 +169,14 @@ class Admission:
 
     def _enter(
         self,
-        member: Member,
+        member: Candidate,
         now: float,
         why: str,
         role: Role = "call",
         *,
         alone: bool = False,
         panic: bool = False,
-    ) -> Try | None:
+    ) -> AttemptStep | None:
         """Asks at one provider's door; what repeats an earlier attempt is paid for.
 
         The provider's own past cuts an attempt off only where somebody else is left to ask.
@@ -178,9 +185,9 @@ class Admission:
         if repetition is not None and not repetition.affordable(member, role, budget, now):
             return None
         limit = member.timeout
-        if not alone and (usual := member.pace.limit) < limit:
+        if not alone and (usual := member.latency.limit) < limit:
             limit = usual
-        lease = limit if limit < math.inf else member.gate.circuit.policy.open_for
+        lease = limit if limit < math.inf else member.gate.circuit.policy.open_duration
         permit = member.gate.acquire(now, self._size, lease + LEASE_MARGIN, panic=panic)
         if permit is None:
             return None
@@ -189,18 +196,18 @@ class Admission:
         if repetition is not None:
             why = self._repeats(repetition, member, role, now, why)
         if panic:
-            news = Panicked(self._commons.router, self.route.name)
-            self._commons.wire.post("panicked", news)
+            news = PanicStarted(self._commons.router, self.route.name)
+            self._commons.dispatcher.post("panic_started", news)
         deadline = now + limit
-        if self.deadline < deadline and role != "probe":
+        if self.deadline < deadline and role != "trial":
             deadline = self.deadline
-        step = Try(member, permit, now, deadline, role, why)
-        if self.route.hedge is not None and role != "probe":
+        step = AttemptStep(member, permit, now, deadline, role, why)
+        if self.route.hedge is not None and role != "trial":
             self._hedge_later(step, self.route.hedge, now)
         return step
 
     def _repeats(
-        self, repetition: Repetition, member: Member, role: Role, now: float, why: str
+        self, repetition: RetryState, member: Candidate, role: Role, now: float, why: str
     ) -> str:
         """Books an attempt that is not the first, tells of a failover, and says why."""
         repetition.pay(member, role, self._commons.budget, now)
@@ -212,7 +219,7 @@ class Admission:
         if last.provider == member.name:
             return f"again after {kind}"
         names = (self._commons.router, self.route.name, last.provider, member.name)
-        self._commons.wire.post("failed_over", FailedOver(*names, kind, _limit_of(last)))
+        self._commons.dispatcher.post("failed_over", FailedOver(*names, kind, _limit_of(last)))
         return f"failover from {last.provider} ({kind}); {why}"
 
     def _blocked(self, now: float) -> str:
@@ -220,14 +227,14 @@ class Admission:
         refusals = (shared.refuses(self._size, now) for shared in self.route.limits)
         return next(filter(None, refusals), "")
 
-    def _hedge_later(self, step: Try, policy: HedgePolicy, now: float) -> None:
+    def _hedge_later(self, step: AttemptStep, policy: HedgePolicy, now: float) -> None:
         """Names the instant at which an attempt is so slow that it wants another beside it."""
         if not self.idempotent or len(self.route.members) == 1:
             return
         if policy.after is not None:
             step.hedge_at = now + policy.after
         elif policy.percentile is not None:  # pragma: no branch - one of the two is always set
-            latencies = step.member.pace.latencies
+            latencies = step.member.latency.latencies
             if latencies.samples >= policy.minimum_samples:
                 step.hedge_at = now + latencies.percentile(policy.percentile)
 

@@ -12,12 +12,12 @@ from multirouter.errors import (
     NoProviderAvailable,
     ProviderError,
 )
-from multirouter.model import AttemptRecord, Kind
+from multirouter.model import AttemptRecord, FailureKind
 
 if TYPE_CHECKING:
     from multirouter.core.planning.retrying import Refusal
-    from multirouter.core.routes.resolved_route import CompiledRoute
-    from multirouter.core.selection.candidate import Member
+    from multirouter.core.routes.resolved_route import ResolvedRoute
+    from multirouter.core.selection.candidate import Candidate
 
 _BECAUSE: dict[Refusal | None, str] = {
     None: "",
@@ -32,7 +32,7 @@ FITTING: Mapping[str, str] = MappingProxyType({})
 
 
 def nobody_available(
-    route: CompiledRoute,
+    route: ResolvedRoute,
     blocked: str,
     now: float,
     started: float,
@@ -61,7 +61,7 @@ def nobody_available(
 
 
 def all_failed(
-    route: CompiledRoute,
+    route: ResolvedRoute,
     attempts: Iterable[AttemptRecord],
     refusal: Refusal | None,
     now: float,
@@ -73,7 +73,7 @@ def all_failed(
     """
     trail = tuple(attempts)
     failed = [record for record in trail if record.outcome == "failure"]
-    if failed and all(record.verdict.kind is Kind.CONTEXT_LENGTH for record in failed):
+    if failed and all(record.verdict.kind is FailureKind.CONTEXT_LENGTH for record in failed):
         return own_fault(failed[-1], len(trail))
     told = "; ".join(f"{r.provider}: {r.verdict.kind} ({_named(r)})" for r in failed)
     error = AllProvidersFailed(
@@ -87,7 +87,7 @@ def all_failed(
 
 
 def timed_out(
-    route: CompiledRoute,
+    route: ResolvedRoute,
     attempts: Iterable[AttemptRecord],
     now: float,
     started: float,
@@ -128,7 +128,7 @@ def _noted(record: AttemptRecord, number: int, why: str) -> BaseException:
     return error
 
 
-def soonest(members: Iterable[Member], now: float, size: int) -> float | None:
+def soonest(members: Iterable[Candidate], now: float, size: int) -> float | None:
     """Seconds until the first of the providers can be asked by time alone; None when unknown."""
     waits = (member.gate.ready_in(now, size) for member in members)
     return min((wait for wait in waits if wait is not None), default=None)

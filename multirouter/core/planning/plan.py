@@ -10,23 +10,25 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from multirouter.core.events import RetryRefused
+from multirouter.core.events import RetryDenied
 from multirouter.core.planning import final_errors as endings
-from multirouter.core.planning.retrying import Repetition
-from multirouter.core.planning.steps import Commons, Serve, Step, Try, Wait
-from multirouter.core.planning.stream_plan import Serving
-from multirouter.core.routes.resolved_route import CompiledRoute
-from multirouter.core.selection.candidate import Member
+from multirouter.core.planning.retrying import RetryState
+from multirouter.core.planning.steps import AttemptStep, PlanContext, ServeStep, Step, WaitStep
+from multirouter.core.planning.stream_plan import StreamPlan
+from multirouter.core.routes.resolved_route import ResolvedRoute
+from multirouter.core.selection.candidate import Candidate
 from multirouter.core.selection.tier_tables import NOBODY
-from multirouter.core.settings.failure_rules import Other, Rule, Same
+from multirouter.core.settings.failure_rules import Failover, Retry, Rule
 from multirouter.errors import AttemptTimeout
-from multirouter.model import SUCCESS, AttemptRecord, CallOutcome, CallResult, Kind, Verdict
+from multirouter.model import SUCCESS, AttemptRecord, CallOutcome, CallResult, FailureKind, Verdict
 
 _NOTHING: Any = object()
-_CANCELLED = Kind.CANCELLED  # an enum's members are looked up slowly, and this is the hot path
+_CANCELLED = (
+    FailureKind.CANCELLED
+)  # an enum's members are looked up slowly, and this is the hot path
 
 
-class Plan(Serving):
+class Plan(StreamPlan):
     """One call's plan; see the module.
 
     Attributes:
@@ -44,8 +46,8 @@ class Plan(Serving):
 
     def __init__(
         self,
-        commons: Commons,
-        route: CompiledRoute,
+        commons: PlanContext,
+        route: ResolvedRoute,
         now: float,
         timeout: float | None = None,
         wait: float = 0.0,
@@ -81,7 +83,7 @@ class Plan(Serving):
         if self._answer is not _NOTHING:
             return self._end("success", None, now)
         if self._serving is not None:
-            return Serve(self._serving)
+            return ServeStep(self._serving)
         if self._fault is not None:
             return self._end("failure", self._fault, now)
         if now >= self.deadline:
@@ -96,13 +98,13 @@ class Plan(Serving):
         answered = self._answer is not _NOTHING or self._serving is not None
         return answered or self._fault is not None
 
-    def beside(self, now: float) -> Try | None:
+    def beside(self, now: float) -> AttemptStep | None:
         """Another attempt beside those under way, after one of them failed; None for none."""
         if self._repetition is None or self.decided or now >= self.deadline:
             return None
         return self._elsewhere(self._repetition, now)
 
-    def hedge(self, slow: Try, now: float) -> Try | None:
+    def hedge(self, slow: AttemptStep, now: float) -> AttemptStep | None:
         """Another attempt, elsewhere, beside one that is slow; None when none can be made."""
         if now >= self.deadline:
             return None
@@ -125,11 +127,11 @@ class Plan(Serving):
 
     def finish(self, outcome: CallOutcome[Any]) -> None:
         """Tells the news of the call's end, once."""
-        wire = self._commons.wire
+        dispatcher = self._commons.dispatcher
         if outcome.result != "success":
-            wire.post("call_failed", outcome)
-        wire.post("call_ended", outcome)
-        wire.deliver()
+            dispatcher.post("call_failed", outcome)
+        dispatcher.post("call_ended", outcome)
+        dispatcher.deliver()
 
     def ready_in(self, now: float) -> float | None:
         """Seconds until time alone makes room for this call; None when time alone will not."""
@@ -142,17 +144,19 @@ class Plan(Serving):
 
     # -- after a failure --------------------------------------------------------------------
 
-    def _next(self, repetition: Repetition, now: float) -> Step:
+    def _next(self, repetition: RetryState, now: float) -> Step:
         """The failed provider again, another one, the next round, or the end."""
         if now < repetition.resting_until:  # a timer may ring a little early
-            return Wait(repetition.resting_until, for_room=False)
+            return WaitStep(repetition.resting_until, for_room=False)
         if repetition.again is not None:
             step = self._same(repetition, repetition.again, now)
             if step is not None:
                 return step
         return self._elsewhere(repetition, now) or self._next_round(repetition, now)
 
-    def _same(self, repetition: Repetition, member: Member, now: float) -> Try | Wait | None:
+    def _same(
+        self, repetition: RetryState, member: Candidate, now: float
+    ) -> AttemptStep | WaitStep | None:
         """The failed provider again, after a rest; None when it is not worth resting for."""
         commons = self._commons
         if not repetition.rested:
@@ -160,11 +164,11 @@ class Plan(Serving):
             if at is not None and at < self.deadline and repetition.may_go_on(commons.budget, now):
                 repetition.rested = True
                 repetition.resting_until = at
-                return Wait(at, for_room=False)
+                return WaitStep(at, for_room=False)
         rested, repetition.again = repetition.rested, None
         return self._enter(member, now, "") if rested and not self._blocked(now) else None
 
-    def _next_round(self, repetition: Repetition, now: float) -> Step:
+    def _next_round(self, repetition: RetryState, now: float) -> Step:
         members, commons = self.route.members, self._commons
         at = repetition.round_at(members, now, commons.rng.random())
         if at is None:
@@ -174,10 +178,10 @@ class Plan(Serving):
         elif repetition.affords_any(members, commons.budget, now):
             repetition.next_round()
             repetition.resting_until = at
-            return Wait(at, for_room=False)
+            return WaitStep(at, for_room=False)
         return self._all_failed(repetition, now)
 
-    def _wait_for_room(self, repetition: Repetition | None, now: float) -> Wait | None:
+    def _wait_for_room(self, repetition: RetryState | None, now: float) -> WaitStep | None:
         until = min(self._wait_until, self.deadline)
         if now >= until or len(self._unfit) == len(self.route.members):
             return None
@@ -185,12 +189,17 @@ class Plan(Serving):
             if not repetition.affords_any(self.route.members, self._commons.budget, now):
                 return None
             repetition.next_round()
-        return Wait(until, for_room=True)
+        return WaitStep(until, for_room=True)
 
     # -- how an attempt ended ---------------------------------------------------------------
 
     def record(
-        self, step: Try, verdict: Verdict, value: object, error: BaseException | None, now: float
+        self,
+        step: AttemptStep,
+        verdict: Verdict,
+        value: object,
+        error: BaseException | None,
+        now: float,
     ) -> None:
         """Tells how a Try ended; exactly once for each.
 
@@ -223,9 +232,9 @@ class Plan(Serving):
             record.first_content = step.served_at - started
         if route.billing is not None:
             route.billing.book(record, step.meter, value, self._request, self._size)
-        wire = self._commons.wire
-        wire.post("attempt_ended", record)
-        if step.role != "probe":
+        dispatcher = self._commons.dispatcher
+        dispatcher.post("attempt_ended", record)
+        if step.role != "trial":
             self.attempts.append(record)
             if error is None and verdict.kind is not _CANCELLED:
                 if self._answer is _NOTHING:
@@ -234,10 +243,15 @@ class Plan(Serving):
                     return  # `finish` tells this news together with that of the call's end
             elif isinstance(error, Exception):
                 self._failed(step, record, route.rules[verdict.kind])
-        wire.deliver()
+        dispatcher.deliver()
 
     def _learn(
-        self, step: Try, verdict: Verdict, error: BaseException | None, elapsed: float, now: float
+        self,
+        step: AttemptStep,
+        verdict: Verdict,
+        error: BaseException | None,
+        elapsed: float,
+        now: float,
     ) -> bool:
         """Gives the permit back with what the attempt says of its provider.
 
@@ -247,14 +261,14 @@ class Plan(Serving):
         member, permit, served_at = step.member, step.permit, step.served_at
         if verdict is not SUCCESS:
             if isinstance(error, AttemptTimeout) and served_at is None:
-                member.pace.timed_out(elapsed, trial=permit.trial)
+                member.latency.timed_out(elapsed, trial=permit.trial)
             circuit = self.route.rules[verdict.kind].circuit
             late = member.gate.release_unanswered(permit, verdict, circuit, now)
             member.learn(verdict.kind, circuit, elapsed, now)
             return late
         if served_at is None:
             took = elapsed
-            slow = member.pace.answered(elapsed, now, trial=permit.trial)
+            slow = member.latency.answered(elapsed, now, trial=permit.trial)
         else:
             took = served_at - step.started
             slow = step.slow
@@ -266,38 +280,38 @@ class Plan(Serving):
             member.speed.learn(took, now)
         return late
 
-    def _has_others(self, member: Member, now: float) -> bool:
+    def _has_others(self, member: Candidate, now: float) -> bool:
         """Whether somebody else can be asked; who is alone is better slow than out."""
         return any(other is not member and other.gate.admits(now) for other in self.route.members)
 
-    def abandon(self, step: Try) -> None:
+    def abandon(self, step: AttemptStep) -> None:
         """Takes back a Try that was never begun."""
         step.member.gate.give_back(step.permit)
         for shared in self.route.limits:
             shared.leave()
 
-    def _failed(self, step: Try, record: AttemptRecord, rule: Rule) -> None:
+    def _failed(self, step: AttemptStep, record: AttemptRecord, rule: Rule) -> None:
         repetition = self._repeating(step)
         members, retries = self.route.members, self.route.retries_per_provider
         # A span that was asked for comes back from two additions a little off.
         early = step.deadline - step.started < step.member.timeout - 1e-9
         impatient = early and step.served_at is None and isinstance(record.error, AttemptTimeout)
-        if self._spliced and rule.other is Other.NEVER:
+        if self._spliced and rule.failover is Failover.NEVER:
             # Who cannot go on with somebody else's answer says nothing about who else can.
-            rule = replace(rule, other=Other.AT_ONCE)
+            rule = replace(rule, failover=Failover.AT_ONCE)
         repetition.failed(record, step.member, rule, members, retries, impatient=impatient)
         if not self._spliced and self.route.is_final(record.verdict):
             self._fault = self._fault or endings.not_in_on(record, len(self.attempts))
-        elif rule.other is Other.NEVER and rule.same is Same.NEVER:
+        elif rule.failover is Failover.NEVER and rule.retry is Retry.NEVER:
             self._fault = self._fault or endings.own_fault(record, len(self.attempts))
-        elif not self.idempotent and rule.may_have_acted and not record.verdict.unsent:
+        elif not self.idempotent and rule.side_effects_possible and not record.verdict.unsent:
             repetition.refusal = "not_idempotent"
             repetition.stop(members)
 
-    def _repeating(self, step: Try) -> Repetition:
+    def _repeating(self, step: AttemptStep) -> RetryState:
         """The state of a call that asks more than once, begun with the attempt that made it so."""
         if self._repetition is None:
-            self._repetition = Repetition(self.route.retry, self._unfit)
+            self._repetition = RetryState(self.route.retry, self._unfit)
             self._repetition.asked(step.member.name)
         return self._repetition
 
@@ -316,10 +330,10 @@ class Plan(Serving):
         )
         return self._end("refused", error, now)
 
-    def _all_failed(self, repetition: Repetition, now: float) -> Step:
+    def _all_failed(self, repetition: RetryState, now: float) -> Step:
         if repetition.refusal is not None:
             names = (self._commons.router, self.route.name, repetition.refusal)
-            self._commons.wire.post("retry_refused", RetryRefused(*names))
+            self._commons.dispatcher.post("retry_denied", RetryDenied(*names))
         refusal = repetition.refusal
         error = endings.all_failed(self.route, self.attempts, refusal, now, self._started)
         return self._end("failure", error, now)

@@ -8,14 +8,16 @@ from typing import Literal
 
 from multirouter.core.failures import backoff
 from multirouter.core.limits.rate_limits import RetryBudget
-from multirouter.core.selection.candidate import Member
-from multirouter.core.settings.failure_rules import Other, Rule, Same
+from multirouter.core.selection.candidate import Candidate
+from multirouter.core.settings.failure_rules import Failover, Retry, Rule
 from multirouter.core.settings.policies import RetryPolicy
-from multirouter.model import AttemptRecord, Kind, Role
+from multirouter.model import AttemptRecord, FailureKind, Role
 
 Refusal = Literal["budget", "attempts", "deadline", "not_idempotent"]
 
-OF_THE_DOMAIN = frozenset({Kind.TRANSPORT, Kind.SERVER, Kind.OVERLOADED, Kind.CREDENTIALS})
+OF_THE_DOMAIN = frozenset(
+    {FailureKind.TRANSPORT, FailureKind.SERVER, FailureKind.OVERLOADED, FailureKind.CREDENTIALS}
+)
 """Failures that speak of a vendor, region or account rather than of one model."""
 
 
@@ -24,7 +26,7 @@ HEDGES_SHARE = 0.5
 is merely slow must not take the last attempt from who has failed."""
 
 
-class Repetition:
+class RetryState:
     """The state that a call has only once something went wrong.
 
     Attributes:
@@ -62,7 +64,7 @@ class Repetition:
         self.out: set[str] = set(self.barred)
         self.wary: set[str] = set()
         self.last: AttemptRecord | None = None
-        self.again: Member | None = None
+        self.again: Candidate | None = None
         self.rested: bool = False
         self.resting_until: float = -math.inf
         self.refusal: Refusal | None = None
@@ -76,9 +78,9 @@ class Repetition:
     def failed(
         self,
         record: AttemptRecord,
-        member: Member,
+        member: Candidate,
         rule: Rule,
-        others: Iterable[Member],
+        others: Iterable[Candidate],
         retries_per_provider: int,
         *,
         impatient: bool = False,
@@ -99,19 +101,19 @@ class Repetition:
             return
         if record.verdict.kind in OF_THE_DOMAIN:
             self.wary.update(member.provider.domains)
-        again = rule.same is not Same.NEVER and not record.verdict.retried
+        again = rule.retry is not Retry.NEVER and not record.verdict.retried
         tried = self._asked.get(member.name, 0)
-        if not again or (rule.same is Same.QUICK and tried > 1):
+        if not again or (rule.retry is Retry.QUICK and tried > 1):
             self._bar(member.name)
         elif tried <= retries_per_provider and not _rests_untold(record):
             self.again, self.rested = member, False
-        if rule.other is Other.LARGER:
+        if rule.failover is Failover.LARGER:
             window = member.provider.context_window or 0
             self._bar_all(o for o in others if (o.provider.context_window or 0) <= window)
-        elif rule.other is Other.NEVER:
+        elif rule.failover is Failover.NEVER:
             self._bar_all(o for o in others if o is not member)
 
-    def _bar_all(self, members: Iterable[Member]) -> None:
+    def _bar_all(self, members: Iterable[Candidate]) -> None:
         for member in members:
             self._bar(member.name)
 
@@ -123,32 +125,32 @@ class Repetition:
 
     # -- the price --------------------------------------------------------------------------
 
-    def affordable(self, member: Member, role: Role, budget: RetryBudget, now: float) -> bool:
+    def affordable(self, member: Candidate, role: Role, budget: RetryBudget, now: float) -> bool:
         """Whether the next attempt may go to `member`; notes the refusal when not."""
         return self._is_free(member, role, now) or self.may_go_on(budget, now, role)
 
-    def affords_any(self, members: Iterable[Member], budget: RetryBudget, now: float) -> bool:
+    def affords_any(self, members: Iterable[Candidate], budget: RetryBudget, now: float) -> bool:
         """Whether any of the providers may be asked in a later round; notes the refusal if not."""
         left = [member for member in members if member.name not in self.out]
         return any(self.affordable(member, "call", budget, now) for member in left)
 
-    def pay(self, member: Member, role: Role, budget: RetryBudget, now: float) -> None:
+    def pay(self, member: Candidate, role: Role, budget: RetryBudget, now: float) -> None:
         """Books the attempt that is about to go to `member`."""
         if not self._is_free(member, role, now):
             self._paid += 1
             budget.pay(now)
 
-    def _is_free(self, member: Member, role: Role, now: float) -> bool:
+    def _is_free(self, member: Candidate, role: Role, now: float) -> bool:
         """The first try of a healthy provider is, unless it is a hedge."""
         return role == "call" and member.name not in self._asked and not member.gate.ill(now)
 
     # -- the rest ---------------------------------------------------------------------------
 
-    def same_at(self, member: Member, now: float, draw: float) -> float | None:
+    def same_at(self, member: Candidate, now: float, draw: float) -> float | None:
         """Loop time at which the provider that failed may be asked again, or None for never."""
         return self._rested_at([member], now, draw)
 
-    def round_at(self, members: Iterable[Member], now: float, draw: float) -> float | None:
+    def round_at(self, members: Iterable[Candidate], now: float, draw: float) -> float | None:
         """Loop time of the next round, or None when nobody can be asked in it.
 
         Args:
@@ -160,10 +162,10 @@ class Repetition:
             return None
         return self._rested_at([m for m in members if m.name not in self.out], now, draw)
 
-    def _rested_at(self, members: Iterable[Member], now: float, draw: float) -> float | None:
+    def _rested_at(self, members: Iterable[Candidate], now: float, draw: float) -> float | None:
         """Who is tripped is not waited for; who cools down is, when that is short enough."""
         instants = [
-            max(now, member.gate.cooling_until)
+            max(now, member.gate.cooldown_until)
             for member in members
             if member.gate.circuit.is_closed and member.gate.hold != "open"
         ]
@@ -193,7 +195,7 @@ class Repetition:
             self.refusal = None if budget.allows(now, share=share) else "budget"
         return self.refusal is None
 
-    def stop(self, members: Iterable[Member]) -> None:
+    def stop(self, members: Iterable[Candidate]) -> None:
         """Bars everybody for good."""
         for member in members:
             self._bar(member.name)
@@ -201,4 +203,4 @@ class Repetition:
 
 def _rests_untold(record: AttemptRecord) -> bool:
     """Whether a provider has enough for a time it did not name: that guess is not waited for."""
-    return record.verdict.kind is Kind.RATE_LIMIT and record.verdict.retry_after is None
+    return record.verdict.kind is FailureKind.RATE_LIMIT and record.verdict.retry_after is None

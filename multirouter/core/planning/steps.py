@@ -7,28 +7,30 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from multirouter.core.circuit.permits import Permit
-from multirouter.core.event_dispatcher import Newswire
+from multirouter.core.event_dispatcher import EventDispatcher
 from multirouter.core.limits.rate_limits import RetryBudget
-from multirouter.core.selection.candidate import Member
+from multirouter.core.selection.candidate import Candidate
 from multirouter.model import CallOutcome, Role
 
 if TYPE_CHECKING:
-    from multirouter.core.cost.metering import Meter
+    from multirouter.core.cost.metering import UsageMeter
 
 
-class Commons:
+class PlanContext:
     """What all plans of one router share: its name, chance, retry budget and newswire."""
 
-    __slots__ = ("budget", "rng", "router", "wire")
+    __slots__ = ("budget", "dispatcher", "rng", "router")
 
-    def __init__(self, router: str, rng: Random, budget: RetryBudget, wire: Newswire) -> None:
+    def __init__(
+        self, router: str, rng: Random, budget: RetryBudget, dispatcher: EventDispatcher
+    ) -> None:
         self.router: str = router
         self.rng: Random = rng
         self.budget: RetryBudget = budget
-        self.wire: Newswire = wire
+        self.dispatcher: EventDispatcher = dispatcher
 
 
-class Try:
+class AttemptStep:
     """Ask this provider now.
 
     Attributes:
@@ -62,27 +64,27 @@ class Try:
 
     def __init__(
         self,
-        member: Member,
+        member: Candidate,
         permit: Permit,
         started: float,
         deadline: float,
         role: Role,
         why: str,
     ) -> None:
-        self.member: Member = member
+        self.member: Candidate = member
         self.permit: Permit = permit
         self.started: float = started
         self.deadline: float = deadline
         self.role: Role = role
         self.why: str = why
-        self.copies: tuple[Try, ...] = ()
+        self.copies: tuple[AttemptStep, ...] = ()
         self.hedge_at: float = math.inf
         self.served_at: float | None = None
         self.slow: bool = False
-        self.meter: Meter | None = None
+        self.meter: UsageMeter | None = None
 
 
-class Wait:
+class WaitStep:
     """Do nothing for a while.
 
     Attributes:
@@ -97,7 +99,7 @@ class Wait:
         self.for_room: bool = for_room
 
 
-class Serve:
+class ServeStep:
     """A stream has its first content: hand it to its consumer.
 
     Attributes:
@@ -106,8 +108,8 @@ class Serve:
 
     __slots__ = ("attempt",)
 
-    def __init__(self, attempt: Try) -> None:
-        self.attempt: Try = attempt
+    def __init__(self, attempt: AttemptStep) -> None:
+        self.attempt: AttemptStep = attempt
 
 
-Step = Try | Serve | Wait | CallOutcome[Any]
+Step = AttemptStep | ServeStep | WaitStep | CallOutcome[Any]

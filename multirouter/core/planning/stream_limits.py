@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from typing import Literal
 
-from multirouter.core.selection.candidate import Member
+from multirouter.core.selection.candidate import Candidate
 from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.errors import AttemptTimeout
-from multirouter.model import Kind, Verdict
+from multirouter.model import FailureKind, Verdict
 
 
-class Flow:
+class StreamLimits:
     """Watches one stream from its first content to its end, whoever serves it meanwhile.
 
     Attributes:
@@ -38,16 +38,16 @@ class Flow:
     )
 
     def __init__(
-        self, policy: StreamPolicy, member: Member, now: float, *, rated: bool = True
+        self, policy: StreamPolicy, member: Candidate, now: float, *, rated: bool = True
     ) -> None:
         self._policy = policy
         self._limit: Literal["idle", "total", "min_rate"] = "idle"
         self.ends_at: float = now + policy.total
         self.error: AttemptTimeout | None = None
-        self.verdict: Verdict = Verdict(Kind.TIMEOUT)
+        self.verdict: Verdict = Verdict(FailureKind.TIMEOUT)
         self.serves(member, rated=rated)
 
-    def serves(self, member: Member, *, rated: bool = True) -> None:
+    def serves(self, member: Candidate, *, rated: bool = True) -> None:
         """Somebody else serves from here: the rate is his own, the total goes on.
 
         Args:
@@ -95,14 +95,14 @@ class Flow:
     def overdue(self) -> AttemptTimeout:
         """The error of a total that has passed while the consumer was busy."""
         error = self._passed("total")
-        self.verdict = Verdict(Kind.CANCELLED, reason="total, in the consumer's hands")
+        self.verdict = Verdict(FailureKind.CANCELLED, reason="total, in the consumer's hands")
         return error
 
     def _passed(self, limit: Literal["idle", "total", "min_rate"]) -> AttemptTimeout:
         member, policy = self._member, self._policy
         spans = {"idle": member.idle, "total": policy.total, "min_rate": policy.min_rate or 0.0}
         self.error = AttemptTimeout(member.name, limit, spans[limit])
-        self.verdict = Verdict(Kind.TIMEOUT, reason=f"{limit} {spans[limit]:g}")
+        self.verdict = Verdict(FailureKind.TIMEOUT, reason=f"{limit} {spans[limit]:g}")
         return self.error
 
     def _is_slow(self, seconds: float) -> bool:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import math
 
-from multirouter.core.events import Splice, Spliced
+from multirouter.core.events import ContinuationMode, StreamContinued
 from multirouter.core.planning.admission import LEASE_MARGIN, Admission
-from multirouter.core.planning.steps import Try
+from multirouter.core.planning.steps import AttemptStep
 
 FLOW_PROVES = 10.0
 """Seconds of a flowing stream that prove a half-open provider to be well."""
 
 
-class Serving(Admission):
+class StreamPlan(Admission):
     """One call whose answer comes in pieces.
 
     It goes deciding -> serving -> (broken -> deciding)* -> done.
@@ -20,11 +20,11 @@ class Serving(Admission):
 
     __slots__ = ("_serving", "_spliced", "_timeout")
 
-    _serving: Try | None
+    _serving: AttemptStep | None
     _spliced: bool
     _timeout: float
 
-    def serving(self, step: Try, first_at: float) -> bool:
+    def serving(self, step: AttemptStep, first_at: float) -> bool:
         """Notes a stream's first content: its permit is kept until `record` tells of the end.
 
         Args:
@@ -40,13 +40,13 @@ class Serving(Admission):
         self.opened(step, first_at)
         return True
 
-    def opened(self, step: Try, first_at: float) -> None:
+    def opened(self, step: AttemptStep, first_at: float) -> None:
         """Notes the first content of a stream, of a copy too: that is what its pace is made of."""
         step.served_at = first_at
         trial = step.permit.trial
-        step.slow = step.member.pace.answered(first_at - step.started, first_at, trial=trial)
+        step.slow = step.member.latency.answered(first_at - step.started, first_at, trial=trial)
 
-    def flowing(self, step: Try, now: float, lease: float) -> bool:
+    def flowing(self, step: AttemptStep, now: float, lease: float) -> bool:
         """Notes that a half-open provider's stream is alive: its lease is renewed.
 
         After `FLOW_PROVES` seconds of it the trial counts as passed, and what comes of the stream
@@ -60,7 +60,7 @@ class Serving(Admission):
         if step.served_at is None or now - step.served_at < FLOW_PROVES:
             return False
         circuit.prove(permit, now)
-        self._commons.wire.deliver()
+        self._commons.dispatcher.deliver()
         return True
 
     def broken(self, now: float, until: float = math.inf) -> None:
@@ -77,7 +77,9 @@ class Serving(Admission):
         self._spliced = True
         self.deadline: float = min(now + self._timeout, until)
 
-    def spliced(self, step: Try, broke: str, how: Splice, chunks: int) -> None:
+    def stream_continued(
+        self, step: AttemptStep, broke: str, how: ContinuationMode, chunks: int
+    ) -> None:
         """Tells that a broken stream goes on.
 
         Args:
@@ -88,13 +90,13 @@ class Serving(Admission):
         """
         step.why = f"{step.why}; goes on by {how} after {chunks} chunks of {broke}"
         names = (self._commons.router, self.route.name, broke, step.member.name)
-        self._commons.wire.post("spliced", Spliced(*names, how, chunks))
-        self._commons.wire.deliver()
+        self._commons.dispatcher.post("stream_continued", StreamContinued(*names, how, chunks))
+        self._commons.dispatcher.deliver()
 
 
-def lease_of(step: Try) -> float:
+def lease_of(step: AttemptStep) -> float:
     """Seconds that a flowing trial's lease lasts: a little longer than it may rest."""
     idle = step.member.idle
     if idle == math.inf:
-        idle = step.member.gate.circuit.policy.open_for
+        idle = step.member.gate.circuit.policy.open_duration
     return idle + LEASE_MARGIN

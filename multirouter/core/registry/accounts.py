@@ -10,22 +10,22 @@ from typing import TYPE_CHECKING
 
 from multirouter.core.cost.billing import Billing
 from multirouter.core.cost.budgets import Account, Budget, Wall
-from multirouter.core.cost.metering import Broken, Tariff, guarded
+from multirouter.core.cost.metering import Broken, ProviderPricing, guarded
 from multirouter.core.cost.price import FREE
 from multirouter.core.cost.usage import ReadUsage
-from multirouter.core.event_dispatcher import Newswire
+from multirouter.core.event_dispatcher import EventDispatcher
 from multirouter.errors import ConfigurationError, UsageError
 
 if TYPE_CHECKING:
-    from multirouter.core.routes.resolved_route import CompiledRoute
+    from multirouter.core.routes.resolved_route import ResolvedRoute
     from multirouter.core.routes.route import Route
-    from multirouter.core.selection.candidate import Member
+    from multirouter.core.selection.candidate import Candidate
 
 ROUTER = "router"
 """The owner of the account that every attempt of the router is charged to."""
 
 
-class Ledger:
+class Accounts:
     """All accounts of one router, by owner.
 
     Args:
@@ -40,7 +40,7 @@ class Ledger:
     def __init__(
         self,
         router: str,
-        wire: Newswire,
+        dispatcher: EventDispatcher,
         *,
         wall: Wall,
         broken: Broken,
@@ -48,14 +48,14 @@ class Ledger:
         usage: ReadUsage | None = None,
     ) -> None:
         self._router = router
-        self._wire = wire
+        self._dispatcher = dispatcher
         self._wall = wall
         self._broken = broken
         self._budget = budget
         self._usage = usage
         self.accounts: dict[str, Account] = {}
 
-    def charge(self, compiled: CompiledRoute, route: Route, *, known: bool) -> None:
+    def charge(self, compiled: ResolvedRoute, route: Route, *, known: bool) -> None:
         """Lets a route's attempts be paid: by its providers' prices, from its accounts.
 
         Args:
@@ -92,7 +92,7 @@ class Ledger:
         """Closes the account of a provider that has left."""
         self.accounts.pop(f"provider {provider}", None)
 
-    def _tariff(self, member: Member) -> Tariff | None:
+    def _tariff(self, member: Candidate) -> ProviderPricing | None:
         """A provider's terms, None when it has none; its door learns of its account."""
         provider = member.provider
         account = self._account(f"provider {member.name}", provider.budget)
@@ -100,7 +100,7 @@ class Ledger:
         if provider.price is None and provider.usage is None:
             return None
         read = guarded(provider.usage or self._usage, self._broken)
-        return Tariff(provider.price or FREE, read, account)
+        return ProviderPricing(provider.price or FREE, read, account)
 
     def _account(self, owner: str, budgets: Iterable[Budget]) -> Account | None:
         found = tuple(budgets)
@@ -109,7 +109,7 @@ class Ledger:
             return None
         account = self.accounts.get(owner)
         if account is None:
-            account = Account(self._router, owner, self._wall, self._wire)
+            account = Account(self._router, owner, self._wall, self._dispatcher)
             self.accounts[owner] = account
         account.adopt(found)
         return account

@@ -6,18 +6,18 @@ from collections.abc import Callable
 from random import Random
 from typing import Any
 
-from multirouter.core.change_counter import Revision
+from multirouter.core.change_counter import ChangeCounter
 from multirouter.core.circuit.gate import Gate
-from multirouter.core.event_dispatcher import Newswire
-from multirouter.core.health.adaptive_timeout import Pace
-from multirouter.core.health.degraded import Health
-from multirouter.core.health.latency_average import Speed
+from multirouter.core.event_dispatcher import EventDispatcher
+from multirouter.core.health.adaptive_timeout import LatencyTracker
+from multirouter.core.health.degraded import HealthWindow
+from multirouter.core.health.latency_average import LatencyAverage
 from multirouter.core.limits.rate_limits import Limits
-from multirouter.core.registry.accounts import Ledger
-from multirouter.core.settings.policies import CircuitPolicy, LimitPolicy, PacePolicy
+from multirouter.core.registry.accounts import Accounts
+from multirouter.core.settings.policies import CircuitPolicy, LatencyPolicy, LimitPolicy
 
 
-class Memory:
+class ProviderStates:
     """What outlives a change of configuration: doors, paces and limits, by name.
 
     Attributes:
@@ -27,18 +27,20 @@ class Memory:
         hook_broken: told of a hook of the user's that raised, and of what it raised.
     """
 
-    def __init__(self, router: str, wire: Newswire, rng: Random, ledger: Ledger) -> None:
+    def __init__(
+        self, router: str, dispatcher: EventDispatcher, rng: Random, ledger: Accounts
+    ) -> None:
         self._router = router
-        self._wire = wire
+        self._dispatcher = dispatcher
         self._rng = rng
-        self._paces: dict[tuple[str, str], Pace] = {}
-        self._healths: dict[tuple[str, str], Health] = {}
-        self._speeds: dict[tuple[str, str], Speed] = {}
+        self._latencies: dict[tuple[str, str], LatencyTracker] = {}
+        self._healths: dict[tuple[str, str], HealthWindow] = {}
+        self._speeds: dict[tuple[str, str], LatencyAverage] = {}
         self._limits: dict[str, Limits] = {}
         self.gates: dict[str, Gate] = {}
-        self.revision: Revision = Revision()
-        self.ledger: Ledger = ledger
-        self.hook_broken: Callable[[Callable[..., Any], Exception], None] = wire.report
+        self.revision: ChangeCounter = ChangeCounter()
+        self.ledger: Accounts = ledger
+        self.hook_broken: Callable[[Callable[..., Any], Exception], None] = dispatcher.report
 
     def gate(self, name: str, policy: CircuitPolicy, limits: LimitPolicy | None) -> Gate:
         """A provider's door; a new one, or the one it had, under the policies of today."""
@@ -49,34 +51,34 @@ class Memory:
                 policy,
                 limits,
                 router=self._router,
-                wire=self._wire,
+                dispatcher=self._dispatcher,
                 revision=self.revision,
                 rng=self._rng,
             )
         gate.adopt(policy, limits)
         return gate
 
-    def pace(self, route: str, provider: str, policy: PacePolicy) -> Pace:
+    def latency(self, route: str, provider: str, policy: LatencyPolicy) -> LatencyTracker:
         """A provider's pace on a route, for calls or for streams."""
-        pace = self._paces.get((route, provider))
-        if pace is None:
-            pace = self._paces[route, provider] = Pace(policy)
+        latency = self._latencies.get((route, provider))
+        if latency is None:
+            latency = self._latencies[route, provider] = LatencyTracker(policy)
         else:
-            pace.adopt(policy)
-        return pace
+            latency.adopt(policy)
+        return latency
 
-    def health(self, route: str, provider: str) -> Health:
+    def health(self, route: str, provider: str) -> HealthWindow:
         """A provider's health on a route, the same for calls and for streams."""
         health = self._healths.get((route, provider))
         if health is None:
-            health = self._healths[route, provider] = Health(self.revision)
+            health = self._healths[route, provider] = HealthWindow(self.revision)
         return health
 
-    def speed(self, route: str, provider: str) -> Speed:
+    def speed(self, route: str, provider: str) -> LatencyAverage:
         """A provider's speed on a route, for calls or for streams."""
         speed = self._speeds.get((route, provider))
         if speed is None:
-            speed = self._speeds[route, provider] = Speed()
+            speed = self._speeds[route, provider] = LatencyAverage()
         return speed
 
     def degraded(self, provider: str, now: float) -> bool:
@@ -100,7 +102,7 @@ class Memory:
         """Forgets a provider that has left; its attempts in flight hold what they need."""
         self.gates.pop(provider).removed = True
         self.ledger.forget(provider)
-        for known in (self._paces, self._healths, self._speeds):
+        for known in (self._latencies, self._healths, self._speeds):
             for key in [key for key in known if key[1] == provider]:
                 del known[key]
 
@@ -110,6 +112,6 @@ class Memory:
             gate.shift(by)
         for limits in self._limits.values():
             limits.shift(by)
-        for kept in (self._paces, self._healths, self._speeds):
+        for kept in (self._latencies, self._healths, self._speeds):
             for past in kept.values():
                 past.shift(by)

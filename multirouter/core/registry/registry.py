@@ -10,14 +10,14 @@ from typing import Any
 from multirouter.core import validation as check
 from multirouter.core.health.adaptive_timeout import Group
 from multirouter.core.limits.rate_limits import Limits
-from multirouter.core.registry.provider_state import Memory
+from multirouter.core.registry.provider_state import ProviderStates
 from multirouter.core.routes.name_lookup import ADHOC, providers_by_name, routes_by_name
-from multirouter.core.routes.resolved_route import CompiledRoute, Defaults
+from multirouter.core.routes.resolved_route import Defaults, ResolvedRoute
 from multirouter.core.routes.route import Route
 from multirouter.core.routes.tiers import members_of
-from multirouter.core.selection.candidate import Member
-from multirouter.core.selection.shadow_targets import Understudies
-from multirouter.core.selection.tier_tables import Terms, Tier
+from multirouter.core.selection.candidate import Candidate
+from multirouter.core.selection.shadow_targets import ShadowTargets
+from multirouter.core.selection.tier_tables import ChoicePolicy, Tier
 from multirouter.core.settings.policies import ATTEMPT_TIMEOUT, LimitPolicy
 from multirouter.core.settings.provider import Provider
 from multirouter.core.settings.stream_policy import StreamPolicy
@@ -27,7 +27,7 @@ DEFAULT = "default"
 """The route of a call that names none: all providers in one weighted tier, unless replaced."""
 
 
-class Roster:
+class Registry:
     """One whole configuration: providers, their doors, and the compiled routes.
 
     Raises:
@@ -40,7 +40,7 @@ class Roster:
         providers: Iterable[Provider[Any, Any, Any]],
         routes: Iterable[Route],
         defaults: Defaults,
-        memory: Memory,
+        memory: ProviderStates,
         limits: LimitPolicy | None,
     ) -> None:
         self.providers: dict[str, Provider[Any, Any, Any]] = providers_by_name(providers)
@@ -63,7 +63,7 @@ class Roster:
 
     def route(
         self, wanted: str | Route | Iterable[str] | None, *, streaming: bool = False
-    ) -> CompiledRoute:
+    ) -> ResolvedRoute:
         """The route a call asks for, compiled: with the providers that can call, or stream.
 
         Raises:
@@ -90,11 +90,11 @@ class Roster:
         """Whether there is a route of this name."""
         return name in self._named
 
-    def all_routes(self) -> Mapping[str, CompiledRoute]:
+    def all_routes(self) -> Mapping[str, ResolvedRoute]:
         """The routes by name, compiled for calls, or else for streams."""
         return {**self._streaming, **self._calling}
 
-    def _adhoc(self, wanted: Route | Iterable[str], *, streaming: bool) -> CompiledRoute:
+    def _adhoc(self, wanted: Route | Iterable[str], *, streaming: bool) -> ResolvedRoute:
         if isinstance(wanted, Route) and wanted.limits is not None:
             me = f"Route({wanted.name!r}).limits"
             raise UsageError(f"the call's route: {me} need a router that knows the route")
@@ -107,7 +107,7 @@ class Roster:
             raise UsageError(f"the call's route: {_unable(streaming=streaming)}")
         return compiled
 
-    def _compile_all(self, *, streaming: bool) -> dict[str, CompiledRoute]:
+    def _compile_all(self, *, streaming: bool) -> dict[str, ResolvedRoute]:
         compiled = {
             name: self._compile(
                 route, self._memory.limits(name, route.limits), name, streaming=streaming
@@ -118,7 +118,7 @@ class Roster:
 
     def _compile(
         self, route: Route, limits: tuple[Limits, ...], label: str, *, streaming: bool
-    ) -> CompiledRoute | None:
+    ) -> ResolvedRoute | None:
         defaults = self._defaults
         timeout = defaults.timeout if route.timeout is None else route.timeout
         attempt_timeout = route.attempt_timeout or defaults.attempt_timeout
@@ -135,17 +135,17 @@ class Roster:
             ]
             if members:
                 broken = self._memory.hook_broken
-                terms = Terms(members, strategy, broken, defaults.panic)
+                terms = ChoicePolicy(members, strategy, broken, defaults.panic)
                 tiers.append(Tier(members, self._memory.revision, terms))
         if not tiers:
             return None
-        compiled = CompiledRoute(label, route, tiers, defaults, (*limits, *self._limits))
+        compiled = ResolvedRoute(label, route, tiers, defaults, (*limits, *self._limits))
         self._memory.ledger.charge(compiled, route, known=label != ADHOC)
-        Group([member.pace for member in compiled.members])
+        Group([member.latency for member in compiled.members])
         shadow = route.shadow or defaults.shadow
         if shadow is not None and not streaming:
             own = {member.name: member for member in compiled.members}
-            compiled.shadow = Understudies(
+            compiled.shadow = ShadowTargets(
                 shadow,
                 [
                     own.get(name) or self._member(name, route, label, able, attempt_timeout, None)
@@ -162,7 +162,7 @@ class Roster:
         able: str,
         attempt_timeout: float,
         stream: StreamPolicy | None,
-    ) -> Member:
+    ) -> Candidate:
         provider = self.providers[name]
         limits = [provider.attempt_timeout, attempt_timeout]
         if stream is not None:
@@ -170,10 +170,10 @@ class Roster:
         idle = provider.idle
         if idle is None:
             idle = math.inf if stream is None else stream.idle
-        return Member(
+        return Candidate(
             provider,
             self._gates[name],
-            self._memory.pace(f"{label} {able}", name, self._defaults.pace),
+            self._memory.latency(f"{label} {able}", name, self._defaults.latency),
             self._memory.health(label, name),
             weight=route.weights.get(name, provider.weight),
             timeout=next(limit for limit in limits if limit is not None),

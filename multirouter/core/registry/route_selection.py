@@ -10,10 +10,10 @@ from typing import Any
 
 from multirouter.core import validation as check
 from multirouter.core.cost.usage import estimated_tokens
-from multirouter.core.event_dispatcher import Newswire
+from multirouter.core.event_dispatcher import EventDispatcher
 from multirouter.core.events import RouteUnknown
-from multirouter.core.registry.registry import Roster
-from multirouter.core.routes.resolved_route import CompiledRoute
+from multirouter.core.registry.registry import Registry
+from multirouter.core.routes.resolved_route import ResolvedRoute
 from multirouter.core.routes.route import Route
 from multirouter.errors import ConfigurationError, UsageError
 
@@ -21,7 +21,7 @@ Wanted = str | Route | Iterable[str] | None
 """A route as a call may name it; None is the default route."""
 
 
-class Dispatch:
+class RouteSelection:
     """Chooses the route of the calls that name none, or one that is unknown.
 
     Args:
@@ -34,7 +34,7 @@ class Dispatch:
     def __init__(
         self,
         router: str,
-        wire: Newswire,
+        dispatcher: EventDispatcher,
         choose: Callable[[Any], Wanted] | None = None,
         unknown: str | None = None,
     ) -> None:
@@ -42,11 +42,11 @@ class Dispatch:
         if unknown is not None:
             check.name("unknown_route", unknown)
         self._router = router
-        self._wire = wire
+        self._dispatcher = dispatcher
         self._choose = choose
         self._unknown = unknown
 
-    def checked(self, roster: Roster) -> Roster:
+    def checked(self, roster: Registry) -> Registry:
         """The roster, when it has the routes that `by_length` and `unknown_route=` name.
 
         Raises:
@@ -63,8 +63,8 @@ class Dispatch:
         return roster
 
     def find(
-        self, roster: Roster, request: Any, wanted: Wanted, *, streaming: bool = False
-    ) -> CompiledRoute:
+        self, roster: Registry, request: Any, wanted: Wanted, *, streaming: bool = False
+    ) -> ResolvedRoute:
         """The compiled route of a call.
 
         Raises:
@@ -78,8 +78,8 @@ class Dispatch:
                 raise UsageError(f"route= raised {type(error).__name__}: {error}") from error
         if isinstance(wanted, str) and self._unknown is not None and not roster.knows(wanted):
             news = RouteUnknown(self._router, wanted, self._unknown)
-            self._wire.post("route_unknown", news)
-            self._wire.deliver()
+            self._dispatcher.post("route_unknown", news)
+            self._dispatcher.deliver()
             wanted = self._unknown
         return roster.route(wanted, streaming=streaming)
 

@@ -14,7 +14,7 @@ from multirouter.core.settings.policies import (
     CALL_TIMEOUT,
     CircuitPolicy,
     HedgePolicy,
-    PacePolicy,
+    LatencyPolicy,
     RetryPolicy,
 )
 from multirouter.core.settings.shadow import Shadow
@@ -43,7 +43,7 @@ CHANGES: Mapping[str, Reading] = MappingProxyType(
         "attempt_timeout": _attempt_timeout,
         "retry": _policy("retry", RetryPolicy, RetryPolicy),
         "circuit": _policy("circuit", CircuitPolicy, CircuitPolicy),
-        "pace": _policy("pace", PacePolicy, PacePolicy),
+        "latency": _policy("latency", LatencyPolicy, LatencyPolicy),
         "hedge": _policy("hedge", HedgePolicy),
         "stream": _policy("stream", StreamPolicy, StreamPolicy),
         "rules": lambda value: rules_with({} if value is None else value),

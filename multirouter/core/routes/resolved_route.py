@@ -10,16 +10,21 @@ from multirouter.core.cost.budgets import Budget
 from multirouter.core.cost.usage import ReadUsage
 from multirouter.core.limits.rate_limits import Bound, Limits
 from multirouter.core.routes.route import Route
-from multirouter.core.selection.candidate import Member
-from multirouter.core.selection.eligibility import Fit, Requires, Sizes, told_by
-from multirouter.core.selection.shadow_targets import Understudies
+from multirouter.core.selection.candidate import Candidate
+from multirouter.core.selection.eligibility import Eligibility, Requires, Sizes, told_by
+from multirouter.core.selection.shadow_targets import ShadowTargets
 from multirouter.core.selection.tier_tables import Tier
 from multirouter.core.settings.failure_rules import Rule, rules_with
-from multirouter.core.settings.policies import CircuitPolicy, HedgePolicy, PacePolicy, RetryPolicy
+from multirouter.core.settings.policies import (
+    CircuitPolicy,
+    HedgePolicy,
+    LatencyPolicy,
+    RetryPolicy,
+)
 from multirouter.core.settings.shadow import Shadow
 from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.errors import ConfigurationError, UsageError
-from multirouter.model import Kind, Verdict
+from multirouter.model import FailureKind, Verdict
 
 SchemaJudge = Callable[[Mapping[str, Any]], Callable[[Any], object]]
 """Makes a judge of answers out of a JSON Schema."""
@@ -32,10 +37,10 @@ class Defaults(NamedTuple):
     attempt_timeout: float | None
     retry: RetryPolicy
     circuit: CircuitPolicy
-    pace: PacePolicy
+    latency: LatencyPolicy
     hedge: HedgePolicy | None
     stream: StreamPolicy
-    rules: Mapping[Kind, Rule]
+    rules: Mapping[FailureKind, Rule]
     accept: Callable[[Any], object] | Mapping[str, Any] | None
     fallback: Any
     panic: float | None
@@ -47,7 +52,7 @@ class Defaults(NamedTuple):
     schema: SchemaJudge | None = None
 
 
-class CompiledRoute:
+class ResolvedRoute:
     """A route with every inheritance resolved, ready to be walked.
 
     Attributes:
@@ -91,7 +96,7 @@ class CompiledRoute:
     ) -> None:
         self.name: str = label
         self.tiers: tuple[Tier, ...] = tuple(tiers)
-        self.members: tuple[Member, ...] = tuple(
+        self.members: tuple[Candidate, ...] = tuple(
             member for tier in self.tiers for member in tier.members
         )
         self.limits: tuple[Bound, ...] = limits
@@ -100,13 +105,13 @@ class CompiledRoute:
         self.retry: RetryPolicy = route.retry or defaults.retry
         self.hedge: HedgePolicy | None = route.hedge or defaults.hedge
         self.stream: StreamPolicy = route.stream or defaults.stream
-        self.rules: Mapping[Kind, Rule] = defaults.rules
+        self.rules: Mapping[FailureKind, Rule] = defaults.rules
         if route.rules:
             self.rules = {**defaults.rules, **_overridden(route.rules)}
-        self.shadow: Understudies | None = None
+        self.shadow: ShadowTargets | None = None
         accept = defaults.accept if route.accept is None else route.accept
-        self.on: frozenset[Kind | int] | None = route.on
-        self.fit: Fit | None = _fit(route, defaults, self.members)
+        self.on: frozenset[FailureKind | int] | None = route.on
+        self.fit: Eligibility | None = _fit(route, defaults, self.members)
         self.accept: Callable[[Any], object] | None = _judge(accept, defaults.schema)
         self.fallback: Any = defaults.fallback if route.fallback is None else route.fallback
         self.retries_per_provider: int = route.retries_per_provider
@@ -134,10 +139,10 @@ class CompiledRoute:
         return on is not None and verdict.kind not in on and verdict.status not in on
 
 
-def _fit(route: Route, defaults: Defaults, members: Sequence[Member]) -> Fit | None:
+def _fit(route: Route, defaults: Defaults, members: Sequence[Candidate]) -> Eligibility | None:
     requires, size = route.requires or defaults.requires, route.size or defaults.size
     sized = any(m.provider.context_window or m.provider.max_output for m in members)
-    return Fit(members, requires, size) if sized or requires is not None else None
+    return Eligibility(members, requires, size) if sized or requires is not None else None
 
 
 def _judge(accept: Any, schema: SchemaJudge | None) -> Callable[[Any], object] | None:
@@ -150,6 +155,6 @@ def _judge(accept: Any, schema: SchemaJudge | None) -> Callable[[Any], object] |
     return schema(accept)
 
 
-def _overridden(rules: Mapping[Any, Rule]) -> Mapping[Kind, Rule]:
+def _overridden(rules: Mapping[Any, Rule]) -> Mapping[FailureKind, Rule]:
     whole = rules_with(rules)
-    return {Kind(kind): whole[Kind(kind)] for kind in rules}
+    return {FailureKind(kind): whole[FailureKind(kind)] for kind in rules}

@@ -15,7 +15,7 @@ from multirouter.core.settings.policies import HedgePolicy, LimitPolicy, RetryPo
 from multirouter.core.settings.shadow import Shadow
 from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.errors import ConfigurationError
-from multirouter.model import Kind
+from multirouter.model import FailureKind
 
 Tiers = Iterable["str | Sequence[str]"]
 """Tiers in the order they are tried; a name is a tier of one, a list a weighted tier."""
@@ -87,7 +87,7 @@ class Route:
         hedge: HedgePolicy | None = None,
         limits: LimitPolicy | None = None,
         stream: StreamPolicy | None = None,
-        rules: Mapping[Kind | str, Rule] | None = None,
+        rules: Mapping[FailureKind | str, Rule] | None = None,
         accept: Callable[[Any], object] | Mapping[str, Any] | None = None,
         fallback: Any = None,
         retries_per_provider: int = 0,
@@ -95,7 +95,7 @@ class Route:
         budget: Budget | Iterable[Budget] | None = None,
         shadow: Shadow | None = None,
         strategy: str | Strategy | Sequence[str | Strategy] | None = None,
-        on: Iterable[Kind | str | int] | None = None,
+        on: Iterable[FailureKind | str | int] | None = None,
         requires: Requires | None = None,
         size: Sizes | None = None,
         transform: Callable[[Any], Any] | None = None,
@@ -114,7 +114,7 @@ class Route:
         self.limits: LimitPolicy | None = check.instance(f"{me}.limits", limits, LimitPolicy)
         self.stream: StreamPolicy | None = check.instance(f"{me}.stream", stream, StreamPolicy)
         rules_with(rules or {})
-        self.rules: dict[Kind | str, Rule] = dict(rules or {})
+        self.rules: dict[FailureKind | str, Rule] = dict(rules or {})
         self.accept: Callable[[Any], object] | Mapping[str, Any] | None = check.judge(
             f"{me}.accept", accept
         )
@@ -128,7 +128,9 @@ class Route:
         self.strategy: tuple[Strategy | None, ...] = _strategies(
             f"{me}.strategy", strategy, len(self.tiers)
         )
-        self.on: frozenset[Kind | int] | None = None if on is None else _reasons(f"{me}.on", on)
+        self.on: frozenset[FailureKind | int] | None = (
+            None if on is None else _reasons(f"{me}.on", on)
+        )
         self.requires: Any = check.function(f"{me}.requires", requires)
         self.size: Callable[[Any], int] | None = check.function(f"{me}.size", size)
         self.transform: Callable[[Any], Any] | None = check.function(f"{me}.transform", transform)
@@ -173,20 +175,20 @@ def _strategies(what: str, given: Any, tiers: int) -> tuple[Strategy | None, ...
     return tuple(strategy_named(what, one) for one in given)
 
 
-def _reasons(what: str, given: Any) -> frozenset[Kind | int]:
+def _reasons(what: str, given: Any) -> frozenset[FailureKind | int]:
     """Kinds and HTTP statuses."""
     if isinstance(given, str) or not isinstance(given, Iterable):
         raise ConfigurationError(what, f"must be a list of kinds and statuses, not {given!r}")
     return frozenset(_reason(what, one) for one in given)
 
 
-def _reason(what: str, one: Any) -> Kind | int:
+def _reason(what: str, one: Any) -> FailureKind | int:
     if isinstance(one, int) and not isinstance(one, bool):
         if not 100 <= one <= 599:
             raise ConfigurationError(what, f"{one} is no HTTP status")
         return one
     try:
-        return Kind(one)
+        return FailureKind(one)
     except ValueError:
-        kinds = check.near(str(one), [kind.value for kind in Kind])
+        kinds = check.near(str(one), [kind.value for kind in FailureKind])
         raise ConfigurationError(what, f"no such kind of failure: {kinds}") from None

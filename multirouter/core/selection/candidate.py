@@ -7,16 +7,16 @@ from collections.abc import Callable
 from typing import Any
 
 from multirouter.core.circuit.gate import Gate
-from multirouter.core.health.adaptive_timeout import Pace
-from multirouter.core.health.degraded import Health
-from multirouter.core.health.latency_average import Speed
+from multirouter.core.health.adaptive_timeout import LatencyTracker
+from multirouter.core.health.degraded import HealthWindow
+from multirouter.core.health.latency_average import LatencyAverage
 from multirouter.core.request_transform import transformed
-from multirouter.core.settings.failure_rules import Effect
+from multirouter.core.settings.failure_rules import CircuitEffect
 from multirouter.core.settings.provider import Provider
-from multirouter.model import Kind
+from multirouter.model import FailureKind
 
 
-class Member:
+class Candidate:
     """A provider at its place in a route: whom to call, at which door, with which weight.
 
     Attributes:
@@ -40,8 +40,8 @@ class Member:
         "gate",
         "health",
         "idle",
+        "latency",
         "name",
-        "pace",
         "provider",
         "speed",
         "stream",
@@ -53,13 +53,13 @@ class Member:
         self,
         provider: Provider[Any, Any, Any],
         gate: Gate,
-        pace: Pace,
-        health: Health,
+        latency: LatencyTracker,
+        health: HealthWindow,
         *,
         weight: float,
         timeout: float,
         idle: float = math.inf,
-        speed: Callable[[], Speed] = Speed,
+        speed: Callable[[], LatencyAverage] = LatencyAverage,
         transforms: tuple[Callable[[Any], Any], ...] = (),
     ) -> None:
         self.name: str = provider.name
@@ -67,9 +67,9 @@ class Member:
         self.call: Any = transformed(provider.name, provider.call, transforms)
         self.stream: Any = transformed(provider.name, provider.stream, transforms)
         self.gate: Gate = gate
-        self.pace: Pace = pace
-        self.health: Health = health
-        self.speed: Speed | None = None
+        self.latency: LatencyTracker = latency
+        self.health: HealthWindow = health
+        self.speed: LatencyAverage | None = None
         self._speed = speed
         self.weight: float = weight
         self.timeout: float = timeout
@@ -93,15 +93,15 @@ class Member:
         """Brings its health up to date."""
         circuit = self.gate.circuit
         if circuit.is_closed:
-            self.health.look(now, circuit.era)
+            self.health.look(now, circuit.generation)
 
-    def learn(self, kind: Kind, effect: Effect, elapsed: float, now: float) -> None:
+    def learn(self, kind: FailureKind, effect: CircuitEffect, elapsed: float, now: float) -> None:
         """Learns from an attempt that brought no answer what it says about the provider."""
-        if effect in {Effect.FAILURE, Effect.TRIP}:
+        if effect in {CircuitEffect.FAILURE, CircuitEffect.TRIP}:
             self.health.failed(now)
-        elif effect is Effect.SUCCESS:
+        elif effect is CircuitEffect.SUCCESS:
             self.health.answered(now)
-        if self.speed is not None and kind is Kind.TIMEOUT:
+        if self.speed is not None and kind is FailureKind.TIMEOUT:
             self.speed.learn(elapsed, now)  # a bound, but nobody knows better
 
     def __repr__(self) -> str:

@@ -10,7 +10,7 @@ from multirouter.core.cost.usage import estimated_tokens
 from multirouter.errors import UsageError
 
 if TYPE_CHECKING:
-    from multirouter.core.selection.candidate import Member
+    from multirouter.core.selection.candidate import Candidate
     from multirouter.core.settings.provider import Provider
 
 NOBODY: frozenset[str] = frozenset()
@@ -25,7 +25,7 @@ Sizes = Callable[[Any], "int | tuple[int, int]"]
 """Reads a request and says its tokens: those to be read, or those and the most to be written."""
 
 
-class Needs(NamedTuple):
+class Requirements(NamedTuple):
     """What one request needs.
 
     Attributes:
@@ -52,7 +52,7 @@ class Needs(NamedTuple):
         return ""
 
 
-class Fit:
+class Eligibility:
     """Reads what the requests of a route need, and knows who lacks it.
 
     An estimate never bars the last one: when only sizes that were estimated leave nobody, sizes
@@ -67,18 +67,18 @@ class Fit:
     __slots__ = ("_known", "_members", "_requires", "_sizes", "_steps")
 
     def __init__(
-        self, members: Sequence[Member], requires: Requires | None, sizes: Sizes | None
+        self, members: Sequence[Candidate], requires: Requires | None, sizes: Sizes | None
     ) -> None:
         self._members = members
         self._requires = requires
         self._sizes = sizes
-        self._known: dict[Needs, frozenset[str]] = {}
+        self._known: dict[Requirements, frozenset[str]] = {}
         windows = [member.provider.context_window for member in members]
         longest = [member.provider.max_output for member in members]
         # Sizes matter only by which of these they exceed, so few kinds of requests are told apart.
         self._steps = tuple(sorted({step for step in (*windows, *longest) if step is not None}))
 
-    def needs_of(self, request: Any) -> Needs:
+    def needs_of(self, request: Any) -> Requirements:
         """What a request needs.
 
         Raises:
@@ -91,13 +91,13 @@ class Fit:
             read, write = estimated_sizes(request) if self._steps else (0, 0)
         else:
             read, write = _both(told_by("size", self._sizes, request))
-        return Needs(capabilities, read, write)
+        return Requirements(capabilities, read, write)
 
     def unfit(self, request: Any) -> frozenset[str]:
         """The names of those who cannot serve a request."""
         needs = self.needs_of(request)
         whole, longest = self._step(needs.input + needs.output), self._step(needs.output)
-        kind = Needs(needs.capabilities, whole, longest)
+        kind = Requirements(needs.capabilities, whole, longest)
         known = self._known.get(kind)
         if known is None:
             if len(self._known) >= MOST_KINDS:
@@ -110,10 +110,10 @@ class Fit:
         needs, unfit = self.needs_of(request), self.unfit(request)
         return {m.name: needs.lacks(m.provider) for m in self._members if m.name in unfit}
 
-    def _work_out(self, needs: Needs) -> frozenset[str]:
+    def _work_out(self, needs: Requirements) -> frozenset[str]:
         unfit = frozenset(m.name for m in self._members if needs.lacks(m.provider))
         if self._sizes is None and len(unfit) == len(self._members):
-            able = Needs(needs.capabilities)
+            able = Requirements(needs.capabilities)
             return frozenset(m.name for m in self._members if able.lacks(m.provider))
         return unfit
 

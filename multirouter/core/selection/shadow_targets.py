@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Container, Sequence
 from random import Random
 
-from multirouter.core.selection.candidate import Member
+from multirouter.core.selection.candidate import Candidate
 from multirouter.core.settings.shadow import Shadow
 
 
-class Understudies:
+class ShadowTargets:
     """Who gets the copies of one route's calls.
 
     Attributes:
@@ -19,11 +19,11 @@ class Understudies:
 
     __slots__ = ("members", "policy")
 
-    def __init__(self, policy: Shadow, members: Sequence[Member]) -> None:
+    def __init__(self, policy: Shadow, members: Sequence[Candidate]) -> None:
         self.policy: Shadow = policy
-        self.members: Sequence[Member] = members
+        self.members: Sequence[Candidate] = members
 
-    def drawn(self, rng: Random, asked: Container[str], now: float) -> Member | None:
+    def drawn(self, rng: Random, asked: Container[str], now: float) -> Candidate | None:
         """Who gets a copy of a call that has asked these providers; None for nobody."""
         if rng.random() >= self.policy.share:
             return None

@@ -8,11 +8,11 @@ from hashlib import blake2b
 from heapq import nlargest
 from typing import TYPE_CHECKING, Any
 
-from multirouter.core.selection.weighted import Asking, Choose
+from multirouter.core.selection.weighted import Choose, SelectionContext
 from multirouter.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from multirouter.core.selection.candidate import Member
+    from multirouter.core.selection.candidate import Candidate
 
 PLACES = 1 << 14
 """Places that keys are hashed to, and that are given out among the providers: the ranking of a
@@ -44,14 +44,14 @@ class Sticky:
             raise ConfigurationError("Sticky.key", f"must be a function, not {key!r}")
         self._key = key
 
-    def prepare(self, members: Sequence[Member]) -> Choose:
+    def prepare(self, members: Sequence[Candidate]) -> Choose:
         """Begins a memory of the places' rankings for one tier."""
-        ranked: dict[int, list[Member]] = {}
+        ranked: dict[int, list[Candidate]] = {}
         everybody = [member for member in members if member.weight > 0]
-        seen: Sequence[Member] = ()
-        inside: frozenset[Member] = frozenset()
+        seen: Sequence[Candidate] = ()
+        inside: frozenset[Candidate] = frozenset()
 
-        def choose(candidates: Sequence[Member], asking: Asking) -> Member:
+        def choose(candidates: Sequence[Candidate], asking: SelectionContext) -> Candidate:
             nonlocal seen, inside
             key = self._key(asking.request)
             if key is None:
@@ -76,11 +76,11 @@ def _place_of(key: str | bytes | int) -> int:
     return int.from_bytes(blake2b(data, digest_size=4).digest()) % PLACES
 
 
-def _appeal(place: int) -> Callable[[Member], float]:
+def _appeal(place: int) -> Callable[[Candidate], float]:
     """How well each member suits a place; evenly distributed, and the same in every process."""
     salt = place.to_bytes(4)
 
-    def appeal(member: Member) -> float:
+    def appeal(member: Candidate) -> float:
         digest = blake2b(member.name.encode(), digest_size=7, salt=salt).digest()
         evenly = (int.from_bytes(digest) + 1) / 2**56  # above 0, up to 1
         return -member.weight / math.log(evenly) if evenly < 1.0 else math.inf

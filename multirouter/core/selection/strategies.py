@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 from multirouter.core import validation as check
 from multirouter.core.cost.price import Price
-from multirouter.core.selection.weighted import Asking, Choose, Draw, Strategy
+from multirouter.core.selection.weighted import Choose, SelectionContext, Strategy, WeightedChoice
 from multirouter.errors import ConfigurationError
 from multirouter.model import Usage
 
 if TYPE_CHECKING:
-    from multirouter.core.selection.candidate import Member
+    from multirouter.core.selection.candidate import Candidate
 
 COMPARED = 8
 """Candidates that are compared when there are more: so many drawn at random find one of the best
@@ -45,22 +45,22 @@ class Ranked:
         rank: of a member and its place in the tier, the lowest first.
     """
 
-    def __init__(self, how: str, rank: Callable[[Member, int], float]) -> None:
+    def __init__(self, how: str, rank: Callable[[Candidate, int], float]) -> None:
         self.how = how
         self._rank = rank
 
-    def prepare(self, members: Sequence[Member]) -> Choose:
+    def prepare(self, members: Sequence[Candidate]) -> Choose:
         """Ranks the tier's members once."""
         ranks = {member.name: self._rank(member, at) for at, member in enumerate(members)}
-        seen: Sequence[Member] = ()
-        best = Draw((), 0.0)
+        seen: Sequence[Candidate] = ()
+        best = WeightedChoice((), 0.0)
 
-        def choose(candidates: Sequence[Member], asking: Asking) -> Member:
+        def choose(candidates: Sequence[Candidate], asking: SelectionContext) -> Candidate:
             nonlocal seen, best
             if candidates is not seen:
                 lowest = min(ranks[member.name] for member in candidates)
                 first = [member for member in candidates if ranks[member.name] == lowest]
-                best, seen = Draw(first, asking.now), candidates
+                best, seen = WeightedChoice(first, asking.now), candidates
             return best.pick(asking.rng, (), asking.now) or candidates[0]
 
         return choose
@@ -81,21 +81,21 @@ def highest_quality() -> Strategy:
     return Ranked("highest quality", _lack_of_quality)
 
 
-def _place(_: Member, at: int) -> float:
+def _place(_: Candidate, at: int) -> float:
     return at
 
 
-def _price(member: Member, _: int = 0) -> float:
+def _price(member: Candidate, _: int = 0) -> float:
     price: Price | None = member.provider.price
     return math.inf if price is None else price.of(TYPICAL)
 
 
-def _lack_of_quality(member: Member, _: int) -> float:
+def _lack_of_quality(member: Candidate, _: int) -> float:
     quality: float | None = member.provider.quality
     return math.inf if quality is None else -quality
 
 
-def _some(candidates: Sequence[Member], asking: Asking) -> Sequence[Member]:
+def _some(candidates: Sequence[Candidate], asking: SelectionContext) -> Sequence[Candidate]:
     """All candidates where they are few, else `COMPARED` of them."""
     if len(candidates) <= COMPARED:
         return candidates
@@ -108,10 +108,10 @@ class LeastInFlight:
 
     how = "least in flight"
 
-    def prepare(self, members: Sequence[Member]) -> Choose:
+    def prepare(self, members: Sequence[Candidate]) -> Choose:
         """Needs nothing."""
 
-        def choose(candidates: Sequence[Member], asking: Asking) -> Member:
+        def choose(candidates: Sequence[Candidate], asking: SelectionContext) -> Candidate:
             some = _some(candidates, asking)
             loads = [member.gate.in_flight for member in some]
             least = min(loads)
@@ -132,12 +132,12 @@ class Fastest:
 
     how = "faster of two"
 
-    def prepare(self, members: Sequence[Member]) -> Choose:
+    def prepare(self, members: Sequence[Candidate]) -> Choose:
         """Lets the members' latencies be followed."""
         for member in members:
             member.watch()
 
-        def choose(candidates: Sequence[Member], asking: Asking) -> Member:
+        def choose(candidates: Sequence[Candidate], asking: SelectionContext) -> Candidate:
             one, other = _two(candidates, asking)
             now = asking.now
             return other if _load(other, now) < _load(one, now) else one
@@ -145,14 +145,14 @@ class Fastest:
         return choose
 
 
-def _two(candidates: Sequence[Member], asking: Asking) -> tuple[Member, Member]:
+def _two(candidates: Sequence[Candidate], asking: SelectionContext) -> tuple[Candidate, Candidate]:
     count = len(candidates)
     one = int(asking.rng.random() * count)
     other = int(asking.rng.random() * (count - 1))
     return candidates[one], candidates[other if other < one else other + 1]
 
 
-def _load(member: Member, now: float) -> float:
+def _load(member: Candidate, now: float) -> float:
     return 0.0 if member.speed is None else member.speed.load(member.gate.in_flight, now)
 
 
@@ -178,20 +178,20 @@ class Balanced:
         self._price = check.number("Balanced.price", price, least=0.0, most=100.0)
         self._health = check.number("Balanced.health", health, least=0.0, most=100.0)
 
-    def prepare(self, members: Sequence[Member]) -> Choose:
+    def prepare(self, members: Sequence[Candidate]) -> Choose:
         """Works out the prices once, and lets the members' latencies be followed."""
         for member in members:
             member.watch()
         thrift = {name: price**self._price for name, price in _relative_prices(members).items()}
 
-        def choose(candidates: Sequence[Member], asking: Asking) -> Member:
+        def choose(candidates: Sequence[Candidate], asking: SelectionContext) -> Candidate:
             now, some = asking.now, _some(candidates, asking)
             scores = [self._score(member, now) * thrift[member.name] for member in some]
             return some[scores.index(min(scores))]
 
         return choose
 
-    def _score(self, member: Member, now: float) -> float:
+    def _score(self, member: Candidate, now: float) -> float:
         rate = member.health.success_rate
         success = 1.0 if rate is None else max(rate, 1e-3)
         wait: float = _load(member, now) ** self._speed
@@ -199,7 +199,7 @@ class Balanced:
         return wait / ease
 
 
-def _relative_prices(members: Sequence[Member]) -> Mapping[str, float]:
+def _relative_prices(members: Sequence[Candidate]) -> Mapping[str, float]:
     """Each price as a share of the tier's dearest, from `CHEAPEST_SHARE` to 1."""
     prices = {member.name: _price(member) for member in members}
     dearest = max((price for price in prices.values() if price < math.inf), default=0.0)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from multirouter.core.change_counter import Revision
-from multirouter.core.selection.candidate import Member
-from multirouter.core.selection.weighted import Choose, Chosen, Draw, Strategy
+from multirouter.core.change_counter import ChangeCounter
+from multirouter.core.selection.candidate import Candidate
+from multirouter.core.selection.weighted import Choose, Strategy, StrategyChoice, WeightedChoice
 
 RAMP_STEPS = 10
 """Steps in which a ramp grows: each costs one rebuilding of the draw table."""
@@ -22,7 +22,7 @@ Broken = Callable[[Choose, Exception], None]
 """Told of a strategy that raised, and of what it raised."""
 
 
-class Terms:
+class ChoicePolicy:
     """How a tier chooses: its strategy, ready to choose, and how that is told.
 
     Attributes:
@@ -33,7 +33,7 @@ class Terms:
 
     def __init__(
         self,
-        members: Sequence[Member],
+        members: Sequence[Candidate],
         strategy: Strategy | None = None,
         broken: Broken | None = None,
         panic: float | None = None,
@@ -45,14 +45,14 @@ class Terms:
             self.how = getattr(strategy, "how", type(strategy).__name__)
         self.panic: float | None = panic
 
-    def draw(self, members: Sequence[Member], now: float, why: str) -> Draw:
+    def draw(self, members: Sequence[Candidate], now: float, why: str) -> WeightedChoice:
         """What chooses among `members`."""
         if self._choose is None or self._broken is None:
-            return Draw(members, now, why)
-        return Chosen(members, now, why, self._choose, self._broken)
+            return WeightedChoice(members, now, why)
+        return StrategyChoice(members, now, why, self._choose, self._broken)
 
 
-class Table:
+class TierTable:
     """Who takes part in the choice, as of one revision of the gates.
 
     Attributes:
@@ -69,51 +69,53 @@ class Table:
         "closed",
         "degraded",
         "healthy",
-        "panicked",
+        "panic_started",
         "revision",
         "trials",
         "valid_until",
     )
 
-    def __init__(self, members: Sequence[Member], revision: int, now: float, terms: Terms) -> None:
+    def __init__(
+        self, members: Sequence[Candidate], revision: int, now: float, terms: ChoicePolicy
+    ) -> None:
         panic = terms.panic
         closed = [member for member in members if member.gate.closed(now)]
-        self.panicked: bool = panic is not None and len(closed) < panic * len(members)
-        if self.panicked:
+        self.panic_started: bool = panic is not None and len(closed) < panic * len(members)
+        if self.panic_started:
             closed = [member for member in members if member.gate.hold != "open"]
         self.revision: int = revision
-        self.trials: list[Member] = (
-            [] if self.panicked else [m for m in members if m.gate.on_trial(now)]
+        self.trials: list[Candidate] = (
+            [] if self.panic_started else [m for m in members if m.gate.on_trial(now)]
         )
         self.valid_until: float = min(
             (_changes_at(member, now) for member in members), default=math.inf
         )
-        self.closed: list[Member] = closed
+        self.closed: list[Candidate] = closed
         inside = set(closed)
         out = [f"{m.name} {m.gate.refuses(now) or 'on trial'}" for m in members if m not in inside]
-        ill = [] if self.panicked else [member for member in closed if member.degraded]
+        ill = [] if self.panic_started else [member for member in closed if member.degraded]
         well = [member for member in closed if not member.degraded] if ill else closed
-        how = f"panic: {terms.how}" if self.panicked else terms.how
+        how = f"panic: {terms.how}" if self.panic_started else terms.how
         over = [*out, *(f"{member.name} degraded" for member in ill)]
-        self.healthy: Draw = terms.draw(well, now, _why(how, well, over))
-        self.degraded: Draw | None = None
+        self.healthy: WeightedChoice = terms.draw(well, now, _why(how, well, over))
+        self.degraded: WeightedChoice | None = None
         if ill:
             self.degraded = terms.draw(ill, now, _why(f"degraded, {how}", ill, out))
 
-    def share(self, member: Member) -> float | None:
+    def share(self, member: Candidate) -> float | None:
         """The member's share of the choice, 0 to 1; None where no weights decide."""
         if self.degraded is not None and not self.healthy.members:
             return self.degraded.share(member)
         return self.healthy.share(member)
 
 
-def _why(how: str, members: Sequence[Member], passed_over: Sequence[str]) -> str:
+def _why(how: str, members: Sequence[Candidate], passed_over: Sequence[str]) -> str:
     drawn = sum(member.weight > 0 for member in members)
     among = f"{how} among {drawn}" if drawn > 1 else "only one"
     return f"{among}; passed over: {', '.join(passed_over)}" if passed_over else among
 
 
-def _changes_at(member: Member, now: float) -> float:
+def _changes_at(member: Candidate, now: float) -> float:
     at = member.gate.changes_at(now)
     if member.health.degraded:
         at = min(at, member.health.changes_at())
@@ -129,28 +131,31 @@ class Tier:
     __slots__ = ("_fitting", "_revision", "_table", "members", "terms")
 
     def __init__(
-        self, members: Sequence[Member], revision: Revision, terms: Terms | None = None
+        self,
+        members: Sequence[Candidate],
+        revision: ChangeCounter,
+        terms: ChoicePolicy | None = None,
     ) -> None:
-        self.members: tuple[Member, ...] = tuple(members)
-        self.terms: Terms = terms or Terms(self.members)
+        self.members: tuple[Candidate, ...] = tuple(members)
+        self.terms: ChoicePolicy = terms or ChoicePolicy(self.members)
         self._revision = revision
-        self._table: Table | None = None
-        self._fitting: dict[frozenset[str], Table] = {}
+        self._table: TierTable | None = None
+        self._fitting: dict[frozenset[str], TierTable] = {}
 
-    def table(self, now: float, unfit: frozenset[str] = NOBODY) -> Table:
+    def table(self, now: float, unfit: frozenset[str] = NOBODY) -> TierTable:
         """The draw table that is right at `now`, without those who are `unfit`."""
         table = self._fitting.get(unfit) if unfit else self._table
         if table is None or table.revision != self._revision.value or now >= table.valid_until:
             return self._renewed(now, unfit)
         return table
 
-    def _renewed(self, now: float, unfit: frozenset[str]) -> Table:
+    def _renewed(self, now: float, unfit: frozenset[str]) -> TierTable:
         members = self.members
         if unfit:
             members = tuple(member for member in members if member.name not in unfit)
         for member in members:
             member.look(now)  # may raise the revision, so that comes first
-        table = Table(members, self._revision.value, now, self.terms)
+        table = TierTable(members, self._revision.value, now, self.terms)
         if not unfit:
             self._table = table
             return table

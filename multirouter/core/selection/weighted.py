@@ -8,7 +8,7 @@ from itertools import accumulate
 from random import Random
 from typing import Any, Protocol
 
-from multirouter.core.selection.candidate import Member
+from multirouter.core.selection.candidate import Candidate
 
 RAMP_START = 0.1
 """The share of its weight that a recovered provider starts with.
@@ -21,7 +21,7 @@ REDRAWS = 4
 shares, but a redraw costs the same for three providers and for a thousand."""
 
 
-def ramp(member: Member, now: float) -> float:
+def ramp(member: Candidate, now: float) -> float:
     """The share of its weight that a member gets while it recovers; 1 otherwise."""
     span = member.gate.circuit.policy.ramp
     if not span:
@@ -29,7 +29,7 @@ def ramp(member: Member, now: float) -> float:
     return min(1.0, max(RAMP_START, member.gate.circuit.closed_for(now) / span))
 
 
-class Draw:
+class WeightedChoice:
     """A draw by weight among members; those of weight 0 are its reserves.
 
     Attributes:
@@ -39,8 +39,10 @@ class Draw:
 
     __slots__ = ("_cumulative", "_reserves", "_total", "_weights", "members", "why")
 
-    def __init__(self, members: Sequence[Member], now: float, why: str = "") -> None:
-        self.members: tuple[Member, ...] = tuple(member for member in members if member.weight > 0)
+    def __init__(self, members: Sequence[Candidate], now: float, why: str = "") -> None:
+        self.members: tuple[Candidate, ...] = tuple(
+            member for member in members if member.weight > 0
+        )
         self.why: str = why
         self._reserves = [member for member in members if member.weight == 0]
         self._weights = [member.weight * ramp(member, now) for member in self.members]
@@ -49,7 +51,7 @@ class Draw:
 
     def pick(
         self, rng: Random, barred: Collection[str], now: float, request: Any = None
-    ) -> Member | None:
+    ) -> Candidate | None:
         """One member that is not barred; a weight of 0 only when nobody else is left."""
         drawn = self.members
         if not barred:
@@ -65,25 +67,25 @@ class Draw:
                     return member
         return self._draw_exactly(rng, barred)
 
-    def share(self, member: Member) -> float | None:
+    def share(self, member: Candidate) -> float | None:
         """The member's share of the draw, 0 to 1; None where no weights decide."""
         if member not in self.members:
             return 0.0
         return self._weights[self.members.index(member)] / self._total
 
-    def _draw_any(self, rng: Random) -> Member:
+    def _draw_any(self, rng: Random) -> Candidate:
         at = bisect_right(self._cumulative, rng.random() * self._total)
         # random() < 1, but its product with the total may round up to the total.
         return self.members[min(at, len(self.members) - 1)]
 
-    def _draw_exactly(self, rng: Random, barred: Collection[str]) -> Member | None:
+    def _draw_exactly(self, rng: Random, barred: Collection[str]) -> Candidate | None:
         left = [i for i, member in enumerate(self.members) if member.name not in barred]
         if left:
             return self.members[rng.choices(left, [self._weights[i] for i in left])[0]]
         return next((m for m in self._reserves if m.name not in barred), None)
 
 
-class Asking:
+class SelectionContext:
     """What a strategy may look at beside the candidates.
 
     Attributes:
@@ -100,7 +102,7 @@ class Asking:
         self.rng: Random = rng
 
 
-Choose = Callable[[Sequence["Member"], Asking], "Member"]
+Choose = Callable[[Sequence["Candidate"], SelectionContext], "Candidate"]
 """Chooses one of the candidates. They are the same object as long as the same ones can be asked,
 so what depends on them alone can be worked out once."""
 
@@ -108,7 +110,7 @@ so what depends on them alone can be worked out once."""
 class Strategy(Protocol):
     """How a tier chooses among those of its providers that can be asked."""
 
-    def prepare(self, members: Sequence[Member]) -> Choose:
+    def prepare(self, members: Sequence[Candidate]) -> Choose:
         """Gets ready for one tier, and returns what chooses there, call by call.
 
         Args:
@@ -117,7 +119,7 @@ class Strategy(Protocol):
         ...
 
 
-class Chosen(Draw):
+class StrategyChoice(WeightedChoice):
     """The same with a strategy in the place of weights; reserves and last resorts stay.
 
     A strategy that raises, or names somebody who is no candidate, costs no call: it is drawn by
@@ -128,7 +130,7 @@ class Chosen(Draw):
 
     def __init__(
         self,
-        members: Sequence[Member],
+        members: Sequence[Candidate],
         now: float,
         why: str,
         choose: Choose,
@@ -141,14 +143,14 @@ class Chosen(Draw):
 
     def pick(
         self, rng: Random, barred: Collection[str], now: float, request: Any = None
-    ) -> Member | None:
+    ) -> Candidate | None:
         """The strategy's choice among those who are not barred."""
         candidates = self.members
         if barred:
             candidates = tuple(member for member in candidates if member.name not in barred)
         if len(candidates) > 1:
             try:
-                chosen = self._choose(candidates, Asking(request, now, rng))
+                chosen = self._choose(candidates, SelectionContext(request, now, rng))
                 if chosen in self._inside and chosen.name not in barred:
                     return chosen
                 error: Exception = LookupError(f"{chosen!r} is no candidate")
@@ -159,6 +161,6 @@ class Chosen(Draw):
             return candidates[0]
         return super().pick(rng, barred, now)
 
-    def share(self, member: Member) -> float | None:
+    def share(self, member: Candidate) -> float | None:
         """None for those among whom the strategy chooses, 0 for the others."""
         return None if member in self.members else 0.0

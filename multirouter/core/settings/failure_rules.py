@@ -9,10 +9,10 @@ from types import MappingProxyType
 from typing import cast
 
 from multirouter.errors import ConfigurationError
-from multirouter.model import Kind
+from multirouter.model import FailureKind
 
 
-class Same(Enum):
+class Retry(Enum):
     """Whether the same provider may be asked again in this call.
 
     NEVER; after a BACKOFF; QUICK: once, without much rest; AFTER its Retry-After, if that is short.
@@ -24,7 +24,7 @@ class Same(Enum):
     AFTER = "after"
 
 
-class Other(Enum):
+class Failover(Enum):
     """Whether another provider may be asked: AT_ONCE, only with a LARGER context window, NEVER."""
 
     AT_ONCE = "at_once"
@@ -32,7 +32,7 @@ class Other(Enum):
     NEVER = "never"
 
 
-class Effect(Enum):
+class CircuitEffect(Enum):
     """What it does to the circuit.
 
     COOL moves no count and rests the provider; TRIP opens at once, with the kind as the reason.
@@ -50,20 +50,25 @@ class Rule:
     """What follows from a kind.
 
     Attributes:
-        same: whether the same provider may be asked again.
-        other: whether another provider may be asked.
+        retry: whether the same provider may be asked again.
+        failover: whether another provider may be asked.
         circuit: what it does to the circuit.
-        may_have_acted: whether the request may have taken effect, so that `idempotent=False` bars
+        side_effects_possible: whether the request may have taken effect, so that `idempotent=False` bars
             another attempt (unless the verdict is `unsent`).
     """
 
-    same: Same
-    other: Other
-    circuit: Effect
-    may_have_acted: bool
+    retry: Retry
+    failover: Failover
+    circuit: CircuitEffect
+    side_effects_possible: bool
 
     def __post_init__(self) -> None:
-        wanted = {"same": Same, "other": Other, "circuit": Effect, "may_have_acted": bool}
+        wanted = {
+            "retry": Retry,
+            "failover": Failover,
+            "circuit": CircuitEffect,
+            "side_effects_possible": bool,
+        }
         for field in fields(self):
             value, cls = getattr(self, field.name), wanted[field.name]
             if not isinstance(value, cls):
@@ -72,37 +77,37 @@ class Rule:
                 )
 
 
-def _rule(same: Same, other: Other, circuit: Effect, *, acted: bool) -> Rule:
-    return Rule(same=same, other=other, circuit=circuit, may_have_acted=acted)
+def _rule(same: Retry, other: Failover, circuit: CircuitEffect, *, acted: bool) -> Rule:
+    return Rule(retry=same, failover=other, circuit=circuit, side_effects_possible=acted)
 
 
 # fmt: off
-RULES: Mapping[Kind, Rule] = MappingProxyType({
-    Kind.SUCCESS:        _rule(Same.NEVER,   Other.NEVER,   Effect.SUCCESS, acted=True),
-    Kind.RATE_LIMIT:     _rule(Same.AFTER,   Other.AT_ONCE, Effect.COOL,    acted=False),
-    Kind.EXHAUSTED:      _rule(Same.NEVER,   Other.AT_ONCE, Effect.TRIP,    acted=False),
-    Kind.OVERLOADED:     _rule(Same.BACKOFF, Other.AT_ONCE, Effect.FAILURE, acted=False),
-    Kind.SERVER:         _rule(Same.BACKOFF, Other.AT_ONCE, Effect.FAILURE, acted=True),
-    Kind.TRANSPORT:      _rule(Same.QUICK,   Other.AT_ONCE, Effect.FAILURE, acted=True),
-    Kind.TIMEOUT:        _rule(Same.NEVER,   Other.AT_ONCE, Effect.FAILURE, acted=True),
+RULES: Mapping[FailureKind, Rule] = MappingProxyType({
+    FailureKind.SUCCESS:        _rule(Retry.NEVER,   Failover.NEVER,   CircuitEffect.SUCCESS, acted=True),
+    FailureKind.RATE_LIMIT:     _rule(Retry.AFTER,   Failover.AT_ONCE, CircuitEffect.COOL,    acted=False),
+    FailureKind.EXHAUSTED:      _rule(Retry.NEVER,   Failover.AT_ONCE, CircuitEffect.TRIP,    acted=False),
+    FailureKind.OVERLOADED:     _rule(Retry.BACKOFF, Failover.AT_ONCE, CircuitEffect.FAILURE, acted=False),
+    FailureKind.SERVER:         _rule(Retry.BACKOFF, Failover.AT_ONCE, CircuitEffect.FAILURE, acted=True),
+    FailureKind.TRANSPORT:      _rule(Retry.QUICK,   Failover.AT_ONCE, CircuitEffect.FAILURE, acted=True),
+    FailureKind.TIMEOUT:        _rule(Retry.NEVER,   Failover.AT_ONCE, CircuitEffect.FAILURE, acted=True),
     # What a broken stream may do at all is `on_interrupt`'s to say; this is how, once it may.
-    Kind.INTERRUPTED:    _rule(Same.BACKOFF, Other.AT_ONCE, Effect.FAILURE, acted=True),
-    Kind.INVALID:        _rule(Same.BACKOFF, Other.AT_ONCE, Effect.FAILURE, acted=True),
-    Kind.CREDENTIALS:    _rule(Same.NEVER,   Other.AT_ONCE, Effect.TRIP,    acted=False),
-    Kind.NOT_FOUND:      _rule(Same.NEVER,   Other.AT_ONCE, Effect.NEUTRAL, acted=False),
-    Kind.CONTEXT_LENGTH: _rule(Same.NEVER,   Other.LARGER,  Effect.NEUTRAL, acted=False),
-    Kind.CONTENT_FILTER: _rule(Same.NEVER,   Other.NEVER,   Effect.NEUTRAL, acted=False),
-    Kind.REQUEST:        _rule(Same.NEVER,   Other.NEVER,   Effect.NEUTRAL, acted=False),
-    Kind.CANCELLED:      _rule(Same.NEVER,   Other.NEVER,   Effect.NEUTRAL, acted=True),
-    Kind.UNKNOWN:        _rule(Same.BACKOFF, Other.AT_ONCE, Effect.FAILURE, acted=True),
+    FailureKind.INTERRUPTED:    _rule(Retry.BACKOFF, Failover.AT_ONCE, CircuitEffect.FAILURE, acted=True),
+    FailureKind.INVALID:        _rule(Retry.BACKOFF, Failover.AT_ONCE, CircuitEffect.FAILURE, acted=True),
+    FailureKind.CREDENTIALS:    _rule(Retry.NEVER,   Failover.AT_ONCE, CircuitEffect.TRIP,    acted=False),
+    FailureKind.NOT_FOUND:      _rule(Retry.NEVER,   Failover.AT_ONCE, CircuitEffect.NEUTRAL, acted=False),
+    FailureKind.CONTEXT_LENGTH: _rule(Retry.NEVER,   Failover.LARGER,  CircuitEffect.NEUTRAL, acted=False),
+    FailureKind.CONTENT_FILTER: _rule(Retry.NEVER,   Failover.NEVER,   CircuitEffect.NEUTRAL, acted=False),
+    FailureKind.REQUEST:        _rule(Retry.NEVER,   Failover.NEVER,   CircuitEffect.NEUTRAL, acted=False),
+    FailureKind.CANCELLED:      _rule(Retry.NEVER,   Failover.NEVER,   CircuitEffect.NEUTRAL, acted=True),
+    FailureKind.UNKNOWN:        _rule(Retry.BACKOFF, Failover.AT_ONCE, CircuitEffect.FAILURE, acted=True),
 })
 """The table of kinds: one row a kind, in force where router and route say nothing else."""
 # fmt: on
 
-_FIXED = frozenset({Kind.SUCCESS, Kind.CANCELLED})
+_FIXED = frozenset({FailureKind.SUCCESS, FailureKind.CANCELLED})
 
 
-def rules_with(overrides: Mapping[Kind | str, Rule]) -> Mapping[Kind, Rule]:
+def rules_with(overrides: Mapping[FailureKind | str, Rule]) -> Mapping[FailureKind, Rule]:
     """Returns `RULES` with some rows replaced, read-only.
 
     Args:
@@ -125,12 +130,12 @@ def rules_with(overrides: Mapping[Kind | str, Rule]) -> Mapping[Kind, Rule]:
     return MappingProxyType(rules)
 
 
-def _kind(name: object) -> Kind:
+def _kind(name: object) -> FailureKind:
     try:
-        return Kind(cast("str", name))
+        return FailureKind(cast("str", name))
     except ValueError:
         from difflib import get_close_matches  # for errors alone
 
-        near = get_close_matches(str(name), [kind.value for kind in Kind], n=1)
+        near = get_close_matches(str(name), [kind.value for kind in FailureKind], n=1)
         hint = f"; did you mean {near[0]!r}?" if near else ""
         raise ConfigurationError(f"rules[{name!r}]", f"no such kind of failure{hint}") from None

@@ -76,24 +76,24 @@ class CircuitPolicy:
         failure_rate: trips when at least this share of the calls in the window failed, above 0
             to 1; the bound is inclusive. Left out (and no `failures` either): 0.5.
         slow_after: an answer that took longer than this many seconds counts as slow; left out,
-            no fixed mark (`PacePolicy` judges by the provider's own past).
+            no fixed mark (`LatencyPolicy` judges by the provider's own past).
         slow_rate: trips when at least this share of the answers in the window were slow.
         minimum_calls: calls the window must hold before a rate is looked at.
         window: seconds the window looks back, in ten slices. A failure counts for at least nine
             tenths of it and never longer than the whole.
-        open_for: seconds a circuit stays open the first time.
+        open_duration: seconds a circuit stays open the first time.
         growth: factor on the open time each time it opens again without a recovery between,
             at least 1.
-        open_cap: the longest open time before jitter, seconds; never under `open_for`.
+        max_open_duration: the longest open time before jitter, seconds; never under `open_duration`.
         jitter: the open time is drawn evenly between its value and (1 + jitter) times it, so
             that a fleet does not probe in one tick. Left out: 0.1, or 0 with `growth=1` (who
             asks for a fixed time gets it).
-        probes: how many trials HALF_OPEN lets out at once, and how many successes close it.
-        exhausted_for: seconds the circuit stays open after an exhausted quota or bad
+        half_open_max_calls: how many trials HALF_OPEN lets out at once, and how many successes close it.
+        exhausted_duration: seconds the circuit stays open after an exhausted quota or bad
             credentials, which time alone seldom cures.
         cooling: seconds a provider rests after a 429 that names no time; doubles with each 429
             in a row.
-        max_cooling: the longest rest after a 429, whatever the provider asks, seconds.
+        max_cooldown: the longest rest after a 429, whatever the provider asks, seconds.
         ramp: seconds over which the weight grows from a tenth to its full value after the
             circuit closes; 0 gives the full weight at once.
             Source: Envoy's slow start, with its minimum weight of 10 %.
@@ -105,14 +105,14 @@ class CircuitPolicy:
     slow_rate: float = 0.5
     minimum_calls: int = 20
     window: float = 10.0
-    open_for: float = 5.0
+    open_duration: float = 5.0
     growth: float = 2.0
-    open_cap: float = 25.0
+    max_open_duration: float = 25.0
     jitter: float | None = None
-    probes: int = 1
-    exhausted_for: float = 300.0
-    cooling: float = 5.0
-    max_cooling: float = 600.0
+    half_open_max_calls: int = 1
+    exhausted_duration: float = 300.0
+    cooldown: float = 5.0
+    max_cooldown: float = 600.0
     ramp: float = 0.0
 
     def __post_init__(self) -> None:
@@ -125,20 +125,20 @@ class CircuitPolicy:
         check.number("CircuitPolicy.slow_rate", self.slow_rate, above=0.0, most=1.0)
         check.count("CircuitPolicy.minimum_calls", self.minimum_calls)
         check.span("CircuitPolicy.window", self.window)
-        check.span("CircuitPolicy.open_for", self.open_for)
+        check.span("CircuitPolicy.open_duration", self.open_duration)
         check.number("CircuitPolicy.growth", self.growth, least=1.0, most=1e6)
-        check.span("CircuitPolicy.open_cap", self.open_cap)
+        check.span("CircuitPolicy.max_open_duration", self.max_open_duration)
         if self.jitter is not None:
             check.number("CircuitPolicy.jitter", self.jitter, least=0.0, most=10.0)
-        check.count("CircuitPolicy.probes", self.probes)
-        check.span("CircuitPolicy.exhausted_for", self.exhausted_for)
-        check.span("CircuitPolicy.cooling", self.cooling)
-        check.span("CircuitPolicy.max_cooling", self.max_cooling)
+        check.count("CircuitPolicy.half_open_max_calls", self.half_open_max_calls)
+        check.span("CircuitPolicy.exhausted_duration", self.exhausted_duration)
+        check.span("CircuitPolicy.cooling", self.cooldown)
+        check.span("CircuitPolicy.max_cooldown", self.max_cooldown)
         check.number("CircuitPolicy.ramp", self.ramp, least=0.0, most=1e9)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class PacePolicy:
+class LatencyPolicy:
     """What a provider's own past says about how long an attempt may take, and when slow is ill.
 
     Attributes:
@@ -166,13 +166,13 @@ class PacePolicy:
     slow_deviations: float = 5.0
 
     def __post_init__(self) -> None:
-        check.number("PacePolicy.floor", self.floor, least=0.0, most=1e9)
-        check.number("PacePolicy.percentile", self.percentile, above=0.0, most=0.9999)
-        check.number("PacePolicy.factor", self.factor, least=1.0, most=1e6)
-        check.count("PacePolicy.minimum_samples", self.minimum_samples)
-        check.number("PacePolicy.slow_factor", self.slow_factor, above=1.0, endless=True)
-        check.number("PacePolicy.slow_floor", self.slow_floor, least=0.0, most=1e9)
-        check.number("PacePolicy.slow_deviations", self.slow_deviations, least=0.0)
+        check.number("LatencyPolicy.floor", self.floor, least=0.0, most=1e9)
+        check.number("LatencyPolicy.percentile", self.percentile, above=0.0, most=0.9999)
+        check.number("LatencyPolicy.factor", self.factor, least=1.0, most=1e6)
+        check.count("LatencyPolicy.minimum_samples", self.minimum_samples)
+        check.number("LatencyPolicy.slow_factor", self.slow_factor, above=1.0, endless=True)
+        check.number("LatencyPolicy.slow_floor", self.slow_floor, least=0.0, most=1e9)
+        check.number("LatencyPolicy.slow_deviations", self.slow_deviations, least=0.0)
 
 
 Size = Callable[[Any], int]

@@ -34,7 +34,7 @@ class ProviderSettings(TypedDict, total=False):
     capabilities: Iterable[str]
     first_token: float | None
     idle: float | None
-    probe: Callable[[], Awaitable[object]] | None
+    health_check: Callable[[], Awaitable[object]] | None
     price: Price | None
     usage: ReadUsage | None
     budget: Budget | Iterable[Budget] | None
@@ -89,12 +89,12 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         "context_window",
         "domains",
         "first_token",
+        "health_check",
         "idle",
         "limits",
         "max_output",
         "name",
         "price",
-        "probe",
         "quality",
         "stream",
         "tags",
@@ -154,7 +154,7 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         capabilities: Iterable[str] = (),
         first_token: float | None = None,
         idle: float | None = None,
-        probe: Callable[[], Awaitable[object]] | None = None,
+        health_check: Callable[[], Awaitable[object]] | None = None,
         aclose: Callable[[], Awaitable[object]] | None = None,
         price: Price | None = None,
         usage: ReadUsage | None = None,
@@ -185,8 +185,10 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         self.capabilities: tuple[str, ...] = _names(f"{me}.capabilities", capabilities)
         self.first_token: float | None = _limit(f"{me}.first_token", first_token)
         self.idle: float | None = _limit(f"{me}.idle", idle)
-        self.probe: Callable[[], Awaitable[object]] | None = (
-            probe if probe is None else _asynchronous(f"{me}.probe", probe)
+        self.health_check: Callable[[], Awaitable[object]] | None = (
+            health_check
+            if health_check is None
+            else _asynchronous(f"{me}.health_check", health_check)
         )
         self.aclose: Callable[[], Awaitable[object]] | None = aclose
         if price is not None and not isinstance(price, Price):

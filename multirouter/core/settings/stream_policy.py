@@ -21,7 +21,7 @@ class StreamPolicy:
     Attributes:
         first_token: seconds from an attempt's start to its first content. Left out, the
             `attempt_timeout`. Like it, it is a ceiling: what the provider's own past says
-            (`PacePolicy`) may cut earlier. Reasoning models may think for minutes: set it there.
+            (`LatencyPolicy`) may cut earlier. Reasoning models may think for minutes: set it there.
         idle: seconds that the next chunk may be waited for; `math.inf` for no limit. What a slow
             consumer takes between two chunks does not count.
         total: seconds from the first content to the end, the consumer's own time included;
@@ -31,7 +31,7 @@ class StreamPolicy:
         rate_window: seconds of waiting for the provider over which `min_rate` is measured.
         on_interrupt: what happens when a stream breaks after content was delivered. `raise`:
             StreamInterrupted. `continue`: another provider goes on where it broke; the text is
-            kept for that. `restart`: the consumer gets a `Restarted` and the answer begins anew.
+            kept for that. `restart`: the consumer gets a `StreamRestarted` and the answer begins anew.
         on_divergence: when a continuation has to be matched and says something else: `instruct`
             asks that provider to go on from the text so far, `raise` gives up.
         content: whether a chunk brings something of the answer. Left out: chat chunks by their

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol
 
 from multirouter.core.cost.budgets import Account, Budget, budgets
-from multirouter.core.event_dispatcher import Newswire
+from multirouter.core.event_dispatcher import EventDispatcher
 from multirouter.core.limits.rate_limits import TokenBucket
 from multirouter.gateway.http.error_responses import Refusal
 from multirouter.gateway.routing.model_catalogue import Target
@@ -63,7 +63,7 @@ class _Load:
     __slots__ = ("_key", "_rates", "account", "concurrent", "requests", "tokens")
 
     def __init__(self, name: str) -> None:
-        self.account = Account("gateway", f"key {name}", time.time, Newswire((), _unheard))
+        self.account = Account("gateway", f"key {name}", time.time, EventDispatcher((), _unheard))
         self.concurrent = 0
         self.requests: TokenBucket | None = None
         self.tokens: TokenBucket | None = None

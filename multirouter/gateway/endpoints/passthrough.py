@@ -9,7 +9,7 @@ from typing import Any
 
 from aiohttp import web
 
-from multirouter.config.provider_builder import upstream_of
+from multirouter.config.provider_builder import provider_of
 from multirouter.core.settings.provider import Provider
 from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.gateway.endpoints.chat import flag, json_response
@@ -136,7 +136,7 @@ def _is_content(event: Any) -> bool:
 
 def _beside(provider: Provider[Any, Any, Any], path: str) -> Provider[Any, Any, Any] | None:
     """The provider of that path; one that was configured asks for its own models there too."""
-    upstream = upstream_of(provider)
+    upstream = provider_of(provider)
     if upstream is None:
         return beside(provider, path)
     made = beside(upstream._inner, path)  # noqa: SLF001 - what the configuration made it of

@@ -12,14 +12,14 @@ from multirouter.errors import (
     ProviderError,
     StreamInterrupted,
 )
-from multirouter.model import Kind
+from multirouter.model import FailureKind
 
 LONGEST = 1000
 """Characters of a message that reach a client."""
 
 _OWN_STATUSES = frozenset({400, 404, 405, 409, 413, 415, 422})
-_RESTS = frozenset({Kind.RATE_LIMIT, Kind.OVERLOADED})
-_USED_UP = frozenset({Kind.EXHAUSTED, Kind.CREDENTIALS})
+_RESTS = frozenset({FailureKind.RATE_LIMIT, FailureKind.OVERLOADED})
+_USED_UP = frozenset({FailureKind.EXHAUSTED, FailureKind.CREDENTIALS})
 
 
 class Refusal(Exception):
@@ -70,7 +70,9 @@ def refusal_of(error: BaseException) -> Refusal:
 
 def _failed(error: CallFailed) -> Refusal:
     if isinstance(error, NoProviderAvailable):
-        if error.states and all(state.startswith("cooling") for state in error.states.values()):
+        if error.states and all(
+            state.startswith("cooling down") for state in error.states.values()
+        ):
             rest = error.retry_after
             return Refusal(429, str(error), code="rate_limit_exceeded", retry_after=rest)
         return Refusal(503, str(error), code="no_provider_available", retry_after=error.retry_after)
@@ -86,13 +88,13 @@ def _failed(error: CallFailed) -> Refusal:
 def _own_fault(error: ProviderError) -> Refusal:
     """The request's own fault keeps the status its provider gave it; a provider's is a 502."""
     status = error.status if error.status in _OWN_STATUSES else 400
-    if error.kind is Kind.CONTEXT_LENGTH:
+    if error.kind is FailureKind.CONTEXT_LENGTH:
         return Refusal(status, str(error), code="context_length_exceeded", param="messages")
-    if error.kind is Kind.CONTENT_FILTER:
+    if error.kind is FailureKind.CONTENT_FILTER:
         return Refusal(status, str(error), code=error.code or "content_filter")
-    if error.kind is Kind.NOT_FOUND:
+    if error.kind is FailureKind.NOT_FOUND:
         return Refusal(404, str(error), code="model_not_found", param="model")
-    if error.kind is Kind.REQUEST:
+    if error.kind is FailureKind.REQUEST:
         return Refusal(status, str(error), code=error.code)
     return Refusal(502, str(error), code="upstream_error", retry_after=error.retry_after)
 
@@ -100,11 +102,11 @@ def _own_fault(error: ProviderError) -> Refusal:
 def _all_failed(error: AllProvidersFailed) -> Refusal:
     kinds = {a.verdict.kind for a in error.attempts if a.outcome == "failure"}
     told, rest = _with_cause(error), error.retry_after
-    if kinds == {Kind.RATE_LIMIT}:
+    if kinds == {FailureKind.RATE_LIMIT}:
         return Refusal(429, told, code="rate_limit_exceeded", retry_after=rest)
-    if kinds == {Kind.NOT_FOUND}:
+    if kinds == {FailureKind.NOT_FOUND}:
         return Refusal(404, told, code="model_not_found", param="model")
-    if kinds == {Kind.TIMEOUT}:
+    if kinds == {FailureKind.TIMEOUT}:
         return Refusal(504, told, code="timeout")
     if kinds <= _USED_UP:
         return Refusal(503, told, code="providers_unavailable", retry=False)

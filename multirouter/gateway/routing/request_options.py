@@ -9,14 +9,14 @@ from typing import Any
 from multirouter.errors import CallFailed, CallTimeout, ProviderError
 from multirouter.gateway.http.error_responses import Refusal, refusal_of
 from multirouter.gateway.routing.model_catalogue import Target
-from multirouter.model import Kind
+from multirouter.model import FailureKind
 
 EXTENSIONS = ("fallback_models", "fallback_conditions", "route", "timeout")
 """Fields of a request that are the gateway's own and go no further; `metadata` travels on."""
 
 MOST_FALLBACKS = 16
 
-_NO_USE = frozenset({Kind.REQUEST, Kind.CONTENT_FILTER})
+_NO_USE = frozenset({FailureKind.REQUEST, FailureKind.CONTENT_FILTER})
 
 
 @dataclass(frozen=True, slots=True)

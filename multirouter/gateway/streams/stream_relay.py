@@ -11,7 +11,7 @@ from aiohttp import web
 from multirouter.gateway.http.error_responses import Refusal, refusal_of
 from multirouter.gateway.http.exchange import Exchange
 from multirouter.gateway.streams.sse_response import Events
-from multirouter.runtime.streams.stream import Restarted, Stream
+from multirouter.runtime.streams.stream import Stream, StreamRestarted
 
 _STOPPED = "the gateway stops, and this answer took longer than it may"
 
@@ -97,7 +97,7 @@ async def _relay(
     try:
         async with stream:
             async for chunk in stream:
-                if isinstance(chunk, Restarted):
+                if isinstance(chunk, StreamRestarted):
                     raise Refusal(502, "the answer would begin anew", code="stream_interrupted")
                 data = translator.feed(chunk)
                 if data:

@@ -9,7 +9,7 @@ from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 from typing_extensions import override
 
 from multirouter.core import validation as check
-from multirouter.core.event_dispatcher import Newswire
+from multirouter.core.event_dispatcher import EventDispatcher
 from multirouter.core.events import AlarmChanged, CircuitChanged, Listener
 from multirouter.errors import ConfigurationError
 from multirouter.listeners.metrics.gauges import View
@@ -143,22 +143,22 @@ class Watch(Listener):
         alarms: Alarms,
         router: str,
         view: View,
-        wire: Newswire,
+        dispatcher: EventDispatcher,
         broken: Callable[[Any, Exception], None],
     ) -> None:
         alarms.belong_to(router)
         self._rules = alarms.rules
-        self._router, self._view, self._wire, self._broken = router, view, wire, broken
+        self._router, self._view, self._dispatcher, self._broken = router, view, dispatcher, broken
         self._firing: dict[tuple[str, str], float] = {}
         for rule in self._rules:
             if isinstance(rule, Listener):
-                wire.add(rule)
-        wire.add(self)
+                dispatcher.add(rule)
+        dispatcher.add(self)
         for target in alarms.called:
             ear = Listener()
             # Not wrapped: a target that raises is reported by its own name.
             ear.alarm_changed = target  # type: ignore[assignment,method-assign]
-            wire.add(ear)
+            dispatcher.add(ear)
 
     def __repr__(self) -> str:
         firing = [f"{name} {subject}".strip() for name, subject in self._firing]
@@ -201,7 +201,7 @@ class Watch(Listener):
             return
         subject, _, value, text = reading
         news = AlarmChanged(self._router, name, subject, firing, value, text, since, now)
-        self._wire.post("alarm_changed", news)
+        self._dispatcher.post("alarm_changed", news)
 
 
 def _checked(rules: Iterable[AlarmRule]) -> tuple[AlarmRule, ...]:

@@ -14,9 +14,16 @@ from multirouter.core.rolling_window import RollingCounts
 from multirouter.errors import ConfigurationError
 from multirouter.listeners.alarms.alarms import AlarmReading, Standing, standing
 from multirouter.listeners.metrics.gauges import View
-from multirouter.model import AttemptRecord, CallOutcome, Kind
+from multirouter.model import AttemptRecord, CallOutcome, FailureKind
 
-_NOT_ITS_FAULT = frozenset({Kind.CANCELLED, Kind.REQUEST, Kind.CONTEXT_LENGTH, Kind.CONTENT_FILTER})
+_NOT_ITS_FAULT = frozenset(
+    {
+        FailureKind.CANCELLED,
+        FailureKind.REQUEST,
+        FailureKind.CONTEXT_LENGTH,
+        FailureKind.CONTENT_FILTER,
+    }
+)
 """What an attempt may come to without its provider being to blame."""
 
 
@@ -116,7 +123,7 @@ class ProviderFailing(_Share):
         if record.role == "shadow" or kind in _NOT_ITS_FAULT:
             return
         if not self._providers or who in self._providers:
-            self._count(who, record.started + record.elapsed, hit=kind is not Kind.SUCCESS)
+            self._count(who, record.started + record.elapsed, hit=kind is not FailureKind.SUCCESS)
 
     @override
     def configured(self, news: Configured) -> None:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from sqlite3 import Connection
 
     from multirouter.core.cost.budgets import Account
-    from multirouter.core.registry.registry import Roster
+    from multirouter.core.registry.registry import Registry
 
 FirstTier = Callable[[str], frozenset[str]]
 """Gives the providers of a route's first tier."""
@@ -112,7 +112,7 @@ class History(Listener):
         weakref.finalize(self, writer.retire).atexit = False
 
     def recall(
-        self, roster: Roster, accounts: Mapping[str, Account], now: float, broken: Broken
+        self, roster: Registry, accounts: Mapping[str, Account], now: float, broken: Broken
     ) -> None:
         """Lets a router that begins take up where earlier runs ended; see `history_recall`.
 
@@ -214,7 +214,7 @@ class History(Listener):
 
     @override
     def circuit_changed(self, news: CircuitChanged) -> None:
-        change = (news.provider, news.old, news.new, news.reason, news.open_for)
+        change = (news.provider, news.old, news.new, news.reason, news.open_duration)
         self._put("circuits", (self._wall(), self._served_by().run, news.router, *change))
 
     @override

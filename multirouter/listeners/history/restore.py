@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from multirouter.core.health.degraded import WINDOW
 from multirouter.core.registry.accounts import ROUTER
-from multirouter.core.settings.failure_rules import Effect
+from multirouter.core.settings.failure_rules import CircuitEffect
 from multirouter.errors import UsageError
 from multirouter.listeners.history.file import SPENDING_KEPT
-from multirouter.model import Kind
+from multirouter.model import FailureKind
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
     from multirouter.core.circuit.gate import Gate
     from multirouter.core.cost.budgets import Account
-    from multirouter.core.health.degraded import Health
-    from multirouter.core.registry.registry import Roster
-    from multirouter.core.routes.resolved_route import CompiledRoute
-    from multirouter.core.selection.candidate import Member
+    from multirouter.core.health.degraded import HealthWindow
+    from multirouter.core.registry.registry import Registry
+    from multirouter.core.routes.resolved_route import ResolvedRoute
+    from multirouter.core.selection.candidate import Candidate
 
 PAST = 86_400.0
 """Seconds that paces look back: an answer of yesterday says little about today's provider."""
@@ -46,7 +46,7 @@ _ATTEMPTS = """
     ORDER BY at DESC LIMIT ?
 """
 _CHANGES = """
-    SELECT at, run, new, reason, open_for FROM circuits
+    SELECT at, run, new, reason, open_duration FROM circuits
     WHERE router = ? AND provider = ? ORDER BY at DESC, rowid DESC LIMIT ?
 """
 _SPENDING = "SELECT provider, route, cost, at FROM spending WHERE router = ? AND at > ?"
@@ -71,18 +71,18 @@ class _Change(NamedTuple):
     run: str
     new: str
     reason: str
-    open_for: float
+    open_duration: float
 
 
 @dataclass(slots=True)
 class _Place:
     """A provider on a route, as it is asked for whole answers and for streams."""
 
-    route: CompiledRoute
+    route: ResolvedRoute
     gate: Gate
-    health: Health
-    calls: Member | None = None
-    streams: Member | None = None
+    health: HealthWindow
+    calls: Candidate | None = None
+    streams: Candidate | None = None
 
 
 class Recall:
@@ -101,7 +101,7 @@ class Recall:
         self._now = now
         self._wall = wall
 
-    def take_up(self, roster: Roster, accounts: Mapping[str, Account]) -> None:
+    def take_up(self, roster: Registry, accounts: Mapping[str, Account]) -> None:
         """Warms what is there today; the past of who has left is left alone."""
         self._accounts(accounts)
         places = list(_places(roster))
@@ -110,7 +110,7 @@ class Recall:
         ended: dict[Gate, list[tuple[float, bool]]] = {gate: [] for gate in closed}
         for place in places:
             attempts = self._attempts(place, limit)
-            self._paces(place, attempts)
+            self._latencies(place, attempts)
             ends = list(_ends(place, attempts, since=closed[place.gate]))
             self._health(place, ends)
             ended[place.gate] += [(at, failed) for at, failed, uncounted in ends if not uncounted]
@@ -136,11 +136,11 @@ class Recall:
         if not changes:
             return 0.0
         last = changes[0]
-        if last.new == "closed" or last.reason == "held":
+        if last.new == "closed" or last.reason == "hold_changed":
             return last.at  # what a hand has set ends with its process
         left = 0.0
         if last.new == "open":
-            left = max(0.0, last.open_for - self._age(last.at))
+            left = max(0.0, last.open_duration - self._age(last.at))
         openings = _openings([c for c in changes if c.run == last.run], gate.circuit.policy.window)
         gate.last_failure = "in an earlier run"
         gate.circuit.restore_open(self._now, last.reason, left, openings)
@@ -153,14 +153,14 @@ class Recall:
         rows = self._connection.execute(_ATTEMPTS, names).fetchall()
         return [_Attempt(*row) for row in reversed(rows)]
 
-    def _paces(self, place: _Place, attempts: Iterable[_Attempt]) -> None:
+    def _latencies(self, place: _Place, attempts: Iterable[_Attempt]) -> None:
         for attempt in attempts:
             streamed = attempt.first_content is not None
             member = place.streams if streamed else place.calls
-            if member is None or not (streamed or attempt.kind == Kind.SUCCESS):
+            if member is None or not (streamed or attempt.kind == FailureKind.SUCCESS):
                 continue
             seconds = attempt.elapsed if attempt.first_content is None else attempt.first_content
-            member.pace.answered(seconds, self._now - self._age(attempt.at))
+            member.latency.answered(seconds, self._now - self._age(attempt.at))
 
     def _health(self, place: _Place, ends: Iterable[_End]) -> None:
         health = place.health
@@ -168,7 +168,7 @@ class Recall:
         for at, failed, _ in ends:
             if self._age(at) < WINDOW:
                 (health.failed if failed else health.answered)(self._now - self._age(at))
-        health.look(self._now, place.gate.circuit.era)
+        health.look(self._now, place.gate.circuit.generation)
 
     def _window(self, gate: Gate, ends: Iterable[tuple[float, bool]]) -> None:
         """Fills the circuit's window, which begins at loop time 0 like the router itself."""
@@ -184,7 +184,7 @@ class Recall:
         return max(0.0, self._wall - at)
 
 
-def _places(roster: Roster) -> Iterator[_Place]:
+def _places(roster: Registry) -> Iterator[_Place]:
     for name in roster.all_routes():
         places: dict[str, _Place] = {}
         for streaming in (False, True):
@@ -205,16 +205,20 @@ def _ends(place: _Place, attempts: Iterable[_Attempt], *, since: float) -> Itera
     """The attempts after `since` that say whether the provider is well."""
     for attempt in attempts:
         effect = _effect(place.route, attempt.kind)
-        if attempt.at > since and effect in {Effect.SUCCESS, Effect.FAILURE, Effect.TRIP}:
-            yield _End(attempt.at, effect is not Effect.SUCCESS, attempt.uncounted)
+        if attempt.at > since and effect in {
+            CircuitEffect.SUCCESS,
+            CircuitEffect.FAILURE,
+            CircuitEffect.TRIP,
+        }:
+            yield _End(attempt.at, effect is not CircuitEffect.SUCCESS, attempt.uncounted)
 
 
-def _effect(route: CompiledRoute, kind: str) -> Effect:
-    if kind == Kind.SUCCESS:
-        return Effect.SUCCESS
+def _effect(route: ResolvedRoute, kind: str) -> CircuitEffect:
+    if kind == FailureKind.SUCCESS:
+        return CircuitEffect.SUCCESS
     with suppress(ValueError):  # a kind that this version does not know
-        return route.rules[Kind(kind)].circuit
-    return Effect.NEUTRAL
+        return route.rules[FailureKind(kind)].circuit
+    return CircuitEffect.NEUTRAL
 
 
 def _openings(changes: Iterable[_Change], window: float) -> int:

@@ -55,7 +55,7 @@ CALLS = (
 its attempt came to and took, and what the call would have cost there alone. `diverted` is 1 when
 nobody of the route's first tier could be asked, so that the first choice was a makeshift."""
 
-CIRCUITS = ("at", "run", "router", "provider", "old", "new", "reason", "open_for")
+CIRCUITS = ("at", "run", "router", "provider", "old", "new", "reason", "open_duration")
 """Columns of `circuits`, its changes of state; `run` tells the processes apart."""
 
 FAILOVERS = ("at", "router", "route", "provider", "moved_to", "kind")
@@ -95,7 +95,7 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX calls_by_time ON calls (at);
     CREATE TABLE circuits (
         at REAL NOT NULL, run TEXT NOT NULL, router TEXT NOT NULL, provider TEXT NOT NULL,
-        old TEXT NOT NULL, new TEXT NOT NULL, reason TEXT NOT NULL, open_for REAL NOT NULL
+        old TEXT NOT NULL, new TEXT NOT NULL, reason TEXT NOT NULL, open_duration REAL NOT NULL
     );
     CREATE INDEX circuits_by_provider ON circuits (router, provider, at);
     CREATE INDEX circuits_by_time ON circuits (at);

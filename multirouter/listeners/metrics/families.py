@@ -53,18 +53,18 @@ class Families:
             "Calls that moved on from this provider to another, by the kind of its failure",
             ("router", "provider", "reason"),
         )
-        self.splices: Counter = _counter(
-            "splices",
+        self.stream_continuations: Counter = _counter(
+            "stream_continuations",
             "Broken streams that went on elsewhere, by the way in which they did",
             ("router", "route", "how"),
         )
-        self.retries_refused: Counter = _counter(
-            "retries_refused",
+        self.retries_denied: Counter = _counter(
+            "retries_denied",
             "Further attempts that were possible and not made, by reason",
             ("router", "reason"),
         )
-        self.coolings: Counter = _counter(
-            "coolings", "Rests a provider was given after a 429", PROVIDER
+        self.cooldowns: Counter = _counter(
+            "cooldowns", "Rests a provider was given after a 429", PROVIDER
         )
         self.panics: Counter = _counter(
             "panics",

@@ -15,19 +15,19 @@ from multirouter.core.events import (
     BudgetReached,
     CircuitChanged,
     Configured,
-    Cooled,
+    CooldownStarted,
     FailedOver,
-    Held,
+    HoldChanged,
     Listener,
-    Panicked,
-    RetryRefused,
+    PanicStarted,
+    RetryDenied,
     RouteUnknown,
-    Spliced,
+    StreamContinued,
 )
 from multirouter.listeners.metrics.families import exposed_in
 from multirouter.listeners.metrics.gauges import View, several_processes
 from multirouter.listeners.metrics.usage_metrics import Spending
-from multirouter.model import AttemptRecord, CallOutcome, CallResult, Kind, Role
+from multirouter.model import AttemptRecord, CallOutcome, CallResult, FailureKind, Role
 
 __all__ = ["Exemplar", "Metrics", "MultiprocessMetrics", "View", "make_metrics"]
 
@@ -41,7 +41,7 @@ Told = tuple[Callable[[], None], Callable[[float], None]]
 TRIPS = ("failures", "failure_rate", "slow", "exhausted", "credentials")
 """The reasons a closed circuit opens for: their series exist before the first time."""
 
-_SUCCESS = Kind.SUCCESS
+_SUCCESS = FailureKind.SUCCESS
 
 
 class _Bound(dict[KeyT, Told], Generic[KeyT]):
@@ -96,7 +96,7 @@ class Metrics(Listener):
         self._shadowed = _Bound[tuple[str, str]](self._bind_shadow)
         self._firing: Counted[str] = Counted()
         for reason in ("budget", "attempts", "deadline", "not_idempotent"):
-            self._families.retries_refused.labels(router_name, reason)
+            self._families.retries_denied.labels(router_name, reason)
         for provider in view.names():
             self._show(provider, view)
 
@@ -142,23 +142,23 @@ class Metrics(Listener):
         self._families.transitions.labels(*labels).inc()
 
     @override
-    def cooled(self, news: Cooled) -> None:
-        self._families.coolings.labels(self._router, news.provider).inc()
+    def cooldown_started(self, news: CooldownStarted) -> None:
+        self._families.cooldowns.labels(self._router, news.provider).inc()
 
     @override
     def failed_over(self, news: FailedOver) -> None:
         self._families.failovers.labels(self._router, news.provider, news.reason).inc()
 
     @override
-    def spliced(self, news: Spliced) -> None:
-        self._families.splices.labels(self._router, news.route, news.how).inc()
+    def stream_continued(self, news: StreamContinued) -> None:
+        self._families.stream_continuations.labels(self._router, news.route, news.how).inc()
 
     @override
-    def retry_refused(self, news: RetryRefused) -> None:
-        self._families.retries_refused.labels(self._router, news.reason).inc()
+    def retry_denied(self, news: RetryDenied) -> None:
+        self._families.retries_denied.labels(self._router, news.reason).inc()
 
     @override
-    def panicked(self, news: Panicked) -> None:
+    def panic_started(self, news: PanicStarted) -> None:
         self._families.panics.labels(self._router, news.route).inc()
 
     @override
@@ -209,7 +209,7 @@ class Metrics(Listener):
         for reason in TRIPS:
             self._families.transitions.labels(self._router, provider, "open", reason)
         self._families.late_attempts.labels(self._router, provider)
-        self._families.coolings.labels(self._router, provider)
+        self._families.cooldowns.labels(self._router, provider)
 
     def _hide(self, provider: str, view: View) -> None:
         self._shown.pop(provider, None)
@@ -278,12 +278,12 @@ class MultiprocessMetrics(Metrics):
         self._gauges.refresh(self._router, news.provider)
 
     @override
-    def cooled(self, news: Cooled) -> None:
-        super().cooled(news)
+    def cooldown_started(self, news: CooldownStarted) -> None:
+        super().cooldown_started(news)
         self._gauges.refresh(self._router, news.provider)
 
     @override
-    def held(self, news: Held) -> None:
+    def hold_changed(self, news: HoldChanged) -> None:
         self._gauges.refresh(self._router, news.provider)
 
 

@@ -55,21 +55,21 @@ class OpenAITranslator:
             raise self._failures.told(chunk, {})
         if not self._finishes(choices, data):
             return self._passed(chunk) if self._held is None else self._released(chunk)
-        held, self._held = self._held, chunk
-        return () if held is None else (held,)
+        hold_changed, self._held = self._held, chunk
+        return () if hold_changed is None else (hold_changed,)
 
     def finish(self) -> Iterable[ChatCompletionChunk]:
         """See `Translator.finish`."""
-        held, self._held = self._held, None
-        return () if held is None else (held,)
+        hold_changed, self._held = self._held, None
+        return () if hold_changed is None else (hold_changed,)
 
     @staticmethod
     def _passed(chunk: Any) -> Iterable[ChatCompletionChunk]:
         return (chunk,)
 
     def _released(self, chunk: Any) -> Iterable[ChatCompletionChunk]:
-        held, self._held = self._held, None
-        return (held, chunk)
+        hold_changed, self._held = self._held, None
+        return (hold_changed, chunk)
 
     def _finishes(self, choices: Any, data: bytes) -> bool:
         """Whether a choice ends here, and with it perhaps the answer."""

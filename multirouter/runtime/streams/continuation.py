@@ -8,8 +8,8 @@ from typing import Any
 
 from multirouter.core.chat import completions as chat
 from multirouter.core.chat.chunk_reader import Reader
-from multirouter.core.events import Splice
-from multirouter.core.selection.candidate import Member
+from multirouter.core.events import ContinuationMode
+from multirouter.core.selection.candidate import Candidate
 from multirouter.core.settings.stream_policy import StreamPolicy, guarded_hook
 
 PREFILL = "prefill"
@@ -86,7 +86,7 @@ class Approach:
     """
 
     request: Any
-    how: Splice | None = None
+    how: ContinuationMode | None = None
     matcher: Matcher | None = None
 
 
@@ -135,7 +135,7 @@ class Delivered:
             )
         return ""
 
-    def approaches(self, member: Member) -> Iterator[Approach]:
+    def approaches(self, member: Candidate) -> Iterator[Approach]:
         """The ways to ask `member`, the best first; the next is for when it was in vain."""
         if not (self.broken and self._keeps):
             yield Approach(self.request)

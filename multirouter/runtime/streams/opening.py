@@ -6,26 +6,26 @@ from typing import Any
 
 from multirouter.core.chat.chunk_reader import Misused
 from multirouter.core.planning.plan import Plan
-from multirouter.core.planning.steps import Try
-from multirouter.core.planning.stream_limits import Flow
+from multirouter.core.planning.steps import AttemptStep
+from multirouter.core.planning.stream_limits import StreamLimits
 from multirouter.core.planning.stream_plan import FLOW_PROVES, lease_of
 from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.errors import AttemptTimeout, ProviderError
-from multirouter.model import CANCELLED, SUCCESS, Kind, Verdict
+from multirouter.model import CANCELLED, SUCCESS, FailureKind, Verdict
 from multirouter.runtime.attempt import MISUSED, OUT_OF_TIME, Asker, Asks
 from multirouter.runtime.deadline import Bound
 from multirouter.runtime.event_loops.base import EventLoop
 from multirouter.runtime.streams.continuation import Approach, Delivered, Diverged
-from multirouter.runtime.streams.provider_stream import Upstream
+from multirouter.runtime.streams.provider_stream import ProviderStream
 
-DIVERGED = Verdict(Kind.CANCELLED, reason="diverged")
+DIVERGED = Verdict(FailureKind.CANCELLED, reason="diverged")
 """Who gives another answer than somebody else has begun is not ill."""
 
 Failure = tuple[Verdict, BaseException | None]
 """What an attempt that brought nothing came to, and the error that stands for it."""
 
 
-class Opener:
+class StreamOpener:
     """Opens streams as attempts of a plan; the one that serves stays open in `upstream`.
 
     Args:
@@ -47,12 +47,12 @@ class Opener:
     ) -> None:
         self.loop: EventLoop = asker.loop
         self.delivered: Delivered = delivered
-        self.upstream: Upstream | None = None
+        self.upstream: ProviderStream | None = None
         self._asker = asker
         self._policy = policy
         self._drained = drained
 
-    async def ask(self, plan: Plan, step: Try, request: Any) -> float:
+    async def ask(self, plan: Plan, step: AttemptStep, request: Any) -> float:
         """Makes one attempt: up to the first content, or until a copy has shown what it can.
 
         Raises:
@@ -61,7 +61,7 @@ class Opener:
         self._asker.tell_start(step)
         billing = plan.route.billing
         step.meter = None if billing is None else billing.meter(step.member.name)
-        upstream = Upstream(step, self._policy, self.loop)
+        upstream = ProviderStream(step, self._policy, self.loop)
         try:
             failure = await self._open(plan, upstream)
             if failure is None and self._drained:
@@ -90,11 +90,11 @@ class Opener:
 
     def copying(self) -> Asks:
         """A copy of a stream is read, until it has shown whether its provider is well."""
-        return Opener(self._asker, self._policy, self.delivered, drained=True)
+        return StreamOpener(self._asker, self._policy, self.delivered, drained=True)
 
     # -- inside -----------------------------------------------------------------------------
 
-    async def _open(self, plan: Plan, upstream: Upstream) -> Failure | None:
+    async def _open(self, plan: Plan, upstream: ProviderStream) -> Failure | None:
         """Asks in one way after the other; what the last of them came to, None for content."""
         step = upstream.step
         limit, deadline = step.deadline - step.started, step.deadline
@@ -109,7 +109,7 @@ class Opener:
                 break
         return failure
 
-    async def _advance(self, plan: Plan, upstream: Upstream, until: float) -> Failure | None:
+    async def _advance(self, plan: Plan, upstream: ProviderStream, until: float) -> Failure | None:
         """Reads up to what can be passed on: the first content in time, then each in time."""
         step, began, limit = upstream.step, self.loop.time(), "first_token"
         while True:
@@ -137,7 +137,7 @@ class Opener:
     def _judged(
         self,
         plan: Plan,
-        step: Try,
+        step: AttemptStep,
         error: BaseException | None,
         bound: Bound,
         cut_off: AttemptTimeout,
@@ -147,18 +147,20 @@ class Opener:
         if isinstance(error, Diverged):
             name = step.member.name
             text = f"the stream of {name!r} says something else than what was delivered"
-            return DIVERGED, ProviderError(text, provider=name, kind=Kind.INTERRUPTED)
+            return DIVERGED, ProviderError(text, provider=name, kind=FailureKind.INTERRUPTED)
         if not bound.expired:
             return self._asker.judge_failure(plan, step, error, bound, cut_off.limit)
-        if not (early or step.role == "probe"):
+        if not (early or step.role == "trial"):
             return OUT_OF_TIME, None
-        return Verdict(Kind.TIMEOUT, reason=f"{cut_off.limit} {cut_off.seconds:.3g}"), cut_off
+        return Verdict(
+            FailureKind.TIMEOUT, reason=f"{cut_off.limit} {cut_off.seconds:.3g}"
+        ), cut_off
 
-    async def _drain(self, plan: Plan, upstream: Upstream) -> Failure:
+    async def _drain(self, plan: Plan, upstream: ProviderStream) -> Failure:
         """Reads a copy until it ends, or has flowed for so long that it proves its provider."""
         step, first_at = upstream.step, upstream.first_at
         plan.opened(step, first_at)
-        flow = Flow(self._policy, step.member, first_at, rated=upstream.rated)
+        flow = StreamLimits(self._policy, step.member, first_at, rated=upstream.rated)
         try:
             while self.loop.time() - first_at < FLOW_PROVES:
                 if step.permit.trial:
@@ -176,4 +178,6 @@ class Opener:
 def _leaves_another_way(failure: Failure, approach: Approach) -> bool:
     """Whether the same provider may be asked in another way: it is well, only the way was not."""
     verdict = failure[0]
-    return verdict is DIVERGED or (approach.how == "prefill" and verdict.kind is Kind.REQUEST)
+    return verdict is DIVERGED or (
+        approach.how == "prefill" and verdict.kind is FailureKind.REQUEST
+    )

@@ -12,11 +12,11 @@ from typing import Any
 import anyio
 
 from multirouter.core.chat.chunk_reader import BrokenOff, Misused, Reader
-from multirouter.core.planning.steps import Try
-from multirouter.core.planning.stream_limits import Flow
+from multirouter.core.planning.steps import AttemptStep
+from multirouter.core.planning.stream_limits import StreamLimits
 from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.errors import ProviderError
-from multirouter.model import Kind
+from multirouter.model import FailureKind
 from multirouter.runtime.deadline import Bound
 from multirouter.runtime.event_loops.base import EventLoop
 from multirouter.runtime.streams.continuation import Approach, Diverged
@@ -27,7 +27,7 @@ CLOSING = 1.0
 STRAY = "raised a CancelledError that nobody had asked for"
 
 
-class Upstream:
+class ProviderStream:
     """One provider's stream.
 
     Attributes:
@@ -54,8 +54,8 @@ class Upstream:
 
     approach: Approach
 
-    def __init__(self, step: Try, policy: StreamPolicy, loop: EventLoop) -> None:
-        self.step: Try = step
+    def __init__(self, step: AttemptStep, policy: StreamPolicy, loop: EventLoop) -> None:
+        self.step: AttemptStep = step
         self.first_at: float = math.inf
         self.proven: bool = False
         self._loop = loop
@@ -140,7 +140,7 @@ class Upstream:
                 self._chunks.append(chunk)
         return self._ended_without_content()
 
-    async def next(self, flow: Flow) -> Any:
+    async def next(self, flow: StreamLimits) -> Any:
         """The next chunk, within the limits of a stream that flows.
 
         Raises:
@@ -203,7 +203,7 @@ class Upstream:
             if proves is not None and not self.proven and proves(chunk):
                 self.proven = True
         except BrokenOff as end:
-            raise self._incomplete(f"says that it broke off ({end})", Kind.SERVER) from None
+            raise self._incomplete(f"says that it broke off ({end})", FailureKind.SERVER) from None
         return self.proven
 
     def _keep_new(self, chunk: Any, *, begun: bool) -> bool:
@@ -215,7 +215,7 @@ class Upstream:
         self._chunks.extend(new if begun else map(self.reader.going_on, new))
         return bool(self._chunks)
 
-    def _note(self, chunk: Any, flow: Flow) -> None:
+    def _note(self, chunk: Any, flow: StreamLimits) -> None:
         """Looks at a chunk that came in time, and whether it came fast enough."""
         if not self.proven or self._meter is not None:
             self._look(chunk)
@@ -244,7 +244,7 @@ class Upstream:
         """What a stream ends with; after the proof it ends well."""
         return StopAsyncIteration() if self.proven else error
 
-    def _incomplete(self, what: str, kind: Kind = Kind.INTERRUPTED) -> ProviderError:
+    def _incomplete(self, what: str, kind: FailureKind = FailureKind.INTERRUPTED) -> ProviderError:
         name = self.step.member.name
         return ProviderError(f"the stream of {name!r} {what}", provider=name, kind=kind)
 

@@ -10,16 +10,16 @@ from typing import Any, Literal
 
 from multirouter.core.chat.chunk_reader import Misused
 from multirouter.core.planning.plan import Plan
-from multirouter.core.planning.steps import Serve
-from multirouter.core.planning.stream_limits import Flow
+from multirouter.core.planning.steps import ServeStep
+from multirouter.core.planning.stream_limits import StreamLimits
 from multirouter.core.planning.stream_plan import lease_of
 from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.errors import StreamInterrupted, UsageError
 from multirouter.model import CANCELLED, SUCCESS, AttemptRecord, CallOutcome
 from multirouter.runtime.deadline import Bound
 from multirouter.runtime.event_loops.running_loop import know_its_own
-from multirouter.runtime.streams.opening import Opener
-from multirouter.runtime.streams.provider_stream import Upstream
+from multirouter.runtime.streams.opening import StreamOpener
+from multirouter.runtime.streams.provider_stream import ProviderStream
 
 Soon = Callable[[Callable[[], object]], object]
 """Has something called in one loop, from any thread and from the garbage collector too."""
@@ -29,7 +29,7 @@ _LEFT = GeneratorExit("the consumer stopped")
 
 
 @dataclass(frozen=True, slots=True)
-class Restarted:
+class StreamRestarted:
     """Stands in a stream where the answer begins anew (`on_interrupt="restart"`).
 
     Attributes:
@@ -41,7 +41,7 @@ class Restarted:
     chunks: int
 
 
-class Delivery:
+class StreamSession:
     """Drives one stream's plan from its opening to its end.
 
     Args:
@@ -58,9 +58,9 @@ class Delivery:
     def __init__(
         self,
         plan: Plan,
-        opener: Opener,
+        opener: StreamOpener,
         policy: StreamPolicy,
-        drive: Callable[[], Awaitable[CallOutcome[Any] | Serve]],
+        drive: Callable[[], Awaitable[CallOutcome[Any] | ServeStep]],
         ended: Callable[[], None],
     ) -> None:
         self.outcome: CallOutcome[None] | None = None
@@ -72,9 +72,9 @@ class Delivery:
         self._busy = False
         self._left = False
         self._search: Bound | None = None
-        self._marker: Restarted | None = None
-        self._upstream: Upstream
-        self._flow: Flow
+        self._marker: StreamRestarted | None = None
+        self._upstream: ProviderStream
+        self._flow: StreamLimits
         self._soon = _soon_in(opener.loop.name)
 
     @property
@@ -103,7 +103,7 @@ class Delivery:
             raise outcome.error or AssertionError("only a failure ends what nobody serves")
         if self.outcome is None:
             upstream, now = self._upstream, self._opener.loop.time()
-            self._flow = Flow(self._policy, upstream.step.member, now, rated=upstream.rated)
+            self._flow = StreamLimits(self._policy, upstream.step.member, now, rated=upstream.rated)
 
     async def next(self) -> Any:
         """The next chunk, or the marker of a new beginning.
@@ -157,7 +157,7 @@ class Delivery:
 
     # -- inside -----------------------------------------------------------------------------
 
-    async def _read(self, upstream: Upstream) -> tuple[Any, Exception | None]:
+    async def _read(self, upstream: ProviderStream) -> tuple[Any, Exception | None]:
         """The next chunk, or the end of this upstream, good or bad."""
         try:
             chunk = await upstream.next(self._flow)
@@ -183,7 +183,7 @@ class Delivery:
         if self._left:  # another task has closed it meanwhile
             await self._leave()
 
-    async def _mend(self, broken: Upstream, error: Exception) -> None:
+    async def _mend(self, broken: ProviderStream, error: Exception) -> None:
         """Goes on elsewhere, or raises StreamInterrupted."""
         plan, opener, flow = self._plan, self._opener, self._flow
         now = opener.loop.time()
@@ -230,9 +230,9 @@ class Delivery:
             self._upstream = self._opener.upstream  # type: ignore[assignment] # who serves is open
         return None
 
-    async def _walk(self) -> CallOutcome[Any] | Serve | None:
+    async def _walk(self) -> CallOutcome[Any] | ServeStep | None:
         """Walks the plan to its next stop, or until another task closes it."""
-        step: CallOutcome[Any] | Serve | None = None
+        step: CallOutcome[Any] | ServeStep | None = None
         self._search = self._opener.loop.bound(math.inf)
         try:
             with self._search as search:
@@ -243,17 +243,19 @@ class Delivery:
             raise asyncio.CancelledError("nobody had asked for it")
         return step
 
-    def _spliced(self, broken: Upstream) -> None:
+    def _spliced(self, broken: ProviderStream) -> None:
         if self.outcome is not None:  # it was closed during the search
             return
         upstream, chunks = self._upstream, self._opener.delivered.chunks
         self._flow.serves(upstream.step.member, rated=upstream.rated)
         how = upstream.approach.how
         if how is None:
-            self._marker = Restarted(self.provider, chunks)
-        self._plan.spliced(upstream.step, broken.step.member.name, how or "restart", chunks)
+            self._marker = StreamRestarted(self.provider, chunks)
+        self._plan.stream_continued(
+            upstream.step, broken.step.member.name, how or "restart", chunks
+        )
 
-    def _interrupted(self, broken: Upstream, error: Exception, why: str) -> StreamInterrupted:
+    def _interrupted(self, broken: ProviderStream, error: Exception, why: str) -> StreamInterrupted:
         name, chunks = broken.step.member.name, self._opener.delivered.chunks
         interrupted = StreamInterrupted(
             f"the stream of {name!r} broke after {chunks} chunks: {error} ({why})",
@@ -278,7 +280,7 @@ class Delivery:
         if upstream is not None:
             self._opener.loop.spawn(f"closing {self.provider}'s stream", upstream.close)
 
-    def _stop(self, error: BaseException | None) -> Upstream | None:
+    def _stop(self, error: BaseException | None) -> ProviderStream | None:
         """Books the end, once; who stops after the proof has a whole answer.
 
         Returns:

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, Generic
 
 from multirouter.errors import UsageError
 from multirouter.model import AttemptRecord, CallOutcome, ChunkT_co
-from multirouter.runtime.streams.session import Delivery, Restarted
+from multirouter.runtime.streams.session import StreamRestarted, StreamSession
 
 if TYPE_CHECKING:
     from typing import Self
 
-__all__ = ["Restarted", "Stream"]
+__all__ = ["Stream", "StreamRestarted"]
 
 
 class Stream(Generic[ChunkT_co]):
@@ -29,9 +29,9 @@ class Stream(Generic[ChunkT_co]):
     reads at a time; another one may close it.
     """
 
-    def __init__(self, begin: Callable[[], Delivery]) -> None:
+    def __init__(self, begin: Callable[[], StreamSession]) -> None:
         self._begin = begin
-        self._delivery: Delivery | None = None
+        self._delivery: StreamSession | None = None
         self._opened = False
 
     @property
@@ -78,7 +78,7 @@ class Stream(Generic[ChunkT_co]):
         return self
 
     def __anext__(self) -> Coroutine[Any, Any, ChunkT_co]:
-        """The next chunk; with `on_interrupt="restart"` a `Restarted` where it begins anew.
+        """The next chunk; with `on_interrupt="restart"` a `StreamRestarted` where it begins anew.
 
         Raises:
             StopAsyncIteration: at the end of the answer, which is whole then.
@@ -102,7 +102,7 @@ class Stream(Generic[ChunkT_co]):
             delivery.forget()
             warnings.warn("a stream was dropped without being closed", ResourceWarning, 2)
 
-    async def _open(self) -> Delivery:
+    async def _open(self) -> StreamSession:
         delivery = self._delivery
         if delivery is None:
             delivery = self._delivery = self._begin()

@@ -52,9 +52,9 @@ class _Watch(trio.abc.Instrument):
         """Called by trio whenever a task has run a piece, by which threads begin and end."""
         self._hold(bool(_thread_jobs()))
 
-    def _hold(self, held: bool) -> None:  # noqa: FBT001 - one private flag
+    def _hold(self, hold_changed: bool) -> None:  # noqa: FBT001 - one private flag
         # The clock jumps after this many real seconds in which nothing happened.
-        threshold = self._real_limit if held else 0.0
+        threshold = self._real_limit if hold_changed else 0.0
         if self.clock.autojump_threshold != threshold:
             self.clock.autojump_threshold = threshold
 

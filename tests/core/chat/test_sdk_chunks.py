@@ -9,7 +9,7 @@ import pytest
 
 from multirouter.core.chat import completions as chat
 from multirouter.core.chat.chunk_reader import Reader
-from multirouter.core.cost.metering import Meter
+from multirouter.core.cost.metering import UsageMeter
 from multirouter.core.cost.usage import usage_of
 from multirouter.core.settings.stream_policy import StreamPolicy
 
@@ -117,7 +117,7 @@ def test_every_format_is_read_alike(chunks: list[Any], arguments: int) -> None:
 @pytest.mark.parametrize(("chunks", "_"), STREAMS)
 def test_usage_is_whole_with_the_last_chunk_that_tells_it(chunks: list[Any], _: int) -> None:
     """What the opening of a stream tells of usage is not yet the whole of it."""
-    meter, read = Meter(usage_of), reader(chunks)
+    meter, read = UsageMeter(usage_of), reader(chunks)
     meter.note(chunks[0], read)
     assert not meter.whole
     for chunk in chunks[1:]:

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from multirouter.core.circuit.states import TRANSITIONS, Signal, State
+from multirouter.core.circuit.states import TRANSITIONS, CircuitState, Signal
 from multirouter.core.settings.policies import CircuitPolicy
 from tests.core.candidates import CLOSED, HALF_OPEN, LEASE, OPEN, Bench
 
@@ -14,27 +14,31 @@ from tests.core.candidates import CLOSED, HALF_OPEN, LEASE, OPEN, Bench
 
 
 @pytest.mark.parametrize("signal", list(Signal), ids=lambda s: s.name)
-@pytest.mark.parametrize("state", list(State), ids=str)
-def test_every_signal_in_every_state(state: State, signal: Signal) -> None:
+@pytest.mark.parametrize("state", list(CircuitState), ids=str)
+def test_every_signal_in_every_state(state: CircuitState, signal: Signal) -> None:
     """A pair of the table changes the state, starts an era and is told once; others do nothing."""
     bench = Bench()
     bench.bring_to(state)
     circuit, now = bench.circuit, 30.0
-    era, reset_at = circuit.era, circuit.reset_at
+    generation, half_open_at = circuit.generation, circuit.half_open_at
     circuit._turn(signal, "why", now)
     new = TRANSITIONS.get((state, signal))
     if new is None:
-        assert (circuit._state, circuit.era, circuit.reset_at) == (state, era, reset_at)
+        assert (circuit._state, circuit.generation, circuit.half_open_at) == (
+            state,
+            generation,
+            half_open_at,
+        )
         assert bench.news == []
         return
-    assert (circuit._state, circuit.era, circuit.why) == (new, era + 1, "why")
-    open_for = 60.0 if new is OPEN else 0.0
-    assert bench.news == [(state, new, "why", open_for, now)]
-    assert circuit.reset_at == (now + 60.0 if new is OPEN else math.inf)
+    assert (circuit._state, circuit.generation, circuit.why) == (new, generation + 1, "why")
+    open_duration = 60.0 if new is OPEN else 0.0
+    assert bench.news == [(state, new, "why", open_duration, now)]
+    assert circuit.half_open_at == (now + 60.0 if new is OPEN else math.inf)
 
 
-@pytest.mark.parametrize("state", list(State), ids=str)
-def test_what_is_asked_of_a_state(state: State) -> None:
+@pytest.mark.parametrize("state", list(CircuitState), ids=str)
+def test_what_is_asked_of_a_state(state: CircuitState) -> None:
     """`state`, `is_closed`, `admits` and the permit agree in each state."""
     bench = Bench()
     bench.bring_to(state)
@@ -77,7 +81,7 @@ def test_failures_after_the_opening_change_nothing() -> None:
     permits = [bench.enter(0.0) for _ in range(5)]
     bench.fail(1.0, 3)
     assert [bench.circuit.failed(permit, 50.0) for permit in permits] == [False] * 5
-    assert bench.circuit.reset_at == 61.0
+    assert bench.circuit.half_open_at == 61.0
     assert bench.changes == [("closed", "open", "failures")]
 
 
@@ -196,5 +200,5 @@ def test_a_proof_trips_at_once_and_for_its_own_time() -> None:
     bench = Bench()
     assert bench.circuit.tripped(bench.enter(0.0), 5.0, "credentials", 300.0)
     assert bench.news == [(CLOSED, OPEN, "credentials", 300.0, 5.0)]
-    assert bench.circuit.reset_at == 305.0
+    assert bench.circuit.half_open_at == 305.0
     assert bench.circuit.window.failures == 1

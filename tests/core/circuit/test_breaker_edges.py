@@ -5,14 +5,23 @@ from __future__ import annotations
 from dataclasses import replace
 
 from multirouter.core.settings.policies import CircuitPolicy
-from tests.core.candidates import ARTICLE, CLOSED, GROWING, HALF_OPEN, OPEN, Bench, half_open, relapse
+from tests.core.candidates import (
+    ARTICLE,
+    CLOSED,
+    GROWING,
+    HALF_OPEN,
+    OPEN,
+    Bench,
+    half_open,
+    relapse,
+)
 
 SLOW = CircuitPolicy(failures=99, slow_after=1.0, slow_rate=0.5, minimum_calls=4)
 
 
 def test_as_many_streams_prove_a_circuit_as_trials_pass_it() -> None:
     """With three probes the third flowing stream closes it, not the second."""
-    bench, now = half_open(replace(ARTICLE, probes=3))
+    bench, now = half_open(replace(ARTICLE, half_open_max_calls=3))
     streams = [bench.enter(now) for _ in range(3)]
     for stream in streams[:2]:
         bench.circuit.prove(stream, now)
@@ -52,12 +61,12 @@ def reopened(took: float, moved: float = 0.0) -> float:
     """Seconds until the reset after a trial that took so long, on a clock that was moved."""
     bench = Bench(GROWING)
     relapse(bench, 1)
-    start = bench.circuit.reset_at
+    start = bench.circuit.half_open_at
     trial = bench.enter(start, lease=1000.0)
     bench.circuit.shift(moved)
     end = start + took + moved
     bench.circuit.failed(trial, end)
-    return bench.circuit.reset_at - end
+    return bench.circuit.half_open_at - end
 
 
 def test_a_trial_is_part_of_the_rest() -> None:

@@ -16,8 +16,8 @@ from tests.core.candidates import CLOSED, GROWING, OPEN, Bench, half_open, relap
 def test_a_hand_opens_without_end() -> None:
     """Forced open there is no reset time, and the news says so by an endless span."""
     bench = Bench()
-    bench.circuit.force(Signal.FORCE_OPEN, "held", 0.0)
-    assert bench.news == [(CLOSED, OPEN, "held", math.inf, 0.0)]
+    bench.circuit.force(Signal.FORCE_OPEN, "hold_changed", 0.0)
+    assert bench.news == [(CLOSED, OPEN, "hold_changed", math.inf, 0.0)]
     assert bench.circuit.state(1e9) is OPEN
 
 
@@ -25,23 +25,23 @@ def test_a_hand_first_sees_what_time_has_done() -> None:
     """Forced after the reset time, the reset is told before the force."""
     bench = Bench()
     bench.fail(0.0, 3)
-    bench.circuit.force(Signal.FORCE_CLOSED, "held", 60.0)
+    bench.circuit.force(Signal.FORCE_CLOSED, "hold_changed", 60.0)
     assert bench.changes[1:] == [
         ("open", "half_open", "reset"),
-        ("half_open", "closed", "held"),
+        ("half_open", "closed", "hold_changed"),
     ]
 
 
 def test_a_hands_opening_is_no_outage() -> None:
     """Released and found dead, its first open time is the shortest; mid-outage it goes on."""
     bench = Bench(GROWING)
-    bench.circuit.force(Signal.FORCE_OPEN, "held", 0.0)
+    bench.circuit.force(Signal.FORCE_OPEN, "hold_changed", 0.0)
     bench.circuit.force(Signal.FORCE_TRIAL, "released", 100.0)
     bench.fail(100.0)
     assert bench.news[-1][3] == pytest.approx(5.0)
     bench = Bench(GROWING)
     relapse(bench, 1)
-    bench.circuit.force(Signal.FORCE_OPEN, "held", 6.0)
+    bench.circuit.force(Signal.FORCE_OPEN, "hold_changed", 6.0)
     bench.circuit.force(Signal.FORCE_TRIAL, "released", 100.0)
     bench.fail(100.0)
     assert bench.news[-1][3] == pytest.approx(20.0)
@@ -51,8 +51,8 @@ def test_an_old_outage_is_not_a_hands_concern() -> None:
     """Held open long after a recovery, growth starts over too."""
     bench = Bench(GROWING)
     relapse(bench, 3)
-    bench.pass_(bench.circuit.reset_at)
-    bench.circuit.force(Signal.FORCE_OPEN, "held", 1e6)
+    bench.pass_(bench.circuit.half_open_at)
+    bench.circuit.force(Signal.FORCE_OPEN, "hold_changed", 1e6)
     bench.circuit.force(Signal.FORCE_TRIAL, "released", 1e6)
     bench.fail(1e6)
     assert bench.news[-1][3] == pytest.approx(5.0)
@@ -91,9 +91,9 @@ def test_an_outage_seen_elsewhere_is_taken_over() -> None:
     bench = Bench(GROWING)
     bench.circuit.restore_open(0.0, "shared", 3.0, opened=2)
     assert bench.news == [(CLOSED, OPEN, "shared", 3.0, 0.0)]
-    assert bench.circuit.reset_at == 3.0
+    assert bench.circuit.half_open_at == 3.0
     bench.circuit.restore_open(1.0, "shared", 99.0, opened=9)
-    assert (bench.circuit.reset_at, bench.circuit.opened) == (3.0, 2)
+    assert (bench.circuit.half_open_at, bench.circuit.opened) == (3.0, 2)
     bench.fail(3.0)
     assert bench.news[-1][3] == pytest.approx(20.0)
     bench = Bench()
@@ -109,11 +109,11 @@ def test_a_new_policy_keeps_state_era_and_reset() -> None:
     """What is open stays open for its old time; the next opening follows the new policy."""
     bench = Bench()
     bench.fail(0.0, 3)
-    era = bench.circuit.era
-    bench.circuit.adopt(CircuitPolicy(failures=3, open_for=7, growth=1))
-    assert (bench.circuit.state(59.9), bench.circuit.era) == (OPEN, era)
+    generation = bench.circuit.generation
+    bench.circuit.adopt(CircuitPolicy(failures=3, open_duration=7, growth=1))
+    assert (bench.circuit.state(59.9), bench.circuit.generation) == (OPEN, generation)
     bench.fail(60.0)
-    assert bench.circuit.reset_at == 67.0
+    assert bench.circuit.half_open_at == 67.0
 
 
 def test_counts_outlive_a_policy_of_the_same_window() -> None:
@@ -147,9 +147,9 @@ def test_a_longer_window_is_in_force_at_once() -> None:
 
 def test_fewer_probes_still_let_the_last_one_out() -> None:
     """With two of three passed and now one asked for, one more trial decides."""
-    bench, now = half_open(CircuitPolicy(failures=3, probes=3))
+    bench, now = half_open(CircuitPolicy(failures=3, half_open_max_calls=3))
     bench.pass_(now, 2)
-    bench.circuit.adopt(CircuitPolicy(failures=3, probes=1))
+    bench.circuit.adopt(CircuitPolicy(failures=3, half_open_max_calls=1))
     bench.pass_(now)
     assert bench.circuit.is_closed
 

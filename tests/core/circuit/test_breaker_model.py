@@ -10,7 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from multirouter.core.circuit.breaker import Circuit
+from multirouter.core.circuit.breaker import CircuitBreaker
 from multirouter.core.circuit.permits import Permit
 from multirouter.core.circuit.states import Signal
 from multirouter.core.settings.policies import CircuitPolicy
@@ -23,25 +23,25 @@ LEASE = 4.0
 class Model:
     """The rules of states.py, spelt out a second time and as plainly as can be."""
 
-    def __init__(self, probes: int) -> None:
-        self.probes = probes
+    def __init__(self, half_open_max_calls: int) -> None:
+        self.half_open_max_calls = half_open_max_calls
         self.state = "closed"
-        self.era = 0
+        self.generation = 0
         self.run = 0
         self.passed = 0
-        self.reset_at = math.inf
+        self.half_open_at = math.inf
         self.trials: dict[int, float] = {}
 
-    def go(self, state: str, reset_at: float = math.inf) -> None:
+    def go(self, state: str, half_open_at: float = math.inf) -> None:
         """Enters a state, and with it an era."""
-        self.state, self.reset_at = state, reset_at
-        self.era += 1
+        self.state, self.half_open_at = state, half_open_at
+        self.generation += 1
         self.run = self.passed = 0
         self.trials = {}
 
     def tick(self, now: float) -> None:
         """Opens half when the time is up."""
-        if self.state == "open" and now >= self.reset_at:
+        if self.state == "open" and now >= self.half_open_at:
             self.go("half_open")
 
     def begin(self, number: int, now: float) -> bool:
@@ -49,14 +49,14 @@ class Model:
         self.tick(now)
         if self.state == "half_open":
             self.trials = {n: until for n, until in self.trials.items() if until > now}
-            if self.passed + len(self.trials) >= self.probes:
+            if self.passed + len(self.trials) >= self.half_open_max_calls:
                 return False
             self.trials[number] = now + LEASE
         return self.state != "open"
 
-    def end(self, number: int, era: int, trial: bool, how: str, now: float) -> bool:
+    def end(self, number: int, generation: int, trial: bool, how: str, now: float) -> bool:
         """Ends an attempt; whether it counted."""
-        if era != self.era or (trial and number not in self.trials):
+        if generation != self.generation or (trial and number not in self.trials):
             return False
         self.trials.pop(number, None)
         if how == "failure" and (trial or self.run + 1 >= FAILURES):
@@ -65,7 +65,7 @@ class Model:
             self.run += 1
         elif how == "success" and trial:
             self.passed += 1
-            if self.passed >= self.probes:
+            if self.passed >= self.half_open_max_calls:
                 self.go("closed")
         elif how == "success":
             self.run = 0
@@ -85,20 +85,25 @@ class Model:
 class AnyInterleaving(RuleBasedStateMachine):
     """Case 28: permits never exceed K nor fall below 0, and the state is the model's."""
 
-    @initialize(probes=st.integers(1, 3))
-    def start(self, probes: int) -> None:
+    @initialize(half_open_max_calls=st.integers(1, 3))
+    def start(self, half_open_max_calls: int) -> None:
         """Begins closed, with K permits to give when half-open."""
         self.now = 0.0
-        self.model = Model(probes)
-        policy = CircuitPolicy(failures=FAILURES, probes=probes, open_for=OPEN_FOR, growth=1)
+        self.model = Model(half_open_max_calls)
+        policy = CircuitPolicy(
+            failures=FAILURES,
+            half_open_max_calls=half_open_max_calls,
+            open_duration=OPEN_FOR,
+            growth=1,
+        )
         self.eras: list[int] = []
-        self.circuit = Circuit(policy, Random(1), self.heard)
+        self.circuit = CircuitBreaker(policy, Random(1), self.heard)
         self.permits: dict[int, Permit] = {}
         self.begun = 0
 
-    def heard(self, old: Any, new: Any, reason: str, open_for: float, now: float) -> None:
+    def heard(self, old: Any, new: Any, reason: str, open_duration: float, now: float) -> None:
         """Notes the era of each news."""
-        self.eras.append(self.circuit.era)
+        self.eras.append(self.circuit.generation)
 
     @precondition(lambda self: len(self.permits) < 6)
     @rule()
@@ -110,7 +115,7 @@ class AnyInterleaving(RuleBasedStateMachine):
         assert (permit is not None) is asked
         assert (permit is not None) is self.model.begin(self.begun, self.now)
         if permit is not None:
-            assert permit.era == self.model.era
+            assert permit.generation == self.model.generation
             self.permits[self.begun] = permit
 
     @precondition(lambda self: self.permits)
@@ -124,7 +129,7 @@ class AnyInterleaving(RuleBasedStateMachine):
             "failure": lambda: self.circuit.failed(permit, self.now),
             "neutral": lambda: self.circuit.returned(permit),
         }[how]()
-        assert counted is self.model.end(number, permit.era, permit.trial, how, self.now)
+        assert counted is self.model.end(number, permit.generation, permit.trial, how, self.now)
 
     @rule(seconds=st.sampled_from([0.5, 1.0, 4.0, 8.0]))
     def tick(self, seconds: float) -> None:
@@ -140,7 +145,7 @@ class AnyInterleaving(RuleBasedStateMachine):
     @rule(signal=st.sampled_from([Signal.FORCE_OPEN, Signal.FORCE_CLOSED, Signal.FORCE_TRIAL]))
     def force(self, signal: Signal) -> None:
         """A hand opens, closes or half-opens it."""
-        self.circuit.force(signal, "held", self.now)
+        self.circuit.force(signal, "hold_changed", self.now)
         self.model.force(signal, self.now)
 
     @rule(by=st.sampled_from([-64.0, 64.0]))
@@ -148,20 +153,20 @@ class AnyInterleaving(RuleBasedStateMachine):
         """The router moves to the clock of another loop."""
         self.now += by
         self.circuit.shift(by)
-        self.model.reset_at += by
+        self.model.half_open_at += by
         self.model.trials = {n: until + by for n, until in self.model.trials.items()}
 
     @invariant()
     def agree(self) -> None:
         """State, era and trials under way are the model's; each era was told, once, in order."""
         circuit, model = self.circuit, self.model
-        lazily = model.state == "open" and self.now >= model.reset_at
+        lazily = model.state == "open" and self.now >= model.half_open_at
         assert str(circuit.state(self.now)) == ("half_open" if lazily else model.state)
-        assert circuit.era == model.era
-        assert self.eras == list(range(1, model.era + 1))
-        out = sum(p.era == circuit.era for p in circuit._trials)
+        assert circuit.generation == model.generation
+        assert self.eras == list(range(1, model.generation + 1))
+        out = sum(p.generation == circuit.generation for p in circuit._trials)
         assert out == len(circuit._trials) == len(model.trials)
-        assert 0 <= circuit._trials_out(self.now) <= model.probes
+        assert 0 <= circuit._trials_out(self.now) <= model.half_open_max_calls
 
 
 TestAnyInterleaving = AnyInterleaving.TestCase

@@ -13,7 +13,7 @@ from tests.core.candidates import ARTICLE, GROWING, HALF_OPEN, LEASE, OPEN, Benc
 
 
 def test_the_articles_breaker() -> None:
-    """`failures=3, open_for=60, growth=1` opens after 3 for exactly 60 s, each time."""
+    """`failures=3, open_duration=60, growth=1` opens after 3 for exactly 60 s, each time."""
     assert relapse(Bench(ARTICLE), 5) == pytest.approx([60.0] * 6)
 
 
@@ -44,7 +44,7 @@ def test_a_fleet_does_not_probe_in_one_tick() -> None:
     for seed in range(1000):
         bench = Bench(replace(GROWING, jitter=0.2), seed=seed)
         bench.fail(0.0, 3)
-        resets.append(bench.circuit.reset_at)
+        resets.append(bench.circuit.half_open_at)
     fifths = [sum(int((reset - 5.0) / 0.2) == i for reset in resets) for i in range(5)]
     # n = 1,000, p = 0.2: sigma = 12.6.
     assert all(abs(fifth - 200) < 51 for fifth in fifths)
@@ -77,7 +77,7 @@ def test_a_long_sleep_opens_half_once() -> None:
 
 def test_another_loops_clock_leaves_what_is_left() -> None:
     """Shifted, what is left of open time, lease, window and recovery stays."""
-    policy = CircuitPolicy(failures=3, open_for=60, growth=1, slow_after=2.0)
+    policy = CircuitPolicy(failures=3, open_duration=60, growth=1, slow_after=2.0)
     bench = Bench(policy)
     bench.fail(0.0, 3)
     bench.circuit.shift(-1000.0)

@@ -11,7 +11,7 @@ from tests.core.candidates import HALF_OPEN, LEASE, OPEN, Bench, half_open
 
 
 def test_time_alone_opens_half() -> None:
-    """Exactly at `reset_at` it is half-open, read without any news; the next entry tells it."""
+    """Exactly at `half_open_at` it is half-open, read without any news; the next entry tells it."""
     bench = Bench()
     bench.fail(0.0, 3)
     circuit = bench.circuit
@@ -25,12 +25,14 @@ def test_time_alone_opens_half() -> None:
     assert bench.changes[1:] == [("open", "half_open", "reset")]
 
 
-@pytest.mark.parametrize("probes", [1, 3])
-def test_a_crowd_gets_no_more_than_the_permits(probes: int) -> None:
+@pytest.mark.parametrize("half_open_max_calls", [1, 3])
+def test_a_crowd_gets_no_more_than_the_permits(half_open_max_calls: int) -> None:
     """Case 11: of 50 at once exactly K get in."""
-    bench, now = half_open(CircuitPolicy(failures=3, probes=probes))
+    bench, now = half_open(CircuitPolicy(failures=3, half_open_max_calls=half_open_max_calls))
     permits = [bench.circuit.acquire(now, LEASE) for _ in range(50)]
-    assert [permit is not None for permit in permits] == [True] * probes + [False] * (50 - probes)
+    assert [permit is not None for permit in permits] == [True] * half_open_max_calls + [False] * (
+        50 - half_open_max_calls
+    )
 
 
 def test_a_trial_without_a_verdict_gives_its_place_back() -> None:
@@ -88,7 +90,7 @@ def test_a_trial_that_flows_is_proven_before_its_end() -> None:
 
 def test_a_proof_among_several_trials_is_one_of_them() -> None:
     """With K=2 one proof leaves it half-open, and a lost, ended or old permit proves nothing."""
-    bench, now = half_open(CircuitPolicy(failures=3, probes=2))
+    bench, now = half_open(CircuitPolicy(failures=3, half_open_max_calls=2))
     first, second = bench.enter(now), bench.enter(now, lease=1.0)
     bench.circuit.prove(first, now)
     assert bench.circuit.state(now) is HALF_OPEN
@@ -101,12 +103,12 @@ def test_a_proof_among_several_trials_is_one_of_them() -> None:
 
 def test_all_trials_must_pass_and_one_failure_opens() -> None:
     """Case 15: with K=3, two successes and a failure re-open, once."""
-    policy = CircuitPolicy(failures=3, probes=3)
+    policy = CircuitPolicy(failures=3, half_open_max_calls=3)
     bench, now = half_open(policy)
     bench.pass_(now, 2)
     assert bench.circuit.state(now) is HALF_OPEN
     bench.fail(now)
-    assert bench.changes[2:] == [("half_open", "open", "probe_failed")]
+    assert bench.changes[2:] == [("half_open", "open", "trial_failed")]
     bench, now = half_open(policy)
     bench.pass_(now, 3)
     assert bench.changes[2:] == [("half_open", "closed", "recovered")]
@@ -114,7 +116,7 @@ def test_all_trials_must_pass_and_one_failure_opens() -> None:
 
 def test_successes_and_trials_under_way_share_the_places() -> None:
     """With K=3 and two passed only one more is let out, whatever became of neutral ones."""
-    bench, now = half_open(CircuitPolicy(failures=3, probes=3))
+    bench, now = half_open(CircuitPolicy(failures=3, half_open_max_calls=3))
     bench.pass_(now, 2)
     last = bench.enter(now)
     assert bench.circuit.acquire(now, LEASE) is None
@@ -125,12 +127,12 @@ def test_successes_and_trials_under_way_share_the_places() -> None:
 
 def test_a_sibling_that_succeeds_after_the_opening_changes_nothing() -> None:
     """Case 16: K=2, the first trial fails, the second then succeeds: open, era unmoved."""
-    bench, now = half_open(CircuitPolicy(failures=3, probes=2))
+    bench, now = half_open(CircuitPolicy(failures=3, half_open_max_calls=2))
     first, second = bench.enter(now), bench.enter(now)
     assert bench.circuit.failed(first, now)
-    era = bench.circuit.era
+    generation = bench.circuit.generation
     assert not bench.circuit.succeeded(second, now, 1.0)
-    assert (bench.circuit.state(now), bench.circuit.era) == (OPEN, era)
+    assert (bench.circuit.state(now), bench.circuit.generation) == (OPEN, generation)
     assert len(bench.news) == 3
 
 
@@ -150,7 +152,7 @@ def test_a_slow_trial_opens_again(how: str) -> None:
     policy = CircuitPolicy(failures=3, slow_after=2.0 if how == "rate" else None)
     bench, now = half_open(policy)
     bench.pass_(now, elapsed=2.1, slow=how == "own past")
-    assert bench.changes[-1] == ("half_open", "open", "probe_failed")
+    assert bench.changes[-1] == ("half_open", "open", "trial_failed")
 
 
 def test_a_trial_at_the_mark_closes() -> None:
@@ -169,7 +171,7 @@ def test_a_trial_that_proves_more_opens_for_longer() -> None:
 
 def test_a_trial_ends_once() -> None:
     """Whatever is said of a trial after its end changes nothing."""
-    bench, now = half_open(CircuitPolicy(failures=3, probes=2))
+    bench, now = half_open(CircuitPolicy(failures=3, half_open_max_calls=2))
     trial = bench.enter(now)
     assert bench.circuit.succeeded(trial, now, 0.1)
     assert not bench.circuit.failed(trial, now)
@@ -187,7 +189,7 @@ def test_attempts_of_one_closed_era_share_a_permit() -> None:
     first = bench.enter(0.0)
     assert bench.enter(0.0) is first
     bench.fail(0.0)
-    assert bench.circuit.passing is not first
+    assert bench.circuit.shared_permit is not first
 
 
 # ── eras ────────────────────────────────────────────────────────────────────────────────────────
@@ -219,7 +221,7 @@ def test_the_trial_alone_decides(succeeds: bool) -> None:
 
 def test_an_old_failure_is_in_no_new_window() -> None:
     """Cases 26 and 27: after the recovery, an old failure and one new one do not make two."""
-    bench = Bench(CircuitPolicy(failures=2, open_for=60, growth=1))
+    bench = Bench(CircuitPolicy(failures=2, open_duration=60, growth=1))
     old = bench.enter(0.0)
     bench.fail(0.0, 2)
     bench.pass_(60.0)
@@ -234,7 +236,7 @@ def test_an_old_failure_is_in_no_new_window() -> None:
 def test_recovery_starts_with_a_clean_slate() -> None:
     """After it closed, neither run nor rates nor slowness of before the opening count."""
     policy = CircuitPolicy(
-        failures=3, failure_rate=0.5, minimum_calls=4, slow_after=2.0, open_for=1, growth=1
+        failures=3, failure_rate=0.5, minimum_calls=4, slow_after=2.0, open_duration=1, growth=1
     )
     bench = Bench(policy)
     bench.pass_(0.0, 3, elapsed=2.1)

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from multirouter.core.circuit.states import State
-from multirouter.core.health.adaptive_timeout import Pace
-from multirouter.core.health.degraded import Health
-from multirouter.core.selection.candidate import Member
+from multirouter.core.circuit.states import CircuitState
+from multirouter.core.health.adaptive_timeout import LatencyTracker
+from multirouter.core.health.degraded import HealthWindow
+from multirouter.core.selection.candidate import Candidate
 from multirouter.core.selection.tier_tables import Tier
-from multirouter.core.settings.failure_rules import Effect
-from multirouter.core.settings.policies import CircuitPolicy, LimitPolicy, PacePolicy
+from multirouter.core.settings.failure_rules import CircuitEffect
+from multirouter.core.settings.policies import CircuitPolicy, LatencyPolicy, LimitPolicy
 from multirouter.core.settings.provider import Provider
 from tests.core.candidates import ARTICLE, LEASE
 from tests.core.gates import BROKEN, TOO_MANY, Door, half_open
@@ -89,14 +89,14 @@ def test_a_crowd_at_a_half_open_door() -> None:
     assert door.gate.in_flight == 1
 
 
-@pytest.mark.parametrize("effect", [Effect.NEUTRAL, Effect.COOL])
-def test_a_trial_that_proved_nothing_makes_room_for_the_next(effect: Effect) -> None:
+@pytest.mark.parametrize("effect", [CircuitEffect.NEUTRAL, CircuitEffect.COOL])
+def test_a_trial_that_proved_nothing_makes_room_for_the_next(effect: CircuitEffect) -> None:
     """Cases 12 and 13: after a cancelled, neutral or cooled trial it is half-open, place free."""
     door = half_open()
     late = door.end(door.enter(60.0), TOO_MANY, effect, 61.0)
     assert not late
-    assert door.state(61.0) is State.HALF_OPEN
-    rested = max(61.0, door.gate.cooling_until)
+    assert door.state(61.0) is CircuitState.HALF_OPEN
+    rested = max(61.0, door.gate.cooldown_until)
     assert door.enter(rested).trial
 
 
@@ -108,7 +108,7 @@ def test_a_trial_refused_by_a_limit_leaves_no_trace() -> None:
     assert door.gate.circuit._trials == []
     door.gate._limits.leave()
     door.gate.give_back(door.enter(60.0))
-    assert door.state(60.0) is State.HALF_OPEN
+    assert door.state(60.0) is CircuitState.HALF_OPEN
     assert door.enter(60.0).trial
 
 
@@ -119,7 +119,7 @@ def test_limits_are_asked_last_and_name_themselves() -> None:
     assert door.gate.refuses(0.0) == "full (3 in flight)"
     assert door.gate.ready_in(0.0) is None
     for permit in permits:
-        door.end(permit, BROKEN, Effect.FAILURE, 0.0)
+        door.end(permit, BROKEN, CircuitEffect.FAILURE, 0.0)
     assert door.gate.refuses(0.0) == "open"
     assert door.gate.in_flight == 0
     assert door.gate._limits.in_flight == 0
@@ -164,7 +164,7 @@ def test_new_policies_keep_circuit_and_cooling() -> None:
     door = Door()
     door.cool(0.0, retry_after=100.0)
     door.gate.adopt(CircuitPolicy(failures=1), None)
-    assert door.gate.refuses(50.0) == "cooling"
+    assert door.gate.refuses(50.0) == "cooling down"
     door.hold("open")
     door.gate.adopt(ARTICLE, None)
     assert door.gate.refuses(500.0) == "held open"
@@ -176,7 +176,7 @@ def test_another_loops_clock_leaves_what_is_left() -> None:
     door = Door(limits=LimitPolicy(requests_per_minute=1))
     door.cool(100.0, retry_after=7.0)
     door.gate.shift(-100.0)
-    assert door.gate.refuses(6.9) == "cooling"
+    assert door.gate.refuses(6.9) == "cooling down"
     assert door.gate.refuses(7.0) == "requests_per_minute used up"
     assert door.gate.refuses(60.0) == ""
     door = Door()
@@ -198,7 +198,7 @@ def test_a_door_tells_its_state_in_words() -> None:
     assert gate.describe(0.0) == "full (4 in flight)"
     assert repr(gate).startswith("<Gate a in_flight=4 <Circuit closed")
     for permit in permits[1:]:
-        door.end(permit, BROKEN, Effect.FAILURE, 0.0)
+        door.end(permit, BROKEN, CircuitEffect.FAILURE, 0.0)
     gate.give_back(permits[0])
     assert gate.describe(10.0) == "open (failures, last status 500), resets in 50.0 s"
     assert gate.describe(60.0) == "half_open"
@@ -209,24 +209,24 @@ def test_a_door_tells_its_state_in_words() -> None:
     assert repr(gate).startswith("<Gate a in_flight=1 held=disabled ")
     door = Door()
     door.cool(0.0)
-    assert door.gate.describe(1.0) == "cooling for 4.0 s (status 429)"
+    assert door.gate.describe(1.0) == "cooling down for 4.0 s (status 429)"
 
 
 # ── the weight after a recovery ─────────────────────────────────────────────────────────────────
 
 
-def member(door: Door, name: str) -> Member:
+def member(door: Door, name: str) -> Candidate:
     """A provider of weight 1 behind a door."""
 
     async def call(request: object) -> None: ...
 
-    pace, health = Pace(PacePolicy()), Health(door.revision)
-    return Member(Provider(name, call), door.gate, pace, health, weight=1.0, timeout=30.0)
+    latency, health = LatencyTracker(LatencyPolicy()), HealthWindow(door.revision)
+    return Candidate(Provider(name, call), door.gate, latency, health, weight=1.0, timeout=30.0)
 
 
 def test_a_recovered_provider_ramps_up() -> None:
     """Case 22: its weight grows from a tenth to all of it over `ramp`, and stays there."""
-    policy = CircuitPolicy(failures=3, open_for=60, growth=1, ramp=100.0)
+    policy = CircuitPolicy(failures=3, open_duration=60, growth=1, ramp=100.0)
     door, other = Door(policy), Door()
     tier = Tier([member(door, "a"), member(other, "b")], door.revision)
     mine = tier.members[0]

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
-from multirouter.core.circuit.states import State
-from multirouter.core.events import CircuitChanged, Cooled
-from multirouter.core.settings.failure_rules import Effect
+from multirouter.core.circuit.states import CircuitState
+from multirouter.core.events import CircuitChanged, CooldownStarted
+from multirouter.core.settings.failure_rules import CircuitEffect
 from multirouter.core.settings.policies import CircuitPolicy, LimitPolicy
-from multirouter.model import Kind, Verdict
+from multirouter.model import FailureKind, Verdict
 from tests.core.candidates import ARTICLE, LEASE
 from tests.core.gates import BROKEN, MAYBE_BAD, REFUSED, TOO_MANY, Door, half_open
 
@@ -26,8 +26,8 @@ def test_late_results_say_so() -> None:
     door.fail(0.0, 3)
     door.pass_(60.0)
     assert door.gate.release_answered(early[0], 61.0, 61.0)
-    assert door.end(early[1], BROKEN, Effect.FAILURE, 61.0)
-    assert door.end(early[2], REFUSED, Effect.NEUTRAL, 61.0)
+    assert door.end(early[1], BROKEN, CircuitEffect.FAILURE, 61.0)
+    assert door.end(early[2], REFUSED, CircuitEffect.NEUTRAL, 61.0)
     assert door.gate.circuit.window.calls == 0
     assert door.gate.in_flight == 0
     assert not door.pass_(61.0)
@@ -38,7 +38,7 @@ def test_a_neutral_end_leaves_run_and_words_alone() -> None:
     door = Door()
     door.fail(0.0, 2)
     for _ in range(1000):
-        door.end(door.enter(0.0), REFUSED, Effect.NEUTRAL, 0.0)
+        door.end(door.enter(0.0), REFUSED, CircuitEffect.NEUTRAL, 0.0)
     assert door.gate.last_failure == "status 500"
     door.fail(0.0)
     assert door.changes == [("closed", "open", "failures")]
@@ -47,7 +47,7 @@ def test_a_neutral_end_leaves_run_and_words_alone() -> None:
 def test_the_last_failure_is_told_by_its_reason_or_kind() -> None:
     """A verdict without a reason is told by its kind."""
     door = Door()
-    door.end(door.enter(0.0), Verdict(Kind.TIMEOUT), Effect.FAILURE, 0.0)
+    door.end(door.enter(0.0), Verdict(FailureKind.TIMEOUT), CircuitEffect.FAILURE, 0.0)
     assert door.gate.last_failure == "timeout"
 
 
@@ -55,12 +55,12 @@ def test_a_kind_may_count_as_a_success() -> None:
     """By a rule of the user's an error may prove life: it ends a run and closes by a trial."""
     door = Door()
     door.fail(0.0, 2)
-    assert not door.end(door.enter(0.0), REFUSED, Effect.SUCCESS, 0.0)
+    assert not door.end(door.enter(0.0), REFUSED, CircuitEffect.SUCCESS, 0.0)
     door.fail(0.0, 2)
-    assert door.state(0.0) is State.CLOSED
+    assert door.state(0.0) is CircuitState.CLOSED
     door.fail(0.0)
-    door.end(door.enter(60.0), REFUSED, Effect.SUCCESS, 60.0)
-    assert door.state(60.0) is State.CLOSED
+    door.end(door.enter(60.0), REFUSED, CircuitEffect.SUCCESS, 60.0)
+    assert door.state(60.0) is CircuitState.CLOSED
 
 
 def test_slowness_is_handed_on() -> None:
@@ -71,24 +71,26 @@ def test_slowness_is_handed_on() -> None:
 
 
 def test_bad_credentials_trip_at_once_and_for_long() -> None:
-    """One 401 opens for `exhausted_for`, or for what was asked if that is longer, clamped."""
+    """One 401 opens for `exhausted_duration`, or for what was asked if that is longer, clamped."""
     for asked, span in ((None, 300.0), (10.0, 300.0), (400.0, 400.0), (1e6, 600.0)):
         door = Door()
-        verdict = Verdict(Kind.EXHAUSTED, asked)
-        assert not door.end(door.enter(0.0), verdict, Effect.TRIP, 0.0)
-        assert [(n.reason, n.open_for) for n in door.told(CircuitChanged)] == [("exhausted", span)]
+        verdict = Verdict(FailureKind.EXHAUSTED, asked)
+        assert not door.end(door.enter(0.0), verdict, CircuitEffect.TRIP, 0.0)
+        assert [(n.reason, n.open_duration) for n in door.told(CircuitChanged)] == [
+            ("exhausted", span)
+        ]
 
 
 def test_what_proves_little_trips_at_the_second() -> None:
     """A 403 counts as one failure, two in a row trip; a success between starts anew."""
     door = Door()
-    door.end(door.enter(0.0), MAYBE_BAD, Effect.TRIP, 0.0)
+    door.end(door.enter(0.0), MAYBE_BAD, CircuitEffect.TRIP, 0.0)
     assert door.gate.circuit.window.failures == 1
-    assert door.state(0.0) is State.CLOSED
+    assert door.state(0.0) is CircuitState.CLOSED
     door.pass_(0.0)
-    door.end(door.enter(0.0), MAYBE_BAD, Effect.TRIP, 0.0)
-    assert door.state(0.0) is State.CLOSED
-    door.end(door.enter(0.0), MAYBE_BAD, Effect.TRIP, 0.0)
+    door.end(door.enter(0.0), MAYBE_BAD, CircuitEffect.TRIP, 0.0)
+    assert door.state(0.0) is CircuitState.CLOSED
+    door.end(door.enter(0.0), MAYBE_BAD, CircuitEffect.TRIP, 0.0)
     assert door.changes == [("closed", "open", "credentials")]
 
 
@@ -116,7 +118,7 @@ def test_a_429_rests_for_what_it_asks() -> None:
     door.fail(0.0, 2)
     assert door.cool(0.0, retry_after=7.0) == 7.0
     gate = door.gate
-    assert gate.refuses(6.999) == "cooling"
+    assert gate.refuses(6.999) == "cooling down"
     assert gate.acquire(6.999, 0, LEASE) is None
     assert not gate.closed(6.999)
     assert not gate.on_trial(6.999)
@@ -127,20 +129,20 @@ def test_a_429_rests_for_what_it_asks() -> None:
     assert gate.circuit.window.calls == 2
     door.fail(7.0)
     assert door.changes == [("closed", "open", "failures")], "the run was not ended by the 429"
-    assert door.told(Cooled) == [Cooled("r", "a", 7.0, asked=True, at=0.0)]
+    assert door.told(CooldownStarted) == [CooldownStarted("r", "a", 7.0, asked=True, at=0.0)]
     assert Door().cool(0.0, retry_after=36_000.0) == 600.0
 
 
 @pytest.mark.parametrize("unsaid", [None, 0.0, -5.0, math.nan])
 def test_a_429_that_names_no_time_doubles(unsaid: float | None) -> None:
     """Without a usable Retry-After it rests 5, 10, 20... s, to the cap, until a success."""
-    door = Door(CircuitPolicy(cooling=5, open_cap=40, max_cooling=40))
+    door = Door(CircuitPolicy(cooldown=5, max_open_duration=40, max_cooldown=40))
     spans, now = [], 0.0
     for _ in range(5):
         spans.append(door.cool(now, retry_after=unsaid))
-        now = door.gate.cooling_until
+        now = door.gate.cooldown_until
     assert spans == [5, 10, 20, 40, 40]
-    assert {news.asked for news in door.told(Cooled)} == {False}
+    assert {news.asked for news in door.told(CooldownStarted)} == {False}
     door.pass_(now)
     assert door.cool(now) == 5.0
 
@@ -150,8 +152,8 @@ def test_many_429s_at_once_are_one() -> None:
     door = Door()
     permits = [door.enter(0.0) for _ in range(50)]
     for i, permit in enumerate(permits):
-        door.end(permit, TOO_MANY, Effect.COOL, i / 100)
-    assert door.gate.cooling_until == pytest.approx(5.49)
+        door.end(permit, TOO_MANY, CircuitEffect.COOL, i / 100)
+    assert door.gate.cooldown_until == pytest.approx(5.49)
     assert door.cool(6.0) == 10.0
 
 
@@ -161,10 +163,10 @@ def test_a_shorter_rest_does_not_shorten() -> None:
     permit = door.enter(0.0)
     door.cool(0.0, retry_after=60.0)
     before = door.revision.value
-    door.end(permit, Verdict(Kind.RATE_LIMIT, 1.0), Effect.COOL, 1.0)
-    assert door.gate.cooling_until == 60.0
+    door.end(permit, Verdict(FailureKind.RATE_LIMIT, 1.0), CircuitEffect.COOL, 1.0)
+    assert door.gate.cooldown_until == 60.0
     assert door.revision.value == before
-    assert len(door.told(Cooled)) == 1
+    assert len(door.told(CooldownStarted)) == 1
 
 
 def test_whatever_opens_or_shuts_moves_the_revision() -> None:
@@ -195,15 +197,15 @@ def test_panic_passes_circuit_and_cooling_by() -> None:
     door = Door()
     door.fail(0.0, 3)
     permit = door.enter(1.0, panic=True)
-    assert permit.era == -1
-    assert not door.end(permit, BROKEN, Effect.FAILURE, 1.0), "never late"
+    assert permit.generation == -1
+    assert not door.end(permit, BROKEN, CircuitEffect.FAILURE, 1.0), "never late"
     assert door.changes == [("closed", "open", "failures")]
     door = half_open()
     door.enter(60.0)
     assert not door.enter(60.0, panic=True).trial
     door = Door()
     door.cool(0.0)
-    assert door.enter(1.0, panic=True).era == 0
+    assert door.enter(1.0, panic=True).generation == 0
 
 
 def test_panic_passes_no_hand_and_no_limit_by() -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from multirouter.core.circuit.states import TRANSITIONS, Signal, State
+from multirouter.core.circuit.states import TRANSITIONS, CircuitState, Signal
 
-CLOSED, OPEN, HALF_OPEN = State.CLOSED, State.OPEN, State.HALF_OPEN
+CLOSED, OPEN, HALF_OPEN = CircuitState.CLOSED, CircuitState.OPEN, CircuitState.HALF_OPEN
 
 
-def after(signal: Signal) -> dict[State, State | None]:
+def after(signal: Signal) -> dict[CircuitState, CircuitState | None]:
     """Where a signal leads from each state; None where it changes nothing."""
-    return {state: TRANSITIONS.get((state, signal)) for state in State}
+    return {state: TRANSITIONS.get((state, signal)) for state in CircuitState}
 
 
 def test_what_each_signal_does_in_each_state() -> None:
@@ -36,4 +36,4 @@ def test_no_time_and_no_luck_skips_the_trial() -> None:
 
 def test_the_names_are_those_of_metrics_and_logs() -> None:
     """States are told as these words, which dashboards rely on."""
-    assert [str(state) for state in State] == ["closed", "open", "half_open"]
+    assert [str(state) for state in CircuitState] == ["closed", "open", "half_open"]

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from multirouter.core.cost.budgets import Account, Budget, budgets
-from multirouter.core.event_dispatcher import Newswire
+from multirouter.core.event_dispatcher import EventDispatcher
 from multirouter.core.events import BudgetReached
 from multirouter.errors import ConfigurationError
 from multirouter.testing import Recorder
@@ -84,15 +84,15 @@ class Till:
     def __init__(self, *found: Budget, now: float = at(2026, 11, 21, 12)) -> None:
         self.now = now
         self.heard = Recorder()
-        wire = Newswire([self.heard], unheard)
-        self.wire = wire
-        self.account = Account("tested", "router", lambda: self.now, wire)
+        dispatcher = EventDispatcher([self.heard], unheard)
+        self.dispatcher = dispatcher
+        self.account = Account("tested", "router", lambda: self.now, dispatcher)
         self.account.adopt(found)
 
     def book(self, usd: float) -> None:
         """Books, and lets the news be told."""
         self.account.book(usd)
-        self.wire.deliver()
+        self.dispatcher.deliver()
 
     def news(self) -> list[tuple[str, bool]]:
         """Period and end of each budget that was told of."""
@@ -179,7 +179,7 @@ def test_what_an_earlier_run_has_spent() -> None:
     assert till.account.refuses() == ""
     till.account.restore(1.0, till.now)
     assert till.account.refuses().startswith("budget of 1 USD an hour")
-    till.wire.deliver()
+    till.dispatcher.deliver()
     assert till.news() == []
     assert "9 of" not in repr(till.account)
 

@@ -14,7 +14,7 @@ from multirouter.core.settings.policies import HedgePolicy, LimitPolicy
 from multirouter.core.settings.provider import Provider
 from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.errors import ConfigurationError, NoProviderAvailable, UsageError
-from multirouter.model import CallOutcome, Kind, Usage
+from multirouter.model import CallOutcome, FailureKind, Usage
 from tests.core.kit import NEVER_TRIPS, World, failing, provider
 
 DEAR, CHEAP = Price(10, 30), Price(1, 3)
@@ -121,7 +121,7 @@ def test_what_was_never_sent_costs_nothing() -> None:
     """A connection that was refused is no request, not even one that timed out."""
     world = chain("a", "b")
     plan = world.plan("chain", request="q" * 40)
-    world.fails(plan, world.trying(plan), failing(Kind.TIMEOUT, unsent=True))
+    world.fails(plan, world.trying(plan), failing(FailureKind.TIMEOUT, unsent=True))
     assert plan.attempts[0].usage is None
 
 

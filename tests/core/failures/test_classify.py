@@ -12,11 +12,11 @@ import pytest
 
 from multirouter.core.failures.classify import (
     RULES,
+    CircuitEffect,
     Classifier,
-    Effect,
-    Other,
+    Failover,
+    Retry,
     Rule,
-    Same,
     rules_with,
 )
 from multirouter.errors import (
@@ -28,9 +28,14 @@ from multirouter.errors import (
     StreamInterrupted,
     UsageError,
 )
-from multirouter.model import CANCELLED, SUCCESS, Kind, Verdict
+from multirouter.model import CANCELLED, SUCCESS, FailureKind, Verdict
 
-RULE = Rule(same=Same.NEVER, other=Other.AT_ONCE, circuit=Effect.NEUTRAL, may_have_acted=False)
+RULE = Rule(
+    retry=Retry.NEVER,
+    failover=Failover.AT_ONCE,
+    circuit=CircuitEffect.NEUTRAL,
+    side_effects_possible=False,
+)
 
 
 class Judge:
@@ -60,21 +65,26 @@ def with_fields(error: BaseException | None = None, **fields: object) -> BaseExc
 
 def test_every_kind_has_a_row() -> None:
     """The table has one row a kind and cannot be written to."""
-    assert set(RULES) == set(Kind)
+    assert set(RULES) == set(FailureKind)
     with pytest.raises(TypeError):
-        RULES[Kind.SERVER] = RULE  # type: ignore[index]
+        RULES[FailureKind.SERVER] = RULE  # type: ignore[index]
 
 
 def test_rows_agree_with_each_other() -> None:
     """Case 7, 62: what is the request's fault is neutral and ends there, the rest goes on."""
-    fault = {Kind.CONTENT_FILTER, Kind.REQUEST, Kind.CANCELLED, Kind.SUCCESS}
-    assert {kind for kind, rule in RULES.items() if rule.other is Other.NEVER} == fault
+    fault = {
+        FailureKind.CONTENT_FILTER,
+        FailureKind.REQUEST,
+        FailureKind.CANCELLED,
+        FailureKind.SUCCESS,
+    }
+    assert {kind for kind, rule in RULES.items() if rule.failover is Failover.NEVER} == fault
     for kind, rule in RULES.items():
-        assert (rule.circuit is Effect.SUCCESS) is (kind is Kind.SUCCESS)
-        if rule.circuit in (Effect.NEUTRAL, Effect.TRIP):
-            assert rule.same is Same.NEVER
-        if rule.circuit in (Effect.COOL, Effect.TRIP):
-            assert not rule.may_have_acted
+        assert (rule.circuit is CircuitEffect.SUCCESS) is (kind is FailureKind.SUCCESS)
+        if rule.circuit in (CircuitEffect.NEUTRAL, CircuitEffect.TRIP):
+            assert rule.retry is Retry.NEVER
+        if rule.circuit in (CircuitEffect.COOL, CircuitEffect.TRIP):
+            assert not rule.side_effects_possible
 
 
 def test_page_matches_table() -> None:
@@ -84,11 +94,11 @@ def test_page_matches_table() -> None:
         r"^\| `(\w+)` \|[^|]+\| `(\w+)` \| `(\w+)` \| `(\w+)` \| (yes|no) \|$", page, re.MULTILINE
     )
     assert {
-        Kind(kind): Rule(
-            same=Same(same),
-            other=Other(other),
-            circuit=Effect(circuit),
-            may_have_acted=acted == "yes",
+        FailureKind(kind): Rule(
+            retry=Retry(same),
+            failover=Failover(other),
+            circuit=CircuitEffect(circuit),
+            side_effects_possible=acted == "yes",
         )
         for kind, same, other, circuit, acted in rows
     } == RULES
@@ -97,10 +107,10 @@ def test_page_matches_table() -> None:
 
 def test_rules_with() -> None:
     """Rows can be replaced by kind and by name; the table itself stays as it was."""
-    rules = rules_with({Kind.SERVER: RULE, "request": RULE})
-    assert rules[Kind.SERVER] is rules[Kind.REQUEST] is RULE
-    assert rules[Kind.TIMEOUT] is RULES[Kind.TIMEOUT]
-    assert RULES[Kind.SERVER] is not RULE
+    rules = rules_with({FailureKind.SERVER: RULE, "request": RULE})
+    assert rules[FailureKind.SERVER] is rules[FailureKind.REQUEST] is RULE
+    assert rules[FailureKind.TIMEOUT] is RULES[FailureKind.TIMEOUT]
+    assert RULES[FailureKind.SERVER] is not RULE
 
 
 @pytest.mark.parametrize(
@@ -111,7 +121,7 @@ def test_rules_with() -> None:
         ({7: RULE}, ["7", "no such kind"]),
         ({"server": "never"}, ["'server'", "must be a Rule, not 'never'"]),
         ({"success": RULE}, ["'success'", "cannot be replaced"]),
-        ({Kind.CANCELLED: RULE}, ["'cancelled'", "cannot be replaced"]),
+        ({FailureKind.CANCELLED: RULE}, ["'cancelled'", "cannot be replaced"]),
     ],
 )
 def test_rules_refused(overrides: Any, words: list[str]) -> None:
@@ -121,14 +131,14 @@ def test_rules_refused(overrides: Any, words: list[str]) -> None:
     assert all(word in str(caught.value) for word in words)
 
 
-@pytest.mark.parametrize("field", ["same", "other", "circuit", "may_have_acted"])
+@pytest.mark.parametrize("field", ["same", "other", "circuit", "side_effects_possible"])
 def test_rule_fields_refused(field: str) -> None:
     """A rule with a wrong field is refused, naming it."""
     fields: dict[str, Any] = {
-        "same": Same.NEVER,
-        "other": Other.NEVER,
-        "circuit": Effect.COOL,
-        "may_have_acted": True,
+        "same": Retry.NEVER,
+        "other": Failover.NEVER,
+        "circuit": CircuitEffect.COOL,
+        "side_effects_possible": True,
     }
     with pytest.raises(ConfigurationError, match=f"Rule.{field}: must be a"):
         Rule(**fields | {field: "no"})
@@ -144,11 +154,13 @@ def test_value_without_user() -> None:
     assert Judge(lambda error, value: "success").of.value("x") is SUCCESS
 
 
-@pytest.mark.parametrize("said", [Kind.OVERLOADED, "overloaded", Verdict(Kind.OVERLOADED, 3.0)])
+@pytest.mark.parametrize(
+    "said", [FailureKind.OVERLOADED, "overloaded", Verdict(FailureKind.OVERLOADED, 3.0)]
+)
 def test_value_that_means_failure(said: Any) -> None:
     """Case 9: a value that means "overloaded" counts as that, though nothing was raised."""
     judge = Judge(lambda error, value: said if value == "busy" else None)
-    assert judge.of.value("busy").kind is Kind.OVERLOADED
+    assert judge.of.value("busy").kind is FailureKind.OVERLOADED
     assert judge.of.value("fine") is SUCCESS
 
 
@@ -158,16 +170,16 @@ def test_user_is_asked_first() -> None:
 
     def user(error: BaseException | None, value: object) -> Any:
         seen.append((error, value))
-        return {"a": Verdict(Kind.REQUEST, reason="mine"), "b": "rate_limit"}.get(str(error))
+        return {"a": Verdict(FailureKind.REQUEST, reason="mine"), "b": "rate_limit"}.get(str(error))
 
     judge = Judge(user)
     fields: dict[str, object] = {"status": 500, "headers": [("Retry-After", "4")]}
     first = with_fields(RuntimeError("a"), **fields)
     assert judge.of.error(first).reason == "mine"
     second = judge.of.error(with_fields(RuntimeError("b"), **fields))
-    assert (second.kind, second.retry_after, second.status) == (Kind.RATE_LIMIT, 4.0, 500)
+    assert (second.kind, second.retry_after, second.status) == (FailureKind.RATE_LIMIT, 4.0, 500)
     third = judge.of.error(with_fields(RuntimeError("c"), **fields))
-    assert (third.kind, third.reason) == (Kind.SERVER, "status 500")
+    assert (third.kind, third.reason) == (FailureKind.SERVER, "status 500")
     assert seen[0] == (first, None)
 
 
@@ -183,8 +195,8 @@ def test_user_that_breaks(said: Any) -> None:
     for about_error in (True, False):
         judge = Judge(user)
         found = judge.of.error(RuntimeError()) if about_error else judge.of.value("x")
-        assert found.kind is Kind.UNKNOWN
-        assert RULES[found.kind].circuit is Effect.FAILURE
+        assert found.kind is FailureKind.UNKNOWN
+        assert RULES[found.kind].circuit is CircuitEffect.FAILURE
         [broken] = judge.broken
         assert broken is said or isinstance(broken, UsageError)
 
@@ -202,25 +214,25 @@ def test_user_is_not_asked_about_leaving() -> None:
 def test_attempt_timeout() -> None:
     """Case 69: the router's own limit is a timeout of the provider, by the limit's name."""
     found = verdict(AttemptTimeout("a", "first_token", 3.0))
-    assert (found.kind, found.reason) == (Kind.TIMEOUT, "first_token")
+    assert (found.kind, found.reason) == (FailureKind.TIMEOUT, "first_token")
 
 
 def test_provider_error() -> None:
     """Case 68: an adapter's error keeps its kind, status, delay and mark of retries."""
     error = ProviderError(
-        "x", provider="a", kind=Kind.CREDENTIALS, status=403, retry_after=5, retried=True
+        "x", provider="a", kind=FailureKind.CREDENTIALS, status=403, retry_after=5, retried=True
     )
     found = verdict(error)
-    assert (found.kind, found.status, found.retry_after) == (Kind.CREDENTIALS, 403, 5.0)
+    assert (found.kind, found.status, found.retry_after) == (FailureKind.CREDENTIALS, 403, 5.0)
     assert (found.reason, found.certain, found.retried) == ("status 403", False, True)
-    coded = verdict(ProviderError("x", provider="a", kind=Kind.EXHAUSTED, code="quota"))
+    coded = verdict(ProviderError("x", provider="a", kind=FailureKind.EXHAUSTED, code="quota"))
     assert (coded.reason, coded.certain) == ("quota", True)
-    assert verdict(ProviderError("x", provider="a", kind=Kind.INVALID)).reason == "invalid"
+    assert verdict(ProviderError("x", provider="a", kind=FailureKind.INVALID)).reason == "invalid"
 
 
 def test_provider_error_unsent() -> None:
     """An adapter's transport error is unsent when its cause is."""
-    error = ProviderError("x", provider="a", kind=Kind.TRANSPORT)
+    error = ProviderError("x", provider="a", kind=FailureKind.TRANSPORT)
     assert not verdict(error).unsent
     error.__cause__ = ConnectionRefusedError()
     assert verdict(error).unsent
@@ -231,11 +243,11 @@ def test_provider_error_unsent() -> None:
 def test_router_as_provider() -> None:
     """A provider that is itself a router: its refusal is an overload, its failure its cause's."""
     refused = verdict(NoProviderAvailable("x", states={}, retry_after=7.0))
-    assert (refused.kind, refused.retry_after) == (Kind.OVERLOADED, 7.0)
+    assert (refused.kind, refused.retry_after) == (FailureKind.OVERLOADED, 7.0)
     failed = AllProvidersFailed("x", retry_after=2.0)
     failed.__cause__ = with_fields(status=429)
-    assert (verdict(failed).kind, verdict(failed).retry_after) == (Kind.RATE_LIMIT, 2.0)
-    assert verdict(StreamInterrupted("x", provider="a", chunks=1)).kind is Kind.INTERRUPTED
+    assert (verdict(failed).kind, verdict(failed).retry_after) == (FailureKind.RATE_LIMIT, 2.0)
+    assert verdict(StreamInterrupted("x", provider="a", chunks=1)).kind is FailureKind.INTERRUPTED
 
 
 # ── groups and causes ───────────────────────────────────────────────────────────────────────────
@@ -248,16 +260,16 @@ REFUSED, RESET = ConnectionRefusedError(), ConnectionResetError()
 @pytest.mark.parametrize(
     ("leaves", "kind"),
     [
-        ([REQUEST, SERVER, LIMIT], Kind.SERVER),
-        ([REQUEST, LIMIT, KEY], Kind.CREDENTIALS),
-        ([REQUEST, LIMIT], Kind.RATE_LIMIT),
-        ([REQUEST, ExceptionGroup("in", [LIMIT, RESET])], Kind.TRANSPORT),
-        ([REQUEST], Kind.REQUEST),
-        ([SERVER, asyncio.CancelledError()], Kind.CANCELLED),
-        ([BaseExceptionGroup("in", [KeyboardInterrupt()]), SERVER], Kind.CANCELLED),
+        ([REQUEST, SERVER, LIMIT], FailureKind.SERVER),
+        ([REQUEST, LIMIT, KEY], FailureKind.CREDENTIALS),
+        ([REQUEST, LIMIT], FailureKind.RATE_LIMIT),
+        ([REQUEST, ExceptionGroup("in", [LIMIT, RESET])], FailureKind.TRANSPORT),
+        ([REQUEST], FailureKind.REQUEST),
+        ([SERVER, asyncio.CancelledError()], FailureKind.CANCELLED),
+        ([BaseExceptionGroup("in", [KeyboardInterrupt()]), SERVER], FailureKind.CANCELLED),
     ],
 )
-def test_group(leaves: list[BaseException], kind: Kind) -> None:
+def test_group(leaves: list[BaseException], kind: FailureKind) -> None:
     """Case 35: a cancellation among the leaves wins, then a failure, then what is left."""
     assert verdict(BaseExceptionGroup("x", leaves)).kind is kind
 
@@ -273,25 +285,25 @@ def test_group_flags() -> None:
 def test_cause_speaks_for_silent_error() -> None:
     """An exception that says nothing itself is judged by what it was raised from."""
     error = with_fields(RuntimeError("mine"), __cause__=with_fields(__cause__=REFUSED))
-    assert (verdict(error).kind, verdict(error).unsent) == (Kind.TRANSPORT, True)
+    assert (verdict(error).kind, verdict(error).unsent) == (FailureKind.TRANSPORT, True)
     assert verdict(with_fields(already_retried=True, __cause__=RESET)).retried
-    assert verdict(with_fields(status=404, __cause__=RESET)).kind is Kind.NOT_FOUND
+    assert verdict(with_fields(status=404, __cause__=RESET)).kind is FailureKind.NOT_FOUND
 
 
 @pytest.mark.parametrize("cause", [ValueError("x"), asyncio.CancelledError()])
 def test_cause_without_a_word(cause: BaseException) -> None:
     """A cause that says nothing either leaves the error unknown; a cancelled one is no cancel."""
     found = verdict(with_fields(__cause__=cause))
-    assert (found.kind, found.reason) == (Kind.UNKNOWN, "RuntimeError")
+    assert (found.kind, found.reason) == (FailureKind.UNKNOWN, "RuntimeError")
 
 
 def test_cyclic_causes() -> None:
     """Causes that refer to each other, through groups too, end the search and not the process."""
     first, second = RuntimeError("a"), RuntimeError("b")
     first.__cause__, second.__cause__ = second, first
-    assert verdict(first).kind is Kind.UNKNOWN
+    assert verdict(first).kind is FailureKind.UNKNOWN
     leaves = [RuntimeError(str(n)) for n in range(100)]
     group = ExceptionGroup("x", leaves)
     for leaf in leaves:
         leaf.__cause__ = group
-    assert verdict(group).kind is Kind.UNKNOWN
+    assert verdict(group).kind is FailureKind.UNKNOWN

@@ -22,7 +22,7 @@ from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
 from multirouter.core.failures.classify import Classifier
-from multirouter.model import Kind, Verdict
+from multirouter.model import FailureKind, Verdict
 
 URL_ = "https://api.example.com/v1/chat"
 
@@ -46,7 +46,7 @@ def test_httpx_status_error(sdk: Any) -> None:
     with pytest.raises(sdk.HTTPStatusError) as caught:
         response.raise_for_status()
     found = verdict(caught.value)
-    assert (found.kind, found.status, found.retry_after) == (Kind.EXHAUSTED, 429, 7.0)
+    assert (found.kind, found.status, found.retry_after) == (FailureKind.EXHAUSTED, 429, 7.0)
     assert found.reason == "insufficient_quota"
 
 
@@ -55,7 +55,7 @@ def test_httpx_body_not_read() -> None:
     request = httpx2.Request("POST", URL_)
     response = httpx2.Response(503, stream=httpx2.ByteStream(b"secret"), request=request)
     error = httpx2.HTTPStatusError("503", request=request, response=response)
-    assert verdict(error).kind is Kind.OVERLOADED
+    assert verdict(error).kind is FailureKind.OVERLOADED
     assert not response.is_stream_consumed
 
 
@@ -63,19 +63,19 @@ def test_httpx_body_not_read() -> None:
 @pytest.mark.parametrize(
     ("name", "kind", "unsent"),
     [
-        ("ConnectError", Kind.TRANSPORT, True),
-        ("ConnectTimeout", Kind.TRANSPORT, True),
-        ("PoolTimeout", Kind.TRANSPORT, True),
-        ("ProxyError", Kind.TRANSPORT, True),
-        ("UnsupportedProtocol", Kind.TRANSPORT, True),
-        ("ReadTimeout", Kind.TIMEOUT, False),
-        ("WriteTimeout", Kind.TIMEOUT, False),
-        ("ReadError", Kind.TRANSPORT, False),
-        ("RemoteProtocolError", Kind.TRANSPORT, False),
-        ("DecodingError", Kind.TRANSPORT, False),
+        ("ConnectError", FailureKind.TRANSPORT, True),
+        ("ConnectTimeout", FailureKind.TRANSPORT, True),
+        ("PoolTimeout", FailureKind.TRANSPORT, True),
+        ("ProxyError", FailureKind.TRANSPORT, True),
+        ("UnsupportedProtocol", FailureKind.TRANSPORT, True),
+        ("ReadTimeout", FailureKind.TIMEOUT, False),
+        ("WriteTimeout", FailureKind.TIMEOUT, False),
+        ("ReadError", FailureKind.TRANSPORT, False),
+        ("RemoteProtocolError", FailureKind.TRANSPORT, False),
+        ("DecodingError", FailureKind.TRANSPORT, False),
     ],
 )
-def test_httpx_transport(sdk: Any, name: str, kind: Kind, unsent: bool) -> None:
+def test_httpx_transport(sdk: Any, name: str, kind: FailureKind, unsent: bool) -> None:
     """What never reached the provider is unsent, alone and inside the SDKs' own errors."""
     error = getattr(sdk, name)("prompt is too long", request=None)
     found = verdict(error)
@@ -93,21 +93,23 @@ def test_httpx_transport(sdk: Any, name: str, kind: Kind, unsent: bool) -> None:
 def client_response_error(status: int, **headers: str) -> aiohttp.ClientResponseError:
     url = URL(URL_)
     info = aiohttp.RequestInfo(url, "POST", CIMultiDictProxy(CIMultiDict()), url)
-    held = CIMultiDictProxy(CIMultiDict({k.replace("_", "-"): v for k, v in headers.items()}))
-    return aiohttp.ClientResponseError(info, (), status=status, message="no", headers=held)
+    hold_changed = CIMultiDictProxy(
+        CIMultiDict({k.replace("_", "-"): v for k, v in headers.items()})
+    )
+    return aiohttp.ClientResponseError(info, (), status=status, message="no", headers=hold_changed)
 
 
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
-        (429, Kind.RATE_LIMIT),
-        (500, Kind.SERVER),
-        (403, Kind.CREDENTIALS),
-        (404, Kind.NOT_FOUND),
-        (0, Kind.UNKNOWN),
+        (429, FailureKind.RATE_LIMIT),
+        (500, FailureKind.SERVER),
+        (403, FailureKind.CREDENTIALS),
+        (404, FailureKind.NOT_FOUND),
+        (0, FailureKind.UNKNOWN),
     ],
 )
-def test_aiohttp_status(status: int, kind: Kind) -> None:
+def test_aiohttp_status(status: int, kind: FailureKind) -> None:
     """The error of aiohttp is read by status and headers, not by its deprecated `code`."""
     found = verdict(client_response_error(status, Retry_After="3"))
     assert (found.kind, found.retry_after) == (kind, 3.0)
@@ -118,21 +120,29 @@ def connector_error(cls: Any, cause: OSError) -> Any:
     return cls(key, cause)
 
 
-AIOHTTP: list[tuple[Exception, Kind, bool]] = [
-    (connector_error(aiohttp.ClientConnectorError, OSError(111, "no")), Kind.TRANSPORT, True),
-    (connector_error(aiohttp.ClientConnectorDNSError, OSError(-2, "no")), Kind.TRANSPORT, True),
-    (connector_error(aiohttp.ClientConnectorSSLError, ssl.SSLError()), Kind.TRANSPORT, True),
-    (aiohttp.ConnectionTimeoutError("t"), Kind.TRANSPORT, True),
-    (aiohttp.SocketTimeoutError("t"), Kind.TIMEOUT, False),
-    (aiohttp.ServerTimeoutError("t"), Kind.TIMEOUT, False),
-    (aiohttp.ServerDisconnectedError(), Kind.TRANSPORT, False),
-    (aiohttp.ClientOSError(errno.ECONNRESET, "reset"), Kind.TRANSPORT, False),
-    (aiohttp.ClientPayloadError("cut"), Kind.TRANSPORT, False),
+AIOHTTP: list[tuple[Exception, FailureKind, bool]] = [
+    (
+        connector_error(aiohttp.ClientConnectorError, OSError(111, "no")),
+        FailureKind.TRANSPORT,
+        True,
+    ),
+    (
+        connector_error(aiohttp.ClientConnectorDNSError, OSError(-2, "no")),
+        FailureKind.TRANSPORT,
+        True,
+    ),
+    (connector_error(aiohttp.ClientConnectorSSLError, ssl.SSLError()), FailureKind.TRANSPORT, True),
+    (aiohttp.ConnectionTimeoutError("t"), FailureKind.TRANSPORT, True),
+    (aiohttp.SocketTimeoutError("t"), FailureKind.TIMEOUT, False),
+    (aiohttp.ServerTimeoutError("t"), FailureKind.TIMEOUT, False),
+    (aiohttp.ServerDisconnectedError(), FailureKind.TRANSPORT, False),
+    (aiohttp.ClientOSError(errno.ECONNRESET, "reset"), FailureKind.TRANSPORT, False),
+    (aiohttp.ClientPayloadError("cut"), FailureKind.TRANSPORT, False),
 ]
 
 
 @pytest.mark.parametrize(("error", "kind", "unsent"), AIOHTTP)
-def test_aiohttp_transport(error: Exception, kind: Kind, unsent: bool) -> None:
+def test_aiohttp_transport(error: Exception, kind: FailureKind, unsent: bool) -> None:
     """Connection errors of aiohttp: unsent when no connection was made."""
     assert (verdict(error).kind, verdict(error).unsent) == (kind, unsent)
 
@@ -150,18 +160,24 @@ def from_aws(status: int, code: str, message: str = "x", retries: int = 0) -> Ex
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
-        (from_aws(429, "ThrottlingException", "Too many tokens, please wait"), Kind.RATE_LIMIT),
-        (from_aws(400, "ThrottlingException"), Kind.RATE_LIMIT),
-        (from_aws(400, "ValidationException"), Kind.REQUEST),
-        (from_aws(400, "ValidationException", "Input is too long for it."), Kind.CONTEXT_LENGTH),
-        (from_aws(403, "AccessDeniedException"), Kind.CREDENTIALS),
-        (from_aws(403, "ExpiredTokenException"), Kind.CREDENTIALS),
-        (from_aws(404, "ResourceNotFoundException"), Kind.NOT_FOUND),
-        (from_aws(424, "ModelErrorException"), Kind.SERVER),
-        (from_aws(503, "ServiceUnavailableException"), Kind.OVERLOADED),
+        (
+            from_aws(429, "ThrottlingException", "Too many tokens, please wait"),
+            FailureKind.RATE_LIMIT,
+        ),
+        (from_aws(400, "ThrottlingException"), FailureKind.RATE_LIMIT),
+        (from_aws(400, "ValidationException"), FailureKind.REQUEST),
+        (
+            from_aws(400, "ValidationException", "Input is too long for it."),
+            FailureKind.CONTEXT_LENGTH,
+        ),
+        (from_aws(403, "AccessDeniedException"), FailureKind.CREDENTIALS),
+        (from_aws(403, "ExpiredTokenException"), FailureKind.CREDENTIALS),
+        (from_aws(404, "ResourceNotFoundException"), FailureKind.NOT_FOUND),
+        (from_aws(424, "ModelErrorException"), FailureKind.SERVER),
+        (from_aws(503, "ServiceUnavailableException"), FailureKind.OVERLOADED),
     ],
 )
-def test_botocore_client_error(error: Exception, kind: Kind) -> None:
+def test_botocore_client_error(error: Exception, kind: FailureKind) -> None:
     """The one error class of botocore is told apart by the code in its response."""
     assert (verdict(error).kind, verdict(error).retry_after) == (kind, 2.0)
 
@@ -169,7 +185,7 @@ def test_botocore_client_error(error: Exception, kind: Kind) -> None:
 def test_botocore_event_stream() -> None:
     """Case 62: an exception inside an AWS event stream has a code and no status."""
     error = botocore.EventStreamError({"Error": {"Code": "throttlingException"}}, "ConverseStream")
-    assert (verdict(error).kind, verdict(error).status) == (Kind.RATE_LIMIT, None)
+    assert (verdict(error).kind, verdict(error).status) == (FailureKind.RATE_LIMIT, None)
 
 
 def test_botocore_that_retried() -> None:
@@ -181,15 +197,15 @@ def test_botocore_that_retried() -> None:
 @pytest.mark.parametrize(
     ("error", "kind", "unsent"),
     [
-        (botocore.EndpointConnectionError(endpoint_url="u"), Kind.TRANSPORT, True),
-        (botocore.ConnectTimeoutError(endpoint_url="u"), Kind.TRANSPORT, True),
-        (botocore.ReadTimeoutError(endpoint_url="u"), Kind.TIMEOUT, False),
-        (botocore.ConnectionClosedError(endpoint_url="u"), Kind.TRANSPORT, False),
-        (botocore.NoCredentialsError(), Kind.CREDENTIALS, False),
-        (botocore.ParamValidationError(report="r"), Kind.REQUEST, False),
+        (botocore.EndpointConnectionError(endpoint_url="u"), FailureKind.TRANSPORT, True),
+        (botocore.ConnectTimeoutError(endpoint_url="u"), FailureKind.TRANSPORT, True),
+        (botocore.ReadTimeoutError(endpoint_url="u"), FailureKind.TIMEOUT, False),
+        (botocore.ConnectionClosedError(endpoint_url="u"), FailureKind.TRANSPORT, False),
+        (botocore.NoCredentialsError(), FailureKind.CREDENTIALS, False),
+        (botocore.ParamValidationError(report="r"), FailureKind.REQUEST, False),
     ],
 )
-def test_botocore_local(error: Exception, kind: Kind, unsent: bool) -> None:
+def test_botocore_local(error: Exception, kind: FailureKind, unsent: bool) -> None:
     """What botocore raises without an answer is told by its type."""
     assert (verdict(error).kind, verdict(error).unsent) == (kind, unsent)
 
@@ -197,23 +213,27 @@ def test_botocore_local(error: Exception, kind: Kind, unsent: bool) -> None:
 @pytest.mark.parametrize(
     ("error", "kind", "unsent"),
     [
-        (TimeoutError(), Kind.TIMEOUT, False),
-        (ConnectionRefusedError(), Kind.TRANSPORT, True),
-        (ConnectionResetError(), Kind.TRANSPORT, False),
-        (BrokenPipeError(), Kind.TRANSPORT, False),
-        (OSError(errno.ENETUNREACH, "no route"), Kind.TRANSPORT, False),
-        (OSError("Multiple exceptions"), Kind.TRANSPORT, False),
-        (socket.gaierror(-2, "unknown"), Kind.TRANSPORT, True),
-        (ssl.SSLError(1, "bad record"), Kind.TRANSPORT, False),
-        (ssl.SSLCertVerificationError(1, "expired"), Kind.TRANSPORT, True),
-        (http.client.IncompleteRead(b"x", 5), Kind.TRANSPORT, False),
-        (asyncio.IncompleteReadError(b"x", 5), Kind.TRANSPORT, False),
-        (json.JSONDecodeError("x", "y", 0), Kind.TRANSPORT, False),
-        (FileNotFoundError(errno.ENOENT, "prompts.txt"), Kind.UNKNOWN, False),
-        (ValueError("Requested 5 tokens exceed context window of 4"), Kind.CONTEXT_LENGTH, False),
-        (ValueError("too many tokens"), Kind.UNKNOWN, False),
+        (TimeoutError(), FailureKind.TIMEOUT, False),
+        (ConnectionRefusedError(), FailureKind.TRANSPORT, True),
+        (ConnectionResetError(), FailureKind.TRANSPORT, False),
+        (BrokenPipeError(), FailureKind.TRANSPORT, False),
+        (OSError(errno.ENETUNREACH, "no route"), FailureKind.TRANSPORT, False),
+        (OSError("Multiple exceptions"), FailureKind.TRANSPORT, False),
+        (socket.gaierror(-2, "unknown"), FailureKind.TRANSPORT, True),
+        (ssl.SSLError(1, "bad record"), FailureKind.TRANSPORT, False),
+        (ssl.SSLCertVerificationError(1, "expired"), FailureKind.TRANSPORT, True),
+        (http.client.IncompleteRead(b"x", 5), FailureKind.TRANSPORT, False),
+        (asyncio.IncompleteReadError(b"x", 5), FailureKind.TRANSPORT, False),
+        (json.JSONDecodeError("x", "y", 0), FailureKind.TRANSPORT, False),
+        (FileNotFoundError(errno.ENOENT, "prompts.txt"), FailureKind.UNKNOWN, False),
+        (
+            ValueError("Requested 5 tokens exceed context window of 4"),
+            FailureKind.CONTEXT_LENGTH,
+            False,
+        ),
+        (ValueError("too many tokens"), FailureKind.UNKNOWN, False),
     ],
 )
-def test_standard_library(error: Exception, kind: Kind, unsent: bool) -> None:
+def test_standard_library(error: Exception, kind: FailureKind, unsent: bool) -> None:
     """Case 70: the standard library's errors, a provider's own TimeoutError among them."""
     assert (verdict(error).kind, verdict(error).unsent) == (kind, unsent)

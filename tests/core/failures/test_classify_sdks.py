@@ -14,7 +14,7 @@ import pytest
 from google.genai import errors as genai
 
 from multirouter.core.failures.classify import Classifier
-from multirouter.model import Kind, Verdict
+from multirouter.model import FailureKind, Verdict
 
 URL_ = "https://api.example.com/v1/chat"
 
@@ -75,109 +75,125 @@ def quota(*ids: str) -> dict[str, Any]:
 RETRY_INFO = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "34.07s"}
 BAD_KEY = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}
 TOO_LONG = "This model's maximum context length is 8192 tokens. However, you asked for 9000."
-BY_OPENAI: list[tuple[int, Any, Kind]] = [
-    (400, openai_body("Bad value", "invalid_value"), Kind.REQUEST),
-    (400, openai_body(TOO_LONG, "context_length_exceeded"), Kind.CONTEXT_LENGTH),
-    (400, openai_body(TOO_LONG), Kind.CONTEXT_LENGTH),
-    (400, openai_body("Input tokens exceed the configured limit of 9"), Kind.CONTEXT_LENGTH),
-    (400, openai_body("Your input exceeds the context window of it"), Kind.CONTEXT_LENGTH),
-    (400, openai_body("the request exceeds the available context size"), Kind.CONTEXT_LENGTH),
-    (400, openai_body("string too long", "string_above_max_length"), Kind.REQUEST),
-    (400, openai_body("max_tokens is too large: 9000. context window"), Kind.REQUEST),
-    (400, openai_body("no", "content_policy_violation"), Kind.CONTENT_FILTER),
-    (400, openai_body("no", "content_filter"), Kind.CONTENT_FILTER),
+BY_OPENAI: list[tuple[int, Any, FailureKind]] = [
+    (400, openai_body("Bad value", "invalid_value"), FailureKind.REQUEST),
+    (400, openai_body(TOO_LONG, "context_length_exceeded"), FailureKind.CONTEXT_LENGTH),
+    (400, openai_body(TOO_LONG), FailureKind.CONTEXT_LENGTH),
+    (400, openai_body("Input tokens exceed the configured limit of 9"), FailureKind.CONTEXT_LENGTH),
+    (400, openai_body("Your input exceeds the context window of it"), FailureKind.CONTEXT_LENGTH),
+    (
+        400,
+        openai_body("the request exceeds the available context size"),
+        FailureKind.CONTEXT_LENGTH,
+    ),
+    (400, openai_body("string too long", "string_above_max_length"), FailureKind.REQUEST),
+    (400, openai_body("max_tokens is too large: 9000. context window"), FailureKind.REQUEST),
+    (400, openai_body("no", "content_policy_violation"), FailureKind.CONTENT_FILTER),
+    (400, openai_body("no", "content_filter"), FailureKind.CONTENT_FILTER),
     (
         400,
         {"error": {"message": "x", "innererror": {"code": "ResponsibleAIPolicyViolation"}}},
-        Kind.CONTENT_FILTER,
+        FailureKind.CONTENT_FILTER,
     ),
-    (401, openai_body("Incorrect API key", "invalid_api_key"), Kind.CREDENTIALS),
-    (402, openai_body("Insufficient Balance"), Kind.EXHAUSTED),
-    (403, openai_body("no access", "model_not_found"), Kind.NOT_FOUND),
-    (404, openai_body("no such model", "model_not_found"), Kind.NOT_FOUND),
-    (404, b"<html>not here</html>", Kind.NOT_FOUND),
-    (408, None, Kind.SERVER),
-    (409, openai_body("conflict"), Kind.SERVER),
-    (413, openai_body("too big"), Kind.REQUEST),
-    (413, b"prompt is too long", Kind.CONTEXT_LENGTH),
-    (413, openai_body("TPM", "rate_limit_exceeded", "tokens"), Kind.RATE_LIMIT),
-    (422, {"detail": [{"loc": ["body"], "msg": "bad", "type": "missing"}]}, Kind.REQUEST),
-    (418, None, Kind.REQUEST),
-    (429, openai_body("slow down", "rate_limit_exceeded", "requests"), Kind.RATE_LIMIT),
-    (429, openai_body("You exceeded your current quota", None, "requests"), Kind.RATE_LIMIT),
-    (429, openai_body("pay", "insufficient_quota", "insufficient_quota"), Kind.EXHAUSTED),
-    (500, openai_body("oops", None, "server_error"), Kind.SERVER),
-    (502, b"<html>Bad gateway</html>", Kind.SERVER),
-    (503, openai_body("overloaded"), Kind.OVERLOADED),
-    (504, None, Kind.SERVER),
+    (401, openai_body("Incorrect API key", "invalid_api_key"), FailureKind.CREDENTIALS),
+    (402, openai_body("Insufficient Balance"), FailureKind.EXHAUSTED),
+    (403, openai_body("no access", "model_not_found"), FailureKind.NOT_FOUND),
+    (404, openai_body("no such model", "model_not_found"), FailureKind.NOT_FOUND),
+    (404, b"<html>not here</html>", FailureKind.NOT_FOUND),
+    (408, None, FailureKind.SERVER),
+    (409, openai_body("conflict"), FailureKind.SERVER),
+    (413, openai_body("too big"), FailureKind.REQUEST),
+    (413, b"prompt is too long", FailureKind.CONTEXT_LENGTH),
+    (413, openai_body("TPM", "rate_limit_exceeded", "tokens"), FailureKind.RATE_LIMIT),
+    (422, {"detail": [{"loc": ["body"], "msg": "bad", "type": "missing"}]}, FailureKind.REQUEST),
+    (418, None, FailureKind.REQUEST),
+    (429, openai_body("slow down", "rate_limit_exceeded", "requests"), FailureKind.RATE_LIMIT),
+    (429, openai_body("You exceeded your current quota", None, "requests"), FailureKind.RATE_LIMIT),
+    (429, openai_body("pay", "insufficient_quota", "insufficient_quota"), FailureKind.EXHAUSTED),
+    (500, openai_body("oops", None, "server_error"), FailureKind.SERVER),
+    (502, b"<html>Bad gateway</html>", FailureKind.SERVER),
+    (503, openai_body("overloaded"), FailureKind.OVERLOADED),
+    (504, None, FailureKind.SERVER),
 ]
 
 
 @pytest.mark.parametrize(("status", "body", "kind"), BY_OPENAI)
-def test_openai_statuses(status: int, body: Any, kind: Kind) -> None:
+def test_openai_statuses(status: int, body: Any, kind: FailureKind) -> None:
     """Case 62: each answer of an OpenAI-shaped API gets its kind from code, phrase or status."""
     found = verdict(from_openai(status, body))
     assert (found.kind, found.status, found.retried) == (kind, status, False)
 
 
-BY_ANTHROPIC: list[tuple[int, Any, Kind]] = [
-    (400, anthropic_body("bad", "invalid_request_error"), Kind.REQUEST),
+BY_ANTHROPIC: list[tuple[int, Any, FailureKind]] = [
+    (400, anthropic_body("bad", "invalid_request_error"), FailureKind.REQUEST),
     (
         400,
         anthropic_body("prompt is too long: 210000 tokens > 200000", "invalid_request_error"),
-        Kind.CONTEXT_LENGTH,
+        FailureKind.CONTEXT_LENGTH,
     ),
     (
         400,
         anthropic_body("input length and `max_tokens` exceed context limit: 1 + 2", "x"),
-        Kind.CONTEXT_LENGTH,
+        FailureKind.CONTEXT_LENGTH,
     ),
     (
         400,
         anthropic_body("Output blocked by content filtering policy", "invalid_request_error"),
-        Kind.CONTENT_FILTER,
+        FailureKind.CONTENT_FILTER,
     ),
     (
         400,
         anthropic_body("Your credit balance is too low to access it", "invalid_request_error"),
-        Kind.EXHAUSTED,
+        FailureKind.EXHAUSTED,
     ),
     (
         400,
-        anthropic_body("held", "invalid_request_error", "organization_on_hold"),
-        Kind.CREDENTIALS,
+        anthropic_body("hold_changed", "invalid_request_error", "organization_on_hold"),
+        FailureKind.CREDENTIALS,
     ),
-    (401, anthropic_body("bad key", "authentication_error"), Kind.CREDENTIALS),
-    (402, anthropic_body("pay", "billing_error"), Kind.EXHAUSTED),
-    (403, anthropic_body("no", "permission_error"), Kind.CREDENTIALS),
-    (404, anthropic_body("model: nope", "not_found_error"), Kind.NOT_FOUND),
-    (413, anthropic_body("Request exceeds", "request_too_large"), Kind.CONTEXT_LENGTH),
-    (429, anthropic_body("limit", "rate_limit_error"), Kind.RATE_LIMIT),
-    (429, anthropic_body("slow", "rate_limit_error", "ramp_limit_exceeded"), Kind.RATE_LIMIT),
-    (429, anthropic_body("x", "rate_limit_error", "enforced_spend_limit_reached"), Kind.EXHAUSTED),
-    (429, anthropic_body("x", "rate_limit_error", "contract_spend_limit_reached"), Kind.EXHAUSTED),
-    (500, anthropic_body("x", "api_error"), Kind.SERVER),
-    (504, anthropic_body("x", "timeout_error"), Kind.SERVER),
-    (529, anthropic_body("Overloaded", "overloaded_error"), Kind.OVERLOADED),
+    (401, anthropic_body("bad key", "authentication_error"), FailureKind.CREDENTIALS),
+    (402, anthropic_body("pay", "billing_error"), FailureKind.EXHAUSTED),
+    (403, anthropic_body("no", "permission_error"), FailureKind.CREDENTIALS),
+    (404, anthropic_body("model: nope", "not_found_error"), FailureKind.NOT_FOUND),
+    (413, anthropic_body("Request exceeds", "request_too_large"), FailureKind.CONTEXT_LENGTH),
+    (429, anthropic_body("limit", "rate_limit_error"), FailureKind.RATE_LIMIT),
+    (
+        429,
+        anthropic_body("slow", "rate_limit_error", "ramp_limit_exceeded"),
+        FailureKind.RATE_LIMIT,
+    ),
+    (
+        429,
+        anthropic_body("x", "rate_limit_error", "enforced_spend_limit_reached"),
+        FailureKind.EXHAUSTED,
+    ),
+    (
+        429,
+        anthropic_body("x", "rate_limit_error", "contract_spend_limit_reached"),
+        FailureKind.EXHAUSTED,
+    ),
+    (500, anthropic_body("x", "api_error"), FailureKind.SERVER),
+    (504, anthropic_body("x", "timeout_error"), FailureKind.SERVER),
+    (529, anthropic_body("Overloaded", "overloaded_error"), FailureKind.OVERLOADED),
     # An error event in a stream that began with 200:
-    (200, anthropic_body("Overloaded", "overloaded_error"), Kind.OVERLOADED),
-    (200, anthropic_body("x", "rate_limit_error"), Kind.RATE_LIMIT),
-    (200, anthropic_body("x", "api_error"), Kind.SERVER),
-    (200, anthropic_body("x", "permission_error"), Kind.CREDENTIALS),
-    (200, anthropic_body("x", "something_new"), Kind.TRANSPORT),
+    (200, anthropic_body("Overloaded", "overloaded_error"), FailureKind.OVERLOADED),
+    (200, anthropic_body("x", "rate_limit_error"), FailureKind.RATE_LIMIT),
+    (200, anthropic_body("x", "api_error"), FailureKind.SERVER),
+    (200, anthropic_body("x", "permission_error"), FailureKind.CREDENTIALS),
+    (200, anthropic_body("x", "something_new"), FailureKind.TRANSPORT),
 ]
 
 
 @pytest.mark.parametrize(("status", "body", "kind"), BY_ANTHROPIC)
-def test_anthropic_statuses(status: int, body: Any, kind: Kind) -> None:
+def test_anthropic_statuses(status: int, body: Any, kind: FailureKind) -> None:
     """Case 62: each answer of the Messages API gets its kind, error events in streams too."""
     found = verdict(from_anthropic(status, body))
     assert found.kind is kind
     assert found.certain is ("permission_error" not in json.dumps(body))
 
 
-BY_GEMINI: list[tuple[int, Any, Kind, float | None]] = [
-    (400, gemini_body(400, "INVALID_ARGUMENT", "bad field"), Kind.REQUEST, None),
+BY_GEMINI: list[tuple[int, Any, FailureKind, float | None]] = [
+    (400, gemini_body(400, "INVALID_ARGUMENT", "bad field"), FailureKind.REQUEST, None),
     (
         400,
         gemini_body(
@@ -185,35 +201,40 @@ BY_GEMINI: list[tuple[int, Any, Kind, float | None]] = [
             "INVALID_ARGUMENT",
             "The input token count (1200000) exceeds the maximum number of tokens allowed (9).",
         ),
-        Kind.CONTEXT_LENGTH,
+        FailureKind.CONTEXT_LENGTH,
         None,
     ),
     (
         400,
         gemini_body(400, "INVALID_ARGUMENT", "Request payload size exceeds the limit: 20971520"),
-        Kind.CONTEXT_LENGTH,
+        FailureKind.CONTEXT_LENGTH,
         None,
     ),
-    (400, gemini_body(400, "INVALID_ARGUMENT", "x", BAD_KEY), Kind.CREDENTIALS, None),
-    (400, gemini_body(400, "INVALID_ARGUMENT", "API key not valid."), Kind.CREDENTIALS, None),
-    (403, gemini_body(403, "PERMISSION_DENIED", "no"), Kind.CREDENTIALS, None),
-    (404, gemini_body(404, "NOT_FOUND", "models/x is not found"), Kind.NOT_FOUND, None),
+    (400, gemini_body(400, "INVALID_ARGUMENT", "x", BAD_KEY), FailureKind.CREDENTIALS, None),
+    (
+        400,
+        gemini_body(400, "INVALID_ARGUMENT", "API key not valid."),
+        FailureKind.CREDENTIALS,
+        None,
+    ),
+    (403, gemini_body(403, "PERMISSION_DENIED", "no"), FailureKind.CREDENTIALS, None),
+    (404, gemini_body(404, "NOT_FOUND", "models/x is not found"), FailureKind.NOT_FOUND, None),
     (
         429,
         gemini_body(429, "RESOURCE_EXHAUSTED", "x", quota("RequestsPerMinute"), RETRY_INFO),
-        Kind.RATE_LIMIT,
+        FailureKind.RATE_LIMIT,
         34.07,
     ),
     (
         429,
         [gemini_body(429, "RESOURCE_EXHAUSTED", "x", RETRY_INFO)],
-        Kind.RATE_LIMIT,
+        FailureKind.RATE_LIMIT,
         34.07,
     ),
     (
         429,
         gemini_body(429, "RESOURCE_EXHAUSTED", "Quota exceeded. Please retry in 58.2s."),
-        Kind.RATE_LIMIT,
+        FailureKind.RATE_LIMIT,
         58.2,
     ),
     (
@@ -224,19 +245,24 @@ BY_GEMINI: list[tuple[int, Any, Kind, float | None]] = [
             "You exceeded your current quota, please check your plan and billing details.",
             quota("InputTokensPerModelPerMinute-FreeTier", "RequestsPerDayPerProjectPerModel"),
         ),
-        Kind.EXHAUSTED,
+        FailureKind.EXHAUSTED,
         None,
     ),
-    (500, gemini_body(500, "INTERNAL", "x"), Kind.SERVER, None),
-    (503, gemini_body(503, "UNAVAILABLE", "The model is overloaded."), Kind.OVERLOADED, None),
-    (504, gemini_body(504, "DEADLINE_EXCEEDED", "x"), Kind.SERVER, None),
-    (499, gemini_body(499, "CANCELLED", "x"), Kind.SERVER, None),
-    (502, b"<html>", Kind.SERVER, None),
+    (500, gemini_body(500, "INTERNAL", "x"), FailureKind.SERVER, None),
+    (
+        503,
+        gemini_body(503, "UNAVAILABLE", "The model is overloaded."),
+        FailureKind.OVERLOADED,
+        None,
+    ),
+    (504, gemini_body(504, "DEADLINE_EXCEEDED", "x"), FailureKind.SERVER, None),
+    (499, gemini_body(499, "CANCELLED", "x"), FailureKind.SERVER, None),
+    (502, b"<html>", FailureKind.SERVER, None),
 ]
 
 
 @pytest.mark.parametrize(("status", "body", "kind", "wait"), BY_GEMINI)
-def test_gemini_statuses(status: int, body: Any, kind: Kind, wait: float | None) -> None:
+def test_gemini_statuses(status: int, body: Any, kind: FailureKind, wait: float | None) -> None:
     """Case 61, 62: Gemini's kinds and its retryDelay, in a list and in words too."""
     found = verdict(from_gemini(status, body))
     assert (found.kind, found.status, found.retry_after) == (kind, status, wait)
@@ -246,7 +272,7 @@ def test_gemini_answer_inside_a_message() -> None:
     """A front end that puts the whole inner answer into `message` hides nothing."""
     inner = json.dumps(gemini_body(429, "RESOURCE_EXHAUSTED", "x", quota("RequestsPerDay")))
     outer = {"error": {"message": inner, "code": 429, "status": "Too Many Requests"}}
-    assert verdict(from_gemini(429, outer)).kind is Kind.EXHAUSTED
+    assert verdict(from_gemini(429, outer)).kind is FailureKind.EXHAUSTED
 
 
 @pytest.mark.parametrize("package", [openai, anthropic])
@@ -255,31 +281,31 @@ def test_sdk_errors_without_cause(package: Any) -> None:
     request = httpx2.Request("POST", URL_)
     lost, late = package.APIConnectionError(request=request), package.APITimeoutError(request)
     lost.__cause__ = ValueError("no idea")
-    assert (verdict(lost).kind, verdict(lost).unsent) == (Kind.TRANSPORT, False)
-    assert verdict(late).kind is Kind.TIMEOUT
+    assert (verdict(lost).kind, verdict(lost).unsent) == (FailureKind.TRANSPORT, False)
+    assert verdict(late).kind is FailureKind.TIMEOUT
 
 
 def test_sdk_errors_of_other_shapes() -> None:
     """Errors that an SDK raises without an error status are told by their type."""
     rubbish = openai.APIResponseValidationError(answer(200, {}), {})
-    assert verdict(rubbish).kind is Kind.TRANSPORT
-    assert verdict(openai.ContentFilterFinishReasonError()).kind is Kind.CONTENT_FILTER
-    assert verdict(anthropic.IdentityTokenFileError("x")).kind is Kind.CREDENTIALS
-    assert verdict(genai.UnknownApiResponseError("x")).kind is Kind.TRANSPORT
+    assert verdict(rubbish).kind is FailureKind.TRANSPORT
+    assert verdict(openai.ContentFilterFinishReasonError()).kind is FailureKind.CONTENT_FILTER
+    assert verdict(anthropic.IdentityTokenFileError("x")).kind is FailureKind.CREDENTIALS
+    assert verdict(genai.UnknownApiResponseError("x")).kind is FailureKind.TRANSPORT
 
 
 @pytest.mark.parametrize(
     ("body", "kind"),
     [
-        ({"message": "x", "code": "server_error"}, Kind.SERVER),
-        ({"message": "x", "code": "rate_limit_exceeded"}, Kind.RATE_LIMIT),
-        ({"message": "x", "code": "context_length_exceeded"}, Kind.CONTEXT_LENGTH),
-        ({"message": "x", "code": 429}, Kind.RATE_LIMIT),
-        ({"message": "x", "code": 402}, Kind.EXHAUSTED),
-        ({"message": "x"}, Kind.SERVER),
+        ({"message": "x", "code": "server_error"}, FailureKind.SERVER),
+        ({"message": "x", "code": "rate_limit_exceeded"}, FailureKind.RATE_LIMIT),
+        ({"message": "x", "code": "context_length_exceeded"}, FailureKind.CONTEXT_LENGTH),
+        ({"message": "x", "code": 429}, FailureKind.RATE_LIMIT),
+        ({"message": "x", "code": 402}, FailureKind.EXHAUSTED),
+        ({"message": "x"}, FailureKind.SERVER),
     ],
 )
-def test_openai_error_event(body: dict[str, Any], kind: Kind) -> None:
+def test_openai_error_event(body: dict[str, Any], kind: FailureKind) -> None:
     """An error event inside a stream has no status: its code, as a word or a number, decides."""
     assert verdict(openai.APIError("x", httpx2.Request("POST", URL_), body=body)).kind is kind
 

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from multirouter.core.failures.classify import RULES, Classifier
-from multirouter.core.failures.exception_details import Evidence
-from multirouter.model import Kind, Verdict
+from multirouter.core.failures.exception_details import ExceptionDetails
+from multirouter.model import FailureKind, Verdict
 
 
 class Judge:
@@ -50,30 +50,30 @@ class Grpc(enum.Enum):
 @pytest.mark.parametrize(
     ("fields", "kind", "status"),
     [
-        ({"status": 503}, Kind.OVERLOADED, 503),
-        ({"status_code": 429}, Kind.RATE_LIMIT, 429),
-        ({"status": "404"}, Kind.NOT_FOUND, 404),
-        ({"status": http.HTTPStatus.BAD_GATEWAY}, Kind.SERVER, 502),
-        ({"code": 500}, Kind.SERVER, 500),
-        ({"status": "RESOURCE_EXHAUSTED"}, Kind.RATE_LIMIT, None),
-        ({"status": Grpc.RESOURCE_EXHAUSTED}, Kind.RATE_LIMIT, None),
-        ({"status": True}, Kind.UNKNOWN, None),
-        ({"status": 7}, Kind.UNKNOWN, None),
-        ({"status": 99999}, Kind.UNKNOWN, None),
-        ({"status": 429, "code": "insufficient_quota"}, Kind.EXHAUSTED, 429),
-        ({"response": SimpleNamespace(status=529)}, Kind.OVERLOADED, 529),
-        ({"response": SimpleNamespace(status_code=200)}, Kind.TRANSPORT, 200),
-        ({"body": b'{"error":{"code":"insufficient_quota"}}'}, Kind.EXHAUSTED, None),
-        ({"body": {"__type": "com.amazon#ThrottlingException"}}, Kind.RATE_LIMIT, None),
-        ({"body": "{not json", "status": 400}, Kind.REQUEST, 400),
-        ({"body": "[" * 5000, "status": 400}, Kind.REQUEST, 400),
-        ({"body": "prompt is too long", "status": 400}, Kind.CONTEXT_LENGTH, 400),
-        ({"body": {"messages": [{"code": "insufficient_quota"}]}}, Kind.UNKNOWN, None),
-        ({"body": [{"error": "prompt is too long"}]}, Kind.CONTEXT_LENGTH, None),
-        ({"body": {1: 2, "error": {"status": "UNAVAILABLE"}}}, Kind.OVERLOADED, None),
+        ({"status": 503}, FailureKind.OVERLOADED, 503),
+        ({"status_code": 429}, FailureKind.RATE_LIMIT, 429),
+        ({"status": "404"}, FailureKind.NOT_FOUND, 404),
+        ({"status": http.HTTPStatus.BAD_GATEWAY}, FailureKind.SERVER, 502),
+        ({"code": 500}, FailureKind.SERVER, 500),
+        ({"status": "RESOURCE_EXHAUSTED"}, FailureKind.RATE_LIMIT, None),
+        ({"status": Grpc.RESOURCE_EXHAUSTED}, FailureKind.RATE_LIMIT, None),
+        ({"status": True}, FailureKind.UNKNOWN, None),
+        ({"status": 7}, FailureKind.UNKNOWN, None),
+        ({"status": 99999}, FailureKind.UNKNOWN, None),
+        ({"status": 429, "code": "insufficient_quota"}, FailureKind.EXHAUSTED, 429),
+        ({"response": SimpleNamespace(status=529)}, FailureKind.OVERLOADED, 529),
+        ({"response": SimpleNamespace(status_code=200)}, FailureKind.TRANSPORT, 200),
+        ({"body": b'{"error":{"code":"insufficient_quota"}}'}, FailureKind.EXHAUSTED, None),
+        ({"body": {"__type": "com.amazon#ThrottlingException"}}, FailureKind.RATE_LIMIT, None),
+        ({"body": "{not json", "status": 400}, FailureKind.REQUEST, 400),
+        ({"body": "[" * 5000, "status": 400}, FailureKind.REQUEST, 400),
+        ({"body": "prompt is too long", "status": 400}, FailureKind.CONTEXT_LENGTH, 400),
+        ({"body": {"messages": [{"code": "insufficient_quota"}]}}, FailureKind.UNKNOWN, None),
+        ({"body": [{"error": "prompt is too long"}]}, FailureKind.CONTEXT_LENGTH, None),
+        ({"body": {1: 2, "error": {"status": "UNAVAILABLE"}}}, FailureKind.OVERLOADED, None),
     ],
 )
-def test_shapes(fields: dict[str, object], kind: Kind, status: int | None) -> None:
+def test_shapes(fields: dict[str, object], kind: FailureKind, status: int | None) -> None:
     """An exception of any make is read by the attributes that such exceptions have."""
     found = verdict(with_fields(**fields))
     assert (found.kind, found.status) == (kind, status)
@@ -86,7 +86,7 @@ def test_every_failing_status(status: int) -> None:
     assert found.reason == f"status {status}"
     assert found.certain is (status != 403)
     if status >= 500:
-        assert found.kind in (Kind.SERVER, Kind.OVERLOADED)
+        assert found.kind in (FailureKind.SERVER, FailureKind.OVERLOADED)
 
 
 @pytest.mark.parametrize(
@@ -150,24 +150,27 @@ class Endless(Mapping[str, object]):
 
 def test_thorny_object() -> None:
     """Attributes and messages that raise are as good as absent."""
-    assert verdict(Thorny()).kind is Kind.UNKNOWN
+    assert verdict(Thorny()).kind is FailureKind.UNKNOWN
 
 
 def test_endless_and_cyclic_bodies() -> None:
     """Bodies and headers without an end are looked at only so far."""
     cyclic: dict[str, object] = {"code": "insufficient_quota"}
     cyclic["error"] = cyclic
-    assert verdict(with_fields(body=cyclic)).kind is Kind.EXHAUSTED
-    assert verdict(with_fields(body=Endless(), headers=Endless(), status=500)).kind is Kind.SERVER
-    assert verdict(with_fields(response=Endless(), request=Endless())).kind is Kind.UNKNOWN
+    assert verdict(with_fields(body=cyclic)).kind is FailureKind.EXHAUSTED
+    assert (
+        verdict(with_fields(body=Endless(), headers=Endless(), status=500)).kind
+        is FailureKind.SERVER
+    )
+    assert verdict(with_fields(response=Endless(), request=Endless())).kind is FailureKind.UNKNOWN
 
 
 def test_giant_bodies() -> None:
     """Of a huge body or message only a prefix is kept."""
     giant = '{"error": "' + "x" * 5_000_000 + '"}'
     for error in (with_fields(body=giant, status=400), RuntimeError(giant)):
-        assert len(Evidence(error).text) <= 4096
-        assert verdict(error).kind in (Kind.REQUEST, Kind.UNKNOWN)
+        assert len(ExceptionDetails(error).text) <= 4096
+        assert verdict(error).kind in (FailureKind.REQUEST, FailureKind.UNKNOWN)
 
 
 def test_reader_that_breaks() -> None:
@@ -182,7 +185,7 @@ def test_reader_that_breaks() -> None:
 
     judge = Judge()
     found = judge.of.error(Sly())
-    assert (found.kind, found.reason) == (Kind.UNKNOWN, "Sly")
+    assert (found.kind, found.reason) == (FailureKind.UNKNOWN, "Sly")
     assert [str(broken) for broken in judge.broken] == ["gotcha"]
 
 
@@ -193,7 +196,7 @@ ANYTHING = st.recursive(
     | st.floats()
     | st.text(max_size=20)
     | st.binary(max_size=20)
-    | st.sampled_from([*Kind, Grpc.RESOURCE_EXHAUSTED, object(), Endless(), 429, "429"]),
+    | st.sampled_from([*FailureKind, Grpc.RESOURCE_EXHAUSTED, object(), Endless(), 429, "429"]),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(

@@ -8,15 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multirouter.core.change_counter import Revision
-from multirouter.core.event_dispatcher import Newswire
-from multirouter.core.health.degraded import HEALTHY, LEAST_CALLS, WINDOW, Health
+from multirouter.core.change_counter import ChangeCounter
+from multirouter.core.event_dispatcher import EventDispatcher
+from multirouter.core.health.degraded import HEALTHY, LEAST_CALLS, WINDOW, HealthWindow
 from multirouter.core.introspection import explain, snapshot
-from multirouter.core.registry.provider_state import Memory
+from multirouter.core.registry.provider_state import ProviderStates
 from multirouter.core.routes.route import Route
-from multirouter.core.settings.failure_rules import Effect, Other, Rule, Same
+from multirouter.core.settings.failure_rules import CircuitEffect, Failover, Retry, Rule
 from multirouter.core.settings.policies import CircuitPolicy
-from multirouter.model import Kind
+from multirouter.model import FailureKind
 from tests.core.kit import World, calm, provider
 
 
@@ -34,8 +34,8 @@ def ail(world: World, name: str, route: str = "default") -> None:
 @given(st.lists(st.sampled_from([True, True, True, True, False]), min_size=18, max_size=60))
 def test_degraded_is_a_share_of_enough_attempts(outcomes: list[bool]) -> None:
     """Under 80 % success of at least 20 attempts, and never otherwise; each change is told."""
-    revision = Revision()
-    health = Health(revision)
+    revision = ChangeCounter()
+    health = HealthWindow(revision)
     changes, was = 0, False
     for number, fine in enumerate(outcomes, 1):
         health.answered(5.0) if fine else health.failed(5.0)
@@ -49,7 +49,7 @@ def test_degraded_is_a_share_of_enough_attempts(outcomes: list[bool]) -> None:
 
 def test_the_bound_is_still_well() -> None:
     """Exactly 80 % of 20 is well; one failure more is not."""
-    health = Health(Revision())
+    health = HealthWindow(ChangeCounter())
     for _ in range(16):
         health.answered(0.0)
     for _ in range(4):
@@ -61,7 +61,7 @@ def test_the_bound_is_still_well() -> None:
 
 def test_nothing_is_known_of_nobody() -> None:
     """Without attempts there is no success rate."""
-    assert Health(Revision()).success_rate is None
+    assert HealthWindow(ChangeCounter()).success_rate is None
 
 
 def test_degraded_ones_are_asked_last() -> None:
@@ -132,7 +132,7 @@ def test_successes_end_it() -> None:
 
 def test_a_circuit_that_closes_again_begins_anew() -> None:
     """What a provider failed before its circuit recovered is not held against it."""
-    circuit = CircuitPolicy(failures=1, growth=1, open_for=5.0)
+    circuit = CircuitPolicy(failures=1, growth=1, open_duration=5.0)
     world = World([provider("a"), provider("b")], circuit=circuit)
     ail(world, "a")
     world.half_open("a")
@@ -195,19 +195,19 @@ def test_it_moves_with_the_loop() -> None:
 
 def test_panic_asks_everybody() -> None:
     """When too few circuits are closed, health is ignored with them."""
-    circuit = CircuitPolicy(failures=1, growth=1, open_for=5.0)
+    circuit = CircuitPolicy(failures=1, growth=1, open_duration=5.0)
     world = World([provider("a"), provider("b")], circuit=circuit, panic=1.0)
     ail(world, "a")
     world.trip("b")
     table = world.route().tiers[0].table(world.now)
-    assert table.panicked
+    assert table.panic_started
     assert table.degraded is None
     assert len(table.healthy.members) == 2
 
 
 def test_trials_go_beside_a_degraded_answer() -> None:
     """A half-open circuit gets its copy also when only degraded providers are left."""
-    circuit = CircuitPolicy(failures=1, growth=1, open_for=5.0)
+    circuit = CircuitPolicy(failures=1, growth=1, open_duration=5.0)
     world = World([provider("a"), provider("b")], circuit=circuit)
     ail(world, "a")
     world.half_open("b")
@@ -218,8 +218,13 @@ def test_trials_go_beside_a_degraded_answer() -> None:
 
 def test_a_rule_may_count_an_error_as_success() -> None:
     """An error that proves the provider to be alive, by a rule of the user's, is one here too."""
-    alive = Rule(same=Same.NEVER, other=Other.AT_ONCE, circuit=Effect.SUCCESS, may_have_acted=False)
-    world = calm("a", "b", routes=[Route("only", ["a"], rules={Kind.NOT_FOUND: alive})])
+    alive = Rule(
+        retry=Retry.NEVER,
+        failover=Failover.AT_ONCE,
+        circuit=CircuitEffect.SUCCESS,
+        side_effects_possible=False,
+    )
+    world = calm("a", "b", routes=[Route("only", ["a"], rules={FailureKind.NOT_FOUND: alive})])
     plan = world.plan("only")
     world.fails(plan, world.trying(plan), "not_found")
     assert world.member("a", "only").health.success_rate == 1.0
@@ -228,7 +233,7 @@ def test_a_rule_may_count_an_error_as_success() -> None:
 def test_hooks_are_told_of_over_the_wire() -> None:
     """Where nobody else is named, a broken hook is reported as a broken listener is."""
     told: list[Exception] = []
-    wire = Newswire([], lambda hook, error: told.append(error))
+    dispatcher = EventDispatcher([], lambda hook, error: told.append(error))
     error = ValueError("slip")
-    Memory("r", wire, Random(1), calm("a").memory.ledger).hook_broken(print, error)
+    ProviderStates("r", dispatcher, Random(1), calm("a").memory.ledger).hook_broken(print, error)
     assert told == [error]

@@ -11,7 +11,7 @@ from multirouter.core.routes.route import Route
 from multirouter.core.settings.policies import CircuitPolicy, HedgePolicy, LimitPolicy, RetryPolicy
 from tests.core.kit import NEVER_TRIPS, World, provider
 
-FIXED = CircuitPolicy(failures=1, growth=1, open_for=5.0)
+FIXED = CircuitPolicy(failures=1, growth=1, open_duration=5.0)
 
 
 def pair(**settings: object) -> World:
@@ -31,13 +31,13 @@ def test_a_trial_is_a_copy_beside_the_call() -> None:
     assert step.member.name == "b"
     assert step.why == "only one; passed over: a on trial"
     (copy,) = step.copies
-    assert (copy.member.name, copy.role, copy.permit.trial) == ("a", "probe", True)
+    assert (copy.member.name, copy.role, copy.permit.trial) == ("a", "trial", True)
     assert copy.why == "trial of a half-open circuit"
     assert world.trying(world.plan()).copies == ()  # the one trial is out
     world.answers(plan, copy)
     assert plan.attempts == []
     assert world.memory.gates["a"].circuit.is_closed
-    assert world.heard.attempts[-1].role == "probe"
+    assert world.heard.attempts[-1].role == "trial"
 
 
 def test_a_copy_is_not_bound_by_the_call() -> None:
@@ -85,12 +85,12 @@ def test_a_call_that_is_not_copied_is_the_trial() -> None:
 
 
 def test_who_has_a_probe_needs_no_trial() -> None:
-    """With `probe=` given no user's request is a trial while anybody else is there."""
+    """With `health_check=` given no user's request is a trial while anybody else is there."""
 
-    async def probe() -> None:
+    async def health_check() -> None:
         """Never awaited here."""
 
-    world = World([provider("a", probe=probe), provider("b")], circuit=FIXED)
+    world = World([provider("a", health_check=health_check), provider("b")], circuit=FIXED)
     world.half_open("a")
     for idempotent in (True, False):
         step = world.trying(world.plan(idempotent=idempotent))
@@ -196,9 +196,9 @@ def test_repeating_respects_shared_limits() -> None:
     world.fails(plan, world.trying(plan))
     world.rest(plan)
     other = world.plan("narrow")
-    held = world.trying(other)
+    hold_changed = world.trying(other)
     world.rest(plan)  # the next round, since nobody could be asked
-    other.abandon(held)
+    other.abandon(hold_changed)
     assert world.trying(plan).why == "again after server"
 
 
@@ -223,14 +223,14 @@ def test_panic_is_opt_in_and_counted() -> None:
     calm, panicking = pair(), pair(panic=0.5)
     for world in (calm, panicking):
         world.trip("a", "b")
-    assert world.heard.of("panicked") == []
+    assert world.heard.of("panic_started") == []
     assert calm.ended(calm.plan()).result == "refused"
     plan = panicking.plan()
     step = panicking.trying(plan)
     assert step.why == "panic: drawn by weight among 2"
     panicking.answers(plan, step)
     assert panicking.ended(plan).ok
-    assert [(news.router, news.route) for news in panicking.heard.of("panicked")] == [
+    assert [(news.router, news.route) for news in panicking.heard.of("panic_started")] == [
         ("tested", "default")
     ]
     assert not panicking.memory.gates[step.member.name].circuit.is_closed
@@ -270,7 +270,7 @@ def test_a_trial_is_leased_for_its_attempt() -> None:
     )
     world.half_open("a", "b")
     leases = [world.trying(world.plan([name])).permit.lease_until for name in "ab"]
-    assert leases == [world.now + s + LEASE_MARGIN for s in (7.0, FIXED.open_for)]
+    assert leases == [world.now + s + LEASE_MARGIN for s in (7.0, FIXED.open_duration)]
 
 
 def test_when_a_hedge_is_wanted() -> None:

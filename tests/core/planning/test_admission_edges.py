@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from multirouter.core.health.adaptive_timeout import Pace
+from multirouter.core.health.adaptive_timeout import LatencyTracker
 from multirouter.core.routes.route import Route
 from multirouter.core.settings.policies import CircuitPolicy, HedgePolicy, LimitPolicy
 from tests.core.kit import World, answer, provider
 
-FIXED = CircuitPolicy(failures=1, growth=1, open_for=5.0)
+FIXED = CircuitPolicy(failures=1, growth=1, open_duration=5.0)
 
 
-class Known(Pace):
+class Known(LatencyTracker):
     """A pace that knows two seconds to be enough."""
 
     __slots__ = ()
@@ -25,7 +25,7 @@ def world_of(names: str, **settings: Any) -> World:
     world = World([provider(name) for name in names], circuit=FIXED, **settings)
     for route in world.roster.all_routes().values():
         for member in route.members:
-            member.pace.__class__ = Known
+            member.latency.__class__ = Known
     return world
 
 
@@ -122,12 +122,14 @@ def test_a_copy_is_made_under_limits_and_never_hedged() -> None:
 
 
 def test_a_provider_with_its_own_probe_keeps_no_other_from_its_copy() -> None:
-    """Of two half-open providers the one with `probe=` is left out, and the next gets its copy."""
+    """Of two half-open providers the one with `health_check=` is left out, and the next gets its copy."""
 
-    async def probe() -> None:
-        await answer("probe")
+    async def health_check() -> None:
+        await answer("trial")
 
-    world = World([provider("a", probe=probe), provider("b"), provider("c")], circuit=FIXED)
+    world = World(
+        [provider("a", health_check=health_check), provider("b"), provider("c")], circuit=FIXED
+    )
     world.half_open("a", "b")
     assert [copy.member.name for copy in world.trying(world.plan()).copies] == ["b"]
 

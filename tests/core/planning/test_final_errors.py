@@ -8,7 +8,7 @@ from multirouter.core.planning import final_errors as endings
 from multirouter.core.planning.retrying import Refusal
 from multirouter.core.settings.policies import CircuitPolicy, LimitPolicy
 from multirouter.errors import AllProvidersFailed, ProviderError
-from multirouter.model import CANCELLED, AttemptRecord, Kind, Verdict
+from multirouter.model import CANCELLED, AttemptRecord, FailureKind, Verdict
 from tests.core.kit import World, failing, provider
 
 
@@ -23,7 +23,7 @@ def world() -> World:
     """Two providers, the first with one place."""
     return World(
         [provider("a", limits=LimitPolicy(in_flight=1)), provider("b")],
-        circuit=CircuitPolicy(failures=1, growth=1, open_for=5.0),
+        circuit=CircuitPolicy(failures=1, growth=1, open_duration=5.0),
     )
 
 
@@ -109,7 +109,7 @@ def test_own_fault_of_an_answer() -> None:
     """An answer that counts as the request's fault has an error that stands for it."""
     error = endings.own_fault(record("a", failing("request")), 3)
     assert isinstance(error, ProviderError)
-    assert (error.provider, error.kind) == ("a", Kind.REQUEST)
+    assert (error.provider, error.kind) == ("a", FailureKind.REQUEST)
     assert error.__notes__[0].startswith("multirouter: attempt 3 at 'a' on route 'default'; ")
 
 
@@ -117,7 +117,7 @@ def test_soonest() -> None:
     """The first who is back by time alone; None when nobody is by that."""
     of = world()
     of.trip("a", "b")
-    of.memory.gates["b"].circuit.reset_at += 10.0
+    of.memory.gates["b"].circuit.half_open_at += 10.0
     members = of.route().members
     assert endings.soonest(members, of.now, 0) == pytest.approx(5.0)
     for gate in of.memory.gates.values():

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from multirouter.core.planning import final_errors as endings
 from multirouter.core.settings.policies import LimitPolicy
-from multirouter.model import AttemptRecord, Kind
+from multirouter.model import AttemptRecord, FailureKind
 from tests.core.kit import World, failing, provider
 
 
-def failed(kind: Kind, error: Exception | None = None) -> AttemptRecord:
+def failed(kind: FailureKind, error: Exception | None = None) -> AttemptRecord:
     """A failed attempt at `a`."""
     return AttemptRecord("a", "default", "call", failing(kind), error, 100.0, 0.5, "only one")
 
@@ -16,7 +16,7 @@ def failed(kind: Kind, error: Exception | None = None) -> AttemptRecord:
 def test_errors_carry_the_trail_and_the_time() -> None:
     """Whether all failed or the time was up, the error has every attempt and what it all took."""
     world = World([provider("a")])
-    trail = [failed(Kind.SERVER, OSError("broken"))]
+    trail = [failed(FailureKind.SERVER, OSError("broken"))]
     for error in (
         endings.all_failed(world.route(), trail, None, 107.0, 100.0),
         endings.timed_out(world.route(), trail, 107.0, 100.0, 107.0),
@@ -28,7 +28,7 @@ def test_errors_carry_the_trail_and_the_time() -> None:
 
 def test_an_answer_that_is_the_requests_fault_is_said_to_be_one() -> None:
     """Where nothing was raised, the error names the kind, and its note the attempt."""
-    record = failed(Kind.CONTEXT_LENGTH)
+    record = failed(FailureKind.CONTEXT_LENGTH)
     world = World([provider("a")])
     error = endings.all_failed(world.route(), [record, record], None, 1.0, 0.0)
     assert str(error) == "the answer counts as context_length"
@@ -44,5 +44,7 @@ def test_a_time_to_come_back_is_for_the_requests_size() -> None:
     assert endings.soonest(members, world.now, 20) == 10.0
     assert endings.soonest(members, world.now, 10) == 0.0
     world.trying(world.plan(size=10))
-    failure = endings.all_failed(world.route(), [failed(Kind.SERVER)], None, world.now, 100.0)
+    failure = endings.all_failed(
+        world.route(), [failed(FailureKind.SERVER)], None, world.now, 100.0
+    )
     assert failure.retry_after == 0.0  # type: ignore[attr-defined]

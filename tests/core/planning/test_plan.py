@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from multirouter.core.planning.steps import Wait
+from multirouter.core.planning.steps import WaitStep
 from multirouter.core.routes.route import Route
-from multirouter.core.settings.failure_rules import RULES, Other
+from multirouter.core.settings.failure_rules import RULES, Failover
 from multirouter.core.settings.policies import CircuitPolicy, RetryPolicy
 from multirouter.errors import AllProvidersFailed, CallTimeout
-from multirouter.model import CallOutcome, Kind, Verdict
+from multirouter.model import CallOutcome, FailureKind, Verdict
 from tests.core.kit import FIXED, World, calm, chain, failing, provider
 
 # ── failover ────────────────────────────────────────────────────────────────────────────────────
@@ -32,11 +32,16 @@ def test_a_chain_in_order() -> None:
     ]
     assert "a: open" in str(world.ended(world.plan(["a"])).error)
     (news,) = world.heard.of("failed_over")
-    assert (news.route, news.provider, news.to, news.kind) == ("chain", "b", "c", Kind.SERVER)
+    assert (news.route, news.provider, news.to, news.kind) == (
+        "chain",
+        "b",
+        "c",
+        FailureKind.SERVER,
+    )
 
 
-@pytest.mark.parametrize("kind", [k for k in Kind if RULES[k].other is Other.AT_ONCE])
-def test_failover_is_instant(kind: Kind) -> None:
+@pytest.mark.parametrize("kind", [k for k in FailureKind if RULES[k].failover is Failover.AT_ONCE])
+def test_failover_is_instant(kind: FailureKind) -> None:
     """Whatever another provider may mend is asked of it at the same instant."""
     world = chain("a", "b")
     plan = world.plan("chain")
@@ -51,7 +56,7 @@ def test_all_that_follow_count() -> None:
     for _ in range(3):
         plan = world.plan("chain")
         while not isinstance(step := world.step(plan), CallOutcome):
-            if isinstance(step, Wait):
+            if isinstance(step, WaitStep):
                 break
             world.fails(plan, step)
     states = {name: str(gate.circuit.state(world.now)) for name, gate in world.memory.gates.items()}

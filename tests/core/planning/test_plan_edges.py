@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from multirouter.core.health.adaptive_timeout import Pace
+from multirouter.core.health.adaptive_timeout import LatencyTracker
 from multirouter.core.routes.route import Route
 from multirouter.core.settings.policies import CircuitPolicy
-from multirouter.model import Kind
+from multirouter.model import FailureKind
 from tests.core.kit import NEVER_TRIPS, World, failing, provider
 
-FIXED = CircuitPolicy(failures=1, growth=1, open_for=5.0)
+FIXED = CircuitPolicy(failures=1, growth=1, open_duration=5.0)
 
 
-class Spy(Pace):
+class Spy(LatencyTracker):
     """A pace of two seconds that notes what it is told."""
 
     __slots__ = ()
@@ -33,7 +33,7 @@ def spied(names: str, **settings: Any) -> World:
     Spy.told.clear()
     world = World([provider(name) for name in names], **settings)
     for name in names:
-        world.member(name).pace.__class__ = Spy
+        world.member(name).latency.__class__ = Spy
     return world
 
 
@@ -79,7 +79,7 @@ def test_a_pace_is_told_of_answers_and_of_time_outs() -> None:
     plan = world.plan()
     world.fails(plan, world.trying(plan), "timeout", after=2.0)
     assert (Spy.told[1][:2], Spy.told[1][-1]) == (("timed out", 2.0), True)
-    world.now = world.memory.gates["a"].circuit.reset_at
+    world.now = world.memory.gates["a"].circuit.half_open_at
     plan = world.plan()
     world.answers(plan, world.trying(plan), after=1.0)
     assert (Spy.told[2][:2], Spy.told[2][-1]) == (("answered", 1.0), True)
@@ -101,6 +101,6 @@ def test_who_was_cut_off_early_may_be_asked_again() -> None:
         plan = world.plan()
         first = world.trying(plan)
         first.deadline = first.started + limit
-        world.fails(plan, first, failing(Kind.TIMEOUT), after=limit)
+        world.fails(plan, first, failing(FailureKind.TIMEOUT), after=limit)
         assert plan._repetition is not None
         assert (first.member.name in plan._repetition.out) == out

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from multirouter.core.planning.steps import Try, Wait
+from multirouter.core.planning.steps import AttemptStep, WaitStep
 from multirouter.core.routes.route import Route
 from multirouter.core.settings.policies import HedgePolicy, RetryPolicy
 from multirouter.model import CallOutcome
@@ -93,7 +93,7 @@ def test_the_budget_bounds_a_storm() -> None:
         world.now += 9.0 / calls
         plan = world.plan()
         while not isinstance(step := world.step(plan), CallOutcome):
-            if isinstance(step, Try):
+            if isinstance(step, AttemptStep):
                 world.fails(plan, step)
     attempts = len(world.heard.attempts)
     assert calls * 1.1 < attempts <= calls * 1.2 + 10
@@ -115,7 +115,7 @@ def test_the_budget_against_its_model() -> None:
             world.cancelled(plan, step)
             continue
         world.fails(plan, step)
-        if isinstance(world.step(plan), Wait):
+        if isinstance(world.step(plan), WaitStep):
             paid += 1
             assert paid <= max(2, calls // 2)
             world.answers(plan, world.trying(plan))

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from multirouter.core.planning.steps import Try, Wait
+from multirouter.core.planning.steps import AttemptStep, WaitStep
 from multirouter.core.routes.route import Route
-from multirouter.core.settings.failure_rules import RULES, Effect, Other, Rule, Same
+from multirouter.core.settings.failure_rules import RULES, CircuitEffect, Failover, Retry, Rule
 from multirouter.core.settings.policies import CircuitPolicy, RetryPolicy
 from multirouter.errors import AllProvidersFailed
-from multirouter.model import Kind
+from multirouter.model import FailureKind
 from tests.core.kit import Broke, World, calm, chain, failing, provider
 
 # ── what nobody else mends ──────────────────────────────────────────────────────────────────────
@@ -37,10 +37,16 @@ def test_the_requests_own_fault(kind: str) -> None:
 def test_a_route_may_say_otherwise() -> None:
     """Case 62: whether an error that no retry mends goes elsewhere is a setting of its own."""
     elsewhere = Rule(
-        same=Same.NEVER, other=Other.AT_ONCE, circuit=Effect.NEUTRAL, may_have_acted=False
+        retry=Retry.NEVER,
+        failover=Failover.AT_ONCE,
+        circuit=CircuitEffect.NEUTRAL,
+        side_effects_possible=False,
     )
     only_here = Rule(
-        same=Same.BACKOFF, other=Other.NEVER, circuit=Effect.NEUTRAL, may_have_acted=False
+        retry=Retry.BACKOFF,
+        failover=Failover.NEVER,
+        circuit=CircuitEffect.NEUTRAL,
+        side_effects_possible=False,
     )
     rules = {"content_filter": elsewhere, "not_found": only_here}
     world = calm("a", "b", routes=[Route("lax", ["a", "b"], rules=rules)])
@@ -91,19 +97,19 @@ def test_a_user_verdict_of_cancelled_ends_the_call() -> None:
 
 
 @pytest.mark.parametrize("retries", [0, 2])
-@pytest.mark.parametrize("kind", [k for k in Kind if RULES[k].other is Other.AT_ONCE])
-def test_idempotent_false(kind: Kind, retries: int) -> None:
+@pytest.mark.parametrize("kind", [k for k in FailureKind if RULES[k].failover is Failover.AT_ONCE])
+def test_idempotent_false(kind: FailureKind, retries: int) -> None:
     """After an attempt that may have acted nothing is asked again, and nothing rested for."""
     world = chain("a", "b", retries=retries)
     plan = world.plan("chain", idempotent=False)
     error = world.fails(plan, world.trying(plan), failing(kind, retry_after=1.0))
-    if RULES[kind].may_have_acted:
+    if RULES[kind].side_effects_possible:
         outcome = world.ended(plan)
         assert outcome.error is not None
         assert outcome.error.__cause__ is error
         assert world.refusals() == ["not_idempotent"]
     else:
-        assert isinstance(world.step(plan), Try if not retries else Try | Wait)
+        assert isinstance(world.step(plan), AttemptStep if not retries else AttemptStep | WaitStep)
         assert world.asked(plan, "ok") is not None
 
 

@@ -9,17 +9,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multirouter.core.planning.steps import Try, Wait
+from multirouter.core.planning.steps import AttemptStep, WaitStep
 from multirouter.core.routes.route import Route
 from multirouter.core.settings.policies import CircuitPolicy, HedgePolicy, LimitPolicy, RetryPolicy
-from multirouter.model import CallOutcome, Kind, Verdict
+from multirouter.model import CallOutcome, FailureKind, Verdict
 from tests.core.kit import FIXED, NEVER_TRIPS, World, provider
 
 # ── under any script ────────────────────────────────────────────────────────────────────────────
 
 VERDICTS = st.builds(
     Verdict,
-    st.sampled_from([kind for kind in Kind if kind is not Kind.SUCCESS]),
+    st.sampled_from([kind for kind in FailureKind if kind is not FailureKind.SUCCESS]),
     st.none() | st.floats(0.0, 50.0),
     unsent=st.booleans(),
     certain=st.booleans(),
@@ -35,7 +35,9 @@ WORLDS = st.fixed_dictionaries(
             base=st.sampled_from([0.0, 0.5]),
             budget_floor=st.integers(0, 10),
         ),
-        "circuit": st.sampled_from([NEVER_TRIPS, FIXED, CircuitPolicy(failures=1, open_for=0.1)]),
+        "circuit": st.sampled_from(
+            [NEVER_TRIPS, FIXED, CircuitPolicy(failures=1, open_duration=0.1)]
+        ),
         "panic": st.sampled_from([None, 0.5]),
         "limits": st.sampled_from([None, LimitPolicy(in_flight=2), LimitPolicy(in_flight=1)]),
         "hedge": st.sampled_from([None, HedgePolicy(after=0.5)]),
@@ -85,24 +87,24 @@ def test_any_script(
             world.hit(name)
     plan = world.plan("r", **call)
     asked: Counter[str] = Counter()
-    pending: list[Try] = []
+    pending: list[AttemptStep] = []
     steps = iter(script)
     for _ in range(400):
         if not pending:
             step = world.step(plan)
             if isinstance(step, CallOutcome):
                 break
-            if isinstance(step, Wait):
+            if isinstance(step, WaitStep):
                 world.now = step.until
                 continue
-            assert isinstance(step, Try)
+            assert isinstance(step, AttemptStep)
             again = step.member.name in asked and not retries
             assert not (again and _untried(world, plan, asked))
             asked[step.member.name] += 1
             pending += [step, *step.copies]
         verdict, elapsed, hedged = next(steps, (None, 0.0, False))
         world.now = min(world.now + elapsed, plan.deadline)
-        if hedged and settings["hedge"] and plan.idempotent and pending[0].role != "probe":
+        if hedged and settings["hedge"] and plan.idempotent and pending[0].role != "trial":
             beside = plan.hedge(pending[0], world.now)
             if beside is not None:
                 asked[beside.member.name] += 1

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from multirouter.core.health.adaptive_timeout import Pace
-from multirouter.core.planning.steps import Serve
+from multirouter.core.health.adaptive_timeout import LatencyTracker
+from multirouter.core.planning.steps import ServeStep
 from multirouter.core.planning.stream_plan import FLOW_PROVES
 from multirouter.core.routes.route import Route
-from multirouter.core.settings.policies import CircuitPolicy, HedgePolicy, PacePolicy
+from multirouter.core.settings.policies import CircuitPolicy, HedgePolicy, LatencyPolicy
 from tests.core.kit import NEVER_TRIPS, World, failing, provider
 
 
@@ -30,7 +30,7 @@ def test_the_first_content_decides() -> None:
     assert plan.decided
     assert not plan.serving(slow, world.now)
     step = world.step(plan)
-    assert isinstance(step, Serve)
+    assert isinstance(step, ServeStep)
     assert step.attempt is hedge
     world.cancelled(plan, slow)
     assert world.in_flight() == {"a": 0, "b": 1}
@@ -54,7 +54,7 @@ def test_only_the_first_content_is_pace() -> None:
             world.fails(plan, step, "timeout", after=3.0)
         else:
             world.answers(plan, step, None, after=3.0)
-    latencies = world.member("a", "chain").pace.latencies
+    latencies = world.member("a", "chain").latency.latencies
     assert latencies.samples == 2.0
     assert latencies.percentile(0.99) == pytest.approx(2.0, rel=0.1)
 
@@ -62,7 +62,9 @@ def test_only_the_first_content_is_pace() -> None:
 def test_only_timeouts_before_the_content_are_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     """A pace learns from an attempt that was cut off before its content, and from no other."""
     learnt: list[float] = []
-    monkeypatch.setattr(Pace, "timed_out", lambda self, seconds, **_: learnt.append(seconds))
+    monkeypatch.setattr(
+        LatencyTracker, "timed_out", lambda self, seconds, **_: learnt.append(seconds)
+    )
     world = chain("a")
     for served in (False, True):
         for kind in ("server", "timeout"):
@@ -77,8 +79,8 @@ def test_only_timeouts_before_the_content_are_bounds(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("alone", [False, True])
 def test_a_slow_first_content_counts_at_the_end(alone: bool) -> None:
     """A slow first content opens the circuit at the end, unless nobody else is there."""
-    pace = PacePolicy(minimum_samples=5, slow_factor=2.0, slow_deviations=0.0, adaptive=False)
-    world = World([provider("a"), provider("b")], pace=pace)
+    latency = LatencyPolicy(minimum_samples=5, slow_factor=2.0, slow_deviations=0.0, adaptive=False)
+    world = World([provider("a"), provider("b")], latency=latency)
     route = ["a"] if alone else ["a", "b"]
     slow = False
     for seconds in [1.0] * 20 + [60.0] * 5:
@@ -129,7 +131,7 @@ def test_after_a_break_no_failure_is_the_requests_fault() -> None:
 
 def test_a_flowing_trial_keeps_its_lease_and_passes() -> None:
     """A half-open provider's stream is no lost trial while it flows, and proves it well in time."""
-    world = World([provider("a")], circuit=CircuitPolicy(failures=1, growth=1, open_for=5.0))
+    world = World([provider("a")], circuit=CircuitPolicy(failures=1, growth=1, open_duration=5.0))
     world.half_open("a")
     plan = world.plan()
     step = world.trying(plan)

@@ -36,7 +36,9 @@ def test_all_circuits_open() -> None:
 
 def test_refusals_leave_nothing_behind() -> None:
     """Case 36: 20,000 refusals leave memory flat; each error is fresh, its traceback short."""
-    world = World([provider("a")], circuit=CircuitPolicy(failures=1, open_for=1e6, open_cap=1e6))
+    world = World(
+        [provider("a")], circuit=CircuitPolicy(failures=1, open_duration=1e6, max_open_duration=1e6)
+    )
     world.heard.news = world.heard.news.__class__(maxlen=1)
     world.trip("a")
     depths, seen = set(), None
@@ -78,7 +80,7 @@ def test_waiting_is_opt_in_and_ends() -> None:
     """With `wait=` the call stands in line until then, or until its deadline, and no longer."""
     world = World([provider("a", limits=LimitPolicy(in_flight=1))])
     holder = world.plan()
-    held = world.trying(holder)
+    hold_changed = world.trying(holder)
     assert world.ended(world.plan()).result == "refused"
     for wait, timeout, until in [(3.0, 10.0, 3.0), (math.inf, 10.0, 10.0)]:
         plan = world.plan(wait=wait, timeout=timeout)
@@ -92,7 +94,7 @@ def test_waiting_is_opt_in_and_ends() -> None:
         assert isinstance(outcome.error, NoProviderAvailable if until < 10.0 else CallTimeout)
     plan = world.plan(wait=5.0)
     world.waiting(plan)
-    world.answers(holder, held)
+    world.answers(holder, hold_changed)
     assert world.trying(plan).member.name == "a"
 
 
@@ -137,13 +139,13 @@ def test_waiting_for_the_healthy_is_free() -> None:
     )
     world.hit("b", "success")
     holder = world.plan(["b"])
-    held = world.trying(holder)
+    hold_changed = world.trying(holder)
     plan = world.plan("chain", wait=60.0)
     world.fails(plan, world.trying(plan), "timeout")
     assert not world.waiting(plan).for_room
     world.rest(plan)
     assert world.waiting(plan).for_room
-    world.answers(holder, held)
+    world.answers(holder, hold_changed)
     assert world.asked(plan, "ok") == ["b"]
 
 

@@ -56,11 +56,11 @@ def test_a_stream_may_take_for_ever() -> None:
 def test_who_leaves_takes_its_own_pace_along() -> None:
     """A provider that leaves is marked as gone, and the others keep what is known of them."""
     world = built(provider("a"), provider("b"))
-    gate, kept = world.memory.gates["b"], world.member("a").pace
+    gate, kept = world.memory.gates["b"], world.member("a").latency
     world.memory.forget("b")
     world.configure([provider("a")])
     assert gate.removed is True
-    assert world.member("a").pace is kept
+    assert world.member("a").latency is kept
 
 
 def test_a_door_keeps_its_limits_through_a_change() -> None:
@@ -75,4 +75,4 @@ def test_a_door_keeps_its_limits_through_a_change() -> None:
 def test_routes_have_paces_of_their_own() -> None:
     """What a provider is known to take on one route says nothing of another."""
     world = built(provider("a"), routes=(Route("r", ["a"]),))
-    assert world.member("a", "r").pace is not world.member("a").pace
+    assert world.member("a", "r").latency is not world.member("a").latency

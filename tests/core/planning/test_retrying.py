@@ -10,11 +10,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from multirouter.core.limits.rate_limits import RetryBudget
-from multirouter.core.planning.retrying import Repetition
-from multirouter.core.selection.candidate import Member
+from multirouter.core.planning.retrying import RetryState
+from multirouter.core.selection.candidate import Candidate
 from multirouter.core.settings.failure_rules import RULES
 from multirouter.core.settings.policies import CircuitPolicy, RetryPolicy
-from multirouter.model import AttemptRecord, Kind
+from multirouter.model import AttemptRecord, FailureKind
 from tests.core.kit import NEVER_TRIPS, World, failing, provider
 
 
@@ -25,12 +25,12 @@ class Scene:
         self.policy = RetryPolicy(**policy)  # type: ignore[arg-type]
         self.world = World([provider(n) for n in "abc"], circuit=NEVER_TRIPS)
         self.budget = RetryBudget(self.policy)
-        self.of = Repetition(self.policy)
+        self.of = RetryState(self.policy)
 
-    def member(self, name: str) -> Member:
+    def member(self, name: str) -> Candidate:
         return self.world.member(name)
 
-    def fail(self, name: str, kind: Kind = Kind.SERVER, retries: int = 0) -> None:
+    def fail(self, name: str, kind: FailureKind = FailureKind.SERVER, retries: int = 0) -> None:
         """Somebody is asked and fails."""
         self.of.asked(name)
         record = AttemptRecord(name, "r", "call", failing(kind), OSError(), 0.0, 0.0, "")
@@ -59,7 +59,7 @@ def test_a_round_bars_whom_it_asked() -> None:
     """Who was asked is barred until the next round; who is out stays so."""
     scene = Scene()
     scene.fail("a")
-    scene.fail("b", Kind.TIMEOUT)
+    scene.fail("b", FailureKind.TIMEOUT)
     assert (scene.of.barred, scene.of.out) == ({"a", "b"}, {"b"})
     scene.of.next_round()
     assert (scene.of.barred, scene.of.out) == ({"b"}, {"b"})
@@ -73,7 +73,7 @@ def test_impatience_is_nobodys_fault() -> None:
         scene = Scene()
         scene.of.asked("a")
         record = AttemptRecord("a", "r", "call", failing("timeout"), OSError(), 0.0, 0.0, "")
-        rule, members = RULES[Kind.TIMEOUT], scene.world.route().members
+        rule, members = RULES[FailureKind.TIMEOUT], scene.world.route().members
         scene.of.failed(record, members[0], rule, members, 1, impatient=impatient)
         assert (scene.of.last, scene.of.out, scene.of.again) == (record, out, None)
 
@@ -81,9 +81,9 @@ def test_impatience_is_nobodys_fault() -> None:
 def test_a_quick_try_is_one() -> None:
     """After a broken connection there is one more try, and none after that."""
     scene = Scene()
-    scene.fail("a", Kind.TRANSPORT)
+    scene.fail("a", FailureKind.TRANSPORT)
     assert scene.of.out == set()
-    scene.fail("a", Kind.TRANSPORT)
+    scene.fail("a", FailureKind.TRANSPORT)
     assert scene.of.out == {"a"}
 
 
@@ -188,21 +188,21 @@ def test_only_the_closed_are_waited_for() -> None:
 
 
 @given(
-    coolings=st.lists(st.floats(0.0, 100.0), min_size=3, max_size=3),
+    cooldowns=st.lists(st.floats(0.0, 100.0), min_size=3, max_size=3),
     draw=st.floats(0.0, 1.0, exclude_max=True),
     now=st.floats(0.0, 1e6),
 )
 def test_no_rest_is_shorter_than_the_shortest_cooling(
-    coolings: list[float], draw: float, now: float
+    cooldowns: list[float], draw: float, now: float
 ) -> None:
     """Case 61: a rest ends when the first may be asked again, never a rounding error sooner."""
     scene = Scene(base=0.5)
     scene.world.now = now
-    for name, cooling in zip("abc", coolings, strict=True):
-        scene.world.memory.gates[name].cooling_until = now + cooling
+    for name, cooldown in zip("abc", cooldowns, strict=True):
+        scene.world.memory.gates[name].cooldown_until = now + cooldown
     scene.fail("a")
     at = scene.round_at(draw)
-    ends = [gate.cooling_until for gate in scene.world.memory.gates.values()]
+    ends = [gate.cooldown_until for gate in scene.world.memory.gates.values()]
     if min(ends) - now > scene.policy.max_retry_after:
         assert at is None
     else:

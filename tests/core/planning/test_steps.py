@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from multirouter.core.planning.steps import Serve, Wait
+from multirouter.core.planning.steps import ServeStep, WaitStep
 from tests.core.kit import World, provider
 
 
@@ -14,9 +14,12 @@ def test_a_try_begins_alone() -> None:
     step = world.trying(world.plan())
     assert (step.copies, step.hedge_at, step.role) == ((), math.inf, "call")
     assert (step.served_at, step.slow, step.started) == (None, False, world.now)
-    assert Serve(step).attempt is step
+    assert ServeStep(step).attempt is step
 
 
 def test_a_wait_says_for_what() -> None:
     """A rest is for time, or for room."""
-    assert (Wait(3.0, for_room=True).until, Wait(3.0, for_room=False).for_room) == (3.0, False)
+    assert (WaitStep(3.0, for_room=True).until, WaitStep(3.0, for_room=False).for_room) == (
+        3.0,
+        False,
+    )

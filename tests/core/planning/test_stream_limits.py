@@ -6,16 +6,16 @@ import math
 
 import pytest
 
-from multirouter.core.planning.stream_limits import Flow
+from multirouter.core.planning.stream_limits import StreamLimits
 from multirouter.core.settings.stream_policy import StreamPolicy
-from multirouter.model import Kind
+from multirouter.model import FailureKind
 from tests.core.kit import World, provider
 
 
-def flow(idle: float | None = None, **settings: float) -> Flow:
+def flow(idle: float | None = None, **settings: float) -> StreamLimits:
     """A flow that begins at 100 s, with a provider's own idle limit."""
     world = World([provider("a", idle=idle)])
-    return Flow(StreamPolicy(**settings), world.member("a"), 100.0)
+    return StreamLimits(StreamPolicy(**settings), world.member("a"), 100.0)
 
 
 @pytest.mark.parametrize(
@@ -38,7 +38,7 @@ def test_the_nearest_limit_is_the_deadline(
     error = watched.expired()
     assert (error.limit, error.provider) == (limit, "a")
     assert watched.error is error
-    assert watched.verdict.kind is Kind.TIMEOUT
+    assert watched.verdict.kind is FailureKind.TIMEOUT
     assert watched.verdict.reason.startswith(limit)
 
 
@@ -84,4 +84,4 @@ def test_an_overdue_total_is_neutral() -> None:
     """A total that passed in the consumer's hands says nothing about the provider."""
     watched = flow(total=5.0)
     assert watched.overdue().limit == "total"
-    assert watched.verdict.kind is Kind.CANCELLED
+    assert watched.verdict.kind is FailureKind.CANCELLED

@@ -13,7 +13,7 @@ from multirouter.core.settings.policies import CircuitPolicy, HedgePolicy, Limit
 from multirouter.core.settings.provider import Provider
 from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.errors import ConfigurationError, UsageError
-from multirouter.model import Kind
+from multirouter.model import FailureKind
 from tests.core.kit import World, chunks, provider
 
 AB = [provider("a"), provider("b")]
@@ -169,7 +169,7 @@ def test_a_route_overrides() -> None:
         stream=stream,
         accept=callable,
         fallback=0,
-        rules={"server": RULES[Kind.TIMEOUT]},
+        rules={"server": RULES[FailureKind.TIMEOUT]},
         weights={"a": 0.5},
         retries_per_provider=2,
     )
@@ -177,7 +177,7 @@ def test_a_route_overrides() -> None:
     assert (route.timeout, route.retry, route.hedge) == (5.0, retry, hedge)
     assert (route.accept, route.fallback, route.retries_per_provider) == (callable, 0, 2)
     assert route.stream is stream
-    assert route.rules == {**RULES, Kind.SERVER: RULES[Kind.TIMEOUT]}
+    assert route.rules == {**RULES, FailureKind.SERVER: RULES[FailureKind.TIMEOUT]}
     assert route.members[0].weight == 0.5
 
 
@@ -243,9 +243,9 @@ def test_doors_and_paces_outlive_a_change() -> None:
     """Case 88: a name that stays keeps its circuit and its past; one that left starts anew."""
     world = World(AB, circuit=CircuitPolicy(failures=1))
     world.trip("a")
-    pace = world.member("a").pace
+    latency = world.member("a").latency
     world.configure([provider("a", weight=7), provider("b")])
-    assert (world.member("a").weight, world.member("a").pace) == (7.0, pace)
+    assert (world.member("a").weight, world.member("a").latency) == (7.0, latency)
     assert not world.member("a").gate.circuit.is_closed
     gone = world.memory.gates["a"]
     world.configure([provider("b")])
@@ -253,8 +253,8 @@ def test_doors_and_paces_outlive_a_change() -> None:
     assert gone.removed
     world.configure(AB)
     assert world.member("a").gate is not gone
-    assert world.member("a").pace is not pace
-    assert world.member("b").pace.group is world.member("a").pace.group
+    assert world.member("a").latency is not latency
+    assert world.member("b").latency.group is world.member("a").latency.group
 
 
 def test_plans_see_one_whole_configuration() -> None:

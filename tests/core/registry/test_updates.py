@@ -11,7 +11,7 @@ from prometheus_client import CollectorRegistry
 from multirouter import ConfigurationError, MultiProviderRouter, RetryPolicy
 from multirouter.core.registry.updates import CHANGES, changed
 from multirouter.core.settings.failure_rules import RULES
-from multirouter.core.settings.policies import CircuitPolicy, PacePolicy
+from multirouter.core.settings.policies import CircuitPolicy, LatencyPolicy
 from multirouter.core.settings.stream_policy import StreamPolicy
 
 BORN = MultiProviderRouter(registry=CollectorRegistry())._defaults
@@ -27,7 +27,7 @@ def test_none_resets_every_setting() -> None:
     assert (other.fallback, other.retry.attempts, other.accept) == ("sorry", 9, bool)
     assert changed(other, dict.fromkeys(CHANGES)) == BORN
     assert (BORN.retry, BORN.circuit) == (RetryPolicy(), CircuitPolicy())
-    assert (BORN.pace, BORN.stream, BORN.rules) == (PacePolicy(), StreamPolicy(), RULES)
+    assert (BORN.latency, BORN.stream, BORN.rules) == (LatencyPolicy(), StreamPolicy(), RULES)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ def test_none_resets_every_setting() -> None:
     [
         ("retry", 3),
         ("circuit", 2),
-        ("pace", 1),
+        ("latency", 1),
         ("hedge", True),
         ("stream", {}),
         ("shadow", "backup"),

@@ -7,10 +7,15 @@ from typing import Any
 
 import pytest
 
-from multirouter.core.registry.route_selection import PRIORITIES, Dispatch, by_length, priorities
+from multirouter.core.registry.route_selection import (
+    PRIORITIES,
+    RouteSelection,
+    by_length,
+    priorities,
+)
 from multirouter.core.routes.route import Route
 from multirouter.errors import ConfigurationError, UsageError
-from multirouter.model import Kind
+from multirouter.model import FailureKind
 from tests.core.kit import NEVER_TRIPS, World, calm, failing, provider
 
 # ── on= ─────────────────────────────────────────────────────────────────────────────────────────
@@ -26,7 +31,7 @@ def only_on(*on: Any) -> World:
 )
 def test_what_on_names_fails_over(verdict: Any) -> None:
     """A kind, its name, or a status: such a failure goes on to the next provider."""
-    of = only_on(Kind.SERVER, "timeout", 429)
+    of = only_on(FailureKind.SERVER, "timeout", 429)
     plan = of.plan("chain")
     of.fails(plan, of.trying(plan), verdict)
     while not hasattr(step := of.step(plan), "member"):
@@ -36,7 +41,7 @@ def test_what_on_names_fails_over(verdict: Any) -> None:
 
 def test_what_on_does_not_name_is_final() -> None:
     """Any other failure ends the call with the user's own exception, and a note says why."""
-    of = only_on(Kind.SERVER, 429)
+    of = only_on(FailureKind.SERVER, 429)
     plan = of.plan("chain")
     error = of.fails(plan, of.trying(plan), failing("overloaded", status=503))
     outcome = of.ended(plan)
@@ -190,7 +195,7 @@ def test_accept_is_a_function_or_a_schema() -> None:
 
 def dispatched(of: World, *how: Any, wanted: Any = None, request: Any = "q") -> str:
     """The route that a call takes."""
-    dispatch = Dispatch("tested", of.commons.wire, *how)
+    dispatch = RouteSelection("tested", of.commons.dispatcher, *how)
     return dispatch.find(dispatch.checked(of.roster), request, wanted).name
 
 
@@ -238,8 +243,10 @@ def test_settings_of_dispatch() -> None:
     with pytest.raises(ConfigurationError, match="by_length: unknown route 'simpel'; did you mean"):
         dispatched(of, by_length({9: "hard", 99: "simpel"}))
     assert dispatched(of, by_length({9: "hard", 99: "simpel"}), "hard") == "hard"
-    assert Dispatch("tested", of.commons.wire, by_length({9: "later"})).checked(World([]).roster)
-    empty = Dispatch("tested", of.commons.wire, None, "later")
+    assert RouteSelection("tested", of.commons.dispatcher, by_length({9: "later"})).checked(
+        World([]).roster
+    )
+    empty = RouteSelection("tested", of.commons.dispatcher, None, "later")
     assert empty.checked(World([]).roster).providers == {}
 
 

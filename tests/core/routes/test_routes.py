@@ -11,7 +11,7 @@ from multirouter.core.routes.route import Route
 from multirouter.core.routes.tiers import members_of
 from multirouter.core.settings.failure_rules import RULES
 from multirouter.errors import ConfigurationError
-from multirouter.model import Kind
+from multirouter.model import FailureKind
 from tests.core.kit import provider
 
 KNOWN = {
@@ -111,11 +111,11 @@ def test_bad_settings(setting: str, bad: Any) -> None:
 
 def test_rules_are_checked() -> None:
     """Unknown kinds and values that are no rules are refused at once; kinds go by their names."""
-    assert "did you mean 'server'" in refused("opus", rules={"sever": RULES[Kind.SERVER]})
+    assert "did you mean 'server'" in refused("opus", rules={"sever": RULES[FailureKind.SERVER]})
     assert "must be a Rule" in refused("opus", rules={"server": "never"})
     assert "must be rules by kind, not 7" in refused("opus", rules=7)
-    named = Route("coding", ["opus"], rules={"server": RULES[Kind.TIMEOUT]})
-    assert named.rules == {"server": RULES[Kind.TIMEOUT]}
+    named = Route("coding", ["opus"], rules={"server": RULES[FailureKind.TIMEOUT]})
+    assert named.rules == {"server": RULES[FailureKind.TIMEOUT]}
 
 
 def test_settings_are_kept() -> None:

@@ -13,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from multirouter.core.cost.price import Price
-from multirouter.core.health.latency_average import DECAY, PENALTY, Speed
+from multirouter.core.health.latency_average import DECAY, PENALTY, LatencyAverage
 from multirouter.core.routes.route import Route
-from multirouter.core.selection.candidate import Member
+from multirouter.core.selection.candidate import Candidate
 from multirouter.core.selection.sticky import PLACES, Sticky
 from multirouter.core.selection.strategies import COMPARED, NAMES, Balanced
-from multirouter.core.selection.weighted import Asking, Choose
+from multirouter.core.selection.weighted import Choose, SelectionContext
 from multirouter.core.settings.policies import CircuitPolicy, LimitPolicy
 from multirouter.errors import ConfigurationError
 from tests.core.kit import NEVER_TRIPS, World, provider
@@ -156,22 +156,22 @@ def test_answers_and_timeouts_are_learned() -> None:
 @given(st.lists(st.tuples(st.floats(0.001, 100.0), st.floats(0.0, 30.0)), min_size=1, max_size=20))
 def test_speed_jumps_up_and_sinks_down(answers: list[tuple[float, float]]) -> None:
     """A slow answer is believed at once, quick ones bit by bit; nothing exceeds what was seen."""
-    speed, now, held = Speed(), 0.0, 0.0
+    speed, now, hold_changed = LatencyAverage(), 0.0, 0.0
     for seconds, rest in answers:
         before = speed.latency(now)
         speed.learn(seconds, now)
         after = speed.latency(now)
-        assert min(before, seconds) - 1e-9 <= after <= max(held, seconds) + 1e-9
+        assert min(before, seconds) - 1e-9 <= after <= max(hold_changed, seconds) + 1e-9
         if seconds >= before:
             assert after == seconds
-        now, held = now + rest, after
+        now, hold_changed = now + rest, after
         assert speed.latency(now) <= after
     assert speed.latency(now + 100 * DECAY) < 1e-6
 
 
 def test_load() -> None:
     """The latency times the attempts there would be; an unknown one with attempts is far off."""
-    speed = Speed()
+    speed = LatencyAverage()
     assert speed.load(0, 0.0) == 0.0
     assert speed.load(2, 0.0) == PENALTY + 2
     speed.learn(2.0, 0.0)
@@ -317,7 +317,7 @@ def test_every_strategy_keeps_the_promises(name: str) -> None:
 class RoundRobin:
     """A user's strategy: each in turn."""
 
-    def prepare(self, members: Sequence[Member]) -> Choose:
+    def prepare(self, members: Sequence[Candidate]) -> Choose:
         turn = count()
         return lambda candidates, asking: candidates[next(turn) % len(candidates)]
 
@@ -332,13 +332,13 @@ def test_users_bring_their_own() -> None:
 
 def test_candidates_stay_the_same_object() -> None:
     """What depends on the candidates alone can be worked out once per change."""
-    seen: list[Sequence[Member]] = []
+    seen: list[Sequence[Candidate]] = []
 
     class Watching:
         how = "watched"
 
-        def prepare(self, members: Sequence[Member]) -> Choose:
-            def choose(candidates: Sequence[Member], asking: Asking) -> Member:
+        def prepare(self, members: Sequence[Candidate]) -> Choose:
+            def choose(candidates: Sequence[Candidate], asking: SelectionContext) -> Candidate:
                 seen.append(candidates)
                 assert (asking.request, asking.now) == ("q", of.now)
                 assert asking.rng is of.rng
@@ -361,8 +361,8 @@ def test_a_broken_strategy_costs_no_call(what: Any) -> None:
     told: list[Exception] = []
 
     class Broken:
-        def prepare(self, members: Sequence[Member]) -> Choose:
-            def choose(candidates: Sequence[Member], asking: Asking) -> Member:
+        def prepare(self, members: Sequence[Candidate]) -> Choose:
+            def choose(candidates: Sequence[Candidate], asking: SelectionContext) -> Candidate:
                 if isinstance(what, Exception):
                     raise what
                 return what
@@ -381,7 +381,7 @@ def test_whoever_was_asked_is_no_candidate() -> None:
     """A strategy that insists on one who failed gets somebody else."""
 
     class Insisting:
-        def prepare(self, members: Sequence[Member]) -> Choose:
+        def prepare(self, members: Sequence[Candidate]) -> Choose:
             return lambda candidates, asking: members[0]
 
     of = world(Insisting(), provider("a"), provider("b"), provider("c"))

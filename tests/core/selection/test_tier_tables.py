@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multirouter.core.selection.tier_tables import Table
+from multirouter.core.selection.tier_tables import TierTable
 from multirouter.core.selection.weighted import RAMP_START, REDRAWS
 from multirouter.core.settings.policies import CircuitPolicy
 from tests.core.kit import World, provider
@@ -38,7 +38,7 @@ def world(weights: Collection[float], **settings: Any) -> World:
     return World([provider(f"p{i}", weight=w) for i, w in enumerate(weights)], **settings)
 
 
-def table(world: World, route: Any = None) -> Table:
+def table(world: World, route: Any = None) -> TierTable:
     """The draw table of a route's first tier, now."""
     return world.route(route).tiers[0].table(world.now)
 
@@ -172,7 +172,7 @@ def test_the_table_says_who_was_passed_over() -> None:
     assert table(of).healthy.why == "drawn by weight among 3"
     of.half_open("p1")
     of.hit("p2", "rate_limit")
-    assert table(of).healthy.why == "only one; passed over: p1 on trial, p2 cooling"
+    assert table(of).healthy.why == "only one; passed over: p1 on trial, p2 cooling down"
     assert [m.name for m in table(of).trials] == ["p1"]
 
 
@@ -183,11 +183,11 @@ def test_a_table_lasts_until_something_changes() -> None:
     of.now += 1000.0
     assert table(of) is before
     of.hit("p0", "rate_limit")
-    cooling = table(of)
-    assert cooling is not before
-    of.now = math.nextafter(of.member("p0").gate.cooling_until, 0.0)
-    assert table(of) is cooling
-    of.now = of.member("p0").gate.cooling_until
+    cooldown = table(of)
+    assert cooldown is not before
+    of.now = math.nextafter(of.member("p0").gate.cooldown_until, 0.0)
+    assert table(of) is cooldown
+    of.now = of.member("p0").gate.cooldown_until
     assert [m.name for m in table(of).healthy.members] == ["p0", "p1", "p2"]
 
 
@@ -214,10 +214,10 @@ def test_panic_ignores_circuits() -> None:
     """Cases 56 and 57: with less than the share closed everybody is drawn, except who is held."""
     of = world([1, 1, 1, 1], panic=0.5)
     of.trip("p0", "p1")
-    assert not table(of).panicked
+    assert not table(of).panic_started
     assert [m.name for m in table(of).healthy.members] == ["p2", "p3"]
     of.trip("p2")
-    assert table(of).panicked
+    assert table(of).panic_started
     assert table(of).healthy.why == "panic: drawn by weight among 4"
     of.memory.gates["p3"].hold_by_hand("open", of.now)
     assert [m.name for m in table(of).healthy.members] == ["p0", "p1", "p2"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from multirouter.core.settings.policies import CircuitPolicy
 from tests.core.kit import World, answer, chunks, provider
 
-FIXED = CircuitPolicy(failures=1, growth=1, open_for=5.0)
+FIXED = CircuitPolicy(failures=1, growth=1, open_duration=5.0)
 
 
 def test_a_member_calls_what_its_provider_calls() -> None:
@@ -20,7 +20,7 @@ def test_a_table_of_a_panic_has_no_trials() -> None:
     world = World([provider("a"), provider("b")], circuit=FIXED, panic=1.0)
     world.half_open("a")
     table = world.route().tiers[0].table(world.now)
-    assert table.panicked
+    assert table.panic_started
     assert table.trials == []
     assert [member.name for member in table.healthy.members] == ["a", "b"]
 

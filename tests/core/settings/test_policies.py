@@ -8,15 +8,15 @@ from random import Random
 
 import pytest
 
-from multirouter.core.circuit.breaker import Circuit
+from multirouter.core.circuit.breaker import CircuitBreaker
 from multirouter.core.failures.backoff import rest
 from multirouter.core.limits.rate_limits import Limits, RetryBudget
 from multirouter.core.settings import policies
 from multirouter.core.settings.policies import (
     CircuitPolicy,
     HedgePolicy,
+    LatencyPolicy,
     LimitPolicy,
-    PacePolicy,
     RetryPolicy,
 )
 from multirouter.errors import ConfigurationError
@@ -28,8 +28,8 @@ COUNTS = [
     (RetryPolicy, "budget_floor", 0),
     (CircuitPolicy, "failures", 1),
     (CircuitPolicy, "minimum_calls", 1),
-    (CircuitPolicy, "probes", 1),
-    (PacePolicy, "minimum_samples", 1),
+    (CircuitPolicy, "half_open_max_calls", 1),
+    (LatencyPolicy, "minimum_samples", 1),
     (LimitPolicy, "in_flight", 1),
     (HedgePolicy, "minimum_samples", 1),
     (HedgePolicy, "at_most", 2),
@@ -46,20 +46,20 @@ RANGES = [
     (CircuitPolicy, "slow_after", 1e-6, 0.0, 1e9, 2e9),
     (CircuitPolicy, "slow_rate", 1e-9, 0.0, 1.0, 1.001),
     (CircuitPolicy, "window", 1e-6, 0.0, 1e9, 2e9),
-    (CircuitPolicy, "open_for", 1e-6, 0.0, 1e9, 2e9),
+    (CircuitPolicy, "open_duration", 1e-6, 0.0, 1e9, 2e9),
     (CircuitPolicy, "growth", 1.0, 0.999, 1e6, 2e6),
-    (CircuitPolicy, "open_cap", 1e-6, 0.0, 1e9, 2e9),
+    (CircuitPolicy, "max_open_duration", 1e-6, 0.0, 1e9, 2e9),
     (CircuitPolicy, "jitter", 0.0, -1e-9, 10.0, 10.1),
-    (CircuitPolicy, "exhausted_for", 1e-6, 0.0, 1e9, 2e9),
-    (CircuitPolicy, "cooling", 1e-6, 0.0, 1e9, 2e9),
-    (CircuitPolicy, "max_cooling", 1e-6, 0.0, 1e9, 2e9),
+    (CircuitPolicy, "exhausted_duration", 1e-6, 0.0, 1e9, 2e9),
+    (CircuitPolicy, "cooldown", 1e-6, 0.0, 1e9, 2e9),
+    (CircuitPolicy, "max_cooldown", 1e-6, 0.0, 1e9, 2e9),
     (CircuitPolicy, "ramp", 0.0, -1e-9, 1e9, 2e9),
-    (PacePolicy, "floor", 0.0, -1e-9, 1e9, 2e9),
-    (PacePolicy, "percentile", 1e-9, 0.0, 0.9999, 1.0),
-    (PacePolicy, "factor", 1.0, 0.999, 1e6, 2e6),
-    (PacePolicy, "slow_factor", 1.001, 1.0, 1e300, None),
-    (PacePolicy, "slow_floor", 0.0, -1e-9, 1e9, 2e9),
-    (PacePolicy, "slow_deviations", 0.0, -1e-9, 1e300, None),
+    (LatencyPolicy, "floor", 0.0, -1e-9, 1e9, 2e9),
+    (LatencyPolicy, "percentile", 1e-9, 0.0, 0.9999, 1.0),
+    (LatencyPolicy, "factor", 1.0, 0.999, 1e6, 2e6),
+    (LatencyPolicy, "slow_factor", 1.001, 1.0, 1e300, None),
+    (LatencyPolicy, "slow_floor", 0.0, -1e-9, 1e9, 2e9),
+    (LatencyPolicy, "slow_deviations", 0.0, -1e-9, 1e300, None),
     (LimitPolicy, "requests_per_minute", 1e-6, 0.0, 1e12, 2e12),
     (LimitPolicy, "tokens_per_minute", 1e-6, 0.0, 1e12, 2e12),
     (LimitPolicy, "burst", 1e-9, 0.0, 1.0, 1.001),
@@ -128,9 +128,18 @@ def test_the_defaults_are_the_documented_ones() -> None:
     circuit = CircuitPolicy()
     assert (circuit.failures, circuit.failure_rate, circuit.slow_after) == (None, None, None)
     assert (circuit.slow_rate, circuit.minimum_calls, circuit.window) == (0.5, 20, 10.0)
-    assert (circuit.growth, circuit.jitter, circuit.probes, circuit.ramp) == (2.0, None, 1, 0.0)
-    assert (circuit.exhausted_for, circuit.cooling, circuit.max_cooling) == (300.0, 5.0, 600.0)
-    assert dataclasses.astuple(PacePolicy()) == (True, 2.0, 0.99, 1.5, 20, 3.0, 1.0, 5.0)
+    assert (circuit.growth, circuit.jitter, circuit.half_open_max_calls, circuit.ramp) == (
+        2.0,
+        None,
+        1,
+        0.0,
+    )
+    assert (circuit.exhausted_duration, circuit.cooldown, circuit.max_cooldown) == (
+        300.0,
+        5.0,
+        600.0,
+    )
+    assert dataclasses.astuple(LatencyPolicy()) == (True, 2.0, 0.99, 1.5, 20, 3.0, 1.0, 5.0)
     assert dataclasses.astuple(LimitPolicy()) == (None, None, None, 1.0, None)
     assert dataclasses.astuple(HedgePolicy(after=1.0)) == (1.0, None, 20, 2)
     assert (policies.ATTEMPT_TIMEOUT, policies.CALL_TIMEOUT) == (30.0, 120.0)
@@ -161,15 +170,20 @@ def test_no_extreme_that_passes_overflows(now: float) -> None:
     """Case 42: with every span at its least or most, whole lives go by without an overflow."""
     for span in (1e-6, 1e9):
         policy = CircuitPolicy(
-            failures=1, window=span, open_for=span, open_cap=span, growth=1e6, slow_after=span
+            failures=1,
+            window=span,
+            open_duration=span,
+            max_open_duration=span,
+            growth=1e6,
+            slow_after=span,
         )
-        circuit = Circuit(policy, Random(1), lambda *told: None)
+        circuit = CircuitBreaker(policy, Random(1), lambda *told: None)
         for _ in range(50):
             permit = circuit.acquire(now, span)
             assert permit is not None
             circuit.failed(permit, now)
-            assert now < circuit.reset_at < math.inf
-            now = circuit.reset_at
+            assert now < circuit.half_open_at < math.inf
+            now = circuit.half_open_at
         budget = RetryBudget(RetryPolicy(budget_window=span))
         budget.call_started(now)
         budget.pay(now)

@@ -76,7 +76,7 @@ CALLS = {
 def test_whatever_may_return_an_awaitable_is_taken(call) -> None:
     """Functions, methods, partials, objects, and what only a call can tell."""
     assert Provider("a", call).call is call
-    assert Provider("a", answer, probe=call).probe is call
+    assert Provider("a", answer, health_check=call).health_check is call
 
 
 PLAIN = {
@@ -92,7 +92,7 @@ def test_what_surely_returns_no_awaitable_is_refused(call) -> None:
     """A plain function is named in words, as call and as probe."""
     assert refusal(call=call).what == "Provider('a').call"
     assert "is a plain one" in refusal(call=call).why
-    assert refusal(call=answer, probe=call).what == "Provider('a').probe"
+    assert refusal(call=answer, health_check=call).what == "Provider('a').health_check"
 
 
 @pytest.mark.parametrize(
@@ -127,7 +127,7 @@ def test_left_out_means_inherited() -> None:
     assert (provider.name, provider.weight, provider.attempt_timeout) == ("a", 1.0, None)
     assert (provider.circuit, provider.limits, provider.stream) == (None, None, None)
     assert (provider.domains, provider.tags, provider.context_window) == ((), (), None)
-    assert (provider.probe, provider.aclose) == (None, None)
+    assert (provider.health_check, provider.aclose) == (None, None)
     assert repr(Provider("a", answer, weight=0.5)) == "Provider('a', weight=0.5)"
 
 

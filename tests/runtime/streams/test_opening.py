@@ -117,7 +117,7 @@ async def test_a_race_goes_on_after_a_break() -> None:
     async with house(*made, **RACE, stream=policy) as home:
         chunks = await read(home, route=["a", "b", "c"])
         assert chunks[-4:] == WORDS
-        assert home.news.of("spliced")[0].to == "c"
+        assert home.news.of("stream_continued")[0].to == "c"
 
 
 # ── trials ──────────────────────────────────────────────────────────────────────────────────────
@@ -175,7 +175,7 @@ async def test_a_copy_is_read_as_far_as_it_proves(span: float) -> None:
         assert tapes(home)["a"].open == 0
         assert home.state("a") == "closed"
         record = home.records("a")[-1]
-        assert (record.role, record.outcome) == ("probe", "success")
+        assert (record.role, record.outcome) == ("trial", "success")
         assert record.first_content == pytest.approx(0, abs=0.01)
         assert record.elapsed == pytest.approx(min(span, FLOW_PROVES), abs=0.1)
 
@@ -197,7 +197,7 @@ async def test_a_copy_that_fails_opens_again(flow: list[Any], limit: str) -> Non
 
 async def test_slow_after_means_the_first_content() -> None:
     """A long answer is no slow one: the circuit's `slow_after` looks at the first content."""
-    policy = CircuitPolicy(slow_after=1.0, minimum_calls=1, open_for=10, growth=1)
+    policy = CircuitPolicy(slow_after=1.0, minimum_calls=1, open_duration=10, growth=1)
     async with house(tape("a", ["x", 20, "y"], [2, "x"]), circuit=policy) as home:
         await read(home)
         assert home.state("a") == "closed"
