@@ -1,112 +1,99 @@
-"""May I, by health: one provider's circuit breaker, with eras and leased trials.
+"""Circuit breaker of one provider, with generations and leased trials.
 
-Its changes are those of `states.TRANSITIONS`; this is what brings them about.
+The allowed transitions are in `states.TRANSITIONS`; this module decides when they happen.
 """
 
 from __future__ import annotations
 
 import math
 from random import Random
-from typing import Protocol
 
+from multirouter.core.circuit import durations, trip_rules
 from multirouter.core.circuit.permits import Permit
-from multirouter.core.circuit.states import TRANSITIONS, CircuitState, Signal
-from multirouter.core.failures.backoff import grown, jitter_of
+from multirouter.core.circuit.states import TRANSITIONS, CircuitState, OnTransition, Signal
 from multirouter.core.rolling_window import RollingCounts
 from multirouter.core.settings.policies import CircuitPolicy
 
-DEFAULT_FAILURES = 3
-"""Failures in a row that trip a circuit under light traffic, when the policy names no rule."""
-
-DEFAULT_FAILURE_RATE = 0.5
-"""Share of failures that trips a circuit, when the policy names no rule."""
-
-
-class Changed(Protocol):
-    """Is told of each change: the old state, the new one, why, and how long it stays open."""
-
-    def __call__(
-        self, old: CircuitState, new: CircuitState, reason: str, open_duration: float, now: float
-    ) -> None:
-        """Hears of one change, after it was made."""
-
 
 class CircuitBreaker:
-    """One provider's circuit breaker.
+    """Circuit breaker of one provider.
 
     Attributes:
-        era: rises by one with every change of state.
-        half_open_at: loop time at which OPEN is over, `math.inf` when a hand holds it open.
-        passing: the permit that all attempts of an era share while it is CLOSED, else None.
-        why: the reason of the last change.
-        opened: how many times in a row it opened by itself without a recovery between.
+        generation: rises by one with every transition.
+        half_open_at: loop time at which OPEN ends; `math.inf` while a hold keeps it open.
+        shared_permit: the permit that all attempts of a generation share while it is CLOSED,
+            else None.
+        reason: the reason of the last transition.
+        consecutive_openings: openings in a row without a recovery between; holds do not count.
+        can_trip: whether failures open it; False while a hold keeps it closed.
         window: calls and failures of the policy's window.
     """
 
     __slots__ = (
-        "_changed",
         "_closed_at",
-        "_passed",
+        "_consecutive_failures",
+        "_on_transition",
         "_rng",
-        "_run",
-        "_slow",
+        "_slow_calls",
         "_state",
         "_trials",
+        "_trials_passed",
+        "can_trip",
+        "consecutive_openings",
         "generation",
         "half_open_at",
-        "opened",
         "policy",
+        "reason",
         "shared_permit",
-        "trips",
-        "why",
         "window",
     )
 
-    def __init__(self, policy: CircuitPolicy, rng: Random, changed: Changed) -> None:
+    def __init__(self, policy: CircuitPolicy, rng: Random, on_transition: OnTransition) -> None:
         self.policy: CircuitPolicy = policy
         self.window: RollingCounts = RollingCounts(policy.window)
         self.generation: int = 0
         self.half_open_at: float = math.inf
         self.shared_permit: Permit | None = Permit(0)
-        self.why: str = ""
-        self.opened: int = 0
-        self.trips: bool = True
+        self.reason: str = ""
+        self.consecutive_openings: int = 0
+        self.can_trip: bool = True
         self._rng = rng
-        self._changed = changed
+        self._on_transition = on_transition
         self._state = CircuitState.CLOSED
-        self._run = 0
-        self._passed = 0
+        self._consecutive_failures = 0
+        self._trials_passed = 0
         self._closed_at = -math.inf
         self._trials: list[Permit] = []
-        self._slow = None if policy.slow_after is None else RollingCounts(policy.window)
+        self._slow_calls = None if policy.slow_after is None else RollingCounts(policy.window)
 
-    # -- asking takes nothing ---------------------------------------------------------------
+    # -- reading; nothing here changes the circuit ------------------------------------------
 
     def state(self, now: float) -> CircuitState:
-        """The state at `now`, true even when nothing told the circuit that time has passed."""
+        """The state at `now`, also when the half-open timer has not run yet."""
         if self._state is CircuitState.OPEN and now >= self.half_open_at:
             return CircuitState.HALF_OPEN
         return self._state
 
     def admits(self, now: float) -> bool:
-        """Whether an attempt would be let in at `now`."""
+        """Whether an attempt would be admitted at `now`."""
         state = self.state(now)
         if state is CircuitState.HALF_OPEN:
-            return self._passed + self._trials_out(now) < self.policy.half_open_max_calls
+            in_use = self._trials_passed + self._trials_in_flight(now)
+            return in_use < self.policy.half_open_max_calls
         return state is CircuitState.CLOSED
 
     def ready_in(self, now: float) -> float | None:
-        """Seconds until time alone lets an attempt in; None when time alone will not."""
+        """Seconds until time alone admits an attempt; None when time alone does not."""
         if self.admits(now):
             return 0.0
         if self._state is CircuitState.OPEN and now < self.half_open_at:
             return self.half_open_at - now if self.half_open_at < math.inf else None
         ends = sorted(trial.lease_until for trial in self._trials if trial.lease_until > now)
-        return ends[self._passed + len(ends) - self.policy.half_open_max_calls] - now
+        return ends[self._trials_passed + len(ends) - self.policy.half_open_max_calls] - now
 
     @property
     def is_closed(self) -> bool:
-        """Whether it is CLOSED; no clock is needed, since no circuit closes by time alone."""
+        """Whether it is CLOSED; needs no clock, since no circuit closes by time alone."""
         return self._state is CircuitState.CLOSED
 
     def closed_for(self, now: float) -> float:
@@ -116,11 +103,11 @@ class CircuitBreaker:
     # -- one attempt ------------------------------------------------------------------------
 
     def acquire(self, now: float, lease: float) -> Permit | None:
-        """Gives the permit for one attempt, or None.
+        """Returns the permit for one attempt, or None when the circuit does not admit it.
 
         Args:
             now: loop time, seconds.
-            lease: seconds after which a trial that has not settled is taken for lost.
+            lease: seconds after which a trial that has not been settled counts as lost.
         """
         if self.shared_permit is not None:
             return self.shared_permit
@@ -128,137 +115,167 @@ class CircuitBreaker:
         if not self.admits(now):
             return None
         self._trials = [trial for trial in self._trials if trial.lease_until > now]
-        permit = Permit(self.generation, now + lease, trial=True, given_at=now)
+        permit = Permit(self.generation, now + lease, trial=True, issued_at=now)
         self._trials.append(permit)
         return permit
 
     def uncounted(self) -> Permit:
-        """A permit that asks nobody and moves nothing: for a choice that ignores circuits."""
+        """Returns a permit whose result changes nothing, for attempts that ignore the circuit."""
         return Permit(-1)
 
-    def succeeded(self, permit: Permit, now: float, elapsed: float, *, slow: bool = False) -> bool:
-        """Takes a permit back with a success; False when it came too late to count.
+    def record_success(
+        self, permit: Permit, now: float, elapsed: float, *, slow: bool = False
+    ) -> bool:
+        """Settles a permit with a success.
 
         Args:
             permit: the attempt's permit.
             now: loop time, seconds.
-            elapsed: what the attempt took, seconds.
-            slow: whether its provider is so slow that it counts as ill.
+            elapsed: the attempt's duration, seconds.
+            slow: whether the provider is so slow that it counts as unhealthy.
+
+        Returns:
+            False when the result came too late to count.
         """
-        if permit is self.shared_permit and not slow and self._slow is None:
-            self._run = 0  # nearly every attempt goes this way
+        if permit is self.shared_permit and not slow and self._slow_calls is None:
+            self._consecutive_failures = 0  # the path of nearly every attempt
             self.window.record(now, failed=False)
             return True
-        if not self._take_back(permit):
+        if not self._redeem(permit):
             return False
-        slow = slow or (self._slow is not None and self._too_often_slow(self._slow, now, elapsed))
-        if slow and (permit.trial or self.trips):
+        if self._slow_calls is not None:
+            trial = self._state is CircuitState.HALF_OPEN
+            slow = slow or trip_rules.too_slow(
+                self.policy, self._slow_calls, now, elapsed, trial=trial
+            )
+        if slow and (permit.trial or self.can_trip):
             if permit.trial:
                 self._trial_failed(permit, now)
             else:
-                self._turn(Signal.TRIP, "slow", now)
+                self._transition(Signal.TRIP, "slow", now)
         elif permit.trial:
-            self._passed += 1
-            if self._passed >= self.policy.half_open_max_calls:
-                self._turn(Signal.TRIALS_PASSED, "recovered", now)
+            self._trial_passed(now)
         else:
-            self._run = 0
+            self._consecutive_failures = 0
             self.window.record(now, failed=False)
         return True
 
-    def failed(self, permit: Permit, now: float) -> bool:
-        """Takes a permit back with a failure; False when it came too late to count."""
-        if not self._take_back(permit):
+    def record_failure(self, permit: Permit, now: float) -> bool:
+        """Settles a permit with a failure; returns False when it came too late to count."""
+        if not self._redeem(permit):
             return False
         if permit.trial:
             self._trial_failed(permit, now)
             return True
-        self._run += 1
+        self._consecutive_failures += 1
         self.window.record(now, failed=True)
-        rule = self._rule_met()
-        if rule and self.trips:
-            self._turn(Signal.TRIP, rule, now)
+        rule = trip_rules.failure_rule_met(self.policy, self.window, self._consecutive_failures)
+        if rule and self.can_trip:
+            self._transition(Signal.TRIP, rule, now)
         return True
 
-    def tripped(self, permit: Permit, now: float, reason: str, open_duration: float) -> bool:
-        """Takes a permit back with a failure that proves by itself that asking again is vain."""
-        if not self._take_back(permit):
+    def record_trip(self, permit: Permit, now: float, reason: str, open_duration: float) -> bool:
+        """Settles a permit with a failure that trips at once, such as bad credentials.
+
+        Args:
+            permit: the attempt's permit.
+            now: loop time, seconds.
+            reason: the reason of the transition.
+            open_duration: seconds the circuit stays open.
+
+        Returns:
+            False when the result came too late to count.
+        """
+        if not self._redeem(permit):
             return False
         if not permit.trial:
             self.window.record(now, failed=True)
-        if permit.trial or self.trips:
+        if permit.trial or self.can_trip:
             signal = Signal.TRIAL_FAILED if permit.trial else Signal.TRIP
-            self._turn(signal, reason, now, open_duration)
+            self._transition(signal, reason, now, open_duration)
         return True
 
-    def returned(self, permit: Permit) -> bool:
-        """Takes a permit back with nothing learned; False when it came too late to count."""
-        return self._take_back(permit)
+    def release(self, permit: Permit) -> bool:
+        """Settles a permit without a result; returns False when it came too late to count."""
+        return self._redeem(permit)
 
     def renew(self, permit: Permit, now: float, lease: float) -> None:
-        """Prolongs the lease of a trial that is alive."""
+        """Extends the lease of a trial to `lease` seconds from `now`."""
         permit.lease_until = now + lease
 
-    def prove(self, permit: Permit, now: float) -> None:
-        """Counts a trial as passed while its attempt goes on; its end counts as any other's."""
-        if not self._take_back(permit):
+    def pass_trial(self, permit: Permit, now: float) -> None:
+        """Counts a trial as passed while its attempt continues, as a stream that delivers does.
+
+        From then on the permit is an ordinary one of the current generation: the end of the
+        attempt counts as any other result.
+        """
+        if not self._redeem(permit):
             return
-        self._passed += 1
-        if self._passed >= self.policy.half_open_max_calls:
-            self._turn(Signal.TRIALS_PASSED, "recovered", now)
+        self._trial_passed(now)
         permit.trial = False
         permit.generation = self.generation
 
-    # -- time and hands ---------------------------------------------------------------------
+    # -- time, holds, configuration ---------------------------------------------------------
 
     def settle(self, now: float) -> None:
-        """Makes the change that time has already made true."""
+        """Half-opens the circuit if its open duration has passed at `now`."""
         if self._state is CircuitState.OPEN and now >= self.half_open_at:
-            self._turn(Signal.TIME_UP, "reset", now)
+            self._transition(Signal.TIMER_ELAPSED, "timer", now)
 
     def force(self, signal: Signal, reason: str, now: float) -> None:
-        """Opens, closes or half-opens it by hand."""
+        """Opens, closes or half-opens it for a hold; a forced opening has no end."""
         self.settle(now)
-        self._turn(signal, reason, now, math.inf)
+        self._transition(signal, reason, now, math.inf)
 
-    def restore_open(self, now: float, reason: str, open_duration: float, opened: int) -> None:
-        """Opens it for what is left of an outage that another process or an earlier run saw."""
+    def restore_open(self, now: float, reason: str, open_duration: float, openings: int) -> None:
+        """Opens a closed circuit for the rest of an outage seen by another or an earlier process.
+
+        Args:
+            now: loop time, seconds.
+            reason: the reason of the transition.
+            open_duration: seconds that are left of the open duration.
+            openings: consecutive openings so far; less than 1 counts as 1.
+        """
         if self.is_closed:
-            self._turn(Signal.TRIP, reason, now, open_duration)
-            self.opened = max(1, opened)
+            self._transition(Signal.TRIP, reason, now, open_duration)
+            self.consecutive_openings = max(1, openings)
 
-    def forget(self) -> None:
-        """Forgets the failures so far."""
-        self._run = 0
+    def clear_counts(self) -> None:
+        """Discards the successes, failures and slow answers counted so far."""
+        self._consecutive_failures = 0
         self.window.clear()
-        if self._slow is not None:
-            self._slow.clear()
+        if self._slow_calls is not None:
+            self._slow_calls.clear()
 
-    def adopt(self, policy: CircuitPolicy) -> None:
-        """Goes on under another policy; state, era and the time of a pending reset stay."""
+    def apply(self, policy: CircuitPolicy) -> None:
+        """Replaces the policy; state, generation and a pending `half_open_at` stay."""
         old, self.policy = self.policy, policy
         if policy.window != old.window:
             self.window = RollingCounts(policy.window)
         if (policy.window, policy.slow_after) != (old.window, old.slow_after):
-            self._slow = None if policy.slow_after is None else RollingCounts(policy.window)
-        # With fewer trials asked for, one more of them decides: nothing else would close it.
-        self._passed = min(self._passed, policy.half_open_max_calls - 1)
+            self._slow_calls = None if policy.slow_after is None else RollingCounts(policy.window)
+        # When fewer trials are required now, one more decides: nothing else would close it.
+        self._trials_passed = min(self._trials_passed, policy.half_open_max_calls - 1)
 
     def shift(self, by: float) -> None:
         """Moves every instant by `by` seconds, to the clock of another loop."""
         self.half_open_at += by
         self._closed_at += by
         self.window.shift(by)
-        if self._slow is not None:
-            self._slow.shift(by)
+        if self._slow_calls is not None:
+            self._slow_calls.shift(by)
         for permit in self._trials:
             permit.lease_until += by
-            permit.given_at += by
+            permit.issued_at += by
 
     # -- inside -----------------------------------------------------------------------------
 
-    def _take_back(self, permit: Permit) -> bool:
-        """Whether a permit is of this era, and as a trial neither ended nor given up for lost."""
+    def _redeem(self, permit: Permit) -> bool:
+        """Removes a trial's permit; returns whether the permit still counts.
+
+        It does not when it is of an earlier generation, or when it is a trial that is already
+        settled or was replaced after its lease.
+        """
         if permit.generation != self.generation:
             return False
         if permit.trial:
@@ -267,40 +284,23 @@ class CircuitBreaker:
             self._trials.remove(permit)
         return True
 
-    def _trials_out(self, now: float) -> int:
+    def _trials_in_flight(self, now: float) -> int:
         return sum(permit.lease_until > now for permit in self._trials)
 
-    def _rule_met(self) -> str:
-        """Which rule of the policy says that it is enough, or an empty string."""
-        policy, window = self.policy, self.window
-        failures, rate = policy.failures, policy.failure_rate
-        if failures is None and rate is None:
-            failures = max(DEFAULT_FAILURES, window.calls.bit_length() - 1)
-            rate = DEFAULT_FAILURE_RATE
-        if failures is not None and self._run >= failures:
-            return "failures"
-        if rate is not None and window.calls >= policy.minimum_calls:
-            return "failure_rate" if window.failures >= rate * window.calls else ""
-        return ""
-
-    def _too_often_slow(self, slow: RollingCounts, now: float, elapsed: float) -> bool:
-        policy = self.policy
-        over = elapsed > (policy.slow_after or math.inf)
-        slow.record(now, failed=over)
-        if self._state is CircuitState.HALF_OPEN:
-            return over
-        enough = slow.calls >= policy.minimum_calls
-        return enough and slow.failures >= policy.slow_rate * slow.calls
+    def _trial_passed(self, now: float) -> None:
+        self._trials_passed += 1
+        if self._trials_passed >= self.policy.half_open_max_calls:
+            self._transition(Signal.TRIALS_PASSED, "recovered", now)
 
     def _trial_failed(self, permit: Permit, now: float) -> None:
-        """Opens again, its time counted from the trial's start, with a rest of `open_duration` at least.
+        """Opens again; the open duration counts from the trial's start.
 
-        So trials that hang follow each other nearly as fast as trials that fail at once, and
-        whoever recovers is found out as soon.
+        At least the policy's `open_duration` remains. Trials that hang thus follow each other
+        nearly as fast as trials that fail at once, and a recovery is found as soon.
         """
-        self._turn(Signal.TRIAL_FAILED, "trial_failed", now, since=permit.given_at)
+        self._transition(Signal.TRIAL_FAILED, "trial_failed", now, since=permit.issued_at)
 
-    def _turn(
+    def _transition(
         self,
         signal: Signal,
         reason: str,
@@ -313,37 +313,35 @@ class CircuitBreaker:
             return
         old, self._state = self._state, new
         self.generation += 1
-        self.why = reason
+        self.reason = reason
         self._trials = []
         self.shared_permit = Permit(self.generation) if new is CircuitState.CLOSED else None
-        self._passed = self._run = 0
+        self._trials_passed = self._consecutive_failures = 0
         self.half_open_at = math.inf
         if new is CircuitState.OPEN:
-            self._count_opening(old, now, by_hand=signal is Signal.FORCE_OPEN)
-            span = self._open_time() if open_duration is None else open_duration
+            self._count_opening(old, now, forced=signal is Signal.FORCE_OPEN)
+            span = open_duration
+            if span is None:
+                span = durations.open_duration(self.policy, self.consecutive_openings, self._rng)
             self.half_open_at = now + span
             if since is not None:
                 self.half_open_at = max(since + span, now + min(span, self.policy.open_duration))
         elif new is CircuitState.CLOSED:
             self._closed_at = now
-            self.forget()
-        self._changed(
+            self.clear_counts()
+        self._on_transition(
             old, new, reason, self.half_open_at - now if new is CircuitState.OPEN else 0.0, now
         )
 
-    def _count_opening(self, old: CircuitState, now: float, *, by_hand: bool) -> None:
-        """A relapse soon after closing is no recovery: the open time goes on growing."""
+    def _count_opening(self, old: CircuitState, now: float, *, forced: bool) -> None:
+        """Counts consecutive openings: closing for less than the window is no recovery."""
         recovered = old is CircuitState.CLOSED and self.closed_for(now) >= self.policy.window
-        self.opened = (0 if recovered else self.opened) + (not by_hand)
-
-    def _open_time(self) -> float:
-        policy = self.policy
-        span = grown(policy.open_duration, policy.growth, policy.max_open_duration, self.opened)
-        return span * (1.0 + self._rng.random() * jitter_of(policy))
+        self.consecutive_openings = (0 if recovered else self.consecutive_openings) + (not forced)
 
     def __repr__(self) -> str:
         until = f" until {self.half_open_at:.3f}" if self._state is CircuitState.OPEN else ""
         return (
-            f"<Circuit {self._state}{until} era={self.generation} run={self._run} "
+            f"<Circuit {self._state}{until} generation={self.generation} "
+            f"consecutive_failures={self._consecutive_failures} "
             f"failed {self.window.failures}/{self.window.calls} trials={len(self._trials)}>"
         )

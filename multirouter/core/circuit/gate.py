@@ -1,4 +1,4 @@
-"""One provider's door: circuit, cooling, limits and holds behind admits, acquire and release."""
+"""Gate of one provider: circuit, cooldown, limits, budgets and holds behind one interface."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from multirouter.core.change_counter import ChangeCounter
 from multirouter.core.circuit.breaker import CircuitBreaker
+from multirouter.core.circuit.durations import cooldown_duration, exhausted_duration
 from multirouter.core.circuit.permits import Permit
 from multirouter.core.circuit.states import CircuitState, Signal
 from multirouter.core.event_dispatcher import EventDispatcher
 from multirouter.core.events import CircuitChanged, CooldownStarted, HoldChanged, HoldName
-from multirouter.core.failures.backoff import grown
 from multirouter.core.limits.rate_limits import Limits
 from multirouter.core.settings.failure_rules import CircuitEffect
 from multirouter.core.settings.policies import CircuitPolicy, LimitPolicy
@@ -21,32 +21,29 @@ from multirouter.model import Verdict
 if TYPE_CHECKING:
     from multirouter.core.cost.budgets import Account
 
-COOLING_GROWTH = 2.0
-"""Factor on the rest after each further 429 in a row that names no time."""
-
 
 class Gate:
-    """Decides whether one provider may be asked, and learns from how it went.
+    """Decides whether one provider may be attempted, and counts the results of its attempts.
 
     Attributes:
         name: the provider's name.
         account: its budgets, or None.
         circuit: its circuit breaker.
         in_flight: attempts under way.
-        cooldown_until: loop time until which it rests after a 429.
-        hold: what a hand has set, or None.
-        last_failure: the sign of its newest failure (`status 503`), for people.
-        removed: whether it left the router; attempts in flight still end here.
+        cooldown_until: loop time at which the cooldown after a 429 ends.
+        hold: the hold (manual override) in force, or None.
+        last_failure: the reason of its newest failure (`status 503`), for messages.
+        removed: whether it was removed from the router; attempts in flight still end here.
     """
 
     __slots__ = (
-        "_cooled_in_a_row",
+        "_consecutive_cooldowns",
         "_dispatcher",
         "_limits",
-        "_plain",
         "_revision",
         "_router",
-        "_suspicions",
+        "_uncertain_failures",
+        "_unrestricted",
         "account",
         "circuit",
         "cooldown_until",
@@ -77,61 +74,65 @@ class Gate:
         self.last_failure: str = ""
         self._limits = None if limits is None else Limits(limits)
         self.account: Account | None = None
-        self._cooled_in_a_row = 0
-        self._suspicions = 0
+        self._consecutive_cooldowns = 0
+        self._uncertain_failures = 0
         self._router = router
         self._dispatcher = dispatcher
         self._revision = revision
-        self._plain = limits is None
+        self._unrestricted = limits is None
 
-    # -- asking takes nothing ---------------------------------------------------------------
+    # -- reading; nothing here takes a permit -----------------------------------------------
 
-    def refuses(self, now: float, size: int = 0) -> str:
-        """Why an attempt cannot start at `now`, in words; an empty string when it can."""
+    def rejection(self, now: float, size: int = 0) -> str:
+        """Why an attempt of `size` tokens cannot start at `now`, in words; empty when it can."""
         if self.hold == "open":
             return "held open"
         if self.hold in {None, "closed"} and now < self.cooldown_until:
             return "cooling down"
         if self.hold is None and not self.circuit.admits(now):
-            trying = self.circuit.state(now) is CircuitState.HALF_OPEN
-            return "half_open, trial out" if trying else "open"
-        if self.account is not None and (spent := self.account.refuses()):
-            return spent
-        return "" if self._limits is None else self._limits.refuses(size, now)
+            half_open = self.circuit.state(now) is CircuitState.HALF_OPEN
+            return "half_open, trial in flight" if half_open else "open"
+        if self.account is not None and (used_up := self.account.rejection()):
+            return used_up
+        return "" if self._limits is None else self._limits.rejection(size, now)
 
     def admits(self, now: float, size: int = 0) -> bool:
         """Whether an attempt could start at `now`."""
-        return not self.refuses(now, size)
+        return not self.rejection(now, size)
 
-    def closed(self, now: float) -> bool:
-        """Whether it takes part in the draw: let in by health, and not on trial."""
+    def selectable(self, now: float) -> bool:
+        """Whether the provider takes part in the selection.
+
+        It does when its circuit is closed and neither a cooldown nor a budget excludes it. A hold
+        decides alone. Limits do not count: they are checked when an attempt starts.
+        """
         if self.hold is not None:
             return self.hold != "open"
-        well = now >= self.cooldown_until and self.circuit.state(now) is CircuitState.CLOSED
-        return well and (self.account is None or not self.account.refuses())
+        healthy = now >= self.cooldown_until and self.circuit.state(now) is CircuitState.CLOSED
+        return healthy and (self.account is None or not self.account.rejection())
 
-    def on_trial(self, now: float) -> bool:
-        """Whether its circuit is half-open and nothing else keeps it out."""
+    def half_open(self, now: float) -> bool:
+        """Whether its circuit is half-open and neither a hold nor a cooldown is in force."""
         return (
             self.hold is None
             and now >= self.cooldown_until
             and self.circuit.state(now) is CircuitState.HALF_OPEN
         )
 
-    def ill(self, now: float) -> bool:
+    def unhealthy(self, now: float) -> bool:
         """Whether more than half of its recent attempts failed, or its circuit is not closed."""
         window = self.circuit.window
         window.settle(now)
         return not self.circuit.is_closed or window.failures * 2 > window.calls
 
     def changes_at(self, now: float) -> float:
-        """The next instant at which time alone changes whether it takes part in the draw."""
+        """The next loop time at which time alone changes `selectable` or `half_open`."""
         renewed_in = 0.0 if self.account is None else self.account.ready_in()
         instants = (self.cooldown_until, self.circuit.half_open_at, now + renewed_in)
         return min((at for at in instants if at > now), default=math.inf)
 
     def ready_in(self, now: float, size: int = 0) -> float | None:
-        """Seconds until time alone lets an attempt start; None when time alone will not."""
+        """Seconds until time alone lets an attempt start; None when time alone does not."""
         if self.hold == "open":
             return None
         waits = [0.0 if self._limits is None else self._limits.ready_in(size, now)]
@@ -146,36 +147,36 @@ class Gate:
     # -- one attempt ------------------------------------------------------------------------
 
     def acquire(self, now: float, size: int, lease: float, *, panic: bool = False) -> Permit | None:
-        """Lets one attempt in and gives its permit, or None.
+        """Returns the permit for one attempt, or None when it is rejected.
 
         Args:
             now: loop time, seconds.
             size: the request's tokens, for the limits.
-            lease: seconds after which a trial that has not settled is taken for lost.
-            panic: whether circuit and cooling are ignored.
+            lease: seconds after which a trial that has not been settled counts as lost.
+            panic: whether circuit and cooldown are ignored.
         """
-        if self._plain and now >= self.cooldown_until:
-            permit = self.circuit.shared_permit or self.circuit.acquire(
-                now, lease
-            )  # mostly the former
+        if self._unrestricted and now >= self.cooldown_until:
+            # The shared permit is the path of nearly every attempt.
+            permit = self.circuit.shared_permit or self.circuit.acquire(now, lease)
             if permit is None and panic:
                 permit = self.circuit.uncounted()
         else:
-            permit = self._acquire_carefully(now, size, lease, panic=panic)
+            permit = self._acquire_checked(now, size, lease, panic=panic)
         if permit is not None:
             self.in_flight += 1
         return permit
 
-    def _acquire_carefully(
+    def _acquire_checked(
         self, now: float, size: int, lease: float, *, panic: bool
     ) -> Permit | None:
-        refusal = self.refuses(now, size)
-        if refusal and not (panic and refusal.startswith(("open", "half_open", "cooling down"))):
+        rejection = self.rejection(now, size)
+        ignored = panic and rejection.startswith(("open", "half_open", "cooling down"))
+        if rejection and not ignored:
             return None
         if self._limits is not None:
-            if self._limits.refuses(size, now):
+            if self._limits.rejection(size, now):
                 return None
-            self._limits.take(size, now)
+            self._limits.acquire(size, now)
         if self.hold in {"closed", "metrics_only"} or self.hold is None:
             permit = self.circuit.acquire(now, lease)
             return permit or self.circuit.uncounted()
@@ -184,136 +185,134 @@ class Gate:
     def release_answered(
         self, permit: Permit, now: float, elapsed: float, *, slow: bool = False
     ) -> bool:
-        """Takes back the permit of an attempt that brought an answer.
+        """Settles the permit of an attempt that was answered.
 
         Args:
             permit: the attempt's permit.
             now: loop time, seconds.
-            elapsed: what it took, seconds.
-            slow: whether the answer came so slowly that its provider counts as ill.
+            elapsed: the attempt's duration, seconds.
+            slow: whether the answer was so slow that the provider counts as unhealthy.
 
         Returns:
-            Whether it came too late to count: the circuit changed meanwhile.
+            True when the result came too late to count: the circuit has changed meanwhile.
         """
-        self.in_flight -= 1  # as in _leave; nearly every attempt goes this way
+        self.in_flight -= 1  # as in _leave; this is the path of nearly every attempt
         if self._limits is not None:
-            self._limits.leave()
-        self._cooled_in_a_row = self._suspicions = 0
+            self._limits.release()
+        self._consecutive_cooldowns = self._uncertain_failures = 0
         return (
-            not self.circuit.succeeded(permit, now, elapsed, slow=slow) and permit.generation >= 0
+            not self.circuit.record_success(permit, now, elapsed, slow=slow)
+            and permit.generation >= 0
         )
 
     def release_unanswered(
         self, permit: Permit, verdict: Verdict, effect: CircuitEffect, now: float
     ) -> bool:
-        """Takes back the permit of an attempt that brought no answer.
+        """Settles the permit of an attempt that was not answered.
 
         Args:
             permit: the attempt's permit.
-            verdict: what it counts as.
-            effect: what follows from that for the circuit.
+            verdict: the verdict on the attempt.
+            effect: what the verdict's rule does to the circuit.
             now: loop time, seconds.
 
         Returns:
-            Whether it came too late to count: the circuit changed meanwhile.
+            True when the result came too late to count: the circuit has changed meanwhile.
         """
         self._leave()
         if effect is not CircuitEffect.NEUTRAL:
             self.last_failure = verdict.reason or str(verdict.kind)
-        return not self._learn(permit, verdict, effect, now) and permit.generation >= 0
+        return not self._apply_effect(permit, verdict, effect, now) and permit.generation >= 0
 
-    def give_back(self, permit: Permit) -> None:
-        """Takes back the permit of an attempt that was never made."""
+    def return_unused(self, permit: Permit) -> None:
+        """Settles the permit of an attempt that was not made."""
         self._leave()
-        self.circuit.returned(permit)
+        self.circuit.release(permit)
 
     def _leave(self) -> None:
         self.in_flight -= 1
         if self._limits is not None:
-            self._limits.leave()
+            self._limits.release()
 
-    def _learn(self, permit: Permit, verdict: Verdict, effect: CircuitEffect, now: float) -> bool:
+    def _apply_effect(
+        self, permit: Permit, verdict: Verdict, effect: CircuitEffect, now: float
+    ) -> bool:
         if effect in {CircuitEffect.FAILURE, CircuitEffect.SUCCESS}:
-            self._suspicions = 0
+            self._uncertain_failures = 0
         if effect is CircuitEffect.FAILURE:
-            return self.circuit.failed(permit, now)
+            return self.circuit.record_failure(permit, now)
         if effect is CircuitEffect.SUCCESS:
-            # By a rule of the user's: an error that proves the provider to be alive.
-            return self.circuit.succeeded(permit, now, 0.0)
+            # By a rule of the user: an error that shows that the provider works.
+            return self.circuit.record_success(permit, now, 0.0)
         if effect is CircuitEffect.TRIP:
             return self._trip(permit, verdict, now)
-        if effect is CircuitEffect.COOL:
-            self._cool(verdict, now)
-        return self.circuit.returned(permit)
+        if effect is CircuitEffect.COOLDOWN:
+            self._cool_down(verdict, now)
+        return self.circuit.release(permit)
 
     def _trip(self, permit: Permit, verdict: Verdict, now: float) -> bool:
-        """One 401 is proof; of answers that prove little by themselves it takes two in a row."""
-        self._suspicions += 1
-        if not verdict.certain and self._suspicions < 2:
-            return self.circuit.failed(permit, now)
-        policy = self.circuit.policy
-        asked = min(verdict.retry_after or 0.0, policy.max_cooldown)
-        open_duration = max(policy.exhausted_duration, asked)
-        return self.circuit.tripped(permit, now, str(verdict.kind), open_duration)
+        """Trips at once on a certain verdict (401), at the second in a row on an uncertain one."""
+        self._uncertain_failures += 1
+        if not verdict.certain and self._uncertain_failures < 2:
+            return self.circuit.record_failure(permit, now)
+        span = exhausted_duration(self.circuit.policy, verdict)
+        return self.circuit.record_trip(permit, now, str(verdict.kind), span)
 
-    def _cool(self, verdict: Verdict, now: float) -> None:
-        policy = self.circuit.policy
-        # Who was under way when the rest began says nothing about what came of it.
+    def _cool_down(self, verdict: Verdict, now: float) -> None:
+        # Attempts in flight when a cooldown began do not lengthen the next one.
         if now >= self.cooldown_until:
-            self._cooled_in_a_row += 1
-        asked = verdict.retry_after or 0.0
-        if asked > 0.0:
-            seconds = min(asked, policy.max_cooldown)
-        else:
-            most = min(policy.max_open_duration, policy.max_cooldown)
-            seconds = grown(policy.cooldown, COOLING_GROWTH, most, self._cooled_in_a_row)
+            self._consecutive_cooldowns += 1
+        seconds, from_retry_after = cooldown_duration(
+            self.circuit.policy, verdict, self._consecutive_cooldowns
+        )
         if now + seconds > self.cooldown_until:
             self.cooldown_until = now + seconds
             self._revision.value += 1
-            self._dispatcher.post(
-                "cooldown_started",
-                CooldownStarted(self._router, self.name, seconds, asked > 0.0, now),
-            )
+            event = CooldownStarted(self._router, self.name, seconds, from_retry_after, now)
+            self._dispatcher.post("cooldown_started", event)
 
-    # -- hands, configuration, time -----------------------------------------------------------
+    # -- holds, configuration, time ---------------------------------------------------------
 
-    def hold_by_hand(self, hold: HoldName | None, now: float) -> None:
-        """Sets or releases a hold; it outlives resets and ends only by hand."""
-        was, self.hold = self.hold, hold
-        if was == hold:
+    def set_hold(self, hold: HoldName | None, now: float) -> None:
+        """Sets a hold (manual override), which only another call ends; None releases it."""
+        previous, self.hold = self.hold, hold
+        if previous == hold:
             return
-        self._plain = self._limits is None and self.account is None and hold is None
-        self.circuit.trips = hold != "closed"
+        self._update_unrestricted()
+        self.circuit.can_trip = hold != "closed"
         if hold == "open":
-            self.circuit.force(Signal.FORCE_OPEN, "hold_changed", now)
+            self.circuit.force(Signal.FORCE_OPEN, "held", now)
         elif hold == "closed":
-            self.circuit.force(Signal.FORCE_CLOSED, "hold_changed", now)
-        elif was == "open":
-            self.circuit.force(Signal.FORCE_TRIAL, "released", now)
-        elif was == "closed":
-            self.circuit.forget()
+            self.circuit.force(Signal.FORCE_CLOSED, "held", now)
+        elif previous == "open":
+            self.circuit.force(Signal.FORCE_HALF_OPEN, "released", now)
+        elif previous == "closed":
+            self.circuit.clear_counts()
         self._revision.value += 1
         self._dispatcher.post("hold_changed", HoldChanged(self._router, self.name, hold))
 
-    def adopt(self, policy: CircuitPolicy, limits: LimitPolicy | None) -> None:
-        """Takes over new policies; circuit state, cooling and attempts in flight stay."""
-        self.circuit.adopt(policy)
+    def apply(self, policy: CircuitPolicy, limits: LimitPolicy | None) -> None:
+        """Replaces the policies; circuit state, cooldown and attempts in flight stay."""
+        self.circuit.apply(policy)
         if limits is None:
             self._limits = None
         elif self._limits is None:
             self._limits = Limits(limits)
             self._limits.in_flight = self.in_flight
         else:
-            self._limits.adopt(limits)
-        self._plain = self._limits is None and self.account is None and self.hold is None
+            self._limits.apply(limits)
+        self._update_unrestricted()
         self._revision.value += 1
 
-    def charge(self, account: Account | None) -> None:
-        """Keeps everybody out while this account's budget is used up; None lifts that."""
+    def set_account(self, account: Account | None) -> None:
+        """Rejects attempts while a budget of this account is used up; None removes the account."""
         self.account = account
         if account is not None:
             account.revision = self._revision
-        self._plain = self._limits is None and account is None and self.hold is None
+        self._update_unrestricted()
+
+    def _update_unrestricted(self) -> None:
+        self._unrestricted = self._limits is None and self.account is None and self.hold is None
 
     def shift(self, by: float) -> None:
         """Moves every instant by `by` seconds, to the clock of another loop."""
@@ -327,32 +326,25 @@ class Gate:
         self, old: CircuitState, new: CircuitState, reason: str, open_duration: float, now: float
     ) -> None:
         self._revision.value += 1
-        news = CircuitChanged(
-            self._router,
-            self.name,
-            old.value,
-            new.value,
-            reason,
-            self.circuit.generation,
-            open_duration,
-            now,
+        generation = self.circuit.generation
+        event = CircuitChanged(
+            self._router, self.name, old.value, new.value, reason, generation, open_duration, now
         )
-        self._dispatcher.post("circuit_changed", news)
+        self._dispatcher.post("circuit_changed", event)
 
-    # -- words ------------------------------------------------------------------------------
+    # -- text -------------------------------------------------------------------------------
 
     def describe(self, now: float) -> str:
-        """The door's state in words, with the seconds until it changes."""
-        refusal = self.refuses(now)
-        if refusal == "open":
-            why = f"{self.circuit.why}, last {self.last_failure}"
-            return f"open ({why}), resets in {self.circuit.half_open_at - now:.1f} s"
-        if refusal == "cooling down":
-            left = self.cooldown_until - now
-            return f"cooling down for {left:.1f} s ({self.last_failure})"
-        hold_changed = f"held {self.hold}, " if self.hold else ""
-        return refusal or f"{hold_changed}{self.circuit.state(now)}"
+        """The gate's state in words, with the seconds until it changes."""
+        rejection = self.rejection(now)
+        if rejection == "open":
+            why = f"{self.circuit.reason}; last failure: {self.last_failure}"
+            return f"open ({why}), half-open in {self.circuit.half_open_at - now:.1f} s"
+        if rejection == "cooling down":
+            return f"cooling down for {self.cooldown_until - now:.1f} s ({self.last_failure})"
+        held = f"held {self.hold}, " if self.hold else ""
+        return rejection or f"{held}{self.circuit.state(now)}"
 
     def __repr__(self) -> str:
-        hold_changed = f" held={self.hold}" if self.hold else ""
-        return f"<Gate {self.name} in_flight={self.in_flight}{hold_changed} {self.circuit!r}>"
+        held = f" held={self.hold}" if self.hold else ""
+        return f"<Gate {self.name} in_flight={self.in_flight}{held} {self.circuit!r}>"

@@ -1,4 +1,4 @@
-"""The right to make one attempt, carried from the door to the attempt's end."""
+"""The permit of one attempt, carried from the gate to the attempt's end."""
 
 from __future__ import annotations
 
@@ -6,19 +6,20 @@ import math
 
 
 class Permit:
-    """The right to make one attempt.
+    """Permission to make one attempt.
 
-    While a circuit is CLOSED all attempts of an era share one, which says no more than the era; a
-    trial has its own, and ends once.
+    While a circuit is CLOSED all attempts of a generation share one permit, which holds only the
+    generation. Each trial has its own permit, which is settled once.
 
     Attributes:
-        era: the circuit's era when it was given.
-        given_at: loop time at which a trial began; -inf for any other attempt.
-        trial: whether it is one of the few that HALF_OPEN lets out.
-        lease_until: loop time after which a trial that has not settled is taken for lost.
+        generation: the circuit's generation when the permit was issued; -1 for an attempt that
+            the circuit does not count.
+        issued_at: loop time at which a trial began; -inf for any other attempt.
+        trial: whether it is one of the trials of a half-open circuit.
+        lease_until: loop time after which a trial that has not been settled counts as lost.
     """
 
-    __slots__ = ("generation", "given_at", "lease_until", "trial")
+    __slots__ = ("generation", "issued_at", "lease_until", "trial")
 
     def __init__(
         self,
@@ -26,9 +27,9 @@ class Permit:
         lease_until: float = math.inf,
         *,
         trial: bool = False,
-        given_at: float = -math.inf,
+        issued_at: float = -math.inf,
     ) -> None:
         self.generation: int = generation
-        self.given_at: float = given_at
+        self.issued_at: float = issued_at
         self.lease_until: float = lease_until
         self.trial: bool = trial

@@ -1,18 +1,20 @@
-"""May I, by health: the states of a circuit breaker, and every change between them as a table.
+"""The states of a circuit breaker, and the table of its transitions.
 
-The rules, which `TRANSITIONS` holds and nothing else:
+`TRANSITIONS` is the single source of these rules:
 
-* CLOSED lets everybody in. When the policy's rule is met it trips: OPEN.
-* OPEN lets nobody in. When its time is up it is HALF_OPEN, by itself.
-* HALF_OPEN lets out a few trials. One failure opens it again, enough successes close it.
-* A hand can open or close it at any time.
+* CLOSED admits every attempt. When a rule of the policy is met, it trips: OPEN.
+* OPEN admits no attempt. When its open duration has passed, it is HALF_OPEN.
+* HALF_OPEN admits a few trials. One failed trial opens it again, enough passed trials close it.
+* A hold can open or close it at any time.
 
-Each change starts a new era. What ends in another era than it began in moves nothing.
+Each transition starts a new generation. The result of an attempt that began in an earlier
+generation changes nothing.
 """
 
 from __future__ import annotations
 
 from enum import Enum, StrEnum
+from typing import Protocol
 
 
 class CircuitState(StrEnum):
@@ -27,24 +29,41 @@ class Signal(Enum):
     """What can happen to a circuit."""
 
     TRIP = "trip"
-    TIME_UP = "time up"
+    TIMER_ELAPSED = "timer elapsed"
     TRIAL_FAILED = "trial failed"
     TRIALS_PASSED = "trials passed"
     FORCE_OPEN = "forced open"
     FORCE_CLOSED = "forced closed"
-    FORCE_TRIAL = "released"
+    FORCE_HALF_OPEN = "released"
 
 
 TRANSITIONS: dict[tuple[CircuitState, Signal], CircuitState] = {
     (CircuitState.CLOSED, Signal.TRIP): CircuitState.OPEN,
     (CircuitState.CLOSED, Signal.FORCE_OPEN): CircuitState.OPEN,
-    (CircuitState.OPEN, Signal.TIME_UP): CircuitState.HALF_OPEN,
+    (CircuitState.OPEN, Signal.TIMER_ELAPSED): CircuitState.HALF_OPEN,
     (CircuitState.OPEN, Signal.FORCE_OPEN): CircuitState.OPEN,
-    (CircuitState.OPEN, Signal.FORCE_TRIAL): CircuitState.HALF_OPEN,
+    (CircuitState.OPEN, Signal.FORCE_HALF_OPEN): CircuitState.HALF_OPEN,
     (CircuitState.OPEN, Signal.FORCE_CLOSED): CircuitState.CLOSED,
     (CircuitState.HALF_OPEN, Signal.TRIAL_FAILED): CircuitState.OPEN,
     (CircuitState.HALF_OPEN, Signal.TRIALS_PASSED): CircuitState.CLOSED,
     (CircuitState.HALF_OPEN, Signal.FORCE_OPEN): CircuitState.OPEN,
     (CircuitState.HALF_OPEN, Signal.FORCE_CLOSED): CircuitState.CLOSED,
 }
-"""Every change a circuit can make; a signal without an entry changes nothing."""
+"""Every transition of a circuit; a signal without an entry changes nothing."""
+
+
+class OnTransition(Protocol):
+    """Callback for each transition of a circuit, called after the state has changed."""
+
+    def __call__(
+        self, old: CircuitState, new: CircuitState, reason: str, open_duration: float, now: float
+    ) -> None:
+        """Receives one transition.
+
+        Args:
+            old: the state before.
+            new: the state after.
+            reason: why, one of the words that `CircuitChanged.reason` lists.
+            open_duration: seconds until the circuit half-opens, when `new` is OPEN, else 0.
+            now: loop time, seconds.
+        """

@@ -1,4 +1,4 @@
-"""Any interleaving of attempts, time and hands, against a model that knows only the rules."""
+"""Random interleavings of attempts, time and holds, checked against a model of the rules."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ LEASE = 4.0
 
 
 class Model:
-    """The rules of states.py, spelt out a second time and as plainly as can be."""
+    """The rules of states.py, written a second time and as simply as possible."""
 
     def __init__(self, half_open_max_calls: int) -> None:
         self.half_open_max_calls = half_open_max_calls
         self.state = "closed"
         self.generation = 0
-        self.run = 0
+        self.consecutive_failures = 0
         self.passed = 0
         self.half_open_at = math.inf
         self.trials: dict[int, float] = {}
 
-    def go(self, state: str, half_open_at: float = math.inf) -> None:
-        """Enters a state, and with it an era."""
+    def enter(self, state: str, half_open_at: float = math.inf) -> None:
+        """Enters a state, and with it a generation."""
         self.state, self.half_open_at = state, half_open_at
         self.generation += 1
-        self.run = self.passed = 0
+        self.consecutive_failures = self.passed = 0
         self.trials = {}
 
     def tick(self, now: float) -> None:
-        """Opens half when the time is up."""
+        """Half-opens when the open duration has passed."""
         if self.state == "open" and now >= self.half_open_at:
-            self.go("half_open")
+            self.enter("half_open")
 
     def begin(self, number: int, now: float) -> bool:
-        """Lets an attempt in or not."""
+        """Begins an attempt; returns whether it is admitted."""
         self.tick(now)
         if self.state == "half_open":
             self.trials = {n: until for n, until in self.trials.items() if until > now}
@@ -55,39 +55,39 @@ class Model:
         return self.state != "open"
 
     def end(self, number: int, generation: int, trial: bool, how: str, now: float) -> bool:
-        """Ends an attempt; whether it counted."""
+        """Ends an attempt; returns whether it counted."""
         if generation != self.generation or (trial and number not in self.trials):
             return False
         self.trials.pop(number, None)
-        if how == "failure" and (trial or self.run + 1 >= FAILURES):
-            self.go("open", now + OPEN_FOR)
+        if how == "failure" and (trial or self.consecutive_failures + 1 >= FAILURES):
+            self.enter("open", now + OPEN_FOR)
         elif how == "failure":
-            self.run += 1
+            self.consecutive_failures += 1
         elif how == "success" and trial:
             self.passed += 1
             if self.passed >= self.half_open_max_calls:
-                self.go("closed")
+                self.enter("closed")
         elif how == "success":
-            self.run = 0
+            self.consecutive_failures = 0
         return True
 
     def force(self, signal: Signal, now: float) -> None:
-        """Obeys a hand."""
+        """Applies a hold."""
         self.tick(now)
         if signal is Signal.FORCE_OPEN:
-            self.go("open")
+            self.enter("open")
         elif signal is Signal.FORCE_CLOSED and self.state != "closed":
-            self.go("closed")
-        elif signal is Signal.FORCE_TRIAL and self.state == "open":
-            self.go("half_open")
+            self.enter("closed")
+        elif signal is Signal.FORCE_HALF_OPEN and self.state == "open":
+            self.enter("half_open")
 
 
-class AnyInterleaving(RuleBasedStateMachine):
-    """Case 28: permits never exceed K nor fall below 0, and the state is the model's."""
+class CircuitMachine(RuleBasedStateMachine):
+    """Case 28: trials in flight are from 0 to K, and the state is the model's."""
 
     @initialize(half_open_max_calls=st.integers(1, 3))
     def start(self, half_open_max_calls: int) -> None:
-        """Begins closed, with K permits to give when half-open."""
+        """Begins closed, with K trials when half-open."""
         self.now = 0.0
         self.model = Model(half_open_max_calls)
         policy = CircuitPolicy(
@@ -96,23 +96,25 @@ class AnyInterleaving(RuleBasedStateMachine):
             open_duration=OPEN_FOR,
             growth=1,
         )
-        self.eras: list[int] = []
-        self.circuit = CircuitBreaker(policy, Random(1), self.heard)
+        self.generations: list[int] = []
+        self.circuit = CircuitBreaker(policy, Random(1), self.on_transition)
         self.permits: dict[int, Permit] = {}
         self.begun = 0
 
-    def heard(self, old: Any, new: Any, reason: str, open_duration: float, now: float) -> None:
-        """Notes the era of each news."""
-        self.eras.append(self.circuit.generation)
+    def on_transition(
+        self, old: Any, new: Any, reason: str, open_duration: float, now: float
+    ) -> None:
+        """Records the generation of each transition."""
+        self.generations.append(self.circuit.generation)
 
     @precondition(lambda self: len(self.permits) < 6)
     @rule()
     def begin(self) -> None:
-        """An attempt asks to begin."""
+        """An attempt begins, if it is admitted."""
         self.begun += 1
-        asked = self.circuit.admits(self.now)
+        admitted = self.circuit.admits(self.now)
         permit = self.circuit.acquire(self.now, LEASE)
-        assert (permit is not None) is asked
+        assert (permit is not None) is admitted
         assert (permit is not None) is self.model.begin(self.begun, self.now)
         if permit is not None:
             assert permit.generation == self.model.generation
@@ -125,31 +127,31 @@ class AnyInterleaving(RuleBasedStateMachine):
         number = data.draw(st.sampled_from(sorted(self.permits)))
         permit = self.permits.pop(number)
         counted = {
-            "success": lambda: self.circuit.succeeded(permit, self.now, 0.1),
-            "failure": lambda: self.circuit.failed(permit, self.now),
-            "neutral": lambda: self.circuit.returned(permit),
+            "success": lambda: self.circuit.record_success(permit, self.now, 0.1),
+            "failure": lambda: self.circuit.record_failure(permit, self.now),
+            "neutral": lambda: self.circuit.release(permit),
         }[how]()
         assert counted is self.model.end(number, permit.generation, permit.trial, how, self.now)
 
     @rule(seconds=st.sampled_from([0.5, 1.0, 4.0, 8.0]))
     def tick(self, seconds: float) -> None:
-        """Time passes, and nobody tells the circuit."""
+        """Time passes; the circuit is not called."""
         self.now += seconds
 
     @rule()
-    def ring(self) -> None:
-        """The bell of the reset rings, on time or not."""
+    def run_timer(self) -> None:
+        """The half-open timer runs, on time or not."""
         self.circuit.settle(self.now)
         self.model.tick(self.now)
 
-    @rule(signal=st.sampled_from([Signal.FORCE_OPEN, Signal.FORCE_CLOSED, Signal.FORCE_TRIAL]))
+    @rule(signal=st.sampled_from([Signal.FORCE_OPEN, Signal.FORCE_CLOSED, Signal.FORCE_HALF_OPEN]))
     def force(self, signal: Signal) -> None:
-        """A hand opens, closes or half-opens it."""
-        self.circuit.force(signal, "hold_changed", self.now)
+        """A hold opens, closes or half-opens it."""
+        self.circuit.force(signal, "held", self.now)
         self.model.force(signal, self.now)
 
     @rule(by=st.sampled_from([-64.0, 64.0]))
-    def move(self, by: float) -> None:
+    def shift(self, by: float) -> None:
         """The router moves to the clock of another loop."""
         self.now += by
         self.circuit.shift(by)
@@ -158,16 +160,16 @@ class AnyInterleaving(RuleBasedStateMachine):
 
     @invariant()
     def agree(self) -> None:
-        """State, era and trials under way are the model's; each era was told, once, in order."""
+        """State, generation and trials are the model's; each generation is reported once."""
         circuit, model = self.circuit, self.model
         lazily = model.state == "open" and self.now >= model.half_open_at
         assert str(circuit.state(self.now)) == ("half_open" if lazily else model.state)
         assert circuit.generation == model.generation
-        assert self.eras == list(range(1, model.generation + 1))
+        assert self.generations == list(range(1, model.generation + 1))
         out = sum(p.generation == circuit.generation for p in circuit._trials)
         assert out == len(circuit._trials) == len(model.trials)
-        assert 0 <= circuit._trials_out(self.now) <= model.half_open_max_calls
+        assert 0 <= circuit._trials_in_flight(self.now) <= model.half_open_max_calls
 
 
-TestAnyInterleaving = AnyInterleaving.TestCase
-TestAnyInterleaving.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+TestCircuitMachine = CircuitMachine.TestCase
+TestCircuitMachine.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

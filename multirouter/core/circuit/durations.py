@@ -1,0 +1,70 @@
+"""How long a circuit stays open, and how long a cooldown lasts."""
+
+from __future__ import annotations
+
+from random import Random
+
+from multirouter.core.failures.backoff import grown_duration
+from multirouter.core.settings.policies import CircuitPolicy
+from multirouter.model import Verdict
+
+DEFAULT_JITTER = 0.1
+"""Share by which open durations are lengthened at random, unless the policy sets `jitter`."""
+
+COOLDOWN_GROWTH = 2.0
+"""Factor on the cooldown for each further 429 in a row that names no time."""
+
+
+def effective_jitter(policy: CircuitPolicy) -> float:
+    """The policy's jitter as a share; unset, it is 0 for a fixed open duration (`growth=1`)."""
+    if policy.jitter is not None:
+        return policy.jitter
+    return 0.0 if policy.growth == 1.0 else DEFAULT_JITTER
+
+
+def open_duration(policy: CircuitPolicy, consecutive_openings: int, rng: Random) -> float:
+    """Seconds that a circuit stays open, jitter included.
+
+    Args:
+        policy: the circuit's policy.
+        consecutive_openings: openings without a recovery between, this one included.
+        rng: source of the jitter.
+    """
+    span = grown_duration(
+        policy.open_duration, policy.growth, policy.max_open_duration, consecutive_openings
+    )
+    return span * (1.0 + rng.random() * effective_jitter(policy))
+
+
+def exhausted_duration(policy: CircuitPolicy, verdict: Verdict) -> float:
+    """Seconds that a circuit stays open after bad credentials or a used-up quota.
+
+    The policy's `exhausted_duration`, or Retry-After (at most `max_cooldown`) if that is longer.
+    """
+    requested = min(verdict.retry_after or 0.0, policy.max_cooldown)
+    return max(policy.exhausted_duration, requested)
+
+
+def cooldown_duration(
+    policy: CircuitPolicy, verdict: Verdict, consecutive_cooldowns: int
+) -> tuple[float, bool]:
+    """Length of a cooldown, and whether the provider named it.
+
+    Retry-After, at most `max_cooldown`. Without it the policy's `cooldown`, times
+    `COOLDOWN_GROWTH` for each further one in a row, at most `max_open_duration` and
+    `max_cooldown`.
+
+    Args:
+        policy: the circuit's policy.
+        verdict: the verdict on the attempt.
+        consecutive_cooldowns: cooldowns without a success between, this one included.
+
+    Returns:
+        The length in seconds, and whether it comes from Retry-After.
+    """
+    requested = verdict.retry_after or 0.0
+    if requested > 0.0:
+        return min(requested, policy.max_cooldown), True
+    longest = min(policy.max_open_duration, policy.max_cooldown)
+    seconds = grown_duration(policy.cooldown, COOLDOWN_GROWTH, longest, consecutive_cooldowns)
+    return seconds, False
