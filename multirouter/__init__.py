@@ -1,4 +1,4 @@
-"""multirouter: one call, several AI providers, and nothing lost when one of them dies."""
+"""multirouter: asyncio router over several AI providers, with circuit breakers and failover."""
 
 from typing import TYPE_CHECKING
 
@@ -118,8 +118,8 @@ __all__ = [
     "priorities",
 ]
 
-# What a program may do without is loaded when it first asks for it.
-_ROOMS = {
+# Optional parts are imported when they are first used.
+_LAZY_MODULES = {
     "multirouter.listeners.alarms.rules": (
         "AllOpen",
         "CircuitOpen",
@@ -134,17 +134,17 @@ _ROOMS = {
     "multirouter.runtime.streams.stream": ("StreamRestarted", "Stream"),
     "multirouter.token_counting": ("counted_tokens",),
 }
-_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+_MODULE_OF = {name: module for module, names in _LAZY_MODULES.items() for name in names}
 
 
 def __getattr__(name: str) -> object:
     from importlib import import_module
 
-    if name not in _ROOM_OF:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found: object = getattr(import_module(_ROOM_OF[name]), name)
-    globals()[name] = found  # the next time nobody asks here
-    return found
+    value: object = getattr(import_module(_MODULE_OF[name]), name)
+    globals()[name] = value  # found directly from now on
+    return value
 
 
 def __dir__() -> list[str]:

@@ -1,4 +1,4 @@
-"""What a router's owner does with it: change who can be asked, hold circuits, look at it all."""
+"""Management of a router: change providers and routes, hold circuits, inspect its state."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing_extensions import Unpack
 from multirouter.core import validation as check
 from multirouter.core.events import Configured, HoldName
 from multirouter.core.registry.registry import Registry
-from multirouter.core.registry.updates import changed
+from multirouter.core.registry.updates import with_changes
 from multirouter.core.routes.resolved_route import Defaults
 from multirouter.core.routes.route import Route
 from multirouter.core.settings.policies import LimitPolicy
@@ -27,7 +27,7 @@ CallT = TypeVar("CallT", bound=Callable[..., Any])
 
 
 class Register(Protocol[RequestT, ResponseT, ChunkT]):
-    """What `@router.provider(...)` does to a function: it takes it down and hands it back."""
+    """Decorator that `@router.provider(...)` returns: registers a function and returns it."""
 
     @overload
     def __call__(
@@ -49,10 +49,10 @@ HOLDS: tuple[HoldName, ...] = ("open", "closed", "disabled", "metrics_only")
 
 
 class Management(Generic[RequestT, ResponseT, ChunkT]):
-    """The part of MultiProviderRouter that is not a call.
+    """The methods of MultiProviderRouter that are not calls.
 
-    Every change builds a whole new roster and puts it in the place of the old one; a call that
-    is in flight goes on with the one it began with, and a change that is refused changes nothing.
+    Every change builds a complete new registry, which replaces the old one. A call in flight
+    continues with the registry it started with, and a change that raises changes nothing.
     """
 
     name: str
@@ -60,7 +60,7 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
     _limits: LimitPolicy | None
     _engine: Engine
 
-    # -- who can be asked -------------------------------------------------------------------
+    # -- providers -------------------------------------------------------------------------------
 
     def provider(
         self, name: str, **settings: Unpack[ProviderSettings]
@@ -82,38 +82,40 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
         return register
 
     def add(self, provider: Provider[RequestT, ResponseT, ChunkT]) -> None:
-        """Adds a provider; calls in flight go on without it.
+        """Adds a provider; calls in flight continue without it.
 
         Raises:
-            ConfigurationError: for a name that is there already; nothing has changed then.
+            ConfigurationError: the name is already in use; nothing has changed then.
         """
-        self._configure([*self._engine.roster.providers.values(), provider])
+        self._configure([*self._engine.registry.providers.values(), provider])
 
     def remove(self, name: str) -> None:
-        """Removes a provider; its attempts in flight run to their end.
+        """Removes a provider; its attempts in flight are completed.
 
         Raises:
-            UsageError: for an unknown name.
-            ConfigurationError: when a route names it; nothing has changed then.
+            UsageError: the name is unknown.
+            ConfigurationError: a route names it; nothing has changed then.
         """
-        leaving = self._known(name)
-        self._configure([p for p in self._engine.roster.providers.values() if p is not leaving])
+        removed = self._provider_named(name)
+        self._configure([p for p in self._engine.registry.providers.values() if p is not removed])
 
     def update(self, name: str, /, **settings: Unpack[ProviderSettings]) -> None:
         """Changes settings of a provider; its circuit keeps its state.
 
-        A call in flight goes on with the settings it began with.
+        A call in flight continues with the settings it started with.
 
         Raises:
-            UsageError: for an unknown name.
-            ConfigurationError: for a setting that is refused; nothing has changed then.
+            UsageError: the name is unknown.
+            ConfigurationError: a setting is invalid; nothing has changed then.
         """
-        old = self._known(name)
+        old = self._provider_named(name)
         new = old.replace(**settings)
-        roster = self._engine.roster
-        changed_ones = [new if p is old else p for p in roster.providers.values()]
-        self._rehearse(changed_ones, list(roster.routes.values()), self._defaults, self._limits)
-        self._configure(changed_ones)
+        registry = self._engine.registry
+        providers = [new if p is old else p for p in registry.providers.values()]
+        self._check_configuration(
+            providers, list(registry.routes.values()), self._defaults, self._limits
+        )
+        self._configure(providers)
 
     def reconfigure(
         self,
@@ -121,168 +123,177 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
         routes: Iterable[Route] = (),
         **settings: Any,
     ) -> None:
-        """Replaces all providers and routes, and some of the router's settings, at one stroke.
+        """Replaces all providers and routes, and some of the router's settings, in one step.
 
-        Calls in flight go on with what they began with. Whoever keeps his name keeps his
-        circuit, and what was learned and counted of him.
+        Calls in flight continue with what they started with. A provider that keeps its name keeps
+        its circuit, its statistics and its accounts.
 
         Args:
-            providers: who can be asked from now on.
+            providers: the providers from now on.
             routes: the routes from now on.
             settings: the router's own (`timeout`, `attempt_timeout`, `retry`, `circuit`,
                 `limits`, `latency`, `hedge`, `stream`, `rules`, `accept`, `fallback`, `panic`,
-                `budget`, `shadow`), as for `MultiProviderRouter`; None resets one, and what is
-                left out stays.
+                `budget`, `shadow`), as for `MultiProviderRouter`; None resets one, and a setting
+                left out keeps its value.
 
         Raises:
-            ConfigurationError: for whatever is refused; nothing has changed then.
+            ConfigurationError: a provider, route or setting is invalid; nothing has changed then.
         """
         limits = check.instance("limits", settings.pop("limits", self._limits), LimitPolicy)
-        defaults = changed(self._defaults, settings)
-        wanted, ways = list(providers), list(routes)
-        self._rehearse(wanted, ways, defaults, limits)
+        defaults = with_changes(self._defaults, settings)
+        new_providers, new_routes = list(providers), list(routes)
+        self._check_configuration(new_providers, new_routes, defaults, limits)
         self._defaults, self._limits = defaults, limits
-        self._engine.adopt(defaults)
-        self._configure(wanted, ways)
+        self._engine.apply(defaults)
+        self._configure(new_providers, new_routes)
 
     def hold(self, name: str, how: HoldName) -> None:
-        """Takes a provider's circuit into your own hand until `unhold`; resets do not end it.
+        """Overrides a provider's circuit by hand until `unhold`; timers do not end the hold.
 
         Args:
             name: the provider.
-            how: `open`: it is not asked. `closed`: it is asked, whatever its failures.
-                `disabled`: it is asked, and neither circuit nor window notice. `metrics_only`:
-                it is asked, and the circuit shows what it would do.
+            how: `open`: never attempted. `closed`: attempted whatever its failures. `disabled`:
+                attempted, and neither the circuit nor its window counts the results.
+                `metrics_only`: attempted, and the circuit shows what it would do.
 
         Raises:
-            UsageError: for an unknown name or hold.
+            UsageError: the name or the hold is unknown.
         """
         if how not in HOLDS:
-            raise UsageError(f"unknown hold {check.near(str(how), HOLDS)}")
-        self._hold(name, how)
+            raise UsageError(f"unknown hold {check.suggestion(str(how), HOLDS)}")
+        self._set_hold(name, how)
 
     def unhold(self, name: str) -> None:
-        """Gives a provider's circuit back; one that was held open is tried before it is trusted.
+        """Ends the hold of a provider's circuit; one held open becomes half-open.
 
         Raises:
-            UsageError: for an unknown name.
+            UsageError: the name is unknown.
         """
-        self._hold(name, None)
+        self._set_hold(name, None)
 
-    # -- what is going on -------------------------------------------------------------------
+    # -- inspection ------------------------------------------------------------------------------
 
     @property
     def providers(self) -> tuple[Provider[RequestT, ResponseT, ChunkT], ...]:
-        """The providers, in the order in which they were given."""
-        return tuple(self._engine.roster.providers.values())
+        """The providers, in the order in which they were passed."""
+        return tuple(self._engine.registry.providers.values())
 
     def snapshot(self) -> dict[str, Any]:
-        """The whole state as plain data; see `core.picture.snapshot` for its shape."""
-        from multirouter.core import introspection as picture
+        """Returns the state as plain data; see `core.introspection.snapshot` for its shape."""
+        from multirouter.core import introspection
 
-        return picture.snapshot(
-            self.name, self._engine.roster.all_routes(), self._engine.residence.now()
+        return introspection.snapshot(
+            self.name, self._engine.registry.all_routes(), self._engine.binding.now()
         )
 
     def explain(
         self, route: str | Route | Iterable[str] | None = None, *, request: RequestT | None = None
     ) -> Explanation:
-        """Where calls on a route go now, who is out, why and until when; `print` it.
+        """Returns which providers of a route are candidates now, and why the others are not.
 
         Args:
             route: as for `call`.
-            request: what would be asked: then it tells whom it does not fit, too.
+            request: the request of a call; also shows which providers cannot serve it.
+
+        Returns:
+            An `Explanation`; `print` shows it as a table.
 
         Raises:
-            UsageError: for an unknown route.
+            UsageError: the route is unknown.
         """
-        roster, dispatch = self._engine.roster, self._engine.dispatch
-        if dispatch is None or request is None:
-            compiled = roster.route(route)
+        registry, route_selection = self._engine.registry, self._engine.route_selection
+        if route_selection is None or request is None:
+            resolved = registry.route(route)
         else:
-            compiled = dispatch.find(roster, request, route)
-        from multirouter.core import introspection as picture
+            resolved = route_selection.find(registry, request, route)
+        from multirouter.core import introspection
 
-        return picture.explain(compiled, self._engine.residence.now(), request)
+        return introspection.explain(resolved, self._engine.binding.now(), request)
 
     def names(self) -> Iterable[str]:
-        """The providers' names."""
-        return tuple(self._engine.memory.gates)
+        """Returns the providers' names."""
+        return tuple(self._engine.states.gates)
 
     def in_flight(self, name: str) -> int:
-        """How many attempts at a provider are under way."""
-        return self._engine.memory.gates[name].in_flight
+        """Number of attempts at a provider that are in flight."""
+        return self._engine.states.gates[name].in_flight
 
     def available(self, name: str) -> bool:
-        """Whether a provider could be asked now."""
-        return self._engine.memory.gates[name].admits(self._engine.residence.now())
+        """Whether an attempt at a provider could start now."""
+        return self._engine.states.gates[name].admits(self._engine.binding.now())
 
     def degraded(self, name: str) -> bool:
-        """Whether a provider is degraded on any route: it is asked after the others."""
-        return self._engine.memory.degraded(name, self._engine.residence.now())
+        """Whether a provider is degraded on any route; it is attempted after healthy ones."""
+        return self._engine.states.degraded(name, self._engine.binding.now())
 
     def circuit_state(self, name: str) -> str:
-        """`closed`, `open` or `half_open`."""
-        return str(self._engine.memory.gates[name].circuit.state(self._engine.residence.now()))
+        """State of a provider's circuit: `closed`, `open` or `half_open`."""
+        return str(self._engine.states.gates[name].circuit.state(self._engine.binding.now()))
 
     def __repr__(self) -> str:
-        now = self._engine.residence.now()
-        doors = ", ".join(f"{n}: {g.describe(now)}" for n, g in self._engine.memory.gates.items())
-        return f"<MultiProviderRouter {self.name!r} {doors or 'without providers'}>"
+        now = self._engine.binding.now()
+        gates = ", ".join(f"{n}: {g.describe(now)}" for n, g in self._engine.states.gates.items())
+        return f"<MultiProviderRouter {self.name!r} {gates or 'without providers'}>"
 
-    # -- inside -----------------------------------------------------------------------------
+    # -- internals -------------------------------------------------------------------------------
 
-    def _built(self, providers: list[Provider[Any, Any, Any]], routes: list[Route]) -> Registry:
-        roster = Registry(providers, routes, self._defaults, self._engine.memory, self._limits)
-        dispatch = self._engine.dispatch
-        return roster if dispatch is None else dispatch.checked(roster)
+    def _build_registry(
+        self, providers: list[Provider[Any, Any, Any]], routes: list[Route]
+    ) -> Registry:
+        registry = Registry(providers, routes, self._defaults, self._engine.states, self._limits)
+        route_selection = self._engine.route_selection
+        return registry if route_selection is None else route_selection.validate(registry)
 
-    def _rehearse(
+    def _check_configuration(
         self,
         providers: list[Provider[Any, Any, Any]],
         routes: list[Route],
         defaults: Defaults,
         limits: LimitPolicy | None,
     ) -> None:
-        """Refuses what would be refused.
+        """Raises ConfigurationError for an invalid configuration before anything is changed.
 
-        Doors and accounts adopt new terms while a roster is built; here they are strangers, so
-        that a refusal halfway has changed nothing.
+        Building a registry applies the new settings to the gates and accounts it uses. Here it uses
+        scratch ones, so that an error halfway has changed nothing.
         """
-        roster = Registry(providers, routes, defaults, self._engine.rehearsal(defaults), limits)
-        if self._engine.dispatch is not None:
-            self._engine.dispatch.checked(roster)
+        registry = Registry(
+            providers, routes, defaults, self._engine.scratch_states(defaults), limits
+        )
+        if self._engine.route_selection is not None:
+            self._engine.route_selection.validate(registry)
 
     def _configure(
         self, providers: list[Provider[Any, Any, Any]], routes: list[Route] | None = None
     ) -> None:
-        old = self._engine.roster.providers
+        old = self._engine.registry.providers
         if routes is None:
-            routes = list(self._engine.roster.routes.values())
-        self._engine.roster = self._built(providers, routes)
-        new = self._engine.roster.providers
+            routes = list(self._engine.registry.routes.values())
+        self._engine.registry = self._build_registry(providers, routes)
+        new = self._engine.registry.providers
         removed = tuple(name for name in old if name not in new)
         for name in removed:
-            self._engine.memory.forget(name)
-        news = Configured(
+            self._engine.states.remove_provider(name)
+        event = Configured(
             self.name,
             added=tuple(name for name in new if name not in old),
             removed=removed,
             updated=tuple(name for name in new if name in old and new[name] is not old[name]),
         )
-        self._engine.dispatcher.post("configured", news)
+        self._engine.dispatcher.post("configured", event)
         self._engine.dispatcher.deliver()
-        self._engine.served(self._engine.residence.now())
+        self._engine.serve_waiting(self._engine.binding.now())
 
-    def _known(self, name: str) -> Provider[Any, Any, Any]:
-        provider = self._engine.roster.providers.get(name)
+    def _provider_named(self, name: str) -> Provider[Any, Any, Any]:
+        provider = self._engine.registry.providers.get(name)
         if provider is None:
-            raise UsageError(f"unknown provider {check.near(name, self._engine.roster.providers)}")
+            raise UsageError(
+                f"unknown provider {check.suggestion(name, self._engine.registry.providers)}"
+            )
         return provider
 
-    def _hold(self, name: str, how: HoldName | None) -> None:
-        self._known(name)
-        now = self._engine.residence.now()
-        self._engine.memory.gates[name].hold_by_hand(how, now)
+    def _set_hold(self, name: str, how: HoldName | None) -> None:
+        self._provider_named(name)
+        now = self._engine.binding.now()
+        self._engine.states.gates[name].set_hold(how, now)
         self._engine.dispatcher.deliver()
-        self._engine.served(now)
+        self._engine.serve_waiting(now)

@@ -1,4 +1,4 @@
-"""MultiProviderRouter: builds the parts and runs the loop that every call goes through."""
+"""MultiProviderRouter: its settings, calls, streams and lifetime."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from multirouter.core.cost.budgets import Budget
 from multirouter.core.cost.usage import ReadUsage
 from multirouter.core.events import Listener
 from multirouter.core.failures.classify import Classify
-from multirouter.core.registry.route_selection import RouteSelection, Wanted
-from multirouter.core.registry.updates import settled
+from multirouter.core.registry.route_selection import RouteLike, RouteSelection
+from multirouter.core.registry.updates import checked_settings
 from multirouter.core.routes.resolved_route import Defaults
 from multirouter.core.routes.route import Route
 from multirouter.core.selection.eligibility import Requires, Sizes
@@ -42,64 +42,68 @@ if TYPE_CHECKING:
 
     from prometheus_client import CollectorRegistry
 
-    # Loaded when it is first used:
+    # Imported when first used:
     from multirouter.listeners.alarms.alarms import AlarmRule, Alarms
     from multirouter.listeners.history.history import History
     from multirouter.runtime.streams.stream import Stream
 
 GRACE = 5.0
-"""Seconds that `aclose` gives to calls in flight."""
+"""Seconds that `aclose` waits for calls in flight."""
 
 
 class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
-    """Routes each call to one of several providers, and on to the others when it fails.
+    """Routes each call to one of several providers, and fails over to the others.
 
-    Usable at once on asyncio; `async with router:` bounds its background tasks, and is what trio
-    needs. It lives in one event loop at a time.
+    Ready for use on asyncio as it is; `async with router:` bounds its background tasks and is
+    required on trio. A router belongs to one event loop at a time.
 
     Args:
-        providers: who can be asked; more can be added later.
-        name: its label in metrics and logs.
+        providers: the providers; more can be added later.
+        name: the router's label in metrics and logs.
         routes: named policies for kinds of work; a route named `default` replaces the built-in
             one, which is all providers in one weighted tier.
-        route: reads the request of a call that names no route, and says which it takes: a name,
-            a `Route`, a list of provider names, or None for `default`; see `by_length`.
-        unknown_route: the route of calls that name one there is not; left out, UsageError.
-        requires: reads a request and says which capabilities it needs: who lacks one is not
-            asked; see `chat_requires`.
-        size: reads a request and says its tokens, or those and the most it wants written: for
-            whom they are too many is not asked. Left out, estimated where a window is named.
-        timeout: the whole call, seconds; `math.inf` for none.
-        attempt_timeout: one await, seconds. Left out: 30, or half of `timeout` when that is less.
-        retry: when and how often to ask again.
+        route: chooses the route of a call that names none: a function of the request that returns
+            a name, a `Route`, a list of provider names, or None for `default`; see `by_length`.
+        unknown_route: the route of calls that name an unknown one; left out, UsageError.
+        requires: returns the capabilities that a request needs; providers that lack one are not
+            attempted. See `chat_requires`.
+        size: returns a request's tokens, or its tokens and the most output tokens it asks for;
+            providers whose limits are lower are not attempted. Left out, both are estimated where a
+            provider has a context window.
+        timeout: timeout of the whole call, seconds, > 0; `math.inf` for none.
+        attempt_timeout: timeout of one await, seconds, > 0. Left out: 30, or half of `timeout` when
+            that is less.
+        retry: when and how often to retry.
         circuit: the providers' default circuit policy.
         limits: limits of all providers together.
-        pace: when an attempt is cut off by the provider's own past, and when slow means ill.
+        latency: adaptive timeouts, and from when on a slow provider counts as unhealthy.
         hedge: when a second attempt starts beside a slow one; None for never.
-        stream: how long streams may take, how they must end, what happens when they break.
-        rules: what follows from a kind of failure, where it differs from `RULES`.
-        classify: asked first what an exception or an answer counts as, as (error, None) or
-            (None, value); None means no opinion.
-        accept: judges an answer: False, a string saying what is wrong, or an exception refuses
-            it; or a JSON Schema that its content must meet.
-        fallback: the substitute answer when nobody could, or a function of (request, error). An
-            async one has until the call's deadline, and a second in any case.
-        panic: when less than this share of a tier is closed, circuits are ignored; None for never.
-        usage: reads usage from answers and chunks, for the providers that have a price and no
-            reader of their own; left out, the shapes of OpenAI, Anthropic and Gemini.
-        budget: what may be spent altogether; used up, calls are refused until the period ends.
-        history: a file, or a `History`, that keeps what happens; a restart takes up from it.
-        shadow: which calls are copied to whom in the background; None for none.
-        alarms: rules to watch by, or `Alarms` that say whom to tell as well.
-        listeners: hear all news, after metrics and logs.
+        stream: time limits of streams, how they must end, what happens when they break.
+        rules: rules by failure kind that differ from `RULES`.
+        classify: the user's classification of an exception or answer, called first with
+            (error, None) or (None, value); it returns None to leave it to the default.
+        accept: judges an answer: False, a string with the reason, or an exception makes it
+            `invalid`; or a JSON Schema that its content must match.
+        fallback: the substitute answer when no provider answered, or a function of (request,
+            error). An async function has until the call's deadline, and at least one second.
+        panic: ignore circuits when less than this share of a tier is closed, 0 to 1; None for
+            never.
+        usage: reads usage from answers and chunks of providers that have a price and no reader of
+            their own; left out, the formats of OpenAI, Anthropic and Gemini are read.
+        budget: what may be spent altogether; when it is used up, calls are rejected until the
+            period ends.
+        history: a file, or a `History`, that records events; a restart restores state from it.
+        shadow: which calls are copied to which providers in the background; None for none.
+        alarms: alarm rules, or `Alarms` with receivers of notifications.
+        listeners: receive all events, after metrics and logs.
         registry: the Prometheus registry; left out, the default one.
-        exemplar: asked at each timing for the labels of the trace it belongs to, or None.
+        exemplar: called at each timing; returns the labels of the current trace, or None.
         logger: a structlog or standard logger; left out, structlog as configured.
-        error_messages: whether log events quote what errors say, which may quote prompts.
-        rng: the router's chance; left out, seeded by the system.
+        error_messages: whether log events include error messages, which may quote prompts.
+        rng: the random number generator of choices and jitter; left out, seeded by the system.
 
     Raises:
-        ConfigurationError: for a setting that is refused.
+        ConfigurationError: a setting is invalid.
     """
 
     def __init__(
@@ -108,7 +112,7 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
         *,
         name: str = "default",
         routes: Iterable[Route] = (),
-        route: Callable[[RequestT], Wanted] | None = None,
+        route: Callable[[RequestT], RouteLike] | None = None,
         unknown_route: str | None = None,
         requires: Requires | None = None,
         size: Sizes | None = None,
@@ -140,7 +144,7 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
         self.name: str = check.name("name", name)
         self._limits = check.instance("limits", limits, LimitPolicy)
         self._defaults = Defaults(
-            **settled(
+            **checked_settings(
                 timeout=timeout,
                 attempt_timeout=attempt_timeout,
                 retry=retry,
@@ -168,30 +172,32 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
             logs=make_logs(name, logger, error_messages=error_messages),
         )
         if route is not None or unknown_route is not None:
-            dispatch = RouteSelection(self.name, self._engine.dispatcher, route, unknown_route)
-            self._engine.dispatch = dispatch
-        self._engine.roster = self._built(list(providers), list(routes))
+            route_selection = RouteSelection(
+                self.name, self._engine.dispatcher, route, unknown_route
+            )
+            self._engine.route_selection = route_selection
+        self._engine.registry = self._build_registry(list(providers), list(routes))
         exemplar = check.function("exemplar", exemplar)
         metrics = make_metrics(name, self, registry, exemplar=exemplar)
         if history is not None:
-            self._remember(history, metrics)
-        self._engine.listen(metrics, listeners)
+            self._attach_history(history, metrics)
+        self._engine.add_listeners(metrics, listeners)
         if alarms != ():
-            self._keep_watch(alarms)
+            self._attach_alarms(alarms)
 
-    def _remember(self, history: History | str | PathLike[str], metrics: Metrics) -> None:
+    def _attach_history(self, history: History | str | PathLike[str], metrics: Metrics) -> None:
         from multirouter.listeners.history.history import as_history
 
-        self._engine.remember(as_history(history), metrics)
+        self._engine.attach_history(as_history(history), metrics)
 
-    def _keep_watch(self, alarms: Alarms | Iterable[AlarmRule]) -> None:
+    def _attach_alarms(self, alarms: Alarms | Iterable[AlarmRule]) -> None:
         from multirouter.listeners.alarms.alarms import Alarms
 
-        watched = alarms if isinstance(alarms, Alarms) else Alarms(alarms)
-        if watched.rules:
-            self._engine.keep_watch(watched, self)
+        configured = alarms if isinstance(alarms, Alarms) else Alarms(alarms)
+        if configured.rules:
+            self._engine.attach_alarms(configured, self)
 
-    # -- calling ----------------------------------------------------------------------------
+    # -- calls -----------------------------------------------------------------------------------
 
     async def call(
         self,
@@ -202,24 +208,25 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
         wait: float = 0.0,
         idempotent: bool = True,
     ) -> ResponseT:
-        """Asks the providers of a route until one of them answers.
+        """Attempts the providers of a route until one of them answers.
 
         Args:
-            request: handed to the provider as it is.
+            request: passed to the provider unchanged.
             route: a route's name, a `Route`, or a list of provider names for this call alone.
-            timeout: the whole call with all its attempts, seconds, more than 0; left out, the
+            timeout: timeout of the whole call with all its attempts, seconds, > 0; left out, the
                 route's, else the router's.
-            wait: seconds the call may stand in line when nobody can be asked now, at least 0.
-            idempotent: False when asking twice does harm: then nothing is repeated, hedged or
-                copied that may have had an effect.
+            wait: seconds the call may queue when no provider is available, >= 0.
+            idempotent: False when the request must not be sent twice: an attempt that may have had
+                side effects is not retried, and none is hedged or copied.
 
         Returns:
-            What the provider returned, or the `fallback=`.
+            The provider's return value, or the `fallback=`.
 
         Raises:
-            CallFailed: when nobody could answer; its subclasses say why.
-            UsageError: for a closed router, an unknown route, a second event loop.
-            Exception: the provider's own, untouched, when the request itself is at fault.
+            CallFailed: no provider answered; its subclasses say why.
+            UsageError: the router is closed, the route is unknown, or the router is in use in
+                another event loop.
+            Exception: the provider's own exception, unchanged, when the request is at fault.
         """
         outcome: CallOutcome[ResponseT] = await self._engine.call(
             request, route, timeout, wait, idempotent
@@ -235,10 +242,11 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
         wait: float = 0.0,
         idempotent: bool = True,
     ) -> CallOutcome[ResponseT]:
-        """As `call`, but an error is a part of the outcome, and so is the trail of attempts.
+        """As `call`, but returns the outcome with the error and the trail of attempts.
 
         Raises:
-            UsageError: for a closed router, an unknown route, a second event loop.
+            UsageError: the router is closed, the route is unknown, or the router is in use in
+                another event loop.
         """
         return await self._engine.call(request, route, timeout, wait, idempotent)
 
@@ -251,27 +259,27 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
         wait: float = 0.0,
         idempotent: bool = True,
     ) -> Stream[ChunkT]:
-        """A streamed answer: `async with router.stream(q) as s: async for chunk in s`.
+        """Returns a streamed answer: `async with router.stream(q) as s: async for chunk in s`.
 
-        Nothing is asked before it is awaited or entered. Up to the first content it fails over
-        as a call does, and `timeout` bounds that; what happens later is `StreamPolicy`'s.
+        No provider is attempted before the stream is awaited or entered. Up to the first content it
+        fails over as a call does, within `timeout`; after that, `StreamPolicy` applies.
 
         Args:
             request: as for `call`.
             route: as for `call`.
-            timeout: seconds to the first content, all attempts included; more than 0.
+            timeout: seconds to the first content, all attempts included; > 0.
             wait: as for `call`.
-            idempotent: as for `call`; False also keeps a broken stream from going on elsewhere.
+            idempotent: as for `call`; False also keeps a broken stream from continuing elsewhere.
         """
         from multirouter.runtime.streams.stream import Stream
 
         return Stream(lambda: self._engine.stream(request, route, timeout, wait, idempotent))
 
-    # -- life -------------------------------------------------------------------------------
+    # -- lifetime --------------------------------------------------------------------------------
 
     async def __aenter__(self) -> Self:
-        """Enters the running loop for the time of the block; needed on trio."""
-        await self._engine.residence.open()
+        """Binds the router to the running event loop for the block; required on trio."""
+        await self._engine.binding.open()
         return self
 
     async def __aexit__(
@@ -284,12 +292,15 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
         try:
             await self.aclose()
         finally:
-            await self._engine.residence.leave()
+            await self._engine.binding.exit()
 
     async def aclose(self, *, grace: float = GRACE) -> None:
-        """Closes the router: a call after it raises UsageError; closing twice does nothing.
+        """Closes the router: later calls raise UsageError; closing twice does nothing.
 
-        Calls that wait for room are sent away, calls in flight get `grace` seconds, background
-        tasks are cancelled and awaited, and each provider's `aclose` is awaited.
+        Queued calls end, calls in flight get `grace` seconds, background tasks are cancelled and
+        awaited, and each provider's `aclose` is awaited.
+
+        Args:
+            grace: seconds to wait for calls in flight, >= 0.
         """
         await self._engine.close(grace, self.providers)

@@ -1,7 +1,8 @@
-"""The router in plain data and in words: what `snapshot()` and `explain()` show."""
+"""State of a router as plain data (`snapshot`) and as text (`explain`)."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,12 +15,13 @@ from multirouter.core.selection.tier_tables import Tier
 
 @dataclass(frozen=True, slots=True)
 class CandidateStatus:
-    """Where one provider stands on a route.
+    """Status of one provider on a route.
 
     Attributes:
-        provider: its name.
-        share: its share of the next draw in its tier, 0 to 1; None where a strategy chooses.
-        state: `closed`, or why it is not drawn and until when, in words.
+        provider: the provider's name.
+        share: its share of the next weighted choice in its tier, 0 to 1; None where a strategy
+            chooses.
+        state: `closed`, or why the provider is not a candidate and until when, as text.
     """
 
     provider: str
@@ -29,11 +31,11 @@ class CandidateStatus:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """Why calls go where they go, now; `print` it.
+    """Status of all providers of a route, now; `print` shows it as a table.
 
     Attributes:
         route: the route's name.
-        tiers: for each tier, in order, where its providers stand.
+        tiers: for each tier, in order, the status of its providers.
     """
 
     route: str
@@ -43,56 +45,70 @@ class Explanation:
         lines = [f"route {self.route!r}"]
         for number, tier in enumerate(self.tiers, 1):
             lines.append(f"  tier {number}")
-            width = max(len(standing.provider) for standing in tier)
+            width = max(len(status.provider) for status in tier)
             lines += [f"    {s.provider:<{width}}  {_percent(s)}  {s.state}" for s in tier]
         return "\n".join(lines)
 
 
-def _percent(standing: CandidateStatus) -> str:
-    return "     -" if standing.share is None else f"{standing.share:>6.1%}"
+def _percent(status: CandidateStatus) -> str:
+    return "     -" if status.share is None else f"{status.share:>6.1%}"
 
 
 def explain(route: ResolvedRoute, now: float, request: Any = None) -> Explanation:
-    """Where the providers of a route stand.
+    """Returns the status of a route's providers.
 
     Args:
         route: the route.
         now: loop time, seconds.
-        request: what would be asked; None leaves out who fits it.
+        request: the request of a call; None leaves out which providers cannot serve it.
     """
-    misfits: Mapping[str, str] = {}
-    if request is not None and route.fit is not None:
-        misfits = route.fit.why(request)
+    ineligible: Mapping[str, str] = {}
+    if request is not None and route.eligibility is not None:
+        ineligible = route.eligibility.reasons(request)
     return Explanation(
         route.name,
         tuple(
-            tuple(_standing(tier, m, now, misfits) for m in tier.members) for tier in route.tiers
+            tuple(_status(tier, m, now, ineligible) for m in tier.members) for tier in route.tiers
         ),
     )
 
 
-def _standing(
-    tier: Tier, member: Candidate, now: float, misfits: Mapping[str, str]
+def _status(
+    tier: Tier, member: Candidate, now: float, ineligible: Mapping[str, str]
 ) -> CandidateStatus:
-    share = tier.table(now, frozenset(misfits)).share(member)
-    if member.name in misfits:
-        return CandidateStatus(member.name, 0.0, misfits[member.name])
+    share = tier.table(now, frozenset(ineligible)).share(member)
+    if member.name in ineligible:
+        return CandidateStatus(member.name, 0.0, ineligible[member.name])
     state, health = member.gate.describe(now), member.health
     if member.degraded:
-        state += f", degraded ({health.success_rate:.0%} of {health.calls} succeeded)"
+        state += f", degraded ({health.success_rate:.0%} of {health.calls} calls succeeded)"
     return CandidateStatus(member.name, share, state)
 
 
 def snapshot(router: str, routes: Mapping[str, ResolvedRoute], now: float) -> dict[str, Any]:
-    """The whole router as plain data that `json.dumps` takes.
+    """Returns the state of a router as plain data that `json.dumps` accepts.
+
+    Args:
+        router: the router's name.
+        routes: its routes by name.
+        now: loop time, seconds.
 
     Returns:
-        `router`, `at` (loop time, s), `providers` (by name: state, era, opened, reset_in,
-        cooldown_for, hold, in_flight, calls, failures, last_failure, budgets: for each per, usd,
-        spent and ends_in, s) and `routes` (by name: tiers of providers with weight, share,
-        degraded, recent_calls and success_rate of the health window, p50, p99 and limit in
-        seconds, None when unknown, a share too where a strategy chooses; and budgets, as above
-        with their owner, the router's own on each route).
+        A dict with:
+
+        - `router`: the router's name.
+        - `at`: loop time, seconds.
+        - `providers`: by name, a dict with `state` (`closed`, `open`, `half_open`), `available`
+          (whether an attempt could start now), `generation` (rises with every change of state),
+          `consecutive_openings` (how many times in a row it opened without a recovery),
+          `half_open_in` (seconds, None when not open), `cooldown_remaining` (seconds, 0 without a
+          cooldown), `hold`, `in_flight`, `calls` and `failures` of the circuit's window,
+          `last_failure`, and `budgets` (for each `per`, `usd`, `spent` and `ends_in`, seconds).
+        - `routes`: by name, a dict with `tiers` and `budgets`. A tier is a list of providers, each
+          with `provider`, `weight`, `share` (None where a strategy chooses), `degraded`,
+          `recent_calls` and `success_rate` of the health window, and `p50`, `p99` and `timeout` in
+          seconds (None when unknown or without limit). `budgets` are as above with their `owner`;
+          each route includes the router's own.
     """
     members = {m.name: m for route in routes.values() for m in route.members}
     return {
@@ -102,14 +118,14 @@ def snapshot(router: str, routes: Mapping[str, ResolvedRoute], now: float) -> di
         "routes": {
             name: {
                 "tiers": [
-                    [_seat(m, tier.table(now).share(m)) for m in tier.members]
+                    [_tier_member(m, tier.table(now).share(m)) for m in tier.members]
                     for tier in route.tiers
                 ],
                 "budgets": [
-                    {"owner": account.owner} | standing
+                    {"owner": account.owner} | budget
                     for account in route.limits
                     if isinstance(account, Account)
-                    for standing in account.standing()
+                    for budget in account.snapshot()
                 ],
             }
             for name, route in routes.items()
@@ -121,27 +137,27 @@ def _provider(member: Candidate, now: float) -> dict[str, Any]:
     gate = member.gate
     circuit = gate.circuit
     circuit.window.settle(now)
-    left = circuit.half_open_at - now
+    half_open_in = circuit.half_open_at - now
     return {
         "state": str(circuit.state(now)),
         "available": gate.admits(now),
-        "era": circuit.generation,
-        "opened": circuit.opened,
-        "reset_in": left if 0 < left < float("inf") else None,
-        "cooldown_for": max(0.0, gate.cooldown_until - now),
+        "generation": circuit.generation,
+        "consecutive_openings": circuit.consecutive_openings,
+        "half_open_in": half_open_in if 0 < half_open_in < math.inf else None,
+        "cooldown_remaining": max(0.0, gate.cooldown_until - now),
         "hold": gate.hold,
         "in_flight": gate.in_flight,
         "calls": circuit.window.calls,
         "failures": circuit.window.failures,
         "last_failure": gate.last_failure,
-        "budgets": [] if gate.account is None else gate.account.standing(),
+        "budgets": [] if gate.account is None else gate.account.snapshot(),
     }
 
 
-def _seat(member: Candidate, share: float | None) -> dict[str, Any]:
+def _tier_member(member: Candidate, share: float | None) -> dict[str, Any]:
     latencies = member.latency.latencies
     known = latencies.samples > 0
-    limit = min(member.timeout, member.latency.limit)
+    timeout = min(member.timeout, member.latency.limit)
     return {
         "provider": member.name,
         "weight": member.weight,
@@ -151,5 +167,5 @@ def _seat(member: Candidate, share: float | None) -> dict[str, Any]:
         "success_rate": member.health.success_rate,
         "p50": latencies.percentile(0.5) if known else None,
         "p99": latencies.percentile(0.99) if known else None,
-        "limit": limit if limit < float("inf") else None,
+        "timeout": timeout if timeout < math.inf else None,
     }

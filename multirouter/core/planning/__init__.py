@@ -1,1 +1,1 @@
-"""The plan of one call: which step comes next."""
+"""Plan of one call: which step comes next, and how each attempt's result changes it."""

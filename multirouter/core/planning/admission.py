@@ -1,4 +1,4 @@
-"""Whom one call may ask now, and the permit to do so: no await between choice and permit."""
+"""Admission of one call's attempts: choose a provider and acquire its permit, without an await."""
 
 from __future__ import annotations
 
@@ -18,217 +18,233 @@ from multirouter.errors import AttemptTimeout
 from multirouter.model import AttemptRecord, Role
 
 LEASE_MARGIN = 1.0
-"""Seconds that a trial's lease outlasts its deadline: a trial that is cut off is recorded a moment
-later, and must not be taken for lost before that; else a provider that hangs would not reopen."""
+"""Seconds that a trial's lease outlasts its deadline.
+
+A trial that is cut off is recorded shortly after its deadline. If its lease ended first, the trial
+would count as lost, and the circuit of a provider that hangs would not open again.
+"""
+
+TRIAL = "trial of a half-open circuit"
+"""Trail text of an attempt that decides a half-open circuit."""
 
 
 class Admission:
-    """One call at the doors of its route's providers.
+    """Chooses the providers of one call and acquires their permits.
 
     Attributes:
-        route: the compiled route, one whole configuration for the call's whole life.
-        deadline: loop time by which the call has ended.
-        idempotent: whether asking twice does no harm.
+        route: the resolved route, one whole configuration that stays the same during the call.
+        deadline: loop time by which the call ends, seconds.
+        idempotent: whether the request may be sent twice without harm.
     """
 
     __slots__ = (
-        "_commons",
-        "_repetition",
+        "_context",
+        "_ineligible",
         "_request",
+        "_retry_state",
         "_size",
-        "_unfit",
         "deadline",
         "idempotent",
         "route",
     )
 
-    _commons: PlanContext
-    _repetition: RetryState | None
+    _context: PlanContext
+    _ineligible: frozenset[str]
     _request: Any
+    _retry_state: RetryState | None
     _size: int
-    _unfit: frozenset[str]
     route: ResolvedRoute
     deadline: float
     idempotent: bool
 
-    def _somebody(
-        self, now: float, barred: Collection[str] = (), role: Role = "call"
+    def _choose_attempt(
+        self, now: float, excluded: Collection[str] = (), role: Role = "call"
     ) -> AttemptStep | None:
-        """An attempt at the first tier that has somebody to ask; None when no tier has.
+        """Returns an attempt from the first tier with an available provider; None without one.
 
-        The tiers are walked twice: who is degraded is asked when nobody healthy can be.
+        The tiers are searched twice: healthy providers first, then degraded ones.
 
-        Half-open circuits get their trial as a copy beside an attempt at a healthy provider, so
-        a caller is their trial only when nobody healthy is left, in any tier. A call that must
-        not be copied is their trial first: else nobody would ever try them.
+        The trial of a half-open circuit normally runs in the background beside an attempt at a
+        healthy provider. The caller's own attempt becomes the trial in two cases: no tier has
+        another provider left, or the call must not be duplicated (then the trial comes first,
+        since the circuit would otherwise never be tried).
         """
-        if self.route.limits and self._blocked(now):
+        if self.route.limits and self._shared_rejection(now):
             return None
         trials: tuple[Candidate, ...] = ()
         for tier in self.route.tiers:
-            table = tier.table(now, self._unfit)
-            if table.trials:
-                trials = (*trials, *table.trials)
+            table = tier.table(now, self._ineligible)
+            if table.half_open:
+                trials = (*trials, *table.half_open)
                 if not self.idempotent:
-                    unprobed = [m for m in table.trials if m.provider.health_check is None]
-                    step = self._trial(unprobed, now, barred, role)
+                    unchecked = [m for m in table.half_open if m.provider.health_check is None]
+                    step = self._choose_trial(unchecked, now, excluded, role)
                     if step is not None:
                         return step
-            step = self._drawn(table, table.healthy, now, barred, role)
+            step = self._choose_from(table, table.healthy, now, excluded, role)
             if step is not None:
-                return self._with_copies(step, trials, now) if trials else step
-        step = self._degraded(now, barred, role)
+                return self._with_trials(step, trials, now) if trials else step
+        step = self._choose_degraded(now, excluded, role)
         if step is not None:
-            return self._with_copies(step, trials, now) if trials else step
-        return self._trial(trials, now, barred, role)
+            return self._with_trials(step, trials, now) if trials else step
+        return self._choose_trial(trials, now, excluded, role)
 
-    def _degraded(self, now: float, barred: Collection[str], role: Role) -> AttemptStep | None:
-        """An attempt at the first tier that has somebody degraded to ask."""
+    def _choose_degraded(
+        self, now: float, excluded: Collection[str], role: Role
+    ) -> AttemptStep | None:
+        """Returns an attempt from the first tier with an available degraded provider."""
         for tier in self.route.tiers:
-            table = tier.table(now, self._unfit)
+            table = tier.table(now, self._ineligible)
             if table.degraded is not None:
-                step = self._drawn(table, table.degraded, now, barred, role)
+                step = self._choose_from(table, table.degraded, now, excluded, role)
                 if step is not None:
                     return step
         return None
 
-    def _elsewhere(self, repetition: RetryState, now: float) -> AttemptStep | None:
-        """An attempt after one that failed: outside the domain that failed, when that can be."""
-        if repetition.wary:
+    def _choose_failover(self, retry_state: RetryState, now: float) -> AttemptStep | None:
+        """Returns an attempt after a failure, outside the failed domain when possible."""
+        if retry_state.suspect_domains:
             members = self.route.members
-            near = {m.name for m in members if repetition.wary.intersection(m.provider.domains)}
-            outside = near | repetition.barred
-            # No trial here: who is half-open is asked when nobody healthy is left anywhere.
+            suspects = retry_state.suspect_domains
+            same_domain = {m.name for m in members if suspects.intersection(m.provider.domains)}
+            outside = same_domain | retry_state.excluded
+            # No trials here: a half-open provider is used when no other provider is left at all.
             step = None
             if len(outside) < len(members):
-                step = self._somebody(now, outside | self._on_trial(now))
+                step = self._choose_attempt(now, outside | self._half_open_names(now))
             if step is not None:
                 return step
-        return self._somebody(now, repetition.barred)
+        return self._choose_attempt(now, retry_state.excluded)
 
-    def _on_trial(self, now: float) -> set[str]:
-        return {m.name for t in self.route.tiers for m in t.table(now, self._unfit).trials}
+    def _half_open_names(self, now: float) -> set[str]:
+        return {m.name for t in self.route.tiers for m in t.table(now, self._ineligible).half_open}
 
-    def _drawn(
+    def _choose_from(
         self,
         table: TierTable,
-        draw: WeightedChoice,
+        choice: WeightedChoice,
         now: float,
-        barred: Collection[str],
+        excluded: Collection[str],
         role: Role,
     ) -> AttemptStep | None:
-        """One of those in the draw; who refuses at the door is drawn no more."""
+        """Returns an attempt at a provider that `choice` picks; after a rejection, picks again."""
         while True:
-            member = draw.pick(self._commons.rng, barred, now, self._request)
+            member = choice.pick(self._context.rng, excluded, now, self._request)
             if member is None:
                 return None
-            alone = bool(barred or len(table.closed) == 1) and self._is_alone(table, barred)
-            step = self._enter(member, now, draw.why, role, alone=alone, panic=table.panic_started)
+            few = bool(excluded) or len(table.selectable) == 1
+            is_last = few and self._is_last_candidate(table, excluded)
+            step = self._acquire(member, now, choice.why, role, is_last=is_last, panic=table.panic)
             if step is not None:
                 return step
-            barred = {*barred, member.name}
+            excluded = {*excluded, member.name}
 
-    def _is_alone(self, table: TierTable, barred: Collection[str]) -> bool:
-        """Whether nobody else could be asked after the one who is drawn now."""
+    def _is_last_candidate(self, table: TierTable, excluded: Collection[str]) -> bool:
+        """Whether no further provider could be attempted after the one just picked."""
         if len(self.route.tiers) > 1:
             return False
-        drawn = (m for m in table.closed if m.weight > 0 and m.name not in barred)
-        return sum(1 for _ in drawn) <= 1
+        candidates = (m for m in table.selectable if m.weight > 0 and m.name not in excluded)
+        return sum(1 for _ in candidates) <= 1
 
-    def _trial(
-        self, trials: Iterable[Candidate], now: float, barred: Collection[str], role: Role
+    def _choose_trial(
+        self, half_open: Iterable[Candidate], now: float, excluded: Collection[str], role: Role
     ) -> AttemptStep | None:
-        """The caller's own attempt as the trial of a half-open circuit."""
-        for member in trials:
-            if member.name not in barred:
-                step = self._enter(member, now, "trial of a half-open circuit", role)
+        """Returns the caller's own attempt as the trial of a half-open circuit."""
+        for member in half_open:
+            if member.name not in excluded:
+                step = self._acquire(member, now, TRIAL, role)
                 if step is not None:
                     return step
         return None
 
-    def _with_copies(
-        self, step: AttemptStep, trials: Iterable[Candidate], now: float
+    def _with_trials(
+        self, step: AttemptStep, half_open: Iterable[Candidate], now: float
     ) -> AttemptStep:
-        """The attempt, with the trials that are due beside a call's first one."""
-        if self.idempotent and self._repetition is None:
-            step.copies = self._copies(trials, now)
+        """Adds the due background trials to a call's first attempt."""
+        if self.idempotent and self._retry_state is None:
+            step.trials = self._background_trials(half_open, now)
         return step
 
-    def _copies(self, trials: Iterable[Candidate], now: float) -> tuple[AttemptStep, ...]:
-        """Trials of half-open circuits as copies, so that they cost their caller nothing."""
-        copies = []
-        budget = self._commons.budget
-        for member in trials:
-            if member.provider.health_check or not budget.allows(now) or self._blocked(now):
+    def _background_trials(
+        self, half_open: Iterable[Candidate], now: float
+    ) -> tuple[AttemptStep, ...]:
+        """Trials of half-open circuits that run beside the caller's attempt, at no cost to it."""
+        trials = []
+        budget = self._context.budget
+        for member in half_open:
+            if member.provider.health_check:
                 continue
-            copy = self._enter(member, now, "trial of a half-open circuit", "trial")
-            if copy is not None:
-                budget.pay(now)
-                copies.append(copy)
-        return tuple(copies)
+            if not budget.allows(now) or self._shared_rejection(now):
+                continue
+            trial = self._acquire(member, now, TRIAL, "trial")
+            if trial is not None:
+                budget.spend(now)
+                trials.append(trial)
+        return tuple(trials)
 
-    def _enter(
+    def _acquire(
         self,
         member: Candidate,
         now: float,
         why: str,
         role: Role = "call",
         *,
-        alone: bool = False,
+        is_last: bool = False,
         panic: bool = False,
     ) -> AttemptStep | None:
-        """Asks at one provider's door; what repeats an earlier attempt is paid for.
+        """Acquires one provider's permit; None when its gate or the retry budget rejects.
 
-        The provider's own past cuts an attempt off only where somebody else is left to ask.
+        The provider's adaptive timeout applies only when another provider is left.
         """
-        repetition, budget = self._repetition, self._commons.budget
-        if repetition is not None and not repetition.affordable(member, role, budget, now):
+        retry_state, budget = self._retry_state, self._context.budget
+        if retry_state is not None and not retry_state.can_afford(member, role, budget, now):
             return None
-        limit = member.timeout
-        if not alone and (usual := member.latency.limit) < limit:
-            limit = usual
-        lease = limit if limit < math.inf else member.gate.circuit.policy.open_duration
+        timeout = member.timeout
+        if not is_last and (adaptive := member.latency.limit) < timeout:
+            timeout = adaptive
+        lease = timeout if timeout < math.inf else member.gate.circuit.policy.open_duration
         permit = member.gate.acquire(now, self._size, lease + LEASE_MARGIN, panic=panic)
         if permit is None:
             return None
         for shared in self.route.limits:
-            shared.take(self._size, now)
-        if repetition is not None:
-            why = self._repeats(repetition, member, role, now, why)
+            shared.acquire(self._size, now)
+        if retry_state is not None:
+            why = self._record_repeat(retry_state, member, role, now, why)
         if panic:
-            news = PanicStarted(self._commons.router, self.route.name)
-            self._commons.dispatcher.post("panic_started", news)
-        deadline = now + limit
+            event = PanicStarted(self._context.router, self.route.name)
+            self._context.dispatcher.post("panic_started", event)
+        deadline = now + timeout
         if self.deadline < deadline and role != "trial":
             deadline = self.deadline
         step = AttemptStep(member, permit, now, deadline, role, why)
         if self.route.hedge is not None and role != "trial":
-            self._hedge_later(step, self.route.hedge, now)
+            self._schedule_hedge(step, self.route.hedge, now)
         return step
 
-    def _repeats(
-        self, repetition: RetryState, member: Candidate, role: Role, now: float, why: str
+    def _record_repeat(
+        self, retry_state: RetryState, member: Candidate, role: Role, now: float, why: str
     ) -> str:
-        """Books an attempt that is not the first, tells of a failover, and says why."""
-        repetition.pay(member, role, self._commons.budget, now)
-        repetition.asked(member.name)
-        last = repetition.last
+        """Charges an attempt after the first, reports a failover, and returns the trail text."""
+        retry_state.spend(member, role, self._context.budget, now)
+        retry_state.record_attempt(member.name)
+        last = retry_state.last
         if last is None or role == "hedge":
             return why
         kind = last.verdict.kind
         if last.provider == member.name:
-            return f"again after {kind}"
-        names = (self._commons.router, self.route.name, last.provider, member.name)
-        self._commons.dispatcher.post("failed_over", FailedOver(*names, kind, _limit_of(last)))
+            return f"retry after {kind}"
+        names = (self._context.router, self.route.name, last.provider, member.name)
+        event = FailedOver(*names, kind, _exceeded_stream_limit(last))
+        self._context.dispatcher.post("failed_over", event)
         return f"failover from {last.provider} ({kind}); {why}"
 
-    def _blocked(self, now: float) -> str:
-        """Which limit of route or router keeps every attempt from starting, or ""."""
-        refusals = (shared.refuses(self._size, now) for shared in self.route.limits)
-        return next(filter(None, refusals), "")
+    def _shared_rejection(self, now: float) -> str:
+        """Why a limit of the route or router rejects every attempt; "" when none does."""
+        reasons = (shared.rejection(self._size, now) for shared in self.route.limits)
+        return next(filter(None, reasons), "")
 
-    def _hedge_later(self, step: AttemptStep, policy: HedgePolicy, now: float) -> None:
-        """Names the instant at which an attempt is so slow that it wants another beside it."""
+    def _schedule_hedge(self, step: AttemptStep, policy: HedgePolicy, now: float) -> None:
+        """Sets the loop time at which an attempt counts as slow and is hedged."""
         if not self.idempotent or len(self.route.members) == 1:
             return
         if policy.after is not None:
@@ -239,8 +255,8 @@ class Admission:
                 step.hedge_at = now + latencies.percentile(policy.percentile)
 
 
-def _limit_of(record: AttemptRecord) -> str:
-    """The limit of a stream that has passed, or ""; the kind says enough of any other failure."""
+def _exceeded_stream_limit(record: AttemptRecord) -> str:
+    """The stream limit that was exceeded; "" for any other failure, whose kind says enough."""
     error = record.error
     if isinstance(error, AttemptTimeout) and error.limit != "attempt_timeout":
         return error.limit

@@ -1,4 +1,4 @@
-"""How a call ends without an answer: the error that says what was tried and what to do."""
+"""Errors of calls without an answer: what was attempted, why it failed, when to call again."""
 
 from __future__ import annotations
 
@@ -15,45 +15,47 @@ from multirouter.errors import (
 from multirouter.model import AttemptRecord, FailureKind
 
 if TYPE_CHECKING:
-    from multirouter.core.planning.retrying import Refusal
+    from multirouter.core.planning.retrying import DenialReason
     from multirouter.core.routes.resolved_route import ResolvedRoute
     from multirouter.core.selection.candidate import Candidate
 
-_BECAUSE: dict[Refusal | None, str] = {
+_DENIAL_TEXT: dict[DenialReason | None, str] = {
     None: "",
-    "budget": "; the retry budget is used up",
-    "attempts": "; RetryPolicy.attempts is used up",
-    "deadline": "; another try would have passed the call's timeout",
-    "not_idempotent": "; idempotent=False bars another try, this one may have had an effect",
+    "budget": "; no retry: the retry budget is used up",
+    "attempts": "; no retry: RetryPolicy.attempts is reached",
+    "deadline": "; no retry: it would exceed the call's timeout",
+    "not_idempotent": "; no retry: idempotent=False, and the attempt may have had side effects",
 }
 
-FITTING: Mapping[str, str] = MappingProxyType({})
-"""No misfits: the request is one that everybody can serve."""
+ALL_ELIGIBLE: Mapping[str, str] = MappingProxyType({})
+"""No ineligible providers: every provider can serve the request."""
 
 
-def nobody_available(
+def no_provider_available(
     route: ResolvedRoute,
-    blocked: str,
+    rejection: str,
     now: float,
     started: float,
     retry_after: float | None,
     *,
-    misfits: Mapping[str, str] = FITTING,
+    ineligible: Mapping[str, str] = ALL_ELIGIBLE,
 ) -> NoProviderAvailable:
-    """Nobody could be asked.
+    """Returns the error of a call for which no provider could be attempted.
 
     Args:
         route: the call's route.
-        blocked: why nobody at all may start now (a limit of the route or router), or "".
+        rejection: why a limit of the route or router rejects every attempt, or "".
         now: loop time, seconds.
-        started: loop time at which the call started.
-        retry_after: seconds until somebody can be asked by time alone; None when unknown.
-        misfits: why those who cannot serve such a request cannot.
+        started: loop time at which the call started, seconds.
+        retry_after: seconds until a provider becomes available by time alone; None when unknown.
+        ineligible: why a provider cannot serve such a request, by provider name.
     """
-    states = {m.name: misfits.get(m.name) or blocked or m.gate.describe(now) for m in route.members}
+    states = {
+        m.name: ineligible.get(m.name) or rejection or m.gate.describe(now) for m in route.members
+    }
     listed = ", ".join(f"{name}: {state}" for name, state in states.items())
     return NoProviderAvailable(
-        f"no provider of route {route.name!r} can be asked ({listed})",
+        f"no provider of route {route.name!r} is available ({listed})",
         states=states,
         elapsed=now - started,
         retry_after=retry_after,
@@ -63,24 +65,25 @@ def nobody_available(
 def all_failed(
     route: ResolvedRoute,
     attempts: Iterable[AttemptRecord],
-    refusal: Refusal | None,
+    denial: DenialReason | None,
     now: float,
     started: float,
 ) -> BaseException:
-    """Everybody who could be asked failed; the last error is the cause.
+    """Returns the error of a call whose attempts all failed; its cause is the last error.
 
-    When the request was simply too long for everybody, the provider's own error says it best.
+    When every failure was `context_length`, the provider's own exception is returned: the request
+    was too long for all of them.
     """
     trail = tuple(attempts)
     failed = [record for record in trail if record.outcome == "failure"]
     if failed and all(record.verdict.kind is FailureKind.CONTEXT_LENGTH for record in failed):
-        return own_fault(failed[-1], len(trail))
-    told = "; ".join(f"{r.provider}: {r.verdict.kind} ({_named(r)})" for r in failed)
+        return request_at_fault(failed[-1], len(trail))
+    listed = "; ".join(f"{r.provider}: {r.verdict.kind} ({_reason(r)})" for r in failed)
     error = AllProvidersFailed(
-        f"all attempts on route {route.name!r} failed: {told}{_BECAUSE[refusal]}",
+        f"all attempts on route {route.name!r} failed: {listed}{_DENIAL_TEXT[denial]}",
         attempts=trail,
         elapsed=now - started,
-        retry_after=soonest(route.members, now, 0),
+        retry_after=earliest_ready_in(route.members, now, 0),
     )
     error.__cause__ = failed[-1].error if failed else None
     return error
@@ -93,12 +96,12 @@ def timed_out(
     started: float,
     deadline: float,
 ) -> CallTimeout:
-    """The call's deadline passed."""
+    """Returns the error of a call whose deadline has passed."""
     trail = tuple(attempts)
-    asked = ", ".join(f"{r.provider} {r.verdict.kind} after {r.elapsed:.2f} s" for r in trail)
+    listed = ", ".join(f"{r.provider} {r.verdict.kind} after {r.elapsed:.2f} s" for r in trail)
     error = CallTimeout(
-        f"route {route.name!r} gave no answer within timeout={deadline - started:g} s "
-        f"({asked or 'nobody could be asked'})",
+        f"no answer on route {route.name!r} within timeout={deadline - started:g} s "
+        f"({listed or 'no provider was available'})",
         attempts=trail,
         elapsed=now - started,
     )
@@ -107,32 +110,46 @@ def timed_out(
     return error
 
 
-def own_fault(record: AttemptRecord, number: int) -> BaseException:
-    """The user's own exception for a request that nobody will serve, with a note on it."""
-    why = f"{record.verdict.kind} is the request's own fault, no other provider would mend it"
-    return _noted(record, number, why)
+def request_at_fault(record: AttemptRecord, number: int) -> BaseException:
+    """Returns the provider's own exception for a request that every provider would reject.
+
+    Args:
+        record: the failed attempt.
+        number: its number in the call, from 1.
+    """
+    kind = record.verdict.kind
+    return _with_note(record, number, f"no failover: the request itself is at fault ({kind})")
 
 
 def not_in_on(record: AttemptRecord, number: int) -> BaseException:
-    """The user's own exception for a failure that the route's `on=` does not name."""
-    return _noted(record, number, f"the route's on= does not name {record.verdict.kind}")
+    """Returns the provider's own exception for a failure that the route's `on=` does not include.
+
+    Args:
+        record: the failed attempt.
+        number: its number in the call, from 1.
+    """
+    return _with_note(
+        record, number, f"no failover: the route's on= does not include {record.verdict.kind}"
+    )
 
 
-def _noted(record: AttemptRecord, number: int, why: str) -> BaseException:
+def _with_note(record: AttemptRecord, number: int, why: str) -> BaseException:
     error = record.error
     if error is None:
         kind = record.verdict.kind
-        error = ProviderError(f"the answer counts as {kind}", provider=record.provider, kind=kind)
+        error = ProviderError(
+            f"the answer is classified as {kind}", provider=record.provider, kind=kind
+        )
     where = f"attempt {number} at {record.provider!r} on route {record.route!r}"
     error.add_note(f"multirouter: {where}; {why}")
     return error
 
 
-def soonest(members: Iterable[Candidate], now: float, size: int) -> float | None:
-    """Seconds until the first of the providers can be asked by time alone; None when unknown."""
+def earliest_ready_in(members: Iterable[Candidate], now: float, size: int) -> float | None:
+    """Seconds until one of the providers becomes available by time alone; None when unknown."""
     waits = (member.gate.ready_in(now, size) for member in members)
     return min((wait for wait in waits if wait is not None), default=None)
 
 
-def _named(record: AttemptRecord) -> str:
+def _reason(record: AttemptRecord) -> str:
     return record.verdict.reason or type(record.error).__name__

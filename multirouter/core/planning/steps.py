@@ -1,4 +1,4 @@
-"""What a plan can say: ask this provider, wait, or it is over; and what all plans share."""
+"""Steps that a plan returns (attempt, wait, serve), and the context that all plans share."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from multirouter.core.circuit.permits import Permit
 from multirouter.core.event_dispatcher import EventDispatcher
-from multirouter.core.limits.rate_limits import RetryBudget
+from multirouter.core.limits.retry_budget import RetryBudget
 from multirouter.core.selection.candidate import Candidate
 from multirouter.model import CallOutcome, Role
 
@@ -17,7 +17,14 @@ if TYPE_CHECKING:
 
 
 class PlanContext:
-    """What all plans of one router share: its name, chance, retry budget and newswire."""
+    """Context that all plans of one router share.
+
+    Attributes:
+        router: the router's name.
+        rng: the router's random number generator.
+        budget: the router's retry budget.
+        dispatcher: receives the events.
+    """
 
     __slots__ = ("budget", "dispatcher", "rng", "router")
 
@@ -31,25 +38,24 @@ class PlanContext:
 
 
 class AttemptStep:
-    """Ask this provider now.
+    """Step: attempt this provider now.
 
     Attributes:
-        member: whom.
-        permit: its permit; `record` or `abandon` gives it back.
-        started: loop time at which it was chosen.
-        deadline: loop time at which the attempt is cut off.
-        role: whether it is the call's own attempt, a hedge or a probe.
-        why: why this provider, in words.
-        copies: attempts to make in the background beside it: trials that cost nobody anything.
-        hedge_at: loop time at which the plan wants to be asked for a second attempt; infinite
-            when this one is awaited alone.
+        member: the provider on its route.
+        permit: its permit; `record` or `abandon` returns it.
+        started: loop time at which the provider was chosen, seconds.
+        deadline: loop time at which the attempt is cut off, seconds.
+        role: the call's own attempt, a hedge, or a trial.
+        why: why this provider was chosen, as text for the trail.
+        trials: attempts to run in the background beside this one. Each is the trial of a half-open
+            circuit, and no caller waits for it.
+        hedge_at: loop time at which the plan is asked for a hedge; infinite without hedging.
         served_at: loop time of a stream's first content, or None.
-        slow: whether that came so slowly that the provider counts as ill.
-        meter: what counts the usage of a stream that somebody pays for, or None.
+        slow: whether the first content came so slowly that the provider counts as unhealthy.
+        meter: counts the usage of a priced stream, or None.
     """
 
     __slots__ = (
-        "copies",
         "deadline",
         "hedge_at",
         "member",
@@ -59,6 +65,7 @@ class AttemptStep:
         "served_at",
         "slow",
         "started",
+        "trials",
         "why",
     )
 
@@ -77,7 +84,7 @@ class AttemptStep:
         self.deadline: float = deadline
         self.role: Role = role
         self.why: str = why
-        self.copies: tuple[AttemptStep, ...] = ()
+        self.trials: tuple[AttemptStep, ...] = ()
         self.hedge_at: float = math.inf
         self.served_at: float | None = None
         self.slow: bool = False
@@ -85,25 +92,26 @@ class AttemptStep:
 
 
 class WaitStep:
-    """Do nothing for a while.
+    """Step: wait before asking the plan again.
 
     Attributes:
-        until: loop time at which to ask again.
-        for_room: whether to stand in the line of those who wait for a provider to become free.
+        until: loop time at which to ask again, seconds.
+        for_capacity: whether to wait in the router's queue, which ends the wait early when a
+            provider becomes available.
     """
 
-    __slots__ = ("for_room", "until")
+    __slots__ = ("for_capacity", "until")
 
-    def __init__(self, until: float, *, for_room: bool) -> None:
+    def __init__(self, until: float, *, for_capacity: bool) -> None:
         self.until: float = until
-        self.for_room: bool = for_room
+        self.for_capacity: bool = for_capacity
 
 
 class ServeStep:
-    """A stream has its first content: hand it to its consumer.
+    """Step: a stream has its first content, pass it to its consumer.
 
     Attributes:
-        attempt: the attempt that serves, its permit kept.
+        attempt: the attempt that serves; it keeps its permit.
     """
 
     __slots__ = ("attempt",)
@@ -113,3 +121,4 @@ class ServeStep:
 
 
 Step = AttemptStep | ServeStep | WaitStep | CallOutcome[Any]
+"""What `Plan.next_step` returns; a `CallOutcome` ends the call."""

@@ -1,7 +1,8 @@
-"""The limits of time on a stream that flows: idle, total and the throughput floor.
+"""Time limits of a running stream: `idle`, `total` and the throughput floor `min_rate`.
 
-What a slow consumer takes its time for is nobody's fault: `idle` and `min_rate` count only what
-was waited for the provider, and a `total` that passes in the consumer's hands is neutral.
+The time that a slow consumer takes does not count against the provider: `idle` and `min_rate`
+count only the time spent waiting for the provider, and a `total` that passes while the consumer
+holds the stream is neutral.
 """
 
 from __future__ import annotations
@@ -15,57 +16,58 @@ from multirouter.model import FailureKind, Verdict
 
 
 class StreamLimits:
-    """Watches one stream from its first content to its end, whoever serves it meanwhile.
+    """Time limits of one stream from its first content to its end, across its providers.
 
     Attributes:
-        ends_at: loop time by which it must have ended.
-        rated: whether a throughput floor holds, so that `came` wants every chunk.
-        error: what the limit that has passed raises, or None.
-        verdict: what that counts as.
+        ends_at: loop time by which the stream must have ended, seconds.
+        rate_measurable: whether a throughput floor applies, so that `chunk_arrived` needs every
+            chunk.
+        error: the error of the limit that was exceeded, or None.
+        verdict: the verdict that goes with `error`.
     """
 
     __slots__ = (
-        "_asked_at",
-        "_letters",
+        "_characters",
         "_limit",
         "_member",
         "_policy",
         "_waited",
+        "_waiting_since",
         "ends_at",
         "error",
-        "rated",
+        "rate_measurable",
         "verdict",
     )
 
     def __init__(
-        self, policy: StreamPolicy, member: Candidate, now: float, *, rated: bool = True
+        self, policy: StreamPolicy, member: Candidate, now: float, *, rate_measurable: bool = True
     ) -> None:
         self._policy = policy
         self._limit: Literal["idle", "total", "min_rate"] = "idle"
         self.ends_at: float = now + policy.total
         self.error: AttemptTimeout | None = None
         self.verdict: Verdict = Verdict(FailureKind.TIMEOUT)
-        self.serves(member, rated=rated)
+        self.switch_to(member, rate_measurable=rate_measurable)
 
-    def serves(self, member: Candidate, *, rated: bool = True) -> None:
-        """Somebody else serves from here: the rate is his own, the total goes on.
+    def switch_to(self, member: Candidate, *, rate_measurable: bool = True) -> None:
+        """Continues with another provider: its rate is measured anew, the total goes on.
 
         Args:
-            member: who serves.
-            rated: whether anybody can say how much his chunks bring.
+            member: the provider that serves from here.
+            rate_measurable: whether the characters in its chunks can be counted.
         """
-        self.rated: bool = rated and self._policy.min_rate is not None
+        self.rate_measurable: bool = rate_measurable and self._policy.min_rate is not None
         self._member = member
         self._waited = 0.0
-        self._letters = 0
-        self._asked_at = 0.0
+        self._characters = 0
+        self._waiting_since = 0.0
 
     def deadline(self, now: float) -> float:
-        """Loop time by which the chunk that is asked for now must have come."""
+        """Returns the loop time by which the next chunk must arrive, seconds."""
         self._limit = "idle"
         at = now + self._member.idle
-        if self.rated:
-            self._asked_at = now
+        if self.rate_measurable:
+            self._waiting_since = now
             window = now + self._policy.rate_window - self._waited
             if window < at and self._is_slow(self._policy.rate_window):
                 self._limit, at = "min_rate", window
@@ -73,37 +75,38 @@ class StreamLimits:
             self._limit, at = "total", self.ends_at
         return at
 
-    def came(self, letters: int, now: float) -> AttemptTimeout | None:
-        """Counts a chunk that came; the error of a stream that is too slow to go on.
+    def chunk_arrived(self, characters: int, now: float) -> AttemptTimeout | None:
+        """Counts a chunk; returns the error of a stream that is below `min_rate`, else None.
 
         Args:
-            letters: the characters it brought.
+            characters: the characters of content in the chunk.
             now: loop time, seconds.
         """
-        self._letters += letters
-        self._waited += now - self._asked_at
+        self._characters += characters
+        self._waited += now - self._waiting_since
         if self._waited < self._policy.rate_window:
             return None
         slow = self._is_slow(self._waited)
-        self._waited, self._letters = 0.0, 0
-        return self._passed("min_rate") if slow else None
+        self._waited, self._characters = 0.0, 0
+        return self._exceeded("min_rate") if slow else None
 
     def expired(self) -> AttemptTimeout:
-        """The error of the limit that has passed while the provider was waited for."""
-        return self._passed(self._limit)
+        """Returns the error of the limit that passed while waiting for the provider."""
+        return self._exceeded(self._limit)
 
-    def overdue(self) -> AttemptTimeout:
-        """The error of a total that has passed while the consumer was busy."""
-        error = self._passed("total")
-        self.verdict = Verdict(FailureKind.CANCELLED, reason="total, in the consumer's hands")
+    def total_expired(self) -> AttemptTimeout:
+        """Returns the error of a `total` that passed while the consumer held the stream."""
+        error = self._exceeded("total")
+        reason = "total elapsed while the consumer held the stream"
+        self.verdict = Verdict(FailureKind.CANCELLED, reason=reason)
         return error
 
-    def _passed(self, limit: Literal["idle", "total", "min_rate"]) -> AttemptTimeout:
+    def _exceeded(self, limit: Literal["idle", "total", "min_rate"]) -> AttemptTimeout:
         member, policy = self._member, self._policy
-        spans = {"idle": member.idle, "total": policy.total, "min_rate": policy.min_rate or 0.0}
-        self.error = AttemptTimeout(member.name, limit, spans[limit])
-        self.verdict = Verdict(FailureKind.TIMEOUT, reason=f"{limit} {spans[limit]:g}")
+        limits = {"idle": member.idle, "total": policy.total, "min_rate": policy.min_rate or 0.0}
+        self.error = AttemptTimeout(member.name, limit, limits[limit])
+        self.verdict = Verdict(FailureKind.TIMEOUT, reason=f"{limit} {limits[limit]:g}")
         return self.error
 
     def _is_slow(self, seconds: float) -> bool:
-        return self._letters < (self._policy.min_rate or 0.0) * seconds
+        return self._characters < (self._policy.min_rate or 0.0) * seconds

@@ -1,4 +1,4 @@
-"""The part of a call's plan that is about streams: serving, flowing, broken, spliced."""
+"""Stream part of a call's plan: first content, half-open trials, continuation elsewhere."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from multirouter.core.events import ContinuationMode, StreamContinued
 from multirouter.core.planning.admission import LEASE_MARGIN, Admission
 from multirouter.core.planning.steps import AttemptStep
 
-FLOW_PROVES = 10.0
-"""Seconds of a flowing stream that prove a half-open provider to be well."""
+PROVEN_AFTER = 10.0
+"""Seconds of a running stream after which the trial of a half-open circuit has passed."""
 
 
 class StreamPlan(Admission):
-    """One call whose answer comes in pieces.
+    """Plan of a call whose answer arrives in chunks.
 
-    It goes deciding -> serving -> (broken -> deciding)* -> done.
+    Its phases: deciding -> serving -> (interrupted -> deciding)* -> done.
     """
 
-    __slots__ = ("_serving", "_spliced", "_timeout")
+    __slots__ = ("_continuing", "_serving", "_timeout")
 
+    _continuing: bool
     _serving: AttemptStep | None
-    _spliced: bool
     _timeout: float
 
-    def serving(self, step: AttemptStep, first_at: float) -> bool:
-        """Notes a stream's first content: its permit is kept until `record` tells of the end.
+    def begin_serving(self, step: AttemptStep, first_at: float) -> bool:
+        """Records a stream's first content; its permit is kept until `record` reports the end.
 
         Args:
             step: the attempt.
-            first_at: loop time of the first content that its provider said, seconds.
+            first_at: loop time of the provider's first content, seconds.
 
         Returns:
             False when another attempt was first; that one serves.
@@ -37,65 +37,70 @@ class StreamPlan(Admission):
         if self._serving is not None:
             return False
         self._serving = step
-        self.opened(step, first_at)
+        self.record_first_content(step, first_at)
         return True
 
-    def opened(self, step: AttemptStep, first_at: float) -> None:
-        """Notes the first content of a stream, of a copy too: that is what its pace is made of."""
+    def record_first_content(self, step: AttemptStep, first_at: float) -> None:
+        """Records the latency to a stream's first content, for background trials too."""
         step.served_at = first_at
         trial = step.permit.trial
-        step.slow = step.member.latency.answered(first_at - step.started, first_at, trial=trial)
+        step.slow = step.member.latency.record(first_at - step.started, first_at, trial=trial)
 
-    def flowing(self, step: AttemptStep, now: float, lease: float) -> bool:
-        """Notes that a half-open provider's stream is alive: its lease is renewed.
+    def renew_trial_lease(self, step: AttemptStep, now: float, lease: float) -> bool:
+        """Renews the lease of a half-open provider's running stream.
 
-        After `FLOW_PROVES` seconds of it the trial counts as passed, and what comes of the stream
-        afterwards counts in the new era.
+        After `PROVEN_AFTER` seconds the trial has passed, and the end of the stream counts in the
+        new generation.
+
+        Args:
+            step: the attempt.
+            now: loop time, seconds.
+            lease: length of the new lease, seconds.
 
         Returns:
-            Whether it has passed.
+            Whether the trial has passed.
         """
         circuit, permit = step.member.gate.circuit, step.permit
         circuit.renew(permit, now, lease)
-        if step.served_at is None or now - step.served_at < FLOW_PROVES:
+        if step.served_at is None or now - step.served_at < PROVEN_AFTER:
             return False
-        circuit.prove(permit, now)
-        self._commons.dispatcher.deliver()
+        circuit.pass_trial(permit, now)
+        self._context.dispatcher.deliver()
         return True
 
-    def broken(self, now: float, until: float = math.inf) -> None:
-        """Notes that the serving stream broke, is recorded, and shall go on elsewhere.
+    def begin_continuation(self, now: float, until: float = math.inf) -> None:
+        """Prepares the continuation of a stream that was interrupted and recorded.
 
-        The search for another provider has the call's whole timeout again; what was delivered
-        cannot be taken back, so no failure is the request's own fault from here on.
+        The search for another provider gets the call's whole timeout again. Delivered content
+        cannot be taken back, so no later failure counts as the request's own fault.
 
         Args:
             now: loop time, seconds.
-            until: loop time by which the stream must have ended, whoever serves it.
+            until: loop time by which the stream must have ended at any provider, seconds.
         """
         self._serving = None
-        self._spliced = True
+        self._continuing = True
         self.deadline: float = min(now + self._timeout, until)
 
     def stream_continued(
-        self, step: AttemptStep, broke: str, how: ContinuationMode, chunks: int
+        self, step: AttemptStep, interrupted: str, how: ContinuationMode, chunks: int
     ) -> None:
-        """Tells that a broken stream goes on.
+        """Reports that an interrupted stream continues.
 
         Args:
             step: the attempt that serves from here.
-            broke: whose stream broke.
-            how: by what means.
-            chunks: how many chunks had been delivered.
+            interrupted: name of the provider whose stream was interrupted.
+            how: see `ContinuationMode`.
+            chunks: number of chunks that had been delivered.
         """
-        step.why = f"{step.why}; goes on by {how} after {chunks} chunks of {broke}"
-        names = (self._commons.router, self.route.name, broke, step.member.name)
-        self._commons.dispatcher.post("stream_continued", StreamContinued(*names, how, chunks))
-        self._commons.dispatcher.deliver()
+        step.why = f"{step.why}; continued by {how} after {chunks} chunks from {interrupted}"
+        names = (self._context.router, self.route.name, interrupted, step.member.name)
+        self._context.dispatcher.post("stream_continued", StreamContinued(*names, how, chunks))
+        self._context.dispatcher.deliver()
 
 
-def lease_of(step: AttemptStep) -> float:
-    """Seconds that a flowing trial's lease lasts: a little longer than it may rest."""
+def trial_lease(step: AttemptStep) -> float:
+    """Lease of a streaming trial, seconds: its idle limit plus `LEASE_MARGIN`."""
     idle = step.member.idle
     if idle == math.inf:
         idle = step.member.gate.circuit.policy.open_duration

@@ -1,1 +1,1 @@
-"""Providers and routes of one router, and the state that outlives a change of them."""
+"""Registry of one router's providers and routes, and the state that outlives its replacement."""

@@ -1,6 +1,6 @@
-"""Whose money it is: the accounts of one router, and which route's attempts they are charged with.
+"""Accounts of one router: which attempts are charged to which budgets.
 
-Accounts outlive changes of the configuration, as doors and limits do.
+Accounts outlive changes of the configuration, as gates and limits do.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from multirouter.core.cost.billing import Billing
-from multirouter.core.cost.budgets import Account, Budget, Wall
-from multirouter.core.cost.metering import Broken, ProviderPricing, guarded
+from multirouter.core.cost.budgets import Account, Budget, WallClock
+from multirouter.core.cost.metering import ProviderPricing, guarded_reader
 from multirouter.core.cost.price import FREE
 from multirouter.core.cost.usage import ReadUsage
-from multirouter.core.event_dispatcher import EventDispatcher
+from multirouter.core.event_dispatcher import EventDispatcher, OnHookError
 from multirouter.errors import ConfigurationError, UsageError
 
 if TYPE_CHECKING:
@@ -22,19 +22,23 @@ if TYPE_CHECKING:
     from multirouter.core.selection.candidate import Candidate
 
 ROUTER = "router"
-"""The owner of the account that every attempt of the router is charged to."""
+"""Owner of the account that every attempt of the router is charged to."""
 
 
 class Accounts:
-    """All accounts of one router, by owner.
+    """All accounts of one router.
 
     Args:
         router: the router's name.
-        wire: where the news of reached budgets goes.
-        wall: the wall clock.
-        budget: what the whole router may spend.
-        usage: reads usage where a provider names no reader of its own; None for what is known.
-        broken: told when such a reader raises.
+        dispatcher: receives the event of a reached budget.
+        wall: the wall clock, seconds since 1970.
+        on_hook_error: called with a usage reader that raised, and its exception.
+        budget: the budgets of the whole router.
+        usage: reads usage for providers without a reader of their own; None for the formats that
+            are known.
+
+    Attributes:
+        by_owner: the accounts by owner: `provider NAME`, `route NAME` or `router`.
     """
 
     def __init__(
@@ -42,74 +46,73 @@ class Accounts:
         router: str,
         dispatcher: EventDispatcher,
         *,
-        wall: Wall,
-        broken: Broken,
+        wall: WallClock,
+        on_hook_error: OnHookError,
         budget: tuple[Budget, ...] = (),
         usage: ReadUsage | None = None,
     ) -> None:
         self._router = router
         self._dispatcher = dispatcher
         self._wall = wall
-        self._broken = broken
+        self._on_hook_error = on_hook_error
         self._budget = budget
         self._usage = usage
-        self.accounts: dict[str, Account] = {}
+        self.by_owner: dict[str, Account] = {}
 
-    def charge(self, compiled: ResolvedRoute, route: Route, *, known: bool) -> None:
-        """Lets a route's attempts be paid: by its providers' prices, from its accounts.
+    def attach_billing(self, resolved: ResolvedRoute, route: Route, *, known: bool) -> None:
+        """Sets up the billing of a route: its providers' prices and the accounts to charge.
 
         Args:
-            compiled: the route; it gets its `billing`, and its budgets among its limits.
-            route: as it was described.
-            known: whether the router knows it; one that is given with a call has no account.
+            resolved: the resolved route; its `billing` is set and its accounts join its `limits`.
+            route: the route's settings.
+            known: whether the router has the route; a route passed with a call has no account.
 
         Raises:
-            ConfigurationError: for a budget of a route none of whose providers has a price.
-            UsageError: for a budget of a route that is given with a call.
+            ConfigurationError: the route has a budget, and none of its providers has a price.
+            UsageError: a route passed with a call has a budget.
         """
+        setting = f"Route({route.name!r}).budget"
         if route.budget and not known:
-            me = f"Route({route.name!r}).budget"
-            raise UsageError(f"the call's route: {me} needs a router that knows the route")
-        priced = any(member.provider.price is not None for member in compiled.members)
+            raise UsageError(f"the call's route: {setting} is allowed only on the router's routes")
+        priced = any(member.provider.price is not None for member in resolved.members)
         if route.budget and not priced:
-            raise ConfigurationError(
-                f"Route({route.name!r}).budget", "needs a provider with price=, and it has none"
-            )
-        tariffs = {member.name: self._tariff(member) for member in compiled.members}
-        named = {name: tariff for name, tariff in tariffs.items() if tariff is not None}
+            raise ConfigurationError(setting, "requires a provider with price=, and there is none")
+        pricing = {member.name: self._pricing(member) for member in resolved.members}
+        billed = {name: terms for name, terms in pricing.items() if terms is not None}
         own = self._account(f"route {route.name}", route.budget) if known else None
         accounts = [a for a in (own, self._account(ROUTER, self._budget)) if a is not None]
-        compiled.limits = (*compiled.limits, *accounts)
-        if named:
-            first = {member.name: member.weight for member in compiled.tiers[0].members}
-            compiled.billing = Billing(named, accounts, first)
+        resolved.limits = (*resolved.limits, *accounts)
+        if billed:
+            first_tier = {member.name: member.weight for member in resolved.tiers[0].members}
+            resolved.billing = Billing(billed, accounts, first_tier)
 
-    def adopt(self, budget: tuple[Budget, ...]) -> None:
-        """Puts the whole router under other budgets, from the next routes on."""
+    def apply(self, budget: tuple[Budget, ...]) -> None:
+        """Replaces the budgets of the whole router; routes resolved from now on use them."""
         self._budget = budget
 
-    def forget(self, provider: str) -> None:
-        """Closes the account of a provider that has left."""
-        self.accounts.pop(f"provider {provider}", None)
+    def remove_provider(self, provider: str) -> None:
+        """Removes the account of a provider that left the router."""
+        self.by_owner.pop(f"provider {provider}", None)
 
-    def _tariff(self, member: Candidate) -> ProviderPricing | None:
-        """A provider's terms, None when it has none; its door learns of its account."""
+    def _pricing(self, member: Candidate) -> ProviderPricing | None:
+        """Returns a provider's pricing, None without one; sets its gate's account."""
         provider = member.provider
         account = self._account(f"provider {member.name}", provider.budget)
-        member.gate.charge(account)
+        member.gate.set_account(account)
         if provider.price is None and provider.usage is None:
             return None
-        read = guarded(provider.usage or self._usage, self._broken)
+        read = guarded_reader(provider.usage or self._usage, self._on_hook_error)
         return ProviderPricing(provider.price or FREE, read, account)
 
     def _account(self, owner: str, budgets: Iterable[Budget]) -> Account | None:
+        """Returns the owner's account with these budgets; without budgets, removes it."""
         found = tuple(budgets)
         if not found:
-            self.accounts.pop(owner, None)
+            self.by_owner.pop(owner, None)
             return None
-        account = self.accounts.get(owner)
+        account = self.by_owner.get(owner)
         if account is None:
             account = Account(self._router, owner, self._wall, self._dispatcher)
-            self.accounts[owner] = account
-        account.adopt(found)
+            self.by_owner[owner] = account
+        account.apply(found)
         return account

@@ -1,14 +1,12 @@
-"""What a router remembers of its providers across changes of its configuration."""
+"""State of providers and routes that outlives changes of the configuration."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from random import Random
-from typing import Any
 
 from multirouter.core.change_counter import ChangeCounter
 from multirouter.core.circuit.gate import Gate
-from multirouter.core.event_dispatcher import EventDispatcher
+from multirouter.core.event_dispatcher import EventDispatcher, OnHookError
 from multirouter.core.health.adaptive_timeout import LatencyTracker
 from multirouter.core.health.degraded import HealthWindow
 from multirouter.core.health.latency_average import LatencyAverage
@@ -18,32 +16,38 @@ from multirouter.core.settings.policies import CircuitPolicy, LatencyPolicy, Lim
 
 
 class ProviderStates:
-    """What outlives a change of configuration: doors, paces and limits, by name.
+    """Gates, latencies, health and limits by name; kept when the configuration is replaced.
+
+    Args:
+        router: the router's name.
+        dispatcher: receives the gates' events.
+        rng: the router's random number generator, for the jitter of open durations.
+        accounts: the router's accounts.
 
     Attributes:
-        gates: the doors of the providers that are in the router.
-        revision: rises when any door changes; all draw tables watch it.
-        ledger: the accounts.
-        hook_broken: told of a hook of the user's that raised, and of what it raised.
+        gates: the gates of the router's providers, by name.
+        revision: rises when any gate changes; tier tables made at an older revision are stale.
+        accounts: the router's accounts.
+        on_hook_error: called with a user's hook that raised, and its exception.
     """
 
     def __init__(
-        self, router: str, dispatcher: EventDispatcher, rng: Random, ledger: Accounts
+        self, router: str, dispatcher: EventDispatcher, rng: Random, accounts: Accounts
     ) -> None:
         self._router = router
         self._dispatcher = dispatcher
         self._rng = rng
         self._latencies: dict[tuple[str, str], LatencyTracker] = {}
         self._healths: dict[tuple[str, str], HealthWindow] = {}
-        self._speeds: dict[tuple[str, str], LatencyAverage] = {}
+        self._latency_averages: dict[tuple[str, str], LatencyAverage] = {}
         self._limits: dict[str, Limits] = {}
         self.gates: dict[str, Gate] = {}
         self.revision: ChangeCounter = ChangeCounter()
-        self.ledger: Accounts = ledger
-        self.hook_broken: Callable[[Callable[..., Any], Exception], None] = dispatcher.report
+        self.accounts: Accounts = accounts
+        self.on_hook_error: OnHookError = dispatcher.report_hook_error
 
     def gate(self, name: str, policy: CircuitPolicy, limits: LimitPolicy | None) -> Gate:
-        """A provider's door; a new one, or the one it had, under the policies of today."""
+        """Returns a provider's gate, new or existing, with these policies applied."""
         gate = self.gates.get(name)
         if gate is None:
             return Gate(
@@ -55,63 +59,63 @@ class ProviderStates:
                 revision=self.revision,
                 rng=self._rng,
             )
-        gate.adopt(policy, limits)
+        gate.apply(policy, limits)
         return gate
 
     def latency(self, route: str, provider: str, policy: LatencyPolicy) -> LatencyTracker:
-        """A provider's pace on a route, for calls or for streams."""
+        """Returns a provider's latency tracker on a route, for calls or for streams."""
         latency = self._latencies.get((route, provider))
         if latency is None:
             latency = self._latencies[route, provider] = LatencyTracker(policy)
         else:
-            latency.adopt(policy)
+            latency.apply(policy)
         return latency
 
     def health(self, route: str, provider: str) -> HealthWindow:
-        """A provider's health on a route, the same for calls and for streams."""
+        """Returns a provider's health on a route, the same for calls and streams."""
         health = self._healths.get((route, provider))
         if health is None:
             health = self._healths[route, provider] = HealthWindow(self.revision)
         return health
 
-    def speed(self, route: str, provider: str) -> LatencyAverage:
-        """A provider's speed on a route, for calls or for streams."""
-        speed = self._speeds.get((route, provider))
-        if speed is None:
-            speed = self._speeds[route, provider] = LatencyAverage()
-        return speed
+    def latency_average(self, route: str, provider: str) -> LatencyAverage:
+        """Returns a provider's latency average on a route, for calls or for streams."""
+        average = self._latency_averages.get((route, provider))
+        if average is None:
+            average = self._latency_averages[route, provider] = LatencyAverage()
+        return average
 
     def degraded(self, provider: str, now: float) -> bool:
         """Whether a provider is degraded on any route at `now` (loop time, seconds)."""
-        # Of a copy: metrics are read in other threads, while routes come and go.
+        # A copy, since metrics are read in other threads while routes are added and removed.
         healths = tuple(self._healths.items())
         return any(health.degraded_at(now) for (_, name), health in healths if name == provider)
 
-    def limits(self, whose: str, policy: LimitPolicy | None) -> tuple[Limits, ...]:
-        """The limits of a route or of the router, as a tuple of one or none."""
+    def limits(self, owner: str, policy: LimitPolicy | None) -> tuple[Limits, ...]:
+        """Returns the limits of a route, or of the router (owner ""), as a tuple of one or none."""
         if policy is None:
             return ()
-        known = self._limits.get(whose)
-        if known is None:
-            known = self._limits[whose] = Limits(policy)
+        limits = self._limits.get(owner)
+        if limits is None:
+            limits = self._limits[owner] = Limits(policy)
         else:
-            known.adopt(policy)
-        return (known,)
+            limits.apply(policy)
+        return (limits,)
 
-    def forget(self, provider: str) -> None:
-        """Forgets a provider that has left; its attempts in flight hold what they need."""
+    def remove_provider(self, provider: str) -> None:
+        """Removes the state of a provider that left; attempts in flight keep their references."""
         self.gates.pop(provider).removed = True
-        self.ledger.forget(provider)
-        for known in (self._latencies, self._healths, self._speeds):
-            for key in [key for key in known if key[1] == provider]:
-                del known[key]
+        self.accounts.remove_provider(provider)
+        for by_place in (self._latencies, self._healths, self._latency_averages):
+            for key in [key for key in by_place if key[1] == provider]:
+                del by_place[key]
 
     def shift(self, by: float) -> None:
-        """Moves every instant by `by` seconds, to the clock of another loop."""
+        """Moves every stored time by `by` seconds, to the clock of another event loop."""
         for gate in self.gates.values():
             gate.shift(by)
         for limits in self._limits.values():
             limits.shift(by)
-        for kept in (self._latencies, self._healths, self._speeds):
-            for past in kept.values():
-                past.shift(by)
+        for by_place in (self._latencies, self._healths, self._latency_averages):
+            for state in by_place.values():
+                state.shift(by)

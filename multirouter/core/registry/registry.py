@@ -1,4 +1,4 @@
-"""The set of providers and routes as one call sees it: made whole, never changed, replaced."""
+"""Registry of one router: providers and resolved routes, immutable, replaced as a whole."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from functools import partial
 from typing import Any
 
 from multirouter.core import validation as check
-from multirouter.core.health.adaptive_timeout import Group
+from multirouter.core.health.adaptive_timeout import LatencyGroup
 from multirouter.core.limits.rate_limits import Limits
 from multirouter.core.registry.provider_state import ProviderStates
 from multirouter.core.routes.name_lookup import ADHOC, providers_by_name, routes_by_name
 from multirouter.core.routes.resolved_route import Defaults, ResolvedRoute
 from multirouter.core.routes.route import Route
-from multirouter.core.routes.tiers import members_of
+from multirouter.core.routes.tiers import resolve_tiers
 from multirouter.core.selection.candidate import Candidate
 from multirouter.core.selection.shadow_targets import ShadowTargets
 from multirouter.core.selection.tier_tables import ChoicePolicy, Tier
@@ -24,15 +24,26 @@ from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.errors import ConfigurationError, UsageError
 
 DEFAULT = "default"
-"""The route of a call that names none: all providers in one weighted tier, unless replaced."""
+"""Route of calls that name none: all providers in one weighted tier, unless the user defines it."""
 
 
 class Registry:
-    """One whole configuration: providers, their doors, and the compiled routes.
+    """One complete configuration: providers, their gates, and the resolved routes.
+
+    Args:
+        providers: the providers.
+        routes: the routes.
+        defaults: the router's settings, which routes and providers inherit.
+        states: the state that outlives this registry.
+        limits: limits of all providers together, or None.
+
+    Attributes:
+        providers: the providers by name.
+        routes: the user's routes by name.
 
     Raises:
-        ConfigurationError: for duplicate names, weights that are all 0, and routes that name
-            unknown providers; then nothing has changed.
+        ConfigurationError: a name occurs twice, all weights are 0, or a route names an unknown
+            provider. `states` is unchanged then.
     """
 
     def __init__(
@@ -40,149 +51,157 @@ class Registry:
         providers: Iterable[Provider[Any, Any, Any]],
         routes: Iterable[Route],
         defaults: Defaults,
-        memory: ProviderStates,
+        states: ProviderStates,
         limits: LimitPolicy | None,
     ) -> None:
         self.providers: dict[str, Provider[Any, Any, Any]] = providers_by_name(providers)
         self.routes: dict[str, Route] = routes_by_name(routes)
         self._defaults = defaults
-        self._memory = memory
+        self._states = states
         for route in self.routes.values():
-            members_of(route, self.providers, self.routes)
-        self._limits = memory.limits("", limits)
+            resolve_tiers(route, self.providers, self.routes)
+        self._limits = states.limits("", limits)
         self._gates = {
-            name: memory.gate(name, provider.circuit or defaults.circuit, provider.limits)
+            name: states.gate(name, provider.circuit or defaults.circuit, provider.limits)
             for name, provider in self.providers.items()
         }
-        memory.gates.update(self._gates)
-        self._named = self.routes
+        states.gates.update(self._gates)
+        self._all_routes = self.routes
         if self.providers and DEFAULT not in self.routes:
-            self._named = {DEFAULT: Route(DEFAULT, [list(self.providers)]), **self.routes}
-        self._calling = self._compile_all(streaming=False)
-        self._streaming = self._compile_all(streaming=True)
+            self._all_routes = {DEFAULT: Route(DEFAULT, [list(self.providers)]), **self.routes}
+        self._calling = self._resolve_all(streaming=False)
+        self._streaming = self._resolve_all(streaming=True)
 
     def route(
-        self, wanted: str | Route | Iterable[str] | None, *, streaming: bool = False
+        self, route: str | Route | Iterable[str] | None, *, streaming: bool = False
     ) -> ResolvedRoute:
-        """The route a call asks for, compiled: with the providers that can call, or stream.
+        """Returns the resolved route of a call, with the providers that can call, or stream.
 
         Raises:
-            UsageError: for an unknown route, a router without providers, or a route none of
-                whose providers can do what is asked.
+            UsageError: the route is unknown, the router has no providers, or none of the route's
+                providers can call (or stream).
         """
-        if wanted is not None and not isinstance(wanted, str):
-            return self._adhoc(wanted, streaming=streaming)
-        name = DEFAULT if wanted is None else wanted
-        compiled = (self._streaming if streaming else self._calling).get(name)
-        if compiled is not None:
-            return compiled
+        if route is not None and not isinstance(route, str):
+            return self._resolve_adhoc(route, streaming=streaming)
+        name = DEFAULT if route is None else route
+        resolved = (self._streaming if streaming else self._calling).get(name)
+        if resolved is not None:
+            return resolved
         if not self.providers:
-            raise UsageError("the router has no providers: add one before the first call")
-        if name in self._named:
-            raise UsageError(f"route {name!r}: {_unable(streaming=streaming)}")
-        raise UsageError(f"unknown route {check.near(name, self._named)}")
+            raise UsageError("the router has no providers; add one before the first call")
+        if name in self._all_routes:
+            raise UsageError(f"route {name!r}: {_incapable(streaming=streaming)}")
+        raise UsageError(f"unknown route {check.suggestion(name, self._all_routes)}")
 
     def names(self) -> Iterable[str]:
-        """The names of the routes, the built-in one included."""
-        return self._named.keys()
+        """Names of the routes, including the built-in `default`."""
+        return self._all_routes.keys()
 
-    def knows(self, name: str) -> bool:
-        """Whether there is a route of this name."""
-        return name in self._named
+    def has_route(self, name: str) -> bool:
+        """Whether the registry has a route of this name."""
+        return name in self._all_routes
 
     def all_routes(self) -> Mapping[str, ResolvedRoute]:
-        """The routes by name, compiled for calls, or else for streams."""
+        """Resolved routes by name: for calls, or for streams where a route cannot call."""
         return {**self._streaming, **self._calling}
 
-    def _adhoc(self, wanted: Route | Iterable[str], *, streaming: bool) -> ResolvedRoute:
-        if isinstance(wanted, Route) and wanted.limits is not None:
-            me = f"Route({wanted.name!r}).limits"
-            raise UsageError(f"the call's route: {me} need a router that knows the route")
+    def _resolve_adhoc(self, given: Route | Iterable[str], *, streaming: bool) -> ResolvedRoute:
+        """Resolves a route that was passed with a call."""
+        if isinstance(given, Route) and given.limits is not None:
+            setting = f"Route({given.name!r}).limits"
+            raise UsageError(f"the call's route: {setting} is allowed only on the router's routes")
         try:
-            route = wanted if isinstance(wanted, Route) else Route(ADHOC, wanted)
-            compiled = self._compile(route, (), ADHOC, streaming=streaming)
+            route = given if isinstance(given, Route) else Route(ADHOC, given)
+            resolved = self._resolve(route, (), ADHOC, streaming=streaming)
         except ConfigurationError as error:
             raise UsageError(f"the call's route: {error}") from error
-        if compiled is None:
-            raise UsageError(f"the call's route: {_unable(streaming=streaming)}")
-        return compiled
+        if resolved is None:
+            raise UsageError(f"the call's route: {_incapable(streaming=streaming)}")
+        return resolved
 
-    def _compile_all(self, *, streaming: bool) -> dict[str, ResolvedRoute]:
-        compiled = {
-            name: self._compile(
-                route, self._memory.limits(name, route.limits), name, streaming=streaming
+    def _resolve_all(self, *, streaming: bool) -> dict[str, ResolvedRoute]:
+        resolved = {
+            name: self._resolve(
+                route, self._states.limits(name, route.limits), name, streaming=streaming
             )
-            for name, route in self._named.items()
+            for name, route in self._all_routes.items()
         }
-        return {name: route for name, route in compiled.items() if route is not None}
+        return {name: route for name, route in resolved.items() if route is not None}
 
-    def _compile(
+    def _resolve(
         self, route: Route, limits: tuple[Limits, ...], label: str, *, streaming: bool
     ) -> ResolvedRoute | None:
+        """Resolves a route; None when none of its providers can call (or stream)."""
         defaults = self._defaults
-        timeout = defaults.timeout if route.timeout is None else route.timeout
-        attempt_timeout = route.attempt_timeout or defaults.attempt_timeout
-        if attempt_timeout is None:
-            attempt_timeout = min(ATTEMPT_TIMEOUT, timeout / 2)
+        ability = "stream" if streaming else "call"
+        stream = (route.stream or defaults.stream) if streaming else None
+
+        def candidate(name: str, stream: StreamPolicy | None) -> Candidate:
+            return self._candidate(name, route, label, ability, stream)
+
         tiers = []
-        able = "stream" if streaming else "call"
-        policy = (route.stream or defaults.stream) if streaming else None
-        for names, strategy in members_of(route, self.providers, self.routes):
+        for names, strategy in resolve_tiers(route, self.providers, self.routes):
             members = [
-                self._member(name, route, label, able, attempt_timeout, policy)
+                candidate(name, stream)
                 for name in names
-                if getattr(self.providers[name], able) is not None
+                if getattr(self.providers[name], ability) is not None
             ]
             if members:
-                broken = self._memory.hook_broken
-                terms = ChoicePolicy(members, strategy, broken, defaults.panic)
-                tiers.append(Tier(members, self._memory.revision, terms))
+                policy = ChoicePolicy(members, strategy, self._states.on_hook_error, defaults.panic)
+                tiers.append(Tier(members, self._states.revision, policy))
         if not tiers:
             return None
-        compiled = ResolvedRoute(label, route, tiers, defaults, (*limits, *self._limits))
-        self._memory.ledger.charge(compiled, route, known=label != ADHOC)
-        Group([member.latency for member in compiled.members])
+        resolved = ResolvedRoute(label, route, tiers, defaults, (*limits, *self._limits))
+        self._states.accounts.attach_billing(resolved, route, known=label != ADHOC)
+        LatencyGroup([member.latency for member in resolved.members])
         shadow = route.shadow or defaults.shadow
         if shadow is not None and not streaming:
-            own = {member.name: member for member in compiled.members}
-            compiled.shadow = ShadowTargets(
-                shadow,
-                [
-                    own.get(name) or self._member(name, route, label, able, attempt_timeout, None)
-                    for name in shadow.known(self.providers)
-                ],
+            own = {member.name: member for member in resolved.members}
+            targets = shadow.callable_providers(self.providers)
+            resolved.shadow = ShadowTargets(
+                shadow, [own.get(name) or candidate(name, None) for name in targets]
             )
-        return compiled
+        return resolved
 
-    def _member(
-        self,
-        name: str,
-        route: Route,
-        label: str,
-        able: str,
-        attempt_timeout: float,
-        stream: StreamPolicy | None,
+    def _attempt_timeout(self, route: Route) -> float:
+        """Default timeout of one await on a route, seconds."""
+        timeout = route.attempt_timeout or self._defaults.attempt_timeout
+        if timeout is not None:
+            return timeout
+        whole = self._defaults.timeout if route.timeout is None else route.timeout
+        return min(ATTEMPT_TIMEOUT, whole / 2)
+
+    def _candidate(
+        self, name: str, route: Route, label: str, ability: str, stream: StreamPolicy | None
     ) -> Candidate:
+        """Returns a provider as a candidate of a route.
+
+        Args:
+            name: the provider's name.
+            route: the route's settings.
+            label: the route's name in metrics.
+            ability: `call` or `stream`.
+            stream: the stream policy; None for calls.
+        """
         provider = self.providers[name]
-        limits = [provider.attempt_timeout, attempt_timeout]
+        timeouts = [provider.attempt_timeout, self._attempt_timeout(route)]
         if stream is not None:
-            limits = [provider.first_token, provider.attempt_timeout, stream.first_token, *limits]
+            timeouts[:1] = [provider.first_token, provider.attempt_timeout, stream.first_token]
         idle = provider.idle
         if idle is None:
             idle = math.inf if stream is None else stream.idle
         return Candidate(
             provider,
             self._gates[name],
-            self._memory.latency(f"{label} {able}", name, self._defaults.latency),
-            self._memory.health(label, name),
+            self._states.latency(f"{label} {ability}", name, self._defaults.latency),
+            self._states.health(label, name),
             weight=route.weights.get(name, provider.weight),
-            timeout=next(limit for limit in limits if limit is not None),
+            timeout=next(timeout for timeout in timeouts if timeout is not None),
             idle=idle,
-            speed=partial(self._memory.speed, f"{label} {able}", name),
+            latency_average=partial(self._states.latency_average, f"{label} {ability}", name),
             transforms=tuple(filter(None, (route.transform, provider.transform))),
         )
 
 
-def _unable(*, streaming: bool) -> str:
-    able = "stream" if streaming else "call"
-    return f"none of its providers has {able}="
+def _incapable(*, streaming: bool) -> str:
+    return f"none of its providers has {'stream' if streaming else 'call'}="

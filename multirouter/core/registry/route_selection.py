@@ -1,4 +1,4 @@
-"""Which route a call takes: the one it names, else the one that its request calls for."""
+"""Route selection: the route a call names, else the one the user's function chooses by request."""
 
 from __future__ import annotations
 
@@ -17,25 +17,28 @@ from multirouter.core.routes.resolved_route import ResolvedRoute
 from multirouter.core.routes.route import Route
 from multirouter.errors import ConfigurationError, UsageError
 
-Wanted = str | Route | Iterable[str] | None
-"""A route as a call may name it; None is the default route."""
+RouteLike = str | Route | Iterable[str] | None
+"""A route as a call may give it: a name, a `Route`, provider names, or None for the default."""
 
 
 class RouteSelection:
-    """Chooses the route of the calls that name none, or one that is unknown.
+    """Selects the route of calls that name none, or that name an unknown one.
 
     Args:
         router: the router's name.
-        wire: where the news of unknown routes goes.
-        choose: the user's choice by the request; None for the default route.
-        unknown: the route of calls that name an unknown one; None refuses them.
+        dispatcher: receives the event of an unknown route.
+        choose: the user's `route=`: returns the route of a request; None for the default route.
+        unknown: the route of calls that name an unknown one; None raises UsageError for them.
+
+    Raises:
+        ConfigurationError: `route=` is no plain function, or `unknown_route=` is no valid name.
     """
 
     def __init__(
         self,
         router: str,
         dispatcher: EventDispatcher,
-        choose: Callable[[Any], Wanted] | None = None,
+        choose: Callable[[Any], RouteLike] | None = None,
         unknown: str | None = None,
     ) -> None:
         check.function("route", choose)
@@ -46,85 +49,86 @@ class RouteSelection:
         self._choose = choose
         self._unknown = unknown
 
-    def checked(self, roster: Registry) -> Registry:
-        """The roster, when it has the routes that `by_length` and `unknown_route=` name.
+    def validate(self, registry: Registry) -> Registry:
+        """Returns the registry when it has the routes that `by_length` and `unknown_route=` name.
 
         Raises:
-            ConfigurationError: when it has not.
+            ConfigurationError: it lacks one of them. A registry without providers is not checked.
         """
-        chosen = self._choose.names if isinstance(self._choose, ByLength) else ()
-        for name in chosen if roster.providers else ():
-            if self._unknown is None and not roster.knows(name):
-                known = check.near(name, roster.names())
+        names = self._choose.names if isinstance(self._choose, ByLength) else ()
+        for name in names if registry.providers else ():
+            if self._unknown is None and not registry.has_route(name):
+                known = check.suggestion(name, registry.names())
                 raise ConfigurationError("by_length", f"unknown route {known}")
-        if self._unknown is not None and roster.providers and not roster.knows(self._unknown):
-            known = check.near(self._unknown, roster.names())
+        unknown = self._unknown
+        if unknown is not None and registry.providers and not registry.has_route(unknown):
+            known = check.suggestion(unknown, registry.names())
             raise ConfigurationError("unknown_route", f"unknown route {known}")
-        return roster
+        return registry
 
     def find(
-        self, roster: Registry, request: Any, wanted: Wanted, *, streaming: bool = False
+        self, registry: Registry, request: Any, route: RouteLike, *, streaming: bool = False
     ) -> ResolvedRoute:
-        """The compiled route of a call.
+        """Returns the resolved route of a call.
 
         Raises:
-            UsageError: for an unknown route where none is named for these, and for a `route=`
-                that raises.
+            UsageError: the route is unknown and there is no `unknown_route=`, or the user's
+                `route=` raised.
         """
-        if wanted is None and self._choose is not None:
+        if route is None and self._choose is not None:
             try:
-                wanted = self._choose(request)
+                route = self._choose(request)
             except Exception as error:
                 raise UsageError(f"route= raised {type(error).__name__}: {error}") from error
-        if isinstance(wanted, str) and self._unknown is not None and not roster.knows(wanted):
-            news = RouteUnknown(self._router, wanted, self._unknown)
-            self._dispatcher.post("route_unknown", news)
+        if isinstance(route, str) and self._unknown is not None and not registry.has_route(route):
+            event = RouteUnknown(self._router, route, self._unknown)
+            self._dispatcher.post("route_unknown", event)
             self._dispatcher.deliver()
-            wanted = self._unknown
-        return roster.route(wanted, streaming=streaming)
+            route = self._unknown
+        return registry.route(route, streaming=streaming)
 
 
 def by_length(
-    routes: Mapping[float, Wanted], size: Callable[[Any], float] = estimated_tokens
-) -> Callable[[Any], Wanted]:
+    routes: Mapping[float, RouteLike], size: Callable[[Any], float] = estimated_tokens
+) -> Callable[[Any], RouteLike]:
     """Routes by the length of the request: `route=by_length({1000: "simple", inf: "long"})`.
 
     Args:
-        routes: the longest request of each route, more than 0, and the route. What is longer
-            than all of them takes the longest's.
-        size: a request's length; left out, its estimated tokens (four letters each).
+        routes: the route by its maximum request length, a number > 0 (`math.inf` allowed). A
+            request longer than all of them takes the route with the largest.
+        size: returns a request's length; left out, its estimated tokens (four characters each).
 
     Returns:
         A function for `MultiProviderRouter(route=)`.
 
     Raises:
-        ConfigurationError: for no route at all, or a length that is no number above 0; from the
-            router, for a name that none of its routes has.
+        ConfigurationError: no routes, or a length that is no number > 0; from the router, a name
+            that is none of its routes.
     """
     if not routes:
-        raise ConfigurationError("by_length", "needs at least one route")
-    for longest in routes:
-        check.number("by_length", longest, above=0.0, most=math.inf, endless=True)
+        raise ConfigurationError("by_length", "must have at least one route")
+    for length in routes:
+        check.number("by_length", length, above=0.0, maximum=math.inf, allow_inf=True)
     return ByLength(routes, size)
 
 
 class ByLength:
-    """The choice that `by_length` makes.
+    """Function returned by `by_length`: chooses a route by the request's length.
 
     Attributes:
-        names: the routes that it may choose by name: a router that has not all of them is refused.
+        names: the routes it may choose by name; the router must have all of them.
     """
 
-    def __init__(self, routes: Mapping[float, Wanted], size: Callable[[Any], float]) -> None:
-        self._bounds = sorted(routes)
-        self._routes = [routes[longest] for longest in self._bounds]
+    def __init__(self, routes: Mapping[float, RouteLike], size: Callable[[Any], float]) -> None:
+        self._lengths = sorted(routes)
+        self._routes = [routes[length] for length in self._lengths]
         self._size = size
         self.names: tuple[str, ...] = tuple(name for name in self._routes if isinstance(name, str))
 
-    def __call__(self, request: Any) -> Wanted:
-        """The route of a request."""
-        at = bisect_left(self._bounds, self._size(request))
-        return self._routes[min(at, len(self._bounds) - 1)]
+    def __call__(self, request: Any) -> RouteLike:
+        """Returns the route of a request."""
+        at = bisect_left(self._lengths, self._size(request))
+        return self._routes[min(at, len(self._lengths) - 1)]
 
 
 PRIORITIES: Mapping[str, str] = MappingProxyType(
@@ -135,15 +139,15 @@ PRIORITIES: Mapping[str, str] = MappingProxyType(
         "cheapest": "cheapest",
     }
 )
-"""What a caller may care for most, and the strategy that does."""
+"""Strategies by the priority that a caller may name as its route."""
 
 
 def priorities(tiers: Iterable[str | Sequence[str]] = (("*",),), **settings: Any) -> list[Route]:
-    """A route for each of `PRIORITIES`, so that a call can name what it cares for most.
+    """Returns a route for each of `PRIORITIES`, so that a call can name its priority.
 
     Args:
         tiers: as for `Route`; left out, all providers in one tier.
-        settings: as for `Route`, the same for all.
+        settings: as for `Route`, the same for all of them.
     """
     tiers = list(tiers)
     return [Route(name, tiers, strategy=how, **settings) for name, how in PRIORITIES.items()]

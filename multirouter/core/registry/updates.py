@@ -1,4 +1,4 @@
-"""The settings of a router that may change under way: each checked as at its birth."""
+"""Settings of a router that may change while it runs; checked as in its constructor."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 from multirouter.core import validation as check
-from multirouter.core.cost.budgets import budgets
+from multirouter.core.cost.budgets import as_budgets
 from multirouter.core.routes.resolved_route import Defaults
 from multirouter.core.settings.failure_rules import rules_with
 from multirouter.core.settings.policies import (
@@ -21,23 +21,23 @@ from multirouter.core.settings.shadow import Shadow
 from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.errors import ConfigurationError
 
-Reading = Callable[[Any], Any]
-"""How one setting is read."""
+SettingReader = Callable[[Any], Any]
+"""Checks one setting and fills in its default for None."""
 
 
 def _timeout(value: Any) -> Any:
-    return check.span("timeout", CALL_TIMEOUT if value is None else value, endless=True)
+    return check.duration("timeout", CALL_TIMEOUT if value is None else value, allow_inf=True)
 
 
 def _attempt_timeout(value: Any) -> Any:
-    return None if value is None else check.span("attempt_timeout", value, endless=True)
+    return None if value is None else check.duration("attempt_timeout", value, allow_inf=True)
 
 
-def _policy(name: str, kind: type[Any], default: Callable[[], Any] = lambda: None) -> Reading:
+def _policy(name: str, kind: type[Any], default: Callable[[], Any] = lambda: None) -> SettingReader:
     return lambda value: check.instance(name, value, kind) or default()
 
 
-CHANGES: Mapping[str, Reading] = MappingProxyType(
+SETTINGS: Mapping[str, SettingReader] = MappingProxyType(
     {
         "timeout": _timeout,
         "attempt_timeout": _attempt_timeout,
@@ -47,35 +47,36 @@ CHANGES: Mapping[str, Reading] = MappingProxyType(
         "hedge": _policy("hedge", HedgePolicy),
         "stream": _policy("stream", StreamPolicy, StreamPolicy),
         "rules": lambda value: rules_with({} if value is None else value),
-        "accept": lambda value: check.judge("accept", value),
+        "accept": lambda value: check.function_or_schema("accept", value),
         "fallback": lambda value: value,
         "panic": lambda value: None if value is None else check.share("panic", value),
-        "budget": lambda value: budgets("budget", value),
+        "budget": lambda value: as_budgets("budget", value),
         "shadow": _policy("shadow", Shadow),
     }
 )
-"""How each setting is read; None stands for what holds when it is left out."""
+"""The reader of each setting, by name; None resets a setting to its default."""
 
 
-def changed(defaults: Defaults, settings: Mapping[str, Any]) -> Defaults:
-    """The settings of a router with some of them replaced.
+def with_changes(defaults: Defaults, settings: Mapping[str, Any]) -> Defaults:
+    """Returns the settings of a router with some of them replaced.
 
     Args:
-        defaults: as they are.
+        defaults: the settings so far.
         settings: new values by name, as for `MultiProviderRouter`; None resets one.
 
     Raises:
-        ConfigurationError: for a value that is refused, or what cannot change under way.
+        ConfigurationError: a value is invalid, or a setting is unknown or cannot change.
     """
-    for name in settings.keys() - CHANGES:
-        raise ConfigurationError("reconfigure", f"no such setting {check.near(name, CHANGES)}")
-    return defaults._replace(**settled(**settings))
+    for name in settings.keys() - SETTINGS:
+        known = check.suggestion(name, SETTINGS)
+        raise ConfigurationError("reconfigure", f"unknown setting {known}")
+    return defaults._replace(**checked_settings(**settings))
 
 
-def settled(**settings: Any) -> dict[str, Any]:
-    """Settings of a router as they hold, each checked; None stands for what is left out.
+def checked_settings(**settings: Any) -> dict[str, Any]:
+    """Returns settings of a router, checked and with defaults for None.
 
     Raises:
-        ConfigurationError: for a value that is refused.
+        ConfigurationError: a value is invalid.
     """
-    return {name: CHANGES[name](value) for name, value in settings.items()}
+    return {name: SETTINGS[name](value) for name, value in settings.items()}

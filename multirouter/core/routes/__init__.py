@@ -1,1 +1,1 @@
-"""Routes: tiers of providers, name lookup and inherited settings."""
+"""Routes: their settings, and their resolution to tiers of providers."""

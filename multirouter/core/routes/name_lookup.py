@@ -1,4 +1,4 @@
-"""Providers and routes by their names, each of which may stand for one thing alone."""
+"""Providers and routes by name; names must be unique."""
 
 from __future__ import annotations
 
@@ -11,44 +11,47 @@ from multirouter.core.settings.provider import Provider
 from multirouter.errors import ConfigurationError
 
 ADHOC = "adhoc"
-"""What a route that is given with a call is named in metrics and records."""
+"""Name in metrics and records of a route that is passed with a call."""
 
 
 def providers_by_name(
     providers: Iterable[Provider[Any, Any, Any]],
 ) -> dict[str, Provider[Any, Any, Any]]:
-    """The providers by name.
+    """Returns the providers by name.
 
     Raises:
-        ConfigurationError: for what is no provider, a name that is there twice, and weights that
-            are all 0.
+        ConfigurationError: an object is no `Provider`, a name is duplicate, or all weights are 0.
     """
     found: dict[str, Provider[Any, Any, Any]] = {}
     for provider in providers:
         if not isinstance(provider, Provider):
-            raise ConfigurationError("providers", f"must be Provider objects, not {provider!r}")
+            raise ConfigurationError("providers", f"must be Provider objects, got {provider!r}")
         if provider.name in found:
-            raise ConfigurationError(f"Provider({provider.name!r})", "is there twice")
+            raise ConfigurationError(f"Provider({provider.name!r})", "duplicate name")
         found[provider.name] = provider
     if found and not math.fsum(provider.weight for provider in found.values()):
         names = ", ".join(found)
-        raise ConfigurationError("providers", f"all weights are 0 ({names}): nobody can be drawn")
+        raise ConfigurationError(
+            "providers", f"at least one weight must be > 0, got 0 for all ({names})"
+        )
     return found
 
 
 def routes_by_name(routes: Iterable[Route]) -> dict[str, Route]:
-    """The routes by name.
+    """Returns the routes by name.
 
     Raises:
-        ConfigurationError: for what is no route, and a name that is there twice or taken.
+        ConfigurationError: an object is no `Route`, or a name is duplicate or reserved.
     """
     found: dict[str, Route] = {}
     for route in routes:
         if not isinstance(route, Route):
-            raise ConfigurationError("routes", f"must be Route objects, not {route!r}")
+            raise ConfigurationError("routes", f"must be Route objects, got {route!r}")
         if route.name in found:
-            raise ConfigurationError(f"Route({route.name!r})", "is there twice")
+            raise ConfigurationError(f"Route({route.name!r})", "duplicate name")
         if route.name == ADHOC:
-            raise ConfigurationError(f"Route({ADHOC!r})", "is the name of routes given with a call")
+            raise ConfigurationError(
+                f"Route({ADHOC!r})", "this name is reserved for routes passed with a call"
+            )
         found[route.name] = route
     return found

@@ -1,4 +1,4 @@
-"""A route with every inheritance resolved: call or provider first, then route, then router."""
+"""Resolved route: settings inherited from the provider or call, then the route, then the router."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import Any, NamedTuple
 from multirouter.core.cost.billing import Billing
 from multirouter.core.cost.budgets import Budget
 from multirouter.core.cost.usage import ReadUsage
-from multirouter.core.limits.rate_limits import Bound, Limits
+from multirouter.core.limits.rate_limits import AdmissionLimit, Limits
 from multirouter.core.routes.route import Route
 from multirouter.core.selection.candidate import Candidate
-from multirouter.core.selection.eligibility import Eligibility, Requires, Sizes, told_by
+from multirouter.core.selection.eligibility import Eligibility, Requires, Sizes, call_hook
 from multirouter.core.selection.shadow_targets import ShadowTargets
 from multirouter.core.selection.tier_tables import Tier
 from multirouter.core.settings.failure_rules import Rule, rules_with
@@ -26,12 +26,12 @@ from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.errors import ConfigurationError, UsageError
 from multirouter.model import FailureKind, Verdict
 
-SchemaJudge = Callable[[Mapping[str, Any]], Callable[[Any], object]]
-"""Makes a judge of answers out of a JSON Schema."""
+SchemaValidator = Callable[[Mapping[str, Any]], Callable[[Any], object]]
+"""Makes a function that judges answers from a JSON Schema."""
 
 
 class Defaults(NamedTuple):
-    """What the router says where a route or a provider says nothing."""
+    """Settings of the router, used where a route or provider leaves them out."""
 
     timeout: float
     attempt_timeout: float | None
@@ -49,28 +49,35 @@ class Defaults(NamedTuple):
     shadow: Shadow | None = None
     requires: Requires | None = None
     size: Sizes | None = None
-    schema: SchemaJudge | None = None
+    schema: SchemaValidator | None = None
 
 
 class ResolvedRoute:
-    """A route with every inheritance resolved, ready to be walked.
+    """Route with all inherited settings filled in.
+
+    Args:
+        label: the route's name in metrics.
+        route: the route's own settings.
+        tiers: its tiers, in order.
+        defaults: the router's settings.
+        limits: the limits of the route and of the router.
 
     Attributes:
-        name: its label.
+        name: the route's name in metrics.
         tiers: its tiers, in order.
         members: all its providers, in order.
-        limits: the limits and budgets of the route and of the router, if any.
-        billing: the books of its attempts; None when none of its providers has a price.
-        shadow: who gets copies of its calls, or None.
-        sizes: the hooks that read a request's tokens, if any limit needs them.
-        fit: knows who cannot serve a request; None when nobody says what he can.
+        limits: the limits and accounts of the route and of the router, if any.
+        billing: the cost accounting of its attempts; None when none of its providers has a price.
+        shadow: the providers that get copies of its calls, or None.
+        sizes: the functions that count a request's tokens, if a limit needs them.
+        eligibility: knows which providers cannot serve a request; None when none has such limits.
     """
 
     __slots__ = (
         "accept",
         "billing",
+        "eligibility",
         "fallback",
-        "fit",
         "hedge",
         "limits",
         "members",
@@ -99,7 +106,7 @@ class ResolvedRoute:
         self.members: tuple[Candidate, ...] = tuple(
             member for tier in self.tiers for member in tier.members
         )
-        self.limits: tuple[Bound, ...] = limits
+        self.limits: tuple[AdmissionLimit, ...] = limits
         self.billing: Billing | None = None
         self.timeout: float = defaults.timeout if route.timeout is None else route.timeout
         self.retry: RetryPolicy = route.retry or defaults.retry
@@ -107,12 +114,12 @@ class ResolvedRoute:
         self.stream: StreamPolicy = route.stream or defaults.stream
         self.rules: Mapping[FailureKind, Rule] = defaults.rules
         if route.rules:
-            self.rules = {**defaults.rules, **_overridden(route.rules)}
+            self.rules = {**defaults.rules, **_own_rules(route.rules)}
         self.shadow: ShadowTargets | None = None
         accept = defaults.accept if route.accept is None else route.accept
         self.on: frozenset[FailureKind | int] | None = route.on
-        self.fit: Eligibility | None = _fit(route, defaults, self.members)
-        self.accept: Callable[[Any], object] | None = _judge(accept, defaults.schema)
+        self.eligibility: Eligibility | None = _eligibility(route, defaults, self.members)
+        self.accept: Callable[[Any], object] | None = _judge_of(accept, defaults.schema)
         self.fallback: Any = defaults.fallback if route.fallback is None else route.fallback
         self.retries_per_provider: int = route.retries_per_provider
         policies = [shared.policy for shared in limits]
@@ -122,39 +129,41 @@ class ResolvedRoute:
         )
 
     def size_of(self, request: Any) -> int:
-        """The request's tokens: the largest of what the limits' hooks say, at least 0.
+        """Returns the request's tokens: the largest count of the limits' `size=`, at least 0.
 
         Raises:
-            UsageError: when one raises, or says what is no number.
+            UsageError: a `size=` raised, or returned no number.
         """
-        told = [told_by("size", size, request) for size in self.sizes]
+        counts = [call_hook("size", size, request) for size in self.sizes]
         try:
-            return max(0, *map(int, told))
+            return max(0, *map(int, counts))
         except (TypeError, ValueError, OverflowError) as error:
-            raise UsageError(f"size= must return tokens as an int, not {told!r}") from error
+            raise UsageError(f"size= must return tokens as an int, got {counts!r}") from error
 
     def is_final(self, verdict: Verdict) -> bool:
-        """Whether the route's `on=` lets such a failure end the call."""
+        """Whether such a failure ends the call because the route's `on=` does not include it."""
         on = self.on
         return on is not None and verdict.kind not in on and verdict.status not in on
 
 
-def _fit(route: Route, defaults: Defaults, members: Sequence[Candidate]) -> Eligibility | None:
+def _eligibility(
+    route: Route, defaults: Defaults, members: Sequence[Candidate]
+) -> Eligibility | None:
     requires, size = route.requires or defaults.requires, route.size or defaults.size
     sized = any(m.provider.context_window or m.provider.max_output for m in members)
     return Eligibility(members, requires, size) if sized or requires is not None else None
 
 
-def _judge(accept: Any, schema: SchemaJudge | None) -> Callable[[Any], object] | None:
-    """The function that judges answers; a JSON Schema becomes one."""
+def _judge_of(accept: Any, schema: SchemaValidator | None) -> Callable[[Any], object] | None:
+    """Returns the function that judges answers, made from a JSON Schema where one is given."""
     if not isinstance(accept, Mapping):
         judge: Callable[[Any], object] | None = accept
         return judge
     if schema is None:
-        raise ConfigurationError("accept", "is a JSON Schema, which nobody here can apply")
+        raise ConfigurationError("accept", "a JSON Schema is not supported here, use a function")
     return schema(accept)
 
 
-def _overridden(rules: Mapping[Any, Rule]) -> Mapping[FailureKind, Rule]:
-    whole = rules_with(rules)
-    return {FailureKind(kind): whole[FailureKind(kind)] for kind in rules}
+def _own_rules(rules: Mapping[Any, Rule]) -> Mapping[FailureKind, Rule]:
+    complete = rules_with(rules)
+    return {FailureKind(kind): complete[FailureKind(kind)] for kind in rules}

@@ -1,4 +1,4 @@
-"""Who is on a route: names, tags, patterns and other routes resolved to providers, tier by tier."""
+"""Tiers of a route: names, tags, patterns and other routes resolved to provider names."""
 
 from __future__ import annotations
 
@@ -13,40 +13,40 @@ from multirouter.core.selection.weighted import Strategy
 from multirouter.core.settings.provider import Provider
 from multirouter.errors import ConfigurationError
 
-OTHER = "route:"
-"""What begins an entry that stands for the tiers of another route."""
+ROUTE_PREFIX = "route:"
+"""Prefix of an entry that stands for the tiers of another route."""
 
 NO_ROUTES: Mapping[str, Route] = MappingProxyType({})
 
 
-def members_of(
+def resolve_tiers(
     route: Route,
     providers: Mapping[str, Provider[Any, Any, Any]],
     routes: Mapping[str, Route] = NO_ROUTES,
 ) -> tuple[tuple[tuple[str, ...], Strategy | None], ...]:
-    """The provider names of each tier, in order, and how it chooses; all entries resolved.
+    """Returns the provider names of each tier, in order, with the tier's strategy.
 
-    A provider that a pattern or another route would bring in twice stays where it comes first;
-    one that is named twice in so many words is an error.
+    A provider that a pattern or another route would add again stays in its first place; one that is
+    named twice literally is an error.
 
     Raises:
-        ConfigurationError: for an unknown or repeated name, a tier that matches nobody, or a
-            route that leads back to itself.
+        ConfigurationError: a name is unknown or duplicate, an entry matches no provider, or a route
+            refers back to itself.
     """
     seen: set[str] = set()
     tiers: list[tuple[tuple[str, ...], Strategy | None]] = []
-    for tier, strategy in _unfolded(route, routes, (route.name,)):
+    for tier, strategy in _expanded(route, routes, (route.name,)):
         names: list[str] = []
         for entry in tier:
             if entry in seen and tier not in route.tiers:
-                continue  # another route's, and there already
+                continue  # from another route, and present already
             names += [n for n in _resolve(route, entry, providers, seen) if n not in seen]
             seen.update(names)
         if names:
             tiers.append((tuple(names), strategy))
     for name in route.weights.keys() - seen:
         raise ConfigurationError(
-            f"Route({route.name!r}).weights", f"unknown provider {check.near(name, seen)}"
+            f"Route({route.name!r}).weights", f"unknown provider {check.suggestion(name, seen)}"
         )
     return tuple(tiers)
 
@@ -61,31 +61,31 @@ def _resolve(
     elif "*" in entry:
         found = [name for name in providers if fnmatchcase(name, entry)]
     elif entry in seen:
-        raise ConfigurationError(me, f"names {entry!r} twice")
+        raise ConfigurationError(me, f"duplicate entry {entry!r}")
     elif entry in providers:
         return [entry]
     else:
-        raise ConfigurationError(me, f"unknown provider {check.near(entry, providers)}")
+        raise ConfigurationError(me, f"unknown provider {check.suggestion(entry, providers)}")
     if not found:
         raise ConfigurationError(me, f"{entry!r} matches no provider")
     return found
 
 
-def _unfolded(
-    route: Route, routes: Mapping[str, Route], way: tuple[str, ...]
+def _expanded(
+    route: Route, routes: Mapping[str, Route], path: tuple[str, ...]
 ) -> Iterator[tuple[tuple[str, ...], Strategy | None]]:
-    """The tiers of a route, those of the routes it names in their places."""
+    """Yields the tiers of a route, with those of the routes it refers to in their places."""
     me = f"Route({route.name!r}).tiers"
     for tier, strategy in zip(route.tiers, route.strategy, strict=True):
-        named = [entry for entry in tier if entry.startswith(OTHER)]
-        if not named:
+        nested = [entry for entry in tier if entry.startswith(ROUTE_PREFIX)]
+        if not nested:
             yield tier, strategy
             continue
         if len(tier) > 1:
-            raise ConfigurationError(me, f"{named[0]!r} must be a tier of its own")
-        name = named[0].removeprefix(OTHER)
+            raise ConfigurationError(me, f"{nested[0]!r} must be a tier of its own")
+        name = nested[0].removeprefix(ROUTE_PREFIX)
         if name not in routes:
-            raise ConfigurationError(me, f"unknown route {check.near(name, routes)}")
-        if name in way:
-            raise ConfigurationError(me, f"leads back to itself: {' > '.join([*way, name])}")
-        yield from _unfolded(routes[name], routes, (*way, name))
+            raise ConfigurationError(me, f"unknown route {check.suggestion(name, routes)}")
+        if name in path:
+            raise ConfigurationError(me, f"refers back to itself: {' > '.join([*path, name])}")
+        yield from _expanded(routes[name], routes, (*path, name))

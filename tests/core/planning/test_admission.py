@@ -1,4 +1,4 @@
-"""At the doors: permits, trials as copies or inline, shared limits, panic, and words of choice."""
+"""Admission: permits, background trials, shared limits, panic mode, hedge times and trail texts."""
 
 from __future__ import annotations
 
@@ -22,70 +22,70 @@ def pair(**settings: object) -> World:
 # ── trials ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_trial_is_a_copy_beside_the_call() -> None:
-    """Case 21: the next call gives a half-open circuit its trial, and goes elsewhere itself."""
+def test_trial_runs_in_background() -> None:
+    """Case 21: the next call starts a half-open circuit's trial and goes to another provider."""
     world = pair()
     world.half_open("a")
     plan = world.plan()
-    step = world.trying(plan)
+    step = world.next_attempt(plan)
     assert step.member.name == "b"
-    assert step.why == "only one; passed over: a on trial"
-    (copy,) = step.copies
-    assert (copy.member.name, copy.role, copy.permit.trial) == ("a", "trial", True)
-    assert copy.why == "trial of a half-open circuit"
-    assert world.trying(world.plan()).copies == ()  # the one trial is out
-    world.answers(plan, copy)
+    assert step.why == "only candidate; skipped: a half-open"
+    (trial,) = step.trials
+    assert (trial.member.name, trial.role, trial.permit.trial) == ("a", "trial", True)
+    assert trial.why == "trial of a half-open circuit"
+    assert world.next_attempt(world.plan()).trials == ()  # the only trial is in flight
+    world.succeed(plan, trial)
     assert plan.attempts == []
-    assert world.memory.gates["a"].circuit.is_closed
-    assert world.heard.attempts[-1].role == "trial"
+    assert world.states.gates["a"].circuit.is_closed
+    assert world.recorder.attempts[-1].role == "trial"
 
 
-def test_a_copy_is_not_bound_by_the_call() -> None:
-    """A copy has its own attempt's time; the call it stands beside may end before."""
+def test_background_trial_has_its_own_deadline() -> None:
+    """A background trial keeps its own timeout; the call beside it may end earlier."""
     world = pair(attempt_timeout=30.0)
     world.half_open("a")
-    step = world.trying(world.plan(timeout=2.0))
+    step = world.next_attempt(world.plan(timeout=2.0))
     assert step.deadline == world.now + 2.0
-    assert step.copies[0].deadline == world.now + 30.0
+    assert step.trials[0].deadline == world.now + 30.0
 
 
-def test_a_later_tier_spares_the_caller_the_trial() -> None:
-    """In a chain too the caller gets a healthy provider, and the half-open first link a copy."""
+def test_later_tier_serves_while_the_trial_runs() -> None:
+    """In a chain too the caller gets a healthy provider, and the half-open one a trial."""
     world = pair(routes=[Route("chain", ["a", "b"])])
     world.half_open("a")
-    step = world.trying(world.plan("chain"))
+    step = world.next_attempt(world.plan("chain"))
     assert step.member.name == "b"
-    assert [copy.member.name for copy in step.copies] == ["a"]
+    assert [trial.member.name for trial in step.trials] == ["a"]
 
 
-def test_nobody_else_is_left() -> None:
-    """The caller is the trial when nobody healthy is left, without copies that block the next."""
+def test_caller_is_the_trial_without_a_healthy_provider() -> None:
+    """Without a healthy provider the caller's attempt is the trial, with no background trial."""
     world = pair(retry=RetryPolicy(budget_floor=10))
     world.half_open("a", "b")
     plan = world.plan()
-    first = world.trying(plan)
-    assert (first.member.name, first.permit.trial, first.copies) == ("a", True, ())
+    first = world.next_attempt(plan)
+    assert (first.member.name, first.permit.trial, first.trials) == ("a", True, ())
     assert first.why == "trial of a half-open circuit"
-    world.fails(plan, first)
-    second = world.trying(plan)
+    world.fail(plan, first)
+    second = world.next_attempt(plan)
     assert (second.member.name, second.permit.trial) == ("b", True)
     assert second.why == "failover from a (server); trial of a half-open circuit"
-    world.answers(plan, second)
-    assert world.ended(plan).provider == "b"
+    world.succeed(plan, second)
+    assert world.next_outcome(plan).provider == "b"
 
 
-def test_a_call_that_is_not_copied_is_the_trial() -> None:
-    """With idempotent=False the call itself is the trial: else nobody would ever try."""
+def test_non_idempotent_call_is_the_trial() -> None:
+    """With idempotent=False the call's own attempt is the trial; else none would ever start."""
     world = pair()
     world.half_open("a")
-    step = world.trying(world.plan(idempotent=False))
-    assert (step.member.name, step.permit.trial, step.copies) == ("a", True, ())
-    other = world.trying(world.plan(idempotent=False))
+    step = world.next_attempt(world.plan(idempotent=False))
+    assert (step.member.name, step.permit.trial, step.trials) == ("a", True, ())
+    other = world.next_attempt(world.plan(idempotent=False))
     assert other.member.name == "b"
 
 
-def test_who_has_a_probe_needs_no_trial() -> None:
-    """With `health_check=` given no user's request is a trial while anybody else is there."""
+def test_health_check_replaces_the_trial() -> None:
+    """With `health_check=` no request is a trial while another provider is available."""
 
     async def health_check() -> None:
         """Never awaited here."""
@@ -93,44 +93,44 @@ def test_who_has_a_probe_needs_no_trial() -> None:
     world = World([provider("a", health_check=health_check), provider("b")], circuit=FIXED)
     world.half_open("a")
     for idempotent in (True, False):
-        step = world.trying(world.plan(idempotent=idempotent))
-        assert (step.member.name, step.copies) == ("b", ())
+        step = world.next_attempt(world.plan(idempotent=idempotent))
+        assert (step.member.name, step.trials) == ("b", ())
     world.trip("b")
-    assert world.trying(world.plan(idempotent=False)).member.name == "a"
+    assert world.next_attempt(world.plan(idempotent=False)).member.name == "a"
 
 
-def test_copies_are_paid_for() -> None:
-    """A budget that is used up leaves the copy out, and the call goes on."""
+def test_background_trials_need_retry_budget() -> None:
+    """A used-up retry budget leaves the trial out, and the call goes on."""
     world = pair(retry=RetryPolicy(budget_floor=1, budget=0.0))
     world.half_open("a")
     first = world.plan()
-    step = world.trying(first)
-    assert len(step.copies) == 1
-    first.abandon(step.copies[0])
-    again = world.trying(world.plan())
-    assert (again.member.name, again.copies) == ("b", ())
+    step = world.next_attempt(first)
+    assert len(step.trials) == 1
+    first.abandon(step.trials[0])
+    second = world.next_attempt(world.plan())
+    assert (second.member.name, second.trials) == ("b", ())
 
 
-def test_looking_takes_no_permit() -> None:
-    """Case 17: tables, shares and answers of doors take nothing; only the chosen one is taken."""
+def test_reading_takes_no_permit() -> None:
+    """Case 17: tables and gate queries take no permit; only the chosen provider's is taken."""
     world = pair()
     world.half_open("a")
-    gate = world.memory.gates["a"]
+    gate = world.states.gates["a"]
     for _ in range(50):
         world.route().tiers[0].table(world.now)
         assert gate.admits(world.now)
-        assert gate.on_trial(world.now)
+        assert gate.half_open(world.now)
     plan = world.plan()
-    step = world.trying(plan)
+    step = world.next_attempt(plan)
     assert world.in_flight() == {"a": 1, "b": 1}
     assert not gate.admits(world.now)
-    plan.abandon(step.copies[0])
+    plan.abandon(step.trials[0])
     assert gate.admits(world.now)
 
 
 @pytest.mark.parametrize("idempotent", [True, False])
-def test_a_trial_refused_later_gives_its_permit_back(idempotent: bool) -> None:
-    """Case 18: a half-open provider whose rate, or route, is full keeps its trial for later."""
+def test_trial_rejected_by_a_limit_returns_its_permit(idempotent: bool) -> None:
+    """Case 18: a half-open provider whose own or route's limit is reached keeps its trial."""
     full = LimitPolicy(in_flight=1)
     world = World(
         [provider("a", limits=LimitPolicy(requests_per_minute=1.0, burst=1.0))],
@@ -138,167 +138,167 @@ def test_a_trial_refused_later_gives_its_permit_back(idempotent: bool) -> None:
         circuit=FIXED,
     )
     world.half_open("a")
-    assert world.ended(world.plan(idempotent=idempotent)).result == "refused"
+    assert world.next_outcome(world.plan(idempotent=idempotent)).result == "rejected"
     assert world.in_flight() == {"a": 0}
     world.now += 60.0
     (shared,) = world.route("narrow").limits
-    shared.take(0, world.now)
-    assert world.ended(world.plan("narrow", idempotent=idempotent)).result == "refused"
+    shared.acquire(0, world.now)
+    assert world.next_outcome(world.plan("narrow", idempotent=idempotent)).result == "rejected"
     late = world.plan("narrow", timeout=1.0)
     world.now += 1.0
-    assert world.ended(late).result == "failure"
-    shared.leave()
-    assert world.trying(world.plan("narrow", idempotent=idempotent)).permit.trial
+    assert world.next_outcome(late).result == "failure"
+    shared.release()
+    assert world.next_attempt(world.plan("narrow", idempotent=idempotent)).permit.trial
 
 
 # ── limits ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_who_refuses_at_the_door_is_drawn_no_more() -> None:
-    """A full provider is passed over within the same choice, down to the last resort."""
+def test_rejecting_provider_is_not_picked_again() -> None:
+    """A provider at its limit is skipped within the same choice, down to those of weight 0."""
     one = LimitPolicy(in_flight=1)
     world = World(
         [provider("a", weight=5, limits=one), provider("b", limits=one), provider("z", weight=0)],
     )
-    names = [world.trying(world.plan()).member.name for _ in range(4)]
+    names = [world.next_attempt(world.plan()).member.name for _ in range(4)]
     assert sorted(names[:2]) == ["a", "b"]
     assert names[2:] == ["z", "z"]
 
 
-def test_tiers_are_walked_in_order() -> None:
-    """The next tier is asked only when the one before has nobody, its last resort included."""
+def test_tiers_are_searched_in_order() -> None:
+    """The next tier is used only when the one before has no provider left, weight 0 included."""
     one = LimitPolicy(in_flight=1)
     world = World(
         [provider("a", limits=one), provider("z", weight=0, limits=one), provider("b")],
         [Route("chain", [["a", "z"], "b"])],
     )
-    names = [world.trying(world.plan("chain")).member.name for _ in range(4)]
+    names = [world.next_attempt(world.plan("chain")).member.name for _ in range(4)]
     assert names == ["a", "z", "b", "b"]
 
 
-def test_copies_respect_shared_limits() -> None:
-    """A copy takes of the route's limits like any attempt, and is left out when they are full."""
+def test_background_trials_respect_shared_limits() -> None:
+    """A background trial counts against the route's limits and is left out at the limit."""
     world = pair(routes=[Route("narrow", [["a", "b"]], limits=LimitPolicy(in_flight=1))])
     world.half_open("a")
     plan = world.plan("narrow")
-    step = world.trying(plan)
+    step = world.next_attempt(plan)
     (shared,) = world.route("narrow").limits
-    assert (step.member.name, step.copies, shared.in_flight) == ("b", (), 1)
-    world.answers(plan, step)
+    assert (step.member.name, step.trials, shared.in_flight) == ("b", (), 1)
+    world.succeed(plan, step)
     assert shared.in_flight == 0
 
 
-def test_repeating_respects_shared_limits() -> None:
-    """A provider is asked again only when the route's limits have room for that too."""
+def test_retries_respect_shared_limits() -> None:
+    """A provider is retried only when the route's limits allow it."""
     route = Route("narrow", ["a"], retries_per_provider=1, limits=LimitPolicy(in_flight=1))
     world = World([provider("a")], [route], circuit=NEVER_TRIPS)
     plan = world.plan("narrow")
-    world.fails(plan, world.trying(plan))
-    world.rest(plan)
+    world.fail(plan, world.next_attempt(plan))
+    world.pass_wait(plan)
     other = world.plan("narrow")
-    hold_changed = world.trying(other)
-    world.rest(plan)  # the next round, since nobody could be asked
-    other.abandon(hold_changed)
-    assert world.trying(plan).why == "again after server"
+    holder = world.next_attempt(other)
+    world.pass_wait(plan)  # the next round, since no attempt could start
+    other.abandon(holder)
+    assert world.next_attempt(plan).why == "retry after server"
 
 
-def test_abandoning_gives_all_back() -> None:
-    """An attempt that was never begun leaves no trace in doors and limits."""
+def test_abandon_returns_permit_and_limits() -> None:
+    """An attempt that was never started leaves no count in gates and limits."""
     world = pair(
         limits=LimitPolicy(in_flight=3), routes=[Route("r", ["a"], limits=LimitPolicy(in_flight=2))]
     )
     plan = world.plan("r")
-    step = world.trying(plan)
+    step = world.next_attempt(plan)
     assert [shared.in_flight for shared in world.route("r").limits] == [1, 1]
     plan.abandon(step)
     assert [shared.in_flight for shared in world.route("r").limits] == [0, 0]
     assert world.in_flight() == {"a": 0, "b": 0}
 
 
-# ── panic ───────────────────────────────────────────────────────────────────────────────────────
+# ── panic mode ──────────────────────────────────────────────────────────────────────────────────
 
 
-def test_panic_is_opt_in_and_counted() -> None:
-    """Case 56: with panic mode all are eligible though all are open, and each choice is news."""
+def test_panic_is_opt_in_and_reported() -> None:
+    """Case 56: in panic mode open circuits are candidates, and each such choice is an event."""
     calm, panicking = pair(), pair(panic=0.5)
     for world in (calm, panicking):
         world.trip("a", "b")
-    assert world.heard.of("panic_started") == []
-    assert calm.ended(calm.plan()).result == "refused"
+    assert world.recorder.of("panic_started") == []
+    assert calm.next_outcome(calm.plan()).result == "rejected"
     plan = panicking.plan()
-    step = panicking.trying(plan)
-    assert step.why == "panic: drawn by weight among 2"
-    panicking.answers(plan, step)
-    assert panicking.ended(plan).ok
-    assert [(news.router, news.route) for news in panicking.heard.of("panic_started")] == [
+    step = panicking.next_attempt(plan)
+    assert step.why == "panic: weighted choice among 2"
+    panicking.succeed(plan, step)
+    assert panicking.next_outcome(plan).ok
+    assert [(event.router, event.route) for event in panicking.recorder.of("panic_started")] == [
         ("tested", "default")
     ]
-    assert not panicking.memory.gates[step.member.name].circuit.is_closed
+    assert not panicking.states.gates[step.member.name].circuit.is_closed
 
 
-def test_panic_bounds_the_share_that_is_out() -> None:
-    """Case 57: with panic=0.5 and 3 of 3 bad, none is kept out once fewer than half are closed."""
+def test_panic_limits_the_share_of_excluded_providers() -> None:
+    """Case 57: with panic=0.5 no provider is excluded once fewer than half are closed."""
     world = World([provider(n) for n in "abc"], circuit=FIXED, panic=0.5)
-    out = []
+    excluded = []
     for name in "abc":
-        world.hit(name)
-        drawn = {world.trying(world.plan()).member.name for _ in range(60)}
-        out.append(3 - len(drawn))
+        world.run_call(name)
+        chosen = {world.next_attempt(world.plan()).member.name for _ in range(60)}
+        excluded.append(3 - len(chosen))
         world.configure([provider(n) for n in "abc"])
-    assert out == [1, 0, 0]
-    assert max(out) <= math.floor(0.5 * 3)
+    assert excluded == [1, 0, 0]
+    assert max(excluded) <= math.floor(0.5 * 3)
 
 
-# ── time and hedges ─────────────────────────────────────────────────────────────────────────────
+# ── deadlines and hedges ────────────────────────────────────────────────────────────────────────
 
 
-def test_an_attempt_ends_with_its_call() -> None:
-    """An attempt's deadline is its own limit or the call's, whichever is first."""
+def test_attempt_deadline_is_bounded_by_the_call() -> None:
+    """An attempt's deadline is its own timeout or the call's deadline, whichever is earlier."""
     world = World([provider("a", attempt_timeout=10.0), provider("b", attempt_timeout=math.inf)])
-    assert world.trying(world.plan(["a"])).deadline == world.now + 10.0
-    assert world.trying(world.plan(["a"], timeout=3.0)).deadline == world.now + 3.0
+    assert world.next_attempt(world.plan(["a"])).deadline == world.now + 10.0
+    assert world.next_attempt(world.plan(["a"], timeout=3.0)).deadline == world.now + 3.0
     endless = world.plan(["b"], timeout=math.inf)
-    step = world.trying(endless)
+    step = world.next_attempt(endless)
     assert step.deadline == math.inf
 
 
-def test_a_trial_is_leased_for_its_attempt() -> None:
-    """A trial's lease outlasts the attempt's limit, or the open time where that is endless."""
+def test_trial_lease_outlasts_its_attempt() -> None:
+    """A lease outlasts the attempt's timeout, or the open duration when there is no timeout."""
     world = World(
         [provider("a", attempt_timeout=7.0), provider("b", attempt_timeout=math.inf)],
         circuit=FIXED,
     )
     world.half_open("a", "b")
-    leases = [world.trying(world.plan([name])).permit.lease_until for name in "ab"]
+    leases = [world.next_attempt(world.plan([name])).permit.lease_until for name in "ab"]
     assert leases == [world.now + s + LEASE_MARGIN for s in (7.0, FIXED.open_duration)]
 
 
-def test_when_a_hedge_is_wanted() -> None:
-    """A hedge is wanted `after` seconds, of a call that may be repeated and has somebody else."""
+def test_hedge_time() -> None:
+    """A hedge is due `after` seconds for an idempotent call with another provider."""
     world = pair(hedge=HedgePolicy(after=1.5))
-    assert world.trying(world.plan()).hedge_at == world.now + 1.5
-    assert world.trying(world.plan(idempotent=False)).hedge_at == math.inf
-    assert world.trying(world.plan(["a"])).hedge_at == math.inf
-    assert pair().trying(pair().plan()).hedge_at == math.inf
+    assert world.next_attempt(world.plan()).hedge_at == world.now + 1.5
+    assert world.next_attempt(world.plan(idempotent=False)).hedge_at == math.inf
+    assert world.next_attempt(world.plan(["a"])).hedge_at == math.inf
+    assert pair().next_attempt(pair().plan()).hedge_at == math.inf
 
 
-def test_a_failover_may_be_hedged_too() -> None:
-    """Whoever is asked after a failure is watched for slowness like the first."""
+def test_failover_is_hedged_too() -> None:
+    """An attempt after a failure is hedged like the first."""
     world = World([provider(n) for n in "abc"], hedge=HedgePolicy(after=1.5))
     plan = world.plan()
-    world.fails(plan, world.trying(plan), after=1.0)
-    assert world.trying(plan).hedge_at == world.now + 1.5
+    world.fail(plan, world.next_attempt(plan), after=1.0)
+    assert world.next_attempt(plan).hedge_at == world.now + 1.5
 
 
-def test_a_percentile_needs_samples() -> None:
-    """A percentile hedges nothing until enough answers are known; then it is theirs."""
+def test_percentile_hedging_needs_samples() -> None:
+    """A percentile hedge waits until enough latencies are known."""
     world = World(
         [provider("a"), provider("b", weight=0)],
         hedge=HedgePolicy(percentile=0.5, minimum_samples=3),
     )
     for _ in range(3):
         plan = world.plan()
-        step = world.trying(plan)
+        step = world.next_attempt(plan)
         assert step.hedge_at == math.inf
-        world.answers(plan, step, after=2.0)
-    assert world.trying(world.plan()).hedge_at - world.now == pytest.approx(2.0, rel=0.1)
+        world.succeed(plan, step, after=2.0)
+    assert world.next_attempt(world.plan()).hedge_at - world.now == pytest.approx(2.0, rel=0.1)

@@ -1,4 +1,4 @@
-"""What a plan makes of the kinds: faults of the request, larger windows, one try only, news."""
+"""Rules in a plan: request faults, larger windows, non-idempotent calls, events."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from multirouter.core.settings.failure_rules import RULES, CircuitEffect, Failov
 from multirouter.core.settings.policies import CircuitPolicy, RetryPolicy
 from multirouter.errors import AllProvidersFailed
 from multirouter.model import FailureKind
-from tests.core.kit import Broke, World, calm, chain, failing, provider
+from tests.core.kit import ScriptedError, World, calm, chain, failing, provider
 
-# ── what nobody else mends ──────────────────────────────────────────────────────────────────────
+# ── failures caused by the request ──────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("kind", ["request", "content_filter"])
-def test_the_requests_own_fault(kind: str) -> None:
-    """Case 62: the caller's own exception comes back untouched, with a note of who refused it."""
+def test_request_at_fault_raises_the_original(kind: str) -> None:
+    """Case 62: the caller gets the provider's own exception, with a note about the attempt."""
     world = chain("a", "b", retries=2)
     plan = world.plan("chain")
-    error = world.fails(plan, world.trying(plan), kind)
+    error = world.fail(plan, world.next_attempt(plan), kind)
     assert plan.decided
-    outcome = world.ended(plan)
+    outcome = world.next_outcome(plan)
     assert outcome.error is error
-    assert isinstance(error, Broke)
+    assert isinstance(error, ScriptedError)
     (note,) = error.__notes__
     assert note == (
-        f"multirouter: attempt 1 at 'a' on route 'chain'; {kind} is the request's own fault, "
-        "no other provider would mend it"
+        "multirouter: attempt 1 at 'a' on route 'chain'; "
+        f"no failover: the request itself is at fault ({kind})"
     )
-    assert world.refusals() == []
-    assert world.memory.gates["a"].circuit.window.failures == 0
+    assert world.retry_denials() == []
+    assert world.states.gates["a"].circuit.window.failures == 0
 
 
-def test_a_route_may_say_otherwise() -> None:
-    """Case 62: whether an error that no retry mends goes elsewhere is a setting of its own."""
+def test_route_rules_override() -> None:
+    """Case 62: whether a failure fails over is separate from whether it is retried."""
     elsewhere = Rule(
         retry=Retry.NEVER,
         failover=Failover.AT_ONCE,
@@ -50,12 +50,12 @@ def test_a_route_may_say_otherwise() -> None:
     )
     rules = {"content_filter": elsewhere, "not_found": only_here}
     world = calm("a", "b", routes=[Route("lax", ["a", "b"], rules=rules)])
-    assert world.asked(world.plan("lax"), "content_filter", "ok") == ["a", "b"]
-    assert world.asked(world.plan("lax"), "not_found", "not_found", "ok") == ["a"] * 3
+    assert world.run_attempts(world.plan("lax"), "content_filter", "ok") == ["a", "b"]
+    assert world.run_attempts(world.plan("lax"), "not_found", "not_found", "ok") == ["a"] * 3
 
 
-def test_only_a_larger_window() -> None:
-    """A request that was too long goes to larger windows only, and fails with its own error."""
+def test_context_length_fails_over_to_larger_windows() -> None:
+    """A request that is too long goes only to larger windows, and ends with its own error."""
     windows = {"a": 8, "b": 4, "c": 8, "d": 32, "e": None}
     world = World(
         [provider(n, context_window=w) for n, w in windows.items()],
@@ -65,32 +65,32 @@ def test_only_a_larger_window() -> None:
         ],
     )
     plan = world.plan("chain")
-    step = world.trying(plan)
-    world.fails(plan, step, "context_length")
-    step = world.trying(plan)
+    step = world.next_attempt(plan)
+    world.fail(plan, step, "context_length")
+    step = world.next_attempt(plan)
     assert step.member.name == "d"
-    error = world.fails(plan, step, "context_length")
-    outcome = world.ended(plan)
+    error = world.fail(plan, step, "context_length")
+    outcome = world.next_outcome(plan)
     assert outcome.error is error
     assert len(outcome.attempts) == 2
-    assert world.asked(world.plan("unknown"), "context_length", "ok") == ["e", "b"]
+    assert world.run_attempts(world.plan("unknown"), "context_length", "ok") == ["e", "b"]
 
 
-def test_a_mixed_trail_is_no_fault_of_the_request() -> None:
-    """Where others failed for reasons of their own, the whole trail is the error."""
+def test_mixed_failures_raise_all_providers_failed() -> None:
+    """When others failed for other reasons, the error is AllProvidersFailed."""
     world = chain("a", "b", retry=RetryPolicy(attempts=1))
     plan = world.plan("chain")
-    world.asked(plan, "server", "context_length")
-    assert isinstance(world.ended(plan).error, AllProvidersFailed)
+    world.run_attempts(plan, "server", "context_length")
+    assert isinstance(world.next_outcome(plan).error, AllProvidersFailed)
 
 
-def test_a_user_verdict_of_cancelled_ends_the_call() -> None:
-    """An error that `classify=` calls cancelled is neutral and raised; nobody is asked for ever."""
+def test_classified_as_cancelled_ends_the_call() -> None:
+    """An error that `classify=` calls cancelled is neutral, raised, and not retried."""
     world = chain("a", "b")
     plan = world.plan("chain")
-    error = world.fails(plan, world.trying(plan), "cancelled")
-    assert world.ended(plan).error is error
-    assert world.memory.gates["a"].circuit.window.calls == 0
+    error = world.fail(plan, world.next_attempt(plan), "cancelled")
+    assert world.next_outcome(plan).error is error
+    assert world.states.gates["a"].circuit.window.calls == 0
 
 
 # ── not idempotent ──────────────────────────────────────────────────────────────────────────────
@@ -98,47 +98,47 @@ def test_a_user_verdict_of_cancelled_ends_the_call() -> None:
 
 @pytest.mark.parametrize("retries", [0, 2])
 @pytest.mark.parametrize("kind", [k for k in FailureKind if RULES[k].failover is Failover.AT_ONCE])
-def test_idempotent_false(kind: FailureKind, retries: int) -> None:
-    """After an attempt that may have acted nothing is asked again, and nothing rested for."""
+def test_non_idempotent_call_is_not_retried(kind: FailureKind, retries: int) -> None:
+    """After possible side effects there is no retry, no failover and no backoff."""
     world = chain("a", "b", retries=retries)
     plan = world.plan("chain", idempotent=False)
-    error = world.fails(plan, world.trying(plan), failing(kind, retry_after=1.0))
+    error = world.fail(plan, world.next_attempt(plan), failing(kind, retry_after=1.0))
     if RULES[kind].side_effects_possible:
-        outcome = world.ended(plan)
+        outcome = world.next_outcome(plan)
         assert outcome.error is not None
         assert outcome.error.__cause__ is error
-        assert world.refusals() == ["not_idempotent"]
+        assert world.retry_denials() == ["not_idempotent"]
     else:
         assert isinstance(world.step(plan), AttemptStep if not retries else AttemptStep | WaitStep)
-        assert world.asked(plan, "ok") is not None
+        assert world.run_attempts(plan, "ok") is not None
 
 
-def test_unsent_is_safe_to_repeat() -> None:
-    """A request that surely never left may be repeated even when it is not idempotent."""
+def test_unsent_request_is_retried() -> None:
+    """A request that was certainly not sent is repeated even with idempotent=False."""
     world = chain("a", "b")
     plan = world.plan("chain", idempotent=False)
-    assert world.asked(plan, failing("transport", unsent=True), "ok") == ["a", "b"]
+    assert world.run_attempts(plan, failing("transport", unsent=True), "ok") == ["a", "b"]
 
 
-# ── a substitute, and the news ──────────────────────────────────────────────────────────────────
+# ── fallback and events ─────────────────────────────────────────────────────────────────────────
 
 
-def test_a_substitute_is_no_success() -> None:
-    """A fallback's outcome has its value and no error, and is not ok."""
+def test_fallback_is_not_ok() -> None:
+    """A fallback's outcome has a value and no error, and is not ok."""
     world = World([provider("a")], circuit=CircuitPolicy(failures=1))
     world.trip("a")
     plan = world.plan()
-    world.ended(plan)
-    outcome = plan.fallen_back("sorry", world.now)
+    world.next_outcome(plan)
+    outcome = plan.fall_back("sorry", world.now)
     assert (outcome.result, outcome.value, outcome.ok) == ("fallback", "sorry", False)
 
 
-def test_the_news_of_a_call() -> None:
-    """Attempts are told as they end, the call once, after everything that led to it."""
+def test_events_of_a_call() -> None:
+    """Attempts are reported as they end, the call once, after everything before it."""
     world = chain("a", "b")
     plan = world.plan("chain")
-    world.asked(plan, "server", "ok")
-    outcome = world.ended(plan)
-    assert world.heard.kinds == ["attempt_ended", "failed_over", "attempt_ended", "call_ended"]
-    assert world.heard.calls == [outcome]
-    assert tuple(world.heard.attempts) == outcome.attempts
+    world.run_attempts(plan, "server", "ok")
+    outcome = world.next_outcome(plan)
+    assert world.recorder.kinds == ["attempt_ended", "failed_over", "attempt_ended", "call_ended"]
+    assert world.recorder.calls == [outcome]
+    assert tuple(world.recorder.attempts) == outcome.attempts

@@ -1,4 +1,4 @@
-"""Any plan, under any script of verdicts, ends within its bounds."""
+"""Any plan, under any script of verdicts, ends within its limits."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ WORLDS = st.fixed_dictionaries(
     ),
     before=st.lists(st.sampled_from("abz"), max_size=3),
 )
-def test_any_script(
+def test_any_script_ends_within_limits(
     settings: dict[str, Any],
     tiers: list[Any],
     retries: int,
@@ -68,9 +68,9 @@ def test_any_script(
     script: list[tuple[Verdict | None, float, bool]],
     before: list[str],
 ) -> None:
-    """Cases 55 and 59: any plan ends, within its bounds, and all permits are back.
+    """Cases 55 and 59: any plan ends within its limits, and all permits are returned.
 
-    No provider is asked again while one that was not tried and could be is left (with no
+    No provider is attempted again while an untried one is available (without
     `retries_per_provider`); paid attempts stay below `attempts`; the call ends by its deadline.
     """
     weights = {"a": 2.0, "b": 1.0, "z": 0.0}
@@ -83,10 +83,10 @@ def test_any_script(
         **settings,
     )
     for name in before:
-        if world.memory.gates[name].admits(world.now):
-            world.hit(name)
+        if world.states.gates[name].admits(world.now):
+            world.run_call(name)
     plan = world.plan("r", **call)
-    asked: Counter[str] = Counter()
+    attempted: Counter[str] = Counter()
     pending: list[AttemptStep] = []
     steps = iter(script)
     for _ in range(400):
@@ -98,39 +98,39 @@ def test_any_script(
                 world.now = step.until
                 continue
             assert isinstance(step, AttemptStep)
-            again = step.member.name in asked and not retries
-            assert not (again and _untried(world, plan, asked))
-            asked[step.member.name] += 1
-            pending += [step, *step.copies]
+            repeated = step.member.name in attempted and not retries
+            assert not (repeated and _untried(world, plan, attempted))
+            attempted[step.member.name] += 1
+            pending += [step, *step.trials]
         verdict, elapsed, hedged = next(steps, (None, 0.0, False))
         world.now = min(world.now + elapsed, plan.deadline)
         if hedged and settings["hedge"] and plan.idempotent and pending[0].role != "trial":
-            beside = plan.hedge(pending[0], world.now)
-            if beside is not None:
-                asked[beside.member.name] += 1
-                pending.append(beside)
+            hedge = plan.hedge(pending[0], world.now)
+            if hedge is not None:
+                attempted[hedge.member.name] += 1
+                pending.append(hedge)
         step = pending.pop(0)
         if verdict is None:
-            world.answers(plan, step)
+            world.succeed(plan, step)
         else:
-            world.fails(plan, step, verdict)
+            world.fail(plan, step, verdict)
     else:
         pytest.fail("the plan does not end")
     members = len(world.route("r").members)
-    assert asked.total() <= settings["retry"].attempts + members - 1
+    assert attempted.total() <= settings["retry"].attempts + members - 1
     assert world.now <= plan.deadline
     assert set(world.in_flight().values()) == {0}
     assert all(shared.in_flight == 0 for shared in plan.route.limits)
 
 
-def _untried(world: World, plan: Any, asked: Counter[str]) -> list[str]:
-    """Whom the plan could have asked for the first time, and for nothing."""
-    repetition = plan._repetition
+def _untried(world: World, plan: Any, attempted: Counter[str]) -> list[str]:
+    """Providers that could be attempted for the first time, free of charge."""
+    retry_state = plan._retry_state
     return [
         member.name
         for member in plan.route.members
-        if member.name not in asked
-        and member.name not in repetition.out
+        if member.name not in attempted
+        and member.name not in retry_state.excluded_for_call
         and member.gate.admits(world.now)
-        and not member.gate.ill(world.now)
+        and not member.gate.unhealthy(world.now)
     ]

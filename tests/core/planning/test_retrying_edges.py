@@ -1,10 +1,10 @@
-"""Edges of repeating: nothing asked, who is asked again, windows of one token, the longest rest."""
+"""Edge cases of the retry state: no attempts, races, unknown windows, longest waits."""
 
 from __future__ import annotations
 
 from random import Random
 
-from multirouter.core.limits.rate_limits import RetryBudget
+from multirouter.core.limits.retry_budget import RetryBudget
 from multirouter.core.planning.retrying import RetryState
 from multirouter.core.settings.failure_rules import RULES
 from multirouter.core.settings.policies import RetryPolicy
@@ -13,54 +13,54 @@ from tests.core.kit import NEVER_TRIPS, World, failing, provider
 
 
 class Scene:
-    """Two providers and one call's repetition."""
+    """Two providers and one call's retry state."""
 
     def __init__(self, **window: int) -> None:
         named = [provider(name, context_window=window.get(name)) for name in "ab"]
         self.world = World(named, circuit=NEVER_TRIPS)
-        self.of = RetryState(RetryPolicy())
+        self.state = RetryState(RetryPolicy())
         self.budget = RetryBudget(RetryPolicy())
 
     def fail(self, name: str, kind: FailureKind, retries: int = 0) -> None:
-        """Somebody is asked and fails."""
-        self.of.asked(name)
+        """Records a failed attempt at a provider."""
+        self.state.record_attempt(name)
         record = AttemptRecord(name, "r", "call", failing(kind), OSError(), 0.0, 0.0, "")
         members = self.world.route().members
-        self.of.failed(record, self.world.member(name), RULES[kind], members, retries)
+        self.state.failed(record, self.world.member(name), RULES[kind], members, retries)
 
 
-def test_before_anybody_was_asked_there_is_no_next_round() -> None:
-    """A round begins after a round; and there is no failure to speak of yet."""
+def test_no_next_round_before_an_attempt() -> None:
+    """Without an attempt there is no next round and no last failure."""
     scene = Scene()
-    assert scene.of.round_at(scene.world.route().members, scene.world.now, 0.5) is None
-    assert scene.of.last is None
+    assert scene.state.next_round_at(scene.world.route().members, scene.world.now, 0.5) is None
+    assert scene.state.last is None
 
 
-def test_another_ones_end_keeps_who_is_asked_again() -> None:
-    """In a race one provider's bad key does not cancel the other's retry; its own would."""
+def test_other_failures_keep_the_pending_retry() -> None:
+    """In a race one provider's bad key keeps the other's retry; its own cancels it."""
     scene = Scene()
     scene.fail("a", FailureKind.SERVER, retries=1)
     scene.fail("b", FailureKind.CREDENTIALS, retries=1)
-    assert scene.of.again is scene.world.member("a")
+    assert scene.state.retry_same is scene.world.member("a")
     scene.fail("a", FailureKind.CREDENTIALS, retries=1)
-    assert scene.of.again is None
+    assert scene.state.retry_same is None
 
 
-def test_an_unknown_window_is_smaller_than_any() -> None:
-    """A request too long for an unknown window goes on to any known one, however small."""
+def test_unknown_window_is_smaller_than_any() -> None:
+    """A request too long for an unknown window goes to any known one, however small."""
     scene = Scene(b=1)
     scene.fail("a", FailureKind.CONTEXT_LENGTH)
-    assert scene.of.out == {"a"}
+    assert scene.state.excluded_for_call == {"a"}
     scene = Scene(a=1)
     scene.fail("a", FailureKind.CONTEXT_LENGTH)
-    assert scene.of.out == {"a", "b"}
+    assert scene.state.excluded_for_call == {"a", "b"}
 
 
-def test_the_longest_retry_after_is_waited_for() -> None:
-    """A rest of exactly `max_retry_after` is taken, a longer one is not."""
+def test_longest_retry_after_is_waited_for() -> None:
+    """A cooldown of exactly `max_retry_after` is waited for, a longer one is not."""
     scene = Scene()
     member, now = scene.world.member("a"), scene.world.now
     member.gate.cooldown_until = now + 30.0
-    assert scene.of.same_at(member, now, Random(1).random()) is not None
+    assert scene.state.retry_same_at(member, now, Random(1).random()) is not None
     member.gate.cooldown_until = now + 30.1
-    assert scene.of.same_at(member, now, 0.0) is None
+    assert scene.state.retry_same_at(member, now, 0.0) is None

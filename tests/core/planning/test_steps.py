@@ -1,4 +1,4 @@
-"""What a plan can say."""
+"""Steps of a plan."""
 
 from __future__ import annotations
 
@@ -8,18 +8,21 @@ from multirouter.core.planning.steps import ServeStep, WaitStep
 from tests.core.kit import World, provider
 
 
-def test_a_try_begins_alone() -> None:
-    """A new attempt has no copies beside it, wants no hedge and has served nothing."""
+def test_new_attempt_step() -> None:
+    """A new attempt has no trials, no hedge time, and has served nothing."""
     world = World([provider("a")])
-    step = world.trying(world.plan())
-    assert (step.copies, step.hedge_at, step.role) == ((), math.inf, "call")
+    step = world.next_attempt(world.plan())
+    assert (step.trials, step.hedge_at, step.role) == ((), math.inf, "call")
     assert (step.served_at, step.slow, step.started) == (None, False, world.now)
     assert ServeStep(step).attempt is step
 
 
-def test_a_wait_says_for_what() -> None:
-    """A rest is for time, or for room."""
-    assert (WaitStep(3.0, for_room=True).until, WaitStep(3.0, for_room=False).for_room) == (
+def test_wait_step() -> None:
+    """A wait is for time, or for capacity."""
+    assert (
+        WaitStep(3.0, for_capacity=True).until,
+        WaitStep(3.0, for_capacity=False).for_capacity,
+    ) == (
         3.0,
         False,
     )

@@ -1,4 +1,4 @@
-"""One whole configuration: names, precedence, routes by name and by call, and what outlives it."""
+"""Registry: names, precedence, routes by name and by call, and the state that outlives it."""
 
 from __future__ import annotations
 
@@ -20,132 +20,136 @@ AB = [provider("a"), provider("b")]
 
 
 def names(world: World, route: Any = None, *, streaming: bool = False) -> list[list[str]]:
-    """The names in the tiers of a route."""
-    compiled = world.roster.route(route, streaming=streaming)
-    return [[member.name for member in tier.members] for tier in compiled.tiers]
+    """Names in the tiers of a route."""
+    resolved = world.registry.route(route, streaming=streaming)
+    return [[member.name for member in tier.members] for tier in resolved.tiers]
 
 
-# ── what is refused ─────────────────────────────────────────────────────────────────────────────
+# ── invalid configurations ──────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize(
     "bad", [-1, -0.5, math.nan, math.inf, True, "3", None, 1e-10, 1e10, 10**400], ids=repr
 )
-def test_bad_weights(bad: Any) -> None:
-    """Case 53: a weight that is no number, or out of range, is refused by the provider's name."""
+def test_invalid_weights(bad: Any) -> None:
+    """Case 53: a weight that is no number, or out of range, is invalid, by the provider's name."""
     with pytest.raises(ConfigurationError) as caught:
         provider("gpt", weight=bad)
     assert caught.value.what == "Provider('gpt').weight"
 
 
-def test_duplicate_and_foreign_providers() -> None:
-    """Case 53: a name that is there twice is refused by name, and so is what is no Provider."""
-    with pytest.raises(ConfigurationError, match=r"Provider\('a'\): is there twice"):
+def test_duplicate_or_invalid_providers() -> None:
+    """Case 53: a duplicate name and an object that is no Provider are invalid."""
+    with pytest.raises(ConfigurationError, match=r"Provider\('a'\): duplicate name"):
         World([*AB, provider("a", weight=2)])
-    with pytest.raises(ConfigurationError, match="must be Provider objects, not 'a'"):
+    with pytest.raises(ConfigurationError, match="must be Provider objects, got 'a'"):
         World(["a"])  # type: ignore[list-item]
 
 
-def test_somebody_must_be_drawn() -> None:
-    """Case 51: all weights 0 is refused, with the names; a single positive one is enough."""
-    with pytest.raises(ConfigurationError, match=r"all weights are 0 \(a, b\)"):
+def test_one_weight_must_be_positive() -> None:
+    """Case 51: weights that are all 0 are invalid; a single positive one is enough."""
+    with pytest.raises(
+        ConfigurationError, match=r"at least one weight must be > 0, got 0 for all \(a, b\)"
+    ):
         World([provider("a", weight=0), provider("b", weight=0)])
     assert names(World([provider("a", weight=0), provider("b")])) == [["a", "b"]]
 
 
 def test_no_providers() -> None:
-    """Case 53: an empty router can be made, to be filled; a call on it says what is missing."""
+    """Case 53: an empty router is valid; a call on it says what is missing."""
     world = World([])
-    with pytest.raises(UsageError, match="has no providers: add one"):
+    with pytest.raises(UsageError, match="has no providers; add one"):
         world.route()
-    with pytest.raises(ConfigurationError, match="unknown provider 'a'; there are none"):
+    with pytest.raises(ConfigurationError, match="unknown provider 'a'; known: none"):
         World([], [Route("r", ["a"])])
 
 
-def test_bad_routes() -> None:
-    """Case 74: routes are whole, named once, and name who is there; `adhoc` is taken."""
-    with pytest.raises(ConfigurationError, match=r"Route\('r'\): is there twice"):
+def test_invalid_routes() -> None:
+    """Case 74: routes are unique and name known providers; `adhoc` is reserved."""
+    with pytest.raises(ConfigurationError, match=r"Route\('r'\): duplicate name"):
         World(AB, [Route("r", ["a"]), Route("r", ["b"])])
-    with pytest.raises(ConfigurationError, match="must be Route objects, not 'r'"):
+    with pytest.raises(ConfigurationError, match="must be Route objects, got 'r'"):
         World(AB, ["r"])  # type: ignore[list-item]
-    with pytest.raises(ConfigurationError, match="is the name of routes given with a call"):
+    with pytest.raises(
+        ConfigurationError, match="this name is reserved for routes passed with a call"
+    ):
         World(AB, [Route("adhoc", ["a"])])
     with pytest.raises(ConfigurationError, match="unknown provider 'c'"):
         World(AB, [Route("r", ["c"])])
 
 
-def test_a_bad_change_changes_nothing() -> None:
-    """Case 88: a configuration that is refused leaves doors, policies and gates as they were."""
+def test_invalid_configuration_changes_nothing() -> None:
+    """Case 88: an invalid configuration leaves gates and policies as they were."""
     world = World(AB)
-    before = dict(world.memory.gates)
+    before = dict(world.states.gates)
     policies = [gate.circuit.policy for gate in before.values()]
     other = CircuitPolicy(failures=9)
     with pytest.raises(ConfigurationError):
         world.configure([provider("a", circuit=other), provider("c")], [Route("r", ["d"])])
-    assert world.memory.gates == before
+    assert world.states.gates == before
     assert [gate.circuit.policy for gate in before.values()] == policies
 
 
-# ── routes by name, and given with the call ─────────────────────────────────────────────────────
+# ── routes by name, and passed with a call ──────────────────────────────────────────────────────
 
 
-def test_the_default_route() -> None:
-    """All providers in one weighted tier, unless a route of that name says otherwise."""
+def test_default_route() -> None:
+    """All providers in one weighted tier, unless a route of that name is defined."""
     assert names(World(AB)) == names(World(AB), "default") == [["a", "b"]]
     assert names(World(AB, [Route("default", ["b", "a"])])) == [["b"], ["a"]]
 
 
-def test_an_unknown_route() -> None:
-    """A wrong name is answered with the near one."""
+def test_unknown_route() -> None:
+    """The error suggests the closest name."""
     world = World(AB, [Route("coding", ["a"])])
     with pytest.raises(UsageError, match="unknown route 'codign'; did you mean 'coding'"):
         world.route("codign")
 
 
-def test_a_route_given_with_the_call() -> None:
-    """A list of names, or a Route, holds for one call, under the label `adhoc`."""
+def test_route_passed_with_a_call() -> None:
+    """A list of names, or a Route, applies to one call, under the label `adhoc`."""
     world = World(AB)
     assert names(world, ["b", "a"]) == [["b"], ["a"]]
     assert world.route(["b"]).name == "adhoc"
-    whole = world.route(Route("mine", [["a", "b"]], timeout=3.0, weights={"a": 9}))
-    assert (whole.name, whole.timeout, whole.members[0].weight) == ("adhoc", 3.0, 9.0)
-    assert whole.members[0].gate is world.memory.gates["a"]
+    adhoc = world.route(Route("mine", [["a", "b"]], timeout=3.0, weights={"a": 9}))
+    assert (adhoc.name, adhoc.timeout, adhoc.members[0].weight) == ("adhoc", 3.0, 9.0)
+    assert adhoc.members[0].gate is world.states.gates["a"]
     for bad in (["c"], [], ["a", "a"], [3], 5, Route("mine", ["x*"])):
         with pytest.raises(UsageError, match="the call's route: "):
             world.route(bad)
 
 
-def test_limits_need_a_name() -> None:
-    """Limits on a route for one call would limit nothing: they are refused, not ignored."""
+def test_adhoc_route_has_no_limits() -> None:
+    """Limits on a route passed with a call would limit nothing, so they raise."""
     limited = Route("mine", ["a"], limits=LimitPolicy(in_flight=1))
-    with pytest.raises(UsageError, match=r"Route\('mine'\)\.limits need a router that knows"):
+    with pytest.raises(UsageError, match=r"Route\('mine'\)\.limits is allowed only on"):
         World(AB).route(limited)
     assert len(World(AB, [limited]).route("mine").limits) == 1
 
 
 def test_calling_and_streaming() -> None:
-    """A route has who can call for calls, who can stream for streams, and says when nobody can."""
+    """Calls use the providers that can call, streams those that can stream."""
     world = World(
         [provider("a"), Provider("s", stream=chunks)],
         [Route("calls", ["a"]), Route("streams", ["s"]), Route("both", ["a", "s"])],
     )
     assert names(world, "both") == [["a"]]
     assert names(world, "both", streaming=True) == [["s"]]
-    assert set(world.roster.all_routes()) == {"default", "calls", "streams", "both"}
+    assert set(world.registry.all_routes()) == {"default", "calls", "streams", "both"}
     with pytest.raises(UsageError, match="route 'streams': none of its providers has call="):
         world.route("streams")
     with pytest.raises(UsageError, match="route 'calls': none of its providers has stream="):
-        world.roster.route("calls", streaming=True)
+        world.registry.route("calls", streaming=True)
     with pytest.raises(UsageError, match="the call's route: none of its providers has call="):
         world.route(["s"])
-    assert world.roster.all_routes()["both"] is world.route("both")
+    assert world.registry.all_routes()["both"] is world.route("both")
 
 
 # ── precedence ──────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_route_inherits() -> None:
-    """What a route leaves out is the router's."""
+def test_route_inherits() -> None:
+    """A setting that a route leaves out is the router's."""
     retry, hedge = RetryPolicy(attempts=2), HedgePolicy(after=1.0)
     world = World(
         AB, [Route("r", ["a"])], timeout=50.0, retry=retry, hedge=hedge, accept=bool, fallback="f"
@@ -156,8 +160,8 @@ def test_a_route_inherits() -> None:
     assert route.rules is world.defaults.rules
 
 
-def test_a_route_overrides() -> None:
-    """What a route says comes first; of the rules only the rows that it names."""
+def test_route_overrides() -> None:
+    """A route's own settings come first; of the rules only the kinds that it names."""
     retry, hedge = RetryPolicy(attempts=2), HedgePolicy(after=1.0)
     stream = StreamPolicy()
     mine = Route(
@@ -205,23 +209,23 @@ def test_attempt_timeout(
     assert world.member("a", "r").timeout == seconds
 
 
-# ── limits, sizes, paces ────────────────────────────────────────────────────────────────────────
+# ── limits, sizes, state ────────────────────────────────────────────────────────────────────────
 
 
-def test_the_size_of_a_request() -> None:
-    """The largest of what the hooks of provider, route and router say, and never below 0."""
+def test_size_of_a_request() -> None:
+    """The largest count of the provider's, route's and router's `size=`, at least 0."""
 
     def words(request: Any) -> int:
         return len(request.split())
 
-    def letters(request: Any) -> int:
+    def characters(request: Any) -> int:
         return len(request) - 3
 
     tokens = LimitPolicy(tokens_per_minute=100, size=words)
-    more = LimitPolicy(tokens_per_minute=100, size=letters)
+    more = LimitPolicy(tokens_per_minute=100, size=characters)
     world = World([provider("a", limits=tokens)], [Route("r", ["a"], limits=more)], limits=tokens)
     route = world.route("r")
-    assert set(route.sizes) == {words, letters}
+    assert set(route.sizes) == {words, characters}
     assert route.size_of("two words") == 6
     assert route.size_of("a") == 1
     assert route.size_of("") == 0
@@ -229,67 +233,67 @@ def test_the_size_of_a_request() -> None:
 
 
 def test_limits_outlive_a_change() -> None:
-    """Case 88: route's and router's limits keep their counts when providers change."""
+    """Case 88: the route's and router's limits keep their counts when providers change."""
     limited = Route("r", ["a"], limits=LimitPolicy(in_flight=5))
     world = World(AB, [limited], limits=LimitPolicy(in_flight=9))
     before = world.route("r").limits
-    world.trying(world.plan("r"))
+    world.next_attempt(world.plan("r"))
     world.configure([*AB, provider("c")], [limited])
     assert world.route("r").limits == before
     assert [shared.in_flight for shared in before] == [1, 1]
 
 
-def test_doors_and_paces_outlive_a_change() -> None:
-    """Case 88: a name that stays keeps its circuit and its past; one that left starts anew."""
+def test_gates_and_latencies_outlive_a_change() -> None:
+    """Case 88: a provider that stays keeps its circuit and latencies; a removed one does not."""
     world = World(AB, circuit=CircuitPolicy(failures=1))
     world.trip("a")
     latency = world.member("a").latency
     world.configure([provider("a", weight=7), provider("b")])
     assert (world.member("a").weight, world.member("a").latency) == (7.0, latency)
     assert not world.member("a").gate.circuit.is_closed
-    gone = world.memory.gates["a"]
+    removed = world.states.gates["a"]
     world.configure([provider("b")])
-    world.memory.forget("a")
-    assert gone.removed
+    world.states.remove_provider("a")
+    assert removed.removed
     world.configure(AB)
-    assert world.member("a").gate is not gone
+    assert world.member("a").gate is not removed
     assert world.member("a").latency is not latency
     assert world.member("b").latency.group is world.member("a").latency.group
 
 
-def test_plans_see_one_whole_configuration() -> None:
-    """Case 88: a call goes on with the providers and weights that it began with."""
+def test_plan_keeps_its_configuration() -> None:
+    """Case 88: a call continues with the providers and weights that it started with."""
     world = World(AB, [Route("chain", ["a", "b"])])
     plan = world.plan("chain")
-    world.fails(plan, world.trying(plan))
+    world.fail(plan, world.next_attempt(plan))
     world.configure([provider("a"), provider("c")], [Route("chain", ["a", "c"])])
-    world.memory.forget("b")
-    assert world.asked(plan, "ok") == ["b"]
-    assert world.asked(world.plan("chain"), "server", "ok") == ["a", "c"]
+    world.states.remove_provider("b")
+    assert world.run_attempts(plan, "ok") == ["b"]
+    assert world.run_attempts(world.plan("chain"), "server", "ok") == ["a", "c"]
 
 
-def test_another_clock() -> None:
-    """A shift moves what is left of every rest and rate to the other clock, unchanged."""
+def test_shift_to_another_clock() -> None:
+    """A shift moves the rest of every cooldown and rate to the other clock, unchanged."""
     world = World(
         [provider("a"), provider("b", limits=LimitPolicy(requests_per_minute=6.0, burst=0.1))],
         [Route("r", ["a"], limits=LimitPolicy(requests_per_minute=6.0, burst=0.1))],
     )
-    world.hit("b", "rate_limit")
-    world.trying(world.plan("r"))
-    waits = [gate.ready_in(world.now) for gate in world.memory.gates.values()]
+    world.run_call("b", "rate_limit")
+    world.next_attempt(world.plan("r"))
+    waits = [gate.ready_in(world.now) for gate in world.states.gates.values()]
     (shared,) = world.route("r").limits
     left = shared.ready_in(0, world.now)
-    world.memory.shift(1000.0)
+    world.states.shift(1000.0)
     world.now += 1000.0
-    assert [gate.ready_in(world.now) for gate in world.memory.gates.values()] == pytest.approx(
+    assert [gate.ready_in(world.now) for gate in world.states.gates.values()] == pytest.approx(
         waits
     )
     assert shared.ready_in(0, world.now) == pytest.approx(left)
     assert left
 
 
-def test_the_limits_of_streams() -> None:
-    """Streams: provider's first_token, its attempt_timeout, the policy's, then the router's."""
+def test_stream_timeouts() -> None:
+    """Streams: the provider's first_token, its attempt_timeout, the policy's, then the router's."""
     stream = StreamPolicy(first_token=4.0, idle=9.0)
     world = World(
         [
@@ -299,7 +303,7 @@ def test_the_limits_of_streams() -> None:
         ],
         [Route("r", ["p", "q", "r"], stream=stream)],
     )
-    members = world.roster.route("r", streaming=True).members
+    members = world.registry.route("r", streaming=True).members
     assert [member.timeout for member in members] == [3.0, 8.0, 4.0]
     assert [member.idle for member in members] == [2.0, 9.0, 9.0]
     calls = World([provider("p", attempt_timeout=8.0, first_token=3.0)])

@@ -1,4 +1,4 @@
-"""Settings that may change under way: each read as at the router's birth."""
+"""Settings that may change while the router runs: checked as in its constructor."""
 
 from __future__ import annotations
 
@@ -9,29 +9,33 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from multirouter import ConfigurationError, MultiProviderRouter, RetryPolicy
-from multirouter.core.registry.updates import CHANGES, changed
+from multirouter.core.registry.updates import SETTINGS, with_changes
 from multirouter.core.settings.failure_rules import RULES
 from multirouter.core.settings.policies import CircuitPolicy, LatencyPolicy
 from multirouter.core.settings.stream_policy import StreamPolicy
 
-BORN = MultiProviderRouter(registry=CollectorRegistry())._defaults
+DEFAULTS = MultiProviderRouter(registry=CollectorRegistry())._defaults
 
 
 def test_none_resets_every_setting() -> None:
-    """What is given as None is what holds when it is left out."""
-    other = changed(
-        BORN, {"timeout": 3, "attempt_timeout": math.inf, "panic": 0.5, "fallback": "sorry",
+    """None means the same as leaving a setting out."""
+    other = with_changes(
+        DEFAULTS, {"timeout": 3, "attempt_timeout": math.inf, "panic": 0.5, "fallback": "sorry",
                "retry": RetryPolicy(attempts=9), "accept": bool}
     )  # fmt: skip
     assert (other.timeout, other.attempt_timeout, other.panic) == (3, math.inf, 0.5)
     assert (other.fallback, other.retry.attempts, other.accept) == ("sorry", 9, bool)
-    assert changed(other, dict.fromkeys(CHANGES)) == BORN
-    assert (BORN.retry, BORN.circuit) == (RetryPolicy(), CircuitPolicy())
-    assert (BORN.latency, BORN.stream, BORN.rules) == (LatencyPolicy(), StreamPolicy(), RULES)
+    assert with_changes(other, dict.fromkeys(SETTINGS)) == DEFAULTS
+    assert (DEFAULTS.retry, DEFAULTS.circuit) == (RetryPolicy(), CircuitPolicy())
+    assert (DEFAULTS.latency, DEFAULTS.stream, DEFAULTS.rules) == (
+        LatencyPolicy(),
+        StreamPolicy(),
+        RULES,
+    )
 
 
 @pytest.mark.parametrize(
-    ("setting", "wrong"),
+    ("setting", "invalid"),
     [
         ("retry", 3),
         ("circuit", 2),
@@ -47,22 +51,22 @@ def test_none_resets_every_setting() -> None:
         ("rng", 4),
     ],
 )
-def test_what_is_no_policy_is_refused_by_name(setting: str, wrong: Any) -> None:
-    """At birth and under way: what is given in the place of a policy never waits for a call."""
+def test_invalid_policies_are_named(setting: str, invalid: Any) -> None:
+    """In the constructor and in `reconfigure` an object of the invalid type raises at once."""
     with pytest.raises(ConfigurationError, match=f"^{setting}: must be "):
-        MultiProviderRouter(registry=CollectorRegistry(), **{setting: wrong})
-    if setting in CHANGES or setting == "limits":
+        MultiProviderRouter(registry=CollectorRegistry(), **{setting: invalid})
+    if setting in SETTINGS or setting == "limits":
         router = MultiProviderRouter[str, str](registry=CollectorRegistry())
         with pytest.raises(ConfigurationError, match=f"^{setting}: must be "):
-            router.reconfigure([], **{setting: wrong})
+            router.reconfigure([], **{setting: invalid})
 
 
-def test_nothing_given_changes_nothing() -> None:
+def test_no_settings_change_nothing() -> None:
     """The defaults come back equal."""
-    assert changed(BORN, {}) == BORN
+    assert with_changes(DEFAULTS, {}) == DEFAULTS
 
 
-def test_what_cannot_change_is_told_with_the_near_miss() -> None:
-    """A misspelt setting is no silent one."""
+def test_unknown_setting_has_a_suggestion() -> None:
+    """A misspelt setting raises with the closest name."""
     with pytest.raises(ConfigurationError, match="'timeuot'; did you mean 'timeout'"):
-        changed(BORN, {"timeuot": 3})
+        with_changes(DEFAULTS, {"timeuot": 3})

@@ -1,4 +1,4 @@
-"""What a route may say, how its tiers are resolved, and what is refused in words."""
+"""Routes: valid settings, resolution of tiers, error texts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from multirouter.core.routes.route import Route
-from multirouter.core.routes.tiers import members_of
+from multirouter.core.routes.tiers import resolve_tiers
 from multirouter.core.settings.failure_rules import RULES
 from multirouter.errors import ConfigurationError
 from multirouter.model import FailureKind
@@ -26,64 +26,64 @@ KNOWN = {
 
 
 def tiers(*entries: Any, **settings: Any) -> tuple[tuple[str, ...], ...]:
-    """The names that a route's tiers come to among the known providers."""
+    """Names of a route's tiers, resolved among the known providers."""
     return tuple(
-        names for names, _ in members_of(Route("coding", list(entries), **settings), KNOWN)
+        names for names, _ in resolve_tiers(Route("coding", list(entries), **settings), KNOWN)
     )
 
 
-def refused(*entries: Any, **settings: Any) -> str:
-    """What is said of a route that is refused."""
+def error_of(*entries: Any, **settings: Any) -> str:
+    """Text of the error that an invalid route raises."""
     with pytest.raises(ConfigurationError) as caught:
         tiers(*entries, **settings)
     return str(caught.value)
 
 
 def test_names_lists_tags_and_patterns() -> None:
-    """A name is a tier of one, a list a weighted tier; tags and patterns keep the given order."""
+    """A name is a tier of one, a list a weighted tier; tags and patterns keep the order."""
     assert tiers("local", ["opus", "gpt-5"]) == (("local",), ("opus", "gpt-5"))
     assert tiers("tag:strong", "tag:cheap") == (("opus", "gpt-5"), ("gpt-mini", "local"))
     assert tiers("gpt-*", ["local", "opus"]) == (("gpt-5", "gpt-mini"), ("local", "opus"))
 
 
-def test_a_pattern_brings_nobody_twice() -> None:
-    """Case 74: whom a pattern would bring in again stays where it came first."""
+def test_pattern_adds_no_duplicates() -> None:
+    """Case 74: a provider that a pattern would add again stays in its first place."""
     assert tiers("opus", "*") == (("opus",), ("gpt-5", "gpt-mini", "local"))
     assert tiers("tag:strong", ["tag:strong", "local"]) == (("opus", "gpt-5"), ("local",))
     assert tiers("*", "tag:cheap") == (("opus", "gpt-5", "gpt-mini", "local"),)
 
 
-def test_repeated_and_unknown_names() -> None:
-    """Case 74: a repeated or unknown name is refused by name, so no chain has a cycle."""
-    assert refused("opus", "local", "opus") == "Route('coding').tiers: names 'opus' twice"
-    assert refused(["opus", "opus"]) == "Route('coding').tiers: names 'opus' twice"
-    assert "unknown provider 'opsu'; did you mean 'opus'?" in refused("opsu")
-    assert "'tag:strnog' matches no provider" in refused("tag:strnog")
-    assert "'claude-*' matches no provider" in refused("opus", "claude-*")
+def test_duplicate_and_unknown_names() -> None:
+    """Case 74: a duplicate or unknown name raises, so no chain has a cycle."""
+    assert error_of("opus", "local", "opus") == "Route('coding').tiers: duplicate entry 'opus'"
+    assert error_of(["opus", "opus"]) == "Route('coding').tiers: duplicate entry 'opus'"
+    assert "unknown provider 'opsu'; did you mean 'opus'?" in error_of("opsu")
+    assert "'tag:strnog' matches no provider" in error_of("tag:strnog")
+    assert "'claude-*' matches no provider" in error_of("opus", "claude-*")
 
 
 def test_empty_tiers() -> None:
-    """A route without tiers, an empty tier and a bare string are refused in words."""
-    assert refused() == "Route('coding').tiers: is empty"
-    assert refused("opus", []) == "Route('coding').tiers: tier 2 is empty"
-    with pytest.raises(ConfigurationError, match="must be a list, not 'opus'"):
+    """A route without tiers, an empty tier and a bare string raise."""
+    assert error_of() == "Route('coding').tiers: must not be empty"
+    assert error_of("opus", []) == "Route('coding').tiers: tier 2 must not be empty"
+    with pytest.raises(ConfigurationError, match="must be a list, got 'opus'"):
         Route("coding", "opus")
-    with pytest.raises(ConfigurationError, match="must be a string, not 5"):
+    with pytest.raises(ConfigurationError, match=r"must be a non-empty printable string.*, got 5"):
         Route("coding", [["opus", 5]])  # type: ignore[list-item]
     with pytest.raises(ConfigurationError, match=r"Route\.name"):
         Route("", ["opus"])
 
 
 @pytest.mark.parametrize("bad", [-1, math.nan, math.inf, True, "3", 1e-10, 1e10], ids=repr)
-def test_bad_weights(bad: Any) -> None:
-    """Case 53: a weight on a route is refused with the route's and the provider's name."""
-    assert refused("opus", weights={"opus": bad}).startswith("Route('coding').weights['opus']")
+def test_invalid_weights(bad: Any) -> None:
+    """Case 53: an invalid weight on a route raises with the route's and provider's name."""
+    assert error_of("opus", weights={"opus": bad}).startswith("Route('coding').weights['opus']")
 
 
 def test_weights_are_for_members() -> None:
-    """A weight for somebody who is not on the route is refused, even when it is a provider."""
-    said = refused("opus", weights={"local": 2})
-    assert said == "Route('coding').weights: unknown provider 'local'; there are 'opus'"
+    """A weight for a provider that is not on the route raises."""
+    error = error_of("opus", weights={"local": 2})
+    assert error == "Route('coding').weights: unknown provider 'local'; known: 'opus'"
     assert Route("coding", ["opus"], weights={"opus": 0}).weights == {"opus": 0.0}
 
 
@@ -104,22 +104,22 @@ def test_weights_are_for_members() -> None:
         ("weights", [1]),
     ],
 )
-def test_bad_settings(setting: str, bad: Any) -> None:
-    """Each setting of a route is checked where it is made, by its full name."""
-    assert refused("opus", **{setting: bad}).startswith(f"Route('coding').{setting}: ")
+def test_invalid_settings(setting: str, bad: Any) -> None:
+    """Each setting of a route is checked in its constructor, by its full name."""
+    assert error_of("opus", **{setting: bad}).startswith(f"Route('coding').{setting}: ")
 
 
 def test_rules_are_checked() -> None:
-    """Unknown kinds and values that are no rules are refused at once; kinds go by their names."""
-    assert "did you mean 'server'" in refused("opus", rules={"sever": RULES[FailureKind.SERVER]})
-    assert "must be a Rule" in refused("opus", rules={"server": "never"})
-    assert "must be rules by kind, not 7" in refused("opus", rules=7)
+    """Unknown kinds and values that are no rules raise; kinds may be given by name."""
+    assert "did you mean 'server'" in error_of("opus", rules={"sever": RULES[FailureKind.SERVER]})
+    assert "must be a Rule" in error_of("opus", rules={"server": "never"})
+    assert "must be a mapping of kinds to rules, got 7" in error_of("opus", rules=7)
     named = Route("coding", ["opus"], rules={"server": RULES[FailureKind.TIMEOUT]})
     assert named.rules == {"server": RULES[FailureKind.TIMEOUT]}
 
 
 def test_settings_are_kept() -> None:
-    """What is given is what is there; what is left out is None, to be inherited."""
+    """Settings are kept as passed; those left out are None, to be inherited."""
     plain = Route("coding", ["opus"])
     assert (plain.timeout, plain.attempt_timeout, plain.retry, plain.hedge) == (None,) * 4
     assert (plain.retries_per_provider, plain.weights, plain.fallback) == (0, {}, None)

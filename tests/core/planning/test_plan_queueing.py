@@ -1,4 +1,4 @@
-"""When nobody can be asked: refusals that say enough, and waiting for room."""
+"""No provider available: rejections, and queueing with `wait=`."""
 
 from __future__ import annotations
 
@@ -14,32 +14,32 @@ from multirouter.core.settings.policies import CircuitPolicy, LimitPolicy, Retry
 from multirouter.errors import AllProvidersFailed, CallTimeout, NoProviderAvailable
 from tests.core.kit import FIXED, World, calm, chain, failing, provider
 
-# ── nobody there ────────────────────────────────────────────────────────────────────────────────
+# ── no provider available ───────────────────────────────────────────────────────────────────────
 
 
 def test_all_circuits_open() -> None:
-    """Cases 37 and 56: at once, with each one's state, last error and the soonest return."""
+    """Cases 37 and 56: rejects at once, with each state, last error and earliest return."""
     world = World([provider("a"), provider("b")], circuit=FIXED)
     world.trip("a")
     world.now += 1.0
     world.trip("b")
-    outcome = world.ended(world.plan())
+    outcome = world.next_outcome(world.plan())
     error = outcome.error
-    assert outcome.result == "refused"
+    assert outcome.result == "rejected"
     assert outcome.elapsed == 0.0
     assert isinstance(error, NoProviderAvailable)
     assert set(error.states) == {"a", "b"}
-    assert error.states["a"].startswith("open (failures, last server), resets in 4.0 s")
+    assert error.states["a"].startswith("open (failures; last failure: server), half-open in 4.0 s")
     assert error.retry_after == pytest.approx(4.0)
     assert error.attempts == ()
 
 
-def test_refusals_leave_nothing_behind() -> None:
-    """Case 36: 20,000 refusals leave memory flat; each error is fresh, its traceback short."""
+def test_rejections_leak_nothing() -> None:
+    """Case 36: 20,000 rejections leave memory flat; each error is new, its traceback short."""
     world = World(
         [provider("a")], circuit=CircuitPolicy(failures=1, open_duration=1e6, max_open_duration=1e6)
     )
-    world.heard.news = world.heard.news.__class__(maxlen=1)
+    world.recorder.events = world.recorder.events.__class__(maxlen=1)
     world.trip("a")
     depths, seen = set(), None
     blocks = []
@@ -58,118 +58,118 @@ def test_refusals_leave_nothing_behind() -> None:
     assert max(blocks[1:]) - blocks[1] < 100
 
 
-def test_limits_say_when_to_come_back() -> None:
-    """Case 37: a call that the router's own rate refuses is told when that has room again."""
+def test_limits_set_retry_after() -> None:
+    """Case 37: a call rejected by the router's rate gets the time until it has capacity."""
     world = calm("a", limits=LimitPolicy(requests_per_minute=6.0, burst=0.1))
-    world.answers(plan := world.plan(), world.trying(plan))
-    error = world.ended(world.plan()).error
+    world.succeed(plan := world.plan(), world.next_attempt(plan))
+    error = world.next_outcome(world.plan()).error
     assert isinstance(error, NoProviderAvailable)
     assert error.states == {"a": "requests_per_minute used up"}
     assert error.retry_after == pytest.approx(10.0)
     narrow = calm("a", limits=LimitPolicy(in_flight=1))
-    narrow.trying(narrow.plan())
-    error = narrow.ended(narrow.plan()).error
+    narrow.next_attempt(narrow.plan())
+    error = narrow.next_outcome(narrow.plan()).error
     assert isinstance(error, NoProviderAvailable)
     assert error.retry_after is None  # that waits for an attempt, not for time
 
 
-# ── waiting for room ────────────────────────────────────────────────────────────────────────────
+# ── queueing ────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_waiting_is_opt_in_and_ends() -> None:
-    """With `wait=` the call stands in line until then, or until its deadline, and no longer."""
+def test_queueing_is_opt_in_and_bounded() -> None:
+    """With `wait=` the call queues for that long, or until its deadline, and no longer."""
     world = World([provider("a", limits=LimitPolicy(in_flight=1))])
     holder = world.plan()
-    hold_changed = world.trying(holder)
-    assert world.ended(world.plan()).result == "refused"
+    held = world.next_attempt(holder)
+    assert world.next_outcome(world.plan()).result == "rejected"
     for wait, timeout, until in [(3.0, 10.0, 3.0), (math.inf, 10.0, 10.0)]:
         plan = world.plan(wait=wait, timeout=timeout)
         start = world.now
-        step = world.waiting(plan)
-        assert (step.for_room, step.until) == (True, start + until)
+        step = world.next_wait(plan)
+        assert (step.for_capacity, step.until) == (True, start + until)
         world.now += 1.0
-        assert world.waiting(plan).until == start + until
+        assert world.next_wait(plan).until == start + until
         world.now = step.until
-        outcome = world.ended(plan)
+        outcome = world.next_outcome(plan)
         assert isinstance(outcome.error, NoProviderAvailable if until < 10.0 else CallTimeout)
     plan = world.plan(wait=5.0)
-    world.waiting(plan)
-    world.answers(holder, hold_changed)
-    assert world.trying(plan).member.name == "a"
+    world.next_wait(plan)
+    world.succeed(holder, held)
+    assert world.next_attempt(plan).member.name == "a"
 
 
-def test_waiting_after_failures() -> None:
-    """After failures too a call may stand in line, and goes on when somebody is back."""
+def test_queueing_after_failures() -> None:
+    """A call may queue after failures too, and goes on when a provider is available."""
     world = World([provider("a"), provider("b")], circuit=CircuitPolicy(failures=1, growth=1))
     plan = world.plan(wait=20.0)
     start = world.now
-    assert sorted(world.asked(plan, "server", "server")) == ["a", "b"]
-    step = world.waiting(plan)
-    assert (step.for_room, step.until) == (True, start + 20.0)
+    assert sorted(world.run_attempts(plan, "server", "server")) == ["a", "b"]
+    step = world.next_wait(plan)
+    assert (step.for_capacity, step.until) == (True, start + 20.0)
     assert plan.ready_in(world.now) == pytest.approx(5.0)
     world.now += 5.0
-    assert len(world.asked(plan, "server", "server")) == 2
+    assert len(world.run_attempts(plan, "server", "server")) == 2
     world.now = start + 20.0
-    outcome = world.ended(plan)
+    outcome = world.next_outcome(plan)
     assert isinstance(outcome.error, AllProvidersFailed)
     assert len(outcome.attempts) == 4
 
 
-def test_waiting_in_vain_is_left_out() -> None:
-    """Who has no attempt or budget left, or whom nobody may serve, does not stand in line."""
+def test_no_queueing_without_a_chance() -> None:
+    """A call without attempts, budget or an eligible provider does not queue."""
     trips = CircuitPolicy(failures=1, growth=1)
     for retry in (RetryPolicy(attempts=1), RetryPolicy(budget=0.0, budget_floor=0)):
         world = World([provider("a")], circuit=trips, retry=retry)
         plan = world.plan(wait=60.0)
-        world.fails(plan, world.trying(plan))
-        assert world.ended(plan).result == "failure"
+        world.fail(plan, world.next_attempt(plan))
+        assert world.next_outcome(plan).result == "failure"
     world = World([provider("a")], circuit=trips)
     plan = world.plan(wait=60.0)
-    world.fails(plan, world.trying(plan), "timeout")
-    assert world.ended(plan).result == "failure"
+    world.fail(plan, world.next_attempt(plan), "timeout")
+    assert world.next_outcome(plan).result == "failure"
 
 
-def test_waiting_for_the_healthy_is_free() -> None:
-    """Somebody healthy and never asked is worth waiting for, even when nothing can be paid."""
+def test_queueing_for_a_healthy_provider_is_free() -> None:
+    """An unattempted healthy provider is worth queueing for without any budget."""
     world = World(
         [provider("a"), provider("b", limits=LimitPolicy(in_flight=1))],
         [Route("chain", ["a", "b"])],
         circuit=CircuitPolicy(failures=2, growth=1),
         retry=RetryPolicy(attempts=1),
     )
-    world.hit("b", "success")
+    world.run_call("b", "success")
     holder = world.plan(["b"])
-    hold_changed = world.trying(holder)
+    held = world.next_attempt(holder)
     plan = world.plan("chain", wait=60.0)
-    world.fails(plan, world.trying(plan), "timeout")
-    assert not world.waiting(plan).for_room
-    world.rest(plan)
-    assert world.waiting(plan).for_room
-    world.answers(holder, hold_changed)
-    assert world.asked(plan, "ok") == ["b"]
+    world.fail(plan, world.next_attempt(plan), "timeout")
+    assert not world.next_wait(plan).for_capacity
+    world.pass_wait(plan)
+    assert world.next_wait(plan).for_capacity
+    world.succeed(holder, held)
+    assert world.run_attempts(plan, "ok") == ["b"]
 
 
-def test_ready_in_looks_at_who_is_left() -> None:
-    """A waiter is woken when one that may still serve it is back, whoever else is there."""
+def test_ready_in_ignores_excluded_providers() -> None:
+    """A queued call waits for a provider that may still serve it, not for others."""
     world = chain("a", "b", retry=RetryPolicy(max_retry_after=30.0))
-    world.hit("b", failing("rate_limit", 40.0))
+    world.run_call("b", failing("rate_limit", 40.0))
     plan = world.plan("chain", wait=60.0)
     assert plan.ready_in(world.now) == 0.0
-    world.fails(plan, world.trying(plan), "timeout")
-    assert world.waiting(plan).for_room
+    world.fail(plan, world.next_attempt(plan), "timeout")
+    assert world.next_wait(plan).for_capacity
     assert plan.ready_in(world.now) == pytest.approx(40.0)
     world.now += 40.0
-    assert world.asked(plan, "ok") == ["b"]
+    assert world.run_attempts(plan, "ok") == ["b"]
 
 
-def test_ready_in_heeds_shared_limits() -> None:
-    """Time alone makes room when the slowest of the route's, router's and provider's limits has."""
+def test_ready_in_includes_shared_limits() -> None:
+    """The slowest of the route's, router's and provider's limits decides."""
     route = Route("r", ["a"], limits=LimitPolicy(requests_per_minute=3.0, burst=1 / 3))
     world = calm("a", routes=[route], limits=LimitPolicy(requests_per_minute=6.0, burst=1 / 6))
     plan = world.plan("r")
-    world.trying(plan)
+    world.next_attempt(plan)
     assert world.plan("r").ready_in(world.now) == pytest.approx(20.0)
     assert world.plan().ready_in(world.now) == pytest.approx(10.0)
     full = calm("a", limits=LimitPolicy(in_flight=1))
-    full.trying(full.plan())
+    full.next_attempt(full.plan())
     assert full.plan().ready_in(full.now) is None

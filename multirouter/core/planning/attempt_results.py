@@ -1,0 +1,160 @@
+"""Results of attempts: what each changes in the call, the provider, the limits and the costs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from multirouter.core.planning import final_errors
+from multirouter.core.planning.retrying import RetryState
+from multirouter.core.planning.steps import AttemptStep
+from multirouter.core.planning.stream_plan import StreamPlan
+from multirouter.core.selection.candidate import Candidate
+from multirouter.core.settings.failure_rules import Failover, Retry, Rule
+from multirouter.errors import AttemptTimeout
+from multirouter.model import SUCCESS, AttemptRecord, FailureKind, Verdict
+
+NO_ANSWER: Any = object()
+"""Marks a call that has no answer yet; an answer may be None."""
+
+_CANCELLED = FailureKind.CANCELLED  # looking up an enum member is slow, and this is the hot path
+
+_ROUNDING = 1e-9
+"""Seconds by which a timeout may differ after it was added to and subtracted from a loop time."""
+
+
+class AttemptResults(StreamPlan):
+    """Records how the attempts of one call ended.
+
+    Attributes:
+        attempts: the trail so far.
+    """
+
+    __slots__ = ("_answer", "_answered_by", "_fault", "attempts")
+
+    _answer: Any
+    _answered_by: str | None
+    _fault: BaseException | None
+    attempts: list[AttemptRecord]
+
+    def record(
+        self,
+        step: AttemptStep,
+        verdict: Verdict,
+        value: object,
+        error: BaseException | None,
+        now: float,
+    ) -> None:
+        """Records how an attempt ended; call it exactly once for each attempt.
+
+        Args:
+            step: the attempt.
+            verdict: the classification of its outcome.
+            value: the answer, when there is no error.
+            error: what was raised, or an exception that stands for it. Without one the caller gets
+                the answer, even when a faulty `classify=` made the verdict a failure.
+            now: loop time of the end, seconds.
+        """
+        route = self.route
+        started = step.started
+        elapsed = now - started
+        late = self._release(step, verdict, error, elapsed, now)
+        for shared in route.limits:
+            shared.release()
+        record = AttemptRecord(
+            step.member.name,
+            route.name,
+            step.role,
+            verdict,
+            error,
+            started,
+            elapsed,
+            step.why,
+            late,
+        )
+        if step.served_at is not None:
+            record.first_content = step.served_at - started
+        if route.billing is not None:
+            route.billing.charge(record, step.meter, value, self._request, self._size)
+        dispatcher = self._context.dispatcher
+        dispatcher.post("attempt_ended", record)
+        if step.role != "trial":
+            self.attempts.append(record)
+            if error is None and verdict.kind is not _CANCELLED:
+                if self._answer is NO_ANSWER:
+                    self._answer = value
+                    self._answered_by = step.member.name
+                    return  # `finish` delivers this event together with that of the call's end
+            elif isinstance(error, Exception):
+                self._handle_failure(step, record, route.rules[verdict.kind])
+        dispatcher.deliver()
+
+    def abandon(self, step: AttemptStep) -> None:
+        """Returns the permit of an attempt that was never started."""
+        step.member.gate.return_unused(step.permit)
+        for shared in self.route.limits:
+            shared.release()
+
+    def _release(
+        self,
+        step: AttemptStep,
+        verdict: Verdict,
+        error: BaseException | None,
+        elapsed: float,
+        now: float,
+    ) -> bool:
+        """Returns the permit and updates the provider's circuit, health and latency.
+
+        Returns:
+            Whether the result came too late for the circuit to count it.
+        """
+        member, permit, served_at = step.member, step.permit, step.served_at
+        if verdict is not SUCCESS:
+            if isinstance(error, AttemptTimeout) and served_at is None:
+                member.latency.record_timeout(elapsed, trial=permit.trial)
+            effect = self.route.rules[verdict.kind].circuit
+            late = member.gate.release_unanswered(permit, verdict, effect, now)
+            member.record_failure(verdict.kind, effect, elapsed, now)
+            return late
+        if served_at is None:
+            latency = elapsed
+            slow = member.latency.record(elapsed, now, trial=permit.trial)
+        else:
+            latency = served_at - step.started
+            slow = step.slow
+        late = member.gate.release_answered(
+            permit, now, latency, slow=slow and self._has_alternative(member, now)
+        )
+        member.health.record_success(now)
+        if member.latency_average is not None:
+            member.latency_average.record(latency, now)
+        return late
+
+    def _has_alternative(self, member: Candidate, now: float) -> bool:
+        """Whether another provider is available; the only one left never trips for slowness."""
+        return any(other is not member and other.gate.admits(now) for other in self.route.members)
+
+    def _handle_failure(self, step: AttemptStep, record: AttemptRecord, rule: Rule) -> None:
+        """Applies the rule of a failure to the call."""
+        retry_state = self._ensure_retry_state(step)
+        members, retries = self.route.members, self.route.retries_per_provider
+        early = step.deadline - step.started < step.member.timeout - _ROUNDING
+        cut_short = early and step.served_at is None and isinstance(record.error, AttemptTimeout)
+        if self._continuing and rule.failover is Failover.NEVER:
+            # That one provider cannot continue another's answer says nothing about the others.
+            rule = replace(rule, failover=Failover.AT_ONCE)
+        retry_state.failed(record, step.member, rule, members, retries, cut_short=cut_short)
+        if not self._continuing and self.route.is_final(record.verdict):
+            self._fault = self._fault or final_errors.not_in_on(record, len(self.attempts))
+        elif rule.failover is Failover.NEVER and rule.retry is Retry.NEVER:
+            self._fault = self._fault or final_errors.request_at_fault(record, len(self.attempts))
+        elif not self.idempotent and rule.side_effects_possible and not record.verdict.unsent:
+            retry_state.denial = "not_idempotent"
+            retry_state.exclude_all(members)
+
+    def _ensure_retry_state(self, step: AttemptStep) -> RetryState:
+        """Returns the call's retry state, created with the attempt that first needs it."""
+        if self._retry_state is None:
+            self._retry_state = RetryState(self.route.retry, self._ineligible)
+            self._retry_state.record_attempt(step.member.name)
+        return self._retry_state
