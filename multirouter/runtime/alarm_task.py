@@ -1,4 +1,4 @@
-"""Keeps alarms on time, and carries them to whoever takes time to be told."""
+"""Background tasks of the alarms: evaluate the rules at intervals, send alarms to async targets."""
 
 from __future__ import annotations
 
@@ -11,140 +11,148 @@ from typing_extensions import override
 
 from multirouter.core.event_dispatcher import EventDispatcher
 from multirouter.core.events import AlarmChanged, Listener
-from multirouter.core.failures.backoff import rest
+from multirouter.core.failures.backoff import backoff_delay
 from multirouter.core.settings.policies import RetryPolicy
 from multirouter.errors import UsageError
-from multirouter.listeners.alarms.alarms import Alarms, Watch
-from multirouter.runtime.event_loops.base import Broken, EventLoop
+from multirouter.listeners.alarms.alarms import AlarmEvaluator, Alarms
+from multirouter.runtime.event_loops.base import ErrorHandler, EventLoop
 
-MOST_WAITING = 100
-"""Alarms that may wait to be sent to one target; beyond it the oldest is dropped."""
+MAX_QUEUED = 100
+"""Alarms that may be queued for one target; when one more arrives, the oldest is dropped."""
 
-ATTEMPTS = 6
-"""How often one alarm is sent before it is given up; with the rests between, some two minutes."""
+MAX_ATTEMPTS = 6
+"""Attempts to send one alarm before it is dropped; with the backoff, about two minutes."""
 
-SENDING = 30.0
-"""Seconds that one sending may take."""
+SEND_TIMEOUT = 30.0
+"""Seconds that one attempt to send may take."""
 
-FAREWELL = 5.0
-"""Seconds that the last alarms get when the router closes."""
+FLUSH_TIMEOUT = 5.0
+"""Seconds that queued alarms get to be sent when the router closes."""
 
-_RESTS = RetryPolicy(base=2.0, cap=60.0)
+_BACKOFF = RetryPolicy(base=2.0, cap=60.0)
 
 
 class Outbox(Listener):
-    """Carries alarms to one async target, one after the other and in order.
+    """Sends alarms to one async target, one at a time and in order.
 
     Args:
-        target: awaited with each alarm; what it raises is repeated later, but for UsageError.
-        rng: chance, for the rests between.
-        broken: told of an alarm that is given up.
+        target: awaited with each alarm; repeated when it raises anything but a UsageError.
+        rng: random numbers for the jitter of the backoff.
+        on_error: called for each alarm that is dropped, with a description and the exception.
 
     Attributes:
-        lost: how many alarms were given up, or dropped because too many waited.
+        dropped: alarms that were dropped, after too many failed attempts or from a full queue.
     """
 
     def __init__(
-        self, target: Callable[[AlarmChanged], Awaitable[object]], rng: Random, broken: Broken
+        self,
+        target: Callable[[AlarmChanged], Awaitable[object]],
+        rng: Random,
+        on_error: ErrorHandler,
     ) -> None:
         self._target = target
         self._rng = rng
-        self._broken = broken
-        self._waiting: deque[AlarmChanged] = deque()
+        self._on_error = on_error
+        self._queue: deque[AlarmChanged] = deque()
         self._sending: AlarmChanged | None = None
-        self._arrived: anyio.Event | None = None
+        self._new_item: anyio.Event | None = None
         self._emptied: anyio.Event | None = None
-        self.lost: int = 0
+        self.dropped: int = 0
 
     def __repr__(self) -> str:
-        return f"<Outbox to {self._target!r} waiting={len(self._waiting)} lost={self.lost}>"
+        return f"<Outbox to {self._target!r} queued={len(self._queue)} dropped={self.dropped}>"
 
     @override
-    def alarm_changed(self, news: AlarmChanged) -> None:
-        if len(self._waiting) == MOST_WAITING:
-            self._waiting.popleft()
-            self._lose(OverflowError("more alarms than can be sent: the oldest is dropped"))
-        self._waiting.append(news)
-        if self._arrived is not None:
-            self._arrived.set()
+    def alarm_changed(self, event: AlarmChanged) -> None:
+        if len(self._queue) == MAX_QUEUED:
+            self._queue.popleft()
+            self._drop(OverflowError(f"alarm queue full ({MAX_QUEUED}): oldest alarm dropped"))
+        self._queue.append(event)
+        if self._new_item is not None:
+            self._new_item.set()
 
     async def run(self) -> None:
-        """Sends until cancelled; what is just being sent then is sent again by the next run."""
+        """Sends until cancelled; an alarm whose sending was cancelled is sent by the next run."""
         while True:
-            self._arrived = anyio.Event()
-            while self._waiting:
-                news = self._sending = self._waiting.popleft()
+            self._new_item = anyio.Event()
+            while self._queue:
+                event = self._sending = self._queue.popleft()
                 try:
-                    await self._send(news)
+                    await self._send(event)
                 except BaseException:
-                    self._waiting.appendleft(news)
+                    self._queue.appendleft(event)
                     raise
                 finally:
                     self._sending = None
             if self._emptied is not None:
                 self._emptied.set()
-            await self._arrived.wait()
+            await self._new_item.wait()
 
-    async def empty(self) -> None:
-        """Waits until everything is sent; `run` must be under way."""
-        if self._waiting or self._sending is not None:
+    async def flush(self) -> None:
+        """Waits until all queued alarms are sent; `run` must be running."""
+        if self._queue or self._sending is not None:
             self._emptied = anyio.Event()
             await self._emptied.wait()
 
-    async def _send(self, news: AlarmChanged) -> None:
-        for number in range(1, ATTEMPTS + 1):
+    async def _send(self, event: AlarmChanged) -> None:
+        for number in range(1, MAX_ATTEMPTS + 1):
             try:
-                with anyio.fail_after(SENDING):
-                    await self._target(news)
-            except Exception as error:  # noqa: BLE001 - whatever the target raises, later ones follow
-                if number == ATTEMPTS or isinstance(error, UsageError):
-                    self._lose(error)
+                with anyio.fail_after(SEND_TIMEOUT):
+                    await self._target(event)
+            except Exception as error:  # noqa: BLE001 - any error of the target: the next alarms still go out
+                if number == MAX_ATTEMPTS or isinstance(error, UsageError):
+                    self._drop(error)
                     return
             else:
                 return
-            await anyio.sleep(rest(_RESTS, number, 0.0, self._rng.random()))
+            await anyio.sleep(backoff_delay(_BACKOFF, number, 0.0, self._rng.random()))
 
-    def _lose(self, error: Exception) -> None:
-        self.lost += 1
-        self._broken(f"alarm to {self._target!r}", error)
+    def _drop(self, error: Exception) -> None:
+        self.dropped += 1
+        self._on_error(f"alarm to {self._target!r}", error)
 
 
 class AlarmTask:
-    """Looks at a router's alarms from time to time, in background tasks of the router's.
+    """Background tasks of one router's alarms: one evaluates the rules, one per async target sends.
 
     Args:
-        alarms: what is watched, and whom to tell.
-        watch: looks at them.
-        wire: where their news are told.
-        rng: the router's chance.
-        broken: told of alarms that could not be sent.
+        alarms: the rules, their interval and their targets.
+        evaluator: evaluates the rules.
+        dispatcher: delivers the events of the rules.
+        rng: the router's random numbers.
+        on_error: called for alarms that could not be sent.
     """
 
     def __init__(
-        self, alarms: Alarms, watch: Watch, dispatcher: EventDispatcher, rng: Random, broken: Broken
+        self,
+        alarms: Alarms,
+        evaluator: AlarmEvaluator,
+        dispatcher: EventDispatcher,
+        rng: Random,
+        on_error: ErrorHandler,
     ) -> None:
-        self._every = alarms.every
-        self._watch = watch
+        self._every = alarms.interval
+        self._evaluator = evaluator
         self._dispatcher = dispatcher
-        self._outboxes = tuple(Outbox(target, rng, broken) for target in alarms.awaited)
+        self._outboxes = tuple(Outbox(target, rng, on_error) for target in alarms.async_targets)
         for outbox in self._outboxes:
             dispatcher.add(outbox)
 
-    def moved_to(self, loop: EventLoop, by: float) -> None:
-        """Goes on in another loop, whose clock is `by` seconds ahead of the old one's."""
-        self._watch.shift(by)
-        loop.spawn("alarms", self._look, loop)
+    def rebind(self, loop: EventLoop, by: float) -> None:
+        """Starts the tasks in `loop`, whose clock is `by` seconds ahead of the previous loop's."""
+        self._evaluator.shift(by)
+        loop.spawn("alarms", self._evaluate, loop)
         for outbox in self._outboxes:
             loop.spawn("alarms out", outbox.run)
 
-    async def farewell(self) -> None:
-        """Gives the last alarms a little time; the tasks end with the loop."""
-        with anyio.move_on_after(FAREWELL):
+    async def shutdown(self) -> None:
+        """Waits up to `FLUSH_TIMEOUT` seconds for queued alarms; the tasks end with the loop."""
+        with anyio.move_on_after(FLUSH_TIMEOUT):
             for outbox in self._outboxes:
-                await outbox.empty()
+                await outbox.flush()
 
-    async def _look(self, loop: EventLoop) -> None:
+    async def _evaluate(self, loop: EventLoop) -> None:
         while True:
-            self._watch.judge(loop.time())
+            self._evaluator.evaluate(loop.time())
             self._dispatcher.deliver()
             await anyio.sleep(self._every)

@@ -1,4 +1,4 @@
-"""The one loop that every call goes through: ask the plan, do what it says, tell it what came."""
+"""The loop that drives every call: takes the plan's next step, executes it, records the result."""
 
 from __future__ import annotations
 
@@ -12,103 +12,103 @@ from multirouter.core.planning.plan import Plan
 from multirouter.core.planning.steps import AttemptStep, ServeStep, WaitStep
 from multirouter.errors import CallFailed, ConfigurationError, UsageError
 from multirouter.model import CallOutcome
-from multirouter.runtime.attempt import Asks
-from multirouter.runtime.event_loops.running_loop import know_its_own
+from multirouter.runtime.attempt import Attempter
+from multirouter.runtime.event_loops.running_loop import redeliver_scope_cancellation
 from multirouter.runtime.trials import BackgroundAttempts
 from multirouter.runtime.wait_queue import WaitQueue
 
-FALLBACK_LEAST = 1.0
-"""Seconds that an async `fallback=` gets although the call's deadline is nearer, or has passed:
-then it is needed most."""
+FALLBACK_MIN_SECONDS = 1.0
+"""Minimum seconds for an async `fallback=`, also when the call's deadline is nearer or has passed:
+a call that ran out of time is the one that needs a fallback."""
 
 
 class CallLoop:
-    """Drives plans; it has no choices of its own.
+    """Executes plans. All decisions are the plan's.
 
     Args:
-        waiting: the line of the calls that wait for room.
-        background: where copies are made.
+        wait_queue: the calls that wait for a provider with free capacity.
+        background: runs the background copies.
     """
 
-    __slots__ = ("_background", "_waiting")
+    __slots__ = ("_background", "_wait_queue")
 
-    def __init__(self, waiting: WaitQueue, background: BackgroundAttempts) -> None:
-        self._waiting = waiting
+    def __init__(self, wait_queue: WaitQueue, background: BackgroundAttempts) -> None:
+        self._wait_queue = wait_queue
         self._background = background
 
     async def drive(
-        self, plan: Plan, request: Any, asker: Asks, now: float
+        self, plan: Plan, request: Any, attempter: Attempter, now: float
     ) -> CallOutcome[Any] | ServeStep:
-        """Walks a plan from `now` (loop time, seconds) until it has ended or a stream serves."""
-        waiting = self._waiting
-        if waiting.line:
-            waiting.serve(now)  # who came first goes first
+        """Executes a plan from `now` (loop time, seconds) until it has ended or a stream serves."""
+        wait_queue = self._wait_queue
+        if wait_queue.waiters:
+            wait_queue.serve(now)  # calls that have waited longer go first
         step = plan.next_step(now)
         while True:
             if isinstance(step, AttemptStep):
-                for copy in step.copies:
-                    self._background.launch(plan, copy, request, asker.copying())
+                for copy in step.trials:
+                    self._background.launch(plan, copy, request, attempter.for_background())
                 try:
                     if plan.route.hedge is None:
-                        now = await asker.ask(plan, step, request)
+                        now = await attempter.run(plan, step, request)
                     else:
                         from multirouter.runtime.hedging import HedgeRace
 
-                        now = await HedgeRace(plan, asker, request, waiting.serve).run(step)
+                        now = await HedgeRace(plan, attempter, request, wait_queue.serve).run(step)
                 except BaseException as error:
-                    waiting.serve(asker.loop.time())  # a caller who leaves makes room as well
-                    await know_its_own(error, asker.loop)
+                    wait_queue.serve(attempter.loop.time())  # a cancelled call frees capacity too
+                    await redeliver_scope_cancellation(error, attempter.loop)
                     raise
-                if waiting.line:
-                    waiting.serve(now)
+                if wait_queue.waiters:
+                    wait_queue.serve(now)
                 step = plan.next_step(now)
             elif isinstance(step, WaitStep):
-                if step.for_room:
-                    step = await waiting.wait(plan, step.until, asker.loop)
+                if step.for_capacity:
+                    step = await wait_queue.wait(plan, step.until, attempter.loop)
                 else:
                     await anyio.sleep(step.until - now)  # the only sleep of a call
-                    now = asker.loop.time()
+                    now = attempter.loop.time()
                     step = plan.next_step(now)
             else:
                 return step
 
 
-def check_call(timeout: float | None, wait: float) -> None:
-    """Refuses what `timeout=` and `wait=` of a call must not be.
+def check_call_options(timeout: float | None, wait: float) -> None:
+    """Validates `timeout=` and `wait=` of a call.
 
     Raises:
-        UsageError: naming what and why.
+        UsageError: names the invalid option and why it is invalid.
     """
     try:
         if timeout is not None:
-            check.span("timeout", timeout, endless=True)
-        check.number("wait", wait, least=0.0, endless=True)
+            check.duration("timeout", timeout, allow_inf=True)
+        check.number("wait", wait, minimum=0.0, allow_inf=True)
     except ConfigurationError as error:
         raise UsageError(str(error)) from None
 
 
-async def fall_back(
-    plan: Plan, fallback: Any, request: Any, outcome: CallOutcome[Any], asker: Asks
+async def apply_fallback(
+    plan: Plan, fallback: Any, request: Any, outcome: CallOutcome[Any], attempter: Attempter
 ) -> CallOutcome[Any]:
-    """The substitute answer, for a call that nobody could answer; not for a faulty request.
+    """The outcome of a failed call with `fallback=`: its answer, unless the request was at fault.
 
-    One that takes too long to come is given up, and the call fails as it would without.
+    An async fallback that exceeds its time is cancelled, and the call fails as without a fallback.
     """
     if not isinstance(outcome.error, CallFailed):
         return outcome
-    loop = asker.loop
+    loop = attempter.loop
     value = fallback(request, outcome.error) if callable(fallback) else fallback
     if inspect.isawaitable(value):
         begun = loop.time()
-        bound = loop.bound(max(plan.deadline, begun + FALLBACK_LEAST))
+        bound = loop.bound(max(plan.deadline, begun + FALLBACK_MIN_SECONDS))
         try:
             with bound:
                 value = await value
         except BaseException as error:
-            await know_its_own(error, loop)
+            await redeliver_scope_cancellation(error, loop)
             raise
         if bound.expired or bound.stray:
-            outcome.error.add_note("multirouter: the fallback= gave no answer in time either")
+            outcome.error.add_note("multirouter: fallback= timed out too")
             outcome.elapsed += loop.time() - begun
             return outcome
-    return plan.fallen_back(value, loop.time())
+    return plan.fall_back(value, loop.time())

@@ -1,4 +1,4 @@
-"""The cheapest correct way to bound an await: one on asyncio, one on trio."""
+"""Deadlines of single awaits, cheap enough for every attempt, on asyncio and on trio."""
 
 from __future__ import annotations
 
@@ -17,31 +17,31 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-COARSE = 0.0005
-"""Seconds to add when a timer rang early, since the loop rounds it to the nearest millisecond.
+TIMER_ROUNDING = 0.0005
+"""Seconds to add when a timer fired early because the loop rounds to the nearest millisecond.
 
 Source: uvloop, `Loop.call_later`: `round(delay * 1000)`; half a millisecond makes it round up.
 """
 
 
 class Bound(Protocol):
-    """One await under one deadline: a synchronous context manager, entered once.
+    """A block with a deadline: a synchronous context manager, entered once.
 
     Attributes:
-        expired: after the exit, True when the deadline ended the block: its cancellation was
-            swallowed, or the block turned it into an exception of its own, which propagates. False
-            when the block returned after all, and when its caller's cancellation came as well:
-            that one wins, whichever was first, and propagates, even from a block that made an
-            exception of its own of it.
-        stray: after the exit, True when a CancelledError came out of the block that nobody had
-            asked for; it was swallowed. Never on trio, where nobody can raise one.
+        expired: set at the exit. True when the deadline ended the block: its cancellation was
+            swallowed, or the block turned it into another exception, which propagates. False when
+            the block returned in spite of the cancellation, and when the caller cancelled too: the
+            caller's cancellation wins, whichever came first, and propagates, even from a block
+            that turned it into another exception.
+        stray: set at the exit. True when a CancelledError came out of the block although no task
+            was cancelled; it was swallowed. Always False on trio, where it cannot be raised.
     """
 
     expired: bool
     stray: bool
 
     def __enter__(self) -> Self:
-        """Begins to bound the running task."""
+        """Starts to bound the running task."""
         ...
 
     def __exit__(
@@ -50,40 +50,52 @@ class Bound(Protocol):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> bool:
-        """Ends it; True when the exception was swallowed."""
+        """Ends the block; True when the exception was swallowed."""
         ...
 
-    def ring(self) -> bool:
-        """Ends the block now, from another task, as its deadline would; whether it was open."""
+    def expire(self) -> bool:
+        """Ends the block now, from another task, as its deadline would.
+
+        Returns:
+            Whether the block was open.
+        """
         ...
 
 
 class AsyncioBound:
     """A block of one asyncio task, with the rules of `asyncio.timeout`.
 
-    Source: CPython 3.13, Lib/asyncio/timeouts.py, `Timeout.__aexit__`: each `cancel()` of ours is
-    taken back by `uncancel()`, and what is left above the count at entry was asked by others.
+    Source: CPython 3.13, Lib/asyncio/timeouts.py, `Timeout.__aexit__`: each own `cancel()` is taken
+    back by `uncancel()`; a count above that at entry means that another party cancelled.
     """
 
-    __slots__ = ("_before", "_owner", "_rings", "deadline", "expired", "stray", "task")
+    __slots__ = (
+        "_cancelling_before",
+        "_cancels",
+        "_deadlines",
+        "deadline",
+        "expired",
+        "stray",
+        "task",
+    )
 
-    def __init__(self, owner: AsyncioDeadlines, deadline: float) -> None:
-        self._owner = owner
-        self._rings = 0
+    def __init__(self, deadlines: AsyncioDeadlines, deadline: float) -> None:
+        self._deadlines = deadlines
+        self._cancels = 0
         self.deadline: float = deadline
         self.expired: bool = False
         self.stray: bool = False
 
     def __enter__(self) -> Self:
-        owner = self._owner
-        task = asyncio.current_task(owner.loop)
+        deadlines = self._deadlines
+        task = asyncio.current_task(deadlines.loop)
         if task is None:
-            raise UsageError("only a task can be bounded by a deadline: await this inside one")
+            raise UsageError("a deadline needs a running task: await this inside a task")
         self.task: asyncio.Task[object] | None = task
-        self._before = task.cancelling()
-        if self.deadline < owner.alarm:
-            owner.arm(self.deadline)
-        owner.fresh[self] = None
+        self._cancelling_before = task.cancelling()
+        if self.deadline < deadlines.timer_due:
+            deadlines.arm(self.deadline)
+        deadlines.entered[self] = None
         return self
 
     def __exit__(
@@ -94,24 +106,24 @@ class AsyncioBound:
     ) -> bool:
         task = self.task
         try:
-            del self._owner.fresh[self]
+            del self._deadlines.entered[self]
         except KeyError:
-            self._owner.leave(self)
-        if task is None or (kind is None and not self._rings):
+            self._deadlines.discard(self)
+        if task is None or (kind is None and not self._cancels):
             return False
         return self._settle(task, kind, error)
 
-    def ring(self) -> bool:
-        """Cancels the block, again if need be; False when its task has ended without it."""
+    def expire(self) -> bool:
+        """Cancels the block, also repeatedly; False when its task ended without leaving it."""
         task = self.task
         if task is None:
             return False
-        # A second cancellation before the task's next step takes the place of the first one's
-        # message, by which a cancel scope of anyio knows its own: so it says the same.
-        coming = getattr(task, "_must_cancel", False)
-        if not task.cancel(getattr(task, "_cancel_message", None) if coming else None):
+        # A second cancellation before the task's next step replaces the message of the first, by
+        # which a cancel scope of anyio recognises its own: so pass the same message.
+        pending = getattr(task, "_must_cancel", False)
+        if not task.cancel(getattr(task, "_cancel_message", None) if pending else None):
             return False
-        self._rings += 1
+        self._cancels += 1
         return True
 
     def _settle(
@@ -120,30 +132,34 @@ class AsyncioBound:
         kind: type[BaseException] | None,
         error: BaseException | None,
     ) -> bool:
-        """Takes our own cancellations back, and says whose the exception is."""
-        for _ in range(self._rings):
+        """Takes back the own cancellations and sets `expired` and `stray`.
+
+        Returns:
+            Whether to swallow the exception.
+        """
+        for _ in range(self._cancels):
             task.uncancel()
         if kind is None:
             return False
-        by_others = task.cancelling() > self._before
+        by_others = task.cancelling() > self._cancelling_before
         if not issubclass(kind, asyncio.CancelledError):
-            if by_others and (first := _turned_from(error)) is not None:
-                # With its message, by which a cancel scope of anyio knows its own.
+            if by_others and (first := _cancellation_behind(error)) is not None:
+                # With its message, by which a cancel scope of anyio recognises its own.
                 raise asyncio.CancelledError(*first.args) from error
-            self.expired = self._rings > 0
+            self.expired = self._cancels > 0
             return False
         if by_others:
             return False
-        self.expired = self._rings > 0
+        self.expired = self._cancels > 0
         self.stray = not self.expired
         return True
 
 
-def _turned_from(error: BaseException | None) -> asyncio.CancelledError | None:
-    """The cancellation that an exception was made of, if it was.
+def _cancellation_behind(error: BaseException | None) -> asyncio.CancelledError | None:
+    """The CancelledError in the chain of an exception, or None.
 
-    The count of cancellations alone does not tell: a TaskGroup before Python 3.13 that failed
-    while it waited for its tasks leaves it raised.
+    The count of cancellations alone does not prove one: before Python 3.13, a TaskGroup that
+    failed while it waited for its tasks left the count raised.
     """
     if not isinstance(error, Exception):
         return None
@@ -160,14 +176,15 @@ def _turned_from(error: BaseException | None) -> asyncio.CancelledError | None:
 class AsyncioDeadlines:
     """All deadlines of one router on one asyncio loop, behind one timer.
 
-    Nearly every block ends long before its deadline, so to enter and to leave cost an entry in a
-    dictionary and no timer. Only when the timer rings are the blocks still open put in order, in a
-    heap; who leaves it later stays there as dead until its turn, or until most are dead. The timer
-    is moved when an earlier deadline comes, and rests when nothing is open.
+    Nearly every block ends long before its deadline, so entering and leaving cost one dictionary
+    entry and no timer. Only when the timer fires are the blocks that are still open sorted, into a
+    heap. A block that ends later stays in the heap as a stale entry until its deadline, or until
+    most entries are stale. The timer is moved when an earlier deadline is entered, and stopped when
+    no block is open.
 
-    A deadline never fires early; on a loop whose timers count whole milliseconds (uvloop) up to
-    1 ms late. One that has passed at entry fires as `asyncio.timeout` does: the block is entered,
-    and cancelled where it first waits.
+    A deadline never fires early; on a loop with timers of whole milliseconds (uvloop) it fires up
+    to 1 ms late. A deadline that has passed at entry fires as with `asyncio.timeout`: the block is
+    entered, and cancelled at its first wait.
 
     Args:
         loop: the loop of the tasks to bound.
@@ -176,116 +193,116 @@ class AsyncioDeadlines:
             one of them is not ended by this.
 
     Attributes:
-        loop: as given.
-        alarm: when the timer rings next (loop time); `math.inf` while it rests.
-        fresh: the blocks entered since the timer last rang, in this order.
+        loop: the loop of the tasks.
+        timer_due: loop time at which the timer fires next; `math.inf` while it is stopped.
+        entered: the blocks entered since the timer last fired, in this order.
 
     Raises:
-        ConfigurationError: when `grace` is not a span of time.
+        ConfigurationError: when `grace` is not a finite number of seconds above 0.
     """
 
     __slots__ = (
         "_context",
-        "_dead",
         "_grace",
         "_heap",
-        "_pushed",
+        "_sequence",
+        "_stale",
         "_timer",
-        "alarm",
-        "fresh",
+        "entered",
         "loop",
+        "timer_due",
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, *, grace: float = 1.0) -> None:
         self.loop: asyncio.AbstractEventLoop = loop
-        self.alarm: float = math.inf
-        self.fresh: dict[AsyncioBound, None] = {}
-        self._grace = validation.span("grace", grace)
+        self.timer_due: float = math.inf
+        self.entered: dict[AsyncioBound, None] = {}
+        self._grace = validation.duration("grace", grace)
         self._timer: asyncio.Handle | None = None
         # The timer outlives the call that set it, and must not keep that call's context alive.
         self._context = Context()
         self._heap: list[tuple[float, int, AsyncioBound]] = []
-        self._pushed = 0
-        self._dead = 0
+        self._sequence = 0
+        self._stale = 0
 
     def __repr__(self) -> str:
-        return f"<AsyncioDeadlines open={self.open} alarm={self.alarm:g}>"
+        return f"<AsyncioDeadlines open={self.open} timer_due={self.timer_due:g}>"
 
     @property
     def open(self) -> int:
-        """How many blocks are being bounded now."""
-        return len(self.fresh) + len(self._heap) - self._dead
+        """How many blocks are open."""
+        return len(self.entered) + len(self._heap) - self._stale
 
     @property
     def bound(self) -> Callable[[float], AsyncioBound]:
-        """Makes a block that may last until a deadline (loop time, s; `math.inf`: for ever)."""
-        return partial(AsyncioBound, self)  # no frame: it is called once an attempt
+        """Makes a block with a deadline (loop time, seconds; `math.inf`: without limit)."""
+        return partial(AsyncioBound, self)  # without a Python frame: called once per attempt
 
     def close(self) -> None:
-        """Stops the timer, unless blocks are open: these stay bounded until they end."""
+        """Stops the timer, unless blocks are open: their deadlines stay in force."""
         if not self.open:
             self.arm(math.inf)
 
-    def arm(self, alarm: float) -> None:
-        """Moves the one timer."""
+    def arm(self, timer_due: float) -> None:
+        """Sets the timer to a loop time in seconds, `math.inf` to stop it."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self.alarm = alarm
-        if alarm <= self.loop.time():
-            self._timer = self.loop.call_soon(self._ring, context=self._context)
-        elif alarm < math.inf:
-            self._timer = self.loop.call_at(alarm, self._ring, context=self._context)
+        self.timer_due = timer_due
+        if timer_due <= self.loop.time():
+            self._timer = self.loop.call_soon(self._timer_fired, context=self._context)
+        elif timer_due < math.inf:
+            self._timer = self.loop.call_at(timer_due, self._timer_fired, context=self._context)
 
-    def leave(self, bound: AsyncioBound) -> None:
-        """Counts a block in the heap as dead, and clears it of the dead when most of it is."""
+    def discard(self, bound: AsyncioBound) -> None:
+        """Marks a block in the heap as stale; removes stale entries when they are the majority."""
         if bound.task is None:
             return
         bound.task = None
-        self._dead += 1
-        if 2 * self._dead > len(self._heap):
+        self._stale += 1
+        if 2 * self._stale > len(self._heap):
             self._heap = [entry for entry in self._heap if entry[2].task is not None]
             heapify(self._heap)
-            self._dead = 0
+            self._stale = 0
 
-    def _ring(self) -> None:
+    def _timer_fired(self) -> None:
         """Cancels the blocks that are due, in the order of their deadlines."""
         now = self.loop.time()
-        if now < self.alarm:
-            late = self.alarm + COARSE
-            self._timer = self.loop.call_at(late, self._ring, context=self._context)
+        if now < self.timer_due:
+            late = self.timer_due + TIMER_ROUNDING
+            self._timer = self.loop.call_at(late, self._timer_fired, context=self._context)
             return
-        for bound in self.fresh:
+        for bound in self.entered:
             self._push(bound.deadline, bound)
-        self.fresh.clear()
-        due = self._take(now)
+        self.entered.clear()
+        due = self._pop_due(now)
         for bound in due:
             self._push(now + self._grace, bound)
-        # The timer comes first: should one block's future fail to cancel, the others lose nothing.
+        # The timer first: a future that raises from `cancel` must not stop the other deadlines.
         self.arm(self._heap[0][0] if self._heap else math.inf)
         for bound in due:
-            if not bound.ring():
-                self.leave(bound)
+            if not bound.expire():
+                self.discard(bound)
 
     def _push(self, deadline: float, bound: AsyncioBound) -> None:
-        self._pushed += 1
-        heappush(self._heap, (deadline, self._pushed, bound))
+        self._sequence += 1
+        heappush(self._heap, (deadline, self._sequence, bound))
 
-    def _take(self, now: float) -> list[AsyncioBound]:
-        """Takes from the heap who is due, and the dead on top of it."""
+    def _pop_due(self, now: float) -> list[AsyncioBound]:
+        """Removes the due blocks, and stale entries above them, from the heap."""
         due: list[AsyncioBound] = []
         heap = self._heap
         while heap and (heap[0][0] <= now or heap[0][2].task is None):
             bound = heappop(heap)[2]
             if bound.task is None:
-                self._dead -= 1
+                self._stale -= 1
             else:
                 due.append(bound)
         return due
 
 
 class TrioBound:
-    """A block of one trio task: a cancel scope that speaks as `Bound` does."""
+    """A block of one trio task: a cancel scope with the interface of `Bound`."""
 
     __slots__ = ("_scope", "expired", "stray")
 
@@ -314,24 +331,24 @@ class TrioBound:
         finally:
             self.expired = self._scope.cancelled_caught or (own and self._scope.cancel_called)
 
-    def ring(self) -> bool:
+    def expire(self) -> bool:
         """Cancels the block."""
         self._scope.cancel()
         return True
 
 
 class TrioDeadlines:
-    """All deadlines of one router on trio, which keeps them itself.
+    """All deadlines of one router on trio; each is a cancel scope of trio.
 
-    It cancels a block again at each of its awaits, so there is no grace to choose. A deadline that
-    has passed at entry cancels at the first checkpoint.
+    Trio cancels a block again at each of its awaits, so there is no `grace`. A deadline that has
+    passed at entry cancels at the first checkpoint.
     """
 
     __slots__ = ()
 
     def bound(self, deadline: float) -> TrioBound:
-        """A block that may last until `deadline` (trio's time, seconds; `math.inf`: for ever)."""
+        """Makes a block with a deadline (trio's time, seconds; `math.inf`: without limit)."""
         return TrioBound(deadline)
 
     def close(self) -> None:
-        """Has nothing to stop."""
+        """Does nothing: trio has no timer to stop."""

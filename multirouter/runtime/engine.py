@@ -1,4 +1,4 @@
-"""The parts of a router put together, and how they work on one call."""
+"""The engine of a router: builds its parts and runs calls and streams through them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from multirouter.core.circuit.gate import Gate
 from multirouter.core.event_dispatcher import EventDispatcher
 from multirouter.core.events import Listener
 from multirouter.core.failures.classify import Classifier, Classify
-from multirouter.core.limits.rate_limits import RetryBudget
+from multirouter.core.limits.retry_budget import RetryBudget
 from multirouter.core.planning.plan import Plan
 from multirouter.core.planning.steps import PlanContext, ServeStep
 from multirouter.core.registry.accounts import Accounts
@@ -23,18 +23,18 @@ from multirouter.core.registry.registry import Registry
 from multirouter.core.registry.route_selection import RouteSelection
 from multirouter.core.routes.resolved_route import Defaults
 from multirouter.core.routes.route import Route
-from multirouter.core.selection.tier_tables import NOBODY
+from multirouter.core.selection.eligibility import NONE_EXCLUDED
 from multirouter.core.settings.provider import Provider
 from multirouter.listeners.logs import Logs
-from multirouter.listeners.metrics.gauges import View
+from multirouter.listeners.metrics.gauges import RouterView
 from multirouter.listeners.metrics.metrics import Metrics
 from multirouter.model import CallOutcome
-from multirouter.runtime.call_loop import CallLoop, check_call, fall_back
+from multirouter.runtime.call_loop import CallLoop, apply_fallback, check_call_options
 from multirouter.runtime.event_loops.base import EventLoop
 from multirouter.runtime.half_open_timers import HalfOpenTimers
 from multirouter.runtime.loop_binding import LoopBinding
 from multirouter.runtime.shadow_traffic import ShadowTraffic
-from multirouter.runtime.trials import BackgroundAttempts, health_check
+from multirouter.runtime.trials import BackgroundAttempts, run_health_checks
 from multirouter.runtime.wait_queue import WaitQueue
 
 if TYPE_CHECKING:  # What a router may do without is loaded when it is first used.
@@ -44,28 +44,28 @@ if TYPE_CHECKING:  # What a router may do without is loaded when it is first use
 
 
 class Engine:
-    """What a router is made of.
+    """The parts of a router.
 
     Args:
         name: the router's name.
         defaults: its settings.
-        rng: its chance.
+        rng: its random numbers.
         classify: the user's classifier, or None.
         logs: its logs.
 
     Attributes:
-        wire: carries the news.
-        memory: doors, paces and limits, which outlive a change of configuration.
-        waiting: the calls that wait for room.
-        background: the attempts that nobody awaits.
-        resets: the pending resets.
-        residence: the loop it lives in.
-        roster: who can be asked, as of now; replaced whole.
-        dispatch: chooses the route where a call's own word does not; None where it does.
+        dispatcher: delivers events to the listeners.
+        states: gates, latencies, health and limits, which outlive a change of configuration.
+        wait_queue: the calls that wait for a provider with free capacity.
+        background: the attempts that run in the background.
+        half_open_timers: the timers of open circuits.
+        binding: the event loop of the router.
+        registry: the current providers and routes; replaced as a whole.
+        route_selection: chooses the route of a call that names none; None without selection.
     """
 
-    roster: Registry
-    dispatch: RouteSelection | None = None
+    registry: Registry
+    route_selection: RouteSelection | None = None
 
     def __init__(
         self,
@@ -79,98 +79,104 @@ class Engine:
         self._logs = logs
         self._metrics: Metrics | None = None
         self._history: History | None = None
-        self.dispatcher: EventDispatcher = EventDispatcher((), logs.broken)
-        self.memory: ProviderStates = self._blank_memory(name, self.dispatcher, rng, defaults)
-        self.waiting: WaitQueue = WaitQueue()
-        self.background: BackgroundAttempts = BackgroundAttempts(self.served)
-        self.resets: HalfOpenTimers = HalfOpenTimers(self.memory.gates.get, self._half_opened)
-        self._driver = CallLoop(self.waiting, self.background)
-        self._classifier = Classifier(classify, wall=time.time, broken=logs.classifier_broken)
-        self._shadowing = ShadowTraffic(
-            rng, self.dispatcher, self._classifier, self.served, logs.hook_broken
+        self.dispatcher: EventDispatcher = EventDispatcher((), logs.on_listener_error)
+        self.states: ProviderStates = self._new_states(name, self.dispatcher, rng, defaults)
+        self.wait_queue: WaitQueue = WaitQueue()
+        self.background: BackgroundAttempts = BackgroundAttempts(self.serve_waiting)
+        self.half_open_timers: HalfOpenTimers = HalfOpenTimers(
+            self.states.gates.get, self._on_half_open
+        )
+        self._call_loop = CallLoop(self.wait_queue, self.background)
+        self._classifier = Classifier(classify, wall=time.time, on_error=logs.on_classifier_error)
+        self._shadow_traffic = ShadowTraffic(
+            rng, self.dispatcher, self._classifier, self.serve_waiting, logs.on_hook_error
         )
         budget = RetryBudget(defaults.retry)
-        self._commons = PlanContext(name, rng, budget, self.dispatcher)
-        self.residence: LoopBinding = LoopBinding(
-            self.memory,
+        self._context = PlanContext(name, rng, budget, self.dispatcher)
+        self.binding: LoopBinding = LoopBinding(
+            self.states,
             budget,
-            self.resets,
+            self.half_open_timers,
             self.background,
             self._classifier,
             self.dispatcher,
-            logs.task_broken,
+            logs.on_task_error,
         )
 
-    def rehearsal(self, defaults: Defaults) -> ProviderStates:
-        """A memory of nobody, to build a roster in that may turn out to be refused."""
-        dispatcher = EventDispatcher((), self._logs.broken)
-        return self._blank_memory(self._commons.router, dispatcher, self._commons.rng, defaults)
+    def scratch_states(self, defaults: Defaults) -> ProviderStates:
+        """Empty states, to validate a new registry with before it replaces the current one."""
+        dispatcher = EventDispatcher((), self._logs.on_listener_error)
+        return self._new_states(self._context.router, dispatcher, self._context.rng, defaults)
 
-    def adopt(self, defaults: Defaults) -> None:
-        """Goes on under other settings; the next roster is built by them."""
-        self._commons.budget.adopt(defaults.retry)
-        self.memory.ledger.adopt(defaults.budget)
+    def apply(self, defaults: Defaults) -> None:
+        """Applies other settings; the caller builds the next registry with them."""
+        self._context.budget.apply(defaults.retry)
+        self.states.accounts.apply(defaults.budget)
 
-    def _blank_memory(
+    def _new_states(
         self, name: str, dispatcher: EventDispatcher, rng: Random, defaults: Defaults
     ) -> ProviderStates:
-        ledger = Accounts(
+        accounts = Accounts(
             name,
             dispatcher,
             wall=time.time,
-            broken=self._logs.hook_broken,
+            on_hook_error=self._logs.on_hook_error,
             budget=defaults.budget,
             usage=defaults.usage,
         )
-        memory = ProviderStates(name, dispatcher, rng, ledger)
-        memory.hook_broken = self._logs.hook_broken
-        return memory
+        states = ProviderStates(name, dispatcher, rng, accounts)
+        states.on_hook_error = self._logs.on_hook_error
+        return states
 
-    def listen(self, metrics: Metrics, listeners: Iterable[Listener]) -> None:
-        """Lets everybody hear the news from here on: resets, metrics, logs, then the user's."""
+    def add_listeners(self, metrics: Metrics, listeners: Iterable[Listener]) -> None:
+        """Adds listeners, in this order: half-open timers, metrics, logs, those of the user."""
         self._metrics = metrics
-        for listener in (self.resets, metrics, self._logs, *listeners):
+        for listener in (self.half_open_timers, metrics, self._logs, *listeners):
             self.dispatcher.add(listener)
 
-    def remember(self, history: History, metrics: Metrics) -> None:
-        """Takes up where earlier runs ended, in silence, and keeps the history from here on.
+    def attach_history(self, history: History, metrics: Metrics) -> None:
+        """Restores the state of earlier runs without emitting events, then records the history.
 
         Raises:
-            ConfigurationError: the file is no history, or another router has this one.
+            ConfigurationError: when the file is not a history, or another router uses it.
         """
-        history.serve(
-            self._commons.router,
+        history.attach(
+            self._context.router,
             self._first_tier,
-            metrics.history_dropped,
-            self._logs.task_broken,
+            metrics.count_history_dropped,
+            self._logs.on_task_error,
         )
-        accounts = self.memory.ledger.accounts
-        history.recall(self.roster, accounts, self.residence.now(), self._logs.task_broken)
-        metrics.history_dropped(0)
+        accounts = self.states.accounts.by_owner
+        history.restore(self.registry, accounts, self.binding.now(), self._logs.on_task_error)
+        metrics.count_history_dropped(0)
         self._history = history
         self.dispatcher.add(history)
 
-    def keep_watch(self, alarms: Alarms, view: View) -> None:
-        """Looks at the router by its rules from here on, in a task of its own."""
-        from multirouter.listeners.alarms.alarms import Watch
+    def attach_alarms(self, alarms: Alarms, view: RouterView) -> None:
+        """Evaluates alarm rules from here on, in a background task."""
+        from multirouter.listeners.alarms.alarms import AlarmEvaluator
         from multirouter.runtime.alarm_task import AlarmTask
 
-        watch = Watch(alarms, self._commons.router, view, self.dispatcher, self._logs.hook_broken)
-        vigil = AlarmTask(alarms, watch, self.dispatcher, self._commons.rng, self._logs.task_broken)
-        self.residence.attendants.append(vigil)
+        evaluator = AlarmEvaluator(
+            alarms, self._context.router, view, self.dispatcher, self._logs.on_hook_error
+        )
+        alarm_task = AlarmTask(
+            alarms, evaluator, self.dispatcher, self._context.rng, self._logs.on_task_error
+        )
+        self.binding.services.append(alarm_task)
         if self._metrics is not None:
-            self._metrics.show_alarms(rule.name for rule in alarms.rules)
+            self._metrics.register_alarms(rule.name for rule in alarms.rules)
 
     def _first_tier(self, route: str) -> frozenset[str]:
-        """Whom a route asks when all is well."""
-        compiled = self.roster.all_routes().get(route)
-        members = compiled.tiers[0].members if compiled is not None else ()
+        """Names of the providers in a route's first tier; empty for an unknown route."""
+        resolved = self.registry.all_routes().get(route)
+        members = resolved.tiers[0].members if resolved is not None else ()
         return frozenset(member.name for member in members)
 
-    def served(self, now: float) -> None:
-        """Whatever may have made room is followed by this."""
-        if self.waiting.line:
-            self.waiting.serve(now)
+    def serve_waiting(self, now: float) -> None:
+        """Serves waiting calls; to be called after every event that may free capacity."""
+        if self.wait_queue.waiters:
+            self.wait_queue.serve(now)
 
     async def call(
         self,
@@ -178,37 +184,43 @@ class Engine:
         route: str | Route | Iterable[str] | None,
         timeout: float | None,
         wait: float,
-        idempotent: bool,  # noqa: FBT001 - handed on once a call, where keywords would cost
+        idempotent: bool,  # noqa: FBT001 - passed on once per call, where keywords would cost time
     ) -> CallOutcome[Any]:
-        """Walks one call from its plan to its outcome; see `MultiProviderRouter.call`."""
-        residence = self.residence
-        asker = residence.asker
-        if asker is None or residence.closed or not asker.loop.current():
-            asker = residence.settle_in()
-        if self.dispatch is None:
-            compiled = self.roster.route(route)
+        """Runs one call and returns its outcome; see `MultiProviderRouter.call`."""
+        binding = self.binding
+        attempter = binding.attempter
+        if attempter is None or binding.closed or not attempter.loop.is_current():
+            attempter = binding.bind()
+        if self.route_selection is None:
+            resolved = self.registry.route(route)
         else:
-            compiled = self.dispatch.find(self.roster, request, route)
+            resolved = self.route_selection.find(self.registry, request, route)
         if timeout is not None or wait:
-            check_call(timeout, wait)
-        size = compiled.size_of(request) if compiled.sizes else 0
-        unfit = NOBODY if compiled.fit is None else compiled.fit.unfit(request)
-        now = residence.last_seen = asker.loop.time()
-        plan = Plan(self._commons, compiled, now, timeout, wait, idempotent, size, request, unfit)
-        residence.calls += 1
+            check_call_options(timeout, wait)
+        size = resolved.size_of(request) if resolved.sizes else 0
+        ineligible = (
+            NONE_EXCLUDED
+            if resolved.eligibility is None
+            else resolved.eligibility.ineligible(request)
+        )
+        now = binding.last_seen = attempter.loop.time()
+        plan = Plan(
+            self._context, resolved, now, timeout, wait, idempotent, size, request, ineligible
+        )
+        binding.calls += 1
         try:
-            # Only an Opener makes a plan serve, and this is an Asker.
-            outcome: CallOutcome[Any] = await self._driver.drive(plan, request, asker, now)  # type: ignore[assignment]
-            if outcome.error is not None and compiled.fallback is not None:
-                outcome = await fall_back(plan, compiled.fallback, request, outcome, asker)
+            # A ServeStep needs a StreamOpener; with a CallAttempter the result is an outcome.
+            outcome: CallOutcome[Any] = await self._call_loop.drive(plan, request, attempter, now)  # type: ignore[assignment]
+            if outcome.error is not None and resolved.fallback is not None:
+                outcome = await apply_fallback(plan, resolved.fallback, request, outcome, attempter)
         except BaseException as error:
-            plan.finish(plan.broken_off(error, asker.loop.time()))
+            plan.finish(plan.abort(error, attempter.loop.time()))
             raise
         finally:
-            residence.call_ended()
+            binding.call_ended()
         plan.finish(outcome)
-        if compiled.shadow is not None:
-            self._shadowing.follow(plan, outcome, request, asker)
+        if resolved.shadow is not None:
+            self._shadow_traffic.maybe_copy(plan, outcome, request, attempter)
         return outcome
 
     def stream(
@@ -219,41 +231,47 @@ class Engine:
         wait: float,
         idempotent: bool,  # noqa: FBT001 - as in call
     ) -> StreamSession:
-        """Begins one call whose answer comes in pieces; see `MultiProviderRouter.stream`."""
+        """Begins one streamed call; see `MultiProviderRouter.stream`."""
         from multirouter.runtime.streams.continuation import Delivered
         from multirouter.runtime.streams.opening import StreamOpener
         from multirouter.runtime.streams.session import StreamSession
 
-        residence = self.residence
-        asker = residence.settle_in()
-        if self.dispatch is None:
-            compiled = self.roster.route(route, streaming=True)
+        binding = self.binding
+        attempter = binding.bind()
+        if self.route_selection is None:
+            resolved = self.registry.route(route, streaming=True)
         else:
-            compiled = self.dispatch.find(self.roster, request, route, streaming=True)
-        check_call(timeout, wait)
-        size = compiled.size_of(request) if compiled.sizes else 0
-        unfit = NOBODY if compiled.fit is None else compiled.fit.unfit(request)
-        now = residence.last_seen = asker.loop.time()
-        plan = Plan(self._commons, compiled, now, timeout, wait, idempotent, size, request, unfit)
-        opener = StreamOpener(asker, compiled.stream, Delivered(compiled.stream, request))
+            resolved = self.route_selection.find(self.registry, request, route, streaming=True)
+        check_call_options(timeout, wait)
+        size = resolved.size_of(request) if resolved.sizes else 0
+        ineligible = (
+            NONE_EXCLUDED
+            if resolved.eligibility is None
+            else resolved.eligibility.ineligible(request)
+        )
+        now = binding.last_seen = attempter.loop.time()
+        plan = Plan(
+            self._context, resolved, now, timeout, wait, idempotent, size, request, ineligible
+        )
+        opener = StreamOpener(attempter, resolved.stream, Delivered(resolved.stream, request))
 
         async def drive() -> CallOutcome[Any] | ServeStep:
-            return await self._driver.drive(plan, request, opener, asker.loop.time())
+            return await self._call_loop.drive(plan, request, opener, attempter.loop.time())
 
-        residence.calls += 1
-        return StreamSession(plan, opener, compiled.stream, drive, self._stream_ended)
+        binding.calls += 1
+        return StreamSession(plan, opener, resolved.stream, drive, self._stream_ended)
 
     def _stream_ended(self) -> None:
-        self.residence.call_ended()
-        self.served(self.residence.now())
+        self.binding.call_ended()
+        self.serve_waiting(self.binding.now())
 
     async def close(self, grace: float, providers: Iterable[Provider[Any, Any, Any]]) -> None:
-        """Sends away who waits, gives calls in flight `grace` seconds, and closes everything."""
-        if self.residence.closed:
+        """Rejects waiting calls, waits `grace` seconds for calls in flight, closes everything."""
+        if self.binding.closed:
             return
-        self.waiting.close()
+        self.wait_queue.close()
         try:
-            await self.residence.close(grace)
+            await self.binding.close(grace)
         finally:
             if self._metrics is not None:
                 self._metrics.close()
@@ -267,16 +285,16 @@ class Engine:
         try:
             if provider.aclose is not None:
                 await provider.aclose()
-        except Exception as error:  # noqa: BLE001 - who cannot close must not keep the others open
-            self._logs.task_broken(f"aclose of {provider.name}", error)
+        except Exception as error:  # noqa: BLE001 - the other providers are still closed
+            self._logs.on_task_error(f"aclose of {provider.name}", error)
 
-    async def _half_opened(self, gate: Gate, loop: EventLoop) -> None:
-        """A reset was due: tell it, serve who waits, and run the provider's own probe."""
+    async def _on_half_open(self, gate: Gate, loop: EventLoop) -> None:
+        """A circuit half-opened: delivers the event, serves waiting calls, runs health checks."""
         self.dispatcher.deliver()
-        self.served(loop.time())
-        for route in self.roster.all_routes().values():
+        self.serve_waiting(loop.time())
+        for route in self.registry.all_routes().values():
             for member in route.members:
                 if member.gate is gate and member.provider.health_check is not None:
-                    await health_check(member, route, loop, self._classifier, self.dispatcher)
-                    self.served(loop.time())
+                    await run_health_checks(member, route, loop, self._classifier, self.dispatcher)
+                    self.serve_waiting(loop.time())
                     return

@@ -1,4 +1,4 @@
-"""The same plan with several attempts racing: the first answer wins, the others are cancelled."""
+"""Hedged attempts: several attempts of one plan at once; the first answer cancels the others."""
 
 from __future__ import annotations
 
@@ -12,70 +12,74 @@ from anyio.abc import TaskGroup
 
 from multirouter.core.planning.plan import Plan
 from multirouter.core.planning.steps import AttemptStep
-from multirouter.runtime.attempt import Asks
+from multirouter.runtime.attempt import Attempter
 
 
 class HedgeRace:
-    """One race: the plan says who runs, the race starts them and waits.
+    """Runs the attempts of one plan concurrently.
 
-    It adds no choice of its own: at the instant a Try names, and whenever a runner fails, it
-    asks the plan for another one, up to the policy's number in flight.
+    All decisions are the plan's: at the `hedge_at` of the newest attempt, and whenever an attempt
+    fails, the race requests another attempt from the plan, up to the policy's number in flight.
 
     Args:
         plan: the call's plan.
-        asker: makes the attempts.
-        request: what is asked.
-        settled: called with the loop time after each attempt, so that waiting calls are served.
+        attempter: makes the attempts.
+        request: the call's request.
+        serve_waiting: called with the loop time after each attempt, to serve waiting calls.
     """
 
     def __init__(
-        self, plan: Plan, asker: Asks, request: Any, settled: Callable[[float], None]
+        self, plan: Plan, attempter: Attempter, request: Any, serve_waiting: Callable[[float], None]
     ) -> None:
         self._plan = plan
-        self._settled = settled
-        self._asker = asker
+        self._serve_waiting = serve_waiting
+        self._attempter = attempter
         self._request = request
         self._running = 0
-        self._at_most = plan.route.hedge.at_most if plan.route.hedge is not None else 1
+        self._max_in_flight = plan.route.hedge.max_in_flight if plan.route.hedge is not None else 1
         self._ended = anyio.Event()
-        self._interrupt: BaseException | None = None
+        self._interruption: BaseException | None = None
         self._scopes: list[anyio.CancelScope] = []
 
     async def run(self, first: AttemptStep) -> float:
-        """Runs until somebody has answered or nobody is left.
+        """Runs until an attempt has answered or none is left.
 
         Returns:
             Loop time of the end, seconds; every attempt is recorded by then.
         """
-        loop = self._asker.loop
+        loop = self._attempter.loop
         async with anyio.create_task_group() as group:
             newest = first
             self._start(group, first)
             try:
                 while self._running:
-                    hedge_at = newest.hedge_at if self._running < self._at_most else math.inf
+                    hedge_at = newest.hedge_at if self._running < self._max_in_flight else math.inf
                     with loop.bound(hedge_at):
                         await self._ended.wait()
-                    if self._plan.decided or self._interrupt is not None:
+                    if self._plan.decided or self._interruption is not None:
                         break
-                    newest = self._join(group, newest, loop.time()) or newest
+                    newest = self._add_attempt(group, newest, loop.time()) or newest
             finally:
-                # One by one: a group's own scope would leave the order to chance.
+                # One by one, for a fixed order: the group's own scope would cancel in any order.
                 for scope in self._scopes:
                     scope.cancel()
-        if self._interrupt is not None:
-            raise self._interrupt
+        if self._interruption is not None:
+            raise self._interruption
         if not self._plan.decided:
-            # The runners may have been cancelled with their caller, which is not told twice.
+            # The caller's cancellation may have reached only the attempts; raise it here too.
             await anyio.lowlevel.checkpoint_if_cancelled()
         return loop.time()
 
-    def _join(self, group: TaskGroup, newest: AttemptStep, now: float) -> AttemptStep | None:
-        """Starts another attempt when the plan has one: a failover at once, or a hedge."""
+    def _add_attempt(self, group: TaskGroup, newest: AttemptStep, now: float) -> AttemptStep | None:
+        """Starts another attempt when the plan has one: a failover at once, or a hedge.
+
+        Returns:
+            The new attempt, or None.
+        """
         failed, self._ended = self._ended.is_set(), anyio.Event()
         if not self._running:
             return None
-        step = self._plan.beside(now) if failed else self._plan.hedge(newest, now)
+        step = self._plan.replacement(now) if failed else self._plan.hedge(newest, now)
         if step is None:
             newest.hedge_at = newest.hedge_at if failed else math.inf
             return None
@@ -90,11 +94,11 @@ class HedgeRace:
     async def _attempt(self, step: AttemptStep, scope: anyio.CancelScope) -> None:
         try:
             with scope:
-                self._settled(await self._asker.ask(self._plan, step, self._request))
+                self._serve_waiting(await self._attempter.run(self._plan, step, self._request))
         except BaseException as error:
             if isinstance(error, anyio.get_cancelled_exc_class()):
                 raise
-            self._interrupt = error  # a task group would wrap it, and asyncio end its loop by it
+            self._interruption = error  # raised by `run`: a task group would wrap it
         finally:
             self._running -= 1
             self._ended.set()

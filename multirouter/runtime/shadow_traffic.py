@@ -1,4 +1,4 @@
-"""Copies of answered calls, made in the background: nobody waits for them, no circuit hears."""
+"""Shadow copies: answered calls repeated in the background, without effect on circuits."""
 
 from __future__ import annotations
 
@@ -17,24 +17,24 @@ from multirouter.core.selection.candidate import Candidate
 from multirouter.core.settings.shadow import Shadow
 from multirouter.errors import AttemptTimeout, ProviderError
 from multirouter.model import CANCELLED, SUCCESS, AttemptRecord, CallOutcome, Verdict
-from multirouter.runtime.attempt import Asker, judged
-from multirouter.runtime.trials import tested
+from multirouter.runtime.attempt import CallAttempter, apply_accept
+from multirouter.runtime.trials import bounded_call
 
-WHY = "a copy of an answered call"
+WHY = "shadow copy of an answered call"
 
-Came = tuple[Verdict, Any, Exception | None]
-"""What a copy came to: its verdict, its answer, what it raised or what stands for it."""
+ShadowResult = tuple[Verdict, Any, Exception | None]
+"""Result of a copy: its verdict, its answer, and the exception it raised or that stands for it."""
 
 
 class ShadowTraffic:
-    """Makes the copies that `Shadow` asks for, in tasks that end with the router.
+    """Makes the copies of the `Shadow` policy, in background tasks that end with the router.
 
     Args:
-        rng: the router's chance.
-        wire: where their records are told.
-        classifier: judges what came back, as it does for calls.
-        settled: called with the loop time after each copy, so that waiting calls are served.
-        broken: told of a `compare=` that raised, and of what it raised.
+        rng: the router's random numbers.
+        dispatcher: delivers the records of the copies.
+        classifier: classifies the results, as for calls.
+        serve_waiting: called with the loop time after each copy, to serve waiting calls.
+        on_error: called with a `compare=` that raised, and its exception.
     """
 
     def __init__(
@@ -42,27 +42,31 @@ class ShadowTraffic:
         rng: Random,
         dispatcher: EventDispatcher,
         classifier: Classifier,
-        settled: Callable[[float], None],
-        broken: Callable[[Callable[..., Any], Exception], None],
+        serve_waiting: Callable[[float], None],
+        on_error: Callable[[Callable[..., Any], Exception], None],
     ) -> None:
         self._rng = rng
         self._dispatcher = dispatcher
         self._classifier = classifier
-        self._settled = settled
-        self._broken = broken
+        self._serve_waiting = serve_waiting
+        self._on_error = on_error
         self._running: Counter[Shadow] = Counter()
 
-    def follow(self, plan: Plan, outcome: CallOutcome[Any], request: Any, asker: Asker) -> None:
-        """Copies a call that has ended, when chance and its route will have it."""
+    def maybe_copy(
+        self, plan: Plan, outcome: CallOutcome[Any], request: Any, attempter: CallAttempter
+    ) -> None:
+        """Copies a call that has ended, if its route has a shadow and the call is sampled."""
         route = plan.route
         if route.shadow is None or not outcome.ok or not plan.idempotent:
             return
-        asked = {record.provider for record in outcome.attempts}
-        member = route.shadow.drawn(self._rng, asked, asker.loop.time())
+        attempted = {record.provider for record in outcome.attempts}
+        member = route.shadow.choose(self._rng, attempted, attempter.loop.time())
         if member is not None:
             shadow = route.shadow.policy
             name = f"shadow {member.name}"
-            asker.loop.spawn(name, self._run, member, shadow, route, request, outcome.value, asker)
+            attempter.loop.spawn(
+                name, self._run, member, shadow, route, request, outcome.value, attempter
+            )
 
     async def _run(
         self,
@@ -71,31 +75,31 @@ class ShadowTraffic:
         route: ResolvedRoute,
         request: Any,
         answer: Any,
-        asker: Asker,
+        attempter: CallAttempter,
     ) -> None:
-        """Makes one copy, unless there is no room for it any more."""
-        step = self._admitted(member, shadow, request, asker.loop.time())
+        """Makes one copy, unless the number of copies or the provider's limits forbid it."""
+        step = self._admit(member, shadow, request, attempter.loop.time())
         if step is None:
             return
-        if self._dispatcher.starts_heard:
-            asker.tell_start(step)
+        if self._dispatcher.has_start_listeners:
+            attempter.report_start(step)
         self._running[shadow] += 1
         verdict: Verdict = CANCELLED
         value: Any = None
         error: Exception | None = None
         try:
-            verdict, value, error = await self._tried(member, route, request, asker)
+            verdict, value, error = await self._attempt(member, route, request, attempter)
         finally:
             self._running[shadow] -= 1
-            self._end(step, route, (verdict, value, error), request, asker.loop.time())
+            self._end(step, route, (verdict, value, error), request, attempter.loop.time())
         if shadow.compare is not None:
-            await self._compared(shadow.compare, request, answer, value if error is None else error)
+            await self._compare(shadow.compare, request, answer, value if error is None else error)
 
-    def _admitted(
+    def _admit(
         self, member: Candidate, shadow: Shadow, request: Any, now: float
     ) -> AttemptStep | None:
-        """The copy with its permit; None when its provider is unwell, or has no room."""
-        if self._running[shadow] >= shadow.at_most or not member.gate.closed(now):
+        """The copy with its permit; None when the provider is unhealthy or at a limit."""
+        if self._running[shadow] >= shadow.max_in_flight or not member.gate.selectable(now):
             return None
         limits = member.provider.limits
         size = 0 if limits is None or limits.size is None else max(0, int(limits.size(request)))
@@ -104,53 +108,58 @@ class ShadowTraffic:
             return None
         return AttemptStep(member, permit, now, now + member.timeout, "shadow", WHY)
 
-    async def _tried(
-        self, member: Candidate, route: ResolvedRoute, request: Any, asker: Asker
-    ) -> Came:
-        """One await, judged as an attempt of the call would be."""
-        verdict, value, error = await tested(
-            lambda: member.call(request), member, member.timeout, asker.loop, self._classifier
+    async def _attempt(
+        self, member: Candidate, route: ResolvedRoute, request: Any, attempter: CallAttempter
+    ) -> ShadowResult:
+        """Awaits the provider and classifies the result as for an attempt of the call."""
+        verdict, value, error = await bounded_call(
+            lambda: member.call(request), member, member.timeout, attempter.loop, self._classifier
         )
         if verdict is SUCCESS:
-            verdict = self._classifier.value(value)
+            verdict = self._classifier.classify_value(value)
             if verdict is SUCCESS and route.accept is not None:
-                verdict = judged(route.accept, value)
+                verdict = apply_accept(route.accept, value)
             if verdict is not SUCCESS:
-                text = f"the copy's answer counts as {verdict.kind} ({verdict.reason})"
+                text = f"the shadow copy's answer counts as {verdict.kind} ({verdict.reason})"
                 error = ProviderError(text, provider=member.name, kind=verdict.kind)
         return verdict, value, error
 
     def _end(
-        self, step: AttemptStep, route: ResolvedRoute, came: Came, request: Any, now: float
+        self,
+        step: AttemptStep,
+        route: ResolvedRoute,
+        result: ShadowResult,
+        request: Any,
+        now: float,
     ) -> None:
-        """Gives the permit back with nothing learned by the circuit, and tells what came of it."""
-        verdict, value, error = came
+        """Returns the permit without effect on the circuit; updates latency and health; reports."""
+        verdict, value, error = result
         member, elapsed = step.member, now - step.started
-        member.gate.give_back(step.permit)
+        member.gate.return_unused(step.permit)
         if verdict is SUCCESS:
-            member.latency.answered(elapsed, now)
-            member.health.answered(now)
-            if member.speed is not None:
-                member.speed.learn(elapsed, now)
+            member.latency.record(elapsed, now)
+            member.health.record_success(now)
+            if member.latency_average is not None:
+                member.latency_average.record(elapsed, now)
         else:
             if isinstance(error, AttemptTimeout):
-                member.latency.timed_out(elapsed, trial=False)
-            member.learn(verdict.kind, route.rules[verdict.kind].circuit, elapsed, now)
+                member.latency.record_timeout(elapsed, trial=False)
+            member.record_failure(verdict.kind, route.rules[verdict.kind].circuit, elapsed, now)
         record = AttemptRecord(
             member.name, route.name, "shadow", verdict, error, step.started, elapsed, step.why
         )
-        if route.billing is not None:  # it prices a copy, and charges nobody
-            route.billing.book(record, step.meter, value, request, 0)
+        if route.billing is not None:  # a copy is priced, but not charged to a budget
+            route.billing.charge(record, step.meter, value, request, 0)
         self._dispatcher.post("attempt_ended", record)
         self._dispatcher.deliver()
-        self._settled(now)
+        self._serve_waiting(now)
 
-    async def _compared(
+    async def _compare(
         self, compare: Callable[[Any, Any, Any], object], request: Any, answer: Any, shadow: Any
     ) -> None:
         try:
-            said = compare(request, answer, shadow)
-            if inspect.isawaitable(said):
-                await said
-        except Exception as error:  # noqa: BLE001 - a hook may break, the router goes on
-            self._broken(compare, error)
+            result = compare(request, answer, shadow)
+            if inspect.isawaitable(result):
+                await result
+        except Exception as error:  # noqa: BLE001 - an error of the user's hook is only reported
+            self._on_error(compare, error)

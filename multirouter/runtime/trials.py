@@ -1,4 +1,4 @@
-"""Attempts that nobody awaits: copies that test a recovering provider, and the user's probes."""
+"""Trials of half-open circuits in the background: copies of calls, and `health_check=`."""
 
 from __future__ import annotations
 
@@ -18,104 +18,109 @@ from multirouter.core.selection.candidate import Candidate
 from multirouter.core.settings.failure_rules import CircuitEffect
 from multirouter.errors import AttemptTimeout
 from multirouter.model import CANCELLED, SUCCESS, AttemptRecord, Verdict
-from multirouter.runtime.attempt import STRAY, Asks
+from multirouter.runtime.attempt import STRAY_CANCELLATION, Attempter
 from multirouter.runtime.event_loops.base import EventLoop
 
-MOST = 100
-"""Attempts in the background at one time; each half-open circuit has few trials, so a bound that
-is reached means that something hangs for ever."""
+MAX_BACKGROUND = 100
+"""Background attempts at one time. A half-open circuit has few trials, so reaching this limit means
+that attempts hang."""
 
-LONGEST_PROBE = 20.0
-"""Seconds that a `health_check=` may take at most, however long attempts may: one that hangs must not keep
-the next from beginning within half a minute of it."""
+MAX_HEALTH_CHECK = 20.0
+"""Maximum seconds of one health check, also where `attempt_timeout` is longer: when one hangs, the
+next begins within half a minute of it."""
 
-_TEACH_NOTHING = frozenset({CircuitEffect.NEUTRAL, CircuitEffect.COOL})
+NEUTRAL_EFFECTS = frozenset({CircuitEffect.NEUTRAL, CircuitEffect.COOLDOWN})
+"""Effects that neither close nor open a half-open circuit."""
 
 
 class BackgroundAttempts:
-    """Runs attempts beside the calls, in tasks of the router's own, cancelled when it closes.
+    """Runs attempts in background tasks, which are cancelled when the router closes.
 
     Args:
-        settled: called with the loop time after each attempt, so that waiting calls are served.
+        serve_waiting: called with the loop time after each attempt, to serve waiting calls.
     """
 
-    def __init__(self, settled: Callable[[float], None]) -> None:
-        self._settled = settled
+    def __init__(self, serve_waiting: Callable[[float], None]) -> None:
+        self._serve_waiting = serve_waiting
         self._pending: dict[AttemptStep, Plan] = {}
         self._running = 0
 
-    def launch(self, plan: Plan, step: AttemptStep, request: Any, asker: Asks) -> None:
-        """Makes one attempt of a plan in the background, or takes it back when there is no room."""
-        if len(self._pending) + self._running >= MOST:
+    def launch(self, plan: Plan, step: AttemptStep, request: Any, attempter: Attempter) -> None:
+        """Starts one attempt of a plan in the background; abandons it above `MAX_BACKGROUND`."""
+        if len(self._pending) + self._running >= MAX_BACKGROUND:
             plan.abandon(step)
             return
         self._pending[step] = plan
-        asker.loop.spawn(f"probe {step.member.name}", self._run, step, request, asker)
+        attempter.loop.spawn(f"trial {step.member.name}", self._run, step, request, attempter)
 
-    async def _run(self, step: AttemptStep, request: Any, asker: Asks) -> None:
+    async def _run(self, step: AttemptStep, request: Any, attempter: Attempter) -> None:
         plan = self._pending.pop(step)
         self._running += 1
         try:
-            self._settled(await asker.ask(plan, step, request))
+            self._serve_waiting(await attempter.run(plan, step, request))
         finally:
             self._running -= 1
 
     def abandon(self) -> None:
-        """Takes back what was launched in a loop that ended before it could begin."""
+        """Abandons the attempts that were launched but did not begin before their loop ended."""
         for step, plan in self._pending.items():
             plan.abandon(step)
         self._pending.clear()
 
 
-async def health_check(
+async def run_health_checks(
     member: Candidate,
     route: ResolvedRoute,
     loop: EventLoop,
     classifier: Classifier,
     dispatcher: EventDispatcher,
 ) -> None:
-    """Tests a half-open provider by the user's own `health_check=`, as often as its circuit wants.
+    """Runs a provider's `health_check=` until its circuit is no longer half-open.
 
-    Each test is a trial like any other: it takes a permit, has a deadline, and its verdict moves
-    the circuit. One that says nothing about health is repeated after a rest.
+    Each run is a trial: it takes a permit, has a deadline, and its verdict decides the circuit. One
+    with a neutral verdict is repeated after the circuit's open duration, or its cooldown.
     """
-    gate, test = member.gate, member.provider.health_check
-    timeout = min(member.timeout, LONGEST_PROBE)
-    while test is not None and not gate.removed and gate.on_trial(loop.time()):
+    gate, function = member.gate, member.provider.health_check
+    timeout = min(member.timeout, MAX_HEALTH_CHECK)
+    while function is not None and not gate.removed and gate.half_open(loop.time()):
         started = loop.time()
         verdict, error = CANCELLED, None
         permit = gate.acquire(started, 0, timeout + LEASE_MARGIN)
         if permit is not None:
             try:
-                verdict, _, error = await tested(test, member, timeout, loop, classifier)
+                verdict, _, error = await bounded_call(function, member, timeout, loop, classifier)
             finally:
                 _release(gate, permit, route, verdict, error, started, loop.time(), dispatcher)
-        if route.rules[verdict.kind].circuit in _TEACH_NOTHING:
+        if route.rules[verdict.kind].circuit in NEUTRAL_EFFECTS:
             left = gate.cooldown_until - loop.time()
             await anyio.sleep(max(gate.circuit.policy.open_duration, left))
 
 
-async def tested(
-    test: Callable[[], Awaitable[object]],
+async def bounded_call(
+    function: Callable[[], Awaitable[object]],
     member: Candidate,
     timeout: float,
     loop: EventLoop,
     classifier: Classifier,
 ) -> tuple[Verdict, Any, Exception | None]:
-    """One await that no call is behind: what it counts as, what it returned, what it raised."""
+    """Awaits a function of a provider outside of a plan, with a timeout in seconds.
+
+    Returns:
+        The verdict, the returned value, and the exception it raised or that stands for the timeout.
+    """
     bound = loop.bound(loop.time() + timeout)
-    verdict: Verdict = STRAY
+    verdict: Verdict = STRAY_CANCELLATION
     value: Any = None
     error: Exception | None = None
     try:
         with bound:
-            value = await test()
+            value = await function()
             verdict = SUCCESS
-    except Exception as raised:  # noqa: BLE001  # whatever a probe of the user raises is judged
-        verdict, error = classifier.error(raised), raised
+    except Exception as raised:  # noqa: BLE001 - any error of the function is classified
+        verdict, error = classifier.classify_error(raised), raised
     if bound.expired:
         error = AttemptTimeout(member.name, "attempt_timeout", timeout)
-        verdict = classifier.error(error)
+        verdict = classifier.classify_error(error)
     return verdict, value, error
 
 

@@ -1,4 +1,4 @@
-"""The one line of calls that wait for room: first come, first served, no polling."""
+"""The queue of calls that wait for free capacity: first come, first served, without polling."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from multirouter.runtime.event_loops.base import EventLoop
 
 
 class Waiter:
-    """A call that waits, and the step that it is given."""
+    """A waiting call, and the step it was assigned."""
 
     __slots__ = ("plan", "ready", "step")
 
@@ -24,27 +24,28 @@ class Waiter:
 
 
 class WaitQueue:
-    """Calls that nobody can serve now and that may wait.
+    """Calls that no provider can serve now and that may wait.
 
-    Whatever may have made room (an attempt that ended, a circuit that changed, a limit that
-    refilled) is followed by `serve`, which lets each plan in turn take what it can use. What is
-    left afterwards none of them could use, so a newcomer that takes it overtakes nobody.
+    `serve` follows every event that may free capacity: an attempt that ended, a circuit that
+    changed, a limit that refilled. It lets each waiting plan, the longest wait first, take what it
+    can use. None of them can use what is left, so a new call that takes it overtakes none.
 
     Attributes:
-        line: who waits, longest first; empty nearly always, which is all that a call looks at.
+        waiters: the waiting calls, the longest wait first; usually empty, which is what each call
+            checks.
     """
 
     def __init__(self) -> None:
-        self.line: list[Waiter] = []
+        self.waiters: list[Waiter] = []
         self._closed = False
 
     def __len__(self) -> int:
         """How many calls wait."""
-        return len(self.line)
+        return len(self.waiters)
 
     def serve(self, now: float) -> None:
-        """Gives room to whoever has waited longest and can use it."""
-        for waiter in self.line[:]:
+        """Assigns free capacity to waiting calls, the longest wait first."""
+        for waiter in self.waiters[:]:
             if waiter.step is None:
                 step = waiter.plan.next_step(now)
                 if not isinstance(step, WaitStep):
@@ -52,47 +53,50 @@ class WaitQueue:
                     waiter.ready.set()
 
     def close(self) -> None:
-        """Sends everybody away."""
+        """Makes all waiting calls fail with UsageError."""
         self._closed = True
-        for waiter in self.line:
+        for waiter in self.waiters:
             waiter.ready.set()
 
     async def wait(self, plan: Plan, until: float, loop: EventLoop) -> Step:
-        """Stands in line, at most until the loop time `until`.
+        """Waits for free capacity, at most until the loop time `until`.
 
         Returns:
-            The plan's next step: an attempt whose permit is taken, or the end.
+            The plan's next step: an attempt whose permit is taken, or the outcome.
+
+        Raises:
+            UsageError: when the router is closed meanwhile.
         """
         waiter = Waiter(plan)
-        self.line.append(waiter)
+        self.waiters.append(waiter)
         try:
             now = loop.time()
             while waiter.step is None and now < until:
                 self._check_open()
-                with loop.bound(min(until, now + _patience(plan, now))):
+                with loop.bound(min(until, now + _recheck_delay(plan, now))):
                     await waiter.ready.wait()
                 now = loop.time()
                 if waiter.step is None:
                     self.serve(now)
         except BaseException:
-            self._leave(waiter, loop.time())
+            self._withdraw(waiter, loop.time())
             raise
-        self.line.remove(waiter)
+        self.waiters.remove(waiter)
         return waiter.step if waiter.step is not None else plan.next_step(now)
 
     def _check_open(self) -> None:
         if self._closed:
-            raise UsageError("the router was closed while the call waited for room")
+            raise UsageError("the router was closed while the call was waiting")
 
-    def _leave(self, waiter: Waiter, now: float) -> None:
-        """A waiter that goes away hands on what it was just given."""
-        self.line.remove(waiter)
+    def _withdraw(self, waiter: Waiter, now: float) -> None:
+        """Removes a cancelled waiter and passes on the step it was assigned."""
+        self.waiters.remove(waiter)
         if isinstance(waiter.step, AttemptStep):
             waiter.plan.abandon(waiter.step)
             self.serve(now)
 
 
-def _patience(plan: Plan, now: float) -> float:
-    """Seconds until time alone may have made room; endless when only an event can."""
+def _recheck_delay(plan: Plan, now: float) -> float:
+    """Seconds until time alone may free capacity; `math.inf` when only an event can."""
     seconds = plan.ready_in(now)
     return seconds if seconds is not None and seconds > 0 else math.inf

@@ -1,4 +1,4 @@
-"""Alarms of a real router: each fires once and clears once, and reaches who wants to know."""
+"""Alarms of a real router: each fires once, clears once, and reaches every target."""
 
 from __future__ import annotations
 
@@ -24,311 +24,324 @@ from multirouter import (
     ProviderFailing,
     UsageError,
 )
-from multirouter.runtime.alarm_task import ATTEMPTS, FAREWELL, MOST_WAITING
+from multirouter.runtime.alarm_task import FLUSH_TIMEOUT, MAX_ATTEMPTS, MAX_QUEUED
 from multirouter.testing import VirtualClock
-from tests.scenarios.kit import BRITTLE, House, Logger, house, play
+from tests.scenarios.harness import TRIPS_AT_ONCE, Harness, Logger, harness, scripted
 
 
-class Told:
-    """An async target that keeps what it is told, and fails or hangs to order."""
+class RecordingTarget:
+    """An async target that records its alarms; a script makes it fail or hang."""
 
     def __init__(self, *script: Exception | str) -> None:
         self.script = list(script)
-        self.asked: list[float] = []
-        self.news: list[AlarmChanged] = []
+        self.called_at: list[float] = []
+        self.events: list[AlarmChanged] = []
 
-    async def __call__(self, news: AlarmChanged) -> None:
-        self.asked.append(anyio.current_time())
+    async def __call__(self, event: AlarmChanged) -> None:
+        self.called_at.append(anyio.current_time())
         step = self.script.pop(0) if self.script else None
         if isinstance(step, Exception):
             raise step
         if step == "hang":
             await anyio.sleep(10_000)
-        self.news.append(news)
+        self.events.append(event)
 
     @property
     def lines(self) -> list[str]:
-        return [line(news) for news in self.news]
+        return [summary(event) for event in self.events]
 
 
-class Switch:
-    """A rule whose readings are set by hand."""
+class ManualRule:
+    """A rule whose readings the test sets."""
 
-    name = "switch"
+    name = "manual"
 
     def __init__(self) -> None:
-        self.standing: dict[str, Any] = {}
-        self.broken = False
+        self.states: dict[str, Any] = {}
+        self.raises = False
 
-    def judge(self, now: float, view: Any) -> list[AlarmReading]:
-        if self.broken:
+    def evaluate(self, now: float, view: Any) -> list[AlarmReading]:
+        if self.raises:
             raise ZeroDivisionError
-        return [AlarmReading(who, how, 1.0, "by hand") for who, how in self.standing.items()]
+        return [
+            AlarmReading(subject, standing, 1.0, "by hand")
+            for subject, standing in self.states.items()
+        ]
 
     def shift(self, by: float) -> None:
-        """Stores no instant."""
+        """Does nothing: the rule stores no instants."""
 
 
-def line(news: AlarmChanged) -> str:
-    """An alarm in short."""
-    return f"{news.alarm} {news.subject} {'fires' if news.firing else 'is over'}"
+def summary(event: AlarmChanged) -> str:
+    """An alarm event in short."""
+    return f"{event.alarm} {event.subject} {'firing' if event.firing else 'cleared'}"
 
 
-def changes(home: House) -> list[str]:
-    return [line(news) for news in home.news.of("alarm_changed")]
+def changes(env: Harness) -> list[str]:
+    return [summary(event) for event in env.recorder.of("alarm_changed")]
 
 
-# ── once and once ───────────────────────────────────────────────────────────────────────────────
+# ── firing and clearing ───────────────────────────────────────────────────────────────────────
 
 
 async def test_a_failing_primary_fires_once_and_clears_once() -> None:
-    """However long it fails and however often it is looked at: one alarm, and one end of it."""
-    told = Told()
-    rules = Alarms([ProviderFailing("a", over=0.05, within=300, least=20)], to=[told])
-    async with house("a", "b", alarms=rules) as home:
-        home["a"].error_rate = 1.0
+    """A long failure that is evaluated many times emits one start and one end."""
+    target = RecordingTarget()
+    rules = Alarms([ProviderFailing("a", over=0.05, within=300, min_count=20)], to=[target])
+    async with harness("a", "b", alarms=rules) as env:
+        env["a"].error_rate = 1.0
         for _ in range(60):
-            await home.outcome("a", "b")
+            await env.outcome("a", "b")
             await anyio.sleep(5)
-        assert told.lines == ["provider_failing a fires"]
-        assert home["a"].count < 20  # its circuit is proof enough
-        home["a"].error_rate = 0.0
+        assert target.lines == ["provider_failing a firing"]
+        assert env["a"].count < 20  # an open circuit counts as failing without calls
+        env["a"].error_rate = 0.0
         for _ in range(200):
-            await home.outcome("a")
+            await env.outcome("a")
             await anyio.sleep(5)
-        assert told.lines == ["provider_failing a fires", "provider_failing a is over"]
-        assert changes(home) == told.lines
+        assert target.lines == ["provider_failing a firing", "provider_failing a cleared"]
+        assert changes(env) == target.lines
 
 
-async def test_an_open_circuit_fires_when_time_has_passed_and_nothing_else_happens() -> None:
-    """No call is needed: the alarm comes within a second of its span, by the router's own task."""
+async def test_circuit_open_fires_on_time_without_traffic() -> None:
+    """Without calls the alarm fires within a second of its duration, by the router's own task."""
     rules = [CircuitOpen("a", longer_than=60)]
-    policy = BRITTLE.__class__(failures=1, open_duration=600.0, max_open_duration=600.0, growth=1.0)
-    async with house("a", "b", circuit=policy, alarms=rules) as home:
-        await home.fail("a")
+    policy = TRIPS_AT_ONCE.__class__(
+        failures=1, open_duration=600.0, max_open_duration=600.0, growth=1.0
+    )
+    async with harness("a", "b", circuit=policy, alarms=rules) as env:
+        await env.fail("a")
         opened = anyio.current_time()
         await anyio.sleep(59)
-        assert changes(home) == []
+        assert changes(env) == []
         await anyio.sleep(3)
-        (fired,) = home.news.of("alarm_changed")
+        (fired,) = env.recorder.of("alarm_changed")
         assert fired.firing
         assert 60 < fired.at - opened <= 62
-        home.router.hold("a", "closed")
-        assert changes(home) == ["circuit_open a fires", "circuit_open a is over"]
-        over = home.news.of("alarm_changed")[1]
-        assert over.since == fired.at
-        assert over.at == anyio.current_time()
+        env.router.hold("a", "closed")
+        assert changes(env) == ["circuit_open a firing", "circuit_open a cleared"]
+        cleared = env.recorder.of("alarm_changed")[1]
+        assert cleared.since == fired.at
+        assert cleared.at == anyio.current_time()
 
 
-async def test_all_open_fires_at_the_instant_and_outlives_failed_trials() -> None:
-    """The last circuit that opens fires it; trials that fail neither clear nor fire it again."""
-    async with house("a", "b", circuit=BRITTLE, alarms=[AllOpen()]) as home:
-        await home.fail("a")
-        assert changes(home) == []
-        await home.fail("b")
-        assert changes(home) == ["all_open  fires"]
+async def test_all_open_fires_at_once_and_outlasts_failed_trials() -> None:
+    """The last circuit that opens fires it; failed trials neither clear nor repeat it."""
+    async with harness("a", "b", circuit=TRIPS_AT_ONCE, alarms=[AllOpen()]) as env:
+        await env.fail("a")
+        assert changes(env) == []
+        await env.fail("b")
+        assert changes(env) == ["all_open  firing"]
         for _ in range(3):
             await anyio.sleep(10.5)
-            await home.fail("a")
-        assert changes(home) == ["all_open  fires"]
+            await env.fail("a")
+        assert changes(env) == ["all_open  firing"]
         await anyio.sleep(10.5)
-        await home.outcome("a")
-        assert changes(home) == ["all_open  fires", "all_open  is over"]
+        await env.outcome("a")
+        assert changes(env) == ["all_open  firing", "all_open  cleared"]
 
 
-async def test_substitutes_fire() -> None:
-    """A share of answers by `fallback=` is told by route."""
-    rules = [FallbackShare(least=5)]
-    async with house(play("a", error_rate=1.0), fallback="sorry", alarms=rules) as home:
+async def test_fallback_share_fires_per_route() -> None:
+    """The share of `fallback=` answers is reported by route."""
+    rules = [FallbackShare(min_count=5)]
+    async with harness(scripted("a", error_rate=1.0), fallback="sorry", alarms=rules) as env:
         for _ in range(5):
-            assert await home.call() == "sorry"
+            assert await env.call() == "sorry"
         await anyio.sleep(1.5)
-        assert changes(home) == ["fallback_share default fires"]
+        assert changes(env) == ["fallback_share default firing"]
 
 
-async def test_the_hours_cost_is_the_routers_own() -> None:
-    """Without `cost=` the rule adds up what the router knows of each call's cost."""
-    a = play("a", price=Price(0.0, 0.0, per_request=0.5))
-    async with house(a, alarms=[CostPerHour(2.0)]) as home:
+async def test_cost_per_hour_sums_the_cost_of_calls() -> None:
+    """Without `cost=` the rule adds up the cost that the router knows of each call."""
+    a = scripted("a", price=Price(0.0, 0.0, per_request=0.5))
+    async with harness(a, alarms=[CostPerHour(2.0)]) as env:
         for _ in range(5):
-            await home.call()
+            await env.call()
         await anyio.sleep(1.5)
-        (news,) = home.news.of("alarm_changed")
-        assert (news.alarm, news.value) == ("cost_per_hour", 2.5)
+        (event,) = env.recorder.of("alarm_changed")
+        assert (event.alarm, event.value) == ("cost_per_hour", 2.5)
         await anyio.sleep(3700)
-        assert changes(home) == ["cost_per_hour  fires", "cost_per_hour  is over"]
+        assert changes(env) == ["cost_per_hour  firing", "cost_per_hour  cleared"]
 
 
-async def test_the_gap_between_over_and_under_keeps_an_alarm_as_it_is() -> None:
-    """`between` changes nothing, whichever way the number came; a lost subject is over."""
-    switch = Switch()
-    async with house("a", alarms=Alarms([switch], every=0.1)) as home:
-        for standing in ("between", "over", "between", "over", "under", "between", "under"):
-            switch.standing["x"] = standing
+async def test_a_reading_between_the_thresholds_keeps_the_state() -> None:
+    """`between` changes nothing from either side; an alarm whose subject disappears ends."""
+    rule = ManualRule()
+    async with harness("a", alarms=Alarms([rule], interval=0.1)) as env:
+        for state in (
+            "unchanged",
+            "firing",
+            "unchanged",
+            "firing",
+            "cleared",
+            "unchanged",
+            "cleared",
+        ):
+            rule.states["x"] = state
             await anyio.sleep(1)
-        assert changes(home) == ["switch x fires", "switch x is over"]
-        switch.standing["x"] = "over"
+        assert changes(env) == ["manual x firing", "manual x cleared"]
+        rule.states["x"] = "firing"
         await anyio.sleep(1)
-        switch.standing.clear()
+        rule.states.clear()
         await anyio.sleep(1)
-        assert changes(home)[2:] == ["switch x fires", "switch x is over"]
+        assert changes(env)[2:] == ["manual x firing", "manual x cleared"]
 
 
-# ── who hears of it ─────────────────────────────────────────────────────────────────────────────
+# ── delivery ──────────────────────────────────────────────────────────────────────────────────
 
 
-async def test_an_alarm_is_a_metric_a_log_event_news_and_a_call() -> None:
-    """All four tell of its start and its end; the gauge counts subjects and begins at 0."""
-    switch, heard = Switch(), []
-    async with house("a", alarms=Alarms([switch], to=[heard.append])) as home:
-        assert home.total("alarms_firing", alarm="switch") == 0
-        assert [s.name for f in home.registry.collect() for s in f.samples].count(
+async def test_an_alarm_reaches_metrics_logs_listeners_and_targets() -> None:
+    """Each reports start and end; the gauge counts subjects and starts at 0."""
+    rule, received = ManualRule(), []
+    async with harness("a", alarms=Alarms([rule], to=[received.append])) as env:
+        assert env.total("alarms_firing", alarm="manual") == 0
+        assert [s.name for f in env.registry.collect() for s in f.samples].count(
             "multirouter_alarms_firing"
         ) == 1
-        switch.standing = {"x": "over", "y": "over"}
+        rule.states = {"x": "firing", "y": "firing"}
         await anyio.sleep(1.5)
-        assert home.total("alarms_firing", router="default", alarm="switch") == 2
-        switch.standing = {"x": "under", "y": "over"}
+        assert env.total("alarms_firing", router="default", alarm="manual") == 2
+        rule.states = {"x": "cleared", "y": "firing"}
         await anyio.sleep(2)
-        assert home.total("alarms_firing") == 1
-        expected = ["switch x fires", "switch y fires", "switch x is over"]
-        assert [line(news) for news in heard] == changes(home) == expected
-        assert [fields["subject"] for fields in home.logger.of("alarm fires")] == ["x", "y"]
-        (over,) = home.logger.of("alarm is over")
-        assert (over["alarm"], over["subject"], over["about"]) == ("switch", "x", "by hand")
-        assert over["lasted"] == pytest.approx(2)
-    assert home.total("alarms_firing") == 0  # a router that is gone keeps no alarm up
+        assert env.total("alarms_firing") == 1
+        expected = ["manual x firing", "manual y firing", "manual x cleared"]
+        assert [summary(event) for event in received] == changes(env) == expected
+        assert [fields["subject"] for fields in env.logger.of("alarm firing")] == ["x", "y"]
+        (cleared,) = env.logger.of("alarm cleared")
+        assert (cleared["alarm"], cleared["subject"], cleared["text"]) == ("manual", "x", "by hand")
+        assert cleared["duration"] == pytest.approx(2)
+    assert env.total("alarms_firing") == 0  # a closed router keeps no alarm firing
 
 
-async def test_whoever_breaks_harms_nothing() -> None:
+async def test_errors_of_a_target_or_rule_are_isolated() -> None:
     """A target and a rule that raise are reported once each, by name; the others go on."""
-    switch, heard = Switch(), []
+    rule, received = ManualRule(), []
 
-    def breaks(news: AlarmChanged) -> None:
-        raise RuntimeError("no pager")
+    def failing_target(event: AlarmChanged) -> None:
+        raise RuntimeError("pager down")
 
-    bad = Switch()
-    bad.name, bad.broken = "bad", True
-    alarms = Alarms([bad, switch], to=[breaks, heard.append])
-    async with house("a", alarms=alarms) as home:
-        for standing in ("over", "under", "over"):
-            switch.standing["x"] = standing
+    bad = ManualRule()
+    bad.name, bad.raises = "bad", True
+    alarms = Alarms([bad, rule], to=[failing_target, received.append])
+    async with harness("a", alarms=alarms) as env:
+        for state in ("firing", "cleared", "firing"):
+            rule.states["x"] = state
             await anyio.sleep(1.5)
-        assert len(heard) == 3
-        assert await home.call() == "a: q"
-        (listener,) = home.logger.of("listener broken")
-        assert "breaks" in listener["listener"]
-        (hook,) = home.logger.of("hook broken")
-        assert hook["hook"] == "Switch.judge"
+        assert len(received) == 3
+        assert await env.call() == "a: q"
+        (listener,) = env.logger.of("listener failed")
+        assert "failing_target" in listener["listener"]
+        (hook,) = env.logger.of("hook failed")
+        assert hook["hook"] == "ManualRule.evaluate"
 
 
-async def test_a_rule_that_listens_hears() -> None:
-    """A rule of the user's that is a Listener too hears the news without being added again."""
+async def test_a_rule_that_is_a_listener_receives_events() -> None:
+    """A user's rule that is also a Listener receives events without being added again."""
 
-    class Counts(Switch, Listener):
-        heard = 0
+    class Counts(ManualRule, Listener):
+        received = 0
 
         def call_ended(self, outcome: Any) -> None:
-            self.heard += 1
+            self.received += 1
 
     rule = Counts()
-    async with house("a", alarms=[rule]) as home:
-        await home.call()
-        assert rule.heard == 1
+    async with harness("a", alarms=[rule]) as env:
+        await env.call()
+        assert rule.received == 1
 
 
-# ── targets that take time ──────────────────────────────────────────────────────────────────────
+# ── async targets ─────────────────────────────────────────────────────────────────────────────
 
 
-async def test_a_slow_target_holds_up_nobody() -> None:
-    """While it hangs calls are answered at once; it is given up after a while and asked again."""
-    switch, told = Switch(), Told("hang")
-    async with house("a", alarms=Alarms([switch], to=[told])) as home:
-        switch.standing["x"] = "over"
+async def test_a_hanging_target_delays_no_call() -> None:
+    """Calls are answered at once; the attempt to send times out and is repeated."""
+    rule, target = ManualRule(), RecordingTarget("hang")
+    async with harness("a", alarms=Alarms([rule], to=[target])) as env:
+        rule.states["x"] = "firing"
         await anyio.sleep(2)
-        assert len(told.asked) == 1
+        assert len(target.called_at) == 1
         before = anyio.current_time()
-        assert (await home.outcome()).ok
+        assert (await env.outcome()).ok
         assert anyio.current_time() == before
         await anyio.sleep(60)
-        assert told.lines == ["switch x fires"]
+        assert target.lines == ["manual x firing"]
 
 
-async def test_what_failed_is_sent_again_in_order() -> None:
-    """Rests lie between the tries, and the next alarm waits for the one before it."""
-    switch, told = Switch(), Told(*[OSError("down")] * 3)
-    async with house("a", alarms=Alarms([switch], to=[told])) as home:
-        for standing in ("over", "under"):
-            switch.standing["x"] = standing
+async def test_failed_alarms_are_retried_in_order() -> None:
+    """Retries back off, and the next alarm waits for the one before it."""
+    rule, target = ManualRule(), RecordingTarget(*[OSError("down")] * 3)
+    async with harness("a", alarms=Alarms([rule], to=[target])) as env:
+        for state in ("firing", "cleared"):
+            rule.states["x"] = state
             await anyio.sleep(1.5)
         await anyio.sleep(120)
-        assert told.lines == ["switch x fires", "switch x is over"]
-        rests = [b - a for a, b in zip(told.asked[:4], told.asked[1:4], strict=False)]
-        assert all(0 <= rest <= 2 * 2**number for number, rest in enumerate(rests))
-        assert home.logger.of("background task broken") == []
+        assert target.lines == ["manual x firing", "manual x cleared"]
+        delays = [b - a for a, b in zip(target.called_at[:4], target.called_at[1:4], strict=False)]
+        assert all(0 <= delay <= 2 * 2**number for number, delay in enumerate(delays))
+        assert env.logger.of("background task failed") == []
 
 
 @pytest.mark.parametrize(
-    ("error", "tries"), [(OSError("down"), ATTEMPTS), (UsageError("wrong URL"), 1)]
+    ("error", "attempts"), [(OSError("down"), MAX_ATTEMPTS), (UsageError("wrong URL"), 1)]
 )
-async def test_an_alarm_is_given_up_in_the_end_and_that_is_told(error, tries) -> None:
-    """After so many tries, at once when no other try can mend it; the next alarm goes out."""
-    switch, told = Switch(), Told(*[error] * tries)
-    async with house("a", alarms=Alarms([switch], to=[told])) as home:
-        switch.standing["x"] = "over"
+async def test_an_alarm_is_dropped_after_too_many_attempts(error, attempts) -> None:
+    """It is dropped and reported, at once after a UsageError; the next alarm is sent."""
+    rule, target = ManualRule(), RecordingTarget(*[error] * attempts)
+    async with harness("a", alarms=Alarms([rule], to=[target])) as env:
+        rule.states["x"] = "firing"
         await anyio.sleep(300)
-        assert (len(told.asked), told.lines) == (tries, [])
-        (report,) = home.logger.of("background task broken")
+        assert (len(target.called_at), target.lines) == (attempts, [])
+        (report,) = env.logger.of("background task failed")
         assert report["error"] == type(error).__name__
-        switch.standing["x"] = "under"
+        rule.states["x"] = "cleared"
         await anyio.sleep(2)
-        assert told.lines == ["switch x is over"]
+        assert target.lines == ["manual x cleared"]
 
 
-async def test_the_queue_is_bounded() -> None:
-    """While a target hangs the oldest alarms make room for the newest, and that is told."""
-    switch, told = Switch(), Told("hang")
-    async with house("a", alarms=Alarms([switch], to=[told])) as home:
-        switch.standing["first"] = "over"
+async def test_a_full_queue_drops_the_oldest_alarms() -> None:
+    """While a target hangs the oldest alarms are dropped and reported."""
+    rule, target = ManualRule(), RecordingTarget("hang")
+    async with harness("a", alarms=Alarms([rule], to=[target])) as env:
+        rule.states["first"] = "firing"
         await anyio.sleep(1.5)
-        switch.standing |= {str(number): "over" for number in range(MOST_WAITING + 7)}
+        rule.states |= {str(number): "firing" for number in range(MAX_QUEUED + 7)}
         await anyio.sleep(40)
-        subjects = [news.subject for news in told.news]
-        assert subjects == ["first", *(str(n) for n in range(7, MOST_WAITING + 7))]
-        assert len(home.logger.of("background task broken")) == 7
+        subjects = [event.subject for event in target.events]
+        assert subjects == ["first", *(str(n) for n in range(7, MAX_QUEUED + 7))]
+        assert len(env.logger.of("background task failed")) == 7
 
 
-async def test_the_last_alarms_go_out_when_the_router_closes() -> None:
-    """What waits is sent before the tasks end, and a target that hangs delays the end a little."""
-    switch, told = Switch(), Told(OSError("down"))
-    async with house("a", alarms=Alarms([switch], to=[told])):
-        switch.standing["x"] = "over"
+async def test_queued_alarms_are_sent_when_the_router_closes() -> None:
+    """They are sent before the tasks end; a hanging target delays the close by `FLUSH_TIMEOUT`."""
+    rule, target = ManualRule(), RecordingTarget(OSError("down"))
+    async with harness("a", alarms=Alarms([rule], to=[target])):
+        rule.states["x"] = "firing"
         await anyio.sleep(0.1)
-        assert (len(told.asked), told.news) == (1, [])
-    assert told.lines == ["switch x fires"]
-    switch, told = Switch(), Told("hang")
-    async with house("a", alarms=Alarms([switch], to=[told])):
-        switch.standing["x"] = "over"
+        assert (len(target.called_at), target.events) == (1, [])
+    assert target.lines == ["manual x firing"]
+    rule, target = ManualRule(), RecordingTarget("hang")
+    async with harness("a", alarms=Alarms([rule], to=[target])):
+        rule.states["x"] = "firing"
         await anyio.sleep(1.5)
         before = anyio.current_time()
-    assert anyio.current_time() - before == pytest.approx(FAREWELL)
-    assert told.news == []
+    assert anyio.current_time() - before == pytest.approx(FLUSH_TIMEOUT)
+    assert target.events == []
 
 
-# ── life ────────────────────────────────────────────────────────────────────────────────────────
+# ── life cycle ────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.backends("asyncio", "uvloop")
-def test_alarms_move_with_the_router(virtual_clock: VirtualClock) -> None:
-    """In a new loop, whose time begins anew, a circuit goes on being open for as long as it is."""
-    told, logger = Told(), Logger()
-    policy = BRITTLE.__class__(
+def test_alarms_continue_in_a_new_event_loop(virtual_clock: VirtualClock) -> None:
+    """In a new loop, whose time starts at 0, the time that a circuit has been open is kept."""
+    target, logger = RecordingTarget(), Logger()
+    policy = TRIPS_AT_ONCE.__class__(
         failures=1, open_duration=9000.0, max_open_duration=9000.0, growth=1.0
     )
     router = MultiProviderRouter(
-        [play("a", "error"), Provider("b", Told())],
+        [scripted("a", "error"), Provider("b", RecordingTarget())],
         circuit=policy,
-        alarms=Alarms([CircuitOpen(longer_than=100)], to=[told]),
+        alarms=Alarms([CircuitOpen(longer_than=100)], to=[target]),
         registry=CollectorRegistry(),
         logger=logger,
     )
@@ -336,41 +349,41 @@ def test_alarms_move_with_the_router(virtual_clock: VirtualClock) -> None:
     async def first() -> None:
         await router.call_outcome("q", route=["a"])
         await anyio.sleep(60)
-        await router.call("q", route=["b"])  # the router knows the time by its calls
+        await router.call("q", route=["b"])  # calls tell the router the time
 
     async def second() -> None:
         await router.call("q", route=["b"])
         await anyio.sleep(30)
-        assert told.news == []
+        assert target.events == []
         await anyio.sleep(20)
-        assert told.lines == ["circuit_open a fires"]
+        assert target.lines == ["circuit_open a firing"]
         await router.aclose()
 
     virtual_clock.run(first)
     virtual_clock.run(second)
 
 
-async def test_without_rules_nothing_runs() -> None:
-    """A router without alarms has no task for them, and nobody hears more than before."""
-    async with house("a", alarms=[]) as home:
-        assert home.router._engine.residence.attendants == []
-        assert "alarms" not in repr(home.router._engine.residence.asker.loop)
+async def test_a_router_without_rules_has_no_alarm_task() -> None:
+    """It has no task and no service for alarms."""
+    async with harness("a", alarms=[]) as env:
+        assert env.router._engine.binding.services == []
+        assert "alarms" not in repr(env.router._engine.binding.attempter.loop)
 
 
 async def test_alarms_belong_to_one_router() -> None:
-    """Rules remember, so a second router with the same ones is refused."""
+    """Rules keep state, so a second router with the same ones is rejected."""
     alarms = Alarms([AllOpen()])
-    async with house("a", alarms=alarms):
-        with pytest.raises(ConfigurationError, match="belong to the router 'default' already"):
+    async with harness("a", alarms=alarms):
+        with pytest.raises(ConfigurationError, match="already belongs to the router 'default'"):
             MultiProviderRouter(name="other", registry=CollectorRegistry(), alarms=alarms)
 
 
-async def test_they_show_what_they_do() -> None:
-    """The repr of each part tells its state in a line."""
-    told = Told()
-    alarms = Alarms([Switch()], to=[told])
-    assert repr(alarms) == "<Alarms ['switch'] of None>"
-    async with house("a", alarms=alarms) as home:
-        (vigil,) = home.router._engine.residence.attendants
-        assert repr(vigil._watch) == "<Watch over 'default' firing=[]>"
-        assert repr(vigil._outboxes[0]) == f"<Outbox to {told!r} waiting=0 lost=0>"
+async def test_reprs_show_the_state() -> None:
+    """The repr of each part shows its state in one line."""
+    target = RecordingTarget()
+    alarms = Alarms([ManualRule()], to=[target])
+    assert repr(alarms) == "<Alarms ['manual'] of None>"
+    async with harness("a", alarms=alarms) as env:
+        (alarm_task,) = env.router._engine.binding.services
+        assert repr(alarm_task._evaluator) == "<AlarmEvaluator of 'default' firing=[]>"
+        assert repr(alarm_task._outboxes[0]) == f"<Outbox to {target!r} queued=0 dropped=0>"

@@ -1,4 +1,4 @@
-"""What bounds an await: on time, never early, never confused about whose cancellation it is."""
+"""Deadline blocks: on time, never early, and exact about which cancellation was whose."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ asyncio_only = pytest.mark.backends("asyncio", "uvloop")
 
 
 def deadlines() -> AsyncioDeadlines | TrioDeadlines:
-    """New deadlines of the running loop."""
+    """New deadlines for the running loop."""
     try:
         return AsyncioDeadlines(asyncio.get_running_loop())
     except RuntimeError:
@@ -48,8 +48,8 @@ async def test_a_block_ends_exactly_at_its_deadline() -> None:
     assert anyio.current_time() == pytest.approx(began + 1.5, abs=1e-9)
 
 
-async def test_a_block_that_ends_in_time_is_left_alone() -> None:
-    """No deadline is felt by a block that returned before it, then or later."""
+async def test_a_block_that_ends_in_time_is_not_cancelled() -> None:
+    """A block that returned before its deadline is not affected by it, then or later."""
     all_deadlines = deadlines()
     with all_deadlines.bound(anyio.current_time() + 2) as bound:
         await anyio.sleep(1)
@@ -58,23 +58,23 @@ async def test_a_block_that_ends_in_time_is_left_alone() -> None:
     all_deadlines.close()
 
 
-async def test_no_deadline() -> None:
-    """`math.inf` bounds nothing."""
+async def test_an_infinite_deadline_never_fires() -> None:
+    """`math.inf` sets no limit."""
     with deadlines().bound(math.inf) as bound:
         await anyio.sleep(1e6)
     assert verdict(bound) == (False, False)
 
 
 async def test_an_exception_of_the_blocks_own_propagates() -> None:
-    """Case 70: a block's own error is not the deadline's doing."""
+    """Case 70: an exception raised before the deadline is not an expiry."""
     bound = deadlines().bound(anyio.current_time() + 2)
     with pytest.raises(TimeoutError, match="own"), bound:
         raise TimeoutError("own")
     assert verdict(bound) == (False, False)
 
 
-async def test_an_exception_made_of_the_cancellation_propagates_as_expired() -> None:
-    """What a block raises when its deadline cancels it is kept, and the deadline is named."""
+async def test_an_exception_that_replaces_the_cancellation_propagates_as_expired() -> None:
+    """What a block raises when its deadline cancels it propagates, and `expired` is True."""
     bound = deadlines().bound(anyio.current_time() + 2)
     with pytest.raises(ValueError, match="cut"), bound:
         try:
@@ -85,8 +85,8 @@ async def test_an_exception_made_of_the_cancellation_propagates_as_expired() -> 
     await anyio.sleep(1)
 
 
-async def test_a_value_that_comes_after_all_is_no_expiry() -> None:
-    """A block that swallows the cancellation and returns has made it; nothing leaks after it."""
+async def test_a_block_that_swallows_the_cancellation_and_returns_is_not_expired() -> None:
+    """A block that returns a value in spite of the cancellation succeeded; nothing leaks."""
     began = anyio.current_time()
     with deadlines().bound(began + 2) as bound:
         try:
@@ -98,8 +98,8 @@ async def test_a_value_that_comes_after_all_is_no_expiry() -> None:
     assert anyio.current_time() == pytest.approx(began + 3)
 
 
-async def test_a_deadline_that_has_passed() -> None:
-    """A block whose deadline has passed is entered, and cancelled where it first waits."""
+async def test_a_deadline_that_has_passed_cancels_at_the_first_wait() -> None:
+    """The block is entered, and cancelled where it first waits."""
     await anyio.sleep(3)
     now = anyio.current_time()
     entered = []
@@ -126,8 +126,8 @@ async def test_the_callers_cancellation_wins_in_the_same_tick() -> None:
     assert verdict(bound) == (False, False)
 
 
-async def test_nested_deadlines() -> None:
-    """Of nested deadlines each ends its own block; the outer one passes through the inner."""
+async def test_nested_deadlines_end_their_own_blocks() -> None:
+    """Each deadline ends its own block; the outer one passes through the inner block."""
     all_deadlines = deadlines()
     began = anyio.current_time()
     with all_deadlines.bound(began + 3) as outer:
@@ -136,13 +136,13 @@ async def test_nested_deadlines() -> None:
         assert anyio.current_time() == pytest.approx(began + 1)
         with all_deadlines.bound(began + 9) as second:
             await anyio.sleep(100)
-        raise AssertionError("the outer deadline was swallowed by the inner block")
+        raise AssertionError("the inner block swallowed the outer deadline")
     assert [b.expired for b in (first, second, outer)] == [True, False, True]
     assert anyio.current_time() == pytest.approx(began + 3)
 
 
-async def test_nested_deadlines_at_one_instant() -> None:
-    """Two nested deadlines at one instant end the outer block, whichever rings first."""
+async def test_the_outer_of_two_deadlines_at_one_instant_expires() -> None:
+    """It ends the outer block, whichever deadline fires first."""
     all_deadlines = deadlines()
     when = anyio.current_time() + 1
     with all_deadlines.bound(when) as outer, all_deadlines.bound(when) as inner:
@@ -175,8 +175,10 @@ async def test_blocks_of_many_tasks_end_each_at_its_own_time() -> None:
 
 @pytest.mark.parametrize("caller_first", [True, False])
 @asyncio_only
-async def test_both_in_one_tick_leave_the_callers_request_standing(caller_first: bool) -> None:
-    """Case 71: in either order the CancelledError propagates and `cancelling()` is the caller's."""
+async def test_a_deadline_in_the_callers_tick_keeps_the_callers_cancellation(
+    caller_first: bool,
+) -> None:
+    """Case 71: in either order CancelledError propagates and `cancelling()` is the caller's."""
     loop = asyncio.get_running_loop()
     all_deadlines = AsyncioDeadlines(loop)
     bounds: list[AsyncioBound] = []
@@ -217,7 +219,7 @@ async def test_the_callers_cancellation_alone_propagates() -> None:
 
 @asyncio_only
 async def test_a_deadline_works_in_a_task_that_swallowed_a_cancellation_before() -> None:
-    """What was asked before the entry is not taken for a new request (as Python 3.11.2 does)."""
+    """A cancellation before the entry is not taken for a new one (as Python 3.11.2 does)."""
     all_deadlines = AsyncioDeadlines(asyncio.get_running_loop())
 
     async def call() -> tuple[bool, int]:
@@ -236,8 +238,8 @@ async def test_a_deadline_works_in_a_task_that_swallowed_a_cancellation_before()
 
 @pytest.mark.parametrize("deadline", [5.0, math.inf])
 @asyncio_only
-async def test_a_cancellation_that_nobody_asked_for(deadline: float) -> None:
-    """Case 33: a CancelledError out of the blue is swallowed and called stray, in any block."""
+async def test_a_stray_cancellation_is_swallowed(deadline: float) -> None:
+    """Case 33: a CancelledError without a cancelled task is swallowed and reported as stray."""
     with AsyncioDeadlines(asyncio.get_running_loop()).bound(deadline) as bound:
         raise asyncio.CancelledError
     assert verdict(bound) == (False, True)
@@ -251,8 +253,8 @@ async def test_a_cancellation_that_nobody_asked_for(deadline: float) -> None:
 
 @pytest.mark.parametrize("swallowed", [1, 2, 5])
 @asyncio_only
-async def test_who_swallows_the_cancellation_is_cancelled_again(swallowed: int) -> None:
-    """Case 34: after each grace once more; at the end no request is left on the task."""
+async def test_a_block_that_swallows_its_cancellation_is_cancelled_again(swallowed: int) -> None:
+    """Case 34: once more after each `grace`; at the end the task's cancellation count is 0."""
     loop = asyncio.get_running_loop()
     all_deadlines = AsyncioDeadlines(loop, grace=0.5)
     with all_deadlines.bound(2.0) as bound:
@@ -268,17 +270,17 @@ async def test_who_swallows_the_cancellation_is_cancelled_again(swallowed: int) 
 
 @asyncio_only
 async def test_many_calls_share_one_timer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A thousand calls, one after the other, set one timer; it is set again when it rang."""
+    """A thousand calls in sequence set one timer; it is set again after it fired."""
     loop = asyncio.get_running_loop()
     all_deadlines = AsyncioDeadlines(loop)
     timers: list[float] = []
     arm = AsyncioDeadlines.arm
 
-    def noting(self: AsyncioDeadlines, alarm: float) -> None:
-        timers.append(alarm)
-        arm(self, alarm)
+    def recording(self: AsyncioDeadlines, timer_due: float) -> None:
+        timers.append(timer_due)
+        arm(self, timer_due)
 
-    monkeypatch.setattr(AsyncioDeadlines, "arm", noting)
+    monkeypatch.setattr(AsyncioDeadlines, "arm", recording)
     for _ in range(1000):
         with all_deadlines.bound(loop.time() + 30):
             await asyncio.sleep(0.0078125)
@@ -296,7 +298,7 @@ async def test_many_calls_share_one_timer(monkeypatch: pytest.MonkeyPatch) -> No
 
 @asyncio_only
 async def test_memory_is_bounded_by_the_blocks_that_are_open() -> None:
-    """However many blocks came and went, the living are at least half of what is kept."""
+    """However many blocks came and went, at least half of the kept entries are open blocks."""
     loop = asyncio.get_running_loop()
     all_deadlines = AsyncioDeadlines(loop)
 
@@ -309,15 +311,15 @@ async def test_memory_is_bounded_by_the_blocks_that_are_open() -> None:
         await asyncio.sleep(100)
     for second in range(100):
         await asyncio.sleep(1)
-        kept = len(all_deadlines.fresh) + len(all_deadlines._heap)
+        kept = len(all_deadlines.entered) + len(all_deadlines._heap)
         assert kept <= 2 * all_deadlines.open, f"at {second} s"
     await asyncio.gather(*tasks)
     assert (all_deadlines.open, all_deadlines._heap) == (0, [])
 
 
 @asyncio_only
-async def test_the_dead_do_not_hold_up_the_living() -> None:
-    """Dead blocks on top of the heap are taken away when the timer rings, and never cancelled."""
+async def test_stale_heap_entries_do_not_delay_open_blocks() -> None:
+    """Stale entries on top of the heap are removed when the timer fires, and never cancelled."""
     loop = asyncio.get_running_loop()
     all_deadlines = AsyncioDeadlines(loop)
 
@@ -326,26 +328,26 @@ async def test_the_dead_do_not_hold_up_the_living() -> None:
             await asyncio.sleep(seconds)
         return bound.expired
 
-    living = [asyncio.create_task(one(90, when)) for when in (20.0, 30.0, 40.0)]
-    dying = [asyncio.create_task(one(2, when)) for when in (10.0, 11.0)]
+    staying = [asyncio.create_task(one(90, when)) for when in (20.0, 30.0, 40.0)]
+    ending = [asyncio.create_task(one(2, when)) for when in (10.0, 11.0)]
     with all_deadlines.bound(1.0):
         await asyncio.sleep(100)
-    assert await asyncio.gather(*dying) == [False, False]
+    assert await asyncio.gather(*ending) == [False, False]
     assert (all_deadlines.open, len(all_deadlines._heap)) == (3, 5)
     with all_deadlines.bound(5.0):
         await asyncio.sleep(100)
     with all_deadlines.bound(math.inf):
         await asyncio.sleep(2)
-    assert repr(all_deadlines) == "<AsyncioDeadlines open=3 alarm=20>"
-    assert await asyncio.gather(*living) == [True, True, True]
+    assert repr(all_deadlines) == "<AsyncioDeadlines open=3 timer_due=20>"
+    assert await asyncio.gather(*staying) == [True, True, True]
     assert loop.time() == 40.0
 
 
 @asyncio_only
-async def test_clearing_away_the_dead_keeps_the_order_of_the_living() -> None:
-    """After most of the heap died, the rest still end each in time.
+async def test_removing_stale_entries_keeps_the_heap_order() -> None:
+    """After most entries became stale, the rest still end in time.
 
-    Those that stay lie in the heap as 30, 20, 40, which is no heap.
+    The remaining entries lie in the list as 30, 20, 40, which is not a heap.
     """
     loop = asyncio.get_running_loop()
     all_deadlines = AsyncioDeadlines(loop)
@@ -375,11 +377,11 @@ async def test_a_timer_that_was_moved_or_stopped_is_cancelled(
     handles: list[asyncio.TimerHandle] = []
     call_at = loop.call_at
 
-    def noting(*args: Any, **options: Any) -> asyncio.TimerHandle:
+    def recording(*args: Any, **options: Any) -> asyncio.TimerHandle:
         handles.append(call_at(*args, **options))
         return handles[-1]
 
-    monkeypatch.setattr(loop, "call_at", noting)
+    monkeypatch.setattr(loop, "call_at", recording)
     for deadline in (30.0, 20.0, 10.0):
         with all_deadlines.bound(deadline):
             pass
@@ -389,8 +391,8 @@ async def test_a_timer_that_was_moved_or_stopped_is_cancelled(
 
 
 @asyncio_only
-async def test_closing_stops_the_timer_but_abandons_nobody() -> None:
-    """Close with no block open stops the timer; open blocks stay bounded; twice is no harm."""
+async def test_close_stops_the_timer_unless_blocks_are_open() -> None:
+    """Without an open block it stops the timer; open blocks stay bounded; it may be repeated."""
     loop = asyncio.get_running_loop()
     all_deadlines = AsyncioDeadlines(loop)
     with all_deadlines.bound(5.0) as bound:
@@ -399,12 +401,12 @@ async def test_closing_stops_the_timer_but_abandons_nobody() -> None:
     assert (bound.expired, loop.time()) == (True, 5.0)
     all_deadlines.close()
     all_deadlines.close()
-    assert repr(all_deadlines) == "<AsyncioDeadlines open=0 alarm=inf>"
+    assert repr(all_deadlines) == "<AsyncioDeadlines open=0 timer_due=inf>"
 
 
 @asyncio_only
 async def test_the_timer_keeps_no_context_alive() -> None:
-    """The context of the call that set the timer dies with the call, not with the timer."""
+    """The context of the call that set the timer is freed with the call, not with the timer."""
 
     class Request:
         pass
@@ -426,31 +428,31 @@ async def test_the_timer_keeps_no_context_alive() -> None:
 
 
 @asyncio_only
-async def test_only_a_task_can_be_bounded() -> None:
-    """A callback of the loop is no task: entering there is refused in words."""
+async def test_entering_outside_a_task_raises() -> None:
+    """A callback of the loop is not a task: entering there raises UsageError."""
     loop = asyncio.get_running_loop()
-    told = loop.create_future()
+    reported = loop.create_future()
 
     def callback() -> None:
         try:
             AsyncioDeadlines(loop).bound(1.0).__enter__()
         except UsageError as error:
-            told.set_result(str(error))
+            reported.set_result(str(error))
 
     loop.call_soon(callback)
-    assert "only a task" in await told
+    assert "needs a running task" in await reported
 
 
 @pytest.mark.parametrize("grace", [0, -1, math.nan, math.inf, "1", True])
 @asyncio_only
-async def test_grace_is_a_span_of_time(grace: Any) -> None:
-    """Anything else is refused at construction."""
+async def test_grace_must_be_a_finite_number_above_0(grace: Any) -> None:
+    """Anything else raises ConfigurationError."""
     with pytest.raises(ConfigurationError, match="grace"):
         AsyncioDeadlines(asyncio.get_running_loop(), grace=grace)
 
 
 @asyncio_only
-async def test_a_block_whose_task_has_ended_without_it() -> None:
+async def test_a_block_whose_task_ended_without_leaving_it_is_dropped_once() -> None:
     """A block left open in an abandoned generator is dropped at its deadline, and only once."""
     all_deadlines = AsyncioDeadlines(asyncio.get_running_loop())
 
@@ -473,14 +475,14 @@ async def test_a_block_whose_task_has_ended_without_it() -> None:
 
 @asyncio_only
 async def test_a_future_that_fails_to_cancel_does_not_stop_the_deadlines() -> None:
-    """When one block's future raises from `cancel`, the others still end, one grace later."""
+    """When one block's future raises from `cancel`, the others still end, one `grace` later."""
     loop = asyncio.get_running_loop()
-    told: list[dict[str, Any]] = []
-    loop.set_exception_handler(lambda _, context: told.append(context))
+    reported: list[dict[str, Any]] = []
+    loop.set_exception_handler(lambda _, context: reported.append(context))
 
     class Stubborn(asyncio.Future[None]):
         def cancel(self, msg: object = None) -> bool:
-            if told:
+            if reported:
                 return super().cancel(msg)
             raise ValueError("no")
 
@@ -496,7 +498,7 @@ async def test_a_future_that_fails_to_cancel_does_not_stop_the_deadlines() -> No
     assert await second == (True, 3.0)
     with pytest.raises(asyncio.CancelledError):
         await first
-    assert str(told[0]["exception"]) == "no"
+    assert str(reported[0]["exception"]) == "no"
 
 
 class CoarseLoop(VirtualLoop):
@@ -529,41 +531,41 @@ GRACE = 1.0
 
 @dataclass(frozen=True)
 class Script:
-    """One task: no two of its events fall on one instant, by their fractions of a second.
+    """Script of one task, seconds. Different fractions keep its events at different instants.
 
     Attributes:
         start: when it enters its block.
-        lasts: how long the block waits when let (ends at a quarter).
+        lasts: how long the block waits when it is not cancelled (ends at a quarter).
         limit: its deadline, from the start (at a half), or `math.inf`.
-        leaves: when the caller cancels, from the start (at three quarters), or `math.inf`.
-        swallows: how many cancellations it swallows before it obeys.
-        raises: whether it then raises an error of its own.
+        cancelled_at: when the caller cancels, from the start (at three quarters), or `math.inf`.
+        swallows: how many cancellations it swallows before one ends it.
+        raises: whether it then raises another exception.
     """
 
     start: int
     lasts: int
     limit: float
-    leaves: float
+    cancelled_at: float
     swallows: int
     raises: bool
 
     def outcome(self) -> tuple[str, bool, float]:
-        """What must become of it: how it ends, whether expired, and when."""
+        """The expected result: how the task ends, whether its deadline expired, and when."""
         end = self.start + self.lasts + 0.25
-        rings = [self.start + self.limit + 0.5 + GRACE * n for n in range(20)]
-        leaves = self.start + self.leaves + 0.75
-        cancels = sorted(t for t in [*rings, leaves] if t < end)
+        cancels_at = [self.start + self.limit + 0.5 + GRACE * n for n in range(20)]
+        cancelled_at = self.start + self.cancelled_at + 0.75
+        cancels = sorted(t for t in [*cancels_at, cancelled_at] if t < end)
         if len(cancels) <= self.swallows:
             return "value", False, end
         at = cancels[self.swallows]
-        expired, left = rings[0] <= at, leaves <= at
-        if left:
+        expired, by_caller = cancels_at[0] <= at, cancelled_at <= at
+        if by_caller:
             return "cancelled", False, at
         return "error" if self.raises else "expired", expired, at
 
 
-def at_second(most: int) -> st.SearchStrategy[float]:
-    return st.one_of(st.just(math.inf), st.integers(0, most).map(float))
+def at_second(maximum: int) -> st.SearchStrategy[float]:
+    return st.one_of(st.just(math.inf), st.integers(0, maximum).map(float))
 
 
 scripts = st.builds(
@@ -571,13 +573,13 @@ scripts = st.builds(
     start=st.integers(0, 6),
     lasts=st.integers(0, 12),
     limit=at_second(10),
-    leaves=at_second(10),
+    cancelled_at=at_second(10),
     swallows=st.integers(0, 4),
     raises=st.booleans(),
 )
 
 
-async def wait_stubbornly(until: float, swallows: int) -> None:
+async def wait_swallowing(until: float, swallows: int) -> None:
     loop = asyncio.get_running_loop()
     while True:
         try:
@@ -588,11 +590,11 @@ async def wait_stubbornly(until: float, swallows: int) -> None:
                 raise
 
 
-async def play(script: Script, bound: AsyncioBound) -> str:
+async def run_script(script: Script, bound: AsyncioBound) -> str:
     try:
         with bound:
             try:
-                await wait_stubbornly(script.start + script.lasts + 0.25, script.swallows)
+                await wait_swallowing(script.start + script.lasts + 0.25, script.swallows)
             except asyncio.CancelledError:
                 if script.raises:
                     raise ValueError from None
@@ -605,34 +607,34 @@ async def play(script: Script, bound: AsyncioBound) -> str:
     return "expired"
 
 
-async def perform(script: Script, all_deadlines: AsyncioDeadlines) -> None:
+async def run_task(script: Script, all_deadlines: AsyncioDeadlines) -> None:
     loop = asyncio.get_running_loop()
     await asyncio.sleep(script.start)
     task = asyncio.current_task()
     assert task is not None
-    left = loop.call_at(script.start + script.leaves + 0.75, task.cancel)
+    cancel_handle = loop.call_at(script.start + script.cancelled_at + 0.75, task.cancel)
     bound = all_deadlines.bound(script.start + script.limit + 0.5)
-    ended = await play(script, bound)
+    ended = await run_script(script, bound)
     assert (ended, bound.expired, loop.time()) == script.outcome()
     assert not bound.stray
-    caller_left = script.start + script.leaves + 0.75 <= loop.time()
-    assert task.cancelling() == int(caller_left)
-    left.cancel()
+    caller_cancelled = script.start + script.cancelled_at + 0.75 <= loop.time()
+    assert task.cancelling() == int(caller_cancelled)
+    cancel_handle.cancel()
     # A cancellation that leaked out of the block would end this wait.
     await asyncio.sleep(0)
 
 
 @given(st.lists(scripts, max_size=12))
-def test_many_tasks_end_each_as_the_model_says(plays: list[Script]) -> None:
-    """Durations, deadlines and callers' cancellations in any mixture: no surprise, no left-over."""
+def test_many_tasks_end_as_the_model_predicts(task_scripts: list[Script]) -> None:
+    """Durations, deadlines and cancellations in any mixture end as predicted and leave nothing."""
 
     async def main() -> None:
         all_deadlines = AsyncioDeadlines(asyncio.get_running_loop(), grace=GRACE)
-        await asyncio.gather(*(perform(script, all_deadlines) for script in plays))
+        await asyncio.gather(*(run_task(script, all_deadlines) for script in task_scripts))
         assert all_deadlines.open == 0
         assert all_deadlines._heap == []
         all_deadlines.close()
-        assert all_deadlines.alarm == math.inf
+        assert all_deadlines.timer_due == math.inf
 
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.run(main())

@@ -1,4 +1,4 @@
-"""The loop as a router sees it: which one, whether it runs, and tasks that never get lost."""
+"""The event loop interface: which loop, whether it runs, and background tasks."""
 
 from __future__ import annotations
 
@@ -16,36 +16,36 @@ import pytest
 import trio
 
 from multirouter.errors import UsageError
-from multirouter.runtime.event_loops.base import Background, EventLoop
+from multirouter.runtime.event_loops.base import BackgroundTask, EventLoop
 from multirouter.runtime.event_loops.running_loop import running_loop
 from multirouter.testing import VirtualClock
 
 asyncio_only = pytest.mark.backends("asyncio", "uvloop")
 trio_only = pytest.mark.backends("trio")
 
-Told = list[tuple[str, str]]
+Errors = list[tuple[str, str]]
 
 
 @asynccontextmanager
-async def opened() -> AsyncIterator[tuple[EventLoop, Told]]:
-    """The running loop, opened, and what it was told of broken tasks."""
-    told: Told = []
-    async with running_loop(lambda name, error: told.append((name, repr(error)))) as loop:
-        yield loop, told
+async def open_loop() -> AsyncIterator[tuple[EventLoop, Errors]]:
+    """The running loop, opened, and the errors of background tasks that it reported."""
+    errors: Errors = []
+    async with running_loop(lambda name, error: errors.append((name, repr(error)))) as loop:
+        yield loop, errors
 
 
-def silent(name: str, error: BaseException) -> None:
-    raise AssertionError(f"{name} broke with {error!r}")
+def fail_on_error(name: str, error: BaseException) -> None:
+    raise AssertionError(f"{name} failed with {error!r}")
 
 
-# ── which loop ──────────────────────────────────────────────────────────────────────────────────
+# ── the running loop ──────────────────────────────────────────────────────────────────────────
 
 
-async def test_the_running_loop_is_current_and_alive(virtual_clock: VirtualClock) -> None:
-    """The loop says its library, reads its own clock, and knows that it is the one we run in."""
-    loop = running_loop(silent)
+async def test_the_running_loop_is_current_and_running(virtual_clock: VirtualClock) -> None:
+    """The loop knows its library, reads its own clock, and is the caller's."""
+    loop = running_loop(fail_on_error)
     assert loop.name == ("trio" if virtual_clock.backend == "trio" else "asyncio")
-    assert (loop.current(), loop.alive()) == (True, True)
+    assert (loop.is_current(), loop.is_running()) == (True, True)
     began = loop.time()
     with loop.bound(began + 2) as bound:
         await anyio.sleep(100)
@@ -53,65 +53,66 @@ async def test_the_running_loop_is_current_and_alive(virtual_clock: VirtualClock
     assert loop.time() == anyio.current_time() == pytest.approx(began + 2)
 
 
-def test_outside_of_any_loop() -> None:
-    """Without a loop there is a UsageError that says what to do."""
+def test_running_loop_outside_of_any_loop_raises() -> None:
+    """The UsageError tells what to do."""
     with pytest.raises(UsageError, match="no event loop is running"):
-        running_loop(silent)
+        running_loop(fail_on_error)
 
 
 def test_trio_is_not_loaded_for_asyncio() -> None:
-    """A program on asyncio never imports trio by us."""
+    """A program on asyncio never imports trio through this package."""
     program = (
-        "import asyncio, sys; from multirouter.runtime.event_loops import running_loop\n"
+        "import asyncio, sys\n"
+        "from multirouter.runtime.event_loops.running_loop import running_loop\n"
         "async def main(): return running_loop(print).name\n"
         "assert asyncio.run(main()) == 'asyncio' and 'trio' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
 
 
-def test_a_loop_of_before_is_neither_current_nor_alive(virtual_clock: VirtualClock) -> None:
-    """Case 48: two runs in a row: the second may take over, since the first is over."""
+def test_a_previous_loop_is_neither_current_nor_running(virtual_clock: VirtualClock) -> None:
+    """Case 48: two runs in sequence: the second may take over, since the first has ended."""
     loops: list[EventLoop] = []
 
     async def main() -> None:
-        loops.append(running_loop(silent))
-        assert [loop.current() for loop in loops] == [False, True][-len(loops) :]
-        assert [loop.alive() for loop in loops] == [False, True][-len(loops) :]
+        loops.append(running_loop(fail_on_error))
+        assert [loop.is_current() for loop in loops] == [False, True][-len(loops) :]
+        assert [loop.is_running() for loop in loops] == [False, True][-len(loops) :]
 
     virtual_clock.run(main)
     virtual_clock.run(main)
-    assert [(loop.current(), loop.alive()) for loop in loops] == [(False, False)] * 2
+    assert [(loop.is_current(), loop.is_running()) for loop in loops] == [(False, False)] * 2
 
 
 @pytest.mark.real_io
-async def test_a_loop_in_another_thread_is_alive_but_not_current() -> None:
-    """Case 48: asked from outside of any loop and from another loop, it says so and never raises.
+async def test_a_loop_in_another_thread_is_running_but_not_current() -> None:
+    """Case 48: so from outside of any loop and from another loop, without an exception.
 
-    Real clock, since a thread is no part of virtual time; nothing sleeps.
+    Real clock, since threads do not run in virtual time; nothing sleeps.
     """
-    loop = running_loop(silent)
+    loop = running_loop(fail_on_error)
     seen: list[tuple[bool, bool]] = []
 
-    async def look() -> None:
-        seen.append((loop.current(), loop.alive()))
+    async def check() -> None:
+        seen.append((loop.is_current(), loop.is_running()))
 
-    def ask() -> None:
-        seen.append((loop.current(), loop.alive()))
-        asyncio.run(look())
-        trio.run(look)
+    def check_from_thread() -> None:
+        seen.append((loop.is_current(), loop.is_running()))
+        asyncio.run(check())
+        trio.run(check)
 
-    thread = threading.Thread(target=ask)
+    thread = threading.Thread(target=check_from_thread)
     thread.start()
     thread.join()
     assert seen == [(False, True)] * 3
 
 
 def test_trio_as_a_guest_of_asyncio_is_trio() -> None:
-    """Where both could be meant, the one whose task is running is."""
+    """Where both libraries run, the loop is that of the running task."""
     names: list[str] = []
 
     async def guest() -> None:
-        names.append(running_loop(silent).name)
+        names.append(running_loop(fail_on_error).name)
 
     async def host() -> None:
         loop = asyncio.get_running_loop()
@@ -120,7 +121,7 @@ def test_trio_as_a_guest_of_asyncio_is_trio() -> None:
             guest, run_sync_soon_threadsafe=loop.call_soon_threadsafe, done_callback=done.set_result
         )
         await done
-        names.append(running_loop(silent).name)
+        names.append(running_loop(fail_on_error).name)
 
     asyncio.run(host())
     assert names == ["trio", "asyncio"]
@@ -137,50 +138,50 @@ async def test_a_background_task_runs_and_is_done() -> None:
         seen.append(args)
         await anyio.sleep(1)
 
-    async with opened() as (loop, told):
+    async with open_loop() as (loop, errors):
         task = loop.spawn("note", note, 1, "two")
         assert (seen, task.done) == ([], False)
         assert "note" in repr(loop)
         await anyio.sleep(2)
-        assert (seen, task.done, told) == ([(1, "two")], True, [])
+        assert (seen, task.done, errors) == ([(1, "two")], True, [])
         assert "note" not in repr(loop)
         task.cancel()
 
 
-async def test_any_awaitable_will_do() -> None:
-    """A function that returns an awaitable which is no coroutine can be spawned."""
+async def test_a_function_that_returns_any_awaitable_can_be_spawned() -> None:
+    """The awaitable need not be a coroutine."""
 
     class Awaited:
         def __await__(self) -> Any:
             return anyio.sleep(1).__await__()
 
-    async with opened() as (loop, told):
+    async with open_loop() as (loop, errors):
         task = loop.spawn("awaited", Awaited)
         await anyio.sleep(2)
-        assert (task.done, told) == (True, [])
+        assert (task.done, errors) == (True, [])
 
 
-async def test_an_exception_in_the_background_is_told() -> None:
-    """An exception is told with the task's name; other tasks and the caller go on."""
+async def test_an_exception_in_a_background_task_is_reported() -> None:
+    """It is reported with the task's name; other tasks and the caller go on."""
 
     async def fail(error: BaseException) -> None:
         await anyio.sleep(1)
         raise error
 
-    async with opened() as (loop, told):
+    async with open_loop() as (loop, errors):
         other = loop.spawn("other", anyio.sleep, 3)
         loop.spawn("bad", fail, ValueError("no"))
         loop.spawn("group", fail, ExceptionGroup("two", [KeyError(1), KeyError(2)]))
         await anyio.sleep(2)
         assert not other.done
-        assert sorted(told) == [
+        assert sorted(errors) == [
             ("bad", "ValueError('no')"),
             ("group", "ExceptionGroup('two', [KeyError(1), KeyError(2)])"),
         ]
 
 
 async def test_a_cancelled_background_task_is_silent() -> None:
-    """Cancelling ends a task, before its first step too, and tells nobody."""
+    """Cancelling ends a task, also before its first step, and reports no error."""
     steps: list[str] = []
 
     async def step(name: str) -> None:
@@ -190,14 +191,14 @@ async def test_a_cancelled_background_task_is_silent() -> None:
         finally:
             steps.append(f"{name} ends")
 
-    async with opened() as (loop, told):
+    async with open_loop() as (loop, errors):
         task = loop.spawn("running", step, "running")
         await anyio.sleep(1)
         task.cancel()
         early = loop.spawn("early", anyio.sleep, 100)
         early.cancel()
         await anyio.sleep(0.5)
-        assert (task.done, early.done, told) == (True, True, [])
+        assert (task.done, early.done, errors) == (True, True, [])
         assert steps == ["running begins", "running ends"]
 
 
@@ -208,7 +209,7 @@ async def test_spawning_works_in_a_call_that_is_being_cancelled() -> None:
     async def note() -> None:
         ran.append("ran")
 
-    async with opened() as (loop, _):
+    async with open_loop() as (loop, _):
         with anyio.move_on_after(1):
             try:
                 await anyio.sleep(100)
@@ -218,22 +219,22 @@ async def test_spawning_works_in_a_call_that_is_being_cancelled() -> None:
         assert ran == ["ran"]
 
 
-async def test_a_background_task_sees_nothing_of_the_requests_context() -> None:
-    """What a request sets in its context is not seen by the tasks that it causes."""
+async def test_a_background_task_does_not_inherit_the_context() -> None:
+    """Context variables that a request sets are not visible in the tasks that it causes."""
     variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="empty")
     seen: list[str] = []
 
-    async def look() -> None:
+    async def check() -> None:
         seen.append(variable.get())
         variable.set("background")
         raise ValueError
 
-    def broken(name: str, error: BaseException) -> None:
+    def on_error(name: str, error: BaseException) -> None:
         seen.append(variable.get())
 
-    async with running_loop(broken) as loop:
+    async with running_loop(on_error) as loop:
         variable.set("request")
-        loop.spawn("look", look)
+        loop.spawn("check", check)
         await anyio.sleep(1)
         assert (seen, variable.get()) == (["empty", "background"], "request")
 
@@ -242,7 +243,7 @@ async def test_a_background_task_sees_nothing_of_the_requests_context() -> None:
 
 
 async def test_closing_waits_until_all_background_tasks_have_ended() -> None:
-    """Case 45: after close no task is left; a second close is a no-op; nothing starts anymore."""
+    """Case 45: after close no task is left; a second close is a no-op; nothing starts any more."""
     ended: list[int] = []
 
     async def slow(number: int) -> None:
@@ -253,7 +254,7 @@ async def test_closing_waits_until_all_background_tasks_have_ended() -> None:
                 await anyio.sleep(0.5)
             ended.append(number)
 
-    async with opened() as (loop, told):
+    async with open_loop() as (loop, errors):
         tasks = [loop.spawn(f"slow {n}", slow, n) for n in range(3)]
         await anyio.sleep(1)
         began = loop.time()
@@ -264,15 +265,15 @@ async def test_closing_waits_until_all_background_tasks_have_ended() -> None:
         late = loop.spawn("late", slow, 9)
         late.cancel()
         await anyio.sleep(1)
-        assert (late.done, len(ended), told) == (True, 3, [])
+        assert (late.done, len(ended), errors) == (True, 3, [])
         assert "closed=True" in repr(loop)
 
 
 async def test_leaving_the_loop_closes_it() -> None:
-    """The end of `async with` ends the tasks, and the body's exception comes out as it is."""
+    """The end of `async with` ends the tasks, and the body's exception propagates unchanged."""
     tasks = []
     with pytest.raises(ValueError, match="body"):
-        async with opened() as (loop, _):
+        async with open_loop() as (loop, _):
             tasks.append(loop.spawn("long", anyio.sleep, 100))
             await anyio.sleep(1)
             raise ValueError("body")
@@ -281,16 +282,16 @@ async def test_leaving_the_loop_closes_it() -> None:
 
 async def test_a_task_may_close_the_loop_that_it_runs_in() -> None:
     """Closing from a background task ends the others and does not wait for itself."""
-    async with opened() as (loop, told):
+    async with open_loop() as (loop, errors):
         other = loop.spawn("other", anyio.sleep, 100)
         await anyio.sleep(1)
         closer = loop.spawn("closer", loop.close)
         await anyio.sleep(1)
-        assert (other.done, closer.done, told) == (True, True, [])
+        assert (other.done, closer.done, errors) == (True, True, [])
 
 
 async def test_a_close_that_is_cancelled_leaves_no_task_behind() -> None:
-    """Case 45: the caller of close gives up: it still waits, then the cancellation goes on."""
+    """Case 45: a cancelled close still waits for the tasks, then the cancellation propagates."""
     done: list[bool] = []
 
     async def slow() -> None:
@@ -300,7 +301,7 @@ async def test_a_close_that_is_cancelled_leaves_no_task_behind() -> None:
             with anyio.CancelScope(shield=True):
                 await anyio.sleep(0.75)
 
-    async with opened() as (loop, _):
+    async with open_loop() as (loop, _):
         task = loop.spawn("slow", slow)
         await anyio.sleep(1)
         with anyio.move_on_after(0.5) as scope:
@@ -312,18 +313,18 @@ async def test_a_close_that_is_cancelled_leaves_no_task_behind() -> None:
         assert (done, scope.cancelled_caught) == ([True], True)
 
 
-async def test_leaving_while_cancelled() -> None:
-    """A body that is cancelled leaves no task behind, and the cancellation stays one."""
+async def test_a_cancelled_body_leaves_no_task_behind() -> None:
+    """The tasks end, and the cancellation propagates."""
     with anyio.move_on_after(1) as scope:
-        async with opened() as (loop, told):
+        async with open_loop() as (loop, errors):
             task = loop.spawn("long", anyio.sleep, 100)
             await anyio.sleep(100)
-    assert (scope.cancelled_caught, task.done, told) == (True, True, [])
+    assert (scope.cancelled_caught, task.done, errors) == (True, True, [])
 
 
 @asyncio_only
 async def test_a_task_that_swallows_its_cancellation_is_cancelled_again() -> None:
-    """Case 34: closing insists, each second once."""
+    """Case 34: close repeats the cancellation once a second."""
 
     async def stubborn() -> None:
         for _ in range(2):
@@ -331,18 +332,18 @@ async def test_a_task_that_swallows_its_cancellation_is_cancelled_again() -> Non
                 await asyncio.sleep(100)
         await asyncio.sleep(100)
 
-    async with opened() as (loop, told):
+    async with open_loop() as (loop, errors):
         task = loop.spawn("stubborn", stubborn)
         await asyncio.sleep(1)
         await loop.close()
-        assert (task.done, loop.time(), told) == (True, 3.0, [])
+        assert (task.done, loop.time(), errors) == (True, 3.0, [])
 
 
 @asyncio_only
 async def test_a_cancelled_close_raises_once_all_have_ended() -> None:
-    """Case 45: on asyncio the CancelledError comes out of close itself, after the last task.
+    """Case 45: on asyncio CancelledError comes out of close itself, after the last task.
 
-    The tasks' own way of ending is not disturbed by it.
+    The cleanup of the tasks is not disturbed by it.
     """
 
     async def slow() -> None:
@@ -351,7 +352,7 @@ async def test_a_cancelled_close_raises_once_all_have_ended() -> None:
         finally:
             await asyncio.sleep(0.75)
 
-    loop = running_loop(silent)
+    loop = running_loop(fail_on_error)
     task = loop.spawn("slow", slow)
     await asyncio.sleep(1)
     closing = asyncio.create_task(loop.close())
@@ -363,21 +364,21 @@ async def test_a_cancelled_close_raises_once_all_have_ended() -> None:
 
 
 @asyncio_only
-async def test_a_cancelled_task_does_not_trouble_the_loop() -> None:
-    """The loop's own exception handler hears nothing of a cancelled background task."""
-    told: list[object] = []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
-    task = running_loop(silent).spawn("long", asyncio.sleep, 100)
+async def test_a_cancelled_task_does_not_reach_the_loops_exception_handler() -> None:
+    """A cancelled background task is not an unhandled error of the loop."""
+    errors: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: errors.append(context))
+    task = running_loop(fail_on_error).spawn("long", asyncio.sleep, 100)
     await asyncio.sleep(1)
     task.cancel()
     await asyncio.sleep(1)
-    assert (task.done, told) == (True, [])
+    assert (task.done, errors) == (True, [])
 
 
 @asyncio_only
 async def test_asyncio_needs_no_opening() -> None:
-    """On asyncio a task can be spawned at once, and is kept alive by the loop object alone."""
-    loop = running_loop(silent)
+    """On asyncio a task can be spawned at once, and the loop object keeps it alive."""
+    loop = running_loop(fail_on_error)
     task = loop.spawn("short", asyncio.sleep, 1)
     await asyncio.sleep(2)
     assert task.done
@@ -385,11 +386,11 @@ async def test_asyncio_needs_no_opening() -> None:
 
 @asyncio_only
 def test_the_end_of_the_program_is_silent(virtual_clock: VirtualClock) -> None:
-    """A program that ends without closing ends its background tasks, and nobody is told."""
-    tasks: list[Background] = []
+    """A program that ends without closing ends its background tasks, and reports no error."""
+    tasks: list[BackgroundTask] = []
 
     async def main() -> None:
-        tasks.append(running_loop(silent).spawn("long", asyncio.sleep, 100))
+        tasks.append(running_loop(fail_on_error).spawn("long", asyncio.sleep, 100))
         await asyncio.sleep(1)
 
     virtual_clock.run(main)
@@ -397,8 +398,8 @@ def test_the_end_of_the_program_is_silent(virtual_clock: VirtualClock) -> None:
 
 
 @pytest.mark.backends("asyncio")
-async def test_an_eager_task_factory_changes_nothing() -> None:
-    """A loop whose tasks start at once (Python 3.12) still runs background tasks later."""
+async def test_an_eager_task_factory_does_not_start_tasks_at_once() -> None:
+    """On a loop with eager tasks (Python 3.12) background tasks still begin later."""
     if sys.version_info < (3, 12):
         pytest.skip("eager tasks came with Python 3.12")
     asyncio.get_running_loop().set_task_factory(asyncio.eager_task_factory)
@@ -407,24 +408,24 @@ async def test_an_eager_task_factory_changes_nothing() -> None:
     async def note() -> None:
         seen.append(1)
 
-    running_loop(silent).spawn("note", note)
+    running_loop(fail_on_error).spawn("note", note)
     assert seen == []
     await asyncio.sleep(0)
     assert seen == [1]
 
 
 @trio_only
-async def test_trio_needs_opening() -> None:
-    """On trio a task needs `async with`, and the error says so."""
-    loop = running_loop(silent)
+async def test_spawning_on_an_unopened_trio_loop_raises() -> None:
+    """On trio a task needs `async with`; the error says so."""
+    loop = running_loop(fail_on_error)
     with pytest.raises(UsageError, match="async with router"):
         loop.spawn("reset", trio.sleep, 1)
 
 
 @trio_only
-async def test_trio_is_opened_once() -> None:
-    """A second `async with` of one loop is refused, and harms the first one not."""
-    async with opened() as (loop, _):
+async def test_a_trio_loop_can_be_opened_only_once() -> None:
+    """A second `async with` raises, and leaves the first one intact."""
+    async with open_loop() as (loop, _):
         with pytest.raises(UsageError, match="already open"):
             await loop.__aenter__()
         task = loop.spawn("short", trio.sleep, 1)
@@ -433,8 +434,8 @@ async def test_trio_is_opened_once() -> None:
 
 
 @trio_only
-async def test_an_outer_cancellation_reaches_background_tasks_by_closing() -> None:
-    """On trio background tasks are shielded: they end when the body has, not in its midst."""
+async def test_an_outer_cancellation_ends_background_tasks_after_the_body() -> None:
+    """On trio background tasks are shielded: they end after the body, not during it."""
     order: list[str] = []
 
     async def background() -> None:
@@ -444,7 +445,7 @@ async def test_an_outer_cancellation_reaches_background_tasks_by_closing() -> No
             order.append("background")
 
     async def body(use: Callable[..., Awaitable[None]]) -> None:
-        async with opened() as (loop, _):
+        async with open_loop() as (loop, _):
             loop.spawn("background", use)
             try:
                 await trio.sleep(100)
@@ -458,14 +459,14 @@ async def test_an_outer_cancellation_reaches_background_tasks_by_closing() -> No
     assert order == ["body", "background"]
 
 
-async def test_nothing_starts_after_the_close() -> None:
-    """Case 45: what a late attempt would spawn after the close is over before it began."""
+async def test_nothing_starts_after_close() -> None:
+    """Case 45: a task that a late attempt spawns after the close is done before it begins."""
     begun: list[str] = []
 
     async def late() -> None:
         begun.append("late")
 
-    async with running_loop(silent) as loop:
+    async with running_loop(fail_on_error) as loop:
         await loop.close()
         task = loop.spawn("late", late)
         assert task.done

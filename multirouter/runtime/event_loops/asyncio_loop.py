@@ -1,4 +1,4 @@
-"""An asyncio loop as a router sees it; loaded when one is met."""
+"""The `EventLoop` of asyncio and uvloop; imported only when the caller runs in one."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Literal
 import anyio
 
 from multirouter.runtime.deadline import AsyncioDeadlines, Bound
-from multirouter.runtime.event_loops.base import Background, Broken, Finished
+from multirouter.runtime.event_loops.base import BackgroundTask, ErrorHandler, FinishedTask
 
 if TYPE_CHECKING:
     from typing import Self
 
-INSISTENCE = 1.0
-"""Seconds after which a background task that swallowed its cancellation is cancelled again."""
+RECANCEL_INTERVAL = 1.0
+"""Seconds after which a background task that swallowed a cancellation is cancelled again."""
 
 
-class AsyncioBackground:
+class AsyncioBackgroundTask:
     """A background task on asyncio."""
 
     __slots__ = ("_task",)
@@ -35,28 +35,28 @@ class AsyncioBackground:
         return self._task.done()
 
     def cancel(self) -> None:
-        """Asks it to end."""
+        """Cancels it."""
         self._task.cancel()
 
 
 class AsyncioLoop:
-    """An asyncio loop, uvloop's too; its background tasks need no `async with`.
+    """A loop of asyncio or uvloop; its background tasks need no `async with`.
 
     Args:
         loop: the running loop.
-        broken: told of exceptions in background tasks.
+        on_error: called with the name and the exception of a background task that failed.
     """
 
     name: Literal["asyncio", "trio"] = "asyncio"
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, broken: Broken) -> None:
-        stock = type(loop).time is asyncio.BaseEventLoop.time  # which is a frame around monotonic
+    def __init__(self, loop: asyncio.AbstractEventLoop, on_error: ErrorHandler) -> None:
+        stock = type(loop).time is asyncio.BaseEventLoop.time  # which only calls time.monotonic
         self.time: Callable[[], float] = time.monotonic if stock else loop.time
         self._deadlines = AsyncioDeadlines(loop)
         self.bound: Callable[[float], Bound] = self._deadlines.bound
         self._loop = loop
-        self._broken = broken
-        # Not a set: closing cancels in the order of spawning.
+        self._on_error = on_error
+        # A dict for its order: closing cancels in the order of spawning.
         self._tasks: dict[asyncio.Task[None], str] = {}
         self._closed = False
 
@@ -69,28 +69,28 @@ class AsyncioLoop:
     async def __aexit__(self, *problem: object) -> None:
         await self.close()
 
-    def current(self) -> bool:
+    def is_current(self) -> bool:
         """Whether the caller runs in this loop."""
         return _get_running_loop() is self._loop
 
-    def alive(self) -> bool:
-        """Whether the loop is running somewhere; a stopped one may be left behind."""
+    def is_running(self) -> bool:
+        """Whether the loop is running, in any thread; a router may leave a stopped one."""
         return self._loop.is_running()
 
     def spawn(
         self, name: str, function: Callable[..., Awaitable[None]], *args: object
-    ) -> Background:
+    ) -> BackgroundTask:
         """Starts a background task, see `EventLoop.spawn`."""
         if self._closed:
-            return Finished()
+            return FinishedTask()
         context = Context()
-        # Not by `loop.create_task`: an eager task factory would run it inside of the caller.
+        # Not `loop.create_task`: an eager task factory would run it inside the caller.
         task = asyncio.Task(
             _run(function, args), loop=self._loop, name=f"multirouter {name}", context=context
         )
         self._tasks[task] = name
         task.add_done_callback(self._ended, context=context)
-        return AsyncioBackground(task)
+        return AsyncioBackgroundTask(task)
 
     async def close(self) -> None:
         """Ends all background tasks, see `EventLoop.close`."""
@@ -98,16 +98,16 @@ class AsyncioLoop:
         cancelled: asyncio.CancelledError | None = None
         current = asyncio.current_task()
         others = again = [task for task in self._tasks if task is not current]
-        # A cancelled scope of anyio cancels at every turn of the loop whoever is not shielded.
+        # A cancelled scope of anyio cancels unshielded tasks in every iteration of the loop.
         with anyio.CancelScope(shield=True):
             while others:
                 for task in again:
                     task.cancel()
                 try:
-                    await asyncio.wait(others, timeout=INSISTENCE)
+                    await asyncio.wait(others, timeout=RECANCEL_INTERVAL)
                     others = again = [task for task in others if not task.done()]
                 except asyncio.CancelledError as error:
-                    # Waits on, and leaves the tasks to end in their own way.
+                    # Keep waiting; do not cancel the tasks again during their cleanup.
                     cancelled, again = error, []
         self._deadlines.close()
         if cancelled is not None:
@@ -116,9 +116,9 @@ class AsyncioLoop:
     def _ended(self, task: asyncio.Task[None]) -> None:
         name = self._tasks.pop(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            self._broken(name, error)
+            self._on_error(name, error)
 
 
 async def _run(function: Callable[..., Awaitable[None]], args: tuple[object, ...]) -> None:
-    """Makes a coroutine of any awaitable."""
+    """Awaits what `function` returns; makes a coroutine of any awaitable."""
     await function(*args)

@@ -1,4 +1,4 @@
-"""The event loop as a router sees it: clock, deadlines, background tasks."""
+"""The interface of an event loop: clock, deadlines, background tasks."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
     from multirouter.runtime.deadline import Bound  # which loads asyncio
 
 
-Broken = Callable[[str, BaseException], None]
-"""Told the name of a background task that ended with an exception, and the exception."""
+ErrorHandler = Callable[[str, BaseException], None]
+"""Called with the name of a background task that failed, and its exception."""
 
 
-class Background(Protocol):
+class BackgroundTask(Protocol):
     """A background task."""
 
     @property
@@ -24,17 +24,17 @@ class Background(Protocol):
         ...
 
     def cancel(self) -> None:
-        """Asks it to end; may be called at any time, and again."""
+        """Cancels it; may be called at any time, and repeatedly."""
         ...
 
 
 class EventLoop(Protocol):
-    """What a router needs of the loop it runs in. Use it in that loop's thread only.
+    """An event loop that a router runs in. Use it only in that loop's thread.
 
     Attributes:
-        name: which library runs the loop.
-        time: the loop's own clock, in seconds.
-        bound: makes the block that bounds one await, see `deadline.Bound`.
+        name: the library of the loop.
+        time: the loop's clock, seconds.
+        bound: makes a block with a deadline (loop time, seconds), see `deadline.Bound`.
     """
 
     name: Literal["asyncio", "trio"]
@@ -42,48 +42,49 @@ class EventLoop(Protocol):
     bound: Callable[[float], Bound]
 
     async def __aenter__(self) -> Self:
-        """Makes room for background tasks; asyncio has it without."""
+        """Opens the loop object for background tasks; needed on trio only."""
         ...
 
     async def __aexit__(self, *problem: object) -> None:
-        """As `close`; on trio no more background tasks can be spawned afterwards."""
+        """Closes it, see `close`; on trio no background task can be spawned afterwards."""
         ...
 
-    def current(self) -> bool:
-        """Whether this is the loop that the caller runs in, from whatever thread it asks."""
+    def is_current(self) -> bool:
+        """Whether the caller runs in this loop; may be called from any thread."""
         ...
 
-    def alive(self) -> bool:
-        """Whether the loop is still running somewhere, in another thread perhaps."""
+    def is_running(self) -> bool:
+        """Whether the loop is still running, in this or another thread."""
         ...
 
     def spawn(
         self, name: str, function: Callable[..., Awaitable[None]], *args: object
-    ) -> Background:
-        """Starts a task that nobody awaits; it begins after the caller's next await, not before.
+    ) -> BackgroundTask:
+        """Starts a background task; it begins after the caller's next await, not before.
 
-        It runs in an empty context of its own: what a request has set there ends with the request.
-        Its exception goes to `broken`; its cancellation is silent. After `close`, nothing is
-        started and the result is done: a late attempt that ends after the router must not fail.
+        It runs in an empty context, so that the context variables of a request end with the
+        request. Its exception is passed to `on_error`; its cancellation is not reported. After
+        `close` nothing is started and the returned task is done, so that an attempt that ends
+        after the router does not fail.
 
         Raises:
-            UsageError: on trio, when the loop was not entered by `async with`.
+            UsageError: on trio, when the loop object was not entered by `async with`.
         """
         ...
 
     async def close(self) -> None:
-        """Cancels all background tasks and waits until they have ended; the caller's own is left.
+        """Cancels all background tasks except the caller's, and waits until they have ended.
 
-        When it is itself cancelled, it still waits for them: the cancellation of an asyncio task
-        is raised once they have ended, that of a scope at the next checkpoint.
+        When `close` itself is cancelled it still waits: the cancellation of an asyncio task is
+        raised once they have ended, that of a cancel scope at the next checkpoint.
         """
         ...
 
 
-class Finished:
-    """A background task that was never started, because the loop was closed already."""
+class FinishedTask:
+    """A background task that was never started because the loop was closed."""
 
     done = True
 
     def cancel(self) -> None:
-        """Has nothing to cancel."""
+        """Does nothing: the task never started."""

@@ -1,4 +1,4 @@
-"""A run of trio as a router sees it; loaded when one is met."""
+"""The `EventLoop` of trio; imported only when the caller runs in trio."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ import trio
 
 from multirouter.errors import UsageError
 from multirouter.runtime.deadline import Bound, TrioDeadlines
-from multirouter.runtime.event_loops.base import Background, Broken, Finished
+from multirouter.runtime.event_loops.base import BackgroundTask, ErrorHandler, FinishedTask
 
 if TYPE_CHECKING:
     from typing import Self
 
 
-class TrioBackground:
-    """A background task on trio: shielded, so that the end of the loop object is the one end."""
+class TrioBackgroundTask:
+    """A background task on trio: shielded, so that only `cancel` and `close` end it."""
 
     def __init__(self, name: str, scope: anyio.CancelScope, ended: trio.Event) -> None:
         self.name = name
@@ -32,25 +32,25 @@ class TrioBackground:
         return self.ended.is_set()
 
     def cancel(self) -> None:
-        """Asks it to end."""
+        """Cancels it."""
         self.scope.cancel()
 
 
 class TrioLoop:
-    """A run of trio; its background tasks live in a nursery, so it is opened by `async with`.
+    """A run of trio; its background tasks need a nursery, which `async with` opens.
 
     Args:
-        broken: told of exceptions in background tasks.
+        on_error: called with the name and the exception of a background task that failed.
     """
 
     name: Literal["asyncio", "trio"] = "trio"
 
-    def __init__(self, broken: Broken) -> None:
+    def __init__(self, on_error: ErrorHandler) -> None:
         self.time: Callable[[], float] = trio.current_time
         self.bound: Callable[[float], Bound] = TrioDeadlines().bound
         self._token = trio.lowlevel.current_trio_token()
-        self._broken = broken
-        self._tasks: dict[TrioBackground, None] = {}
+        self._on_error = on_error
+        self._tasks: dict[TrioBackgroundTask, None] = {}
         self._manager: Any = None
         self._nursery: trio.Nursery | None = None
         self._closed = False
@@ -69,18 +69,18 @@ class TrioLoop:
         try:
             await self.close()
         finally:
-            # Without the body's exception: it would come out wrapped into a group.
+            # Without the body's exception: the nursery would wrap it in a group.
             await self._manager.__aexit__(None, None, None)
 
-    def current(self) -> bool:
+    def is_current(self) -> bool:
         """Whether the caller runs in this run of trio."""
         try:
             return trio.lowlevel.current_trio_token() is self._token
         except RuntimeError:
             return False
 
-    def alive(self) -> bool:
-        """Whether the run has not ended; trio tells it to who posts something (here: nothing)."""
+    def is_running(self) -> bool:
+        """Whether the run has not ended: trio raises RunFinishedError for a callback after it."""
         try:
             self._token.run_sync_soon(bool, idempotent=True)
         except trio.RunFinishedError:
@@ -89,16 +89,16 @@ class TrioLoop:
 
     def spawn(
         self, name: str, function: Callable[..., Awaitable[None]], *args: object
-    ) -> Background:
+    ) -> BackgroundTask:
         """Starts a background task, see `EventLoop.spawn`."""
         if self._closed:
-            return Finished()
+            return FinishedTask()
         if self._nursery is None:
             raise UsageError(
                 "on trio, open the router with `async with router:`: its background tasks "
                 f"(here: {name}) need it"
             )
-        task = TrioBackground(name, anyio.CancelScope(shield=True), trio.Event())
+        task = TrioBackgroundTask(name, anyio.CancelScope(shield=True), trio.Event())
         self._tasks[task] = None
         start = self._nursery.start_soon  # copies the context that it is called in
         Context().run(lambda: start(self._run, task, function, args, name=f"multirouter {name}"))
@@ -117,7 +117,7 @@ class TrioLoop:
 
     async def _run(
         self,
-        task: TrioBackground,
+        task: TrioBackgroundTask,
         function: Callable[..., Awaitable[None]],
         args: tuple[object, ...],
     ) -> None:
@@ -125,8 +125,8 @@ class TrioLoop:
         try:
             with task.scope:
                 await function(*args)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the others must go on
-            self._broken(task.name, error)
+        except Exception as error:  # noqa: BLE001 - the other background tasks go on
+            self._on_error(task.name, error)
         finally:
             del self._tasks[task]
             task.ended.set()

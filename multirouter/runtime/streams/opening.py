@@ -1,64 +1,74 @@
-"""Opens a stream as an attempt of a plan: up to its first content it fails over like any call."""
+"""Opens a stream as an attempt of a plan: until its first content it fails over like a call."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from multirouter.core.chat.chunk_reader import Misused
+from multirouter.core.chat.chunk_reader import StreamHookError
 from multirouter.core.planning.plan import Plan
 from multirouter.core.planning.steps import AttemptStep
 from multirouter.core.planning.stream_limits import StreamLimits
-from multirouter.core.planning.stream_plan import FLOW_PROVES, lease_of
+from multirouter.core.planning.stream_plan import PROVEN_AFTER, trial_lease
 from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.errors import AttemptTimeout, ProviderError
 from multirouter.model import CANCELLED, SUCCESS, FailureKind, Verdict
-from multirouter.runtime.attempt import MISUSED, OUT_OF_TIME, Asker, Asks
+from multirouter.runtime.attempt import (
+    CALL_DEADLINE_PASSED,
+    INVALID_CALLABLE,
+    Attempter,
+    CallAttempter,
+)
 from multirouter.runtime.deadline import Bound
 from multirouter.runtime.event_loops.base import EventLoop
 from multirouter.runtime.streams.continuation import Approach, Delivered, Diverged
 from multirouter.runtime.streams.provider_stream import ProviderStream
 
 DIVERGED = Verdict(FailureKind.CANCELLED, reason="diverged")
-"""Who gives another answer than somebody else has begun is not ill."""
+"""The answer differs from what another provider has begun; neutral for the provider."""
 
 Failure = tuple[Verdict, BaseException | None]
-"""What an attempt that brought nothing came to, and the error that stands for it."""
+"""The verdict and the error of an attempt without content."""
 
 
 class StreamOpener:
     """Opens streams as attempts of a plan; the one that serves stays open in `upstream`.
 
     Args:
-        asker: the router's own way to ask.
+        attempter: the router's attempter for calls.
         policy: the route's stream policy.
-        delivered: what the consumer has already.
-        drained: whether it opens copies, that nobody reads: they are read here.
+        delivered: what the consumer has received.
+        drained: whether the streams are background copies without a consumer, to be read here.
 
     Attributes:
         loop: the event loop.
-        delivered: as given.
-        upstream: the stream that serves, once one does.
+        delivered: what the consumer has received.
+        upstream: the stream that serves; None before one does.
     """
 
-    __slots__ = ("_asker", "_drained", "_policy", "delivered", "loop", "upstream")
+    __slots__ = ("_attempter", "_drained", "_policy", "delivered", "loop", "upstream")
 
     def __init__(
-        self, asker: Asker, policy: StreamPolicy, delivered: Delivered, *, drained: bool = False
+        self,
+        attempter: CallAttempter,
+        policy: StreamPolicy,
+        delivered: Delivered,
+        *,
+        drained: bool = False,
     ) -> None:
-        self.loop: EventLoop = asker.loop
+        self.loop: EventLoop = attempter.loop
         self.delivered: Delivered = delivered
         self.upstream: ProviderStream | None = None
-        self._asker = asker
+        self._attempter = attempter
         self._policy = policy
         self._drained = drained
 
-    async def ask(self, plan: Plan, step: AttemptStep, request: Any) -> float:
-        """Makes one attempt: up to the first content, or until a copy has shown what it can.
+    async def run(self, plan: Plan, step: AttemptStep, request: Any) -> float:
+        """Makes one attempt, until the first content; a background copy until it has proven itself.
 
         Raises:
-            Misused: when a function of the user's own is wrong; no provider is blamed.
+            StreamHookError: when a function of the user is wrong; neutral for the provider.
         """
-        self._asker.tell_start(step)
+        self._attempter.report_start(step)
         billing = plan.route.billing
         step.meter = None if billing is None else billing.meter(step.member.name)
         upstream = ProviderStream(step, self._policy, self.loop)
@@ -68,15 +78,17 @@ class StreamOpener:
                 failure = await self._drain(plan, upstream)
         except BaseException as raised:
             error = None if isinstance(raised, Exception) else raised
-            asked = upstream.asked or not isinstance(raised, Misused)
-            plan.record(step, CANCELLED if asked else MISUSED, None, error, self.loop.time())
-            if not isinstance(raised, GeneratorExit):  # where nothing can be awaited
+            opened = upstream.opened or not isinstance(raised, StreamHookError)
+            plan.record(
+                step, CANCELLED if opened else INVALID_CALLABLE, None, error, self.loop.time()
+            )
+            if not isinstance(raised, GeneratorExit):  # where awaiting is impossible
                 await upstream.close()
             raise
         now = self.loop.time()
         if failure is not None:
             plan.record(step, failure[0], None, failure[1], now)
-        elif plan.serving(step, upstream.first_at):
+        elif plan.begin_serving(step, upstream.first_at):
             self.upstream = upstream
             return now
         else:
@@ -84,18 +96,18 @@ class StreamOpener:
         await upstream.close()
         return now
 
-    def judge(self, error: Exception) -> Verdict:
-        """The verdict on what an upstream has raised."""
-        return self._asker.judge(error)
+    def classify(self, error: Exception) -> Verdict:
+        """The verdict on an exception that an upstream raised."""
+        return self._attempter.classify(error)
 
-    def copying(self) -> Asks:
-        """A copy of a stream is read, until it has shown whether its provider is well."""
-        return StreamOpener(self._asker, self._policy, self.delivered, drained=True)
+    def for_background(self) -> Attempter:
+        """An opener for background copies, which it also reads."""
+        return StreamOpener(self._attempter, self._policy, self.delivered, drained=True)
 
     # -- inside -----------------------------------------------------------------------------
 
     async def _open(self, plan: Plan, upstream: ProviderStream) -> Failure | None:
-        """Asks in one way after the other; what the last of them came to, None for content."""
+        """Tries one approach after the other; the failure of the last one, None for content."""
         step = upstream.step
         limit, deadline = step.deadline - step.started, step.deadline
         failure: Failure | None = None
@@ -103,14 +115,14 @@ class StreamOpener:
             if failure is not None:
                 await upstream.close()
                 deadline = min(self.loop.time() + limit, plan.deadline)
-            upstream.begin(approach)
+            upstream.start(approach)
             failure = await self._advance(plan, upstream, deadline)
-            if failure is None or not _leaves_another_way(failure, approach):
+            if failure is None or not _try_next_approach(failure, approach):
                 break
         return failure
 
     async def _advance(self, plan: Plan, upstream: ProviderStream, until: float) -> Failure | None:
-        """Reads up to what can be passed on: the first content in time, then each in time."""
+        """Reads until a chunk can be passed on, within `first_token` and then `idle` seconds."""
         step, began, limit = upstream.step, self.loop.time(), "first_token"
         while True:
             error: BaseException | None = None
@@ -119,22 +131,24 @@ class StreamOpener:
             try:
                 with bound:
                     ready = await upstream.advance()
-            except Misused:
+            except StreamHookError:
                 raise
-            except Exception as raised:  # noqa: BLE001 - whatever a provider raises is judged
+            except Exception as raised:  # noqa: BLE001 - any error of a provider is classified
                 error = raised
             if error is not None or bound.expired or bound.stray:
                 cut_off = AttemptTimeout(step.member.name, limit, until - began)
-                return self._judged(plan, step, error, bound, cut_off, early=until < plan.deadline)
+                return self._classify(
+                    plan, step, error, bound, cut_off, early=until < plan.deadline
+                )
             began = self.loop.time()
-            upstream.spoke(began)
+            upstream.note_content(began)
             if ready:
                 return None
             until, limit = min(began + step.member.idle, plan.deadline), "idle"
             if step.permit.trial:
-                plan.flowing(step, began, lease_of(step))
+                plan.renew_trial_lease(step, began, trial_lease(step))
 
-    def _judged(
+    def _classify(
         self,
         plan: Plan,
         step: AttemptStep,
@@ -146,38 +160,40 @@ class StreamOpener:
     ) -> Failure:
         if isinstance(error, Diverged):
             name = step.member.name
-            text = f"the stream of {name!r} says something else than what was delivered"
+            text = f"the stream of {name!r} differs from what was delivered"
             return DIVERGED, ProviderError(text, provider=name, kind=FailureKind.INTERRUPTED)
         if not bound.expired:
-            return self._asker.judge_failure(plan, step, error, bound, cut_off.limit)
+            return self._attempter.classify_failure(plan, step, error, bound, cut_off.limit)
         if not (early or step.role == "trial"):
-            return OUT_OF_TIME, None
+            return CALL_DEADLINE_PASSED, None
         return Verdict(
             FailureKind.TIMEOUT, reason=f"{cut_off.limit} {cut_off.seconds:.3g}"
         ), cut_off
 
     async def _drain(self, plan: Plan, upstream: ProviderStream) -> Failure:
-        """Reads a copy until it ends, or has flowed for so long that it proves its provider."""
+        """Reads a background copy until it ends, or for `PROVEN_AFTER` seconds."""
         step, first_at = upstream.step, upstream.first_at
-        plan.opened(step, first_at)
-        flow = StreamLimits(self._policy, step.member, first_at, rated=upstream.rated)
+        plan.record_first_content(step, first_at)
+        limits = StreamLimits(
+            self._policy, step.member, first_at, rate_measurable=upstream.rate_measurable
+        )
         try:
-            while self.loop.time() - first_at < FLOW_PROVES:
+            while self.loop.time() - first_at < PROVEN_AFTER:
                 if step.permit.trial:
-                    plan.flowing(step, self.loop.time(), lease_of(step))
-                await upstream.next(flow)
+                    plan.renew_trial_lease(step, self.loop.time(), trial_lease(step))
+                await upstream.next(limits)
         except StopAsyncIteration:
             pass
-        except Misused:
+        except StreamHookError:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever a provider raises is judged
-            return (flow.verdict if error is flow.error else self.judge(error)), error
+        except Exception as error:  # noqa: BLE001 - any error of a provider is classified
+            return (limits.verdict if error is limits.error else self.classify(error)), error
         return SUCCESS, None
 
 
-def _leaves_another_way(failure: Failure, approach: Approach) -> bool:
-    """Whether the same provider may be asked in another way: it is well, only the way was not."""
+def _try_next_approach(failure: Failure, approach: Approach) -> bool:
+    """Whether the next approach may be tried: this one failed, but the provider is healthy."""
     verdict = failure[0]
     return verdict is DIVERGED or (
-        approach.how == "prefill" and verdict.kind is FailureKind.REQUEST
+        approach.mode == "prefill" and verdict.kind is FailureKind.REQUEST
     )

@@ -1,4 +1,4 @@
-"""One provider's stream, read chunk by chunk, from the call of its function to its end."""
+"""The stream of one provider, read chunk by chunk, from the call of its function to its close."""
 
 from __future__ import annotations
 
@@ -11,30 +11,29 @@ from typing import Any
 
 import anyio
 
-from multirouter.core.chat.chunk_reader import BrokenOff, Misused, Reader
+from multirouter.core.chat.chunk_reader import ChunkReader, FinishedWithError, StreamHookError
 from multirouter.core.planning.steps import AttemptStep
 from multirouter.core.planning.stream_limits import StreamLimits
 from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.errors import ProviderError
 from multirouter.model import FailureKind
+from multirouter.runtime.attempt import STRAY_MESSAGE
 from multirouter.runtime.deadline import Bound
 from multirouter.runtime.event_loops.base import EventLoop
 from multirouter.runtime.streams.continuation import Approach, Diverged
 
-CLOSING = 1.0
+CLOSE_TIMEOUT = 1.0
 """Seconds an upstream may take to close before it is dropped."""
-
-STRAY = "raised a CancelledError that nobody had asked for"
 
 
 class ProviderStream:
-    """One provider's stream.
+    """The stream of one provider.
 
     Attributes:
-        step: the attempt it is.
-        approach: how it was asked.
-        first_at: loop time of the first content that it said; infinite before.
-        proven: whether a chunk has proved that the answer is whole.
+        step: the attempt it belongs to.
+        approach: how it was requested.
+        first_at: loop time of its first content, seconds; `math.inf` before.
+        proven: whether a chunk has proven that the answer is complete.
     """
 
     __slots__ = (
@@ -64,48 +63,49 @@ class ProviderStream:
         self._chunks: deque[Any] = deque()
         self._source: Any = None
         self._iterator: AsyncIterator[Any] | None = None
-        self._reader: Reader | None = None
+        self._reader: ChunkReader | None = None
         self._bound: Bound | None = None
 
     @property
-    def reader(self) -> Reader:
-        """How its chunks are read, which its first chunk decides."""
-        return self._reader  # type: ignore[return-value] # asked after the first chunk only
+    def reader(self) -> ChunkReader:
+        """Reads its chunks; chosen by its first chunk, and not to be used before that."""
+        return self._reader  # type: ignore[return-value] # used after the first chunk only
 
     @property
-    def rated(self) -> bool:
-        """Whether a throughput floor makes sense: somebody can say how much a chunk brings."""
+    def rate_measurable(self) -> bool:
+        """Whether `min_rate` applies: the size of its chunks is known."""
         return self.reader.size is not None
 
     @property
-    def whole(self) -> bool:
-        """Whether the answer is proven whole, and all of it passed on."""
+    def complete(self) -> bool:
+        """Whether the answer is proven complete, and all of it was passed on."""
         return self.proven and not self._chunks
 
     def __repr__(self) -> str:
-        return f"<Upstream {self.step.member.name} proven={self.proven} held={len(self._chunks)}>"
+        name, held = self.step.member.name, len(self._chunks)
+        return f"<ProviderStream {name} proven={self.proven} held={held}>"
 
-    def begin(self, approach: Approach) -> None:
-        """Is going to ask the provider, from the beginning, at the first `advance`."""
+    def start(self, approach: Approach) -> None:
+        """Prepares a request; the provider's function is called at the first `advance`."""
         self.approach = approach
         self.proven = False
         self._source = self._iterator = None
         self._reader = None
 
     @property
-    def asked(self) -> bool:
-        """Whether the provider's function has given something that can be read."""
+    def opened(self) -> bool:
+        """Whether the provider's function returned something that can be iterated."""
         return self._iterator is not None
 
-    def spoke(self, now: float) -> None:
-        """Notes when content came; the first time counts."""
+    def note_content(self, now: float) -> None:
+        """Records the loop time of content; the first one counts."""
         self.first_at = min(self.first_at, now)
 
-    def _ask(self) -> AsyncIterator[Any]:
+    def _open(self) -> AsyncIterator[Any]:
         """Calls the provider's function.
 
         Raises:
-            Misused: when it gives nothing that can be iterated.
+            StreamHookError: when it returns nothing that can be iterated.
             Exception: whatever it raises.
         """
         try:
@@ -116,46 +116,46 @@ class ProviderStream:
                 raise
             if inspect.iscoroutine(self._source):
                 self._source.close()
-            raise Misused(f"Provider({self.step.member.name!r}).stream: {error}") from error
+            raise StreamHookError(f"Provider({self.step.member.name!r}).stream: {error}") from error
         return self._iterator
 
     async def advance(self) -> bool:
-        """Reads up to the next content, or to a proven end without any.
+        """Reads until the next content, or until a proven end without content.
 
         Returns:
-            Whether there is something to pass on; False while the provider only repeats what was
-            delivered, or thinks about how to go on.
+            Whether there is a chunk to pass on; False while the provider only repeats what was
+            delivered, or emits reasoning before it continues.
 
         Raises:
-            Diverged: when it says something else than what was delivered.
-            Misused: when the provider's function gives nothing that can be iterated.
+            Diverged: when the answer differs from what was delivered.
+            StreamHookError: when the provider's function returns nothing that can be iterated.
             Exception: whatever the provider raises; ProviderError when the stream ends before.
         """
-        begun = self.approach.how is None
-        iterator = self._iterator  # which may have a length, of 0
-        async for chunk in self._ask() if iterator is None else iterator:
-            if self._look(chunk) or self.reader.content(chunk):
-                return self._keep_new(chunk, begun=begun)
-            if begun:
+        from_start = self.approach.mode is None
+        iterator = self._iterator  # compared with None: an iterator may have length 0
+        async for chunk in self._open() if iterator is None else iterator:
+            if self._inspect(chunk) or self.reader.content(chunk):
+                return self._keep_new(chunk, from_start=from_start)
+            if from_start:
                 self._chunks.append(chunk)
         return self._ended_without_content()
 
-    async def next(self, flow: StreamLimits) -> Any:
-        """The next chunk, within the limits of a stream that flows.
+    async def next(self, limits: StreamLimits) -> Any:
+        """The next chunk of a serving stream, within its limits.
 
         Raises:
-            StopAsyncIteration: at the end, when the answer is whole; also when something goes
-                wrong after it was proven to be.
-            AttemptTimeout: when a limit has passed; it is the flow's `error` then.
+            StopAsyncIteration: at the end of a complete answer; also for an error after the answer
+                was proven complete.
+            AttemptTimeout: when a limit has passed; it is then the `error` of the limits.
             Exception: whatever the provider raises; ProviderError for an end without proof.
         """
         if self._chunks:
             return self._chunks.popleft()
         now = self._loop.time()
-        if now >= flow.ends_at:
-            raise self._cut(flow.overdue())
+        if now >= limits.ends_at:
+            raise self._unless_proven(limits.total_expired())
         chunk: Any = None
-        bound = self._bound = self._loop.bound(flow.deadline(now))
+        bound = self._bound = self._loop.bound(limits.deadline(now))
         try:
             with bound:
                 chunk = await anext(self._iterator)  # type: ignore[arg-type] # it is open
@@ -163,102 +163,113 @@ class ProviderStream:
             raise self._ended() from None
         except Exception as error:
             if bound.expired:
-                raise self._cut(flow.expired()) from error
+                raise self._unless_proven(limits.expired()) from error
             if self.proven:
                 raise StopAsyncIteration from error
             raise
         if bound.expired or bound.stray:
-            raise self._cut(flow.expired() if bound.expired else self._incomplete(STRAY))
-        self._note(chunk, flow)
+            raise self._unless_proven(
+                limits.expired() if bound.expired else self._incomplete_error(STRAY_MESSAGE)
+            )
+        self._note(chunk, limits)
         return chunk
 
     def interrupt(self) -> None:
-        """Wakes whoever waits for the next chunk in another task."""
+        """Ends the wait for the next chunk in another task."""
         if self._bound is not None:
-            self._bound.ring()
+            self._bound.expire()
 
     async def close(self) -> None:
-        """Closes the provider's stream at once, also when the consumer is being cancelled.
+        """Closes the provider's stream at once, also while the consumer is being cancelled.
 
-        What it says to that moves nothing any more, so an exception is shown as a warning.
+        An exception from closing has no effect on the outcome; it is emitted as a ResourceWarning.
         """
-        failures = [await _closed(self._iterator)]
+        failures = [await _close_quietly(self._iterator)]
         if self._source is not self._iterator:
-            failures.append(await _closed(self._source))
+            failures.append(await _close_quietly(self._source))
         for error in filter(None, failures):
             text = f"closing the stream of {self.step.member.name!r} raised {error!r}"
             warnings.warn(text, ResourceWarning, stacklevel=2)
 
     # -- inside -----------------------------------------------------------------------------
 
-    def _look(self, chunk: Any) -> bool:
-        """Whether a chunk, perhaps the first, has proved the answer whole."""
+    def _inspect(self, chunk: Any) -> bool:
+        """Reads a chunk for metering and the proof of the end; whether that is now proven."""
         reader = self._reader
         if reader is None:
             reader = self._reader = self._policy.reader(chunk, self.approach.request)
         if self._meter is not None:
-            self._meter.note(chunk, reader)
+            self._meter.record(chunk, reader)
         proves = reader.proves_end
         try:
             if proves is not None and not self.proven and proves(chunk):
                 self.proven = True
-        except BrokenOff as end:
-            raise self._incomplete(f"says that it broke off ({end})", FailureKind.SERVER) from None
+        except FinishedWithError as end:
+            raise self._incomplete_error(
+                f"ended with an error ({end})", FailureKind.SERVER
+            ) from None
         return self.proven
 
-    def _keep_new(self, chunk: Any, *, begun: bool) -> bool:
-        """Keeps what of a chunk is new to the consumer; whether anything is."""
-        if not (begun or self.proven) and self.reader.only_thinks(chunk):
+    def _keep_new(self, chunk: Any, *, from_start: bool) -> bool:
+        """Keeps the part of a chunk that is new to the consumer; whether there is any."""
+        if not (from_start or self.proven) and self.reader.is_reasoning_only(chunk):
             return False
         matcher = self.approach.matcher
-        new = (chunk,) if matcher is None else matcher.rest_of(chunk, self.reader, last=self.proven)
-        self._chunks.extend(new if begun else map(self.reader.going_on, new))
+        new = (
+            (chunk,) if matcher is None else matcher.new_part(chunk, self.reader, last=self.proven)
+        )
+        self._chunks.extend(new if from_start else map(self.reader.as_continuation, new))
         return bool(self._chunks)
 
-    def _note(self, chunk: Any, flow: StreamLimits) -> None:
-        """Looks at a chunk that came in time, and whether it came fast enough."""
+    def _note(self, chunk: Any, limits: StreamLimits) -> None:
+        """Inspects a chunk of a serving stream; raises when the stream is below `min_rate`."""
         if not self.proven or self._meter is not None:
-            self._look(chunk)
+            self._inspect(chunk)
         size = self.reader.size
-        if flow.rated and not self.proven and size is not None:
-            slow = flow.came(size(chunk), self._loop.time())
+        if limits.rate_measurable and not self.proven and size is not None:
+            slow = limits.chunk_arrived(size(chunk), self._loop.time())
             if slow is not None:
                 raise slow
 
     def _ended(self) -> Exception:
         if self.proven or self.reader.proves_end is None:
             return StopAsyncIteration()
-        return self._incomplete("ended without proof that the answer is whole")
+        return self._incomplete_error("ended without proof that the answer is complete")
 
     def _ended_without_content(self) -> bool:
-        """An end that is whole when all was repeated and the end itself is the proof."""
+        """Handles an end before new content: complete only if everything was repeated.
+
+        That holds for formats without an end marker, where the end itself is the proof.
+        """
         matcher, reader = self.approach.matcher, self._reader
-        repeats = self.approach.how == "match" and reader is not None
+        repeats = self.approach.mode == "match" and reader is not None
         if matcher is None or not repeats or self.reader.proves_end is not None:
-            raise self._incomplete("ended before its first content")
+            raise self._incomplete_error("ended before its first content")
         if not matcher.done:
             raise Diverged
         return True
 
-    def _cut(self, error: Exception) -> Exception:
-        """What a stream ends with; after the proof it ends well."""
+    def _unless_proven(self, error: Exception) -> Exception:
+        """The error, or StopAsyncIteration when the answer was already proven complete."""
         return StopAsyncIteration() if self.proven else error
 
-    def _incomplete(self, what: str, kind: FailureKind = FailureKind.INTERRUPTED) -> ProviderError:
+    def _incomplete_error(
+        self, what: str, kind: FailureKind = FailureKind.INTERRUPTED
+    ) -> ProviderError:
         name = self.step.member.name
         return ProviderError(f"the stream of {name!r} {what}", provider=name, kind=kind)
 
 
-async def _closed(stream: Any) -> Exception | None:
-    """Closes an async iterator, or the object that it came from; what that raised."""
+async def _close_quietly(stream: Any) -> Exception | None:
+    """Closes an async iterator, or the object it came from; returns what that raised."""
     close = getattr(stream, "aclose", None) or getattr(stream, "close", None)
     if close is None:
         return None
     try:
-        with anyio.move_on_after(CLOSING, shield=True):
+        with anyio.move_on_after(CLOSE_TIMEOUT, shield=True):
             closing = close()
             if inspect.isawaitable(closing):
                 await closing
-    except Exception as error:  # noqa: BLE001 - see Upstream.close
+    except Exception as error:  # noqa: BLE001 - see ProviderStream.close
         return error
     return None

@@ -1,4 +1,4 @@
-"""One stream on its way to its consumer: opened, read, mended where it breaks, ended once."""
+"""Delivery of one stream to its consumer: opening, reading, continuation after a break, end."""
 
 from __future__ import annotations
 
@@ -8,33 +8,32 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from multirouter.core.chat.chunk_reader import Misused
+from multirouter.core.chat.chunk_reader import StreamHookError
 from multirouter.core.planning.plan import Plan
 from multirouter.core.planning.steps import ServeStep
 from multirouter.core.planning.stream_limits import StreamLimits
-from multirouter.core.planning.stream_plan import lease_of
+from multirouter.core.planning.stream_plan import trial_lease
 from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.errors import StreamInterrupted, UsageError
 from multirouter.model import CANCELLED, SUCCESS, AttemptRecord, CallOutcome
 from multirouter.runtime.deadline import Bound
-from multirouter.runtime.event_loops.running_loop import know_its_own
+from multirouter.runtime.event_loops.running_loop import redeliver_scope_cancellation
 from multirouter.runtime.streams.opening import StreamOpener
 from multirouter.runtime.streams.provider_stream import ProviderStream
 
-Soon = Callable[[Callable[[], object]], object]
-"""Has something called in one loop, from any thread and from the garbage collector too."""
+CallSoon = Callable[[Callable[[], object]], object]
+"""Schedules a function in one event loop; callable from any thread and from finalizers."""
 
-
-_LEFT = GeneratorExit("the consumer stopped")
+_CONSUMER_STOPPED = GeneratorExit("the consumer stopped")
 
 
 @dataclass(frozen=True, slots=True)
 class StreamRestarted:
-    """Stands in a stream where the answer begins anew (`on_interrupt="restart"`).
+    """Marker in a stream where the answer restarts from its beginning (`on_interrupt="restart"`).
 
     Attributes:
-        provider: who serves from here on.
-        chunks: how many chunks came before, which are void now.
+        provider: name of the provider that serves from here on.
+        chunks: how many chunks were delivered before; they are void.
     """
 
     provider: str
@@ -42,14 +41,14 @@ class StreamRestarted:
 
 
 class StreamSession:
-    """Drives one stream's plan from its opening to its end.
+    """Delivers one streamed call, from its opening to its end.
 
     Args:
         plan: the call's plan.
-        opener: what opens upstreams.
+        opener: opens the streams of providers.
         policy: the route's stream policy.
-        drive: runs the one loop until somebody serves or the call has ended.
-        ended: told when the call is over, so that the router may count it out.
+        drive: runs the call loop until a provider serves or the call has ended.
+        on_end: called once when the call has ended.
 
     Attributes:
         outcome: how the call ended, once it has.
@@ -61,25 +60,25 @@ class StreamSession:
         opener: StreamOpener,
         policy: StreamPolicy,
         drive: Callable[[], Awaitable[CallOutcome[Any] | ServeStep]],
-        ended: Callable[[], None],
+        on_end: Callable[[], None],
     ) -> None:
         self.outcome: CallOutcome[None] | None = None
         self._plan = plan
         self._opener = opener
         self._policy = policy
         self._drive = drive
-        self._ended = ended
-        self._busy = False
-        self._left = False
+        self._on_end = on_end
+        self._reading = False
+        self._closing = False
         self._search: Bound | None = None
         self._marker: StreamRestarted | None = None
         self._upstream: ProviderStream
-        self._flow: StreamLimits
-        self._soon = _soon_in(opener.loop.name)
+        self._limits: StreamLimits
+        self._call_soon = _call_soon_in(opener.loop.name)
 
     @property
     def provider(self) -> str:
-        """Who serves, or has served last."""
+        """Name of the provider that serves, or served last."""
         return self._upstream.step.member.name
 
     @property
@@ -88,34 +87,38 @@ class StreamSession:
         return tuple(self._plan.attempts)
 
     async def open(self) -> None:
-        """Finds somebody who serves, unless another task closes it meanwhile.
+        """Finds a provider that serves, unless another task closes the stream meanwhile.
 
         Raises:
-            Exception: what `call` would raise, when nobody does.
+            Exception: what `call` would raise, when no provider serves.
         """
-        self._busy = True
+        self._reading = True
         try:
-            outcome = await self._found()
+            outcome = await self._find_provider()
         finally:
-            self._busy = False
+            self._reading = False
         if outcome is not None:
             self._end(outcome)
-            raise outcome.error or AssertionError("only a failure ends what nobody serves")
+            raise outcome.error or AssertionError(
+                "a call without a serving provider ended without an error"
+            )
         if self.outcome is None:
             upstream, now = self._upstream, self._opener.loop.time()
-            self._flow = StreamLimits(self._policy, upstream.step.member, now, rated=upstream.rated)
+            self._limits = StreamLimits(
+                self._policy, upstream.step.member, now, rate_measurable=upstream.rate_measurable
+            )
 
     async def next(self) -> Any:
-        """The next chunk, or the marker of a new beginning.
+        """The next chunk, or the marker of a restart.
 
         Raises:
             StopAsyncIteration: at the end.
-            StreamInterrupted: when it broke and cannot go on.
-            UsageError: when another task is reading it, or a hook is wrong.
+            StreamInterrupted: when the stream broke and cannot be continued.
+            UsageError: when another task is reading the stream, or a hook is wrong.
         """
-        if self._busy:
-            raise UsageError("the stream is being read by another task: one reader at a time")
-        self._busy = True
+        if self._reading:
+            raise UsageError("another task is reading the stream: only one reader at a time")
+        self._reading = True
         try:
             while self.outcome is None:
                 if self._marker is not None:
@@ -124,114 +127,120 @@ class StreamSession:
                 chunk, error = await self._read(self._upstream)
                 if error is None:
                     return chunk
-                await self._go_on_or_end(error)
-        except GeneratorExit as error:  # nothing can be awaited here: the collector closes it
-            self._stop(error)
+                await self._continue_or_end(error)
+        except (
+            GeneratorExit
+        ) as error:  # awaiting is impossible here; the garbage collector closes the stream
+            self._settle(error)
             raise
         except BaseException as error:
-            await self._leave(error)
-            await know_its_own(error, self._opener.loop)
+            await self._end_and_close(error)
+            await redeliver_scope_cancellation(error, self._opener.loop)
             raise
         finally:
-            self._busy = False
+            self._reading = False
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
-        """Ends it; when another task is reading, that one stops reading and closes it."""
+        """Ends the stream; a task that is reading stops and closes it."""
         if self.outcome is not None:
             return
-        self._left = True
-        if not self._busy:
-            await self._leave()
+        self._closing = True
+        if not self._reading:
+            await self._end_and_close()
         elif self._search is not None:
-            self._search.ring()
+            self._search.expire()
         elif self._opener.upstream is not None:
             self._opener.upstream.interrupt()
 
-    def forget(self) -> None:
-        """Ends it for a consumer that dropped it, from wherever the garbage collector runs."""
+    def drop(self) -> None:
+        """Ends a stream that its consumer dropped; called from the garbage collector."""
         try:
-            self._soon(self._forgotten)
-        except RuntimeError:  # the loop is over: nobody can close the upstream in it any more
-            self._stop(GeneratorExit("the consumer dropped the stream"))
+            self._call_soon(self._end_dropped)
+        except RuntimeError:  # the loop has ended, and the upstream cannot be closed in it
+            self._settle(GeneratorExit("the consumer dropped the stream"))
 
     # -- inside -----------------------------------------------------------------------------
 
     async def _read(self, upstream: ProviderStream) -> tuple[Any, Exception | None]:
-        """The next chunk, or the end of this upstream, good or bad."""
+        """The next chunk and None, or None and the exception that ended this upstream."""
         try:
-            chunk = await upstream.next(self._flow)
+            chunk = await upstream.next(self._limits)
             self._opener.delivered.note(chunk, upstream.reader)
-        except Exception as error:  # noqa: BLE001 - whatever a provider raises is judged
+        except Exception as error:  # noqa: BLE001 - any error of a provider is classified
             return None, error
-        if self._left:
+        if self._closing:
             return None, StopAsyncIteration()
         step = upstream.step
         if step.permit.trial:
-            self._plan.flowing(step, self._opener.loop.time(), lease_of(step))
+            self._plan.renew_trial_lease(step, self._opener.loop.time(), trial_lease(step))
         return chunk, None
 
-    async def _go_on_or_end(self, error: Exception) -> None:
-        """After the end of an upstream: that of the answer, or a break, mended where it can be."""
-        if not self._left:
+    async def _continue_or_end(self, error: Exception) -> None:
+        """Handles the end of an upstream: the end of the answer, or a break to be continued."""
+        if not self._closing:
             if isinstance(error, StopAsyncIteration):
-                await self._leave(None)
-            elif isinstance(error, Misused):
+                await self._end_and_close(None)
+            elif isinstance(error, StreamHookError):
                 raise error
             else:
-                await self._mend(self._upstream, error)
-        if self._left:  # another task has closed it meanwhile
-            await self._leave()
+                await self._continue_elsewhere(self._upstream, error)
+        if self._closing:  # another task has closed it meanwhile
+            await self._end_and_close()
 
-    async def _mend(self, broken: ProviderStream, error: Exception) -> None:
-        """Goes on elsewhere, or raises StreamInterrupted."""
-        plan, opener, flow = self._plan, self._opener, self._flow
+    async def _continue_elsewhere(self, previous: ProviderStream, error: Exception) -> None:
+        """Continues on another provider, or raises StreamInterrupted."""
+        plan, opener, limits = self._plan, self._opener, self._limits
         now = opener.loop.time()
         opener.upstream = None
-        verdict = flow.verdict if error is flow.error else opener.judge(error)
-        plan.record(broken.step, verdict, None, error, now)
-        await broken.close()
-        if self._left:
+        verdict = limits.verdict if error is limits.error else opener.classify(error)
+        plan.record(previous.step, verdict, None, error, now)
+        await previous.close()
+        if self._closing:
             return
-        why_not = self._bar(now)
+        why_not = self._cannot_continue(now)
         if not why_not:
-            plan.broken(now, flow.ends_at)
-            opener.delivered.broken = True
-            outcome = await self._found()
+            plan.begin_continuation(now, limits.ends_at)
+            opener.delivered.interrupted = True
+            outcome = await self._find_provider()
             if outcome is None:
-                self._spliced(broken)
+                self._continued(previous)
                 return
-            why_not = f"nobody could go on: {outcome.error}"
-        raise self._interrupted(broken, error, why_not)
+            why_not = f"no provider could continue: {outcome.error}"
+        raise self._interrupted(previous, error, why_not)
 
-    def _bar(self, now: float) -> str:
-        """Why a broken stream cannot go on, in words; "" when it can."""
+    def _cannot_continue(self, now: float) -> str:
+        """Why a broken stream cannot be continued, as text; "" when it can."""
         if self._policy.on_interrupt != "raise" and not self._plan.idempotent:
-            return "the call said idempotent=False"
-        if self._policy.on_interrupt != "raise" and now >= self._flow.ends_at:
+            return "the call has idempotent=False"
+        if self._policy.on_interrupt != "raise" and now >= self._limits.ends_at:
             return "StreamPolicy.total has passed"
-        return self._opener.delivered.bar
+        return self._opener.delivered.obstacle
 
-    async def _found(self) -> CallOutcome[Any] | None:
-        """Walks the plan until somebody serves, or it is closed; else how the walk ended."""
+    async def _find_provider(self) -> CallOutcome[Any] | None:
+        """Runs the plan until a provider serves or the stream is closed.
+
+        Returns:
+            The outcome of a call that ended without a serving provider, else None.
+        """
         try:
-            step = await self._walk()
+            step = await self._run_plan()
         except GeneratorExit as error:
-            self._stop(error)
+            self._settle(error)
             raise
         except BaseException as error:
-            await self._leave(error)
+            await self._end_and_close(error)
             raise
-        if self._left:
-            await self._leave()
+        if self._closing:
+            await self._end_and_close()
         elif isinstance(step, CallOutcome):
             return step
         else:
-            self._upstream = self._opener.upstream  # type: ignore[assignment] # who serves is open
+            self._upstream = self._opener.upstream  # type: ignore[assignment] # a serving stream is open
         return None
 
-    async def _walk(self) -> CallOutcome[Any] | ServeStep | None:
-        """Walks the plan to its next stop, or until another task closes it."""
+    async def _run_plan(self) -> CallOutcome[Any] | ServeStep | None:
+        """Runs the call loop until it returns, or until another task closes the stream."""
         step: CallOutcome[Any] | ServeStep | None = None
         self._search = self._opener.loop.bound(math.inf)
         try:
@@ -240,23 +249,25 @@ class StreamSession:
         finally:
             self._search = None
         if search.stray:
-            raise asyncio.CancelledError("nobody had asked for it")
+            raise asyncio.CancelledError("no task was cancelled")
         return step
 
-    def _spliced(self, broken: ProviderStream) -> None:
+    def _continued(self, previous: ProviderStream) -> None:
         if self.outcome is not None:  # it was closed during the search
             return
         upstream, chunks = self._upstream, self._opener.delivered.chunks
-        self._flow.serves(upstream.step.member, rated=upstream.rated)
-        how = upstream.approach.how
-        if how is None:
+        self._limits.switch_to(upstream.step.member, rate_measurable=upstream.rate_measurable)
+        mode = upstream.approach.mode
+        if mode is None:
             self._marker = StreamRestarted(self.provider, chunks)
         self._plan.stream_continued(
-            upstream.step, broken.step.member.name, how or "restart", chunks
+            upstream.step, previous.step.member.name, mode or "restart", chunks
         )
 
-    def _interrupted(self, broken: ProviderStream, error: Exception, why: str) -> StreamInterrupted:
-        name, chunks = broken.step.member.name, self._opener.delivered.chunks
+    def _interrupted(
+        self, previous: ProviderStream, error: Exception, why: str
+    ) -> StreamInterrupted:
+        name, chunks = previous.step.member.name, self._opener.delivered.chunks
         interrupted = StreamInterrupted(
             f"the stream of {name!r} broke after {chunks} chunks: {error} ({why})",
             provider=name,
@@ -264,47 +275,47 @@ class StreamSession:
             attempts=self.attempts,
         )
         interrupted.__cause__ = error
-        outcome = self._plan.broken_off(interrupted, self._opener.loop.time())
+        outcome = self._plan.abort(interrupted, self._opener.loop.time())
         interrupted.elapsed = outcome.elapsed
         self._end(outcome)
         return interrupted
 
-    async def _leave(self, error: BaseException | None = _LEFT) -> None:
-        """Ends it, and closes the upstream at once."""
-        upstream = self._stop(error)
+    async def _end_and_close(self, error: BaseException | None = _CONSUMER_STOPPED) -> None:
+        """Ends the stream and closes the upstream at once."""
+        upstream = self._settle(error)
         if upstream is not None:
             await upstream.close()
 
-    def _forgotten(self) -> None:
-        upstream = self._stop(GeneratorExit("the consumer dropped the stream"))
+    def _end_dropped(self) -> None:
+        upstream = self._settle(GeneratorExit("the consumer dropped the stream"))
         if upstream is not None:
             self._opener.loop.spawn(f"closing {self.provider}'s stream", upstream.close)
 
-    def _stop(self, error: BaseException | None) -> ProviderStream | None:
-        """Books the end, once; who stops after the proof has a whole answer.
+    def _settle(self, error: BaseException | None) -> ProviderStream | None:
+        """Records the end, once; a stop after the proof of the end is a success.
 
         Returns:
-            The upstream that is to be closed, if one is open.
+            The open upstream, which the caller must close, or None.
         """
         opener, plan = self._opener, self._plan
         now = opener.loop.time()
         upstream, opener.upstream = opener.upstream, None
         if upstream is not None:
-            error = None if upstream.whole else error
+            error = None if upstream.complete else error
             plan.record(upstream.step, CANCELLED if error else SUCCESS, None, None, now)
         if self.outcome is None:
-            ended = plan.broken_off(error, now) if error else plan.next_step(now)
+            ended = plan.abort(error, now) if error else plan.next_step(now)
             self._end(ended)  # type: ignore[arg-type] # a recorded success ends a plan
         return upstream
 
     def _end(self, outcome: CallOutcome[Any]) -> None:
         self.outcome = outcome
         self._plan.finish(outcome)
-        self._ended()
+        self._on_end()
 
 
-def _soon_in(loop: Literal["asyncio", "trio"]) -> Soon:
-    """Has something called in the running loop; RuntimeError once that is over."""
+def _call_soon_in(loop: Literal["asyncio", "trio"]) -> CallSoon:
+    """A function that schedules calls in the running loop; it raises RuntimeError after its end."""
     if loop == "asyncio":
         return asyncio.get_running_loop().call_soon_threadsafe
     import trio

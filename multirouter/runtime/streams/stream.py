@@ -1,8 +1,8 @@
-"""What a router's `stream` gives its consumer: awaited or entered, then iterated.
+"""`Stream`, the result of `MultiProviderRouter.stream`: awaited or entered, then iterated.
 
-A stream is judged by how it ends. Up to its first content it is an attempt like any other, and
-fails over like one. From then on its permit is kept until the end; what breaks it counts for its
-provider, and `StreamPolicy.on_interrupt` says whether the consumer notices.
+The verdict on a stream depends on how it ends. Until its first content it is an attempt like any
+other and fails over like one. Afterwards its permit is kept until the end; a break counts as a
+failure of its provider, and `StreamPolicy.on_interrupt` decides whether the consumer notices.
 """
 
 from __future__ import annotations
@@ -25,35 +25,35 @@ __all__ = ["Stream", "StreamRestarted"]
 class Stream(Generic[ChunkT_co]):
     """A streamed answer: `await` it or enter it with `async with`, then iterate, once.
 
-    Reading to the end, `aclose()` or leaving the block gives the provider's permit back. One task
-    reads at a time; another one may close it.
+    Reading to the end, `aclose()` and leaving the block release the provider's permit. One task
+    reads at a time; another task may close the stream.
     """
 
-    def __init__(self, begin: Callable[[], StreamSession]) -> None:
-        self._begin = begin
-        self._delivery: StreamSession | None = None
+    def __init__(self, start: Callable[[], StreamSession]) -> None:
+        self._start = start
+        self._session: StreamSession | None = None
         self._opened = False
 
     @property
     def outcome(self) -> CallOutcome[None] | None:
-        """How the call ended, once it has; its trail has every attempt and splice."""
-        return None if self._delivery is None else self._delivery.outcome
+        """How the call ended, None before; its trail has every attempt and continuation."""
+        return None if self._session is None else self._session.outcome
 
     @property
     def provider(self) -> str:
-        """Who is serving, or has served; changes when a stream goes on elsewhere.
+        """Name of the provider that serves, or served last; changes with a continuation.
 
         Raises:
             UsageError: before the stream was opened.
         """
-        if self._delivery is None or not self._opened:
+        if self._session is None or not self._opened:
             raise UsageError("the stream is not open: await it, or enter it with `async with`")
-        return self._delivery.provider
+        return self._session.provider
 
     @property
     def attempts(self) -> tuple[AttemptRecord, ...]:
-        """The trail so far; the attempt that serves is not ended and not in it."""
-        return () if self._delivery is None else self._delivery.attempts
+        """The trail so far; without the serving attempt, which has not ended."""
+        return () if self._session is None else self._session.attempts
 
     def __await__(self) -> Generator[Any, None, Self]:
         """Opens the stream: returns when the first content is there."""
@@ -78,41 +78,41 @@ class Stream(Generic[ChunkT_co]):
         return self
 
     def __anext__(self) -> Coroutine[Any, Any, ChunkT_co]:
-        """The next chunk; with `on_interrupt="restart"` a `StreamRestarted` where it begins anew.
+        """The next chunk; with `on_interrupt="restart"` a `StreamRestarted` where it restarts.
 
         Raises:
-            StopAsyncIteration: at the end of the answer, which is whole then.
-            StreamInterrupted: when it broke and cannot go on; `__cause__` says why.
-            CallFailed: as `call`, when the stream was not opened before and nobody could serve.
+            StopAsyncIteration: at the end of a complete answer.
+            StreamInterrupted: when it broke and cannot be continued; `__cause__` is the reason.
+            CallFailed: as `call`, when the stream was not opened before and no provider serves.
             UsageError: when another task is reading, or a hook of the policy is wrong.
         """
-        # No coroutine of its own: this runs for each chunk.
-        delivery = self._delivery
-        return self._first() if delivery is None else delivery.next()
+        # Returns the session's coroutine and adds none: this runs for each chunk.
+        session = self._session
+        return self._first() if session is None else session.next()
 
     async def aclose(self) -> None:
-        """Ends the stream; stopping early is neutral for the provider, and closes it at once."""
-        if self._delivery is not None:
-            await self._delivery.aclose()
+        """Ends the stream and closes it at once; stopping early is neutral for the provider."""
+        if self._session is not None:
+            await self._session.aclose()
 
     def __del__(self) -> None:
-        """Gives the permit back for a consumer that forgot to, and closes the provider's stream."""
-        delivery = self._delivery
-        if delivery is not None and delivery.outcome is None:
-            delivery.forget()
+        """Releases the permit and closes the provider's stream when the consumer did not."""
+        session = self._session
+        if session is not None and session.outcome is None:
+            session.drop()
             warnings.warn("a stream was dropped without being closed", ResourceWarning, 2)
 
     async def _open(self) -> StreamSession:
-        delivery = self._delivery
-        if delivery is None:
-            delivery = self._delivery = self._begin()
-            await delivery.open()
-            self._opened = delivery.outcome is None
-        return delivery
+        session = self._session
+        if session is None:
+            session = self._session = self._start()
+            await session.open()
+            self._opened = session.outcome is None
+        return session
 
     async def _first(self) -> ChunkT_co:
-        delivery = await self._open()
-        chunk: ChunkT_co = await delivery.next()
+        session = await self._open()
+        chunk: ChunkT_co = await session.next()
         return chunk
 
     def __repr__(self) -> str:

@@ -1,4 +1,4 @@
-"""Streams as attempts: races to the first content, trials that flow, copies that nobody reads."""
+"""Streams as attempts: races to the first content, trials, and background copies."""
 
 from __future__ import annotations
 
@@ -18,19 +18,19 @@ from multirouter import (
     StreamInterrupted,
     StreamPolicy,
 )
-from multirouter.core.planning.stream_plan import FLOW_PROVES
-from tests.scenarios.kit import BRITTLE, House, house
-from tests.scenarios.tapes import (
+from multirouter.core.planning.stream_plan import PROVEN_AFTER
+from tests.scenarios.harness import TRIPS_AT_ONCE, Harness, harness
+from tests.scenarios.scripted_streams import (
     CHAT,
-    GONE,
+    CONNECTION_LOST,
     ROLE,
     TEXT,
-    WHOLE,
+    COMPLETE,
     WORDS,
     read,
-    said,
-    tape,
-    tapes,
+    chat_chunk,
+    scripted_stream,
+    streams_of,
     text_of,
 )
 
@@ -41,51 +41,61 @@ RACE: dict[str, Any] = {"hedge": HedgePolicy(after=1.0), "retry": RetryPolicy()}
 
 
 async def test_hedged_streams_race_to_the_first_content() -> None:
-    """The first content wins, with all that was read before it; the loser is closed and neutral."""
-    async with house(tape("a", [9, *WHOLE]), tape("b", [ROLE, 2, *WHOLE[1:]]), **RACE) as home:
+    """The first content wins, with the chunks before it; the loser is closed and neutral."""
+    async with harness(
+        scripted_stream("a", [9, *COMPLETE]), scripted_stream("b", [ROLE, 2, *COMPLETE[1:]]), **RACE
+    ) as env:
         begun = anyio.current_time()
-        async with home.router.stream(CHAT, route=["a", "b"]) as stream:
+        async with env.router.stream(CHAT, route=["a", "b"]) as stream:
             assert stream.provider == "b"
             assert anyio.current_time() - begun == pytest.approx(3, abs=0.05)
-            assert tapes(home)["a"].open == 0
-            assert [chunk async for chunk in stream] == WHOLE
-        assert [(r.provider, r.role, r.outcome) for r in home.news.attempts] == [
+            assert streams_of(env)["a"].open == 0
+            assert [chunk async for chunk in stream] == COMPLETE
+        assert [(r.provider, r.role, r.outcome) for r in env.recorder.attempts] == [
             ("a", "call", "cancelled"),
             ("b", "hedge", "success"),
         ]
-        assert home.seen("a")["failures"] == 0
+        assert env.provider_snapshot("a")["failures"] == 0
 
 
-async def test_a_dead_heat_has_one_winner() -> None:
-    """Two first contents in one instant: one serves, the other is closed, no permit is left."""
-    async with house(tape("a", [3, *WORDS]), tape("b", [2, *WORDS]), **RACE) as home:
+async def test_first_contents_at_one_instant_have_one_winner() -> None:
+    """One stream serves, the other is closed, and no permit is left."""
+    async with harness(
+        scripted_stream("a", [3, *WORDS]), scripted_stream("b", [2, *WORDS]), **RACE
+    ) as env:
         for _ in range(5):
-            assert await read(home, route=["a", "b"]) == WORDS
-        assert {tape.open for tape in tapes(home).values()} == {0}
-        assert sum(r.ok for r in home.news.attempts) == 5
+            assert await read(env, route=["a", "b"]) == WORDS
+        assert {scripted_stream.open for scripted_stream in streams_of(env).values()} == {0}
+        assert sum(r.ok for r in env.recorder.attempts) == 5
 
 
-async def test_a_caller_who_leaves_a_race_leaves_nothing() -> None:
+async def test_a_cancelled_race_leaves_nothing_open() -> None:
     """Cancelled at any instant around the first content, nothing stays open or in flight."""
-    async with house(tape("a", [3, *WORDS]), tape("b", [2, *WORDS]), **RACE) as home:
+    async with harness(
+        scripted_stream("a", [3, *WORDS]), scripted_stream("b", [2, *WORDS]), **RACE
+    ) as env:
         for tenths in range(25, 35):
             with anyio.move_on_after(tenths / 10):
-                async with home.router.stream("q", route=["a", "b"]):
+                async with env.router.stream("q", route=["a", "b"]):
                     await anyio.sleep(1)
-            assert {tape.open for tape in tapes(home).values()} == {0}
-            assert home.seen("a")["in_flight"] == home.seen("b")["in_flight"] == 0
+            assert {scripted_stream.open for scripted_stream in streams_of(env).values()} == {0}
+            assert (
+                env.provider_snapshot("a")["in_flight"]
+                == env.provider_snapshot("b")["in_flight"]
+                == 0
+            )
 
 
-class Reluctant:
-    """A stream that takes its time to close, so that the winner of a race waits for it."""
+class SlowToClose:
+    """A stream that takes 0.5 s to close, so that the winner of a race waits for it."""
 
     def __init__(self) -> None:
         self.closed = False
 
-    def __call__(self, request: Any) -> Reluctant:
+    def __call__(self, request: Any) -> SlowToClose:
         return self
 
-    def __aiter__(self) -> Reluctant:
+    def __aiter__(self) -> SlowToClose:
         return self
 
     async def __anext__(self) -> str:
@@ -98,163 +108,182 @@ class Reluctant:
         self.closed = True
 
 
-async def test_a_winner_is_let_go_when_its_caller_leaves_meanwhile() -> None:
-    """The caller is cancelled while the race still closes a loser: the winner is closed as well."""
-    slow = Reluctant()
-    async with house(Provider("a", stream=slow), tape("b", [1, *WORDS]), **RACE) as home:
+async def test_a_winner_is_closed_when_its_caller_is_cancelled() -> None:
+    """The caller is cancelled while the race still closes a loser: the winner is closed too."""
+    slow = SlowToClose()
+    async with harness(
+        Provider("a", stream=slow), scripted_stream("b", [1, *WORDS]), **RACE
+    ) as env:
         with anyio.move_on_after(2.2):  # b has its content at 2.0, a is closed at 2.5
-            async with home.router.stream("q", route=["a", "b"]):
-                raise AssertionError("nobody serves a caller who left")
+            async with env.router.stream("q", route=["a", "b"]):
+                raise AssertionError("a cancelled caller was served")
         assert slow.closed
-        assert tapes(home)["b"].open == 0
-        assert home.seen("b")["in_flight"] == 0
+        assert streams_of(env)["b"].open == 0
+        assert env.provider_snapshot("b")["in_flight"] == 0
 
 
-async def test_a_race_goes_on_after_a_break() -> None:
+async def test_a_continuation_may_be_hedged() -> None:
     """A hedged stream that breaks is continued by a race as well."""
     policy = StreamPolicy(on_interrupt="restart")
-    made = tape("a", ["x", GONE]), tape("b", [60, "y"]), tape("c", WORDS)
-    async with house(*made, **RACE, stream=policy) as home:
-        chunks = await read(home, route=["a", "b", "c"])
+    made = (
+        scripted_stream("a", ["x", CONNECTION_LOST]),
+        scripted_stream("b", [60, "y"]),
+        scripted_stream("c", WORDS),
+    )
+    async with harness(*made, **RACE, stream=policy) as env:
+        chunks = await read(env, route=["a", "b", "c"])
         assert chunks[-4:] == WORDS
-        assert home.news.of("stream_continued")[0].to == "c"
+        assert env.recorder.of("stream_continued")[0].to == "c"
 
 
 # ── trials ──────────────────────────────────────────────────────────────────────────────────────
 
 
-async def trip(home: House, name: str) -> None:
-    """Opens a circuit by a broken stream and waits for its half-open time."""
+async def half_open(env: Harness, name: str) -> None:
+    """Opens a circuit by a broken stream and waits until it half-opens."""
     with pytest.raises(StreamInterrupted):
-        await read(home, route=[name])
-    assert home.state(name) == "open"
+        await read(env, route=[name])
+    assert env.state(name) == "open"
     await anyio.sleep(10)
-    assert home.state(name) == "half_open"
+    assert env.state(name) == "half_open"
 
 
-async def test_a_flowing_trial_closes_the_circuit_and_counts_again() -> None:
-    """After ten seconds of flow the circuit closes; a later cut counts in the new era."""
-    flow = [step for _ in range(8) for step in ("x", 3)]
-    async with house(tape("a", ["x", GONE], [*flow, GONE]), circuit=BRITTLE) as home:
-        await trip(home, "a")
+async def test_a_streaming_trial_closes_the_circuit_after_ten_seconds() -> None:
+    """After `PROVEN_AFTER` the circuit closes; a later break counts in the new generation."""
+    script = [step for _ in range(8) for step in ("x", 3)]
+    async with harness(
+        scripted_stream("a", ["x", CONNECTION_LOST], [*script, CONNECTION_LOST]),
+        circuit=TRIPS_AT_ONCE,
+    ) as env:
+        await half_open(env, "a")
         states = []
         with pytest.raises(StreamInterrupted):
-            async with home.router.stream("q") as stream:
+            async with env.router.stream("q") as stream:
                 begun = anyio.current_time()
                 async for _ in stream:
-                    states.append((anyio.current_time() - begun >= FLOW_PROVES, home.state("a")))
+                    states.append((anyio.current_time() - begun >= PROVEN_AFTER, env.state("a")))
         assert {state for proven, state in states if not proven} == {"half_open"}
         assert {state for proven, state in states if proven} == {"closed"}
-        assert home.state("a") == "open"
-        assert not home.records("a")[-1].late
-        assert home.opened("a") == 2
+        assert env.state("a") == "open"
+        assert not env.records("a")[-1].late
+        assert env.openings("a") == 2
 
 
-async def test_a_trial_is_no_lost_one_while_it_flows() -> None:
-    """Each chunk renews the lease: no second trial is let out beside a slow stream."""
-    flow = [step for _ in range(3) for step in ("x", 3)]
-    async with house(tape("a", ["x", GONE], flow, attempt_timeout=1), circuit=BRITTLE) as home:
-        await trip(home, "a")
-        async with home.router.stream("q") as stream:
+async def test_chunks_renew_the_lease_of_a_trial() -> None:
+    """No second trial is admitted beside a slow stream."""
+    script = [step for _ in range(3) for step in ("x", 3)]
+    async with harness(
+        scripted_stream("a", ["x", CONNECTION_LOST], script, attempt_timeout=1),
+        circuit=TRIPS_AT_ONCE,
+    ) as env:
+        await half_open(env, "a")
+        async with env.router.stream("q") as stream:
             async for _ in stream:
-                assert home.gate("a").refuses(anyio.current_time()) == "half_open, trial out"
-        assert home.state("a") == "closed"
+                assert env.gate("a").rejection(anyio.current_time()) == "half_open, trial in flight"
+        assert env.state("a") == "closed"
 
 
 @pytest.mark.parametrize("span", [3, 60])
-async def test_a_copy_is_read_as_far_as_it_proves(span: float) -> None:
-    """A trial's copy outlasts `first_token`; it is read to its end, or for ten seconds of flow."""
-    flow = ["x", *[1, "y"] * int(span)]
-    a = tape("a", ["x", GONE], flow, attempt_timeout=2, price=Price(1, 1))
-    async with house(a, tape("b", WORDS), circuit=BRITTLE) as home:
-        await trip(home, "a")
-        assert await read(home) == WORDS
+async def test_a_copy_is_read_until_it_has_proven_itself(span: float) -> None:
+    """A copy outlasts `first_token`; it is read to its end, or for `PROVEN_AFTER` seconds."""
+    script = ["x", *[1, "y"] * int(span)]
+    a = scripted_stream("a", ["x", CONNECTION_LOST], script, attempt_timeout=2, price=Price(1, 1))
+    async with harness(a, scripted_stream("b", WORDS), circuit=TRIPS_AT_ONCE) as env:
+        await half_open(env, "a")
+        assert await read(env) == WORDS
         await anyio.sleep(0.5)
-        assert tapes(home)["a"].open == 1
-        await anyio.sleep(FLOW_PROVES + 1)
-        assert tapes(home)["a"].open == 0
-        assert home.state("a") == "closed"
-        record = home.records("a")[-1]
+        assert streams_of(env)["a"].open == 1
+        await anyio.sleep(PROVEN_AFTER + 1)
+        assert streams_of(env)["a"].open == 0
+        assert env.state("a") == "closed"
+        record = env.records("a")[-1]
         assert (record.role, record.outcome) == ("trial", "success")
         assert record.first_content == pytest.approx(0, abs=0.01)
-        assert record.elapsed == pytest.approx(min(span, FLOW_PROVES), abs=0.1)
+        assert record.elapsed == pytest.approx(min(span, PROVEN_AFTER), abs=0.1)
 
 
 @pytest.mark.parametrize(
-    ("flow", "limit"), [([100, "x"], "first_token"), (["x", 100], "idle"), (["x", GONE], "")]
+    ("script", "limit"),
+    [([100, "x"], "first_token"), (["x", 100], "idle"), (["x", CONNECTION_LOST], "")],
 )
-async def test_a_copy_that_fails_opens_again(flow: list[Any], limit: str) -> None:
-    """A copy that never begins, rests too long or breaks is a failed trial."""
-    a = tape("a", ["x", GONE], flow, first_token=2, idle=2)
-    async with house(a, tape("b", WORDS), circuit=BRITTLE) as home:
-        await trip(home, "a")
-        await read(home)
+async def test_a_failed_copy_opens_the_circuit_again(script: list[Any], limit: str) -> None:
+    """A copy that never begins, idles too long or breaks is a failed trial."""
+    a = scripted_stream("a", ["x", CONNECTION_LOST], script, first_token=2, idle=2)
+    async with harness(a, scripted_stream("b", WORDS), circuit=TRIPS_AT_ONCE) as env:
+        await half_open(env, "a")
+        await read(env)
         await anyio.sleep(5)
-        assert home.state("a") == "open"
-        assert home.records("a")[-1].verdict.reason.startswith(limit)
-        assert tapes(home)["a"].open == 0
+        assert env.state("a") == "open"
+        assert env.records("a")[-1].verdict.reason.startswith(limit)
+        assert streams_of(env)["a"].open == 0
 
 
-async def test_slow_after_means_the_first_content() -> None:
-    """A long answer is no slow one: the circuit's `slow_after` looks at the first content."""
+async def test_slow_after_applies_to_the_first_content() -> None:
+    """A long answer is not slow: the circuit's `slow_after` bounds the first content."""
     policy = CircuitPolicy(slow_after=1.0, minimum_calls=1, open_duration=10, growth=1)
-    async with house(tape("a", ["x", 20, "y"], [2, "x"]), circuit=policy) as home:
-        await read(home)
-        assert home.state("a") == "closed"
-        await read(home)
-        assert home.state("a") == "open"
+    async with harness(scripted_stream("a", ["x", 20, "y"], [2, "x"]), circuit=policy) as env:
+        await read(env)
+        assert env.state("a") == "closed"
+        await read(env)
+        assert env.state("a") == "open"
 
 
-async def test_matching_does_not_teach_the_pace() -> None:
-    """What a provider takes to say again what was delivered is not its time to first content."""
+async def test_matching_is_not_part_of_the_first_content_latency() -> None:
+    """The time to repeat what was delivered is not the provider's time to first content."""
     policy = StreamPolicy(on_interrupt="continue")
-    again = [said("one "), 20, said("two three four", "stop")]
-    async with house(tape("a", [said("one two"), GONE]), tape("b", again), stream=policy) as home:
-        assert text_of(await read(home, CHAT, route=["a", "b"])) == TEXT
-        assert home.records("b")[0].first_content == pytest.approx(0, abs=0.01)
+    again = [chat_chunk("one "), 20, chat_chunk("two three four", "stop")]
+    async with harness(
+        scripted_stream("a", [chat_chunk("one two"), CONNECTION_LOST]),
+        scripted_stream("b", again),
+        stream=policy,
+    ) as env:
+        assert text_of(await read(env, CHAT, route=["a", "b"])) == TEXT
+        assert env.records("b")[0].first_content == pytest.approx(0, abs=0.01)
 
 
 async def test_a_trial_without_idle_limit_keeps_a_lease() -> None:
-    """With `idle=math.inf` a trial's lease is as long as the circuit's open time."""
-    a = tape("a", ["x", GONE], ["x", 5, "y", 5, "z"], idle=math.inf)
-    async with house(a, circuit=BRITTLE) as home:
-        await trip(home, "a")
-        async with home.router.stream("q") as stream:
+    """With `idle=math.inf` a trial's lease is as long as the circuit's open duration."""
+    a = scripted_stream("a", ["x", CONNECTION_LOST], ["x", 5, "y", 5, "z"], idle=math.inf)
+    async with harness(a, circuit=TRIPS_AT_ONCE) as env:
+        await half_open(env, "a")
+        async with env.router.stream("q") as stream:
             assert await anext(stream) == "x"
             await anyio.sleep(4)
-            assert home.gate("a").refuses(anyio.current_time()) == "half_open, trial out"
+            assert env.gate("a").rejection(anyio.current_time()) == "half_open, trial in flight"
             assert [chunk async for chunk in stream] == ["y", "z"]
-        assert home.state("a") == "closed"
+        assert env.state("a") == "closed"
 
 
 async def test_a_trial_that_matches_keeps_its_lease() -> None:
-    """A half-open provider that goes on for another is alive while it only repeats."""
+    """A half-open provider that continues another's stream is alive while it only repeats."""
     policy = StreamPolicy(on_interrupt="continue", first_token=2)
-    again = [step for word in WORDS for step in (said(word), 3)]
-    b = tape("b", [GONE], [*again, said("five", "stop")], idle=4)  # shorter than all of it
-    a = tape("a", [*map(said, WORDS), GONE])
-    retry = RetryPolicy()  # who is half-open is ill, and to ask him is paid for
-    async with house(a, b, circuit=BRITTLE, stream=policy, retry=retry) as home:
+    again = [step for word in WORDS for step in (chat_chunk(word), 3)]
+    b = scripted_stream(
+        "b", [CONNECTION_LOST], [*again, chat_chunk("five", "stop")], idle=4
+    )  # shorter than all of it
+    a = scripted_stream("a", [*map(chat_chunk, WORDS), CONNECTION_LOST])
+    retry = RetryPolicy()  # an attempt at a half-open provider needs retry budget
+    async with harness(a, b, circuit=TRIPS_AT_ONCE, stream=policy, retry=retry) as env:
         with pytest.raises(AllProvidersFailed):
-            await read(home, CHAT, route=["b"])
+            await read(env, CHAT, route=["b"])
         await anyio.sleep(10)
-        assert home.state("b") == "half_open"
+        assert env.state("b") == "half_open"
         got: list[Any] = []
 
-        async def listen() -> None:
-            got.extend(await read(home, CHAT, route=["a", "b"]))
+        async def consume() -> None:
+            got.extend(await read(env, CHAT, route=["a", "b"]))
 
         async with anyio.create_task_group() as group:
-            group.start_soon(listen)
-            await anyio.sleep(8)  # longer than a lease that nobody renews
-            assert home.gate("b").refuses(anyio.current_time()) == "half_open, trial out"
+            group.start_soon(consume)
+            await anyio.sleep(8)  # longer than a lease without renewal
+            assert env.gate("b").rejection(anyio.current_time()) == "half_open, trial in flight"
         assert text_of(got) == TEXT + "five"
-        assert home.state("b") == "closed"
+        assert env.state("b") == "closed"
 
 
 @pytest.mark.parametrize("chunks", [["bad"], ["x", "bad"]], ids=["first", "later"])
-async def test_a_copy_whose_hook_breaks_is_neutral(chunks: list[str]) -> None:
-    """A hook that breaks on a copy ends it, blames nobody, and is no caller's error."""
+async def test_a_copy_whose_hook_raises_is_neutral(chunks: list[str]) -> None:
+    """A hook that raises on a copy ends it; no provider and no caller is affected."""
 
     def complete(chunk: str) -> bool:
         if chunk == "bad":
@@ -262,12 +291,15 @@ async def test_a_copy_whose_hook_breaks_is_neutral(chunks: list[str]) -> None:
         return chunk == "end"
 
     policy = StreamPolicy(complete=complete)
-    async with house(
-        tape("a", ["y", GONE], chunks), tape("b", ["x", "end"]), circuit=BRITTLE, stream=policy
-    ) as home:
-        await trip(home, "a")
-        assert await read(home) == ["x", "end"]
+    async with harness(
+        scripted_stream("a", ["y", CONNECTION_LOST], chunks),
+        scripted_stream("b", ["x", "end"]),
+        circuit=TRIPS_AT_ONCE,
+        stream=policy,
+    ) as env:
+        await half_open(env, "a")
+        assert await read(env) == ["x", "end"]
         await anyio.sleep(1)
-        assert home.records("a")[-1].outcome == "cancelled"
-        assert home.logger.of("background task broken")
-        assert home.state("a") == "half_open"
+        assert env.records("a")[-1].outcome == "cancelled"
+        assert env.logger.of("background task failed")
+        assert env.state("a") == "half_open"
