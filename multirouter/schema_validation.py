@@ -1,4 +1,4 @@
-"""Answers held against a JSON Schema: `accept=` with a schema in the place of a function."""
+"""Validation of answers against a JSON Schema: `accept=` with a schema instead of a function."""
 
 from __future__ import annotations
 
@@ -8,55 +8,55 @@ from typing import Any
 
 from multirouter.errors import ConfigurationError
 
-LONGEST = 160
-"""Characters of what is wrong that the trail tells."""
+MAX_REASON_LENGTH = 160
+"""Maximum characters of a validation error in the trail."""
 
 
 def json_schema(schema: Mapping[str, Any]) -> Callable[[Any], object]:
-    """A judge of answers: their content must be JSON that meets the schema.
+    """Builds an `accept=` function: the content of an answer must be JSON that matches the schema.
 
-    The content is the text of an answer in the shape of OpenAI, Anthropic or Gemini, or a string;
-    data of any other shape is held against the schema as it is. The draft is the one that
-    `$schema` names, else 2020-12. References to elsewhere are not fetched.
+    The content is the text of an answer in the format of OpenAI, Anthropic or Gemini, or a string;
+    any other value is validated as it is. The draft is the one that `$schema` names, else 2020-12.
+    Remote references are not fetched.
 
     Args:
         schema: the JSON Schema, as a mapping.
 
     Returns:
-        A function for `accept=`: True, or a string that says what is wrong and where.
+        A function for `accept=` that returns True, or a string: the JSON path and the error.
 
     Raises:
-        ConfigurationError: for a schema that is none, or without the extra `schema`.
+        ConfigurationError: for an invalid schema, or when the extra `schema` is not installed.
     """
     try:
         from jsonschema import Draft202012Validator, SchemaError, validators
         from jsonschema.exceptions import best_match
     except ImportError:
         raise ConfigurationError(
-            "accept", "is a JSON Schema and needs jsonschema: install multirouter[schema]"
+            "accept", "a JSON Schema requires jsonschema: install multirouter[schema]"
         ) from None
     kind: Any = validators.validator_for(schema, default=Draft202012Validator)
     try:
         kind.check_schema(schema)
     except SchemaError as error:
-        raise ConfigurationError("accept", f"is no JSON Schema: {error.message}") from None
+        raise ConfigurationError("accept", f"invalid JSON Schema: {error.message}") from None
     validator = kind(schema)
 
-    def meets_schema(answer: Any) -> object:
+    def matches_schema(answer: Any) -> object:
         content = content_of(answer)
         if isinstance(content, str | bytes):
             try:
                 content = json.loads(content)
             except ValueError as error:
-                return f"no JSON: {error}"
-        wrong = best_match(validator.iter_errors(content))
-        return wrong is None or f"{wrong.json_path}: {wrong.message}"[:LONGEST]
+                return f"invalid JSON: {error}"
+        problem = best_match(validator.iter_errors(content))
+        return problem is None or f"{problem.json_path}: {problem.message}"[:MAX_REASON_LENGTH]
 
-    return meets_schema
+    return matches_schema
 
 
 def content_of(answer: Any) -> Any:
-    """What an answer says: the text of the shapes that are known, else the answer itself."""
+    """The content of an answer: the text of a known format, else the answer itself."""
     if callable(dump := getattr(answer, "model_dump", None)):
         answer = dump()
     if not isinstance(answer, Mapping):
@@ -71,7 +71,7 @@ def content_of(answer: Any) -> Any:
 
 
 def _text(content: Any) -> Any:
-    """A text as it is, parts of one joined; "" for none."""
+    """A text as it is, or the joined text of a list of parts; "" for None."""
     if isinstance(content, list):
         return "".join(part.get("text") or "" for part in content if isinstance(part, Mapping))
     return content or ""

@@ -1,4 +1,4 @@
-"""Tokens counted by the model's own tokenizer, where an estimate is not enough."""
+"""Token counting with the model's tokenizer, for limits that need more than an estimate."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from multirouter.errors import ConfigurationError
 if TYPE_CHECKING:
     from tiktoken import Encoding
 
-A_MESSAGE = 4
-"""Tokens that frame each message of a chat. Source: OpenAI cookbook, How to count tokens with
+TOKENS_PER_MESSAGE = 4
+"""Overhead of each message of a chat, tokens. Source: OpenAI cookbook, How to count tokens with
 tiktoken, which counts 3, and 1 more where a name is given."""
 
 
 def counted_tokens(encoding: str | Encoding = "o200k_base") -> Callable[[Any], tuple[int, int]]:
-    """A `size=` that counts tokens with tiktoken instead of estimating them.
+    """Builds a `size=` function that counts tokens with tiktoken instead of estimating them.
 
-    Counts a string, or all text of a chat request; media count nothing. Loads the encoding at
+    It counts a string, or all text of a chat request; media count as 0. The encoding is loaded at
     once, from tiktoken's cache or the network.
 
     Args:
-        encoding: the name of an encoding, or one of tiktoken's `Encoding` objects.
+        encoding: the name of an encoding, or a tiktoken `Encoding` object.
 
     Returns:
-        A function of the request: tokens to be read, and the most it allows to be written.
+        A function of the request that returns (input tokens, maximum output tokens).
 
     Raises:
-        ConfigurationError: for an unknown encoding, or without the extra `tokens`.
+        ConfigurationError: for an unknown encoding, or when the extra `tokens` is not installed.
     """
     try:
         import tiktoken
     except ImportError:
         raise ConfigurationError(
-            "counted_tokens", "needs tiktoken: install multirouter[tokens]"
+            "counted_tokens", "requires tiktoken: install multirouter[tokens]"
         ) from None
     try:
         known = tiktoken.get_encoding(encoding) if isinstance(encoding, str) else encoding
@@ -43,8 +43,8 @@ def counted_tokens(encoding: str | Encoding = "o200k_base") -> Callable[[Any], t
         raise ConfigurationError("counted_tokens", str(error)) from None
 
     def sizes(request: Any) -> tuple[int, int]:
-        _, longest = estimated_sizes(request)
-        return _count(request, known), longest
+        _, max_output = estimated_sizes(request)
+        return _count(request, known), max_output
 
     return sizes
 
@@ -55,6 +55,6 @@ def _count(part: Any, encoding: Encoding) -> int:
     if isinstance(part, Mapping):
         if "messages" in part:
             messages = part["messages"]
-            return sum(A_MESSAGE + _count(m.get("content"), encoding) for m in messages)
+            return sum(TOKENS_PER_MESSAGE + _count(m.get("content"), encoding) for m in messages)
         return _count(part.get("text"), encoding)
     return sum(_count(one, encoding) for one in part) if isinstance(part, list | tuple) else 0

@@ -1,4 +1,4 @@
-"""Answers held against a JSON Schema, in every shape in which they come."""
+"""`accept=` with a JSON Schema, for every supported format of answers."""
 
 from __future__ import annotations
 
@@ -37,40 +37,40 @@ def sdk(text: str) -> Any:
 
 
 @pytest.mark.parametrize("shape", [str, str.encode, openai, anthropic, gemini, sdk])
-def test_the_content_is_held_against_the_schema(shape: Any) -> None:
-    """Whatever shape an answer has, its text must be JSON that meets the schema."""
-    judge = json_schema(PERSON)
-    assert judge(shape(GOOD)) is True
-    assert judge(shape(BAD)) == "$.age: -1 is less than the minimum of 0"
-    assert str(judge(shape("Sure! {"))).startswith("no JSON")
+def test_the_content_must_match_the_schema(shape: Any) -> None:
+    """In every supported format, the text of the answer must be JSON that matches the schema."""
+    accept = json_schema(PERSON)
+    assert accept(shape(GOOD)) is True
+    assert accept(shape(BAD)) == "$.age: -1 is less than the minimum of 0"
+    assert str(accept(shape("Sure! {"))).startswith("invalid JSON")
 
 
-def test_data_is_held_against_it_as_it_is() -> None:
-    """An answer of no known shape is itself the content."""
-    judge = json_schema(PERSON)
-    assert judge({"name": "Ada"}) is True
-    assert judge({"age": 1}) == "$: 'name' is a required property"
-    assert judge([1]) == "$: [1] is not of type 'object'"
-    assert judge({"choices": [{"message": {"content": None}}]}) is not True
+def test_data_of_an_unknown_format_is_validated_as_it_is() -> None:
+    """An answer of an unknown format is itself the content."""
+    accept = json_schema(PERSON)
+    assert accept({"name": "Ada"}) is True
+    assert accept({"age": 1}) == "$: 'name' is a required property"
+    assert accept([1]) == "$: [1] is not of type 'object'"
+    assert accept({"choices": [{"message": {"content": None}}]}) is not True
 
 
-def test_what_is_wrong_is_told_in_short() -> None:
-    """However long the answer, the trail gets no more than a line of it."""
+def test_the_reason_is_cut_to_its_maximum_length() -> None:
+    """However long the answer, the trail gets at most one line of it."""
     assert len(str(json_schema({"const": 1})("[" + "1," * 500 + "1]"))) <= 160
 
 
-def test_what_is_no_schema() -> None:
-    """It is refused when the router is made, by router and route alike."""
-    wrong = {"type": "objekt"}
+def test_an_invalid_schema_raises_at_construction() -> None:
+    """It raises for the router and for a route alike."""
+    invalid = {"type": "objekt"}
     provider = Provider("a", answering(GOOD))
-    with pytest.raises(ConfigurationError, match="is no JSON Schema: 'objekt'"):
-        MultiProviderRouter([provider], accept=wrong, registry=CollectorRegistry())
-    with pytest.raises(ConfigurationError, match="is no JSON Schema: 'objekt'"):
-        routes = [Route("r", ["a"], accept=wrong)]
+    with pytest.raises(ConfigurationError, match="invalid JSON Schema: 'objekt'"):
+        MultiProviderRouter([provider], accept=invalid, registry=CollectorRegistry())
+    with pytest.raises(ConfigurationError, match="invalid JSON Schema: 'objekt'"):
+        routes = [Route("r", ["a"], accept=invalid)]
         MultiProviderRouter([provider], routes=routes, registry=CollectorRegistry())
 
 
-def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """The error names the extra to install."""
     monkeypatch.setitem(sys.modules, "jsonschema", None)
     with pytest.raises(ConfigurationError, match=r"multirouter\[schema\]"):
@@ -84,13 +84,13 @@ def answering(text: str) -> Any:
     return call
 
 
-async def test_a_refused_answer_fails_over() -> None:
-    """What does not meet the schema is a failed attempt; the trail says what was wrong."""
+async def test_an_answer_that_violates_the_schema_fails_over() -> None:
+    """It is a failed attempt; the trail has the reason."""
     providers = [Provider("bad", answering(BAD)), Provider("good", answering(GOOD))]
     route = Route("chain", ["bad", "good"], accept=PERSON)
     registry = CollectorRegistry()
     async with MultiProviderRouter(providers, routes=[route], registry=registry) as router:
-        outcome = await router.call_outcome("who?", route="chain")
+        outcome = await router.call_outcome("q", route="chain")
     assert outcome.value == GOOD
     first = outcome.attempts[0]
     assert (first.verdict.kind, first.verdict.reason) == (

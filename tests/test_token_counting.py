@@ -1,4 +1,4 @@
-"""Tokens counted by a real tokenizer."""
+"""Token counting with a real tokenizer."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ BYTES = tiktoken.Encoding(
 
 
 def test_text_is_counted() -> None:
-    """A string, and all text of a chat with its frames; media count nothing."""
+    """A string, and all text of a chat with its overhead; media count as 0."""
     count = counted_tokens(BYTES)
     assert count("five!") == (5, 0)
     request = {
@@ -34,13 +34,13 @@ def test_text_is_counted() -> None:
     assert count(7) == (0, 0)
 
 
-def test_what_is_no_encoding() -> None:
-    """An unknown name is refused at once."""
+def test_an_unknown_encoding_raises() -> None:
+    """An unknown name raises at once."""
     with pytest.raises(ConfigurationError, match="Unknown encoding"):
         counted_tokens("klingon")
 
 
-def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_library_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     """The error names the extra to install."""
     monkeypatch.setitem(sys.modules, "tiktoken", None)
     with pytest.raises(ConfigurationError, match=r"multirouter\[tokens\]"):
