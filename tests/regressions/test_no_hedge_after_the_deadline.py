@@ -1,4 +1,4 @@
-"""A race went on asking providers after the call's deadline while one would not be cancelled."""
+"""A race starts no attempt after the call's deadline while another one resists cancellation."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from multirouter import CallTimeout, HedgePolicy, MultiProviderRouter, Provider
 
 
 @pytest.mark.backends("asyncio", "uvloop")  # trio cancels again at each await
-async def test_nobody_is_asked_after_the_deadline() -> None:
-    """Nobody is asked from the deadline on; it ends with the stubborn one, a second later."""
-    asked: list[float] = []
+async def test_no_attempt_starts_after_the_deadline() -> None:
+    """The call ends with the attempt that swallowed its cancellation, a second later."""
+    attempted_at: list[float] = []
 
     async def stubborn(request: str) -> str:
-        asked.append(anyio.current_time())
+        attempted_at.append(anyio.current_time())
         try:
             await anyio.sleep_forever()
         except anyio.get_cancelled_exc_class():
@@ -26,7 +26,7 @@ async def test_nobody_is_asked_after_the_deadline() -> None:
 
     router = MultiProviderRouter(
         [Provider(name, stubborn) for name in "abcd"],
-        hedge=HedgePolicy(after=0.25, at_most=4),
+        hedge=HedgePolicy(after=0.25, max_in_flight=4),
         registry=CollectorRegistry(),
         rng=Random(1),
     )
@@ -34,5 +34,5 @@ async def test_nobody_is_asked_after_the_deadline() -> None:
         started = anyio.current_time()
         with pytest.raises(CallTimeout) as caught:
             await router.call("q", timeout=0.5)
-        assert [at - started for at in asked] == [0.0, 0.25]
+        assert [at - started for at in attempted_at] == [0.0, 0.25]
         assert caught.value.elapsed == pytest.approx(1.5, abs=0.01)

@@ -1,4 +1,4 @@
-"""A cancel scope that cancelled a call while a deadline unwound it did not know the result."""
+"""A cancel scope that ends a call during the cleanup after a deadline gets its cancellation."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from collections.abc import AsyncIterator
 import anyio
 
 from multirouter import Provider, StreamPolicy
-from tests.scenarios.kit import house
+from tests.scenarios.harness import harness
 
 
-async def slow_to_leave(*_: object) -> str:
+async def slow_to_end(*_: object) -> str:
     """Its task group waits for a child, and hides a second cancellation behind the first."""
 
     async def child() -> None:
@@ -23,52 +23,52 @@ async def slow_to_leave(*_: object) -> str:
     async with anyio.create_task_group() as group:
         group.start_soon(child)
         await anyio.sleep(100)
-    raise AssertionError("it is always cancelled")
+    raise AssertionError("always cancelled")
 
 
-class Talker:
-    """Says one word, and is slow to leave the next."""
+class OneWord:
+    """Yields one word, and is slow to end after it."""
 
     def __init__(self) -> None:
-        self.silent = False
+        self.yielded = False
 
     def __aiter__(self) -> AsyncIterator[str]:
         return self
 
     async def __anext__(self) -> str:
-        if self.silent:
-            await slow_to_leave()
-        self.silent = True
+        if self.yielded:
+            await slow_to_end()
+        self.yielded = True
         return "word"
 
 
-async def dead(_: object) -> str:
+async def fails(_: object) -> str:
     raise ConnectionResetError
 
 
-async def test_the_caller_is_cancelled_and_nothing_else() -> None:
+async def test_a_call_in_cleanup_is_cancelled() -> None:
     """The caller's scope ends the call during the cleanup after its deadline, and goes on."""
-    async with house(Provider("a", slow_to_leave)) as home:
+    async with harness(Provider("a", slow_to_end)) as env:
         with anyio.move_on_after(11) as scope:
-            await home.router.call("q", timeout=10)
+            await env.router.call("q", timeout=10)
         assert scope.cancelled_caught
-        assert [call.result for call in home.news.calls] == ["cancelled"]
+        assert [call.result for call in env.recorder.calls] == ["cancelled"]
 
 
-async def test_a_fallback_that_is_slow_to_leave() -> None:
-    """The caller's scope ends the substitute's cleanup as well."""
-    async with house(Provider("a", dead), fallback=slow_to_leave) as home:
+async def test_a_fallback_in_cleanup_is_cancelled() -> None:
+    """The caller's scope ends the fallback's cleanup as well."""
+    async with harness(Provider("a", fails), fallback=slow_to_end) as env:
         with anyio.move_on_after(1.5) as scope:
-            await home.router.call("q", timeout=1)
+            await env.router.call("q", timeout=1)
         assert scope.cancelled_caught
-        assert [call.result for call in home.news.calls] == ["cancelled"]
+        assert [call.result for call in env.recorder.calls] == ["cancelled"]
 
 
-async def test_a_stream_that_is_slow_to_leave() -> None:
+async def test_a_stream_in_cleanup_is_cancelled() -> None:
     """The consumer's scope ends the cleanup after a stream's own limit."""
-    provider = Provider[object, object, str]("a", stream=lambda _: Talker())
-    async with house(provider, stream=StreamPolicy(idle=5)) as home:
+    provider = Provider[object, object, str]("a", stream=lambda _: OneWord())
+    async with harness(provider, stream=StreamPolicy(idle=5)) as env:
         with anyio.move_on_after(6) as scope:
-            _ = [chunk async for chunk in home.router.stream("q")]
+            _ = [chunk async for chunk in env.router.stream("q")]
         assert scope.cancelled_caught
-        assert [call.result for call in home.news.calls] == ["cancelled"]
+        assert [call.result for call in env.recorder.calls] == ["cancelled"]
