@@ -1,9 +1,9 @@
-"""The matrix: every async test runs in virtual time on asyncio, on uvloop and on trio.
+"""The test matrix: every async test runs in virtual time on asyncio, on uvloop and on trio.
 
-A test is simply `async def test_...`; it waits with `anyio.sleep` and reads the time with
+A test is an `async def test_...`; it waits with `anyio.sleep` and reads the time with
 `anyio.current_time`. `@pytest.mark.real_io` runs it by the real clock instead, and
-`@pytest.mark.backends("asyncio", "uvloop")` names the backends that it is for. A sync test may
-ask for `virtual_clock` and call `virtual_clock.run(main)` as often as it likes.
+`@pytest.mark.backends("asyncio", "uvloop")` names its backends. A sync test may use the fixture
+`virtual_clock` and call `virtual_clock.run(main)` repeatedly.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ BACKENDS = ("asyncio", "uvloop", "trio")
 T = TypeVar("T")
 
 # No deadline: how long an example takes says more about the machine than about the code. In CI
-# the examples are the same at every run, so that a red build is about the change it stands on.
-settings.register_profile("house", deadline=None, derandomize="CI" in os.environ)
+# the examples are the same in every run, so that a failure is caused by the change under test.
+settings.register_profile("project", deadline=None, derandomize="CI" in os.environ)
 # `--hypothesis-profile=deep` searches long and at random: see tests/properties/effort.py.
 settings.register_profile("deep", deadline=None)
-# For mutation testing (docs/mutants.md): that something fails is enough, nobody looks at it.
+# For mutation testing (docs/mutants.md): any failure is enough, and is not shrunk.
 settings.register_profile(
     "mutants",
     deadline=None,
@@ -37,12 +37,12 @@ settings.register_profile(
     database=None,
     phases=[Phase.explicit, Phase.generate],
 )
-settings.load_profile("house")
+settings.load_profile("project")
 
 
 @dataclass(frozen=True)
 class RealClock:
-    """Runs a program by the real clock, with the interface of a `VirtualClock`."""
+    """Runs a program by the real clock, with the interface of `VirtualClock`."""
 
     backend: str
 
@@ -68,7 +68,7 @@ class RealClock:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Registers the marks, and the plugin of the product where it is not installed."""
+    """Registers the marks, and the package's plugin where it is not installed."""
     config.addinivalue_line("markers", "real_io: runs by the real clock, for sockets and threads")
     config.addinivalue_line("markers", "backends(*names): the backends an async test is for")
     if not config.pluginmanager.is_registered(pytest_plugin):
@@ -77,17 +77,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pycollect_makeitem(collector: Any, name: str, obj: Any) -> None:
-    """Gives each async test the clock fixture, as if it had asked for it."""
+    """Adds the clock fixture to each async test."""
     if inspect.iscoroutinefunction(obj) and collector.istestfunction(obj, name):
         pytest.mark.usefixtures("virtual_clock")(obj)
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Runs whatever uses the clock once on each backend that its mark allows."""
+    """Runs each test that uses the clock once on each backend that its mark allows."""
     if "virtual_clock" in metafunc.fixturenames:
         mark = metafunc.definition.get_closest_marker("backends")
         real = metafunc.definition.get_closest_marker("real_io") is not None
         backends = mark.args if mark else BACKENDS
         clocks = [RealClock(b) if real else VirtualClock(backend=b) for b in backends]
-        # One for a whole module, so that hypothesis sees no state between examples.
+        # Module scope: hypothesis allows no function-scoped fixture between examples.
         metafunc.parametrize("virtual_clock", clocks, ids=backends, scope="module")

@@ -1,4 +1,4 @@
-"""The answer's type follows from the providers given, for mypy and pyright alike."""
+"""The response type follows from the given providers, for mypy and pyright alike."""
 
 from __future__ import annotations
 
@@ -19,64 +19,64 @@ async def number(prompt: str) -> int:
     return len(prompt)
 
 
-async def pieces(prompt: str) -> AsyncIterator[bytes]:
-    """A provider of pieces."""
+async def byte_stream(prompt: str) -> AsyncIterator[bytes]:
+    """A provider of a byte stream."""
     yield prompt.encode()
 
 
 async def with_model(model: str, prompt: str) -> str:
-    """A provider that is made by a partial."""
+    """A provider function to be used with `partial`."""
     return model + prompt
 
 
 class Client:
-    """A provider that is an object, or a bound method."""
+    """A provider as a callable object, or as a bound method."""
 
     async def __call__(self, prompt: str) -> str:
         """Answers."""
         return prompt
 
-    async def ask(self, prompt: str) -> str:
-        """Answers as well."""
+    async def complete(self, prompt: str) -> str:
+        """Answers."""
         return prompt
 
-    async def tell(self, prompt: str) -> AsyncIterator[bytes]:
-        """Answers in pieces."""
+    async def stream(self, prompt: str) -> AsyncIterator[bytes]:
+        """Answers as a byte stream."""
         yield prompt.encode()
 
 
-class Teller:
-    """A provider of pieces that is an object."""
+class StreamingClient:
+    """A stream provider as a callable object."""
 
     async def __call__(self, prompt: str) -> AsyncIterator[bytes]:
-        """Answers in pieces."""
+        """Answers as a byte stream."""
         yield prompt.encode()
 
 
 assert_type(Provider("a", text), Provider[str, str, Never])
-assert_type(Provider("a", stream=pieces), Provider[str, Never, bytes])
-assert_type(Provider("a", text, stream=pieces), Provider[str, str, bytes])
+assert_type(Provider("a", stream=byte_stream), Provider[str, Never, bytes])
+assert_type(Provider("a", text, stream=byte_stream), Provider[str, str, bytes])
 
 router = MultiProviderRouter(
     [
         Provider("function", text),
         Provider("object", Client()),
-        Provider("method", Client().ask),
+        Provider("method", Client().complete),
     ]
 )
 assert_type(router, MultiProviderRouter[str, str, Never])
-# What a partial still wants is unknown to mypy; what it gives is not: see `use`.
+# mypy knows what a partial returns (see `use`), but not what it still takes.
 partials = MultiProviderRouter([Provider("partial", partial(with_model, "m"))])
-tellers = MultiProviderRouter(
-    [Provider("method", stream=Client().tell), Provider("object", stream=Teller())]
+streamers = MultiProviderRouter(
+    [Provider("method", stream=Client().stream), Provider("object", stream=StreamingClient())]
 )
-assert_type(tellers, MultiProviderRouter[str, Never, bytes])
-both = MultiProviderRouter([Provider("both", Client(), stream=Client().tell)])
+assert_type(streamers, MultiProviderRouter[str, Never, bytes])
+both = MultiProviderRouter([Provider("both", Client(), stream=Client().stream)])
 assert_type(both, MultiProviderRouter[str, str, bytes])
-# Unlike results meet in what holds them all: written here, else `object` for mypy.
+# Different result types need an explicit union: mypy infers `object`.
 unlike = MultiProviderRouter[str, str | int]([Provider("a", text), Provider("b", number)])
 assert_type(unlike, MultiProviderRouter[str, str | int, Never])
-streaming = MultiProviderRouter([Provider("a", text, stream=pieces), Provider("b", text)])
+streaming = MultiProviderRouter([Provider("a", text, stream=byte_stream), Provider("b", text)])
 assert_type(streaming, MultiProviderRouter[str, str, bytes])
 empty = MultiProviderRouter[str, str]()
 assert_type(empty, MultiProviderRouter[str, str, Never])
@@ -84,32 +84,32 @@ assert_type(empty, MultiProviderRouter[str, str, Never])
 
 @empty.provider("late", weight=2)
 async def late(prompt: str) -> str:
-    """Registered by its decorator, and still what it was."""
+    """Registered by the decorator, which keeps its type."""
     return prompt
 
 
-chatty = MultiProviderRouter[str, str, bytes]()
+both_kinds = MultiProviderRouter[str, str, bytes]()
 
 
-@chatty.provider("pieces")
-async def decorated_pieces(prompt: str) -> AsyncIterator[bytes]:
+@both_kinds.provider("pieces")
+async def decorated_stream(prompt: str) -> AsyncIterator[bytes]:
     """An async generator function is registered as a stream."""
     yield prompt.encode()
 
 
-# One that does not fit is refused by the checkers.
+# A function of another type is rejected by the type checkers.
 empty.provider("number")(number)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
-empty.provider("pieces")(pieces)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
+empty.provider("pieces")(byte_stream)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType, reportCallIssue]
 
 assert_type(late, Callable[[str], Coroutine[Any, Any, str]])
-assert_type(decorated_pieces, Callable[[str], AsyncIterator[bytes]])
+assert_type(decorated_stream, Callable[[str], AsyncIterator[bytes]])
 
 
 async def use() -> None:
-    """What comes out of calls and streams."""
+    """The types of the results of calls and streams."""
     assert_type(await partials.call("q"), str)
     assert_type(await unlike.call("q"), str | int)
-    async for piece in tellers.stream("q"):
+    async for piece in streamers.stream("q"):
         assert_type(piece, bytes)
     assert_type(await router.call("q"), str)
     assert_type(await router.call_outcome("q"), CallOutcome[str])
