@@ -1,1 +1,1 @@
-"""Settings of providers, circuits, limits, retries and streams, validated at construction."""
+"""Settings of providers, circuits, limits, retries and streams; validated at construction."""

@@ -1,4 +1,4 @@
-"""What follows from each kind: one visible table, and how to replace its rows."""
+"""Rules of the failure kinds: retry, failover and circuit effect of each, as one table."""
 
 from __future__ import annotations
 
@@ -8,14 +8,16 @@ from enum import Enum
 from types import MappingProxyType
 from typing import cast
 
+from multirouter.core import validation as check
 from multirouter.errors import ConfigurationError
 from multirouter.model import FailureKind
 
 
 class Retry(Enum):
-    """Whether the same provider may be asked again in this call.
+    """Whether and when the same provider may be retried within a call.
 
-    NEVER; after a BACKOFF; QUICK: once, without much rest; AFTER its Retry-After, if that is short.
+    NEVER: no retry. BACKOFF: after the backoff of `RetryPolicy`. QUICK: once, after a short pause.
+    AFTER: after the provider's Retry-After, when it is short enough (`max_retry_after`).
     """
 
     NEVER = "never"
@@ -25,7 +27,10 @@ class Retry(Enum):
 
 
 class Failover(Enum):
-    """Whether another provider may be asked: AT_ONCE, only with a LARGER context window, NEVER."""
+    """Whether another provider may be attempted within the same call.
+
+    AT_ONCE: immediately. LARGER: only a provider with a larger context window. NEVER: no failover.
+    """
 
     AT_ONCE = "at_once"
     LARGER = "larger"
@@ -33,28 +38,33 @@ class Failover(Enum):
 
 
 class CircuitEffect(Enum):
-    """What it does to the circuit.
+    """Effect of a result on the provider's circuit.
 
-    COOL moves no count and rests the provider; TRIP opens at once, with the kind as the reason.
+    SUCCESS and FAILURE are counted. NEUTRAL changes nothing. COOLDOWN is not counted and starts a
+    cooldown. TRIP opens the circuit at once, with the failure kind as the reason.
     """
 
     SUCCESS = "success"
     FAILURE = "failure"
     NEUTRAL = "neutral"
-    COOL = "cool"
+    COOLDOWN = "cooldown"
     TRIP = "trip"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """What follows from a kind.
+    """What the router does after a failure of one kind.
 
     Attributes:
-        retry: whether the same provider may be asked again.
-        failover: whether another provider may be asked.
-        circuit: what it does to the circuit.
-        side_effects_possible: whether the request may have taken effect, so that `idempotent=False` bars
-            another attempt (unless the verdict is `unsent`).
+        retry: whether and when the same provider may be retried.
+        failover: whether another provider may be attempted.
+        circuit: effect on the provider's circuit.
+        side_effects_possible: whether the request may have taken effect. `idempotent=False` then
+            forbids another attempt, unless the request was certainly not sent
+            (`Verdict.unsent`).
+
+    Raises:
+        ConfigurationError: a value has the wrong type.
     """
 
     retry: Retry
@@ -63,69 +73,75 @@ class Rule:
     side_effects_possible: bool
 
     def __post_init__(self) -> None:
-        wanted = {
+        types = {
             "retry": Retry,
             "failover": Failover,
             "circuit": CircuitEffect,
             "side_effects_possible": bool,
         }
         for field in fields(self):
-            value, cls = getattr(self, field.name), wanted[field.name]
+            value, cls = getattr(self, field.name), types[field.name]
             if not isinstance(value, cls):
                 raise ConfigurationError(
-                    f"Rule.{field.name}", f"must be a {cls.__name__}, not {value!r}"
+                    f"Rule.{field.name}", f"must be a {cls.__name__}, got {value!r}"
                 )
 
 
-def _rule(same: Retry, other: Failover, circuit: CircuitEffect, *, acted: bool) -> Rule:
-    return Rule(retry=same, failover=other, circuit=circuit, side_effects_possible=acted)
-
-
 # fmt: off
-RULES: Mapping[FailureKind, Rule] = MappingProxyType({
-    FailureKind.SUCCESS:        _rule(Retry.NEVER,   Failover.NEVER,   CircuitEffect.SUCCESS, acted=True),
-    FailureKind.RATE_LIMIT:     _rule(Retry.AFTER,   Failover.AT_ONCE, CircuitEffect.COOL,    acted=False),
-    FailureKind.EXHAUSTED:      _rule(Retry.NEVER,   Failover.AT_ONCE, CircuitEffect.TRIP,    acted=False),
-    FailureKind.OVERLOADED:     _rule(Retry.BACKOFF, Failover.AT_ONCE, CircuitEffect.FAILURE, acted=False),
-    FailureKind.SERVER:         _rule(Retry.BACKOFF, Failover.AT_ONCE, CircuitEffect.FAILURE, acted=True),
-    FailureKind.TRANSPORT:      _rule(Retry.QUICK,   Failover.AT_ONCE, CircuitEffect.FAILURE, acted=True),
-    FailureKind.TIMEOUT:        _rule(Retry.NEVER,   Failover.AT_ONCE, CircuitEffect.FAILURE, acted=True),
-    # What a broken stream may do at all is `on_interrupt`'s to say; this is how, once it may.
-    FailureKind.INTERRUPTED:    _rule(Retry.BACKOFF, Failover.AT_ONCE, CircuitEffect.FAILURE, acted=True),
-    FailureKind.INVALID:        _rule(Retry.BACKOFF, Failover.AT_ONCE, CircuitEffect.FAILURE, acted=True),
-    FailureKind.CREDENTIALS:    _rule(Retry.NEVER,   Failover.AT_ONCE, CircuitEffect.TRIP,    acted=False),
-    FailureKind.NOT_FOUND:      _rule(Retry.NEVER,   Failover.AT_ONCE, CircuitEffect.NEUTRAL, acted=False),
-    FailureKind.CONTEXT_LENGTH: _rule(Retry.NEVER,   Failover.LARGER,  CircuitEffect.NEUTRAL, acted=False),
-    FailureKind.CONTENT_FILTER: _rule(Retry.NEVER,   Failover.NEVER,   CircuitEffect.NEUTRAL, acted=False),
-    FailureKind.REQUEST:        _rule(Retry.NEVER,   Failover.NEVER,   CircuitEffect.NEUTRAL, acted=False),
-    FailureKind.CANCELLED:      _rule(Retry.NEVER,   Failover.NEVER,   CircuitEffect.NEUTRAL, acted=True),
-    FailureKind.UNKNOWN:        _rule(Retry.BACKOFF, Failover.AT_ONCE, CircuitEffect.FAILURE, acted=True),
-})
-"""The table of kinds: one row a kind, in force where router and route say nothing else."""
+_TABLE: Mapping[FailureKind, tuple[Retry, Failover, CircuitEffect, bool]] = {
+    # kind                      retry          failover          circuit    side effects possible
+    FailureKind.SUCCESS:        (Retry.NEVER,   Failover.NEVER,   CircuitEffect.SUCCESS,  True),
+    FailureKind.RATE_LIMIT:     (Retry.AFTER,   Failover.AT_ONCE, CircuitEffect.COOLDOWN, False),
+    FailureKind.EXHAUSTED:      (Retry.NEVER,   Failover.AT_ONCE, CircuitEffect.TRIP,     False),
+    FailureKind.OVERLOADED:     (Retry.BACKOFF, Failover.AT_ONCE, CircuitEffect.FAILURE,  False),
+    FailureKind.SERVER:         (Retry.BACKOFF, Failover.AT_ONCE, CircuitEffect.FAILURE,  True),
+    FailureKind.TRANSPORT:      (Retry.QUICK,   Failover.AT_ONCE, CircuitEffect.FAILURE,  True),
+    FailureKind.TIMEOUT:        (Retry.NEVER,   Failover.AT_ONCE, CircuitEffect.FAILURE,  True),
+    # `on_interrupt` decides whether an interrupted stream may go on; this row says how.
+    FailureKind.INTERRUPTED:    (Retry.BACKOFF, Failover.AT_ONCE, CircuitEffect.FAILURE,  True),
+    FailureKind.INVALID:        (Retry.BACKOFF, Failover.AT_ONCE, CircuitEffect.FAILURE,  True),
+    FailureKind.CREDENTIALS:    (Retry.NEVER,   Failover.AT_ONCE, CircuitEffect.TRIP,     False),
+    FailureKind.NOT_FOUND:      (Retry.NEVER,   Failover.AT_ONCE, CircuitEffect.NEUTRAL,  False),
+    FailureKind.CONTEXT_LENGTH: (Retry.NEVER,   Failover.LARGER,  CircuitEffect.NEUTRAL,  False),
+    FailureKind.CONTENT_FILTER: (Retry.NEVER,   Failover.NEVER,   CircuitEffect.NEUTRAL,  False),
+    FailureKind.REQUEST:        (Retry.NEVER,   Failover.NEVER,   CircuitEffect.NEUTRAL,  False),
+    FailureKind.CANCELLED:      (Retry.NEVER,   Failover.NEVER,   CircuitEffect.NEUTRAL,  True),
+    FailureKind.UNKNOWN:        (Retry.BACKOFF, Failover.AT_ONCE, CircuitEffect.FAILURE,  True),
+}
 # fmt: on
+
+RULES: Mapping[FailureKind, Rule] = MappingProxyType(
+    {
+        kind: Rule(retry=retry, failover=failover, circuit=circuit, side_effects_possible=effects)
+        for kind, (retry, failover, circuit, effects) in _TABLE.items()
+    }
+)
+"""The default rule of each failure kind; `rules=` of the router or a route replaces rows."""
 
 _FIXED = frozenset({FailureKind.SUCCESS, FailureKind.CANCELLED})
 
 
 def rules_with(overrides: Mapping[FailureKind | str, Rule]) -> Mapping[FailureKind, Rule]:
-    """Returns `RULES` with some rows replaced, read-only.
+    """Returns `RULES` with some rows replaced, as a read-only mapping.
 
     Args:
         overrides: new rows by kind, or by a kind's value (`"not_found"`).
 
     Raises:
-        ConfigurationError: for what is no mapping, an unknown kind, a value that is no Rule, and
-            for `success` and `cancelled`, from which nothing else can follow.
+        ConfigurationError: `overrides` is not a mapping, a kind is unknown, a value is not a
+            Rule, or the kind is `success` or `cancelled`, whose rules are fixed.
     """
     if not isinstance(overrides, Mapping):
-        raise ConfigurationError("rules", f"must be rules by kind, not {overrides!r}")
+        raise ConfigurationError("rules", f"must be a mapping of kinds to rules, got {overrides!r}")
     rules = dict(RULES)
     for key, rule in overrides.items():
         kind = _kind(key)
         if kind in _FIXED:
-            raise ConfigurationError(f"rules[{kind.value!r}]", "cannot be replaced")
+            raise ConfigurationError(
+                f"rules[{kind.value!r}]", "cannot be replaced: the rule is fixed"
+            )
         if not isinstance(rule, Rule):
-            raise ConfigurationError(f"rules[{kind.value!r}]", f"must be a Rule, not {rule!r}")
+            raise ConfigurationError(f"rules[{kind.value!r}]", f"must be a Rule, got {rule!r}")
         rules[kind] = rule
     return MappingProxyType(rules)
 
@@ -134,8 +150,5 @@ def _kind(name: object) -> FailureKind:
     try:
         return FailureKind(cast("str", name))
     except ValueError:
-        from difflib import get_close_matches  # for errors alone
-
-        near = get_close_matches(str(name), [kind.value for kind in FailureKind], n=1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ConfigurationError(f"rules[{name!r}]", f"no such kind of failure{hint}") from None
+        known = check.suggestion(str(name), [kind.value for kind in FailureKind])
+        raise ConfigurationError(f"rules[{name!r}]", f"unknown failure kind {known}") from None

@@ -1,4 +1,4 @@
-"""A provider: a name, a coroutine function to call, perhaps one to stream from, and its terms."""
+"""A provider: its name, its functions for calls and streams, and its settings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, Generic, Never, get_origin, overload
 from typing_extensions import TypedDict, Unpack
 
 from multirouter.core import validation as check
-from multirouter.core.cost.budgets import Budget, budgets
+from multirouter.core.cost.budgets import Budget, as_budgets
 from multirouter.core.cost.price import Price
 from multirouter.core.cost.usage import ReadUsage
 from multirouter.core.settings.policies import CircuitPolicy, LimitPolicy
@@ -19,7 +19,7 @@ from multirouter.model import ChunkT, ChunkT_co, RequestT, RequestT_contra, Resp
 
 
 class ProviderSettings(TypedDict, total=False):
-    """What every `Provider` may be told besides its functions; see there."""
+    """Keyword arguments of `Provider` besides its functions; see `Provider`."""
 
     weight: float
     attempt_timeout: float | None
@@ -41,42 +41,51 @@ class ProviderSettings(TypedDict, total=False):
 
 
 class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
-    """One provider, as the user describes it; never changed after it was made.
+    """One provider and its settings; immutable by convention (use `replace`).
 
     Attributes:
-        name: unique within a router; it is the label in metrics and logs.
-        call: any callable that takes the request and returns an awaitable of the response.
-        stream: any callable that takes the request and returns an async iterator of chunks.
-        weight: its share in the weighted draw, 0 or from 1e-9 to 1e9. Weight 0 is never drawn;
-            it serves only when nobody else of its tier can.
-        attempt_timeout: the longest one await may take, seconds; None inherits from the route,
-            else the router; `math.inf` is none.
+        name: unique within a router; the label in metrics and logs.
+        call: a callable that takes the request and returns an awaitable of the response.
+        stream: a callable that takes the request and returns an async iterator of chunks.
+        weight: share in the weighted choice, 0 or from 1e-9 to 1e9. A provider of weight 0 is
+            used only when no other provider of its tier is available.
+        attempt_timeout: longest duration of one attempt, seconds; `math.inf` for no limit; None
+            inherits from the route, else the router.
         circuit: its own circuit policy; None inherits the router's.
-        limits: its own limits, on top of those of the route and the router.
-        domains: what it fails together with (`("openai", "us-east")`).
-        tags: names under which routes may pick it (`tag:cheap`).
-        context_window: tokens that fit into it, at least 1. A request that was too long for one
-            provider goes on to a larger window only; left out, it counts as the smallest there.
-            Who is surely too small for a request is not asked (see `Route.size`).
-        max_output: the most tokens it writes in one answer, at least 1; left out, any number.
-        quality: how good its answers are, a number of the user's own scale, for the strategy
+        limits: its own limits, in addition to those of the route and the router.
+        domains: failure domains that it shares with other providers (`("openai", "us-east")`).
+        tags: names by which routes select it (`tag:cheap`).
+        context_window: tokens that fit into its context window, at least 1. A request that was
+            too long for one provider fails over to a larger window only; None counts as the
+            smallest window. A provider whose window is certainly too small for a request is not
+            attempted (see `Route.size`).
+        max_output: most tokens of one answer, at least 1; None for no known limit.
+        quality: quality of its answers, a finite number on the user's own scale, for the strategy
             `highest_quality`.
-        transform: makes its own request out of the caller's, just before each attempt (another
-            system prompt, say); a plain function of the request, after that of the route.
-        capabilities: what its model can do; `prefill` means that it goes on from a trailing
+        transform: a plain function that returns its own form of the request (another system
+            prompt, say); applied before each attempt, after the transform of the route.
+        capabilities: what its model can do; `prefill` means that it continues a trailing
             assistant message.
-        first_token: the longest a stream may take to its first content, seconds; None inherits.
-        idle: the longest a stream may rest between two chunks, seconds; None inherits.
-        probe: a cheap test of its health without a request; when given, an open circuit is
-            tested by it from the reset task instead of by a user's call, and without waiting
-            for one. It may take as long as an attempt, at most 20 s.
+        first_token: longest time to the first content of a stream, seconds; `math.inf` for no
+            limit; None inherits.
+        idle: longest pause between two chunks of a stream, seconds; `math.inf` for no limit; None
+            inherits.
+        health_check: a coroutine function without arguments that checks the provider cheaply and
+            raises when it is unhealthy. When set, a half-open circuit is decided by it, in the
+            background, instead of by a user's call. It may take as long as an attempt, at most
+            20 s.
         aclose: awaited when the router closes.
-        price: what it charges; left out, its attempts cost nothing and nobody reads their usage.
-        usage: reads usage from its answers and chunks; None inherits from the router, which
-            knows the shapes of OpenAI, Anthropic and Gemini. Given without `price`, its tokens
-            are counted and cost nothing.
-        budget: what may be spent on it; used up, it is passed over until the period ends. A
-            tuple, as given by one Budget or several of unlike periods.
+        price: what it charges. Without a price its attempts cost nothing, and their usage is not
+            read unless `usage` is set.
+        usage: reads the usage from its answers and chunks; None inherits from the router, which
+            knows the formats of OpenAI, Anthropic and Gemini. Set without `price`, tokens are
+            counted and cost nothing.
+        budget: how much may be spent on it; when a budget is used up, the provider is skipped
+            until the period ends. Takes one Budget or several of different periods; stored as a
+            tuple.
+
+    Raises:
+        ConfigurationError: a setting is invalid.
     """
 
     __slots__ = (
@@ -161,53 +170,59 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         budget: Budget | Iterable[Budget] | None = None,
     ) -> None:
         self.name: str = check.name("Provider.name", name)
-        me = f"Provider({name!r})"
+        label = f"Provider({name!r})"
         if call is None and stream is None:
-            raise ConfigurationError(me, "needs call= or stream=, or both")
+            raise ConfigurationError(label, "must have call= or stream=, or both")
         self.call: Callable[[Any], Awaitable[Any]] | None = (
-            call if call is None else _asynchronous(f"{me}.call", call)
+            call if call is None else _checked_call(f"{label}.call", call)
         )
         self.stream: Callable[[Any], AsyncIterator[Any]] | None = (
-            stream if stream is None else _streaming(f"{me}.stream", stream)
+            stream if stream is None else _checked_stream(f"{label}.stream", stream)
         )
-        self.weight: float = check.weight(f"{me}.weight", weight)
-        self.attempt_timeout: float | None = _limit(f"{me}.attempt_timeout", attempt_timeout)
+        self.weight: float = check.weight(f"{label}.weight", weight)
+        self.attempt_timeout: float | None = _optional_duration(
+            f"{label}.attempt_timeout", attempt_timeout
+        )
         self.circuit: CircuitPolicy | None = circuit
         self.limits: LimitPolicy | None = limits
-        self.domains: tuple[str, ...] = _names(f"{me}.domains", domains)
-        self.tags: tuple[str, ...] = _names(f"{me}.tags", tags)
-        self.context_window: int | None = _tokens(f"{me}.context_window", context_window)
-        self.max_output: int | None = _tokens(f"{me}.max_output", max_output)
+        self.domains: tuple[str, ...] = _names(f"{label}.domains", domains)
+        self.tags: tuple[str, ...] = _names(f"{label}.tags", tags)
+        self.context_window: int | None = _optional_count(f"{label}.context_window", context_window)
+        self.max_output: int | None = _optional_count(f"{label}.max_output", max_output)
         if quality is not None:
-            check.number(f"{me}.quality", quality)
+            check.number(f"{label}.quality", quality)
         self.quality: float | None = quality
-        self.transform: Callable[[Any], Any] | None = check.function(f"{me}.transform", transform)
-        self.capabilities: tuple[str, ...] = _names(f"{me}.capabilities", capabilities)
-        self.first_token: float | None = _limit(f"{me}.first_token", first_token)
-        self.idle: float | None = _limit(f"{me}.idle", idle)
+        self.transform: Callable[[Any], Any] | None = check.function(
+            f"{label}.transform", transform
+        )
+        self.capabilities: tuple[str, ...] = _names(f"{label}.capabilities", capabilities)
+        self.first_token: float | None = _optional_duration(f"{label}.first_token", first_token)
+        self.idle: float | None = _optional_duration(f"{label}.idle", idle)
         self.health_check: Callable[[], Awaitable[object]] | None = (
             health_check
             if health_check is None
-            else _asynchronous(f"{me}.health_check", health_check)
+            else _checked_call(f"{label}.health_check", health_check)
         )
         self.aclose: Callable[[], Awaitable[object]] | None = aclose
         if price is not None and not isinstance(price, Price):
-            raise ConfigurationError(f"{me}.price", f"must be a Price, not {price!r}")
+            raise ConfigurationError(f"{label}.price", f"must be a Price, got {price!r}")
         self.price: Price | None = price
-        self.usage: ReadUsage | None = check.function(f"{me}.usage", usage)
-        self.budget: tuple[Budget, ...] = budgets(f"{me}.budget", budget)
+        self.usage: ReadUsage | None = check.function(f"{label}.usage", usage)
+        self.budget: tuple[Budget, ...] = as_budgets(f"{label}.budget", budget)
         if self.budget and price is None:
-            raise ConfigurationError(f"{me}.budget", "needs price=, to know what was spent")
+            raise ConfigurationError(
+                f"{label}.budget", "requires price=, which the spending is computed from"
+            )
 
     def replace(self, **changes: Any) -> Provider[RequestT_contra, ResponseT_co, ChunkT_co]:
-        """A copy with some settings changed, checked like a new one.
+        """A copy with some settings changed, validated like a new provider.
 
         Raises:
-            ConfigurationError: for an unknown setting, or a value that is refused.
+            ConfigurationError: a setting is unknown, or its value is invalid.
         """
         unknown = sorted(changes.keys() - set(self.__slots__))
         if unknown:
-            raise ConfigurationError(f"Provider({self.name!r}).{unknown[0]}", "is no setting")
+            raise ConfigurationError(f"Provider({self.name!r}).{unknown[0]}", "unknown setting")
         settings = {slot: getattr(self, slot) for slot in self.__slots__}
         return type(self)(**{**settings, **changes})
 
@@ -215,49 +230,51 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         return f"Provider({self.name!r}, weight={self.weight:g})"
 
 
-def _limit(what: str, seconds: float | None) -> float | None:
-    return seconds if seconds is None else check.span(what, seconds, endless=True)
+def _optional_duration(what: str, seconds: float | None) -> float | None:
+    return seconds if seconds is None else check.duration(what, seconds, allow_inf=True)
 
 
-def _tokens(what: str, tokens: int | None) -> int | None:
+def _optional_count(what: str, tokens: int | None) -> int | None:
     return tokens if tokens is None else check.count(what, tokens)
 
 
 def _names(what: str, names: Iterable[str]) -> tuple[str, ...]:
     if isinstance(names, str):
-        raise ConfigurationError(what, f"must be a list of names, not the string {names!r}")
+        raise ConfigurationError(what, f"must be a list of names, got the string {names!r}")
     return tuple(check.name(what, name) for name in names)
 
 
-def _asynchronous(what: str, call: Any) -> Any:
-    """Refuses what is surely no coroutine function; what only a call can tell waits for it."""
+def _checked_call(what: str, call: Any) -> Any:
+    """Rejects a callable that certainly returns no awaitable; other callables fail when called."""
     if not callable(call):
-        raise ConfigurationError(what, f"must be an async function, not {call!r}")
-    function = _function_of(call)
+        raise ConfigurationError(what, f"must be an async function, got {call!r}")
+    function = _underlying_function(call)
     if inspect.isasyncgenfunction(function):
-        raise ConfigurationError(what, "is an async generator function: give it as stream=")
+        raise ConfigurationError(
+            what, "must be an async function, got an async generator function; pass it as stream="
+        )
     if inspect.iscoroutinefunction(function):
         return call
     returned = getattr(function, "__annotations__", {}).get("return", inspect.Parameter.empty)
-    if inspect.isfunction(function) and _surely_plain(returned):
+    if inspect.isfunction(function) and _is_plain_type(returned):
         raise ConfigurationError(
-            what, f"must be an async function; {function.__name__}() is a plain one"
+            what, f"must be an async function, got the plain function {function.__name__}()"
         )
     return call
 
 
-def _streaming(what: str, stream: Any) -> Any:
+def _checked_stream(what: str, stream: Any) -> Any:
     if not callable(stream):
-        raise ConfigurationError(what, f"must be an async generator function, not {stream!r}")
-    if inspect.iscoroutinefunction(_function_of(stream)):
+        raise ConfigurationError(what, f"must be an async generator function, got {stream!r}")
+    if inspect.iscoroutinefunction(_underlying_function(stream)):
         raise ConfigurationError(
-            what, "must return an async iterator (async def with yield), and returns a coroutine"
+            what, "must return an async iterator (async def with yield), got a coroutine function"
         )
     return stream
 
 
-def _function_of(call: Any) -> Any:
-    """The function that does the work: behind a partial, a bound method or `__call__`."""
+def _underlying_function(call: Any) -> Any:
+    """The underlying function of a partial, a bound method or a callable object."""
     while isinstance(call, functools.partial):
         call = call.func
     if inspect.isroutine(call) or inspect.isclass(call):
@@ -265,12 +282,14 @@ def _function_of(call: Any) -> Any:
     return type(call).__call__
 
 
-_PLAIN = (str, bytes, int, float, bool, dict, list, tuple, type(None))
-_PLAIN_NAMES = frozenset({"str", "bytes", "int", "float", "bool", "dict", "list", "tuple", "None"})
+_PLAIN_TYPES = (str, bytes, int, float, bool, dict, list, tuple, type(None))
+_PLAIN_TYPE_NAMES = frozenset(
+    {"str", "bytes", "int", "float", "bool", "dict", "list", "tuple", "None"}
+)
 
 
-def _surely_plain(returned: Any) -> bool:
-    """Whether a return annotation names a type that nobody can await."""
+def _is_plain_type(returned: Any) -> bool:
+    """Whether a return annotation names a type that cannot be awaited."""
     if isinstance(returned, str):
-        return returned.split("[", 1)[0] in _PLAIN_NAMES
-    return returned is None or returned in _PLAIN or get_origin(returned) in _PLAIN
+        return returned.split("[", 1)[0] in _PLAIN_TYPE_NAMES
+    return returned is None or returned in _PLAIN_TYPES or get_origin(returned) in _PLAIN_TYPES

@@ -1,4 +1,4 @@
-"""Shadow traffic: which calls are copied to whom, so that backups always have fresh figures."""
+"""Settings of shadow traffic: copies of answered calls that keep a backup's figures up to date."""
 
 from __future__ import annotations
 
@@ -10,69 +10,78 @@ from multirouter.core.settings.provider import Provider
 from multirouter.errors import ConfigurationError
 
 Compare = Callable[[Any, Any, Any], object]
-"""Gets (request, answer, shadow): the shadow's answer, or the exception that it ended with."""
+"""Called with (request, answer, shadow); `shadow` is the copy's answer, or its exception."""
 
 
 class Shadow:
-    """Copies a share of the answered calls to another provider, once the answer is out.
+    """Copies a share of the answered calls to another provider, after the answer was returned.
 
-    `Shadow(["backup"], share=0.05)`, as `shadow=` of a router or of a route. A copy goes to one
-    of the providers that the call did not ask, at random; only to one whose circuit is closed and
-    whose limits leave room; never of a call with `idempotent=False`, never of a stream. What comes
-    of it feeds that provider's latencies and health on the route, never circuits, budgets or the
-    figures of calls. It costs what a call costs.
+    Pass it as `shadow=` of a router or a route: `Shadow(["backup"], share=0.05)`. The target is a
+    random one of `providers` that the call did not attempt, whose circuit is closed and whose
+    limits allow it. Streams and calls with `idempotent=False` are never copied. The result of a
+    copy is counted in the target's latencies and health on the route; it never changes circuits,
+    budgets or the figures of calls. The provider bills a copy like any other request.
 
     Attributes:
-        providers: who gets copies; they need not be on the route.
-        share: the share of the answered calls that are copied, 0 to 1.
-        at_most: copies in flight at one time, at least 1; more are not made.
-        compare: called with (request, answer, shadow) when a copy has ended, see `Compare`; may
-            be async. What it raises is reported, and harms nothing.
+        providers: names of the targets; they need not be on the route.
+        share: the share of answered calls that is copied, 0 to 1.
+        max_in_flight: copies in flight at one time, at least 1; further copies are not made.
+        compare: called when a copy has ended, see `Compare`; may be async. An exception that it
+            raises is reported and has no other effect.
 
     Raises:
-        ConfigurationError: for a setting that is refused.
+        ConfigurationError: a setting is invalid.
     """
 
-    __slots__ = ("at_most", "compare", "providers", "share")
+    __slots__ = ("compare", "max_in_flight", "providers", "share")
 
     def __init__(
         self,
         providers: Iterable[str],
         *,
         share: float = 0.05,
-        at_most: int = 10,
+        max_in_flight: int = 10,
         compare: Compare | None = None,
     ) -> None:
         if isinstance(providers, str) or not isinstance(providers, Iterable):
-            raise ConfigurationError("Shadow.providers", f"must be a list, not {providers!r}")
+            raise ConfigurationError(
+                "Shadow.providers", f"must be a list of names, got {providers!r}"
+            )
         self.providers: tuple[str, ...] = tuple(
             check.name("Shadow.providers", name) for name in providers
         )
         if not self.providers:
-            raise ConfigurationError("Shadow.providers", "is empty; share=0 copies nothing")
+            raise ConfigurationError(
+                "Shadow.providers", "must name at least one provider; use share=0 to copy nothing"
+            )
         if len(set(self.providers)) < len(self.providers):
-            raise ConfigurationError("Shadow.providers", "names somebody twice")
+            raise ConfigurationError("Shadow.providers", "must not name a provider twice")
         self.share: float = check.share("Shadow.share", share)
-        self.at_most: int = check.count("Shadow.at_most", at_most)
+        self.max_in_flight: int = check.count("Shadow.max_in_flight", max_in_flight)
         if compare is not None and not callable(compare):
-            raise ConfigurationError("Shadow.compare", f"must be callable, not {compare!r}")
+            raise ConfigurationError("Shadow.compare", f"must be callable, got {compare!r}")
         self.compare: Compare | None = compare
 
-    def known(self, providers: Mapping[str, Provider[Any, Any, Any]]) -> tuple[str, ...]:
-        """The names of those who can answer calls.
+    def callable_providers(
+        self, providers: Mapping[str, Provider[Any, Any, Any]]
+    ) -> tuple[str, ...]:
+        """The names of the targets that have `call=`.
+
+        Args:
+            providers: all providers of the router, by name.
 
         Raises:
-            ConfigurationError: for a name that is nobody's, and when none of them has `call=`.
+            ConfigurationError: a name is unknown, or no target has `call=`.
         """
         for name in self.providers:
             if name not in providers:
                 raise ConfigurationError(
-                    "Shadow.providers", f"unknown provider {check.near(name, providers)}"
+                    "Shadow.providers", f"unknown provider {check.suggestion(name, providers)}"
                 )
-        able = tuple(name for name in self.providers if providers[name].call is not None)
-        if not able:
-            raise ConfigurationError("Shadow.providers", "none of them has call=")
-        return able
+        callable_names = tuple(n for n in self.providers if providers[n].call is not None)
+        if not callable_names:
+            raise ConfigurationError("Shadow.providers", "at least one of them must have call=")
+        return callable_names
 
     def __repr__(self) -> str:
         return f"Shadow({list(self.providers)}, share={self.share:g})"

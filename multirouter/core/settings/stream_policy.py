@@ -1,4 +1,4 @@
-"""The knobs of streams: limits of time, what counts as content and as the end, and what then."""
+"""Settings of streams: time limits, content, end, and the reaction to an interruption."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from multirouter.core import validation as check
-from multirouter.core.chat.chunk_reader import Misused, Reader, read_as
+from multirouter.core.chat.chunk_reader import ChunkReader, StreamHookError, reader_for
 from multirouter.errors import ConfigurationError
 
 OnInterrupt = Literal["raise", "continue", "restart"]
@@ -16,36 +16,43 @@ INTERRUPTS: tuple[OnInterrupt, ...] = ("raise", "continue", "restart")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamPolicy:
-    """How long a stream may take, how it must end, and what happens when it breaks.
+    """Time limits of a stream, how its end is recognised, and the reaction to an interruption.
+
+    A hook (`content`, `text`, `complete`, `resume`) that raises ends the stream with a UsageError
+    that names it; the failure counts against no provider.
 
     Attributes:
-        first_token: seconds from an attempt's start to its first content. Left out, the
-            `attempt_timeout`. Like it, it is a ceiling: what the provider's own past says
-            (`LatencyPolicy`) may cut earlier. Reasoning models may think for minutes: set it there.
-        idle: seconds that the next chunk may be waited for; `math.inf` for no limit. What a slow
+        first_token: longest time from an attempt's start to its first content, seconds;
+            `math.inf` for no limit. Default: the `attempt_timeout`. It is an upper limit: the
+            adaptive timeout (`LatencyPolicy`) may end the attempt earlier. Set it to minutes for
+            reasoning models, which may think that long.
+        idle: longest wait for the next chunk, seconds; `math.inf` for no limit. Time that the
             consumer takes between two chunks does not count.
-        total: seconds from the first content to the end, the consumer's own time included;
-            `math.inf` for no limit.
-        min_rate: characters a second, thinking and tool calls included, at least; None for no
-            floor. Chunks that nobody can read, without a `text=` of yours, have none.
+        total: longest time from the first content to the end, seconds, including the consumer's
+            own time; `math.inf` for no limit.
+        min_rate: lowest rate in characters per second, including reasoning and tool calls, above
+            0; None for no minimum. It does not apply to chunks of unknown type without `text=`.
         rate_window: seconds of waiting for the provider over which `min_rate` is measured.
-        on_interrupt: what happens when a stream breaks after content was delivered. `raise`:
-            StreamInterrupted. `continue`: another provider goes on where it broke; the text is
-            kept for that. `restart`: the consumer gets a `StreamRestarted` and the answer begins anew.
-        on_divergence: when a continuation has to be matched and says something else: `instruct`
-            asks that provider to go on from the text so far, `raise` gives up.
-        content: whether a chunk brings something of the answer. Left out: chat chunks by their
-            deltas, strings and bytes when not empty, anything else always. Chat chunks are
-            OpenAI's, Anthropic's and Gemini's, as plain data or as objects of the SDKs.
-        text: the text of a chunk. Left out: that of chat chunks and strings, else "".
-        complete: whether a chunk proves that the answer is whole. Left out: the finish reasons of
-            chat chunks; for other chunks the stream's clean end must do. What goes wrong after
-            the proof harms nobody: the stream ends there.
-        resume: builds the request that goes on from (request, text so far). Left out: for chat
-            requests a prefill where the provider has the capability `prefill`; else, or when it
-            refuses that, the request is sent again and matched.
+        on_interrupt: what happens when a stream ends early after content was delivered. `raise`:
+            raises StreamInterrupted. `continue`: another provider continues the answer; the
+            delivered text is kept for that. `restart`: the consumer gets a `StreamRestarted`,
+            and the answer starts again from the beginning.
+        on_divergence: what happens when a new answer is matched against the delivered text and
+            differs. `instruct`: the provider is instructed to continue from the delivered text.
+            `raise`: raises StreamInterrupted.
+        content: returns whether a chunk contains a part of the answer. Default: chat chunks by
+            their deltas, strings and bytes when not empty, any other chunk always. Chat chunks
+            are those of OpenAI, Anthropic and Gemini, as plain data or as SDK objects.
+        text: returns the text of a chunk. Default: the text of chat chunks and strings, else "".
+        complete: returns whether a chunk proves that the answer is complete. Default: the finish
+            reasons of chat chunks; for other chunks, only the regular end of the stream. After
+            the proof the stream is complete, whatever fails later.
+        resume: builds the continuing request from (request, text so far). Default: for chat
+            requests a prefill when the provider has the capability `prefill`; otherwise, or when
+            the provider rejects the prefill, the request is sent again and matched.
 
-    A hook that raises ends the stream with a UsageError that names it; no provider is blamed.
+    Raises:
+        ConfigurationError: a setting is out of range or unknown.
     """
 
     first_token: float | None = None
@@ -62,64 +69,66 @@ class StreamPolicy:
 
     def __post_init__(self) -> None:
         if self.first_token is not None:
-            check.span("StreamPolicy.first_token", self.first_token, endless=True)
-        check.span("StreamPolicy.idle", self.idle, endless=True)
-        check.span("StreamPolicy.total", self.total, endless=True)
+            check.duration("StreamPolicy.first_token", self.first_token, allow_inf=True)
+        check.duration("StreamPolicy.idle", self.idle, allow_inf=True)
+        check.duration("StreamPolicy.total", self.total, allow_inf=True)
         if self.min_rate is not None:
             check.number("StreamPolicy.min_rate", self.min_rate, above=0.0)
-        check.span("StreamPolicy.rate_window", self.rate_window)
+        check.duration("StreamPolicy.rate_window", self.rate_window)
         if self.on_interrupt not in INTERRUPTS:
-            near = check.near(str(self.on_interrupt), INTERRUPTS)
-            raise ConfigurationError("StreamPolicy.on_interrupt", f"unknown {near}")
+            known = check.suggestion(str(self.on_interrupt), INTERRUPTS)
+            raise ConfigurationError("StreamPolicy.on_interrupt", f"unknown value {known}")
         if self.on_divergence not in {"instruct", "raise"}:
-            near = check.near(str(self.on_divergence), ("instruct", "raise"))
-            raise ConfigurationError("StreamPolicy.on_divergence", f"unknown {near}")
+            known = check.suggestion(str(self.on_divergence), ("instruct", "raise"))
+            raise ConfigurationError("StreamPolicy.on_divergence", f"unknown value {known}")
 
-    def reader(self, chunk: Any, request: Any = None) -> Reader:
-        """How to read a stream, judged by its first chunk: one look for all the others.
+    def reader(self, chunk: Any, request: Any = None) -> ChunkReader:
+        """The reader of a stream, chosen once by its first chunk.
 
         Args:
             chunk: the stream's first chunk.
-            request: what it answers; `n` of a chat request says how many answers must end.
+            request: the request; `n` of a chat request says how many choices must end.
         """
-        read = read_as(chunk, request)
+        reader = reader_for(chunk, request)
         content, text, complete = self.content, self.text, self.complete
         if content is not None:
-            read = read._replace(content=guarded_hook("content", content))
+            reader = reader._replace(content=guarded_hook("content", content))
         if text is not None:
-            text = _textual(guarded_hook("text", text))
-            read = read._replace(text=text, size=_length_by(text), cut=None)
+            text = _checked_text(guarded_hook("text", text))
+            reader = reader._replace(text=text, size=_length_of(text), replace_text=None)
         if complete is not None:
-            read = read._replace(proves_end=guarded_hook("complete", complete))
-        return read
+            reader = reader._replace(proves_end=guarded_hook("complete", complete))
+        return reader
 
 
 def guarded_hook(name: str, hook: Callable[..., Any]) -> Callable[..., Any]:
-    """A hook of a `StreamPolicy` whose exceptions say which hook it was.
+    """Wraps a hook of a `StreamPolicy`: its exceptions become a StreamHookError that names it.
 
     Args:
         name: the policy's attribute.
         hook: the user's function.
     """
 
-    def guarded(*given: Any) -> Any:
+    def guarded(*args: Any) -> Any:
         try:
-            return hook(*given)
+            return hook(*args)
         except Exception as error:
-            raise Misused(f"StreamPolicy.{name} raised {type(error).__name__}: {error}") from error
+            raise StreamHookError(
+                f"StreamPolicy.{name} raised {type(error).__name__}: {error}"
+            ) from error
 
     return guarded
 
 
-def _textual(text: Callable[[Any], Any]) -> Callable[[Any], str]:
+def _checked_text(text: Callable[[Any], Any]) -> Callable[[Any], str]:
     def read(chunk: Any) -> str:
-        said = text(chunk)
-        if not isinstance(said, str):
-            raise Misused(f"StreamPolicy.text must return a str, and returned {said!r:.50}")
-        return said
+        result = text(chunk)
+        if not isinstance(result, str):
+            raise StreamHookError(f"StreamPolicy.text must return a str, got {result!r:.50}")
+        return result
 
     return read
 
 
-def _length_by(text: Callable[[Any], str]) -> Callable[[Any], int]:
+def _length_of(text: Callable[[Any], str]) -> Callable[[Any], int]:
     return lambda chunk: len(text(chunk))

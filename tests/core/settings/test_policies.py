@@ -1,4 +1,4 @@
-"""Each knob's default, its range, and that nothing in range overflows."""
+"""Policies: default and range of each setting; no value in range overflows."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from random import Random
 import pytest
 
 from multirouter.core.circuit.breaker import CircuitBreaker
-from multirouter.core.failures.backoff import rest
-from multirouter.core.limits.rate_limits import Limits, RetryBudget
+from multirouter.core.failures.backoff import backoff_delay
+from multirouter.core.limits.rate_limits import Limits
+from multirouter.core.limits.retry_budget import RetryBudget
 from multirouter.core.settings import policies
 from multirouter.core.settings.policies import (
     CircuitPolicy,
@@ -22,7 +23,7 @@ from multirouter.core.settings.policies import (
 from multirouter.errors import ConfigurationError
 
 NUMBERS = {"nan": math.nan, "inf": math.inf, "negative": -1.0, "bool": True, "text": "1"}
-ENDLESS = {"slow_factor"}
+ALLOW_INF = {"slow_factor"}
 COUNTS = [
     (RetryPolicy, "attempts", 1),
     (RetryPolicy, "budget_floor", 0),
@@ -32,10 +33,10 @@ COUNTS = [
     (LatencyPolicy, "minimum_samples", 1),
     (LimitPolicy, "in_flight", 1),
     (HedgePolicy, "minimum_samples", 1),
-    (HedgePolicy, "at_most", 2),
+    (HedgePolicy, "max_in_flight", 2),
 ]
 RANGES = [
-    # policy, setting, the least that passes, what is refused below, the most, what is beyond
+    # policy, setting, minimum, a value below it, maximum, a value above it
     (RetryPolicy, "base", 0.0, -1e-9, 1e9, 2e9),
     (RetryPolicy, "factor", 1.0, 0.999, 1e6, 2e6),
     (RetryPolicy, "cap", 0.0, -1e-9, 1e9, 2e9),
@@ -69,61 +70,61 @@ RANGES = [
 
 
 def made(policy, name: str, value):
-    """The policy with one setting, and whatever else that needs."""
+    """The policy with one setting, and the other settings that it requires."""
     others = {"size": len} if policy is LimitPolicy else {}
     if policy is HedgePolicy and name not in {"after", "percentile"}:
         others = {"after": 1.0}
     return policy(**others, **{name: value})
 
 
-def refuse(policy, name: str, value) -> None:
-    """Asserts that a value is refused under the setting's full name."""
+def assert_invalid(policy, name: str, value) -> None:
+    """Asserts that a value is invalid; the error has the setting's full name."""
     with pytest.raises(ConfigurationError) as caught:
         made(policy, name, value)
     assert caught.value.what == f"{policy.__name__}.{name}"
 
 
 @pytest.mark.parametrize(
-    ("policy", "name", "least", "under", "most", "beyond"),
+    ("policy", "name", "minimum", "below", "maximum", "above"),
     RANGES,
     ids=[f"{p.__name__}.{n}" for p, n, *_ in RANGES],
 )
-def test_a_setting_has_its_range(policy, name, least, under, most, beyond) -> None:
-    """Case 42: both bounds pass, what is just outside is refused, and what is no number too."""
-    assert getattr(made(policy, name, least), name) == least
-    assert getattr(made(policy, name, most), name) == most
-    refuse(policy, name, under)
-    if beyond is not None:
-        refuse(policy, name, beyond)
+def test_range_of_each_setting(policy, name, minimum, below, maximum, above) -> None:
+    """Case 42: both bounds are valid; values just outside, and other types, are not."""
+    assert getattr(made(policy, name, minimum), name) == minimum
+    assert getattr(made(policy, name, maximum), name) == maximum
+    assert_invalid(policy, name, below)
+    if above is not None:
+        assert_invalid(policy, name, above)
     for value in NUMBERS.values():
-        if not (value == math.inf and name in ENDLESS):
-            refuse(policy, name, value)
+        if not (value == math.inf and name in ALLOW_INF):
+            assert_invalid(policy, name, value)
 
 
-@pytest.mark.parametrize(("policy", "name", "least"), COUNTS, ids=str)
-def test_a_count_has_its_least(policy, name, least) -> None:
-    """The least passes, one less and what is not whole are refused."""
-    assert getattr(made(policy, name, least), name) == least
-    refuse(policy, name, least - 1)
-    refuse(policy, name, float(least))
-    refuse(policy, name, True)
+@pytest.mark.parametrize(("policy", "name", "minimum"), COUNTS, ids=str)
+def test_minimum_of_each_count(policy, name, minimum) -> None:
+    """The minimum is valid; one less, a float and a boolean are not."""
+    assert getattr(made(policy, name, minimum), name) == minimum
+    assert_invalid(policy, name, minimum - 1)
+    assert_invalid(policy, name, float(minimum))
+    assert_invalid(policy, name, True)
 
 
 def test_every_number_is_checked() -> None:
-    """No numeric setting of any policy of this page is missing from the two tables."""
+    """No numeric setting of these policies is missing from the two tables."""
     listed = {(p, n) for p, n, *_ in RANGES} | {(p, n) for p, n, _ in COUNTS}
-    shown = {policy for policy, _ in listed}
-    there = {
+    policies_listed = {policy for policy, _ in listed}
+    existing = {
         (policy, field.name)
-        for policy in shown
+        for policy in policies_listed
         for field in dataclasses.fields(policy)
         if field.type in {"int", "float", "int | None", "float | None"}
     }
-    assert listed == there
+    assert listed == existing
 
 
-def test_the_defaults_are_the_documented_ones() -> None:
-    """What users get who say nothing."""
+def test_defaults() -> None:
+    """The defaults are the documented ones."""
     assert dataclasses.astuple(RetryPolicy()) == (4, 0.5, 2.0, 8.0, 30.0, 0.2, 10, 10.0)
     circuit = CircuitPolicy()
     assert (circuit.failures, circuit.failure_rate, circuit.slow_after) == (None, None, None)
@@ -145,29 +146,29 @@ def test_the_defaults_are_the_documented_ones() -> None:
     assert (policies.ATTEMPT_TIMEOUT, policies.CALL_TIMEOUT) == (30.0, 120.0)
 
 
-def test_a_hedge_starts_by_one_rule() -> None:
-    """Both of `after` and `percentile` are refused; neither is the measured default."""
-    with pytest.raises(ConfigurationError, match="only one of after and percentile"):
+def test_a_hedge_has_one_rule() -> None:
+    """`after` and `percentile` exclude each other; without both the default percentile applies."""
+    with pytest.raises(ConfigurationError, match="only one of `after` and `percentile`"):
         HedgePolicy(after=1.0, percentile=0.9)
     assert dataclasses.astuple(HedgePolicy()) == (None, 0.99, 20, 2)
 
 
 @pytest.mark.parametrize("size", [None, 5])
-def test_tokens_need_a_function_that_counts_them(size) -> None:
-    """A limit of tokens without a callable `size` is refused where it is made."""
+def test_tokens_per_minute_requires_size(size) -> None:
+    """A token limit without a callable `size` is invalid."""
     with pytest.raises(ConfigurationError, match="a function of the request"):
         LimitPolicy(tokens_per_minute=10.0, size=size)
 
 
-def test_policies_never_change() -> None:
-    """A policy is validated once, so it cannot be changed afterwards."""
+def test_policies_are_immutable() -> None:
+    """A policy is validated once, and cannot be changed afterwards."""
     with pytest.raises(dataclasses.FrozenInstanceError):
         RetryPolicy().attempts = 0  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("now", [0.0, 1e6, 1e9])
-def test_no_extreme_that_passes_overflows(now: float) -> None:
-    """Case 42: with every span at its least or most, whole lives go by without an overflow."""
+def test_extreme_valid_settings_do_not_overflow(now: float) -> None:
+    """Case 42: with every duration at its minimum or maximum, nothing overflows."""
     for span in (1e-6, 1e9):
         policy = CircuitPolicy(
             failures=1,
@@ -177,36 +178,36 @@ def test_no_extreme_that_passes_overflows(now: float) -> None:
             growth=1e6,
             slow_after=span,
         )
-        circuit = CircuitBreaker(policy, Random(1), lambda *told: None)
+        circuit = CircuitBreaker(policy, Random(1), lambda *event: None)
         for _ in range(50):
             permit = circuit.acquire(now, span)
             assert permit is not None
-            circuit.failed(permit, now)
+            circuit.record_failure(permit, now)
             assert now < circuit.half_open_at < math.inf
             now = circuit.half_open_at
         budget = RetryBudget(RetryPolicy(budget_window=span))
         budget.call_started(now)
-        budget.pay(now)
+        budget.spend(now)
         assert budget.allows(now)
     for rate in (1e-6, 1e12):
         limits = Limits(LimitPolicy(requests_per_minute=rate, tokens_per_minute=rate, size=len))
-        limits.take(10**15, now)
+        limits.acquire(10**15, now)
         assert 0.0 < (limits.ready_in(1, now) or 0.0) < math.inf
-    assert rest(RetryPolicy(base=1e9, cap=1e9, factor=1e6), 10_000, 0.0, 0.999) < 1e9
+    assert backoff_delay(RetryPolicy(base=1e9, cap=1e9, factor=1e6), 10_000, 0.0, 0.999) < 1e9
 
 
-def test_a_changed_budget_goes_on_counting() -> None:
-    """What was counted stays under another share and floor; another window counts anew."""
+def test_a_changed_retry_budget_keeps_its_counts() -> None:
+    """The counts stay under another share and floor; another window starts empty."""
     budget = RetryBudget(RetryPolicy(budget=0.0, budget_floor=2))
-    budget.pay(0.0)
-    budget.adopt(RetryPolicy(budget=0.0, budget_floor=1))
+    budget.spend(0.0)
+    budget.apply(RetryPolicy(budget=0.0, budget_floor=1))
     assert not budget.allows(0.0)
-    budget.adopt(RetryPolicy(budget=0.0, budget_floor=1, budget_window=60.0))
+    budget.apply(RetryPolicy(budget=0.0, budget_floor=1, budget_window=60.0))
     assert budget.allows(0.0)
     for _ in range(10):
         budget.call_started(0.0)
-    budget.adopt(RetryPolicy(budget=0.2, budget_floor=0, budget_window=60.0))
-    budget.pay(0.0)
+    budget.apply(RetryPolicy(budget=0.2, budget_floor=0, budget_window=60.0))
+    budget.spend(0.0)
     assert budget.allows(0.0)
-    budget.pay(0.0)
+    budget.spend(0.0)
     assert not budget.allows(0.0)

@@ -1,4 +1,4 @@
-"""What a provider may be made of, and what is refused where it is made."""
+"""Provider: valid functions and settings, and errors for invalid ones."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def plain_by_name(request: str) -> list[str]:
     return [request]
 
 
-def hands_on(request: str) -> Awaitable[str]:
+def returns_awaitable(request: str) -> Awaitable[str]:
     return answer(request)
 
 
@@ -53,8 +53,8 @@ class PlainCaller:
         return request
 
 
-def refusal(**settings) -> ConfigurationError:
-    """How a provider with these settings is refused."""
+def invalid(**settings) -> ConfigurationError:
+    """The error of a provider with these settings."""
     with pytest.raises(ConfigurationError) as caught:
         Provider("a", **settings)
     return caught.value
@@ -65,16 +65,16 @@ CALLS = {
     "method": Caller().method,
     "object": Caller(),
     "partial": functools.partial(functools.partial(answer)),
-    "returns an awaitable": hands_on,
-    "says nothing": unannotated,
+    "returns an awaitable": returns_awaitable,
+    "unannotated": unannotated,
     "lambda": lambda request: answer(request + "!"),
     "class": Caller,
 }
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_whatever_may_return_an_awaitable_is_taken(call) -> None:
-    """Functions, methods, partials, objects, and what only a call can tell."""
+def test_callables_that_may_return_an_awaitable_are_valid(call) -> None:
+    """Functions, methods, partials, objects, and callables whose result is unknown."""
     assert Provider("a", call).call is call
     assert Provider("a", answer, health_check=call).health_check is call
 
@@ -88,41 +88,41 @@ PLAIN = {
 
 
 @pytest.mark.parametrize("call", PLAIN.values(), ids=PLAIN)
-def test_what_surely_returns_no_awaitable_is_refused(call) -> None:
-    """A plain function is named in words, as call and as probe."""
-    assert refusal(call=call).what == "Provider('a').call"
-    assert "is a plain one" in refusal(call=call).why
-    assert refusal(call=answer, health_check=call).what == "Provider('a').health_check"
+def test_plain_functions_are_invalid(call) -> None:
+    """The error names the plain function, for `call` and for `health_check`."""
+    assert invalid(call=call).what == "Provider('a').call"
+    assert "got the plain function" in invalid(call=call).why
+    assert invalid(call=answer, health_check=call).what == "Provider('a').health_check"
 
 
 @pytest.mark.parametrize(
     "returned", ["str", "None", "dict[str, int]", str, None, list[int], tuple, bytes]
 )
-def test_plain_types_are_known_as_text_and_as_types(returned) -> None:
-    """Annotations count whether they are text, types or generic ones."""
+def test_return_annotations_of_plain_types_are_invalid(returned) -> None:
+    """Annotations count as strings, as types and as generic types."""
 
     def call(request): ...
 
     call.__annotations__["return"] = returned
-    assert "is a plain one" in refusal(call=call).why
+    assert "got the plain function" in invalid(call=call).why
     call.__annotations__["return"] = "Awaitable[str]"
     Provider("a", call)
 
 
-def test_calls_and_streams_are_not_mixed_up() -> None:
-    """An async generator is no call, a coroutine function no stream; each error says where to."""
-    assert "give it as stream=" in refusal(call=chunks).why
-    assert "returns a coroutine" in refusal(stream=answer).why
-    assert "not 3" in refusal(call=3).why
-    assert "not 3" in refusal(stream=3).why
-    assert refusal().why == "needs call= or stream=, or both"
+def test_calls_and_streams_are_distinguished() -> None:
+    """An async generator function is no call, a coroutine function is no stream."""
+    assert "pass it as stream=" in invalid(call=chunks).why
+    assert "got a coroutine function" in invalid(stream=answer).why
+    assert "got 3" in invalid(call=3).why
+    assert "got 3" in invalid(stream=3).why
+    assert invalid().why == "must have call= or stream=, or both"
     for stream in (chunks, Caller().streamed, functools.partial(chunks)):
         provider = Provider("a", stream=stream)
         assert (provider.call, provider.stream) == (None, stream)
 
 
-def test_left_out_means_inherited() -> None:
-    """A provider that says nothing has weight 1 and inherits the rest."""
+def test_defaults() -> None:
+    """A provider without settings has weight 1 and inherits the rest."""
     provider = Provider("a", answer)
     assert (provider.name, provider.weight, provider.attempt_timeout) == ("a", 1.0, None)
     assert (provider.circuit, provider.limits, provider.stream) == (None, None, None)
@@ -132,14 +132,14 @@ def test_left_out_means_inherited() -> None:
 
 
 @pytest.mark.parametrize("weight", [-1, math.nan, math.inf, True, "3", None])
-def test_a_bad_weight_names_its_provider(weight) -> None:
-    """Case 53 (a provider's half): negative, endless, NaN, bool and text are refused by name."""
-    assert refusal(call=answer, weight=weight).what == "Provider('a').weight"
+def test_an_invalid_weight_names_its_provider(weight) -> None:
+    """Case 53 (providers): a negative, infinite, NaN, boolean or string weight is invalid."""
+    assert invalid(call=answer, weight=weight).what == "Provider('a').weight"
     assert Provider("a", answer, weight=0).weight == 0.0
 
 
-def test_each_setting_is_checked_under_its_name() -> None:
-    """Names, spans, windows and lists of names are refused where they are wrong."""
+def test_an_invalid_setting_is_named() -> None:
+    """Errors of names, durations, counts and lists of names have the setting's name."""
     with pytest.raises(ConfigurationError, match=r"^Provider\.name: "):
         Provider("", answer)
     for settings in (
@@ -154,7 +154,7 @@ def test_each_setting_is_checked_under_its_name() -> None:
         {"tags": [3]},
     ):
         (name,) = settings
-        assert refusal(call=answer, **settings).what == f"Provider('a').{name}"
+        assert invalid(call=answer, **settings).what == f"Provider('a').{name}"
     provider = Provider(
         "a", answer, attempt_timeout=math.inf, context_window=1, tags=iter(["x"]), domains=["d"]
     )
@@ -162,8 +162,8 @@ def test_each_setting_is_checked_under_its_name() -> None:
     assert (provider.tags, provider.domains) == (("x",), ("d",))
 
 
-def test_a_changed_copy_keeps_the_rest() -> None:
-    """`replace` changes what it names, checks it, and leaves the original."""
+def test_replace_changes_a_copy() -> None:
+    """`replace` changes and validates the given settings, and leaves the original as it is."""
     provider = Provider(
         "a",
         answer,
@@ -178,7 +178,7 @@ def test_a_changed_copy_keeps_the_rest() -> None:
     assert (copy.weight, provider.weight) == (5.0, 2.0)
     others = set(Provider.__slots__) - {"weight"}
     assert all(getattr(copy, name) == getattr(provider, name) for name in others)
-    with pytest.raises(ConfigurationError, match=r"^Provider\('a'\)\.wait: is no setting$"):
+    with pytest.raises(ConfigurationError, match=r"^Provider\('a'\)\.wait: unknown setting$"):
         provider.replace(wait=5)
     with pytest.raises(ConfigurationError, match=r"weight"):
         provider.replace(weight=-5)

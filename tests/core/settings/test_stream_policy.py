@@ -1,4 +1,4 @@
-"""The knobs of streams: what is refused at birth, and how chunks are read."""
+"""StreamPolicy: invalid settings, and the readers of chunks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from multirouter.core.chat.chunk_reader import Misused
+from multirouter.core.chat.chunk_reader import StreamHookError
 from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.errors import ConfigurationError
 
@@ -23,8 +23,8 @@ from multirouter.errors import ConfigurationError
         ({"on_divergence": "rise"}, "did you mean 'raise'"),
     ],
 )
-def test_what_is_refused(settings: dict[str, Any], named: str) -> None:
-    """A bad setting is refused by name, with the near miss."""
+def test_an_invalid_setting_is_named(settings: dict[str, Any], named: str) -> None:
+    """The error names the setting, and suggests a close value."""
     with pytest.raises(ConfigurationError, match=named):
         StreamPolicy(**settings)
 
@@ -34,63 +34,71 @@ def chunk(**delta: Any) -> dict[str, Any]:
     return {"choices": [{"index": 0, "delta": delta, "finish_reason": None}]}
 
 
-def test_chat_chunks() -> None:
-    """Content, text, size and end are read from deltas; text can be cut; thinking is no text."""
+def test_reader_of_chat_chunks() -> None:
+    """Content, text, size and end come from deltas; text is replaceable; reasoning is no text."""
     read = StreamPolicy().reader(chunk(role="assistant"))
     assert not read.content(chunk(role="assistant"))
     assert read.text(chunk(content="hey")) == "hey"
     assert read.size is not None
     assert read.size(chunk(reasoning_content="hmm")) == 3
-    assert read.cut is not None
-    assert read.cut(chunk(content="hey"), "y") == chunk(content="y")
+    assert read.replace_text is not None
+    assert read.replace_text(chunk(content="hey"), "y") == chunk(content="y")
     assert read.proves_end is not None
     assert not read.proves_end(chunk())
-    assert read.only_thinks(chunk(reasoning="hmm"))
-    assert not read.only_thinks(chunk(reasoning="hmm", content="x"))
-    assert not read.only_thinks(chunk())
-    assert not read.goes_beyond_text(chunk(content="x", reasoning="y"))
-    assert read.goes_beyond_text(chunk(tool_calls=[{}]))
+    assert read.is_reasoning_only(chunk(reasoning="hmm"))
+    assert not read.is_reasoning_only(chunk(reasoning="hmm", content="x"))
+    assert not read.is_reasoning_only(chunk())
+    assert not read.has_non_text_content(chunk(content="x", reasoning="y"))
+    assert read.has_non_text_content(chunk(tool_calls=[{}]))
 
 
 @pytest.mark.parametrize(
-    ("first", "text", "size", "cut"),
+    ("first", "text", "size", "replaceable"),
     [("word", "word", 4, True), (b"word", "", 4, False), (object(), "", None, False)],
 )
-def test_other_chunks(first: Any, text: str, size: int | None, cut: bool) -> None:
-    """Strings are their own text; bytes have a size; of objects nothing is known."""
+def test_readers_of_other_chunks(
+    first: Any, text: str, size: int | None, replaceable: bool
+) -> None:
+    """A string is its own text, bytes have a size, an object has neither."""
     read = StreamPolicy().reader(first)
-    assert (read.text(first), read.cut is not None) == (text, cut)
+    assert (read.text(first), read.replace_text is not None) == (text, replaceable)
     assert (read.size and read.size(first)) == size
     assert read.content(first)
     assert read.proves_end is None
-    assert not read.only_thinks(first)
-    assert read.goes_beyond_text(first) is not bool(text)
+    assert not read.is_reasoning_only(first)
+    assert read.has_non_text_content(first) is not bool(text)
 
 
 @pytest.mark.parametrize("empty", ["", b""])
-def test_empty_chunks_bring_nothing(empty: Any) -> None:
-    """An empty string, or empty bytes, are no content."""
+def test_empty_chunks_have_no_content(empty: Any) -> None:
+    """An empty string and empty bytes have no content."""
     assert not StreamPolicy().reader(empty).content(empty)
 
 
-def test_a_text_of_the_users_own_cannot_be_cut() -> None:
-    """Who reads chunks in his own way is asked for whole ones: nobody else can make them."""
+def test_text_of_a_user_hook_cannot_be_replaced() -> None:
+    """With `text=` a chunk cannot be rebuilt with another text."""
     read = StreamPolicy(text=lambda c: c["t"]).reader({"t": "four"})
     assert read.size is not None
-    assert (read.text({"t": "four"}), read.size({"t": "four"}), read.cut) == ("four", 4, None)
-    assert StreamPolicy(text=str.strip).reader("x").cut is None
+    assert (read.text({"t": "four"}), read.size({"t": "four"}), read.replace_text) == (
+        "four",
+        4,
+        None,
+    )
+    assert StreamPolicy(text=str.strip).reader("x").replace_text is None
 
 
-def test_hooks_are_named_when_they_break() -> None:
-    """The error says which hook raised what, and keeps the cause."""
+def test_an_error_of_a_hook_names_the_hook() -> None:
+    """The error names the hook and the exception, which is its cause."""
     read = StreamPolicy(content=lambda _: 1 / 0).reader("x")
-    with pytest.raises(Misused, match=r"StreamPolicy.content raised ZeroDivisionError") as caught:
+    with pytest.raises(
+        StreamHookError, match=r"StreamPolicy.content raised ZeroDivisionError"
+    ) as caught:
         read.content("x")
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
 
 
-def test_each_of_several_choices_must_end() -> None:
-    """With `n` in the request the end is proven by a finish reason of every choice."""
+def test_every_choice_must_end() -> None:
+    """With `n` in the request, the end is proven by a finish reason of every choice."""
     first = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]}
     second = {"choices": [{"index": 1, "delta": {}, "finish_reason": "length"}]}
     read = StreamPolicy().reader(first, {"messages": [], "n": 2})
