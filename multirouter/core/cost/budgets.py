@@ -1,4 +1,4 @@
-"""May I, by money: what providers, routes and the router may spend in an hour, a day or a month."""
+"""Budgets: how much providers, routes and the router may spend per hour, day or month."""
 
 from __future__ import annotations
 
@@ -19,29 +19,33 @@ if TYPE_CHECKING:
 Period = Literal["hour", "day", "month"]
 PERIODS: tuple[Period, ...] = get_args(Period)
 
-Wall = Callable[[], float]
-"""Gives wall-clock time, seconds since 1970: periods end by the calendar."""
+WallClock = Callable[[], float]
+"""Returns the wall-clock time, seconds since 1970: periods end by the calendar."""
 
 _HOUR = 3_600
 
-_FAR: dict[Period, float] = {"hour": 2 * _HOUR, "day": 50 * _HOUR, "month": 63 * 24 * _HOUR}
-"""Two of the longest periods, seconds: who is so far from a period's end has another calendar."""
+_MAX_AHEAD: dict[Period, float] = {"hour": 2 * _HOUR, "day": 50 * _HOUR, "month": 63 * 24 * _HOUR}
+"""Twice the longest period, seconds: a period that ends later than this came from a wrong clock."""
 
-_ROUNDED = 1.0 - 1e-9
-"""Sums of many small amounts fall short of what they are by so little, at the most."""
+_ROUNDING = 1.0 - 1e-9
+"""Relative rounding error that is allowed for in sums of many small amounts."""
 
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """What may be spent in one period; when it is used up, nothing starts until the next one.
+    """Amount that may be spent per period; when it is used up, nothing starts until the next one.
 
-    Attempts that are under way when it is used up are still paid: they may exceed it.
+    Attempts in flight when it is used up are still charged, so the spending may exceed it.
 
     Attributes:
-        usd: US dollars in each period, above 0.
-        per: `hour`, `day` or `month` of the calendar.
-        warn_at: the share of it at which a warning is given, above 0 to 1.
-        zone: the time zone in which days and months begin; left out, UTC, as the providers' own.
+        usd: US dollars per period, above 0 to 1e12.
+        per: the calendar period: `hour`, `day` or `month`.
+        warn_at: the share at which `BudgetReached` is reported as a warning, above 0 to 1.
+        zone: the time zone in which days and months begin. Default: UTC, as in the providers'
+            own billing.
+
+    Raises:
+        ConfigurationError: a setting is invalid.
     """
 
     usd: float
@@ -51,21 +55,23 @@ class Budget:
     zone: tzinfo = UTC
 
     def __post_init__(self) -> None:
-        check.number("Budget.usd", self.usd, above=0.0, most=1e12)
+        check.number("Budget.usd", self.usd, above=0.0, maximum=1e12)
         if self.per not in PERIODS:
-            raise ConfigurationError("Budget.per", f"unknown {check.near(str(self.per), PERIODS)}")
-        check.number("Budget.warn_at", self.warn_at, above=0.0, most=1.0)
+            raise ConfigurationError(
+                "Budget.per", f"unknown period {check.suggestion(str(self.per), PERIODS)}"
+            )
+        check.number("Budget.warn_at", self.warn_at, above=0.0, maximum=1.0)
         if not isinstance(self.zone, tzinfo):
-            raise ConfigurationError("Budget.zone", f"must be a tzinfo, not {self.zone!r}")
+            raise ConfigurationError("Budget.zone", f"must be a tzinfo, got {self.zone!r}")
 
     def ends_after(self, wall: float) -> float:
-        """The end of the period that `wall` lies in, seconds since 1970."""
+        """End of the period that contains the time `wall`; both in seconds since 1970."""
         at = datetime.fromtimestamp(wall, self.zone)
         if self.per == "hour":
-            # By the offset of the moment: where clocks change by half an hour, the hour that a
-            # wall clock shows may have begun in the other half of the year.
-            whole, ahead = math.floor(wall), at.utcoffset() or timedelta(0)
-            return whole + _HOUR - (whole + ahead.total_seconds()) % _HOUR
+            # Computed with the current UTC offset: in a zone whose clocks change by half an hour,
+            # the hour that contains the change began under another offset.
+            second, offset = math.floor(wall), at.utcoffset() or timedelta(0)
+            return second + _HOUR - (second + offset.total_seconds()) % _HOUR
         midnight = at.replace(hour=0, minute=0, second=0, microsecond=0, fold=0)
         if self.per == "day":
             return (midnight + timedelta(days=1)).timestamp()
@@ -73,36 +79,43 @@ class Budget:
         return next_month.replace(day=1).timestamp()
 
     def __str__(self) -> str:
-        return f"budget of {self.usd:g} USD {'an' if self.per == 'hour' else 'a'} {self.per}"
+        return f"budget of {self.usd:g} USD per {self.per}"
 
 
-def budgets(what: str, given: Any) -> tuple[Budget, ...]:
-    """What was given as `budget=` as a tuple: none, one, or several of unlike periods.
+def as_budgets(what: str, value: Any) -> tuple[Budget, ...]:
+    """The value of a `budget=` argument as a tuple: none, one, or several of different periods.
+
+    Args:
+        what: the setting's name, for the error.
+        value: None, a Budget, or an iterable of them.
 
     Raises:
-        ConfigurationError: for anything else, or two budgets of one period.
+        ConfigurationError: the value is anything else, or has two budgets of one period.
     """
-    if given is None:
+    if value is None:
         return ()
-    if isinstance(given, Budget):
-        return (given,)
-    found = tuple(given) if isinstance(given, Iterable) else (given,)
-    for budget in found:
+    if isinstance(value, Budget):
+        return (value,)
+    budgets = tuple(value) if isinstance(value, Iterable) else (value,)
+    for budget in budgets:
         if not isinstance(budget, Budget):
-            raise ConfigurationError(what, f"must be a Budget or several, not {budget!r}")
-    if len({budget.per for budget in found}) < len(found):
-        raise ConfigurationError(what, "has two budgets of one period")
-    return found
+            raise ConfigurationError(what, f"must be a Budget or a list of them, got {budget!r}")
+    if len({budget.per for budget in budgets}) < len(budgets):
+        raise ConfigurationError(what, "must not have two budgets of one period")
+    return budgets
 
 
-class _Purse:
-    """One budget's money in the period of now.
+class _BudgetPeriod:
+    """The spending against one budget in the current period.
 
     Attributes:
-        spent: USD booked in it.
-        ends_at: when the period ends, seconds since 1970.
-        earliest: before this, the clock that said so was wrong.
-        used_up: why nothing may start before that, or "".
+        budget: the budget.
+        spent: amount spent in the period, USD.
+        ends_at: end of the period, seconds since 1970.
+        earliest: a time before this, seconds since 1970, shows that `ends_at` came from a wrong
+            clock.
+        warned: whether the warning mark was reported in this period.
+        used_up: why nothing may start before `ends_at`, or "".
     """
 
     __slots__ = ("budget", "earliest", "ends_at", "spent", "used_up", "warned")
@@ -115,10 +128,10 @@ class _Purse:
         self.used_up = ""
 
     def settle(self, wall: float) -> None:
-        """Begins a new period when the old one is over.
+        """Starts a new period when the old one is over.
 
-        A clock set back changes nothing, unless the period lies so far ahead that it was never
-        true: then what was spent in it counts in the period of now.
+        A clock that was set back changes nothing, unless the period ends so far in the future that
+        it came from a wrong clock: then its spending counts in the current period.
         """
         if wall >= self.ends_at:
             self._end_after(wall)
@@ -127,26 +140,26 @@ class _Purse:
             self.used_up = ""
         elif wall < self.earliest:
             self._end_after(wall)
-            self.mark()
+            self.update_used_up()
 
     def _end_after(self, wall: float) -> None:
         self.ends_at = self.budget.ends_after(wall)
-        self.earliest = self.ends_at - _FAR[self.budget.per]
+        self.earliest = self.ends_at - _MAX_AHEAD[self.budget.per]
 
-    def adopt(self, budget: Budget, wall: float) -> None:
-        """Goes on under another sum or in another zone; what was spent stays spent."""
+    def apply(self, budget: Budget, wall: float) -> None:
+        """Changes the amount or the time zone; the spending of the period is kept."""
         self.settle(wall)
         self.budget = budget
         self._end_after(wall)
         self.warned = self.warned and self.has_reached(budget.warn_at)
-        self.mark()
+        self.update_used_up()
 
     def has_reached(self, share: float) -> bool:
-        """Whether that share of the budget is spent."""
-        return self.spent >= self.budget.usd * share * _ROUNDED
+        """Whether this share of the budget (0 to 1) is spent."""
+        return self.spent >= self.budget.usd * share * _ROUNDING
 
-    def mark(self) -> None:
-        """Notes whether the budget is used up."""
+    def update_used_up(self) -> None:
+        """Sets `used_up` from the spending."""
         self.used_up = ""
         if self.has_reached(1.0):
             until = datetime.fromtimestamp(self.ends_at, self.budget.zone)
@@ -154,118 +167,122 @@ class _Purse:
 
 
 class Account:
-    """What one owner spends, against all of its budgets.
+    """Spending of one owner against all of its budgets.
 
-    It stands among the limits of a route: it refuses as they do, and takes nothing.
+    It is used like the limits of a route (`AdmissionLimit`), but starting an attempt uses nothing:
+    its cost is known at its end.
 
     Args:
         router: the router's name.
-        owner: whose it is: `provider NAME`, `route NAME` or `router`.
+        owner: the owner: `provider NAME`, `route NAME` or `router`.
         wall: the wall clock.
-        wire: where the news of reached budgets goes.
+        dispatcher: receives `BudgetReached`.
 
     Attributes:
-        revision: rises when the budgets of a provider are used up, as with all that shuts its
-            door; None for the others.
+        owner: see Args.
+        revision: rises when a budget of a provider is used up, as with every change of its
+            availability; None for the other owners.
     """
 
-    __slots__ = ("_dispatcher", "_purses", "_router", "_wall", "owner", "revision")
+    __slots__ = ("_dispatcher", "_periods", "_router", "_wall", "owner", "revision")
 
-    def __init__(self, router: str, owner: str, wall: Wall, dispatcher: EventDispatcher) -> None:
+    def __init__(
+        self, router: str, owner: str, wall: WallClock, dispatcher: EventDispatcher
+    ) -> None:
         self._router = router
         self.owner: str = owner
         self._wall = wall
         self._dispatcher = dispatcher
-        self._purses: tuple[_Purse, ...] = ()
+        self._periods: tuple[_BudgetPeriod, ...] = ()
         self.revision: ChangeCounter | None = None
 
-    def adopt(self, found: tuple[Budget, ...]) -> None:
-        """Goes on under other budgets; what was spent in a period of the same kind stays."""
-        old = {purse.budget.per: purse for purse in self._purses}
-        for budget in found:
+    def apply(self, budgets: tuple[Budget, ...]) -> None:
+        """Changes the budgets; the spending in a period of the same kind is kept."""
+        old = {period.budget.per: period for period in self._periods}
+        for budget in budgets:
             if budget.per in old:
-                old[budget.per].adopt(budget, self._wall())
-        self._purses = tuple(old.get(budget.per) or _Purse(budget) for budget in found)
+                old[budget.per].apply(budget, self._wall())
+        self._periods = tuple(old.get(budget.per) or _BudgetPeriod(budget) for budget in budgets)
 
-    def book(self, usd: float) -> None:
-        """Books what was spent; posts the news of a budget that is reached by it."""
+    def charge(self, usd: float) -> None:
+        """Adds an amount; queues `BudgetReached` when a budget is reached by it."""
         wall = self._wall()
-        for purse in self._purses:
-            if not purse.earliest <= wall < purse.ends_at:
-                purse.settle(wall)
-            purse.spent += usd
-            if purse.has_reached(purse.budget.warn_at):
-                self._reached(purse)
+        for period in self._periods:
+            if not period.earliest <= wall < period.ends_at:
+                period.settle(wall)
+            period.spent += usd
+            if period.has_reached(period.budget.warn_at):
+                self._report_reached(period)
 
     def restore(self, usd: float, at: float) -> None:
-        """Books what was spent at an earlier time (of another process, say), without news.
+        """Adds an amount spent earlier (by another process, say), without an event.
 
         Args:
-            usd: what was spent.
-            at: when, seconds since 1970; what lies in a period that is over counts nothing.
+            usd: the amount, USD.
+            at: when it was spent, seconds since 1970; an amount of a past period is ignored.
         """
         wall = self._wall()
-        for purse in self._purses:
-            purse.settle(wall)
-            if purse.budget.ends_after(at) == purse.ends_at:
-                purse.spent += usd
-                purse.warned = purse.has_reached(purse.budget.warn_at)
-                purse.mark()
+        for period in self._periods:
+            period.settle(wall)
+            if period.budget.ends_after(at) == period.ends_at:
+                period.spent += usd
+                period.warned = period.has_reached(period.budget.warn_at)
+                period.update_used_up()
 
-    def refuses(self, size: int = 0, now: float = 0.0) -> str:
-        """Why nothing may start, in words, or ""."""
-        for purse in self._purses:
-            if purse.used_up:
-                purse.settle(self._wall())
-                if purse.used_up:
-                    return purse.used_up
+    def rejection(self, size: int = 0, now: float = 0.0) -> str:
+        """Why no attempt may start, or ""."""
+        for period in self._periods:
+            if period.used_up:
+                period.settle(self._wall())
+                if period.used_up:
+                    return period.used_up
         return ""
 
     def ready_in(self, size: int = 0, now: float = 0.0) -> float:
-        """Seconds until the period ends whose budget is used up; 0 when none is."""
+        """Seconds until the last used-up budget's period ends; 0 when no budget is used up."""
         wall = self._wall()
-        for purse in self._purses:
-            if purse.used_up:
-                purse.settle(wall)
-        return max((p.ends_at - wall for p in self._purses if p.used_up), default=0.0)
+        for period in self._periods:
+            if period.used_up:
+                period.settle(wall)
+        return max((p.ends_at - wall for p in self._periods if p.used_up), default=0.0)
 
-    def take(self, size: int, now: float) -> None:
-        """Nothing: what an attempt costs is known at its end."""
+    def acquire(self, size: int, now: float) -> None:
+        """Does nothing: the cost of an attempt is known at its end."""
 
-    def leave(self) -> None:
-        """Nothing, as `take`."""
+    def release(self) -> None:
+        """Does nothing, as `acquire`."""
 
-    def standing(self) -> list[dict[str, Any]]:
-        """For each budget as plain data: `per`, `usd`, `spent` and `ends_in` (seconds)."""
+    def snapshot(self) -> list[dict[str, Any]]:
+        """For each budget a dict of `per`, `usd`, `spent` (USD) and `ends_in` (seconds)."""
         wall = self._wall()
-        for purse in self._purses:
-            purse.settle(wall)
+        for period in self._periods:
+            period.settle(wall)
         return [
             {
-                "per": purse.budget.per,
-                "usd": purse.budget.usd,
-                "spent": purse.spent,
-                "ends_in": purse.ends_at - wall,
+                "per": period.budget.per,
+                "usd": period.budget.usd,
+                "spent": period.spent,
+                "ends_in": period.ends_at - wall,
             }
-            for purse in self._purses
+            for period in self._periods
         ]
 
-    def _reached(self, purse: _Purse) -> None:
-        """Tells once that a warning is due, and once that all is spent."""
-        budget, told = purse.budget, bool(purse.used_up)
-        if not told:
-            purse.mark()
-        used_up = bool(purse.used_up)
-        if used_up and not told and self.revision is not None:
+    def _report_reached(self, period: _BudgetPeriod) -> None:
+        """Reports once per period the warning mark, and once that the budget is used up."""
+        budget, was_used_up = period.budget, bool(period.used_up)
+        if not was_used_up:
+            period.update_used_up()
+        used_up = bool(period.used_up)
+        if used_up and not was_used_up and self.revision is not None:
             self.revision.value += 1
-        if purse.warned and used_up == told:
+        if period.warned and used_up == was_used_up:
             return
-        purse.warned = True
-        news = BudgetReached(
-            self._router, self.owner, budget.usd, budget.per, purse.spent, used_up=used_up
+        period.warned = True
+        event = BudgetReached(
+            self._router, self.owner, budget.usd, budget.per, period.spent, used_up=used_up
         )
-        self._dispatcher.post("budget_reached", news)
+        self._dispatcher.post("budget_reached", event)
 
     def __repr__(self) -> str:
-        spent = ", ".join(f"{p.spent:g} of {p.budget}" for p in self._purses)
+        spent = ", ".join(f"{p.spent:g} of {p.budget}" for p in self._periods)
         return f"<Account {self.owner} {spent}>"

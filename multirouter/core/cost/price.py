@@ -1,8 +1,4 @@
-"""What attempts cost: prices, what was used at them, and on whose account it goes.
-
-Who has no price is never asked here. What an attempt has used is, in this order: what its answer
-tells, what its stream has told so far, and else an estimate from the text (`Usage.estimated`).
-"""
+"""Price of a provider, and the cost of a usage at it."""
 
 from __future__ import annotations
 
@@ -16,14 +12,17 @@ _MILLION = 1e6
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """What a provider charges, in US dollars.
+    """Price of a provider in US dollars; every value from 0 to 1e9.
 
     Attributes:
-        input: for a million tokens of input, at least 0.
-        output: for a million tokens of output, reasoning included, at least 0.
-        cached_input: for a million tokens read from the prompt cache; left out, as `input`.
-        per_request: for each request that is billed, at least 0.
-        cache_write: for a million tokens written into the prompt cache; left out, as `input`.
+        input: per million input tokens.
+        output: per million output tokens, including reasoning.
+        cached_input: per million tokens read from the prompt cache; None means as `input`.
+        per_request: per billed request.
+        cache_write: per million tokens written into the prompt cache; None means as `input`.
+
+    Raises:
+        ConfigurationError: a value is out of range.
     """
 
     input: float
@@ -37,15 +36,15 @@ class Price:
         for name in ("input", "output", "cached_input", "per_request", "cache_write"):
             value = getattr(self, name)
             if value is not None:
-                check.number(f"Price.{name}", value, least=0.0, most=1e9)
+                check.number(f"Price.{name}", value, minimum=0.0, maximum=1e9)
 
     def of(self, usage: Usage) -> float:
-        """What `usage` costs as one request, USD."""
-        whole, said, read, written, _, _ = usage
-        fresh = whole - read - written
-        if fresh < 0:
-            fresh = whole  # told without what the cache held, as some resellers do
-        cost = fresh * self.input + said * self.output
+        """Cost of one request with this usage, USD."""
+        total_input, output, read, written, _, _ = usage
+        uncached = total_input - read - written
+        if uncached < 0:
+            uncached = total_input  # some resellers report the input without the cached tokens
+        cost = uncached * self.input + output * self.output
         if read:
             cost += read * (self.input if self.cached_input is None else self.cached_input)
         if written:
@@ -54,4 +53,4 @@ class Price:
 
 
 FREE = Price(0.0, 0.0)
-"""The price of a provider that says how to read its usage, and names none."""
+"""Price of a provider that has `usage=` and no `price=`."""

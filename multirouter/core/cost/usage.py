@@ -1,7 +1,7 @@
-"""How many tokens an attempt took: read from what the provider says, else estimated from text.
+"""Token usage: read from responses and stream chunks, or estimated from text.
 
-The readers know the shapes of OpenAI (Chat Completions, Responses, Embeddings), Anthropic and
-Gemini, as plain data or as objects of their SDKs, whole or as chunks of a stream.
+The reader knows the formats of OpenAI (Chat Completions, Responses, Embeddings), Anthropic and
+Gemini, as plain data or as SDK objects, for whole responses and for stream chunks.
 
 Source: the types of the SDKs openai 3.52, anthropic 2.11 and google-genai 3.4.
 """
@@ -14,144 +14,153 @@ from typing import Any
 
 from multirouter.model import Usage
 
-MOST_TOKENS = 10**12
-"""What exceeds this is no count of tokens; so much in one answer would take a model millennia."""
+MAX_TOKENS = 10**12
+"""A larger number is no count of tokens: so many in one answer would take a model millennia."""
 
-CHARACTERS_A_TOKEN = 4
-"""Characters of English text to a token.
+CHARACTERS_PER_TOKEN = 4
+"""Characters of English text per token.
 
 Source: OpenAI help centre, "What are tokens and how to count them?".
 """
 
 
 ReadUsage = Callable[[Any], Usage | None]
-"""Reads a response, or one chunk of a stream; None when it says nothing of usage."""
+"""Returns the usage of a response or a stream chunk; None when it contains none."""
 
 
-def checked(told: Iterable[Any]) -> Usage:
-    """The usage that a hook of the user's tells of, when it is one: whole numbers, each in range.
+def validated_usage(values: Iterable[Any]) -> Usage:
+    """The result of a user's `usage=` hook as a Usage of integers.
 
     Raises:
-        Exception: it is none.
+        Exception: it has other than six fields, or a count is no integer from 0 to `MAX_TOKENS`.
     """
-    *counts, estimated = Usage(*told)
-    whole = [int(count) for count in counts]
-    if not all(0 <= count <= MOST_TOKENS for count in whole):
-        raise ValueError(f"usage must be counts from 0 to {MOST_TOKENS:.0e}, not {counts}")
-    return Usage._make((*whole, bool(estimated)))
+    *counts, estimated = Usage(*values)
+    integers = [int(count) for count in counts]
+    if not all(0 <= count <= MAX_TOKENS for count in integers):
+        raise ValueError(f"usage must be counts from 0 to {MAX_TOKENS:.0e}, got {counts}")
+    return Usage._make((*integers, bool(estimated)))
 
 
 def usage_of(answer: Any) -> Usage | None:
-    """The usage that a response or a chunk tells of, None when it tells nothing.
+    """The usage that a response or a stream chunk reports; None when it reports none.
 
     Args:
-        answer: plain data or an SDK's object; anything else tells nothing.
+        answer: plain data or an SDK object; anything else reports none.
     """
     try:
-        field = answer.get if type(answer) is dict else fields_of(answer)
+        field = answer.get if type(answer) is dict else field_getter(answer)
         counts = field("usage")
         if counts is not None:
-            return _told(counts.get if type(counts) is dict else fields_of(counts))
+            return _openai_or_anthropic(
+                counts.get if type(counts) is dict else field_getter(counts)
+            )
         counts = field("usageMetadata") or field("usage_metadata")
         if counts is not None:
-            return _gemini(fields_of(counts))
-        # Anthropic's streams begin with a message, those of OpenAI's Responses end with a response.
+            return _gemini(field_getter(counts))
+        # Anthropic's streams begin with a message, OpenAI's Responses streams end with a response.
         inner = field("message") or field("response")
         if inner is None or isinstance(inner, str):
             return None
-        counts = fields_of(inner)("usage")
-        return None if counts is None else _told(fields_of(counts))
-    except Exception:  # noqa: BLE001 - a stranger's attributes may raise, which must cost no answer
+        counts = field_getter(inner)("usage")
+        return None if counts is None else _openai_or_anthropic(field_getter(counts))
+    except Exception:  # noqa: BLE001 - attributes of a foreign object may raise
         return None
 
 
 def estimated_tokens(text: Any) -> int:
-    """A guess at the tokens of a string, a request or a response: a quarter of its letters.
+    """Estimated tokens of a string, a request or a response: a quarter of its characters.
 
-    Of plain data all strings count but those that hold or name media; of an object nothing does,
-    nor of data that cannot be walked through, as what contains itself.
+    In plain data every string counts except those that hold or name media. Objects count 0, and
+    so does data that cannot be traversed, such as a list that contains itself.
     """
     try:
-        return math.ceil(_letters(text) / CHARACTERS_A_TOKEN)
+        return math.ceil(_characters(text) / CHARACTERS_PER_TOKEN)
     except Exception:  # noqa: BLE001 - as in `usage_of`; RecursionError among them
         return 0
 
 
-Fields = Callable[[str], Any]
+FieldGetter = Callable[[str], Any]
 
 
-def fields_of(thing: Any) -> Fields:
-    """Reads fields of plain data and of objects alike; None for what is not there."""
+def field_getter(thing: Any) -> FieldGetter:
+    """A function that returns a field of plain data or of an object; None for a missing one."""
     if isinstance(thing, Mapping):
         return thing.get
     return lambda name: getattr(thing, name, None)
 
 
-def _told(count: Fields) -> Usage | None:
-    """What `usage` says; OpenAI's input includes what was cached, Anthropic's does not."""
+def _openai_or_anthropic(count: FieldGetter) -> Usage | None:
+    """Usage from a `usage` field; OpenAI's input includes cached tokens, Anthropic's does not."""
     prompt = count("prompt_tokens")
     if prompt is not None:
         details, more = count("prompt_tokens_details"), count("completion_tokens_details")
         return Usage(
-            _number(prompt),
-            _number(count("completion_tokens")),
-            _part(details, "cached_tokens"),
-            _part(details, "cache_write_tokens"),
-            _part(more, "reasoning_tokens"),
+            _token_count(prompt),
+            _token_count(count("completion_tokens")),
+            _detail(details, "cached_tokens"),
+            _detail(details, "cache_write_tokens"),
+            _detail(more, "reasoning_tokens"),
         )
-    taken, given = count("input_tokens"), count("output_tokens")
-    if taken is None and given is None:
+    sent, received = count("input_tokens"), count("output_tokens")
+    if sent is None and received is None:
         return None
     details, more = count("input_tokens_details"), count("output_tokens_details")
     read, written = count("cache_read_input_tokens"), count("cache_creation_input_tokens")
-    thought = _part(more, "reasoning_tokens") or _part(more, "thinking_tokens")
+    reasoning = _detail(more, "reasoning_tokens") or _detail(more, "thinking_tokens")
     if read is None and written is None:
-        return Usage(_number(taken), _number(given), _part(details, "cached_tokens"), 0, thought)
-    cached, stored = _number(read), _number(written)
-    return Usage(_number(taken) + cached + stored, _number(given), cached, stored, thought)
+        return Usage(
+            _token_count(sent),
+            _token_count(received),
+            _detail(details, "cached_tokens"),
+            0,
+            reasoning,
+        )
+    cached, stored = _token_count(read), _token_count(written)
+    total_input = _token_count(sent) + cached + stored
+    return Usage(total_input, _token_count(received), cached, stored, reasoning)
 
 
-def _part(details: Any, name: str) -> int:
-    """A count among the details of another; 0 where there are none, or where it is 0."""
+def _detail(details: Any, name: str) -> int:
+    """A count in a details field; 0 when the field or the count is missing."""
     if not details:
         return 0
-    value = details.get(name) if type(details) is dict else fields_of(details)(name)
-    return _number(value) if value else 0  # most are 0, and this is read three times an answer
+    value = details.get(name) if type(details) is dict else field_getter(details)(name)
+    return _token_count(value) if value else 0  # mostly 0, and read three times per answer
 
 
-def _gemini(count: Fields) -> Usage | None:
-    """What `usageMetadata` says; its candidates do not include the thoughts."""
+def _gemini(count: FieldGetter) -> Usage | None:
+    """Usage from Gemini's `usageMetadata`; its candidates do not include the thoughts."""
     prompt = _either(count, "promptTokenCount", "prompt_token_count")
-    said = _either(count, "candidatesTokenCount", "candidates_token_count")
-    thought = _either(count, "thoughtsTokenCount", "thoughts_token_count")
-    if not prompt and not said and not thought:
+    output = _either(count, "candidatesTokenCount", "candidates_token_count")
+    reasoning = _either(count, "thoughtsTokenCount", "thoughts_token_count")
+    if not prompt and not output and not reasoning:
         return None
     tools = _either(count, "toolUsePromptTokenCount", "tool_use_prompt_token_count")
     cached = _either(count, "cachedContentTokenCount", "cached_content_token_count")
-    return Usage(prompt + tools, said + thought, cached, 0, thought)
+    return Usage(prompt + tools, output + reasoning, cached, 0, reasoning)
 
 
-def _either(count: Fields, dispatcher: str, sdk: str) -> int:
-    """A count by its name on the wire, or by that of the SDK."""
-    found = count(dispatcher)
-    return _number(count(sdk) if found is None else found)
+def _either(count: FieldGetter, wire_name: str, sdk_name: str) -> int:
+    """A count by its name in the JSON, or else by its name in the SDK."""
+    found = count(wire_name)
+    return _token_count(count(sdk_name) if found is None else found)
 
 
-def _number(value: Any) -> int:
-    """A count of tokens; 0 for what is none, since usage is told by strangers."""
+def _token_count(value: Any) -> int:
+    """A count of tokens; 0 for any value that is none, since responses are untrusted."""
     if type(value) is int:
-        return value if 0 < value <= MOST_TOKENS else 0
-    return int(value) if isinstance(value, float) and 0.0 < value <= MOST_TOKENS else 0
+        return value if 0 < value <= MAX_TOKENS else 0
+    return int(value) if isinstance(value, float) and 0.0 < value <= MAX_TOKENS else 0
 
 
 _MEDIA = frozenset({"image_url", "input_audio", "file", "source", "inlineData", "inline_data"})
 
 
-def _letters(value: Any) -> int:
+def _characters(value: Any) -> int:
     if isinstance(value, str):
         return len(value)
     if isinstance(value, Mapping):
-        return sum(_letters(inner) for key, inner in value.items() if key not in _MEDIA)
+        return sum(_characters(inner) for key, inner in value.items() if key not in _MEDIA)
     if isinstance(value, list | tuple):
-        return sum(map(_letters, value))
+        return sum(map(_characters, value))
     return 0

@@ -1,4 +1,4 @@
-"""Budgets: their calendar, their warnings, and whom they keep out until when."""
+"""Budgets and accounts: calendar periods, warnings, and rejection until the period ends."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from multirouter.core.cost.budgets import Account, Budget, budgets
+from multirouter.core.cost.budgets import Account, Budget, as_budgets
 from multirouter.core.event_dispatcher import EventDispatcher
 from multirouter.core.events import BudgetReached
 from multirouter.errors import ConfigurationError
 from multirouter.testing import Recorder
-from tests.core.kit import unheard
+from tests.core.kit import fail_on_hook_error
 
 BERLIN = ZoneInfo("Europe/Berlin")
 INDIA = timezone(timedelta(hours=5.5))
@@ -46,7 +46,7 @@ def at(year: int, month: int, day: int, *time: int, zone: tzinfo = UTC) -> float
     ],
 )
 def test_periods_end_by_the_calendar(budget: Budget, now: float, end: float) -> None:
-    """An hour, a day and a month end when they do in the budget's own time zone."""
+    """An hour, a day and a month end by the calendar of the budget's time zone."""
     assert budget.ends_after(now) == end
 
 
@@ -61,132 +61,134 @@ def test_periods_end_by_the_calendar(budget: Budget, now: float, end: float) -> 
         {"usd": 1, "zone": "Berlin"},
     ],
 )
-def test_bad_budgets_are_refused(wrong: dict[str, Any]) -> None:
-    """A budget says at once what is wrong with it."""
+def test_invalid_budgets(wrong: dict[str, Any]) -> None:
+    """The error names the invalid setting."""
     with pytest.raises(ConfigurationError, match=r"Budget\.(usd|per|warn_at|zone)"):
         Budget(**wrong)
 
 
-def test_several_budgets() -> None:
-    """None, one or several may be given, of unlike periods; anything else is refused."""
+def test_as_budgets() -> None:
+    """None, one or several budgets of different periods are valid; anything else is not."""
     hour, day = Budget(1, "hour"), Budget(10)
-    assert budgets("x", None) == ()
-    assert budgets("x", day) == (day,)
-    assert budgets("x", [hour, day]) == (hour, day)
+    assert as_budgets("x", None) == ()
+    assert as_budgets("x", day) == (day,)
+    assert as_budgets("x", [hour, day]) == (hour, day)
     for wrong in (5, [day, Budget(3)], ["10 USD"]):
         with pytest.raises(ConfigurationError, match=r"^x: "):
-            budgets("x", wrong)
+            as_budgets("x", wrong)
 
 
-class Till:
-    """An account with a clock by hand and an ear for its news."""
+class AccountBench:
+    """An account with a manual clock, and the events that it reported."""
 
-    def __init__(self, *found: Budget, now: float = at(2026, 11, 21, 12)) -> None:
+    def __init__(self, *budgets: Budget, now: float = at(2026, 11, 21, 12)) -> None:
         self.now = now
-        self.heard = Recorder()
-        dispatcher = EventDispatcher([self.heard], unheard)
+        self.recorder = Recorder()
+        dispatcher = EventDispatcher([self.recorder], fail_on_hook_error)
         self.dispatcher = dispatcher
         self.account = Account("tested", "router", lambda: self.now, dispatcher)
-        self.account.adopt(found)
+        self.account.apply(budgets)
 
-    def book(self, usd: float) -> None:
-        """Books, and lets the news be told."""
-        self.account.book(usd)
+    def charge(self, usd: float) -> None:
+        """Charges an amount and delivers the events."""
+        self.account.charge(usd)
         self.dispatcher.deliver()
 
-    def news(self) -> list[tuple[str, bool]]:
-        """Period and end of each budget that was told of."""
-        return [(news.per, news.used_up) for news in self.heard.of("budget_reached")]
+    def reported(self) -> list[tuple[str, bool]]:
+        """Period and `used_up` of each reported event."""
+        return [(event.per, event.used_up) for event in self.recorder.of("budget_reached")]
 
 
-def test_a_budget_from_end_to_end() -> None:
-    """It warns once, refuses once it is used up, and is whole again when the period is over."""
-    till = Till(Budget(10))
-    till.book(7.9)
-    assert till.news() == []
-    till.book(0.2)
-    till.book(0.2)
-    assert till.news() == [("day", False)]
-    assert till.account.refuses() == ""
-    assert till.account.ready_in() == 0.0
-    till.book(1.7)
-    till.book(1.0)  # one that was under way
-    assert till.news() == [("day", False), ("day", True)]
-    assert till.account.refuses() == "budget of 10 USD a day used up until 2026-11-22 00:00 UTC"
-    assert till.account.ready_in() == 12 * 3600
-    till.now = at(2026, 11, 22)
-    assert till.account.refuses() == ""
-    till.book(9.0)
-    assert till.news()[2:] == [("day", False)]
-    told = till.heard.of("budget_reached")[1]
-    assert told == BudgetReached("tested", "router", 10, "day", told.spent, used_up=True)
-    assert told.spent == pytest.approx(10.0)
+def test_a_budget_warns_rejects_and_renews() -> None:
+    """It warns once, rejects when it is used up, and starts again with the next period."""
+    bench = AccountBench(Budget(10))
+    bench.charge(7.9)
+    assert bench.reported() == []
+    bench.charge(0.2)
+    bench.charge(0.2)
+    assert bench.reported() == [("day", False)]
+    assert bench.account.rejection() == ""
+    assert bench.account.ready_in() == 0.0
+    bench.charge(1.7)
+    bench.charge(1.0)  # an attempt that was in flight
+    assert bench.reported() == [("day", False), ("day", True)]
+    assert (
+        bench.account.rejection() == "budget of 10 USD per day used up until 2026-11-22 00:00 UTC"
+    )
+    assert bench.account.ready_in() == 12 * 3600
+    bench.now = at(2026, 11, 22)
+    assert bench.account.rejection() == ""
+    bench.charge(9.0)
+    assert bench.reported()[2:] == [("day", False)]
+    event = bench.recorder.of("budget_reached")[1]
+    assert event == BudgetReached("tested", "router", 10, "day", event.spent, used_up=True)
+    assert event.spent == pytest.approx(10.0)
 
 
-def test_all_at_once() -> None:
-    """What warns and uses up in one booking is told as used up, alone."""
-    till = Till(Budget(1))
-    till.book(5.0)
-    assert till.news() == [("day", True)]
+def test_one_charge_that_uses_up_a_budget_reports_once() -> None:
+    """A charge that passes the warning mark and uses the budget up is reported as used up only."""
+    bench = AccountBench(Budget(1))
+    bench.charge(5.0)
+    assert bench.reported() == [("day", True)]
 
 
 def test_the_strictest_budget_counts() -> None:
-    """Of several, each refuses by itself; the wait is for the last of them."""
-    till = Till(Budget(1, "hour"), Budget(2, "month"))
-    till.book(1.0)
-    assert "an hour" in till.account.refuses()
-    till.now += 3600.0
-    assert till.account.refuses() == ""
-    till.book(1.0)
-    assert till.account.ready_in() == at(2026, 12, 1) - till.now
-    assert [s["spent"] for s in till.account.standing()] == [1.0, 2.0]
+    """Each of several budgets rejects by itself; the wait is for the last of them."""
+    bench = AccountBench(Budget(1, "hour"), Budget(2, "month"))
+    bench.charge(1.0)
+    assert "per hour" in bench.account.rejection()
+    bench.now += 3600.0
+    assert bench.account.rejection() == ""
+    bench.charge(1.0)
+    assert bench.account.ready_in() == at(2026, 12, 1) - bench.now
+    assert [s["spent"] for s in bench.account.snapshot()] == [1.0, 2.0]
 
 
-def test_a_clock_that_is_set_back() -> None:
-    """Money that was spent is not given back because a clock goes backwards."""
-    till = Till(Budget(1))
-    till.book(1.0)
-    till.now -= 86400.0
-    assert till.account.refuses()
-    assert till.account.ready_in() == 36 * 3600
+def test_a_clock_set_back_keeps_the_spending() -> None:
+    """The spending of a period stays counted when the clock is set back."""
+    bench = AccountBench(Budget(1))
+    bench.charge(1.0)
+    bench.now -= 86400.0
+    assert bench.account.rejection()
+    assert bench.account.ready_in() == 36 * 3600
 
 
-def test_another_sum_under_way() -> None:
-    """What was spent stays spent under another sum, a warning is due again, a period begins at 0.
+def test_changed_budgets_keep_the_spending() -> None:
+    """The spending of a period is kept under another amount, and the warning is due again.
 
-    A budget of another zone has another end.
+    A new period starts at 0, and a budget of another time zone ends at another time.
     """
-    till = Till(Budget(1))
-    till.book(1.0)
-    till.account.adopt((Budget(10), Budget(5, "month")))
-    assert till.account.refuses() == ""
-    assert [s["spent"] for s in till.account.standing()] == [1.0, 0.0]
-    till.book(7.0)
-    assert till.news() == [("day", True), ("day", False), ("month", True)]
-    till.account.adopt((Budget(8, zone=BERLIN),))
-    assert till.account.refuses().endswith("2026-11-22 00:00 CET")
-    till.account.adopt(())
-    assert till.account.refuses() == ""
-    assert repr(till.account) == "<Account router >"
+    bench = AccountBench(Budget(1))
+    bench.charge(1.0)
+    bench.account.apply((Budget(10), Budget(5, "month")))
+    assert bench.account.rejection() == ""
+    assert [s["spent"] for s in bench.account.snapshot()] == [1.0, 0.0]
+    bench.charge(7.0)
+    assert bench.reported() == [("day", True), ("day", False), ("month", True)]
+    bench.account.apply((Budget(8, zone=BERLIN),))
+    assert bench.account.rejection().endswith("2026-11-22 00:00 CET")
+    bench.account.apply(())
+    assert bench.account.rejection() == ""
+    assert repr(bench.account) == "<Account router >"
 
 
-def test_what_an_earlier_run_has_spent() -> None:
-    """Sums can be taken over in silence; what lies in a period that is over counts nothing."""
-    till = Till(Budget(1, "hour"), Budget(10))
-    till.account.restore(9.0, till.now - 7200.0)
-    till.account.restore(100.0, till.now - 86400.0)
-    assert [s["spent"] for s in till.account.standing()] == [0.0, 9.0]
-    assert till.account.refuses() == ""
-    till.account.restore(1.0, till.now)
-    assert till.account.refuses().startswith("budget of 1 USD an hour")
-    till.dispatcher.deliver()
-    assert till.news() == []
-    assert "9 of" not in repr(till.account)
+def test_restored_spending() -> None:
+    """Restored amounts cause no event; an amount of a past period is ignored."""
+    bench = AccountBench(Budget(1, "hour"), Budget(10))
+    bench.account.restore(9.0, bench.now - 7200.0)
+    bench.account.restore(100.0, bench.now - 86400.0)
+    assert [s["spent"] for s in bench.account.snapshot()] == [0.0, 9.0]
+    assert bench.account.rejection() == ""
+    bench.account.restore(1.0, bench.now)
+    assert bench.account.rejection().startswith("budget of 1 USD per hour")
+    bench.dispatcher.deliver()
+    assert bench.reported() == []
+    assert "9 of" not in repr(bench.account)
 
 
-def test_accounts_take_nothing_at_the_door() -> None:
-    """An account stands among limits: coming and going changes nothing."""
-    till = Till(Budget(1))
-    till.account.take(100, 0.0)
-    till.account.leave()
-    assert till.account.standing()[0]["spent"] == 0.0
+def test_starting_an_attempt_charges_nothing() -> None:
+    """An account is used like a limit, but `acquire` and `release` change nothing."""
+    bench = AccountBench(Budget(1))
+    bench.account.acquire(100, 0.0)
+    bench.account.release()
+    assert bench.account.snapshot()[0]["spent"] == 0.0

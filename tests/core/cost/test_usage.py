@@ -1,4 +1,4 @@
-"""What answers and chunks tell of usage, in each provider's shape, and what is guessed."""
+"""Usage reported in each provider's format, and estimates from text."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from multirouter.model import Usage
 
 
 def as_object(value: Any) -> Any:
-    """Plain data as an SDK hands it out: attributes instead of keys."""
+    """Plain data as an SDK object: attributes instead of keys."""
     if isinstance(value, dict):
         return SimpleNamespace(**{key: as_object(inner) for key, inner in value.items()})
     return value
@@ -82,18 +82,18 @@ WRITTEN = PLAIN._replace(written=10)
     ],
 )
 @pytest.mark.parametrize("shape", [dict, as_object])
-def test_every_shape_is_read_alike(answer: Any, usage: Usage, shape: Any) -> None:
-    """Input includes the cache and output the reasoning, whoever told it and however."""
+def test_every_format_is_read(answer: Any, usage: Usage, shape: Any) -> None:
+    """In every format input includes cached tokens, and output includes reasoning."""
     assert usage_of(shape(answer)) == usage
 
 
-def test_an_anthropic_stream_adds_up() -> None:
-    """Its first event tells the input, its last ones the running total of the output."""
+def test_usage_of_an_anthropic_stream() -> None:
+    """The first event reports the input, the last ones the running total of the output."""
     begun = usage_of({"type": "message_start", "message": ANTHROPIC | {"role": "assistant"}})
     ended = usage_of({"type": "message_delta", "usage": {"output_tokens": 80}})
     assert begun is not None
     assert ended is not None
-    assert begun.joined(ended) == WRITTEN._replace(output=80)
+    assert begun.merged(ended) == WRITTEN._replace(output=80)
 
 
 @pytest.mark.parametrize(
@@ -113,16 +113,16 @@ def test_an_anthropic_stream_adds_up() -> None:
         SimpleNamespace(text="x"),
     ],
 )
-def test_what_tells_nothing(answer: Any) -> None:
-    """Without a word of usage there is none, and nothing is raised."""
+def test_answers_without_usage(answer: Any) -> None:
+    """An answer that reports no usage has none, and nothing is raised."""
     assert usage_of(answer) is None
 
 
 @pytest.mark.parametrize("count", [-5, "many", None, True, float("nan"), float("inf")])
-def test_counts_of_strangers(count: Any) -> None:
-    """What is no count of tokens counts as 0; a float that is one is taken."""
-    said = {"usage": {"prompt_tokens": 3.0, "completion_tokens": count}}
-    assert usage_of(said) == Usage(3, 0)
+def test_invalid_counts_are_0(count: Any) -> None:
+    """A value that is no count of tokens counts as 0; a positive float is accepted."""
+    answer = {"usage": {"prompt_tokens": 3.0, "completion_tokens": count}}
+    assert usage_of(answer) == Usage(3, 0)
 
 
 @pytest.mark.parametrize(
@@ -138,5 +138,5 @@ def test_counts_of_strangers(count: Any) -> None:
     ],
 )
 def test_estimates(text: Any, tokens: int) -> None:
-    """Four letters make a token, begun ones count whole, and media and objects not at all."""
+    """Four characters are a token, rounded up; media and objects count 0."""
     assert estimated_tokens(text) == tokens

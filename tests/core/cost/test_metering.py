@@ -1,0 +1,100 @@
+"""Usage of streams: reported by chunks, or estimated."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from multirouter.core.settings.stream_policy import StreamPolicy
+from multirouter.model import Usage
+from tests.core.cost.billing_kit import CHEAP, chain
+from tests.core.kit import World, provider
+
+
+def chunk(text: str = "", finish: str | None = None, **more: Any) -> dict[str, Any]:
+    """A canonical chunk."""
+    choice = {"index": 0, "delta": {"content": text}, "finish_reason": finish}
+    return {"choices": [choice], **more}
+
+
+def streamed(*chunks: Any, end: str = "success", served: bool = True) -> Usage | None:
+    """What a stream of these chunks has used, that ended so."""
+    world = chain("a", "b")
+    plan = world.plan("chain", request="q" * 40)
+    step = world.next_attempt(plan)
+    assert plan.route.billing is not None
+    step.meter = meter = plan.route.billing.meter("a")
+    assert meter is not None
+    reader = StreamPolicy().reader(chunks[0])
+    for each in chunks:
+        meter.record(each, reader)
+    if served:
+        plan.begin_serving(step, world.now)
+    if end == "success":
+        world.succeed(plan, step, None)
+    elif end == "cancelled":
+        world.cancel(plan, step)
+    else:
+        world.fail(plan, step, end)
+    return plan.attempts[0].usage
+
+
+USED: dict[str, Any] = {"usage": {"prompt_tokens": 12, "completion_tokens": 3}}
+
+
+def test_usage_at_the_end_of_a_stream() -> None:
+    """The usage is in the last chunk of the answer, or in a chunk without choices after it."""
+    usage = Usage(12, 3)
+    assert streamed(chunk("abcd"), chunk(finish="stop"), {"choices": [], **USED}) == usage
+    assert streamed(chunk("abcd"), chunk(finish="stop", **USED)) == usage
+
+
+def test_a_stream_without_usage_is_estimated() -> None:
+    """Characters of text, reasoning, tool calls and of the request are counted."""
+    call = {"function": {"arguments": "{}{}"}}
+    thought = {"choices": [{"index": 0, "delta": {"reasoning_content": "abcd"}}]}
+    tool = {"choices": [{"index": 0, "delta": {"tool_calls": [call, {}]}}]}
+    assert streamed(chunk("abcd"), thought, tool) == Usage(10, 3, estimated=True)
+    assert streamed("abcd", "efgh") == Usage(10, 2, estimated=True)
+
+
+@pytest.mark.parametrize("end", ["cancelled", "timeout", "interrupted", "server", "transport"])
+def test_an_incomplete_stream_is_billed_for_its_content(end: str) -> None:
+    """After content, the input and the delivered text are billed, however the stream ends."""
+    assert streamed(chunk("a" * 40), end=end) == Usage(10, 10, estimated=True)
+
+
+def test_an_incomplete_stream_with_reported_input() -> None:
+    """Reported usage is kept; the output is the larger of the reported and the delivered one."""
+    begun = {
+        "type": "message_start",
+        "message": {"usage": {"input_tokens": 33, "output_tokens": 1}},
+    }
+    assert streamed(begun, end="interrupted") == Usage(33, 1, estimated=True)
+    running = [chunk("a" * 40, **USED), chunk("a" * 40, **USED)]
+    assert streamed(*running, end="timeout") == Usage(12, 20, estimated=True)
+    later: dict[str, Any] = {"usage": {"completion_tokens": 2, "prompt_tokens": 0}}
+    assert streamed(chunk("a" * 40, **later), end="timeout") == Usage(10, 10, estimated=True)
+
+
+def test_cancelled_after_the_final_usage() -> None:
+    """Usage that was reported with the end is complete, even when the consumer then leaves."""
+    assert streamed(chunk("abcd"), chunk(finish="stop", **USED), end="cancelled") == Usage(12, 3)
+
+
+def test_a_stream_that_fails_before_content_is_not_billed() -> None:
+    """An error event before the first content is not billed."""
+    begun = {
+        "type": "message_start",
+        "message": {"usage": {"input_tokens": 33, "output_tokens": 1}},
+    }
+    assert streamed(begun, end="overloaded", served=False) is None
+
+
+def test_a_provider_without_a_price_has_no_meter() -> None:
+    """The chunks of a provider without price and reader are not counted."""
+    world = World([provider("a", price=CHEAP), provider("b")])
+    billing = world.route().billing
+    assert billing is not None
+    assert billing.meter("b") is None
