@@ -1,1 +1,1 @@
-"""Reading chat responses and stream chunks."""
+"""Reads chat responses and stream chunks of the known formats."""

@@ -1,4 +1,4 @@
-"""Chunks of other formats, as plain data and as objects: what they say, and where they end."""
+"""Stream chunks of other formats, as plain data and as SDK objects: content, text and end."""
 
 from __future__ import annotations
 
@@ -8,21 +8,21 @@ from typing import Any
 import pytest
 
 from multirouter.core.chat import completions as chat
-from multirouter.core.chat.chunk_reader import Reader
+from multirouter.core.chat.chunk_reader import ChunkReader
 from multirouter.core.cost.metering import UsageMeter
 from multirouter.core.cost.usage import usage_of
 from multirouter.core.settings.stream_policy import StreamPolicy
 
 
 def thing(value: Any) -> Any:
-    """Plain data as the objects of an SDK."""
+    """Plain data as SDK objects."""
     if isinstance(value, dict):
         return SimpleNamespace(**{key: thing(inner) for key, inner in value.items()})
     return [thing(inner) for inner in value] if isinstance(value, list) else value
 
 
 def completion(end: str | None = None, index: int = 0, **delta: Any) -> Any:
-    """OpenAI's chunk, as its SDK gives it."""
+    """A chunk of OpenAI's SDK."""
     return thing({"choices": [{"index": index, "delta": delta, "finish_reason": end}]})
 
 
@@ -92,133 +92,133 @@ STREAMS = [
 ]
 
 
-def reader(chunks: list[Any], **settings: Any) -> Reader:
+def reader(chunks: list[Any], **settings: Any) -> ChunkReader:
     return StreamPolicy(**settings).reader(chunks[0])
 
 
 @pytest.mark.parametrize(("chunks", "arguments"), STREAMS)
-def test_every_format_is_read_alike(chunks: list[Any], arguments: int) -> None:
-    """Text, thinking, calls, size and end are the same, whichever format says them."""
+def test_every_format_is_read(chunks: list[Any], arguments: int) -> None:
+    """Text, reasoning, tool calls, size and end are the same in every format."""
     read = reader(chunks)
     assert read.size is not None
     assert read.proves_end is not None
     assert "".join(map(read.text, chunks)) == "one two"
     assert sum(map(read.size, chunks)) == len("hmmone two") + arguments
-    thinks = [read.only_thinks(chunk) for chunk in chunks]
-    assert thinks.count(True) == 1
-    assert [c for c in chunks if read.content(c)].index(chunks[thinks.index(True)]) == 0
-    assert any(map(read.goes_beyond_text, chunks))
-    assert not any(map(read.goes_beyond_text, [c for c in chunks if read.text(c) == "one "]))
+    reasoning = [read.is_reasoning_only(chunk) for chunk in chunks]
+    assert reasoning.count(True) == 1
+    assert [c for c in chunks if read.content(c)].index(chunks[reasoning.index(True)]) == 0
+    assert any(map(read.has_non_text_content, chunks))
+    assert not any(map(read.has_non_text_content, [c for c in chunks if read.text(c) == "one "]))
     proofs = [bool(read.proves_end(chunk)) for chunk in chunks]
     assert proofs.count(True) == 1
     assert not any(map(read.content, chunks[proofs.index(True) :]))
 
 
 @pytest.mark.parametrize(("chunks", "_"), STREAMS)
-def test_usage_is_whole_with_the_last_chunk_that_tells_it(chunks: list[Any], _: int) -> None:
-    """What the opening of a stream tells of usage is not yet the whole of it."""
+def test_usage_is_final_with_the_last_chunk_that_reports_it(chunks: list[Any], _: int) -> None:
+    """Usage reported at the beginning of a stream is not final."""
     meter, read = UsageMeter(usage_of), reader(chunks)
-    meter.note(chunks[0], read)
-    assert not meter.whole
+    meter.record(chunks[0], read)
+    assert not meter.has_final_usage
     for chunk in chunks[1:]:
-        meter.note(chunk, read)
-    assert meter.whole
+        meter.record(chunk, read)
+    assert meter.has_final_usage
     assert meter.usage is not None
     assert (meter.usage.input, meter.usage.output) == (9, 7)
 
 
 @pytest.mark.parametrize(("chunks", "_"), STREAMS)
-def test_a_text_is_cut_in_a_copy(chunks: list[Any], _: int) -> None:
-    """What is left of a chunk has the rest of its text; the chunk itself is not changed."""
+def test_text_is_replaced_in_a_copy(chunks: list[Any], _: int) -> None:
+    """The copy has the new text; the chunk itself is not changed."""
     read = reader(chunks)
-    assert read.cut is not None
-    (said,) = [chunk for chunk in chunks if read.text(chunk) == "one "]
-    assert read.text(read.cut(said, "e ")) == "e "
-    assert read.text(said) == "one "
+    assert read.replace_text is not None
+    (chunk,) = [c for c in chunks if read.text(c) == "one "]
+    assert read.text(read.replace_text(chunk, "e ")) == "e "
+    assert read.text(chunk) == "one "
 
 
-def test_a_cut_completion_has_no_role() -> None:
-    """The role and the log probabilities belong to the whole chunk; other choices stay."""
+def test_replacing_text_of_a_completion_removes_the_role() -> None:
+    """The role and the log probabilities are removed; other choices stay."""
     chunk = completion(role="assistant", content="one")
     chunk.choices[0].logprobs = {"content": []}
     chunk.choices += completion(index=1, content="uno").choices
     read = reader([chunk])
-    assert read.cut is not None
-    first, second = read.cut(chunk, "e").choices
+    assert read.replace_text is not None
+    first, second = read.replace_text(chunk, "e").choices
     assert (first.delta.content, first.delta.role, first.logprobs) == ("e", None, None)
     assert second.delta.content == "uno"
 
 
-def test_cut_gemini_keeps_thoughts() -> None:
-    """The rest of a text stands in its first part; thoughts stay where they are."""
+def test_replacing_text_of_gemini_keeps_thoughts() -> None:
+    """The new text is in the first text part; thoughts stay as they are."""
     chunk = candidate({"text": "hm", "thought": True}, {"text": "on"}, {"text": "e"})
     read = reader([chunk])
-    assert read.cut is not None
-    parts = read.cut(chunk, "e")["candidates"][0]["content"]["parts"]
+    assert read.replace_text is not None
+    parts = read.replace_text(chunk, "e")["candidates"][0]["content"]["parts"]
     assert [part["text"] for part in parts] == ["hm", "e", ""]
 
 
-def test_text_in_a_blocks_start() -> None:
-    """A block may begin with text, and that may be cut too."""
+def test_text_in_the_start_of_a_block() -> None:
+    """A block may start with text, which can be replaced too."""
     read, start = reader(MESSAGES), block(type="text", text="one")
     assert read.text(start) == "one"
-    assert read.cut is not None
-    assert read.text(read.cut(start, "e")) == "e"
+    assert read.replace_text is not None
+    assert read.text(read.replace_text(start, "e")) == "e"
 
 
 @pytest.mark.parametrize("wrap", [dict, thing])
 @pytest.mark.parametrize("name", ["promptFeedback", "prompt_feedback"])
 def test_a_blocked_prompt_is_an_answer(wrap: Any, name: str) -> None:
-    """Gemini answers a blocked prompt without candidates: that is whole, and all there is."""
+    """Gemini answers a blocked prompt without candidates: that chunk is the complete answer."""
     chunk = wrap({name: thing({"blockReason": "SAFETY"})})
     read = reader([chunk])
     assert read.proves_end is not None
     assert read.proves_end(chunk)
-    quiet = {"usageMetadata": {}}
-    assert not read.proves_end(quiet)
-    assert not read.content(quiet)
+    usage_only = {"usageMetadata": {}}
+    assert not read.proves_end(usage_only)
+    assert not read.content(usage_only)
 
 
 def test_several_choices_of_objects() -> None:
-    """Each of the choices that were asked for must end."""
+    """Each of the requested choices must end."""
     first, second = completion("stop"), completion("stop", index=1)
     read = StreamPolicy().reader(first, {"messages": [], "n": 2})
     assert read.proves_end is not None
     assert [bool(read.proves_end(c)) for c in (first, first, second)] == [False, False, True]
 
 
-def test_rubbish_is_no_chunk() -> None:
-    """A choice that is none fails its stream, as it does in plain chunks."""
+def test_an_invalid_choice_fails_the_stream() -> None:
+    """A choice of None raises, as it does in plain chunks."""
     read = reader(COMPLETIONS)
-    with pytest.raises(TypeError, match="a choice that is none"):
+    with pytest.raises(TypeError, match="a choice must be an object"):
         read.content(thing({"choices": [None]}))
 
 
-def test_hooks_go_first() -> None:
-    """What a policy says of content, text and end holds for these chunks too."""
+def test_hooks_take_precedence() -> None:
+    """The hooks of the policy replace content, text and end of these formats too."""
     read = reader(MESSAGES, content=lambda _: True, text=lambda _: "x", complete=lambda _: "whole")
-    assert (read.content(0), read.text(0), read.cut) == (True, "x", None)
+    assert (read.content(0), read.text(0), read.replace_text) == (True, "x", None)
     assert read.proves_end is not None
     assert read.proves_end(0) == "whole"
 
 
 class Mock:
-    """Has every attribute that it is asked for."""
+    """An object that has every attribute."""
 
     def __getattr__(self, name: str) -> Mock:
         return Mock()
 
 
 @pytest.mark.parametrize("first", [Mock(), 7, None, {}, {"type": "other"}, ["choices"], object()])
-def test_what_nobody_knows_stays_opaque(first: object) -> None:
-    """Other data is content, and says nothing that anybody could read."""
+def test_unknown_chunks_are_opaque(first: object) -> None:
+    """Chunks of unknown type are content, without text, size or end."""
     read = StreamPolicy().reader(first)
     assert read.content(first)
     assert (read.text(first), read.size, read.proves_end, read.as_chat) == ("", None, None, None)
 
 
-def test_canonical_chunks_are_read_as_they_are() -> None:
-    """No view is made of a chat chunk."""
+def test_chat_chunks_are_not_converted() -> None:
+    """A chat chunk is read as it is."""
     chunk = {"choices": [{"index": 0, "delta": {"content": "x"}, "finish_reason": None}]}
     read = StreamPolicy().reader(chunk)
     assert read.as_chat is not None
