@@ -1,15 +1,15 @@
-"""Every exception the package raises, and nothing else.
+"""Every exception that the package raises.
 
 MultirouterError
 ├── CallFailed               attempts, elapsed, retry_after: one `except` for a web handler
-│   ├── NoProviderAvailable      nobody could be asked; states by provider
-│   ├── AllProvidersFailed       everybody asked failed; __cause__ is the last error
+│   ├── NoProviderAvailable      no provider could be attempted; states by provider
+│   ├── AllProvidersFailed       every attempted provider failed; __cause__ is the last error
 │   ├── CallTimeout              the call's deadline passed (a TimeoutError too)
 │   └── StreamInterrupted        a stream ended early; provider, chunks delivered
-├── AttemptTimeout           one attempt's limit; names the keyword to raise (a TimeoutError too)
-├── ProviderError            an adapter's error: provider, kind, status, code, retry_after
-├── UsageError               closed router, wrong loop, unknown route, no awaitable
-└── ConfigurationError       refused at construction: what, why (a ValueError too)
+├── AttemptTimeout           a limit of one attempt; names the setting (a TimeoutError too)
+├── ProviderError            a provider's failure: provider, kind, status, code, retry_after
+├── UsageError               closed router, wrong loop, unknown route, result not awaitable
+└── ConfigurationError       an invalid setting: what, why (a ValueError too)
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 
 class MultirouterError(Exception):
-    """The root: catches whatever this package raises and nothing of a provider's."""
+    """Base class of every exception of this package."""
 
 
 class CallFailed(MultirouterError):
     """A call ended without an answer.
 
     Attributes:
-        attempts: what was tried, in order; empty when nobody could be asked.
+        attempts: the attempts that were made, in order; empty when no provider was attempted.
         elapsed: seconds from the call's start to its end.
-        retry_after: seconds until another try may succeed, or None when unknown.
+        retry_after: seconds until another call may succeed, or None when unknown.
     """
 
     def __init__(
@@ -50,10 +50,10 @@ class CallFailed(MultirouterError):
 
 
 class NoProviderAvailable(CallFailed):
-    """Nobody could be asked: each provider is out, full, held or unfit.
+    """No provider could be attempted: each is open, at a limit, held or ineligible.
 
     Attributes:
-        states: for each provider of the route, why it could not be asked.
+        states: for each provider of the route, why it could not be attempted.
     """
 
     def __init__(
@@ -69,7 +69,7 @@ class NoProviderAvailable(CallFailed):
 
 
 class AllProvidersFailed(CallFailed):
-    """Everybody who could be asked was asked and failed; `__cause__` is the last error."""
+    """Every available provider was attempted and failed; `__cause__` is the last error."""
 
 
 class CallTimeout(CallFailed, TimeoutError):
@@ -80,8 +80,8 @@ class StreamInterrupted(CallFailed):
     """A stream ended before it was proven complete.
 
     Attributes:
-        provider: who was serving.
-        chunks: how many chunks the consumer had received.
+        provider: the provider whose stream ended.
+        chunks: number of chunks that the consumer had received.
     """
 
     def __init__(
@@ -98,46 +98,58 @@ class StreamInterrupted(CallFailed):
         self.chunks = chunks
 
 
-_RAN_INTO = {
-    "first_token": "began no answer within {}={:g} s",
+_LIMIT_MESSAGES = {
+    "first_token": "sent no content within {}={:g} s",
     "idle": "sent nothing for {}={:g} s",
-    "total": "had not ended its stream after {}={:g} s",
-    "min_rate": "sent less than {}={:g} characters a second",
+    "total": "did not end its stream within {}={:g} s",
+    "min_rate": "sent fewer than {}={:g} characters per second",
 }
 
 
 class AttemptTimeout(MultirouterError, TimeoutError):
-    """One attempt ran into a limit of its own; the call may go on elsewhere.
+    """One attempt exceeded a time limit; the call may continue at another provider.
 
     Attributes:
-        provider: who was too slow.
-        limit: the keyword to change: `attempt_timeout`, `first_token`, `idle`, `total`,
+        provider: the provider that exceeded the limit.
+        limit: the setting to change: `attempt_timeout`, `first_token`, `idle`, `total` or
             `min_rate`.
-        seconds: the span that was allowed (for `min_rate`: the characters a second).
+        seconds: the allowed time in seconds; for `min_rate`, characters per second.
     """
 
     def __init__(self, provider: str, limit: str, seconds: float) -> None:
-        what = _RAN_INTO.get(limit, "gave no answer within {}={:g} s").format(limit, seconds)
-        super().__init__(f"{provider!r} {what}")
+        template = _LIMIT_MESSAGES.get(limit, "did not answer within {}={:g} s")
+        super().__init__(f"{provider!r} {template.format(limit, seconds)}")
         self.provider = provider
         self.limit = limit
         self.seconds = seconds
 
 
 class ProviderError(MultirouterError):
-    """What an adapter raises: a provider's failure with its kind already known.
+    """A provider's failure whose kind is known; the built-in adapters raise it.
 
-    A user's own provider may raise it as well: then no guess from its shape is needed.
+    Your own `call` or `stream` function may raise it as well. The router then takes `kind` as it
+    is, instead of classifying the exception by its type, attributes and text. Raise it `from` the
+    client library's exception: for kind `transport`, the cause shows whether the request was sent.
 
-    Attributes:
-        provider: the provider's name.
-        kind: what the failure counts as.
-        status: the HTTP status, when there was one.
-        code: the provider's own code (`insufficient_quota`), when there was one.
-        request_id: the provider's id of the request, for its support.
-        retry_after: seconds the provider asked to be left alone.
-        retried: True when the failed request was already retried underneath (by an SDK):
-            the router then fails over, and does not ask the same provider again.
+    Args:
+        message: what went wrong, for logs and for the caller.
+        provider: the provider's name, as in `Provider(name, ...)`.
+        kind: what the failure counts as; it decides about retry, failover and circuit (see
+            `FailureKind` and `RULES`).
+        status: the HTTP status of the response, or None when there was no response. With 403 only
+            the second failure in a row counts in full, as a single one is weak evidence.
+        code: the provider's own error code (`insufficient_quota`), or None.
+        request_id: the id that the provider gave the request, for its support, or None.
+        retry_after: seconds after which the provider accepts requests again (its Retry-After
+            header), at least 0; None when it named no time. A `rate_limit` puts the provider
+            into a cooldown of this length.
+        retried: True when the client library already retried this request. The router then fails
+            over, and makes no further attempt at the same provider for this failure.
+
+    Every argument except `message` is also an attribute.
+
+    Example:
+        raise ProviderError("quota used up", provider="openai", kind=FailureKind.EXHAUSTED)
     """
 
     def __init__(
@@ -163,15 +175,15 @@ class ProviderError(MultirouterError):
 
 
 class UsageError(MultirouterError):
-    """The router was used in a way that cannot work: says which, and what to do instead."""
+    """The router was used incorrectly; the message names the mistake and the remedy."""
 
 
 class ConfigurationError(MultirouterError, ValueError):
-    """A setting was refused.
+    """A setting is invalid.
 
     Attributes:
         what: the setting, as the user wrote it (`Provider('a').weight`).
-        why: what is wrong with it.
+        why: what is wrong with its value, and which values are allowed.
     """
 
     def __init__(self, what: str, why: str) -> None:

@@ -1,4 +1,4 @@
-"""The nouns of one call: kinds, verdicts, attempt records and the call's outcome."""
+"""Types that describe a call: failure kinds, verdicts, attempt records, usage and the outcome."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ChunkT_co = TypeVar("ChunkT_co", covariant=True, default=Never)
 
 
 class FailureKind(StrEnum):
-    """What an attempt came to. `classify.RULES` says what follows from each."""
+    """Kind of an attempt's result. `failure_rules.RULES` says what follows from each kind."""
 
     SUCCESS = "success"
     RATE_LIMIT = "rate_limit"
@@ -38,22 +38,31 @@ class FailureKind(StrEnum):
 
 
 Role = Literal["call", "hedge", "trial", "shadow"]
-"""Why an attempt was made: for the caller, beside the caller's, to test a provider, as a copy."""
+"""Purpose of an attempt.
 
-CallResult = Literal["success", "failure", "cancelled", "fallback", "refused"]
-"""How a call ended; `refused` is a call that reached no provider."""
+`call` serves the caller, `hedge` runs beside a slow attempt of the same call, `trial` decides a
+half-open circuit, `shadow` is a copy of an answered call.
+"""
+
+CallResult = Literal["success", "failure", "cancelled", "fallback", "rejected"]
+"""How a call ended.
+
+`success`: a provider answered. `failure`: the call ended with an error. `cancelled`: the caller
+left. `fallback`: `fallback=` supplied the answer. `rejected`: no provider was attempted.
+"""
 
 
 class Usage(NamedTuple):
-    """What one attempt took, in tokens, each at least 0.
+    """Tokens used by one attempt; every count is at least 0.
 
     Attributes:
-        input: all input, what came from the cache or went into it included.
-        output: all output, reasoning included.
-        cached: of the input, what was read from the provider's prompt cache.
-        written: of the input, what was written into that cache.
-        reasoning: of the output, what the model thought and did not say.
-        estimated: whether the provider did not tell, and this is a guess from the text.
+        input: all input tokens, including those read from or written into the prompt cache.
+        output: all output tokens, including reasoning.
+        cached: input tokens that were read from the provider's prompt cache.
+        written: input tokens that were written into that cache.
+        reasoning: output tokens spent on reasoning.
+        estimated: True when the provider reported no usage and the counts are estimated from the
+            text.
     """
 
     input: int = 0
@@ -63,24 +72,24 @@ class Usage(NamedTuple):
     reasoning: int = 0
     estimated: bool = False
 
-    def joined(self, other: Usage) -> Usage:
-        """Both reports of one stream as one: counts in streams are running totals."""
+    def merged(self, other: Usage) -> Usage:
+        """The larger value of each field: counts within one stream are running totals."""
         return Usage._make(map(max, self, other))
 
 
 class Verdict:
-    """What one outcome counts as: made once, read by circuit, metrics and retry alike.
+    """Classification of one attempt's result, shared by circuit, metrics and retry.
 
     Attributes:
         kind: see `FailureKind`.
-        retry_after: seconds the provider asked to be left alone, or None.
-        reason: the sign that decided, for people (`status 429`, `insufficient_quota`).
-        status: the HTTP status that was seen, or None.
-        unsent: True when the request surely never reached the provider (connection refused),
-            so that repeating it is safe even for a call that is not idempotent.
-        certain: False when one such answer proves little and only the second in a row
-            counts in full (a single 403).
-        retried: True when the request was already retried underneath (by an SDK).
+        retry_after: seconds the provider asked the client to wait, or None.
+        reason: the sign that decided the kind, for people (`status 429`, `insufficient_quota`).
+        status: the HTTP status, or None when there was none.
+        unsent: True when the request certainly never reached the provider (connection refused).
+            Repeating it is then safe even for a call that is not idempotent.
+        certain: False when one such result is weak evidence (a single 403). Only the second in a
+            row then counts in full.
+        retried: True when the client library already retried the request.
     """
 
     __slots__ = ("certain", "kind", "reason", "retried", "retry_after", "status", "unsent")
@@ -105,9 +114,9 @@ class Verdict:
         self.retried: bool = retried
 
     def __repr__(self) -> str:
-        asked = "" if self.retry_after is None else f", retry_after={self.retry_after:g}"
-        why = f", reason={self.reason!r}" if self.reason else ""
-        return f"Verdict({self.kind}{asked}{why})"
+        retry_after = "" if self.retry_after is None else f", retry_after={self.retry_after:g}"
+        reason = f", reason={self.reason!r}" if self.reason else ""
+        return f"Verdict({self.kind}{retry_after}{reason})"
 
 
 SUCCESS = Verdict(FailureKind.SUCCESS)
@@ -115,23 +124,24 @@ CANCELLED = Verdict(FailureKind.CANCELLED)
 
 
 class AttemptRecord:
-    """One ended attempt, as it stands in a call's trail; it is itself the news of its end.
+    """One ended attempt of a call; also the event passed to `Listener.attempt_ended`.
 
     Attributes:
-        provider: who was asked.
-        route: the route's name (`adhoc` for one given with the call).
+        provider: the provider's name.
+        route: the route's name (`adhoc` for a route passed with the call).
         role: see `Role`.
-        verdict: what it counts as.
-        error: the exception the attempt ended with, or None.
-        started: loop time of its start, seconds.
-        elapsed: seconds it took.
-        why: why this provider was chosen, in words.
-        first_content: seconds to a stream's first content, None for a call or when none came.
-        late: True when its circuit had changed state meanwhile: it is counted and timed, but
-            moved no circuit.
-        usage: tokens it took; None when nobody asks (a provider without `price=` and `usage=`),
-            or when it was not billed.
-        cost: what it cost, USD; 0 when it was not billed.
+        verdict: the classification of the result.
+        error: the exception that ended the attempt, or None.
+        started: loop time of the start, seconds.
+        elapsed: duration, seconds.
+        why: why this provider was chosen, as text.
+        first_content: seconds from the start to the first content of a stream; None for a call,
+            or when no content arrived.
+        late: True when the circuit changed state during the attempt. The attempt is counted and
+            timed, but changes no circuit.
+        usage: tokens used; None when the attempt was not billed, or when the provider has
+            neither `price=` nor `usage=`.
+        cost: cost in USD; 0 when the attempt was not billed.
     """
 
     __slots__ = (
@@ -176,12 +186,12 @@ class AttemptRecord:
 
     @property
     def ok(self) -> bool:
-        """Whether the attempt brought an answer."""
+        """Whether the attempt succeeded."""
         return self.verdict.kind is FailureKind.SUCCESS
 
     @property
     def outcome(self) -> Literal["success", "failure", "cancelled"]:
-        """The attempt's label in the metrics."""
+        """Result of the attempt, as the metrics label `outcome`."""
         kind = self.verdict.kind
         if kind is FailureKind.SUCCESS:
             return "success"
@@ -196,20 +206,21 @@ class AttemptRecord:
 
 
 class CallOutcome(Generic[ResponseT_co]):
-    """How a whole call ended; it is itself the news of its end.
+    """Outcome of a whole call; also the event passed to `Listener.call_ended`.
 
     Attributes:
         result: see `CallResult`.
-        error: what `call` raises, or None when there is an answer.
-        provider: who gave the answer, or None.
+        error: the exception that `call` raises, or None when there is an answer.
+        provider: the provider that answered, or None.
         route: the route's name.
-        attempts: the trail, in the order in which the attempts ended.
-        started: loop time of the call's start, seconds.
-        elapsed: seconds it took.
-        failover_cost: what it cost above (below 0: saved against) the price of its answer at its
-            first choice, USD. The first choice is the first provider asked, or, when nobody of
-            the first tier could be, that tier by its weights. None when that is unknown: without
-            an answer, without prices, or after a stream that was spliced.
+        attempts: all attempts, in the order in which they ended.
+        started: loop time of the start, seconds.
+        elapsed: duration, seconds.
+        failover_cost: cost of the call minus the price of its answer at the first choice, USD;
+            below 0 when the failover saved money. The first choice is the provider of the first
+            attempt; when no provider of the first tier was available, it is that tier by its
+            weights. None when it is unknown: without an answer, without prices, or after a
+            stream that was continued by another attempt.
     """
 
     __slots__ = (
@@ -247,17 +258,17 @@ class CallOutcome(Generic[ResponseT_co]):
 
     @property
     def cost(self) -> float:
-        """What all its attempts cost, USD; copies in the background are not its own."""
+        """Cost of all attempts of the call, USD; background copies are not included."""
         return sum(record.cost for record in self.attempts)
 
     @property
     def ok(self) -> bool:
-        """Whether a provider answered; a `fallback=` answer is not ok, though it has a value."""
+        """Whether a provider answered; False for the answer of a `fallback=`, which has a value."""
         return self.result == "success"
 
     @property
     def value(self) -> ResponseT_co:
-        """The answer (or the fallback's); raises `error` when there is none."""
+        """The answer of the provider or of the fallback; raises `error` when there is none."""
         if self.error is not None:
             raise self.error
         value: ResponseT_co = self._value
@@ -265,13 +276,13 @@ class CallOutcome(Generic[ResponseT_co]):
 
     @property
     def failovers(self) -> int:
-        """How many times the call moved on from one provider to another."""
-        asked = [a.provider for a in self.attempts if a.role == "call"]
-        return sum(a != b for a, b in pairwise(asked))
+        """How many times the call moved from one provider to another."""
+        providers = [a.provider for a in self.attempts if a.role == "call"]
+        return sum(a != b for a, b in pairwise(providers))
 
     def __repr__(self) -> str:
-        who = f" by {self.provider}" if self.provider else ""
+        provider = f" by {self.provider}" if self.provider else ""
         return (
-            f"<CallOutcome {self.result}{who} route={self.route} "
+            f"<CallOutcome {self.result}{provider} route={self.route} "
             f"attempts={len(self.attempts)} in {self.elapsed:.3f} s>"
         )

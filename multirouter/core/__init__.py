@@ -1,1 +1,1 @@
-"""Decisions without I/O: no await, no clock; `now` and `rng` are arguments."""
+"""Decisions without I/O: no await and no clock; `now` and `rng` are arguments."""

@@ -1,10 +1,13 @@
-"""The counter by which draw tables see that somebody's door has changed."""
+"""Counter of changes in the availability of providers."""
 
 from __future__ import annotations
 
 
 class ChangeCounter:
-    """A counter that rises whenever somebody's door opens or shuts; draw tables watch it."""
+    """Counter that rises whenever a provider becomes available or unavailable.
+
+    Cached selection tables compare it to see whether they are out of date.
+    """
 
     __slots__ = ("value",)
 

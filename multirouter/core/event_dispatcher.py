@@ -1,4 +1,4 @@
-"""The wire that carries news from the core to the listeners, in order, one at a time."""
+"""Delivery of events from the core to the listeners, in order, one at a time."""
 
 from __future__ import annotations
 
@@ -7,76 +7,77 @@ from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any
 
-from multirouter.core.events import KINDS, Listener
+from multirouter.core.events import EVENT_NAMES, Listener
 from multirouter.model import Role
 
-Broken = Callable[[Callable[..., None], Exception], None]
-"""Told of a listener's method that raised, and of what it raised."""
+OnHookError = Callable[[Callable[..., Any], Exception], None]
+"""Called with a user's function that raised (a listener's method, a hook), and its exception."""
 
-Ears = tuple[Callable[[Any], None], ...]
+Handlers = tuple[Callable[[Any], None], ...]
 
 
-def _spread(method: Callable[..., None]) -> Callable[[Any], None]:
-    """The one method that takes its news in two arguments, as one that takes a pair."""
+def _unpacking(method: Callable[..., None]) -> Callable[[Any], None]:
+    """Adapts `attempt_started`, the one method with two arguments, to one pair."""
 
     @wraps(method)
-    def hear(news: tuple[str, Role]) -> None:
-        method(*news)
+    def handler(event: tuple[str, Role]) -> None:
+        method(*event)
 
-    return hear
+    return handler
 
 
 class EventDispatcher:
-    """Carries news from the core to the listeners, in order, one at a time.
+    """Delivers events to listeners, in order, one at a time.
 
-    The core posts while it settles its state and delivers when it is done, so a listener never
-    sees a half-made change; news that a listener causes waits behind what is being told.
+    The core queues events while it changes its state, and delivers them afterwards: a listener
+    never sees a half-made change. Events that a listener causes are delivered after the current
+    one.
 
     Attributes:
-        starts_heard: whether anybody listens for the start of attempts.
+        has_start_listeners: whether a listener handles the start of attempts.
     """
 
-    def __init__(self, listeners: Iterable[Listener], broken: Broken) -> None:
-        self._broken = broken
-        self._queue: deque[tuple[Ears, Any]] = deque()
-        self._telling = False
-        self._ears: dict[str, Ears] = dict.fromkeys(KINDS, ())
-        self.starts_heard: bool = False
+    def __init__(self, listeners: Iterable[Listener], on_listener_error: OnHookError) -> None:
+        self._on_error = on_listener_error
+        self._queue: deque[tuple[Handlers, Any]] = deque()
+        self._delivering = False
+        self._handlers: dict[str, Handlers] = dict.fromkeys(EVENT_NAMES, ())
+        self.has_start_listeners: bool = False
         for listener in listeners:
             self.add(listener)
 
     def add(self, listener: Listener) -> None:
-        """Lets a listener hear all news from here on, by the methods that it overrides."""
-        for kind in KINDS:
-            method = getattr(listener, kind)
-            if getattr(method, "__func__", None) is not getattr(Listener, kind):
-                ear = _spread(method) if kind == "attempt_started" else method
-                self._ears[kind] = (*self._ears[kind], ear)
-        self.starts_heard = bool(self._ears["attempt_started"])
+        """Registers a listener for the methods that it overrides; it gets events from now on."""
+        for name in EVENT_NAMES:
+            method = getattr(listener, name)
+            if getattr(method, "__func__", None) is not getattr(Listener, name):
+                handler = _unpacking(method) if name == "attempt_started" else method
+                self._handlers[name] = (*self._handlers[name], handler)
+        self.has_start_listeners = bool(self._handlers["attempt_started"])
 
-    def report(self, hook: Callable[..., Any], error: Exception) -> None:
-        """Tells of a hook of the user's that raised, as of a listener that did."""
-        self._broken(hook, error)
+    def report_hook_error(self, hook: Callable[..., Any], error: Exception) -> None:
+        """Reports a user's hook that raised, in the same way as a listener that raised."""
+        self._on_error(hook, error)
 
-    def post(self, kind: str, news: Any) -> None:
-        """Queues news; who does not listen for its kind costs one look-up."""
-        ears = self._ears[kind]
-        if ears:
-            self._queue.append((ears, news))
+    def post(self, name: str, event: Any) -> None:
+        """Queues an event under a `Listener` method's name; without handlers it costs a look-up."""
+        handlers = self._handlers[name]
+        if handlers:
+            self._queue.append((handlers, event))
 
     def deliver(self) -> None:
-        """Tells all that is queued; when a listener is just being told, leaves it to that one."""
+        """Delivers all queued events; does nothing when called from within a delivery."""
         queue = self._queue
-        if self._telling or not queue:
+        if self._delivering or not queue:
             return
-        self._telling = True
+        self._delivering = True
         try:
             while queue:
-                ears, news = queue.popleft()
-                for hear in ears:
+                handlers, event = queue.popleft()
+                for handler in handlers:
                     try:
-                        hear(news)
-                    except Exception as error:  # noqa: BLE001 - a listener may break, a call may not
-                        self._broken(hear, error)
+                        handler(event)
+                    except Exception as error:  # noqa: BLE001 - a broken listener fails no call
+                        self._on_error(handler, error)
         finally:
-            self._telling = False
+            self._delivering = False

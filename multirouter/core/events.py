@@ -1,6 +1,7 @@
-"""The rare news as objects, and the Listener that hears all news.
+"""Events of a router, and the Listener that receives them.
 
-Named tuples, for a frozen dataclass takes ten times as long to make when the package is imported.
+The events are named tuples because creating a frozen dataclass takes ten times as long when the
+package is imported.
 """
 
 from __future__ import annotations
@@ -13,17 +14,17 @@ HoldName = Literal["open", "closed", "disabled", "metrics_only"]
 
 
 class CircuitChanged(NamedTuple):
-    """A circuit went from one state to another.
+    """A circuit changed its state.
 
     Attributes:
         router: the router's name.
-        provider: whose circuit.
-        old: the state before: `closed`, `open` or `half_open`.
-        new: the state after.
-        reason: why, a word of a closed set: `failures`, `failure_rate`, `slow`, `exhausted`,
-            `credentials`, `reset`, `trial_failed`, `recovered`, `hold_changed`, `released`.
-        era: the counter that rises with every change.
-        open_duration: seconds until the circuit half-opens, when `new` is `open`, else 0.
+        provider: the provider whose circuit changed.
+        old: the previous state: `closed`, `open` or `half_open`.
+        new: the new state.
+        reason: one of `failures`, `failure_rate`, `slow`, `exhausted`, `credentials`, `timer`,
+            `trial_failed`, `recovered`, `held` and `released`.
+        generation: a counter that rises with every change of this circuit.
+        open_duration: seconds until the circuit half-opens when `new` is `open`, else 0.
         at: loop time, seconds.
     """
 
@@ -38,34 +39,34 @@ class CircuitChanged(NamedTuple):
 
 
 class CooldownStarted(NamedTuple):
-    """A provider asked for rest (429) and gets it.
+    """A cooldown of a provider started after a rate limit (429).
 
     Attributes:
         router: the router's name.
-        provider: who rests.
-        seconds: for how long.
-        asked: whether the provider named the time itself.
+        provider: the provider that is cooling down.
+        seconds: length of the cooldown.
+        from_retry_after: whether the provider named the length itself (Retry-After).
         at: loop time, seconds.
     """
 
     router: str
     provider: str
     seconds: float
-    asked: bool
+    from_retry_after: bool
     at: float
 
 
 class FailedOver(NamedTuple):
-    """A call moves on to another provider.
+    """A call moved to another provider after a failure.
 
     Attributes:
         router: the router's name.
         route: the call's route.
-        provider: who failed.
-        to: who is asked next.
-        kind: what the failure was.
-        limit: the limit that has passed (`first_token`, `idle`, `total`, `min_rate`) when a
-            stream was cut off, else "".
+        provider: the provider that failed.
+        to: the provider of the next attempt.
+        kind: kind of the failure.
+        limit: the time limit that ended a stream (`first_token`, `idle`, `total`, `min_rate`),
+            else "".
     """
 
     router: str
@@ -77,37 +78,41 @@ class FailedOver(NamedTuple):
 
     @property
     def reason(self) -> str:
-        """The limit, or else the kind: a word of a closed set."""
+        """The limit, or the failure kind when there was no limit; one of a closed set of words."""
         return self.limit or self.kind.value
 
 
 ContinuationMode = Literal["resume", "prefill", "match", "instruct", "restart"]
-"""How a broken stream went on: by the user's hook, by an assistant prefill, by matching a new
-answer against what was delivered, by instruction, or from the beginning."""
+"""How an interrupted stream was continued.
+
+`resume`: by the user's hook. `prefill`: by an assistant prefill. `match`: by matching a new answer
+against the delivered text. `instruct`: by an instruction to continue. `restart`: from the
+beginning.
+"""
 
 
 class StreamContinued(NamedTuple):
-    """A stream that broke goes on at another provider, or at the same again.
+    """An interrupted stream was continued, by another provider or by the same one.
 
     Attributes:
         router: the router's name.
         route: the call's route.
-        provider: whose stream broke.
-        to: who serves from here.
-        how: see `ContinuationMode`.
-        chunks: how many chunks had been delivered.
+        provider: the provider whose stream was interrupted.
+        to: the provider that continues.
+        mode: see `ContinuationMode`.
+        chunks: number of chunks delivered before the interruption.
     """
 
     router: str
     route: str
     provider: str
     to: str
-    how: ContinuationMode
+    mode: ContinuationMode
     chunks: int
 
 
 class RetryDenied(NamedTuple):
-    """Another attempt would have been possible, and was not made.
+    """Another attempt was possible and was not made.
 
     Attributes:
         router: the router's name.
@@ -121,12 +126,12 @@ class RetryDenied(NamedTuple):
 
 
 class HoldChanged(NamedTuple):
-    """A provider was held by hand, or released.
+    """A manual override of a provider (a hold) was set or removed.
 
     Attributes:
         router: the router's name.
-        provider: who.
-        hold: `open`, `closed`, `disabled`, `metrics_only`, or None when released.
+        provider: the provider's name.
+        hold: `open`, `closed`, `disabled` or `metrics_only`; None when the hold was removed.
     """
 
     router: str
@@ -139,9 +144,9 @@ class Configured(NamedTuple):
 
     Attributes:
         router: the router's name.
-        added: names that are new.
-        removed: names that are gone; their attempts in flight still end.
-        updated: names whose settings changed.
+        added: names of new providers.
+        removed: names of removed providers; their attempts in flight still end.
+        updated: names of providers whose settings changed.
     """
 
     router: str
@@ -151,7 +156,7 @@ class Configured(NamedTuple):
 
 
 class PanicStarted(NamedTuple):
-    """Too few circuits are closed: one choice was made without regard to circuits.
+    """Panic mode: too few circuits are closed, so one choice was made regardless of circuits.
 
     Attributes:
         router: the router's name.
@@ -163,15 +168,15 @@ class PanicStarted(NamedTuple):
 
 
 class BudgetReached(NamedTuple):
-    """A budget has reached its warning mark, or its end; told once each in a period.
+    """A budget reached its warning mark or is used up; reported once each per period.
 
     Attributes:
         router: the router's name.
-        owner: whose it is: `provider NAME`, `route NAME` or `router`.
-        usd: the budget, US dollars a period.
+        owner: the budget's owner: `provider NAME`, `route NAME` or `router`.
+        usd: the budget, USD per period.
         per: the period: `hour`, `day` or `month`.
-        spent: what was spent of it, US dollars.
-        used_up: whether nothing may start before the period ends.
+        spent: amount spent in this period, USD.
+        used_up: True when nothing may start before the period ends.
     """
 
     router: str
@@ -183,16 +188,16 @@ class BudgetReached(NamedTuple):
 
 
 class AlarmChanged(NamedTuple):
-    """An alarm began to fire, or is over.
+    """An alarm started or stopped firing.
 
     Attributes:
         router: the router's name.
         alarm: the rule's name.
-        subject: the provider or route it is about; "" for the whole router.
-        firing: whether it fires now.
-        value: the number that it watches, in the rule's unit.
-        text: the same in words, for people.
-        since: loop time at which it began to fire, seconds.
+        subject: the provider or route that it is about; "" for the whole router.
+        firing: whether it is firing now.
+        value: the observed number, in the rule's unit.
+        text: a description for people.
+        since: loop time at which it started firing, seconds.
         at: loop time of this change, seconds.
     """
 
@@ -207,16 +212,16 @@ class AlarmChanged(NamedTuple):
 
 
 class RouteUnknown(NamedTuple):
-    """A call named a route that there is not, and takes that of `unknown_route=`.
+    """A call named an unknown route and was sent to the route of `unknown_route=`.
 
     Attributes:
         router: the router's name.
-        wanted: the name it gave.
-        route: the route it takes.
+        requested: the name that the call gave.
+        route: the route that was used.
     """
 
     router: str
-    wanted: str
+    requested: str
     route: str
 
 
@@ -224,6 +229,7 @@ Event = (
     CircuitChanged
     | CooldownStarted
     | FailedOver
+    | StreamContinued
     | RetryDenied
     | HoldChanged
     | Configured
@@ -232,19 +238,20 @@ Event = (
     | RouteUnknown
     | AlarmChanged
 )
+"""Every event that is an object of its own; attempts and calls are reported by their records."""
 
 
 class Listener:
-    """Hears what happens. Override the methods you need; the others cost nothing.
+    """Receives the events of a router. Override the methods you need; the others cost nothing.
 
-    Methods are called synchronously, in the context of the call that caused the news, after the
-    state is settled, in order. They may call back into the router; news from that queues behind.
-    An exception is reported once and harms nothing. A method that must wait puts the news into a
-    bounded queue of its own and drains it elsewhere.
+    Methods are called synchronously and in order, in the context of the call that caused the
+    event, after the state has changed. They may call the router; events caused by that are
+    delivered afterwards. An exception is reported once and has no other effect. A method must not
+    wait: put the event into a bounded queue and process it elsewhere.
     """
 
     def attempt_started(self, provider: str, role: Role) -> None:
-        """An attempt is about to be awaited."""
+        """An attempt is about to start."""
 
     def attempt_ended(self, record: AttemptRecord) -> None:
         """An attempt ended; the record is final."""
@@ -253,41 +260,41 @@ class Listener:
         """A call ended; the outcome is final."""
 
     def call_failed(self, outcome: CallOutcome[Any]) -> None:
-        """A call ended without a provider's answer; told before `call_ended`."""
+        """A call ended without an answer of a provider; reported before `call_ended`."""
 
-    def circuit_changed(self, news: CircuitChanged) -> None:
+    def circuit_changed(self, event: CircuitChanged) -> None:
         """A circuit changed its state."""
 
-    def cooldown_started(self, news: CooldownStarted) -> None:
-        """A provider rests after a 429."""
+    def cooldown_started(self, event: CooldownStarted) -> None:
+        """A cooldown of a provider started after a rate limit (429)."""
 
-    def failed_over(self, news: FailedOver) -> None:
-        """A call goes on at another provider."""
+    def failed_over(self, event: FailedOver) -> None:
+        """A call moved to another provider."""
 
-    def stream_continued(self, news: StreamContinued) -> None:
-        """A broken stream goes on elsewhere: its first new content is there."""
+    def stream_continued(self, event: StreamContinued) -> None:
+        """An interrupted stream was continued: its first new content has arrived."""
 
-    def retry_denied(self, news: RetryDenied) -> None:
-        """A retry was not made, for the reason given."""
+    def retry_denied(self, event: RetryDenied) -> None:
+        """A possible retry was not made."""
 
-    def hold_changed(self, news: HoldChanged) -> None:
-        """A provider was held or released by hand."""
+    def hold_changed(self, event: HoldChanged) -> None:
+        """A hold of a provider was set or removed."""
 
-    def configured(self, news: Configured) -> None:
+    def configured(self, event: Configured) -> None:
         """The set of providers changed."""
 
-    def panic_started(self, news: PanicStarted) -> None:
-        """A choice was made without regard to circuits."""
+    def panic_started(self, event: PanicStarted) -> None:
+        """A choice was made regardless of circuits (panic mode)."""
 
-    def route_unknown(self, news: RouteUnknown) -> None:
-        """A call named an unknown route and takes another."""
+    def route_unknown(self, event: RouteUnknown) -> None:
+        """A call named an unknown route and was sent to another one."""
 
-    def budget_reached(self, news: BudgetReached) -> None:
-        """A budget reached its warning mark, or is used up."""
+    def budget_reached(self, event: BudgetReached) -> None:
+        """A budget reached its warning mark or is used up."""
 
-    def alarm_changed(self, news: AlarmChanged) -> None:
-        """An alarm began to fire, or is over."""
+    def alarm_changed(self, event: AlarmChanged) -> None:
+        """An alarm started or stopped firing."""
 
 
-KINDS = tuple(name for name in vars(Listener) if not name.startswith("_"))
-"""Every method of a Listener, which is to say every kind of news."""
+EVENT_NAMES = tuple(name for name in vars(Listener) if not name.startswith("_"))
+"""Names of the `Listener` methods, which are the names of the events."""

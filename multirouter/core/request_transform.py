@@ -1,4 +1,4 @@
-"""Each provider's own form of a request, made just before it is asked."""
+"""Applies a route's and a provider's `transform=` to a request just before an attempt."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 
 class TransformFailed(Exception):
-    """A `transform=` raised: the request cannot be put to this provider.
+    """A `transform=` raised, so the request cannot be sent to this provider.
 
     Attributes:
-        error: what it raised, with a note that says where.
+        error: the exception, with a note that names the provider.
     """
 
     def __init__(self, error: Exception) -> None:
@@ -19,12 +19,12 @@ class TransformFailed(Exception):
 
 
 class TransformedCall:
-    """A provider's function, with its requests transformed before they reach it.
+    """A provider's function that transforms each request first.
 
     Args:
         name: the provider's name.
         function: its `call` or `stream`.
-        transforms: what a request goes through, in order.
+        transforms: functions applied to the request, in order.
     """
 
     __slots__ = ("_function", "_name", "_transforms")
@@ -40,20 +40,22 @@ class TransformedCall:
         self._transforms = transforms
 
     def __call__(self, request: Any) -> Any:
-        """What the function returns for the transformed request.
+        """Calls the function with the transformed request.
 
         Raises:
-            TransformFailed: when a transform raises.
+            TransformFailed: a transform raised.
         """
         try:
             for transform in self._transforms:
                 request = transform(request)
         except Exception as error:
-            error.add_note(f"multirouter: raised by transform= before {self._name!r} was asked")
+            error.add_note(
+                f"multirouter: raised by transform= before the attempt at {self._name!r}"
+            )
             raise TransformFailed(error) from error
         return self._function(request)
 
 
-def transformed(name: str, function: Any, transforms: Sequence[Callable[[Any], Any]]) -> Any:
-    """The function itself where there is nothing to transform, or no function."""
+def with_transforms(name: str, function: Any, transforms: Sequence[Callable[[Any], Any]]) -> Any:
+    """The function with its transforms; unchanged when it is None or there are no transforms."""
     return TransformedCall(name, function, transforms) if function and transforms else function

@@ -1,22 +1,22 @@
-"""How it has been: rolling counts over a span of time, and a fading histogram of latencies."""
+"""Rolling counts over a time window, and a fading histogram of latencies."""
 
 from __future__ import annotations
 
 from math import log2
 
 SLICES = 10
-"""Slices a window is cut into: memory is a handful of numbers, however many calls there are."""
+"""Slices of a window: memory stays constant, however many calls there are."""
 
 
 class RollingCounts:
-    """Calls and failures of the last `span` seconds.
+    """Number of calls and failures in the last `span` seconds.
 
-    A call counts for at least nine tenths of the span and no longer than the whole: it drops out
-    with its slice, at the latest exactly `span` seconds after it was recorded.
+    A call counts for at least nine tenths of the window and never longer than the whole: it drops
+    out with its slice, at the latest exactly `span` seconds after it was recorded.
 
     Attributes:
         calls: recorded calls, as of the last `record` or `settle`.
-        failures: how many of them failed, as of the same instant.
+        failures: failed calls, as of the same instant.
         edge: loop time at which the newest slice ends, seconds.
     """
 
@@ -46,7 +46,7 @@ class RollingCounts:
         """Counts one call that ended at `now` (loop time, seconds)."""
         if now >= self.edge:
             self.settle(now)
-        # Only the sums are kept up to date: what the newest slice holds is known when it ends.
+        # Only the sums are updated here; the newest slice is computed when it ends.
         self.calls += 1
         if failed:
             self.failures += 1
@@ -68,97 +68,97 @@ class RollingCounts:
         self._failures_before = self.failures
 
     def clear(self) -> None:
-        """Forgets every call."""
+        """Removes every call."""
         self._calls = [0] * SLICES
         self._failures = [0] * SLICES
         self._calls_before = self._failures_before = 0
         self.calls = self.failures = 0
 
     def shift(self, by: float) -> None:
-        """Moves the window by `by` seconds, to the clock of another loop."""
+        """Moves the window by `by` seconds, to the clock of another event loop."""
         self.edge += by
 
 
 STEPS_PER_DOUBLING = 8
-"""Buckets per doubling of latency: one is 9 % wide, which bounds the error of a percentile."""
+"""Buckets per doubling of latency: a bucket is 9 % wide, which bounds a percentile's error."""
 
-SHORTEST = 1e-3
-"""Latencies under a millisecond share the first bucket, seconds."""
+MIN_LATENCY = 1e-3
+"""Upper end of the range that shares the first bucket, seconds."""
 
 DOUBLINGS = 20
-"""Doublings of `SHORTEST` that are told apart: up to 1,048 s, far beyond any attempt."""
+"""Doublings of `MIN_LATENCY` that the histogram covers: up to 1,048 s, beyond any attempt."""
 
 _BUCKETS = STEPS_PER_DOUBLING * DOUBLINGS
-_SHORTEST_LOG = log2(SHORTEST)
+_MIN_LATENCY_LOG2 = log2(MIN_LATENCY)
 
 
-class Latencies:
-    """A histogram of the last few hundred latencies, older ones fading by halves.
+class LatencyHistogram:
+    """Histogram of the last few hundred latencies; older ones fade by halves.
 
-    Fading goes by count, not by time, so that a provider that is asked twice an hour still has
-    a past.
+    Fading goes by count, not by time, so that a provider with two attempts an hour still has a
+    history.
 
     Attributes:
-        samples: how many latencies it holds after fading, a weight and not a whole number of
-            calls.
+        samples: total weight after fading; not a whole number of calls.
     """
 
-    MEMORY = 512
+    HALVE_AT = 512
     """Samples at which all counts are halved."""
 
-    REFRESH = 16
-    """Records after which a percentile is worked out anew; between, the last one is given."""
+    REFRESH_EVERY = 16
+    """Records between two computations of a percentile; in between, the last result is returned."""
 
-    __slots__ = ("_cache", "_counts", "_fresh_for", "samples")
+    __slots__ = ("_cache", "_counts", "_until_refresh", "samples")
 
     def __init__(self) -> None:
         self._counts = [0.0] * _BUCKETS
         self._cache: dict[float, float] = {}
-        self._fresh_for = self.REFRESH
+        self._until_refresh = self.REFRESH_EVERY
         self.samples: float = 0.0
 
-    def record(self, doublings: float) -> bool:
+    def record(self, log2_seconds: float) -> bool:
         """Adds one latency, given as the binary logarithm of its seconds.
 
         Returns:
-            Whether enough has come in for the percentiles to be worked out anew.
+            True when the percentiles will be computed anew.
         """
-        bucket = int((doublings - _SHORTEST_LOG) * STEPS_PER_DOUBLING)
+        bucket = int((log2_seconds - _MIN_LATENCY_LOG2) * STEPS_PER_DOUBLING)
         self._counts[0 if bucket < 0 else bucket if bucket < _BUCKETS else _BUCKETS - 1] += 1.0
         self.samples += 1.0
-        self._fresh_for = left = self._fresh_for - 1
+        self._until_refresh = left = self._until_refresh - 1
         if left:
             return False
-        self._fresh_for = self.REFRESH
+        self._until_refresh = self.REFRESH_EVERY
         self._cache.clear()
-        if self.samples >= self.MEMORY:
+        if self.samples >= self.HALVE_AT:
             self._counts = [count / 2 for count in self._counts]
             self.samples /= 2
         return True
 
     def percentile(self, share: float) -> float:
-        """The latency that `share` (0 to 1) of the samples did not exceed, seconds.
+        """The latency that a `share` (0 to 1) of the samples did not exceed, seconds.
 
-        The upper edge of its bucket, so at most 9 % too high and never too low; 0 without
-        samples. May lag behind by up to `REFRESH` records.
+        It is the upper edge of a bucket: at most 9 % too high and never too low. 0 without
+        samples. May lag by up to `REFRESH_EVERY` records.
         """
         known = self._cache.get(share)
         if known is None:
-            known = self._cache[share] = self._work_out(share)
+            known = self._cache[share] = self._compute(share)
         return known
 
-    def _work_out(self, share: float) -> float:
+    def _compute(self, share: float) -> float:
         if not self.samples:
             return 0.0
-        wanted = share * self.samples
+        target = share * self.samples
         below = 0.0
         last = 0
         for bucket, count in enumerate(self._counts):
             if count:
                 below += count
                 last = bucket
-                if below >= wanted:
+                if below >= target:
                     break
-        # Counts that were halved often do not sum up to the last digit: the last bucket ends it.
-        edge: float = SHORTEST * 2.0 ** ((last + 1) / STEPS_PER_DOUBLING)
+        # After many halvings the counts may sum to slightly less than `samples`: then the last
+        # non-empty bucket counts.
+        edge: float = MIN_LATENCY * 2.0 ** ((last + 1) / STEPS_PER_DOUBLING)
         return edge

@@ -1,4 +1,4 @@
-"""Bad settings are refused where they are made, in words that name what and why."""
+"""Checks of settings; each raises ConfigurationError with the setting, the value and the range."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from multirouter.errors import ConfigurationError
 
 KindT = TypeVar("KindT")
 
-SHORTEST_SPAN = 1e-6
-"""No span is shorter, seconds: loop clocks tell less apart, and windows are cut into tenths."""
+MIN_DURATION = 1e-6
+"""Shortest duration of a setting, seconds: loop clocks are no finer, and windows have slices."""
 
-LONGEST_SPAN = 1e9
-"""No span that ends is longer, seconds: some thirty years are a mistake, not a setting."""
+MAX_DURATION = 1e9
+"""Longest finite duration of any setting, seconds (some thirty years): more is a mistake."""
 
 
 def number(
@@ -24,115 +24,140 @@ def number(
     value: Any,
     *,
     above: float | None = None,
-    least: float | None = None,
-    most: float = math.inf,
-    endless: bool = False,
+    minimum: float | None = None,
+    maximum: float = math.inf,
+    allow_inf: bool = False,
+    unit: str = "",
 ) -> float:
-    """Returns `value` as a float, or refuses it.
+    """Returns `value` as a float.
 
     Args:
         what: the setting's name, for the error.
-        value: what the user gave; bool and NaN are never numbers here.
-        above: the value must be greater than this.
-        least: the value must not be smaller than this.
-        most: the value must not be greater than this.
-        endless: whether `math.inf` may be given (it means: no limit).
+        value: the user's value; bool and NaN are never valid.
+        above: exclusive lower bound.
+        minimum: inclusive lower bound.
+        maximum: inclusive upper bound.
+        allow_inf: whether `math.inf` is valid (it means no limit).
+        unit: what the number counts (`seconds`), for the error.
 
     Raises:
-        ConfigurationError: naming `what`, the value, and the range.
+        ConfigurationError: the value is no real number, or out of range.
     """
+
+    def invalid(got: object) -> ConfigurationError:
+        allowed = _allowed(above, minimum, maximum, unit, allow_inf=allow_inf)
+        return ConfigurationError(what, f"must be {allowed}, got {got}")
+
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise ConfigurationError(what, f"must be a number, not {value!r}")
+        raise invalid(repr(value))
     try:
-        given = float(value)
+        checked = float(value)
     except OverflowError:
-        raise ConfigurationError(what, "must be finite, and is beyond any number") from None
-    if math.isnan(given):
-        raise ConfigurationError(what, "must be a number, not NaN")
-    if math.isinf(given) and not (endless and given > 0):
-        raise ConfigurationError(what, f"must be finite, not {given}")
-    if above is not None and given <= above:
-        raise ConfigurationError(what, f"must be greater than {above:g}, not {given:g}")
-    if least is not None and given < least:
-        raise ConfigurationError(what, f"must be at least {least:g}, not {given:g}")
-    if given > most and not (endless and math.isinf(given)):
-        raise ConfigurationError(what, f"must be at most {most:g}, not {given:g}")
-    return given
+        raise invalid("a number beyond the range of a float") from None
+    if math.isinf(checked) and allow_inf and checked > 0:
+        return checked
+    if (
+        not math.isfinite(checked)
+        or (above is not None and checked <= above)
+        or (minimum is not None and checked < minimum)
+        or checked > maximum
+    ):
+        raise invalid(repr(value))
+    return checked
 
 
-def span(what: str, value: Any, *, endless: bool = False) -> float:
-    """A span of time in seconds, from `SHORTEST_SPAN` to `LONGEST_SPAN`."""
-    return number(what, value, least=SHORTEST_SPAN, most=LONGEST_SPAN, endless=endless)
+def _allowed(
+    above: float | None, minimum: float | None, maximum: float, unit: str, *, allow_inf: bool
+) -> str:
+    """The valid range as text: `a finite number >= 0 and <= 1`."""
+    bounds = []
+    if above is not None:
+        bounds.append(f"> {above:g}")
+    if minimum is not None:
+        bounds.append(f">= {minimum:g}")
+    if maximum != math.inf:
+        bounds.append(f"<= {maximum:g}")
+    words = ["a finite number", f"of {unit}" if unit else "", " and ".join(bounds)]
+    return " ".join(filter(None, words)) + (", or math.inf" if allow_inf else "")
+
+
+def duration(what: str, value: Any, *, allow_inf: bool = False) -> float:
+    """A duration in seconds, from `MIN_DURATION` to `MAX_DURATION`."""
+    return number(
+        what,
+        value,
+        minimum=MIN_DURATION,
+        maximum=MAX_DURATION,
+        allow_inf=allow_inf,
+        unit="seconds",
+    )
 
 
 def rate(what: str, value: Any) -> float:
-    """Units a minute, from one in two years to more than anybody can send."""
-    return number(what, value, least=1e-6, most=1e12)
+    """A rate in units per minute, from 1e-6 (one in two years) to 1e12."""
+    return number(what, value, minimum=1e-6, maximum=1e12)
 
 
 def weight(what: str, value: Any) -> float:
     """A weight: 0, or from 1e-9 to 1e9, so that no sum of weights overflows or vanishes."""
-    given = number(what, value, least=0.0, most=1e9)
-    if 0.0 < given < 1e-9:
-        raise ConfigurationError(what, f"must be 0 or at least 1e-09, not {given:g}")
-    return given
+    checked = number(what, value, minimum=0.0, maximum=1e9)
+    if 0.0 < checked < 1e-9:
+        raise ConfigurationError(what, f"must be 0 or >= 1e-09, got {value!r}")
+    return checked
 
 
 def share(what: str, value: Any) -> float:
     """A share, from 0 to 1."""
-    return number(what, value, least=0.0, most=1.0)
+    return number(what, value, minimum=0.0, maximum=1.0)
 
 
-def count(what: str, value: Any, *, least: int = 1) -> int:
-    """A whole number, not smaller than `least`."""
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ConfigurationError(what, f"must be a whole number, not {value!r}")
-    if value < least:
-        raise ConfigurationError(what, f"must be at least {least}, not {value}")
+def count(what: str, value: Any, *, minimum: int = 1) -> int:
+    """An integer of at least `minimum`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+        raise ConfigurationError(what, f"must be an integer >= {minimum}, got {value!r}")
     return value
 
 
 def name(what: str, value: Any) -> str:
-    """A non-empty string of printable characters without surrounding blanks."""
-    if not isinstance(value, str):
-        raise ConfigurationError(what, f"must be a string, not {value!r}")
-    if not value or value != value.strip() or not value.isprintable():
+    """A non-empty string of printable characters without surrounding whitespace."""
+    if not isinstance(value, str) or not value or value != value.strip() or not value.isprintable():
         raise ConfigurationError(
-            what, f"must be a non-empty printable string without outer blanks, not {value!r}"
+            what,
+            f"must be a non-empty printable string without surrounding whitespace, got {value!r}",
         )
     return value
 
 
 def function(what: str, value: Any) -> Any:
-    """A plain function, or None; what returns a coroutine would never be awaited here."""
+    """A plain function, or None; the result of a coroutine function would never be awaited."""
     if value is not None and (not callable(value) or iscoroutinefunction(value)):
-        raise ConfigurationError(what, f"must be a plain function, not {value!r}")
+        raise ConfigurationError(what, f"must be a plain function, got {value!r}")
     return value
 
 
-def judge(what: str, value: Any) -> Callable[[Any], object] | Mapping[str, Any] | None:
-    """What may judge an answer: a plain function, a JSON Schema, or nothing."""
+def function_or_schema(what: str, value: Any) -> Callable[[Any], object] | Mapping[str, Any] | None:
+    """A check of answers: a plain function, a JSON Schema, or None."""
     if isinstance(value, Mapping):
         return value
     if value is not None and not callable(value):
-        raise ConfigurationError(what, f"must be a function or a JSON Schema, not {value!r}")
-    judging: Callable[[Any], object] | None = function(what, value)
-    return judging
+        raise ConfigurationError(what, f"must be a function or a JSON Schema, got {value!r}")
+    checked: Callable[[Any], object] | None = function(what, value)
+    return checked
 
 
 def instance(what: str, value: Any, kind: type[KindT]) -> KindT | None:
-    """An object of this class, or None."""
+    """An instance of `kind`, or None."""
     if value is not None and not isinstance(value, kind):
-        raise ConfigurationError(what, f"must be a {kind.__name__}, not {value!r}")
+        raise ConfigurationError(what, f"must be a {kind.__name__}, got {value!r}")
     return value
 
 
-def near(given: str, known: Iterable[str]) -> str:
-    """The wrong name, quoted, with the known one that comes nearest or else the list of them."""
+def suggestion(unknown: str, known: Iterable[str]) -> str:
+    """The unknown name, quoted, with the closest known name, or with up to ten known names."""
     names = sorted(known)
-    from difflib import get_close_matches  # for errors alone
+    from difflib import get_close_matches  # imported only for errors
 
-    close = get_close_matches(given, names, n=1)
+    close = get_close_matches(unknown, names, n=1)
     if close:
-        return f"{given!r}; did you mean {close[0]!r}?"
-    return f"{given!r}; there are {', '.join(map(repr, names[:10])) or 'none'}"
+        return f"{unknown!r}; did you mean {close[0]!r}?"
+    return f"{unknown!r}; known: {', '.join(map(repr, names[:10])) or 'none'}"

@@ -1,4 +1,4 @@
-"""A deciding core without an event loop: real doors and plans, a scripted world, time by hand."""
+"""Test kit of the core without an event loop: real gates and plans, scripted results and time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from multirouter.core.cost.budgets import Budget
 from multirouter.core.event_dispatcher import EventDispatcher
-from multirouter.core.limits.rate_limits import RetryBudget
+from multirouter.core.limits.retry_budget import RetryBudget
 from multirouter.core.planning.plan import Plan
 from multirouter.core.planning.steps import AttemptStep, PlanContext, Step, WaitStep
 from multirouter.core.registry.accounts import Accounts
@@ -34,14 +34,14 @@ from multirouter.model import CANCELLED, SUCCESS, AttemptRecord, CallOutcome, Fa
 from multirouter.testing import Recorder
 
 NEVER_TRIPS = CircuitPolicy(failures=10**9)
-"""A circuit that stays closed whatever comes, for what is not about circuits."""
+"""A circuit that never opens, for tests that are not about circuits."""
 
 FIXED = CircuitPolicy(failures=3, growth=1, open_duration=5.0)
-"""A circuit that opens on the third failure in a row, for exactly 5 s each time."""
+"""A circuit that opens after three consecutive failures, for exactly 5 s each time."""
 
 
-class Broke(Exception):
-    """What a scripted provider raises."""
+class ScriptedError(Exception):
+    """Raised by scripted providers."""
 
 
 async def answer(request: Any) -> Any:
@@ -54,27 +54,27 @@ async def chunks(request: Any) -> Any:
 
 
 def provider(name: str, **settings: Any) -> Provider[Any, Any, Any]:
-    """A provider by its name alone."""
+    """A provider with this name."""
     return Provider(name, answer, **settings)
 
 
 def failing(kind: FailureKind | str, retry_after: float | None = None, **marks: Any) -> Verdict:
-    """The verdict on a failure."""
+    """A verdict of a failure kind."""
     return Verdict(FailureKind(kind), retry_after, **marks)
 
 
-def unheard(hear: Callable[..., None], error: Exception) -> None:
-    """A listener of a test never raises: when it does, the test fails."""
-    raise AssertionError(f"{hear} raised {error!r}")
+def fail_on_hook_error(hook: Callable[..., None], error: Exception) -> None:
+    """Fails the test when a listener or a hook raises."""
+    raise AssertionError(f"{hook} raised {error!r}")
 
 
 @dataclass
 class World:
-    """A router's deciding part: providers, doors, routes, budget and chance; and a clock.
+    """The core of a router: providers, gates, routes, retry budget, random numbers and a clock.
 
     Attributes:
-        now: loop time, seconds; tests move it.
-        heard: all news, in order.
+        now: loop time, seconds; tests advance it.
+        recorder: all events, in order.
         wall: wall-clock time, seconds since 1970.
     """
 
@@ -99,20 +99,20 @@ class World:
     )
 
     def __post_init__(self) -> None:
-        self.heard = Recorder()
-        dispatcher = EventDispatcher([self.heard], unheard)
+        self.recorder = Recorder()
+        dispatcher = EventDispatcher([self.recorder], fail_on_hook_error)
         self.rng = Random(self.seed)
-        ledger = Accounts(
+        accounts = Accounts(
             "tested",
             dispatcher,
             wall=lambda: self.wall,
-            broken=unheard,
+            on_hook_error=fail_on_hook_error,
             budget=self.budget,
             usage=self.usage,
         )
-        self.memory = ProviderStates("tested", dispatcher, self.rng, ledger)
-        self.memory.hook_broken = unheard
-        self.commons = PlanContext("tested", self.rng, RetryBudget(self.retry), dispatcher)
+        self.states = ProviderStates("tested", dispatcher, self.rng, accounts)
+        self.states.on_hook_error = fail_on_hook_error
+        self.context = PlanContext("tested", self.rng, RetryBudget(self.retry), dispatcher)
         self.defaults = Defaults(
             timeout=self.timeout,
             attempt_timeout=self.attempt_timeout,
@@ -131,89 +131,93 @@ class World:
     def configure(
         self, providers: Iterable[Provider[Any, Any, Any]], routes: Iterable[Route] = ()
     ) -> None:
-        """Puts a new roster in the place of the old one."""
-        self.roster = Registry(
-            list(providers), list(routes), self.defaults, self.memory, self.limits
+        """Replaces the registry by one of these providers and routes."""
+        self.registry = Registry(
+            list(providers), list(routes), self.defaults, self.states, self.limits
         )
 
     # -- calls ------------------------------------------------------------------------------
 
-    def route(self, wanted: Any = None) -> ResolvedRoute:
-        """A compiled route."""
-        return self.roster.route(wanted)
+    def route(self, route: Any = None) -> ResolvedRoute:
+        """A resolved route."""
+        return self.registry.route(route)
 
     def plan(self, route: Any = None, **call: Any) -> Plan:
-        """The plan of a call that begins now."""
-        compiled = self.route(route)
-        if compiled.fit is not None and "request" in call:
-            call["unfit"] = compiled.fit.unfit(call["request"])
-        return Plan(self.commons, compiled, self.now, **call)
+        """The plan of a call that starts now."""
+        resolved = self.route(route)
+        if resolved.eligibility is not None and "request" in call:
+            call["ineligible"] = resolved.eligibility.ineligible(call["request"])
+        return Plan(self.context, resolved, self.now, **call)
 
     def step(self, plan: Plan) -> Step:
-        """What the plan wants now; a wait never lies behind, nor beyond the call's deadline."""
+        """The plan's next step; a wait ends neither in the past nor after the call's deadline."""
         step = plan.next_step(self.now)
         if isinstance(step, WaitStep):
             assert self.now <= step.until <= plan.deadline
         return step
 
-    def trying(self, plan: Plan) -> AttemptStep:
+    def next_attempt(self, plan: Plan) -> AttemptStep:
         """The plan's next step, which must be an attempt."""
         step = self.step(plan)
         assert isinstance(step, AttemptStep), step
         return step
 
-    def waiting(self, plan: Plan) -> WaitStep:
-        """The plan's next step, which must be a rest."""
+    def next_wait(self, plan: Plan) -> WaitStep:
+        """The plan's next step, which must be a wait."""
         step = self.step(plan)
         assert isinstance(step, WaitStep), step
         return step
 
-    def ended(self, plan: Plan) -> CallOutcome[Any]:
-        """The plan's next step, which must be the end; it is told as news."""
+    def next_outcome(self, plan: Plan) -> CallOutcome[Any]:
+        """The plan's next step, which must be the outcome; its event is delivered."""
         step = self.step(plan)
         assert isinstance(step, CallOutcome), step
         plan.finish(step)
         return step
 
-    def rest(self, plan: Plan) -> float:
-        """Lets the plan's next step, a rest, pass; returns its length, seconds."""
-        wait = self.waiting(plan)
+    def pass_wait(self, plan: Plan) -> float:
+        """Advances the clock past the plan's next step, a wait; returns its length, seconds."""
+        wait = self.next_wait(plan)
         length, self.now = wait.until - self.now, wait.until
         return length
 
-    def answers(
+    def succeed(
         self, plan: Plan, step: AttemptStep, value: object = "answer", after: float = 0.0
     ) -> None:
         """Ends an attempt with an answer."""
         self.now += after
         plan.record(step, SUCCESS, value, None, self.now)
 
-    def fails(
+    def fail(
         self,
         plan: Plan,
         step: AttemptStep,
         verdict: Verdict | FailureKind | str = "server",
         after: float = 0.0,
     ) -> Exception:
-        """Ends an attempt with a failure; returns the exception that stands for it."""
+        """Ends an attempt with a failure; returns its exception."""
         self.now += after
         verdict = verdict if isinstance(verdict, Verdict) else failing(verdict)
-        error: Exception = Broke(f"{step.member.name}: {verdict.kind}")
+        error: Exception = ScriptedError(f"{step.member.name}: {verdict.kind}")
         if verdict.kind is FailureKind.TIMEOUT:
             limit = step.deadline - step.started
             error = AttemptTimeout(step.member.name, "attempt_timeout", limit)
         plan.record(step, verdict, None, error, self.now)
         return error
 
-    def cancelled(self, plan: Plan, step: AttemptStep) -> None:
-        """Ends an attempt because its caller left."""
+    def cancel(self, plan: Plan, step: AttemptStep) -> None:
+        """Ends an attempt as cancelled by its caller."""
         plan.record(step, CANCELLED, None, BaseException("cancelled"), self.now)
 
-    def asked(self, plan: Plan, *outcomes: Verdict | FailureKind | str) -> list[str]:
-        """Drives a plan through scripted outcomes, rests included.
+    def run_attempts(self, plan: Plan, *outcomes: Verdict | FailureKind | str) -> list[str]:
+        """Runs a plan through scripted outcomes, including waits.
+
+        Args:
+            plan: the plan.
+            outcomes: the result of each attempt; `"ok"` stands for an answer.
 
         Returns:
-            Whom it asked, in order; `"ok"` stands for an answer.
+            The attempted providers, in order.
         """
         names = []
         for outcome in outcomes:
@@ -224,53 +228,53 @@ class World:
             assert isinstance(step, AttemptStep), (step, names)
             names.append(step.member.name)
             if outcome == "ok":
-                self.answers(plan, step)
+                self.succeed(plan, step)
             else:
-                self.fails(plan, step, outcome)
+                self.fail(plan, step, outcome)
         return names
 
-    # -- doors ------------------------------------------------------------------------------
+    # -- gates ------------------------------------------------------------------------------
 
     def member(self, name: str, route: Any = None) -> Candidate:
-        """A provider at its place in a route."""
+        """The candidate of a provider in a route."""
         return next(member for member in self.route(route).members if member.name == name)
 
-    def hit(self, name: str, verdict: Verdict | FailureKind | str = "server") -> AttemptRecord:
-        """Lets another call fail (or answer, with `success`) at a provider."""
+    def run_call(self, name: str, verdict: Verdict | FailureKind | str = "server") -> AttemptRecord:
+        """Runs another call at a provider, which fails, or succeeds with the verdict `success`."""
         plan = self.plan([name])
-        step = self.trying(plan)
+        step = self.next_attempt(plan)
         if verdict == "success":
-            self.answers(plan, step)
+            self.succeed(plan, step)
         else:
-            self.fails(plan, step, verdict)
+            self.fail(plan, step, verdict)
         return plan.attempts[-1]
 
     def trip(self, *names: str) -> None:
-        """Opens circuits, as failures do."""
+        """Opens circuits by failures."""
         for name in names:
-            while self.memory.gates[name].circuit.is_closed:
-                self.hit(name)
+            while self.states.gates[name].circuit.is_closed:
+                self.run_call(name)
 
     def half_open(self, *names: str) -> None:
-        """Opens circuits and lets their time pass."""
+        """Opens circuits and advances the clock until they are half-open."""
         self.trip(*names)
-        self.now = max(self.memory.gates[name].circuit.half_open_at for name in names)
+        self.now = max(self.states.gates[name].circuit.half_open_at for name in names)
 
     def in_flight(self) -> dict[str, int]:
-        """Attempts under way, by provider."""
-        return {name: gate.in_flight for name, gate in self.memory.gates.items()}
+        """Number of attempts in flight, by provider."""
+        return {name: gate.in_flight for name, gate in self.states.gates.items()}
 
-    def refusals(self) -> list[str]:
-        """Why retries were refused, in order."""
-        return [news.reason for news in self.heard.of("retry_denied")]
+    def retry_denials(self) -> list[str]:
+        """Reasons of denied retries, in order."""
+        return [event.reason for event in self.recorder.of("retry_denied")]
 
 
 def calm(*names: str, **settings: Any) -> World:
-    """Providers whose circuits never trip."""
+    """A World of providers whose circuits never open."""
     return World([provider(name) for name in names], circuit=NEVER_TRIPS, **settings)
 
 
 def chain(*names: str, retries: int = 0, **settings: Any) -> World:
-    """Such providers in a fixed order, as the route `chain`."""
+    """A World of such providers in a fixed order, as the route `chain`."""
     route = Route("chain", list(names), retries_per_provider=retries)
     return calm(*names, routes=[route], **settings)

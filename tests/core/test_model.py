@@ -1,4 +1,4 @@
-"""The nouns of a call: what they say of themselves."""
+"""Types that describe a call: defaults, properties and text forms."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import pytest
 
 from multirouter.model import CANCELLED, SUCCESS, AttemptRecord, CallOutcome, FailureKind, Verdict
 
-BROKEN = Verdict(FailureKind.SERVER, reason="status 500", status=500)
+SERVER_ERROR = Verdict(FailureKind.SERVER, reason="status 500", status=500)
 
 
-def record(provider: str = "a", verdict: Verdict = BROKEN, **settings) -> AttemptRecord:
-    """An attempt's record; a call's unless it says otherwise."""
+def record(provider: str = "a", verdict: Verdict = SERVER_ERROR, **settings) -> AttemptRecord:
+    """A record of an attempt, with the role `call` unless another is set."""
     role = settings.pop("role", "call")
     return AttemptRecord(
-        provider, "default", role, verdict, None, 1.0, 0.25, "only one", **settings
+        provider, "default", role, verdict, None, 1.0, 0.25, "only candidate", **settings
     )
 
 
@@ -22,15 +22,15 @@ def outcome(result: str = "success", *, value=None, error=None, attempts=(), pro
     return CallOutcome(result, value, error, provider, "default", tuple(attempts), 1.0, 0.5)
 
 
-def test_a_verdict_says_little_by_default() -> None:
-    """It is certain, was sent, was not retried, and names neither time nor status."""
+def test_defaults_of_a_verdict() -> None:
+    """It is certain, sent, not retried, and has neither retry_after nor status."""
     verdict = Verdict(FailureKind.TIMEOUT)
     assert (verdict.retry_after, verdict.reason, verdict.status) == (None, "", None)
     assert (verdict.unsent, verdict.certain, verdict.retried) == (False, True, False)
 
 
-def test_a_verdict_keeps_what_it_is_told() -> None:
-    """Each sign stands under its own name."""
+def test_a_verdict_keeps_its_arguments() -> None:
+    """Each argument is an attribute, and the main ones are in the text form."""
     verdict = Verdict(
         FailureKind.CREDENTIALS,
         3.0,
@@ -57,8 +57,8 @@ def test_a_verdict_keeps_what_it_is_told() -> None:
 
 
 @pytest.mark.parametrize("kind", list(FailureKind), ids=str)
-def test_an_attempt_counts_as_one_of_three(kind: FailureKind) -> None:
-    """Success and cancelled are themselves; every other kind is a failure in the metrics."""
+def test_outcome_label_of_an_attempt(kind: FailureKind) -> None:
+    """Every kind except success and cancelled is labelled failure."""
     entry = record(verdict=Verdict(kind))
     expected = {FailureKind.SUCCESS: "success", FailureKind.CANCELLED: "cancelled"}.get(
         kind, "failure"
@@ -67,20 +67,20 @@ def test_an_attempt_counts_as_one_of_three(kind: FailureKind) -> None:
     assert entry.ok is (kind is FailureKind.SUCCESS)
 
 
-def test_the_shared_verdicts_are_what_they_are_called() -> None:
-    """One success and one cancellation are enough for all calls."""
+def test_shared_verdicts() -> None:
+    """All calls share one verdict for success and one for cancellation."""
     assert (SUCCESS.kind, CANCELLED.kind) == (FailureKind.SUCCESS, FailureKind.CANCELLED)
 
 
-def test_a_record_is_told_in_one_line() -> None:
-    """Role, provider, kind, time and why; late ones say so."""
-    assert repr(record()) == "<call a: server in 0.250 s, only one>"
-    assert repr(record(late=True)) == "<call a: server late in 0.250 s, only one>"
+def test_text_form_of_a_record() -> None:
+    """Role, provider, kind, whether it was late, duration and reason of the choice."""
+    assert repr(record()) == "<call a: server in 0.250 s, only candidate>"
+    assert repr(record(late=True)) == "<call a: server late in 0.250 s, only candidate>"
     assert record().late is False
 
 
-def test_an_answer_is_the_value() -> None:
-    """`value` gives the answer, None included, and raises the error where there is one."""
+def test_value_returns_the_answer_or_raises_the_error() -> None:
+    """`value` returns the answer, even None, and raises the error when there is one."""
     assert outcome(value="x").value == "x"
     assert outcome(value=None).value is None
     error = ConnectionError("x")
@@ -90,29 +90,29 @@ def test_an_answer_is_the_value() -> None:
     assert caught.value is error
 
 
-@pytest.mark.parametrize("result", ["failure", "cancelled", "fallback", "refused"])
-def test_only_a_provider_makes_a_call_ok(result: str) -> None:
-    """A substitute is a value and no success."""
+@pytest.mark.parametrize("result", ["failure", "cancelled", "fallback", "rejected"])
+def test_only_an_answer_of_a_provider_is_ok(result: str) -> None:
+    """A fallback has a value, but is no success."""
     assert outcome().ok
     assert not outcome(result, value="substitute").ok
     assert outcome("fallback", value="substitute").value == "substitute"
 
 
 @pytest.mark.parametrize(
-    ("asked", "failovers"),
+    ("providers", "failovers"),
     [("", 0), ("a", 0), ("aa", 0), ("ab", 1), ("aab", 1), ("aba", 2), ("abc", 2)],
 )
-def test_failovers_are_moves_between_providers(asked: str, failovers: int) -> None:
-    """Asking the same one again is no failover; hedges, probes and shadows are none either."""
-    trail = [record(name) for name in asked]
+def test_failovers_count_changes_of_provider(providers: str, failovers: int) -> None:
+    """A retry of the same provider is no failover; hedges, trials and shadows do not count."""
+    attempts = [record(name) for name in providers]
     for role in ("hedge", "trial", "shadow"):
-        trail.insert(len(trail) // 2, record("z", role=role))
-    assert outcome(attempts=trail).failovers == failovers
+        attempts.insert(len(attempts) // 2, record("z", role=role))
+    assert outcome(attempts=attempts).failovers == failovers
 
 
-def test_an_outcome_is_told_in_one_line() -> None:
-    """Result, who answered, route, attempts and time."""
+def test_text_form_of_an_outcome() -> None:
+    """Result, answering provider, route, number of attempts and duration."""
     assert repr(outcome(attempts=[record()])) == (
         "<CallOutcome success by a route=default attempts=1 in 0.500 s>"
     )
-    assert "by" not in repr(outcome("refused", provider=None))
+    assert "by" not in repr(outcome("rejected", provider=None))

@@ -1,0 +1,136 @@
+"""EventDispatcher: delivery, order, and listeners that raise."""
+
+from __future__ import annotations
+
+import pytest
+
+from multirouter.core.event_dispatcher import EventDispatcher
+from multirouter.core.events import EVENT_NAMES, HoldChanged, Listener, PanicStarted
+
+EVENT = PanicStarted("r", "default")
+
+
+class RecordingListener(Listener):
+    """Handles two kinds of events, and calls `then` for each PanicStarted."""
+
+    def __init__(self, then=None) -> None:
+        self.events: list[object] = []
+        self.then = then
+
+    def panic_started(self, event: PanicStarted) -> None:
+        self.events.append(event)
+        if self.then is not None:
+            self.then(event)
+
+    def hold_changed(self, event: HoldChanged) -> None:
+        self.events.append(event)
+
+
+def no_error_expected(handler, error) -> None:
+    """Fails the test when a listener raises."""
+    raise AssertionError(error)
+
+
+def test_listeners_receive_overridden_events_in_order_of_registration() -> None:
+    """An event reaches every listener that overrides its method, once, on delivery."""
+    order: list[str] = []
+    first = RecordingListener(lambda _: order.append("first"))
+    second = RecordingListener(lambda _: order.append("second"))
+    dispatcher = EventDispatcher([first, Listener()], no_error_expected)
+    dispatcher.add(second)
+    dispatcher.post("panic_started", EVENT)
+    assert order == [], "queued, not delivered"
+    dispatcher.deliver()
+    assert order == ["first", "second"]
+    assert first.events == second.events == [EVENT]
+    dispatcher.deliver()
+    assert order == ["first", "second"], "delivered once"
+
+
+def test_an_event_without_handlers_is_not_queued() -> None:
+    """An event without a handler leaves nothing in the queue; an unknown name is an error."""
+    dispatcher = EventDispatcher([RecordingListener()], no_error_expected)
+    dispatcher.post("call_ended", object())
+    assert not dispatcher._queue
+    with pytest.raises(KeyError):
+        dispatcher.post("no_such_event", EVENT)
+
+
+@pytest.mark.parametrize("name", EVENT_NAMES)
+def test_a_listener_of_one_method_receives_only_its_events(name: str) -> None:
+    """The method gets all arguments; a listener without overrides gets nothing."""
+    received: list[tuple[object, ...]] = []
+    listener = type("One", (Listener,), {name: lambda self, *event: received.append(event)})()
+    dispatcher = EventDispatcher([listener, Listener()], no_error_expected)
+    assert dispatcher.has_start_listeners is (name == "attempt_started")
+    for each in EVENT_NAMES:
+        dispatcher.post(each, (each, 1))
+    dispatcher.deliver()
+    assert received == ([(name, 1)] if name == "attempt_started" else [((name, 1),)])
+    arguments = [None] * (2 if name == "attempt_started" else 1)
+    assert getattr(Listener(), name)(*arguments) is None
+
+
+def test_a_function_set_on_the_instance_is_a_handler() -> None:
+    """A method may be overridden on the instance as well as in a subclass."""
+    received: list[object] = []
+    listener = Listener()
+    listener.panic_started = received.append  # type: ignore[method-assign]
+    dispatcher = EventDispatcher([listener], no_error_expected)
+    dispatcher.post("panic_started", EVENT)
+    dispatcher.deliver()
+    assert received == [EVENT]
+
+
+def test_an_exception_of_a_listener_is_reported_and_has_no_other_effect() -> None:
+    """Case 38 (dispatcher): the other listeners get the event, and later events are delivered."""
+    error = ValueError("x")
+    reported: list[tuple[object, Exception]] = []
+
+    def fails(event: PanicStarted) -> None:
+        raise error
+
+    bad, good = RecordingListener(fails), RecordingListener()
+    dispatcher = EventDispatcher(
+        [bad, good], lambda handler, raised: reported.append((handler, raised))
+    )
+    for _ in range(2):
+        dispatcher.post("panic_started", EVENT)
+    dispatcher.deliver()
+    assert good.events == [EVENT, EVENT]
+    assert reported == [(bad.panic_started, error)] * 2
+
+
+def test_events_caused_by_a_listener_are_delivered_afterwards() -> None:
+    """An event that a listener causes is queued until the current one was delivered to all."""
+    dispatcher = EventDispatcher([], no_error_expected)
+    hold_changed = HoldChanged("r", "a", "open")
+
+    def calls_back(event: PanicStarted) -> None:
+        dispatcher.post("hold_changed", hold_changed)
+        dispatcher.deliver()
+        assert after.events == []
+
+    dispatcher.add(RecordingListener(calls_back))
+    after = RecordingListener()
+    dispatcher.add(after)
+    dispatcher.post("panic_started", EVENT)
+    dispatcher.deliver()
+    assert after.events == [EVENT, hold_changed]
+
+
+def test_delivery_continues_after_a_keyboard_interrupt() -> None:
+    """A KeyboardInterrupt in a listener propagates; later deliveries work."""
+
+    def interrupts(event: PanicStarted) -> None:
+        listener.then = None
+        raise KeyboardInterrupt
+
+    listener = RecordingListener(interrupts)
+    dispatcher = EventDispatcher([listener], no_error_expected)
+    dispatcher.post("panic_started", EVENT)
+    dispatcher.post("panic_started", EVENT)
+    with pytest.raises(KeyboardInterrupt):
+        dispatcher.deliver()
+    dispatcher.deliver()
+    assert listener.events == [EVENT, EVENT]
