@@ -1,4 +1,4 @@
-"""The rules of the house that no linter knows."""
+"""Rules of the project that no linter checks."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from multirouter import errors
 
 ROOT = Path(__file__).parents[1]
 MODULES = sorted((ROOT / "multirouter").rglob("*.py"))
-MOST_LINES = 350
+MAX_LINES = 350
 
 TRY_IT = "python3 -m venv .venv && .venv/bin/pip install -q '.[cli]' && .venv/bin/multirouter demo"
 TEST_IT = (
     "python3 -m venv .venv && .venv/bin/pip install -q uv"
-    " && .venv/bin/uv pip install -q --python .venv/bin/python -e '.[test]'"
+    " && .venv/bin/uv pip install -q --python .venv/bin/python -e '.[all]' --group test"
     " && .venv/bin/python -m pytest -n auto"
 )
 
 
 def place(path: Path) -> str:
-    """The id of a parametrised path: where it is in the project."""
+    """Returns a path relative to the project, as a test id."""
     return path.relative_to(ROOT).as_posix()
 
 
@@ -62,12 +62,12 @@ def test_all_is_complete() -> None:
         assert getattr(multirouter, name) is not None
 
 
-def test_names_that_load_late() -> None:
-    """A name whose room loads late is listed, is what its room has, and is kept; others fail."""
+def test_lazily_loaded_names() -> None:
+    """A name that loads on first use is listed, resolves to the module's object, and is kept."""
     script = (
         "import multirouter, sys; before = dir(multirouter)\n"
         "assert 'multirouter.listeners.alarms.alarms' not in sys.modules\n"
-        "from multirouter import *; from multirouter.listeners import alarms\n"
+        "from multirouter import *; from multirouter.listeners.alarms import alarms\n"
         "assert Alarms is alarms.Alarms is vars(multirouter)['Alarms'] and 'Alarms' in before\n"
     )
     subprocess.run([sys.executable, "-c", script], cwd=ROOT, check=True)
@@ -77,7 +77,7 @@ def test_names_that_load_late() -> None:
 
 def test_every_error_is_public() -> None:
     """Whatever may be raised can be caught by a name of the package itself."""
-    assert {error.__name__ for error in raised()} <= set(multirouter.__all__)
+    assert {error.__name__ for error in error_classes()} <= set(multirouter.__all__)
 
 
 def test_the_version_has_one_source() -> None:
@@ -89,14 +89,14 @@ def test_the_version_has_one_source() -> None:
 # ── the errors ──────────────────────────────────────────────────────────────────────────────────
 
 
-def raised() -> list[type[Exception]]:
+def error_classes() -> list[type[Exception]]:
     """Returns the exception classes that errors.py defines."""
     found = vars(errors).values()
     return [c for c in found if inspect.isclass(c) and c.__module__ == errors.__name__]
 
 
-def drawn() -> dict[str, str]:
-    """Returns name -> parent's name as drawn in the docstring of errors.py."""
+def tree_in_docstring() -> dict[str, str]:
+    """Returns each class of the tree in the docstring of errors.py with its parent."""
     parents: dict[str, str] = {}
     above: list[tuple[int, str]] = []
     for line in (errors.__doc__ or "").splitlines()[1:]:
@@ -108,28 +108,30 @@ def drawn() -> dict[str, str]:
     return parents
 
 
-def test_the_tree_of_errors_is_the_one_drawn() -> None:
-    """The docstring of errors.py draws each class under the class it derives from."""
-    assert drawn() == {error.__name__: error.__bases__[0].__name__ for error in raised()}
+def test_the_tree_of_errors_matches_the_docstring() -> None:
+    """The docstring of errors.py shows each class under the class it derives from."""
+    assert tree_in_docstring() == {
+        error.__name__: error.__bases__[0].__name__ for error in error_classes()
+    }
 
 
 # ── the files ───────────────────────────────────────────────────────────────────────────────────
 
 
 @pytest.mark.parametrize("path", MODULES, ids=place)
-def test_a_module_is_small_and_introduces_itself(path: Path) -> None:
+def test_a_module_is_small_and_has_a_docstring(path: Path) -> None:
     """A module has at most 350 lines, and its docstring begins with one whole sentence."""
     text = path.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= MOST_LINES, "make it two rooms with two names"
+    assert len(text.splitlines()) <= MAX_LINES, "split it by subject"
     first_line = (ast.get_docstring(ast.parse(text)) or "").split("\n", 1)[0]
     assert first_line.endswith((".", ":")) or path.name == "errors.py"
 
 
-def test_no_room_is_a_drawer() -> None:
-    """No module is called after its being useful: a name says what is in it."""
-    drawers = {"utils", "util", "helpers", "helper", "common", "misc", "shared"}
+def test_no_module_has_a_vague_name() -> None:
+    """A module is named after its content: no `utils`, no `helpers`."""
+    vague = {"utils", "util", "helpers", "helper", "common", "misc", "shared"}
     names = {place(path): set(re.split(r"[/.]", place(path))) for path in MODULES}
-    assert [module for module, words in names.items() if words & drawers] == []
+    assert [module for module, words in names.items() if words & vague] == []
 
 
 def test_the_core_needs_the_standard_library_only() -> None:
@@ -140,7 +142,7 @@ def test_the_core_needs_the_standard_library_only() -> None:
         for path in (ROOT / "multirouter" / "core").rglob("*.py")
         for name in imported(path)
         if name.split(".")[0] not in allowed
-        and not name.startswith(("multirouter.core", "multirouter.errors"))
+        and not name.startswith(("multirouter.core", "multirouter.errors", "multirouter.model"))
     }
     assert foreign == set()
 
@@ -179,8 +181,8 @@ def test_importing_the_package_is_light() -> None:
     assert (done.stdout.strip(), done.stderr) == ("[]", "")
 
 
-def test_the_files_speak_of_the_project_alone() -> None:
-    """No tracked file names a path of somebody's machine, or puts work off in passing."""
+def test_files_name_no_private_path_or_unfinished_work() -> None:
+    """No tracked file names a path of one machine, or postpones work in passing."""
     here = Path(__file__).relative_to(ROOT).as_posix()
     strange = re.compile(
         r"/work/|/tmp/\w|/root/|/home/\w+/|co-authored-by|\bsub-?agents?\b|\bAI assistant"
@@ -217,7 +219,7 @@ def test_every_test_states_its_property() -> None:
     assert silent == []
 
 
-# ── the papers ──────────────────────────────────────────────────────────────────────────────────
+# ── the documents ───────────────────────────────────────────────────────────────────────────────
 
 
 def test_the_readme_holds_the_commands_that_are_run() -> None:
@@ -249,7 +251,7 @@ def test_the_licence_is_the_one_stated() -> None:
     assert (ROOT / "LICENSE").read_text(encoding="utf-8").startswith("MIT License")
 
 
-def test_the_changelog_tells_what_is_new() -> None:
+def test_the_changelog_has_an_unreleased_section() -> None:
     """CHANGELOG.md has an Unreleased section, and every version below it has a date."""
     headings = re.findall(
         r"^## (.+)$", (ROOT / "CHANGELOG.md").read_text(encoding="utf-8"), re.MULTILINE
@@ -257,3 +259,42 @@ def test_the_changelog_tells_what_is_new() -> None:
     assert headings[0] == "[Unreleased]"
     for heading in headings[1:]:
         assert re.fullmatch(r"\[\d+\.\d+\.\d+\] - \d{4}-\d{2}-\d{2}", heading)
+
+
+MAX_MODULES = 14
+"""Python modules in one folder; a folder with more is grouped by subject."""
+
+
+def test_no_folder_has_too_many_modules() -> None:
+    """A folder of the package has at most 14 modules."""
+    folders = {path.parent for path in MODULES}
+    sizes = {place(folder): len(list(folder.glob("*.py"))) for folder in folders}
+    assert {folder: size for folder, size in sizes.items() if size > MAX_MODULES} == {}
+
+
+def test_no_module_imports_in_a_circle() -> None:
+    """The modules of the package import each other without a circle, annotations included."""
+    graph = {name_of(path): package_imports(path) for path in MODULES}
+    remaining = dict(graph)
+    while remaining:
+        leaves = {
+            name for name, targets in remaining.items() if not targets & remaining.keys() - {name}
+        }
+        assert leaves, f"circle among {sorted(remaining)}"
+        remaining = {name: targets for name, targets in remaining.items() if name not in leaves}
+
+
+def name_of(path: Path) -> str:
+    """Returns the dotted name of a module."""
+    return place(path).removesuffix(".py").replace("/", ".").removesuffix(".__init__")
+
+
+def package_imports(path: Path) -> set[str]:
+    """Returns the modules of the package that a module imports, wherever in the file."""
+    known = {name_of(module) for module in MODULES}
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("multirouter"):
+            names = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name if name in known else str(node.module) for name in names}
+    return found

@@ -66,7 +66,7 @@ def compiled(block: Block, page: Path):
 
 
 async def run(page: Path, pieces: list[Block]) -> None:
-    """Runs a page; a failure is told with the page's own line."""
+    """Runs a page; a failure names the line of the page."""
     namespace = ModuleType("__page__").__dict__
     for block in pieces:
         code = compiled(block, page)
@@ -80,8 +80,8 @@ async def run(page: Path, pieces: list[Block]) -> None:
         except Exception as error:
             frames = traceback.extract_tb(error.__traceback__)
             line = next((f.lineno for f in reversed(frames) if f.filename == str(page)), block.line)
-            told = "".join(traceback.format_exception(error))
-            pytest.fail(f"{name(page)}:{line}: {type(error).__name__}: {error}\n{told}")
+            trace = "".join(traceback.format_exception(error))
+            pytest.fail(f"{name(page)}:{line}: {type(error).__name__}: {error}\n{trace}")
 
 
 def name(page: Path) -> str:
@@ -132,7 +132,7 @@ def test_what_does_not_run_imports_what_is_there(page):
 
 
 def test_failures_name_page_and_line(tmp_path, monkeypatch):
-    """A block that fails is told by its page and the line in it, awaited or not."""
+    """A failing block is reported with its page and line, awaited or not."""
     for wait in ("", "import asyncio; await asyncio.sleep(9)"):
         text = f"# Title\n\n'''python\nx = 1\n'''\n\n'''python\n{wait}\nassert x == 2\n'''\n"
         with pytest.raises(pytest.fail.Exception, match=r"^page\.md:9: AssertionError"):

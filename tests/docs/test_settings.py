@@ -8,7 +8,7 @@ from pathlib import Path
 
 from multirouter import RetryPolicy
 
-PAGE = (Path(__file__).parents[2] / "docs" / "settings.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
 
 
 def test_the_defaults_are_those_of_the_code() -> None:
