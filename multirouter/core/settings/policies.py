@@ -77,7 +77,7 @@ class CircuitPolicy:
         failures: opens after this many consecutive failures, at least 1. Default (without
             `failure_rate`): 3; under heavy traffic one more for each doubling of the calls in the
             window beyond 8, because at 100 calls per second and 1 % errors a healthy provider has
-            three failures in a row eight times a day (evidence: docs/circuits.md).
+            three failures in a row eight times a day (evidence: docs/explanation/circuits.md).
         failure_rate: opens when at least this share of the calls in the window failed, above 0
             to 1. Default (without `failures`): 0.5.
         slow_after: an answer that took longer than this counts as slow, seconds. Default: no
@@ -251,7 +251,7 @@ class HedgePolicy:
         percentile: the second attempt starts when the first has taken longer than this percentile
             of its provider's recent answers, above 0 to 0.9999 (0.95: one call in twenty is
             hedged); no hedge until `minimum_samples` answers are known. Default (without
-            `after`): 0.99 (evidence: docs/outages.md).
+            `after`): 0.99 (evidence: docs/explanation/outages.md).
         minimum_samples: answers that `percentile` needs, at least 1.
         max_in_flight: maximum number of attempts of one call at one time, including the first,
             at least 2.
