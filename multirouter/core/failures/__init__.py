@@ -1,1 +1,1 @@
-"""What a failure means: its kind, its signs, Retry-After and backoff."""
+"""Classification of failures: kinds, signatures, Retry-After and backoff."""

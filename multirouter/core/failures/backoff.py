@@ -1,47 +1,48 @@
-"""When again: spans that grow, exponential backoff with full jitter, Retry-After as its floor."""
+"""Growing durations, and the delay before a retry: exponential backoff with full jitter."""
 
 from __future__ import annotations
 
-from multirouter.core.settings.policies import CircuitPolicy, RetryPolicy
-
-DEFAULT_JITTER = 0.1
-"""Share by which open times are spread, unless the policy says otherwise."""
+from multirouter.core.settings.policies import RetryPolicy
 
 
-def grown(base: float, growth: float, cap: float, times: int) -> float:
-    """Base * growth**(times - 1), at most max(base, cap); no overflow for any `times`."""
-    limit = max(base, cap)
-    if growth == 1.0 or base == 0.0:
-        return base
-    span = base
-    for _ in range(times - 1):
-        span *= growth
-        if span >= limit:
-            return limit
-    return span
+def grown_duration(base: float, factor: float, cap: float, count: int) -> float:
+    """Returns base * factor**(count - 1), at most max(base, cap); no overflow for any `count`.
 
-
-def jitter_of(policy: CircuitPolicy) -> float:
-    """The policy's jitter: left out, a fixed open time (`growth=1`) stays fixed."""
-    if policy.jitter is not None:
-        return policy.jitter
-    return 0.0 if policy.growth == 1.0 else DEFAULT_JITTER
-
-
-def ceiling(policy: RetryPolicy, round_number: int) -> float:
-    """The longest rest before round `round_number` (1 = the first repetition), seconds.
-
-    min(cap, base * factor**(round_number - 1)), worked out without overflow for any round.
+    Args:
+        base: the first duration, seconds.
+        factor: the growth from one to the next, at least 1.
+        cap: the longest, seconds; a cap below `base` has no effect.
+        count: which one, 1 for the first.
     """
-    return min(policy.cap, grown(policy.base, policy.factor, policy.cap, round_number))
+    limit = max(base, cap)
+    if factor == 1.0 or base == 0.0:
+        return base
+    duration = base
+    for _ in range(count - 1):
+        duration *= factor
+        if duration >= limit:
+            return limit
+    return duration
 
 
-def rest(policy: RetryPolicy, round_number: int, floor: float, draw: float) -> float:
-    """How long to rest before a round, seconds.
+def backoff_ceiling(policy: RetryPolicy, round_number: int) -> float:
+    """The longest delay before round `round_number` (1 = the first retry), seconds.
 
-    Evenly spread over [0, ceiling] by `draw`, a number drawn from [0, 1); over [floor, ceiling]
-    when a provider asked for a rest of `floor` seconds, and never under that.
+    min(cap, base * factor**(round_number - 1)), computed without overflow for any round.
+    """
+    return min(policy.cap, grown_duration(policy.base, policy.factor, policy.cap, round_number))
+
+
+def backoff_delay(policy: RetryPolicy, round_number: int, floor: float, fraction: float) -> float:
+    """The delay before a round, seconds: uniform between `floor` and the ceiling, by `fraction`.
+
+    Args:
+        policy: base, factor and cap of the backoff.
+        round_number: 1 for the first retry.
+        floor: the shortest delay, seconds: the Retry-After of a provider, else 0. A floor above
+            the ceiling is the delay.
+        fraction: a random number in [0, 1).
 
     Source: "full jitter", AWS Architecture Blog, Exponential Backoff And Jitter, 2015.
     """
-    return floor + draw * max(0.0, ceiling(policy, round_number) - floor)
+    return floor + fraction * max(0.0, backoff_ceiling(policy, round_number) - floor)

@@ -1,4 +1,4 @@
-"""What happened: an exception or a returned value becomes a Verdict."""
+"""Classification of failures: an exception or a returned value becomes a Verdict."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import cast
 from weakref import WeakKeyDictionary
 
-from multirouter.core.failures import retry_after, signatures
+from multirouter.core.failures import exception_types, retry_after, signatures
 from multirouter.core.failures.exception_details import ExceptionDetails
-from multirouter.core.failures.signatures import Sign
+from multirouter.core.failures.signatures import Signature
 from multirouter.core.settings.failure_rules import (
     RULES,
     CircuitEffect,
@@ -21,7 +21,7 @@ from multirouter.errors import AttemptTimeout, ProviderError, UsageError
 from multirouter.model import CANCELLED, SUCCESS, FailureKind, Verdict
 
 __all__ = [
-    "BROKEN",
+    "CLASSIFIER_FAILED",
     "RULES",
     "CircuitEffect",
     "Classifier",
@@ -32,38 +32,40 @@ __all__ = [
 ]
 
 
-Opinion = Verdict | FailureKind | str | None
-Classify = Callable[[BaseException | None, object], Opinion]
-"""A user's classifier, called as (error, None) or (None, value); None means "no opinion"."""
+Classification = Verdict | FailureKind | str | None
+Classify = Callable[[BaseException | None, object], Classification]
+"""A user's classifier, called as (error, None) or (None, value); None leaves it to the package."""
 
-_SAID: Mapping[FailureKind, Verdict] = {
+_VERDICT_OF_KIND: Mapping[FailureKind, Verdict] = {
     kind: Verdict(kind, reason="classify") for kind in FailureKind
 } | {FailureKind.SUCCESS: SUCCESS}
-BROKEN = Verdict(FailureKind.UNKNOWN, reason="classify raised")
-"""A failure of the attempt, because its judge failed; the caller still gets what came back."""
+CLASSIFIER_FAILED = Verdict(FailureKind.UNKNOWN, reason="classify failed")
+"""The attempt counts as a failure, because `classify` failed; the caller still gets the value."""
 
-_FULL_WAIT = frozenset({FailureKind.RATE_LIMIT, FailureKind.OVERLOADED, FailureKind.EXHAUSTED})
-_DEEPEST = 8
-_LEAVES = 32
-_LONGEST = 80
+_KINDS_WITH_WAIT_IN_TEXT = frozenset(
+    {FailureKind.RATE_LIMIT, FailureKind.OVERLOADED, FailureKind.EXHAUSTED}
+)
+_MAX_DEPTH = 8
+_MAX_LEAVES = 32
+_MAX_REASON = 80
 _SEVERITY = (
     CircuitEffect.FAILURE,
     CircuitEffect.TRIP,
-    CircuitEffect.COOL,
+    CircuitEffect.COOLDOWN,
     CircuitEffect.NEUTRAL,
     CircuitEffect.SUCCESS,
 )
 
 
 class Classifier:
-    """Turns what a provider came back with into a Verdict; never raises an Exception itself.
+    """Turns the result of an attempt into a Verdict; never raises an Exception itself.
 
     Args:
-        user: asked first, about each exception and each value; a Kind or its name keeps whatever
-            else is known (status, Retry-After), a Verdict stands as it is. When it raises, or
-            answers something else, the attempt counts as a failure of kind `unknown`.
-        wall: gives wall-clock seconds since 1970; called only when a date has to become a span.
-        broken: told what `user` raised, or what reading the exception raised.
+        user: called first, with each exception and each value. A FailureKind or its value keeps
+            whatever else is known (status, Retry-After), a Verdict is used as it is. When it
+            raises, or returns anything else, the attempt counts as a failure of kind `unknown`.
+        wall: returns wall-clock seconds since 1970; called only to convert a date into a span.
+        on_error: receives what `user` raised, or what reading the exception raised.
     """
 
     def __init__(
@@ -71,141 +73,143 @@ class Classifier:
         user: Classify | None = None,
         *,
         wall: Callable[[], float],
-        broken: Callable[[Exception], None],
+        on_error: Callable[[Exception], None],
     ) -> None:
         self._user = user
         self._wall = wall
-        self._broken = broken
-        self._types: WeakKeyDictionary[type[BaseException], Sign | None] = WeakKeyDictionary()
+        self._on_error = on_error
+        self._types: WeakKeyDictionary[type[BaseException], Signature | None] = WeakKeyDictionary()
 
     @property
-    def trusting(self) -> bool:
-        """Whether every returned value is a success: no user's classifier is asked."""
+    def accepts_all_values(self) -> bool:
+        """Whether every returned value is a success: there is no classifier of the user."""
         return self._user is None
 
-    def value(self, value: object) -> Verdict:
+    def classify_value(self, value: object) -> Verdict:
         """The verdict on a returned value: success, unless the user's classifier objects."""
         if self._user is None:
             return SUCCESS
-        said = self._ask(None, value)
-        if said is None:
+        answer = self._call_user(None, value)
+        if answer is None:
             return SUCCESS
-        verdict = said if isinstance(said, Verdict) else _SAID[said]
+        verdict = answer if isinstance(answer, Verdict) else _VERDICT_OF_KIND[answer]
         return SUCCESS if verdict.kind is FailureKind.SUCCESS else verdict
 
-    def error(self, error: BaseException) -> Verdict:
+    def classify_error(self, error: BaseException) -> Verdict:
         """The verdict on an exception that a provider raised."""
         if self._user is None or not isinstance(error, Exception):
-            return self._seen(error)
-        said = self._ask(error, None)
-        if isinstance(said, Verdict):
-            return said
-        seen = self._seen(error)
-        if said is None:
-            return seen
+            return self._own_verdict(error)
+        answer = self._call_user(error, None)
+        if isinstance(answer, Verdict):
+            return answer
+        own = self._own_verdict(error)
+        if answer is None:
+            return own
         return Verdict(
-            said,
-            seen.retry_after,
+            answer,
+            own.retry_after,
             reason="classify",
-            status=seen.status,
-            unsent=seen.unsent,
-            retried=seen.retried,
+            status=own.status,
+            unsent=own.unsent,
+            retried=own.retried,
         )
 
-    def _ask(self, error: BaseException | None, value: object) -> Verdict | FailureKind | None:
-        """The user's opinion; a broken classifier makes the attempt a failure."""
+    def _call_user(self, error: BaseException | None, value: object) -> Verdict | FailureKind | None:
+        """What the user's classifier returns; `CLASSIFIER_FAILED` when it fails."""
         try:
-            said = cast("Classify", self._user)(error, value)
-            return said if said is None or isinstance(said, Verdict) else _said_kind(said)
-        except Exception as broken:  # noqa: BLE001 - a user's hook may break, a call may not
-            self._broken(broken)
-            return BROKEN
+            answer = cast("Classify", self._user)(error, value)
+            return answer if answer is None or isinstance(answer, Verdict) else _kind(answer)
+        except Exception as failure:  # noqa: BLE001 - a user's hook may fail, a call may not
+            self._on_error(failure)
+            return CLASSIFIER_FAILED
 
-    def _seen(self, error: BaseException) -> Verdict:
-        """The package's own verdict; an exception that breaks its reader is merely unknown."""
+    def _own_verdict(self, error: BaseException) -> Verdict:
+        """The package's own verdict; `unknown` for an exception that cannot be read."""
         try:
-            return self._judged(error, 0)
-        except Exception as broken:  # noqa: BLE001 - foreign exceptions may be anything
-            self._broken(broken)
+            return self._classify(error, 0)
+        except Exception as failure:  # noqa: BLE001 - foreign exceptions may do anything
+            self._on_error(failure)
             return Verdict(FailureKind.UNKNOWN, reason=_name(error))
 
-    def _judged(self, error: BaseException, depth: int) -> Verdict:
+    def _classify(self, error: BaseException, depth: int) -> Verdict:
         if isinstance(error, BaseExceptionGroup):
-            return self._by_leaves(error, depth)
+            return self._from_group(error, depth)
         if not isinstance(error, Exception):
             return CANCELLED
         if isinstance(error, AttemptTimeout):
             return Verdict(FailureKind.TIMEOUT, reason=error.limit)
         if isinstance(error, ProviderError):
-            return self._by_adapter(error, depth)
-        return self._by_shape(error, depth)
+            return self._from_adapter(error, depth)
+        return self._from_details(error, depth)
 
-    def _by_adapter(self, error: ProviderError, depth: int) -> Verdict:
-        """An adapter knows the kind; only whether anything was sent is told by the cause."""
-        cause = self._by_cause(error, depth) if error.kind == FailureKind.TRANSPORT else None
+    def _from_adapter(self, error: ProviderError, depth: int) -> Verdict:
+        """The verdict on an adapter's error: it has the kind; `unsent` depends on the cause."""
+        cause = self._from_cause(error, depth) if error.kind == FailureKind.TRANSPORT else None
         return Verdict(
             FailureKind(error.kind),
             retry_after.span(error.retry_after),
-            reason=(error.code or _named_status(error))[:_LONGEST],
+            reason=(error.code or _status_or_kind(error))[:_MAX_REASON],
             status=error.status,
             unsent=cause is not None and cause.unsent,
             certain=error.status != 403,
             retried=error.retried,
         )
 
-    def _by_shape(self, error: Exception, depth: int) -> Verdict:
-        evidence = ExceptionDetails(error)
-        sign = self._sign(error, evidence)
-        if sign is None or sign.hollow:
-            cause = self._by_cause(error, depth)
+    def _from_details(self, error: Exception, depth: int) -> Verdict:
+        details = ExceptionDetails(error)
+        signature = self._signature(error, details)
+        if signature is None or signature.wrapper:
+            cause = self._from_cause(error, depth)
             if cause is not None:
-                return _wrapped(cause, evidence)
-        if sign is None:
-            sign = Sign(FailureKind.UNKNOWN, _name(error))
+                return _wrapped(cause, details)
+        if signature is None:
+            signature = Signature(FailureKind.UNKNOWN, _name(error))
         return Verdict(
-            sign.kind,
-            self._wait(sign.kind, evidence),
-            reason=sign.reason,
-            status=evidence.status,
-            unsent=sign.unsent,
-            certain=sign.certain,
-            retried=evidence.retried,
+            signature.kind,
+            self._wait(signature.kind, details),
+            reason=signature.reason,
+            status=details.status,
+            unsent=signature.unsent,
+            certain=signature.certain,
+            retried=details.retried,
         )
 
-    def _sign(self, error: Exception, evidence: ExceptionDetails) -> Sign | None:
-        """The first sign that speaks: codes, then status, then words, type and phrases."""
-        status, words, text = evidence.status, evidence.words, evidence.text
+    def _signature(self, error: Exception, details: ExceptionDetails) -> Signature | None:
+        """The first match: codes, then status, then status words, type and phrases."""
+        status, words, text = details.status, details.words, details.text
         return (
             signatures.by_code(words)
             or (signatures.by_phrase(status, text) if status else None)
-            or (signatures.by_status(status) if status and evidence.failing else None)
-            or signatures.by_word(words)
+            or (signatures.by_status(status) if status and details.failing else None)
+            or signatures.by_status_word(words)
             or self._by_type(error)
             or (signatures.by_status(status) if status else signatures.by_phrase(None, text))
         )
 
-    def _by_type(self, error: Exception) -> Sign | None:
+    def _by_type(self, error: Exception) -> Signature | None:
         cls = type(error)
         if cls not in self._types:
-            self._types[cls] = signatures.by_type(cls)
-        sign = self._types[cls]
-        return signatures.by_errno(error) if sign is None and isinstance(error, OSError) else sign
+            self._types[cls] = exception_types.by_type(cls)
+        signature = self._types[cls]
+        if signature is None and isinstance(error, OSError):
+            return exception_types.by_errno(error)
+        return signature
 
-    def _by_cause(self, error: Exception, depth: int) -> Verdict | None:
-        """The verdict on what this exception was raised from, when that says anything."""
-        if error.__cause__ is None or depth >= _DEEPEST:
+    def _from_cause(self, error: Exception, depth: int) -> Verdict | None:
+        """The verdict on the exception's `__cause__`, or None when it tells nothing."""
+        if error.__cause__ is None or depth >= _MAX_DEPTH:
             return None
-        verdict = self._judged(error.__cause__, depth + 1)
+        verdict = self._classify(error.__cause__, depth + 1)
         return None if verdict.kind in (FailureKind.UNKNOWN, FailureKind.CANCELLED) else verdict
 
-    def _by_leaves(self, group: BaseExceptionGroup[BaseException], depth: int) -> Verdict:
-        """Any cancellation wins; else a failure; else what touches the circuit most.
+    def _from_group(self, group: BaseExceptionGroup[BaseException], depth: int) -> Verdict:
+        """The verdict on a group: a cancellation first, then the leaf of the strongest effect.
 
-        It counts as unsent only when every leaf does, and as retried when any does.
+        The group is unsent only when every leaf is, and retried when any leaf is.
         """
         # Half the depth at once: leaves whose causes are groups in turn must not multiply.
-        depth += _DEEPEST // 2
-        verdicts = [self._judged(leaf, depth) for leaf in _leaves(group)]
+        depth += _MAX_DEPTH // 2
+        verdicts = [self._classify(leaf, depth) for leaf in _leaves(group)]
         if CANCELLED in verdicts:
             return CANCELLED
         worst = min(verdicts, key=lambda verdict: _SEVERITY.index(RULES[verdict.kind].circuit))
@@ -219,35 +223,37 @@ class Classifier:
             retried=any(verdict.retried for verdict in verdicts),
         )
 
-    def _wait(self, kind: FailureKind, evidence: ExceptionDetails) -> float | None:
-        """Seconds asked for: by header, by reset headers, in the body, last in the message."""
-        wait = retry_after.from_headers(evidence.headers, self._wall)
+    def _wait(self, kind: FailureKind, details: ExceptionDetails) -> float | None:
+        """The requested wait, seconds: of Retry-After, reset headers, the body or the message."""
+        wait = retry_after.from_headers(details.headers, self._wall)
         if wait is None and kind is FailureKind.RATE_LIMIT:
-            wait = retry_after.from_resets(evidence.headers, self._wall)
+            wait = retry_after.from_resets(details.headers, self._wall)
         if wait is None:
-            wait = retry_after.from_body(evidence.delays)
-        if wait is None and kind in _FULL_WAIT:
-            wait = retry_after.from_text(evidence.text)
+            wait = retry_after.from_body(details.delays)
+        if wait is None and kind in _KINDS_WITH_WAIT_IN_TEXT:
+            wait = retry_after.from_text(details.text)
         return wait
 
 
-def _said_kind(said: object) -> FailureKind:
-    if isinstance(said, str) and said in FailureKind.__members__.values():
-        return FailureKind(said)
-    raise UsageError(f"classify= must return a Verdict, a Kind or its name, or None, not {said!r}")
+def _kind(answer: object) -> FailureKind:
+    if isinstance(answer, str) and answer in FailureKind.__members__.values():
+        return FailureKind(answer)
+    raise UsageError(
+        f"classify= must return a Verdict, a FailureKind or its value, or None, got {answer!r}"
+    )
 
 
 def _name(error: BaseException) -> str:
-    return type(error).__name__[:_LONGEST]
+    return type(error).__name__[:_MAX_REASON]
 
 
-def _named_status(error: ProviderError) -> str:
+def _status_or_kind(error: ProviderError) -> str:
     return str(error.kind) if error.status is None else f"status {error.status}"
 
 
-def _wrapped(cause: Verdict, evidence: ExceptionDetails) -> Verdict:
-    """The cause's verdict, as told through the exception that wraps it."""
-    wait = retry_after.from_body(evidence.delays)
+def _wrapped(cause: Verdict, details: ExceptionDetails) -> Verdict:
+    """The cause's verdict, with the delay and the retry mark of the exception that wraps it."""
+    wait = retry_after.from_body(details.delays)
     return Verdict(
         cause.kind,
         cause.retry_after if wait is None else wait,
@@ -255,18 +261,18 @@ def _wrapped(cause: Verdict, evidence: ExceptionDetails) -> Verdict:
         status=cause.status,
         unsent=cause.unsent,
         certain=cause.certain,
-        retried=cause.retried or evidence.retried,
+        retried=cause.retried or details.retried,
     )
 
 
 def _leaves(group: BaseExceptionGroup[BaseException]) -> Iterator[BaseException]:
-    """The exceptions of a group and of the groups in it, at most a bounded number."""
+    """The exceptions of a group and of its nested groups, at most `_MAX_LEAVES`."""
     pending: list[BaseException] = [group]
     seen = 0
-    while pending and seen < _LEAVES:
+    while pending and seen < _MAX_LEAVES:
         error = pending.pop(0)
         if isinstance(error, BaseExceptionGroup):
-            pending[:0] = error.exceptions[:_LEAVES]
+            pending[:0] = error.exceptions[:_MAX_LEAVES]
         else:
             seen += 1
             yield error

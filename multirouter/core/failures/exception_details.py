@@ -1,7 +1,7 @@
-"""What a foreign exception shows of itself, read by shape, in bounds, without trusting it.
+"""Details of a foreign exception, read by attribute names, within bounds, without trusting it.
 
-No SDK is imported and nothing is fetched: an attribute may raise, a body may be huge or refer to
-itself, a number may be a word. Whatever cannot be read is as good as absent.
+No SDK is imported and nothing is fetched. An attribute may raise, a body may be huge or refer to
+itself, a number may be a string. Whatever cannot be read counts as absent.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from enum import Enum
 from itertools import islice
 from typing import Any
 
-_TEXT = 4096
-_WORD = 100
-_BODY = 65536
-_HEADERS = 256
-_NODES = 200
-_FIELDS = 64
+_MAX_TEXT = 4096
+_MAX_WORD = 100
+_MAX_BODY = 65536
+_MAX_HEADERS = 256
+_MAX_NODES = 200
+_MAX_FIELDS = 64
 
 _STATUSES = range(100, 600)
 _FAILING = range(400, 600)
 
-# Where error bodies keep what we look for. Only envelopes are opened: other fields may quote the
+# The fields of error bodies that are read. Only envelopes are opened: other fields may quote the
 # caller's own request.
 _WORD_KEYS = frozenset(
     {"code", "type", "status", "error_code", "reason", "quotaid", "quotametric", "__type"}
@@ -35,15 +35,15 @@ _ENVELOPES = frozenset({"error", "errors", "detail", "details", "innererror", "v
 
 
 class ExceptionDetails:
-    """The signs of one exception.
+    """Details of one exception: status, codes, messages, headers and delays.
 
     Attributes:
         status: the HTTP status, 100 to 599, or None.
-        words: codes, types and reasons it names, lower case, outermost first.
-        text: its messages, lower case, at most a few thousand characters.
+        words: its codes, types and reasons, lower case, outermost first.
+        text: its messages, lower case, at most 4,096 characters.
         headers: the answer's headers by lower-case name.
         delays: raw delays found in fields and bodies (`retryDelay`, `retry_after`).
-        retried: whether something underneath has already retried the request.
+        retried: whether a client library has already retried the request.
     """
 
     __slots__ = ("_texts", "delays", "headers", "retried", "status", "text", "words")
@@ -56,9 +56,9 @@ class ExceptionDetails:
         self.delays: list[object] = [peek(error, "retry_after")]
         self.headers: dict[str, str] = _headers(response, metadata, error)
         self.status = _status(error, response, metadata)
-        self._note_fields(error)
-        self._note_bodies(error, response)
-        self.text: str = self._joined(error)
+        self._read_fields(error)
+        self._read_bodies(error, response)
+        self.text: str = self._joined_text(error)
         self.retried: bool = (
             peek(error, "already_retried") is True
             or self.headers.get("x-should-retry") == "false"
@@ -67,85 +67,85 @@ class ExceptionDetails:
 
     @property
     def failing(self) -> int | None:
-        """The status when it is that of an error, 400 to 599."""
+        """The status if it is 400 to 599, else None."""
         return self.status if self.status in _FAILING else None
 
-    def _note_fields(self, error: BaseException) -> None:
+    def _read_fields(self, error: BaseException) -> None:
         for name in ("type", "status", "error_code", "reason"):
-            self._note_word(peek(error, name))
-        self._note_word(_code(error))
+            self._add_word(peek(error, name))
+        self._add_word(_code(error))
 
-    def _note_word(self, value: object) -> None:
-        """Notes a code; inside a body, and after a 200, a number is as good as a status."""
+    def _add_word(self, value: object) -> None:
+        """Adds a code; a number from 400 to 599 becomes the status, if there is no failing one."""
         word = value.name if isinstance(value, Enum) else value
         if isinstance(word, str):
-            bare = word[:_WORD].rpartition("#")[2]  # AWS: com.amazon.coral#ThrottlingException
+            bare = word[:_MAX_WORD].rpartition("#")[2]  # AWS: com.amazon.coral#ThrottlingException
             self.words.append(bare.strip().lower())
         if self.failing is None:
             self.status = _number(value, _FAILING) or self.status
 
-    def _note_bodies(self, error: BaseException, response: object) -> None:
-        told = [peek(error, name) for name in ("body", "details", "response_json")]
-        told.append(response)
-        if not any(isinstance(body, Mapping | list) for body in told):
-            told.append(_content(response))
-        for body in told:
+    def _read_bodies(self, error: BaseException, response: object) -> None:
+        bodies = [peek(error, name) for name in ("body", "details", "response_json")]
+        bodies.append(response)
+        if not any(isinstance(body, Mapping | list) for body in bodies):
+            bodies.append(_content(response))
+        for body in bodies:
             with suppress(Exception):
-                self._open(body)
+                self._read_body(body)
             if isinstance(body, str | bytes | bytearray) and not self._texts:
-                self._texts.append(_plain(body[:_TEXT]))
+                self._texts.append(_plain(body[:_MAX_TEXT]))
 
-    def _open(self, body: object) -> None:
-        """Reads an error body breadth first, so that the outer envelope speaks first."""
+    def _read_body(self, body: object) -> None:
+        """Reads an error body breadth first, so that the outer envelope comes first."""
         pending = deque([body])
-        for _ in range(_NODES):
+        for _ in range(_MAX_NODES):
             if not pending:
                 return
             node = pending.popleft()
             if isinstance(node, str | bytes | bytearray):
                 pending.extend(_parsed(node))
             elif isinstance(node, list | tuple):
-                pending.extend(islice(node, _FIELDS))
+                pending.extend(islice(node, _MAX_FIELDS))
             elif isinstance(node, Mapping):
-                for key, value in islice(node.items(), _FIELDS):
-                    pending.extend(self._note(str(key).lower(), value))
+                for key, value in islice(node.items(), _MAX_FIELDS):
+                    pending.extend(self._read_field(str(key).lower(), value))
 
-    def _note(self, key: str, value: Any) -> tuple[Any, ...]:
-        """Notes one field of a body; returns what is still to be opened."""
+    def _read_field(self, key: str, value: Any) -> tuple[Any, ...]:
+        """Reads one field of a body; returns the values that are still to be read."""
         if key in _WORD_KEYS:
-            self._note_word(value)
+            self._add_word(value)
         elif key in _DELAY_KEYS:
             self.delays.append(value)
         elif key in _TEXT_KEYS and isinstance(value, str):
-            self._texts.append(value[:_TEXT])
-            return (value,)  # front ends of Gemini put the whole inner answer into `message`
+            self._texts.append(value[:_MAX_TEXT])
+            return (value,)  # front ends of Gemini put the whole inner body into `message`
         return (value,) if key in _ENVELOPES else ()
 
-    def _joined(self, error: BaseException) -> str:
+    def _joined_text(self, error: BaseException) -> str:
         texts = self._texts
         if not texts:
             with suppress(Exception):
-                texts = [str(error)[:_TEXT]]
-        return "\n".join(texts)[:_TEXT].lower()
+                texts = [str(error)[:_MAX_TEXT]]
+        return "\n".join(texts)[:_MAX_TEXT].lower()
 
 
 def peek(thing: object, name: str) -> Any:
-    """An attribute, or None when it is missing or raises."""
+    """Returns an attribute, or None when it is missing or raises."""
     try:
         return getattr(thing, name, None)
-    except Exception:  # noqa: BLE001 - a foreign property may raise whatever it likes
+    except Exception:  # noqa: BLE001 - a foreign property may raise anything
         return None
 
 
 def _code(error: BaseException) -> object:
-    """`code`; next to a numeric `status` only if it was set: aiohttp's property warns when read."""
+    """`code`; beside a numeric `status` only if it is set: aiohttp's property warns when read."""
     if isinstance(peek(error, "status"), int):
         return vars(error).get("code")
     return peek(error, "code")
 
 
 def _status(error: BaseException, response: object, metadata: object) -> int | None:
-    told = (
+    candidates = (
         peek(error, "status_code"),
         peek(error, "status"),
         _code(error),
@@ -153,7 +153,7 @@ def _status(error: BaseException, response: object, metadata: object) -> int | N
         peek(response, "status"),
         metadata.get("HTTPStatusCode") if isinstance(metadata, Mapping) else None,
     )
-    numbers = (_number(value, _STATUSES) for value in told)
+    numbers = (_number(value, _STATUSES) for value in candidates)
     return next((number for number in numbers if number is not None), None)
 
 
@@ -166,14 +166,14 @@ def _number(value: object, allowed: range) -> int | None:
 
 
 def _headers(response: object, metadata: object, error: BaseException) -> dict[str, str]:
-    """The headers by lower-case name, from an answer, botocore's metadata, or the error itself."""
-    told = [peek(response, "headers"), peek(error, "headers")]
+    """The headers by lower-case name, of the response, botocore's metadata and the error itself."""
+    sources = [peek(response, "headers"), peek(error, "headers")]
     if isinstance(metadata, Mapping):
-        told.append(metadata.get("HTTPHeaders"))
+        sources.append(metadata.get("HTTPHeaders"))
     found: dict[str, str] = {}
-    for headers in told:
+    for headers in sources:
         with suppress(Exception):
-            for name, value in islice(_pairs(headers), _HEADERS):
+            for name, value in islice(_pairs(headers), _MAX_HEADERS):
                 found.setdefault(_plain(name).lower(), _plain(value))
     return found
 
@@ -191,10 +191,10 @@ def _plain(value: object) -> str:
 
 
 def _content(response: object) -> object:
-    """A body that was already read.
+    """The response's body if it was already read, else None.
 
-    Looked up where httpx and requests (`_content`) and aiohttp (`_body`) store it, since the
-    public properties would decode all of it, or block to read it from the network first.
+    Taken from the attributes in which httpx and requests (`_content`) and aiohttp (`_body`) store
+    it: the public properties would decode all of it, or read it from the network first.
     """
     for name in ("_content", "_body"):
         content = peek(response, name)
@@ -204,8 +204,8 @@ def _content(response: object) -> object:
 
 
 def _parsed(text: str | bytes | bytearray) -> tuple[Any, ...]:
-    """The JSON in a text, if it is short enough to be an error body and looks like JSON."""
-    if len(text) > _BODY or text[:64].strip()[:1] not in ("{", "[", b"{", b"["):
+    """The JSON in a text of at most `_MAX_BODY` that looks like JSON, as a tuple of one or none."""
+    if len(text) > _MAX_BODY or text[:64].strip()[:1] not in ("{", "[", b"{", b"["):
         return ()
     try:
         return (json.loads(text),)
@@ -214,7 +214,7 @@ def _parsed(text: str | bytes | bytearray) -> tuple[Any, ...]:
 
 
 def _sdk_retried(error: BaseException, metadata: object) -> bool:
-    """Whether the SDK says that this was not its first try.
+    """Whether the SDK reports that this was not its first attempt.
 
     Source: `x-stainless-retry-count`, which the openai and anthropic SDKs send with each request;
     `RetryAttempts` in botocore's response metadata.

@@ -1,7 +1,7 @@
-"""How long a provider asks to be left alone, read from headers, body or message.
+"""Retry-After of a provider, read from headers, body or message.
 
-Nothing here clamps: a span of ten hours is reported as such, and the policies bound it. What is
-negative, endless, not a number or not understood is as good as not said.
+Nothing is clamped here: a span of ten hours is returned as such, and the policies bound it. A
+value that is negative, infinite, not a number or not understood counts as absent.
 """
 
 from __future__ import annotations
@@ -12,74 +12,77 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-Wall = Callable[[], float]
-"""Gives wall-clock time, seconds since 1970; asked only when a date must become a span."""
+WallClock = Callable[[], float]
+"""Returns wall-clock time, seconds since 1970; called only to convert a date into a span."""
 
 _NUMBER = r"[0-9]{1,15}(?:\.[0-9]{1,12})?"
 _UNIT = r"milliseconds?|ms|seconds?|secs?|s|minutes?|mins?|m|hours?|h|days?|d"
 _PIECE = rf"({_NUMBER})\s?({_UNIT})(?![a-z])"
 _UNCAPTURED = rf"{_NUMBER}\s?(?:{_UNIT})(?![a-z])"
 
-_PLAIN = re.compile(_NUMBER)
+_BARE_NUMBER = re.compile(_NUMBER)
 _PIECES = re.compile(_PIECE)
 _DURATION = re.compile(rf"(?:{_UNCAPTURED}\s?)+")
-_ASKED = re.compile(rf"(?:retry|try again) (?:in|after) ((?:{_UNCAPTURED}\s?)+)")
+_RETRY_IN = re.compile(rf"(?:retry|try again) (?:in|after) ((?:{_UNCAPTURED}\s?)+)")
 _RESET = re.compile(r"(?:x-|anthropic-)?ratelimit-(?:[a-z-]+-)?reset(?:-[a-z-]+)?")
 
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _EPOCH = 1e9
 _EPOCH_MS = 1e12
-_LONGEST = 64
+_MAX_LENGTH = 64
 
 
-def from_headers(headers: Mapping[str, str], wall: Wall) -> float | None:
-    """What the answer asks for outright, in seconds.
+def from_headers(headers: Mapping[str, str], wall: WallClock) -> float | None:
+    """The wait that Retry-After requests, seconds, or None.
 
-    Milliseconds go before seconds, a number before an HTTP date. A date is measured against the
-    answer's own `Date`, so that clocks which disagree do no harm.
+    Milliseconds come before seconds, a number before an HTTP date. A date is measured against the
+    response's own `Date`, so that clocks that disagree do no harm.
 
     Args:
-        headers: by lower-case name.
-        wall: asked only for a date in an answer without `Date`.
+        headers: the response's headers by lower-case name.
+        wall: called only for a date in a response without `Date`.
 
     Source: RFC 9110 section 10.2.3; `retry-after-ms` as Azure OpenAI sends it.
     """
-    asked = _plain(headers.get("retry-after-ms", ""))
-    if asked is not None:
-        return asked / 1000.0
+    milliseconds = _number(headers.get("retry-after-ms", ""))
+    if milliseconds is not None:
+        return milliseconds / 1000.0
     value = headers.get("retry-after", "")
-    asked = _plain(value)
-    return asked if asked is not None else _until(_http_date(value), headers, wall)
+    seconds = _number(value)
+    return seconds if seconds is not None else _until(_http_date(value), headers, wall)
 
 
-def from_resets(headers: Mapping[str, str], wall: Wall) -> float | None:
-    """When the rate limit that was hit refills, in seconds, by the rate-limit headers.
+def from_resets(headers: Mapping[str, str], wall: WallClock) -> float | None:
+    """The time until the rate limit that was hit refills, seconds, by the rate-limit headers.
 
-    Of the limits said to be used up (`-remaining-` is 0) the last to refill counts; a limit with
-    something left does not; where nothing says how much is left, the first to refill counts.
+    Of the limits that are used up (`-remaining-` is 0) the last to refill counts; a limit with
+    something left does not. When no header tells what is left, the first to refill counts.
 
     Args:
-        headers: by lower-case name.
-        wall: asked only for a point in time in an answer without `Date`.
+        headers: the response's headers by lower-case name.
+        wall: called only for a point in time in a response without `Date`.
 
     Source: OpenAI's `x-ratelimit-reset-*` (durations), Anthropic's `anthropic-ratelimit-*-reset`
     (RFC 3339), `x-ratelimit-reset` of others (seconds, or seconds or milliseconds since 1970).
     """
     used_up: list[float] = []
-    unsaid: list[float] = []
+    unknown: list[float] = []
     for name in headers:
-        if len(name) > _LONGEST or _RESET.fullmatch(name) is None:
+        if len(name) > _MAX_LENGTH or _RESET.fullmatch(name) is None:
             continue
         remaining = headers.get(name.replace("reset", "remaining"))
-        left = None if remaining is None else _plain(remaining)
+        left = None if remaining is None else _number(remaining)
         wait = _reset(headers[name], headers, wall) if not left else None
         if wait is not None:
-            (unsaid if left is None else used_up).append(wait)
-    return max(used_up) if used_up else min(unsaid, default=None)
+            (unknown if left is None else used_up).append(wait)
+    return max(used_up) if used_up else min(unknown, default=None)
 
 
 def from_body(delays: Iterable[object]) -> float | None:
-    """The first delay in a body that can be read: seconds as a number, or `"34.07s"`.
+    """The first delay of a body that can be read, seconds, or None.
+
+    Args:
+        delays: raw values: seconds as a number or string, or a duration such as `"34.07s"`.
 
     Source: google.rpc.RetryInfo's `retryDelay`, a protobuf Duration in JSON.
     """
@@ -91,30 +94,30 @@ def from_body(delays: Iterable[object]) -> float | None:
 
 
 def from_text(text: str) -> float | None:
-    """What a lower-case message asks for, in seconds: "try again in 6m0s", "retry after 20 s"."""
-    found = _ASKED.search(text)
+    """The wait in a lower-case message, seconds: "try again in 6m0s", "retry after 20 s"."""
+    found = _RETRY_IN.search(text)
     return None if found is None else _duration(found[1])
 
 
 def span(value: object) -> float | None:
     """A span in seconds from a number, a numeric string or a duration such as `6m0s` or `12ms`."""
     if isinstance(value, str):
-        plain = _plain(value)
-        return plain if plain is not None else _duration(value)
+        number = _number(value)
+        return number if number is not None else _duration(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if 0 <= value < _EPOCH_MS else None
 
 
-def _plain(text: str) -> float | None:
+def _number(text: str) -> float | None:
     """A number without a unit; `float` alone would take "nan", "1_0" and "infinity" too."""
     text = text.strip()
-    return float(text) if _PLAIN.fullmatch(text) else None
+    return float(text) if _BARE_NUMBER.fullmatch(text) else None
 
 
 def _duration(text: str) -> float | None:
     text = text.strip().lower()
-    if len(text) > _LONGEST or _DURATION.fullmatch(text) is None:
+    if len(text) > _MAX_LENGTH or _DURATION.fullmatch(text) is None:
         return None
     return math.fsum(float(number) * _scale(unit) for number, unit in _PIECES.findall(text))
 
@@ -123,9 +126,9 @@ def _scale(unit: str) -> float:
     return 0.001 if unit.startswith(("ms", "milli")) else _SECONDS[unit[0]]
 
 
-def _reset(value: str, headers: Mapping[str, str], wall: Wall) -> float | None:
-    """A refill time in any of its spellings, as seconds from now; what has passed tells nothing."""
-    number = _plain(value)
+def _reset(value: str, headers: Mapping[str, str], wall: WallClock) -> float | None:
+    """A refill time in any of its spellings, as seconds from now; None for one that has passed."""
+    number = _number(value)
     if number is None:
         wait = _duration(value)
         return wait if wait is not None else _until(_rfc3339(value), headers, wall)
@@ -134,7 +137,7 @@ def _reset(value: str, headers: Mapping[str, str], wall: Wall) -> float | None:
     return _until(number, headers, wall) if number >= _EPOCH else number
 
 
-def _until(instant: float | None, headers: Mapping[str, str], wall: Wall) -> float | None:
+def _until(instant: float | None, headers: Mapping[str, str], wall: WallClock) -> float | None:
     if instant is None:
         return None
     sent = _http_date(headers.get("date", ""))
@@ -146,18 +149,18 @@ def _http_date(text: str) -> float | None:
     if not text:
         return None
     try:
-        return _timestamp(parsedate_to_datetime(text[:_LONGEST]))
+        return _timestamp(parsedate_to_datetime(text[:_MAX_LENGTH]))
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
 
 
 def _rfc3339(text: str) -> float | None:
     try:
-        return _timestamp(datetime.fromisoformat(text[:_LONGEST].strip()))
+        return _timestamp(datetime.fromisoformat(text[:_MAX_LENGTH].strip()))
     except (ValueError, OverflowError):
         return None
 
 
 def _timestamp(moment: datetime) -> float:
-    """Seconds since 1970; a time without a zone is UTC, as HTTP has it."""
+    """Seconds since 1970; a time without a zone is UTC, as in HTTP."""
     return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()

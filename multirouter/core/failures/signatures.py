@@ -1,37 +1,37 @@
-"""The signs by which failures are told apart: codes, statuses, phrases, types, error numbers.
+"""Signatures of failures in HTTP answers: tables of codes, statuses and phrases.
 
-Tables first, then one short reader a table. Each reader gives a `Sign` or None, for "no opinion".
+One lookup function for each table returns a `Signature`, or None when nothing matches.
+`exception_types` does the same for exceptions without an HTTP answer.
 """
 
 from __future__ import annotations
 
-import errno
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from multirouter.model import FailureKind
 
 
-class Sign(NamedTuple):
-    """What one sign says.
+class Signature(NamedTuple):
+    """What one matching sign means.
 
     Attributes:
-        kind: what the failure counts as.
-        reason: the sign itself, a word of these tables.
-        unsent: whether the request surely never reached the provider.
-        certain: whether one such answer is proof enough.
-        hollow: whether the exception merely wraps another, which knows better.
+        kind: the kind of the failure.
+        reason: the matching sign, a word of these tables.
+        unsent: whether the request certainly never reached the provider.
+        certain: whether one such answer proves the kind.
+        wrapper: whether the exception only wraps another one, which is more exact.
     """
 
     kind: FailureKind
     reason: str
     unsent: bool = False
     certain: bool = True
-    hollow: bool = False
+    wrapper: bool = False
 
 
-# Codes that mean the same whatever the status: the same 429 is a limit for seconds or a bill that
-# is not paid, the same 400 the caller's fault or a bad key.
+# Codes that have one meaning under every status: the same 429 is a limit for some seconds or an
+# unpaid bill, the same 400 the caller's mistake or a bad key.
 # Source: error types of openai 3.52, anthropic 2.11 and google-genai 3.4; AWS's common errors and
 # botocore's list of throttling codes; Azure OpenAI's content filter.
 _CODES: dict[FailureKind, tuple[str, ...]] = {
@@ -92,9 +92,9 @@ _CODES: dict[FailureKind, tuple[str, ...]] = {
     ),
 }
 
-# Codes that only repeat a status in words; they count where there is no failing status, as in a
-# stream that breaks after its 200.
-_WORDS: dict[FailureKind, tuple[str, ...]] = {
+# Codes that only name a status; they count when there is no failing status, as in a stream that
+# breaks after its 200.
+_STATUS_WORDS: dict[FailureKind, tuple[str, ...]] = {
     FailureKind.RATE_LIMIT: ("rate_limit_error", "resource_exhausted"),
     FailureKind.OVERLOADED: ("unavailable", "overloaded"),
     FailureKind.SERVER: (
@@ -117,7 +117,7 @@ _WORDS: dict[FailureKind, tuple[str, ...]] = {
         "validationexception",
     ),
 }
-_UNCERTAIN_WORDS = ("permission_error", "permission_denied", "accessdeniedexception")
+_UNCERTAIN_STATUS_WORDS = ("permission_error", "permission_denied", "accessdeniedexception")
 
 _STATUSES: dict[FailureKind, tuple[int, ...]] = {
     FailureKind.RATE_LIMIT: (429,),
@@ -136,11 +136,11 @@ _STATUSES: dict[FailureKind, tuple[int, ...]] = {
         405,
         410,
         451,
-    ),  # none is the request's fault: this address lacks it
+    ),  # not the request's fault: this endpoint does not have it
 }
 
-# Phrases, lower case. Those of the second table are too common to mean anything in an exception
-# that has no HTTP status.
+# Phrases, lower case. Those of the second table are too common to count in an exception without an
+# HTTP status.
 _NOT_CONTEXT = ("max_tokens is too large",)
 _PHRASES: dict[FailureKind, tuple[str, ...]] = {
     FailureKind.EXHAUSTED: ("credit balance is too low",),
@@ -164,172 +164,79 @@ _PHRASES: dict[FailureKind, tuple[str, ...]] = {
 _WEAK_PHRASES: dict[FailureKind, tuple[str, ...]] = {
     FailureKind.CONTEXT_LENGTH: ("input is too long", "context window", "too many tokens"),
 }
-_PHRASED = frozenset({200, 400, 402, 403, 413, 422})
-"""The statuses under which a phrase may overrule the status."""
+_PHRASE_STATUSES = frozenset({200, 400, 402, 403, 413, 422})
+"""The statuses that a phrase may overrule."""
 
-# Exceptions that carry no status, by top-level package and class name.
-_NEVER_SENT = (
-    "builtins.ConnectionRefusedError",
-    "socket.gaierror",
-    "socket.herror",
-    "ssl.SSLCertVerificationError",
-    "aiohttp.ClientConnectorError",
-    "aiohttp.ConnectionTimeoutError",
-    "aiohttp.ServerFingerprintMismatch",
-    *(
-        f"{package}.{name}"
-        for package in ("httpx", "httpx2", "httpcore", "httpcore2")
-        for name in ("ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError")
-    ),
-    "httpx.UnsupportedProtocol",
-    "httpx2.UnsupportedProtocol",
-    "botocore.ConnectionError",
-    "requests.ConnectTimeout",
-    "urllib3.ConnectTimeoutError",
-    "urllib3.NewConnectionError",
-)
-_TYPES: dict[FailureKind, tuple[str, ...]] = {
-    FailureKind.TRANSPORT: (
-        "builtins.ConnectionError",
-        "builtins.EOFError",
-        "ssl.SSLError",
-        "http.HTTPException",
-        "json.JSONDecodeError",
-        "openai.APIResponseValidationError",
-        "anthropic.APIResponseValidationError",
-        "aiohttp.ClientConnectionError",
-        "aiohttp.ClientPayloadError",
-        "httpx.RequestError",
-        "httpx2.RequestError",
-        "httpcore.NetworkError",
-        "httpcore.ProtocolError",
-        "httpcore2.NetworkError",
-        "httpcore2.ProtocolError",
-        "botocore.HTTPClientError",
-        "botocore.IncompleteReadError",
-        "botocore.ChecksumError",
-        "requests.RequestException",
-        "urllib3.HTTPError",
-        "anyio.EndOfStream",
-        "anyio.BrokenResourceError",
-        "trio.BrokenResourceError",
-        "google.TransportError",
-        "google.UnknownApiResponseError",
-    ),
-    FailureKind.TIMEOUT: (
-        "builtins.TimeoutError",
-        "aiohttp.ServerTimeoutError",
-        "httpx.TimeoutException",
-        "httpx2.TimeoutException",
-        "httpcore.TimeoutException",
-        "httpcore2.TimeoutException",
-        "botocore.ReadTimeoutError",
-        "requests.Timeout",
-        "urllib3.TimeoutError",
-        "trio.TooSlowError",
-    ),
-    FailureKind.CREDENTIALS: (
-        "openai.SubjectTokenProviderError",
-        "anthropic.CredentialsError",
-        "anthropic.WorkloadIdentityError",
-        "botocore.NoCredentialsError",
-        "botocore.PartialCredentialsError",
-        "botocore.CredentialRetrievalError",
-        "botocore.NoAuthTokenError",
-        "botocore.TokenRetrievalError",
-        "botocore.SSOError",
-        "botocore.LoginError",
-        "google.DefaultCredentialsError",
-        "google.RefreshError",
-    ),
-    FailureKind.SERVER: ("openai.APIError",),  # an error event inside a stream: it has no status
-    FailureKind.OVERLOADED: (
-        "multirouter.NoProviderAvailable",
-    ),  # a provider that is itself a router
-    FailureKind.INTERRUPTED: ("multirouter.StreamInterrupted",),
-    FailureKind.CONTENT_FILTER: ("openai.ContentFilterFinishReasonError",),
-    FailureKind.REQUEST: ("openai.LengthFinishReasonError", "botocore.ParamValidationError"),
+
+def signatures_of(table: Mapping[FailureKind, Iterable[str]]) -> dict[str, Signature]:
+    """Inverts a table of signs by kind: a signature by sign."""
+    return {sign: Signature(kind, sign) for kind, signs in table.items() for sign in signs}
+
+
+_BY_CODE = signatures_of(_CODES)
+_BY_STATUS_WORD = signatures_of(_STATUS_WORDS) | {
+    word: Signature(FailureKind.CREDENTIALS, word, certain=False)
+    for word in _UNCERTAIN_STATUS_WORDS
 }
-_HOLLOW: dict[FailureKind, tuple[str, ...]] = {
-    FailureKind.TRANSPORT: ("openai.APIConnectionError", "anthropic.APIConnectionError"),
-    FailureKind.TIMEOUT: ("openai.APITimeoutError", "anthropic.APITimeoutError"),
-}
-
-_NETWORK_ERRNOS = frozenset(
-    {
-        errno.EADDRNOTAVAIL,
-        errno.ECONNABORTED,
-        errno.ECONNREFUSED,
-        errno.ECONNRESET,
-        errno.EHOSTDOWN,
-        errno.EHOSTUNREACH,
-        errno.ENETDOWN,
-        errno.ENETRESET,
-        errno.ENETUNREACH,
-        errno.ENOTCONN,
-        errno.EPIPE,
-        errno.ESHUTDOWN,
-        errno.ETIMEDOUT,
-    }
-)
-
-
-def _signs(table: dict[FailureKind, tuple[str, ...]]) -> dict[str, Sign]:
-    return {sign: Sign(kind, sign) for kind, signs in table.items() for sign in signs}
-
-
-def _type_signs() -> dict[str, Sign]:
-    hollow = {name: sign._replace(hollow=True) for name, sign in _signs(_HOLLOW).items()}
-    unsent = {name: Sign(FailureKind.TRANSPORT, name, unsent=True) for name in _NEVER_SENT}
-    return _signs(_TYPES) | hollow | unsent
-
-
-_SIGN_BY_CODE = _signs(_CODES)
-_SIGN_BY_WORD = _signs(_WORDS) | {
-    word: Sign(FailureKind.CREDENTIALS, word, certain=False) for word in _UNCERTAIN_WORDS
-}
-_SIGN_BY_TYPE = _type_signs()
 _KIND_BY_STATUS = {status: kind for kind, statuses in _STATUSES.items() for status in statuses}
 
 
-def by_code(words: Iterable[str]) -> Sign | None:
-    """The first word that decides whatever the status; a per-day quota and a spend limit too."""
+def by_code(words: Iterable[str]) -> Signature | None:
+    """The signature of the first word that has one meaning under every status.
+
+    Per-day quotas and spend limits are recognized by a part of their name.
+
+    Args:
+        words: codes, types and reasons, lower case.
+    """
     for word in words:
         if "perday" in word.replace("_", ""):
-            return Sign(FailureKind.EXHAUSTED, "per-day quota")
+            return Signature(FailureKind.EXHAUSTED, "per-day quota")
         if word.endswith("_spend_limit_reached"):
-            return Sign(FailureKind.EXHAUSTED, "spend limit")
-        if word in _SIGN_BY_CODE:
-            return _SIGN_BY_CODE[word]
+            return Signature(FailureKind.EXHAUSTED, "spend limit")
+        if word in _BY_CODE:
+            return _BY_CODE[word]
     return None
 
 
-def by_word(words: Iterable[str]) -> Sign | None:
-    """The first word that stands for a status."""
-    return next((_SIGN_BY_WORD[word] for word in words if word in _SIGN_BY_WORD), None)
+def by_status_word(words: Iterable[str]) -> Signature | None:
+    """The signature of the first word that names a status.
+
+    Args:
+        words: codes, types and reasons, lower case.
+    """
+    return next((_BY_STATUS_WORD[word] for word in words if word in _BY_STATUS_WORD), None)
 
 
-def by_phrase(status: int | None, text: str) -> Sign | None:
-    """What a lower-case message says, where the status leaves room for it."""
+def by_phrase(status: int | None, text: str) -> Signature | None:
+    """The signature of a phrase in a message, if the status allows one.
+
+    Args:
+        status: the HTTP status, or None.
+        text: the message, lower case.
+    """
     if status is None:
         return _phrase(_PHRASES, text)
-    if status not in _PHRASED:
+    if status not in _PHRASE_STATUSES:
         return None
     return _phrase(_PHRASES, text) or _phrase(_WEAK_PHRASES, text)
 
 
-def _phrase(table: dict[FailureKind, tuple[str, ...]], text: str) -> Sign | None:
+def _phrase(table: Mapping[FailureKind, Iterable[str]], text: str) -> Signature | None:
     for kind, phrases in table.items():
         if kind is FailureKind.CONTEXT_LENGTH and any(phrase in text for phrase in _NOT_CONTEXT):
             continue
         for phrase in phrases:
             if phrase in text:
-                return Sign(kind, phrase)
+                return Signature(kind, phrase)
     return None
 
 
-def by_status(status: int) -> Sign:
-    """What a status alone says; an exception raised on an answer below 400 means rubbish in it."""
+def by_status(status: int) -> Signature:
+    """The signature of a status alone.
+
+    An exception raised on a status below 400 means that the answer could not be read.
+    """
     other = (
         FailureKind.TRANSPORT
         if status < 400
@@ -338,24 +245,4 @@ def by_status(status: int) -> Sign:
         else FailureKind.SERVER
     )
     kind = _KIND_BY_STATUS.get(status, other)
-    return Sign(kind, f"status {status}", certain=status != 403)
-
-
-def by_type(cls: type[BaseException]) -> Sign | None:
-    """What the nearest known class among its ancestors says; the reason is its own name."""
-    for base in cls.__mro__:
-        package = str(base.__module__).partition(".")[0]
-        sign = _SIGN_BY_TYPE.get(f"{package}.{base.__qualname__}")
-        if sign is not None:
-            return sign._replace(reason=cls.__name__)
-    return None
-
-
-def by_errno(error: OSError) -> Sign | None:
-    """An operating system's error is the provider's only when it is about the network."""
-    number = error.errno
-    if number is None:
-        return Sign(FailureKind.TRANSPORT, "OSError")
-    if number not in _NETWORK_ERRNOS:
-        return None
-    return Sign(FailureKind.TRANSPORT, errno.errorcode[number], unsent=number == errno.ECONNREFUSED)
+    return Signature(kind, f"status {status}", certain=status != 403)

@@ -1,10 +1,9 @@
-"""The table of kinds, the user's classifier, the package's own errors, groups and causes."""
+"""Failure rules, the user's classifier, the package's own errors, groups and causes."""
 
 from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,6 @@ import pytest
 from multirouter.core.failures.classify import (
     RULES,
     CircuitEffect,
-    Classifier,
     Failover,
     Retry,
     Rule,
@@ -29,6 +27,7 @@ from multirouter.errors import (
     UsageError,
 )
 from multirouter.model import CANCELLED, SUCCESS, FailureKind, Verdict
+from tests.core.classification import RecordingClassifier, verdict, with_fields
 
 RULE = Rule(
     retry=Retry.NEVER,
@@ -38,75 +37,53 @@ RULE = Rule(
 )
 
 
-class Judge:
-    """A classifier that remembers what broke."""
-
-    def __init__(self, user: Callable[[BaseException | None, object], Any] | None = None) -> None:
-        self.broken: list[Exception] = []
-        self.of = Classifier(user, wall=lambda: 0.0, broken=self.broken.append)
-
-
-def verdict(error: BaseException) -> Verdict:
-    judge = Judge()
-    found = judge.of.error(error)
-    assert not judge.broken
-    return found
-
-
-def with_fields(error: BaseException | None = None, **fields: object) -> BaseException:
-    error = error or RuntimeError("x")
-    for name, value in fields.items():
-        setattr(error, name, value)
-    return error
-
-
-# ── the table ───────────────────────────────────────────────────────────────────────────────────
+# ── failure rules ─────────────────────────────────────────────────────────────────────────────────
 
 
 def test_every_kind_has_a_row() -> None:
-    """The table has one row a kind and cannot be written to."""
+    """The table has one row for each kind and is read-only."""
     assert set(RULES) == set(FailureKind)
     with pytest.raises(TypeError):
         RULES[FailureKind.SERVER] = RULE  # type: ignore[index]
 
 
-def test_rows_agree_with_each_other() -> None:
-    """Case 7, 62: what is the request's fault is neutral and ends there, the rest goes on."""
-    fault = {
+def test_rows_are_consistent() -> None:
+    """Cases 7 and 62: the request's own faults are neutral and end the call."""
+    own_faults = {
         FailureKind.CONTENT_FILTER,
         FailureKind.REQUEST,
         FailureKind.CANCELLED,
         FailureKind.SUCCESS,
     }
-    assert {kind for kind, rule in RULES.items() if rule.failover is Failover.NEVER} == fault
+    assert {kind for kind, rule in RULES.items() if rule.failover is Failover.NEVER} == own_faults
     for kind, rule in RULES.items():
         assert (rule.circuit is CircuitEffect.SUCCESS) is (kind is FailureKind.SUCCESS)
         if rule.circuit in (CircuitEffect.NEUTRAL, CircuitEffect.TRIP):
             assert rule.retry is Retry.NEVER
-        if rule.circuit in (CircuitEffect.COOL, CircuitEffect.TRIP):
+        if rule.circuit in (CircuitEffect.COOLDOWN, CircuitEffect.TRIP):
             assert not rule.side_effects_possible
 
 
-def test_page_matches_table() -> None:
-    """docs/kinds.md shows the table as it is in the code."""
+def test_docs_match_the_table() -> None:
+    """docs/kinds.md has the table of the code."""
     page = (Path(__file__).parents[3] / "docs" / "kinds.md").read_text(encoding="utf-8")
     rows = re.findall(
         r"^\| `(\w+)` \|[^|]+\| `(\w+)` \| `(\w+)` \| `(\w+)` \| (yes|no) \|$", page, re.MULTILINE
     )
     assert {
         FailureKind(kind): Rule(
-            retry=Retry(same),
-            failover=Failover(other),
+            retry=Retry(retry),
+            failover=Failover(failover),
             circuit=CircuitEffect(circuit),
-            side_effects_possible=acted == "yes",
+            side_effects_possible=effects == "yes",
         )
-        for kind, same, other, circuit, acted in rows
+        for kind, retry, failover, circuit, effects in rows
     } == RULES
     assert [row[0] for row in rows] == [kind.value for kind in RULES]
 
 
-def test_rules_with() -> None:
-    """Rows can be replaced by kind and by name; the table itself stays as it was."""
+def test_rules_can_be_replaced_by_kind_and_by_name() -> None:
+    """The table itself does not change."""
     rules = rules_with({FailureKind.SERVER: RULE, "request": RULE})
     assert rules[FailureKind.SERVER] is rules[FailureKind.REQUEST] is RULE
     assert rules[FailureKind.TIMEOUT] is RULES[FailureKind.TIMEOUT]
@@ -117,108 +94,112 @@ def test_rules_with() -> None:
     ("overrides", "words"),
     [
         ({"sever": RULE}, ["'sever'", "did you mean 'server'?"]),
-        ({"zzz": RULE}, ["'zzz'", "no such kind"]),
-        ({7: RULE}, ["7", "no such kind"]),
-        ({"server": "never"}, ["'server'", "must be a Rule, not 'never'"]),
+        ({"zzz": RULE}, ["'zzz'", "unknown failure kind"]),
+        ({7: RULE}, ["7", "unknown failure kind"]),
+        ({"server": "never"}, ["'server'", "must be a Rule, got 'never'"]),
         ({"success": RULE}, ["'success'", "cannot be replaced"]),
         ({FailureKind.CANCELLED: RULE}, ["'cancelled'", "cannot be replaced"]),
     ],
 )
-def test_rules_refused(overrides: Any, words: list[str]) -> None:
-    """A row for an unknown kind is refused with the near miss, a wrong value by name."""
+def test_invalid_rules_are_rejected(overrides: Any, words: list[str]) -> None:
+    """An unknown kind is rejected with a suggestion, a wrong value by its name."""
     with pytest.raises(ConfigurationError) as caught:
         rules_with(overrides)
     assert all(word in str(caught.value) for word in words)
 
 
-@pytest.mark.parametrize("field", ["same", "other", "circuit", "side_effects_possible"])
-def test_rule_fields_refused(field: str) -> None:
-    """A rule with a wrong field is refused, naming it."""
+@pytest.mark.parametrize("field", ["retry", "failover", "circuit", "side_effects_possible"])
+def test_invalid_rule_fields_are_rejected(field: str) -> None:
+    """The error names the field."""
     fields: dict[str, Any] = {
-        "same": Retry.NEVER,
-        "other": Failover.NEVER,
-        "circuit": CircuitEffect.COOL,
+        "retry": Retry.NEVER,
+        "failover": Failover.NEVER,
+        "circuit": CircuitEffect.COOLDOWN,
         "side_effects_possible": True,
     }
     with pytest.raises(ConfigurationError, match=f"Rule.{field}: must be a"):
         Rule(**fields | {field: "no"})
 
 
-# ── the user's classifier ───────────────────────────────────────────────────────────────────────
+# ── the user's classifier ─────────────────────────────────────────────────────────────────────────
 
 
-def test_value_without_user() -> None:
-    """A returned value is the shared success when no user has an opinion."""
-    assert Judge().of.value("x") is SUCCESS
-    assert Judge(lambda error, value: None).of.value("x") is SUCCESS
-    assert Judge(lambda error, value: "success").of.value("x") is SUCCESS
+def test_a_value_is_a_success_by_default() -> None:
+    """Without a classifier of the user's, or when it returns None or success."""
+    assert RecordingClassifier().classify_value("x") is SUCCESS
+    assert RecordingClassifier(lambda error, value: None).classify_value("x") is SUCCESS
+    assert RecordingClassifier(lambda error, value: "success").classify_value("x") is SUCCESS
 
 
 @pytest.mark.parametrize(
-    "said", [FailureKind.OVERLOADED, "overloaded", Verdict(FailureKind.OVERLOADED, 3.0)]
+    "answer", [FailureKind.OVERLOADED, "overloaded", Verdict(FailureKind.OVERLOADED, 3.0)]
 )
-def test_value_that_means_failure(said: Any) -> None:
+def test_a_value_can_be_classified_as_a_failure(answer: Any) -> None:
     """Case 9: a value that means "overloaded" counts as that, though nothing was raised."""
-    judge = Judge(lambda error, value: said if value == "busy" else None)
-    assert judge.of.value("busy").kind is FailureKind.OVERLOADED
-    assert judge.of.value("fine") is SUCCESS
+    classifier = RecordingClassifier(lambda error, value: answer if value == "busy" else None)
+    assert classifier.classify_value("busy").kind is FailureKind.OVERLOADED
+    assert classifier.classify_value("fine") is SUCCESS
 
 
-def test_user_is_asked_first() -> None:
-    """The user's word goes before ours; a bare kind keeps status and Retry-After."""
+def test_the_users_classifier_comes_first() -> None:
+    """Its verdict is used as it is; a kind alone keeps status and Retry-After."""
     seen: list[tuple[object, object]] = []
 
     def user(error: BaseException | None, value: object) -> Any:
         seen.append((error, value))
         return {"a": Verdict(FailureKind.REQUEST, reason="mine"), "b": "rate_limit"}.get(str(error))
 
-    judge = Judge(user)
+    classifier = RecordingClassifier(user)
     fields: dict[str, object] = {"status": 500, "headers": [("Retry-After", "4")]}
     first = with_fields(RuntimeError("a"), **fields)
-    assert judge.of.error(first).reason == "mine"
-    second = judge.of.error(with_fields(RuntimeError("b"), **fields))
+    assert classifier.classify_error(first).reason == "mine"
+    second = classifier.classify_error(with_fields(RuntimeError("b"), **fields))
     assert (second.kind, second.retry_after, second.status) == (FailureKind.RATE_LIMIT, 4.0, 500)
-    third = judge.of.error(with_fields(RuntimeError("c"), **fields))
+    third = classifier.classify_error(with_fields(RuntimeError("c"), **fields))
     assert (third.kind, third.reason) == (FailureKind.SERVER, "status 500")
     assert seen[0] == (first, None)
 
 
-@pytest.mark.parametrize("said", [ValueError("broken"), "no such kind", 7])
-def test_user_that_breaks(said: Any) -> None:
-    """Case 8: a classifier that raises, or talks nonsense, makes a failure, and is reported."""
+@pytest.mark.parametrize("answer", [ValueError("broken"), "no such kind", 7])
+def test_a_failing_classifier_makes_the_attempt_a_failure(answer: Any) -> None:
+    """Case 8: one that raises, or returns something invalid, is reported, too."""
 
     def user(error: BaseException | None, value: object) -> Any:
-        if isinstance(said, Exception):
-            raise said
-        return said
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
 
     for about_error in (True, False):
-        judge = Judge(user)
-        found = judge.of.error(RuntimeError()) if about_error else judge.of.value("x")
+        classifier = RecordingClassifier(user)
+        found = (
+            classifier.classify_error(RuntimeError())
+            if about_error
+            else classifier.classify_value("x")
+        )
         assert found.kind is FailureKind.UNKNOWN
         assert RULES[found.kind].circuit is CircuitEffect.FAILURE
-        [broken] = judge.broken
-        assert broken is said or isinstance(broken, UsageError)
+        [error] = classifier.errors
+        assert error is answer or isinstance(error, UsageError)
 
 
-def test_user_is_not_asked_about_leaving() -> None:
-    """Case 32: what is no Exception is nobody's failure, whatever the user's classifier says."""
-    judge = Judge(lambda error, value: "server")
+def test_the_users_classifier_is_not_called_for_cancellations() -> None:
+    """Case 32: what is no Exception is no failure of a provider."""
+    classifier = RecordingClassifier(lambda error, value: "server")
     for error in (KeyboardInterrupt(), SystemExit(), GeneratorExit(), asyncio.CancelledError()):
-        assert judge.of.error(error) is CANCELLED
+        assert classifier.classify_error(error) is CANCELLED
 
 
-# ── the package's own errors ────────────────────────────────────────────────────────────────────
+# ── the package's own errors ──────────────────────────────────────────────────────────────────────
 
 
-def test_attempt_timeout() -> None:
-    """Case 69: the router's own limit is a timeout of the provider, by the limit's name."""
+def test_attempt_timeout_is_a_timeout_with_the_limits_name() -> None:
+    """Case 69: so is the router's own limit."""
     found = verdict(AttemptTimeout("a", "first_token", 3.0))
     assert (found.kind, found.reason) == (FailureKind.TIMEOUT, "first_token")
 
 
-def test_provider_error() -> None:
-    """Case 68: an adapter's error keeps its kind, status, delay and mark of retries."""
+def test_provider_error_keeps_its_kind() -> None:
+    """Case 68: and status, Retry-After and the mark of retries."""
     error = ProviderError(
         "x", provider="a", kind=FailureKind.CREDENTIALS, status=403, retry_after=5, retried=True
     )
@@ -230,8 +211,8 @@ def test_provider_error() -> None:
     assert verdict(ProviderError("x", provider="a", kind=FailureKind.INVALID)).reason == "invalid"
 
 
-def test_provider_error_unsent() -> None:
-    """An adapter's transport error is unsent when its cause is."""
+def test_provider_error_is_unsent_when_its_cause_is() -> None:
+    """For transport errors of an adapter."""
     error = ProviderError("x", provider="a", kind=FailureKind.TRANSPORT)
     assert not verdict(error).unsent
     error.__cause__ = ConnectionRefusedError()
@@ -240,17 +221,17 @@ def test_provider_error_unsent() -> None:
     assert not verdict(error).unsent
 
 
-def test_router_as_provider() -> None:
-    """A provider that is itself a router: its refusal is an overload, its failure its cause's."""
-    refused = verdict(NoProviderAvailable("x", states={}, retry_after=7.0))
-    assert (refused.kind, refused.retry_after) == (FailureKind.OVERLOADED, 7.0)
+def test_errors_of_a_router_as_provider() -> None:
+    """No available provider is an overload; a failed call has the kind of its cause."""
+    rejected = verdict(NoProviderAvailable("x", states={}, retry_after=7.0))
+    assert (rejected.kind, rejected.retry_after) == (FailureKind.OVERLOADED, 7.0)
     failed = AllProvidersFailed("x", retry_after=2.0)
     failed.__cause__ = with_fields(status=429)
     assert (verdict(failed).kind, verdict(failed).retry_after) == (FailureKind.RATE_LIMIT, 2.0)
     assert verdict(StreamInterrupted("x", provider="a", chunks=1)).kind is FailureKind.INTERRUPTED
 
 
-# ── groups and causes ───────────────────────────────────────────────────────────────────────────
+# ── groups and causes ─────────────────────────────────────────────────────────────────────────────
 
 REQUEST, LIMIT = with_fields(status=400), with_fields(status=429)
 KEY, SERVER = with_fields(status=401), with_fields(status=500)
@@ -269,21 +250,21 @@ REFUSED, RESET = ConnectionRefusedError(), ConnectionResetError()
         ([BaseExceptionGroup("in", [KeyboardInterrupt()]), SERVER], FailureKind.CANCELLED),
     ],
 )
-def test_group(leaves: list[BaseException], kind: FailureKind) -> None:
-    """Case 35: a cancellation among the leaves wins, then a failure, then what is left."""
+def test_group_takes_the_strongest_leaf(leaves: list[BaseException], kind: FailureKind) -> None:
+    """Case 35: a cancellation first, then a failure, then whatever is left."""
     assert verdict(BaseExceptionGroup("x", leaves)).kind is kind
 
 
-def test_group_flags() -> None:
-    """Case 35: a group is unsent when all its leaves are, and retried when one is."""
+def test_group_is_unsent_when_all_leaves_are_and_retried_when_one_is() -> None:
+    """Case 35."""
     assert verdict(ExceptionGroup("x", [REFUSED, ConnectionRefusedError()])).unsent
     assert not verdict(ExceptionGroup("x", [REFUSED, RESET])).unsent
     retried = with_fields(already_retried=True)
     assert verdict(ExceptionGroup("x", [RESET, retried])).retried  # type: ignore[list-item]
 
 
-def test_cause_speaks_for_silent_error() -> None:
-    """An exception that says nothing itself is judged by what it was raised from."""
+def test_an_unknown_error_takes_the_verdict_of_its_cause() -> None:
+    """An exception with a sign of its own does not."""
     error = with_fields(RuntimeError("mine"), __cause__=with_fields(__cause__=REFUSED))
     assert (verdict(error).kind, verdict(error).unsent) == (FailureKind.TRANSPORT, True)
     assert verdict(with_fields(already_retried=True, __cause__=RESET)).retried
@@ -291,14 +272,14 @@ def test_cause_speaks_for_silent_error() -> None:
 
 
 @pytest.mark.parametrize("cause", [ValueError("x"), asyncio.CancelledError()])
-def test_cause_without_a_word(cause: BaseException) -> None:
-    """A cause that says nothing either leaves the error unknown; a cancelled one is no cancel."""
+def test_an_unknown_cause_leaves_the_error_unknown(cause: BaseException) -> None:
+    """A cancellation as the cause is no cancellation."""
     found = verdict(with_fields(__cause__=cause))
     assert (found.kind, found.reason) == (FailureKind.UNKNOWN, "RuntimeError")
 
 
-def test_cyclic_causes() -> None:
-    """Causes that refer to each other, through groups too, end the search and not the process."""
+def test_cyclic_causes_end() -> None:
+    """Causes that refer to each other, through groups too, end the search."""
     first, second = RuntimeError("a"), RuntimeError("b")
     first.__cause__, second.__cause__ = second, first
     assert verdict(first).kind is FailureKind.UNKNOWN

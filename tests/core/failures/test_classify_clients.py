@@ -1,4 +1,4 @@
-"""The exception objects of HTTP clients, botocore and the standard library, and the verdicts."""
+"""Verdicts on the exceptions of HTTP clients, botocore and the standard library."""
 
 from __future__ import annotations
 
@@ -21,22 +21,15 @@ import pytest
 from multidict import CIMultiDict, CIMultiDictProxy
 from yarl import URL
 
-from multirouter.core.failures.classify import Classifier
-from multirouter.model import FailureKind, Verdict
+from multirouter.model import FailureKind
+from tests.core.classification import verdict
 
 URL_ = "https://api.example.com/v1/chat"
 
 
-def verdict(error: BaseException) -> Verdict:
-    def broken(failure: Exception) -> None:
-        raise failure
-
-    return Classifier(wall=lambda: 1_700_000_000.0, broken=broken).error(error)
-
-
 @pytest.mark.parametrize("sdk", [httpx, httpx2])
 def test_httpx_status_error(sdk: Any) -> None:
-    """A bare `raise_for_status` shows status, headers and the body that was already read."""
+    """`raise_for_status` provides status, headers and the body that was already read."""
     response = sdk.Response(
         429,
         json={"error": {"code": "insufficient_quota"}},
@@ -50,8 +43,8 @@ def test_httpx_status_error(sdk: Any) -> None:
     assert found.reason == "insufficient_quota"
 
 
-def test_httpx_body_not_read() -> None:
-    """A streamed answer whose body was never read is judged by its status, and is not read."""
+def test_httpx_unread_body_stays_unread() -> None:
+    """A streamed response whose body was never read is judged by its status."""
     request = httpx2.Request("POST", URL_)
     response = httpx2.Response(503, stream=httpx2.ByteStream(b"secret"), request=request)
     error = httpx2.HTTPStatusError("503", request=request, response=response)
@@ -76,7 +69,7 @@ def test_httpx_body_not_read() -> None:
     ],
 )
 def test_httpx_transport(sdk: Any, name: str, kind: FailureKind, unsent: bool) -> None:
-    """What never reached the provider is unsent, alone and inside the SDKs' own errors."""
+    """A request that never reached the provider is unsent, also inside the SDKs' errors."""
     error = getattr(sdk, name)("prompt is too long", request=None)
     found = verdict(error)
     assert (found.kind, found.unsent, found.reason) == (kind, unsent, name)
@@ -93,10 +86,8 @@ def test_httpx_transport(sdk: Any, name: str, kind: FailureKind, unsent: bool) -
 def client_response_error(status: int, **headers: str) -> aiohttp.ClientResponseError:
     url = URL(URL_)
     info = aiohttp.RequestInfo(url, "POST", CIMultiDictProxy(CIMultiDict()), url)
-    hold_changed = CIMultiDictProxy(
-        CIMultiDict({k.replace("_", "-"): v for k, v in headers.items()})
-    )
-    return aiohttp.ClientResponseError(info, (), status=status, message="no", headers=hold_changed)
+    fields = CIMultiDictProxy(CIMultiDict({k.replace("_", "-"): v for k, v in headers.items()}))
+    return aiohttp.ClientResponseError(info, (), status=status, message="no", headers=fields)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +101,7 @@ def client_response_error(status: int, **headers: str) -> aiohttp.ClientResponse
     ],
 )
 def test_aiohttp_status(status: int, kind: FailureKind) -> None:
-    """The error of aiohttp is read by status and headers, not by its deprecated `code`."""
+    """Aiohttp's error is read by status and headers, not by its deprecated `code`."""
     found = verdict(client_response_error(status, Retry_After="3"))
     assert (found.kind, found.retry_after) == (kind, 3.0)
 
@@ -143,7 +134,7 @@ AIOHTTP: list[tuple[Exception, FailureKind, bool]] = [
 
 @pytest.mark.parametrize(("error", "kind", "unsent"), AIOHTTP)
 def test_aiohttp_transport(error: Exception, kind: FailureKind, unsent: bool) -> None:
-    """Connection errors of aiohttp: unsent when no connection was made."""
+    """Connection errors of aiohttp are unsent when no connection was made."""
     assert (verdict(error).kind, verdict(error).unsent) == (kind, unsent)
 
 
@@ -178,7 +169,7 @@ def from_aws(status: int, code: str, message: str = "x", retries: int = 0) -> Ex
     ],
 )
 def test_botocore_client_error(error: Exception, kind: FailureKind) -> None:
-    """The one error class of botocore is told apart by the code in its response."""
+    """Botocore's one error class is distinguished by the code in its response."""
     assert (verdict(error).kind, verdict(error).retry_after) == (kind, 2.0)
 
 
@@ -188,7 +179,7 @@ def test_botocore_event_stream() -> None:
     assert (verdict(error).kind, verdict(error).status) == (FailureKind.RATE_LIMIT, None)
 
 
-def test_botocore_that_retried() -> None:
+def test_botocore_retries() -> None:
     """Case 68: botocore's own retries are read from its response metadata."""
     assert verdict(from_aws(500, "InternalServerException", retries=3)).retried
     assert not verdict(from_aws(500, "InternalServerException")).retried
@@ -205,8 +196,10 @@ def test_botocore_that_retried() -> None:
         (botocore.ParamValidationError(report="r"), FailureKind.REQUEST, False),
     ],
 )
-def test_botocore_local(error: Exception, kind: FailureKind, unsent: bool) -> None:
-    """What botocore raises without an answer is told by its type."""
+def test_botocore_errors_without_a_response(
+    error: Exception, kind: FailureKind, unsent: bool
+) -> None:
+    """They are distinguished by their type."""
     assert (verdict(error).kind, verdict(error).unsent) == (kind, unsent)
 
 
@@ -235,5 +228,5 @@ def test_botocore_local(error: Exception, kind: FailureKind, unsent: bool) -> No
     ],
 )
 def test_standard_library(error: Exception, kind: FailureKind, unsent: bool) -> None:
-    """Case 70: the standard library's errors, a provider's own TimeoutError among them."""
+    """Case 70: errors of the standard library, a provider's own TimeoutError among them."""
     assert (verdict(error).kind, verdict(error).unsent) == (kind, unsent)

@@ -1,4 +1,4 @@
-"""The exception objects of the real SDKs, made as the SDKs make them, and the verdicts on them."""
+"""Verdicts on the exceptions of the real SDKs, made as the SDKs make them."""
 
 from __future__ import annotations
 
@@ -13,67 +13,22 @@ import openai
 import pytest
 from google.genai import errors as genai
 
-from multirouter.core.failures.classify import Classifier
 from multirouter.model import FailureKind, Verdict
+from tests.core.classification import verdict
+from tests.core.sdk_errors import (
+    BAD_KEY,
+    RETRY_INFO,
+    URL,
+    anthropic_body,
+    from_anthropic,
+    from_gemini,
+    from_openai,
+    gemini_body,
+    openai_body,
+    quota,
+    response,
+)
 
-URL_ = "https://api.example.com/v1/chat"
-
-
-def verdict(error: BaseException) -> Verdict:
-    def broken(failure: Exception) -> None:
-        raise failure
-
-    return Classifier(wall=lambda: 1_700_000_000.0, broken=broken).error(error)
-
-
-def answer(
-    status: int, body: Any = None, headers: dict[str, str] | None = None, sdk: Any = httpx2
-) -> Any:
-    request = sdk.Request("POST", URL_, headers={"x-stainless-retry-count": "0"})
-    content = body if isinstance(body, bytes) else json.dumps(body).encode()
-    return sdk.Response(status, content=content, headers=headers, request=request)
-
-
-def from_openai(status: int, body: Any, headers: dict[str, str] | None = None) -> Exception:
-    client = openai.AsyncOpenAI(api_key="sk-test")
-    return client._make_status_error_from_response(answer(status, body, headers))
-
-
-def from_anthropic(status: int, body: Any, headers: dict[str, str] | None = None) -> Exception:
-    client = anthropic.AsyncAnthropic(api_key="sk-test")
-    return client._make_status_error_from_response(answer(status, body, headers))
-
-
-def from_gemini(status: int, body: Any, headers: dict[str, str] | None = None) -> Exception:
-    with pytest.raises(genai.APIError) as caught:
-        genai.APIError.raise_for_response(answer(status, body, headers))
-    return caught.value
-
-
-def openai_body(message: str, code: str | None = None, type_: str = "invalid_request_error") -> Any:
-    return {"error": {"message": message, "type": type_, "param": None, "code": code}}
-
-
-def anthropic_body(message: str, type_: str, error_code: str | None = None) -> Any:
-    error: dict[str, Any] = {"type": type_, "message": message}
-    if error_code:
-        error["details"] = {"error_code": error_code}
-    return {"type": "error", "error": error, "request_id": "req_1"}
-
-
-def gemini_body(code: int, status: str, message: str, *details: dict[str, Any]) -> Any:
-    return {"error": {"code": code, "message": message, "status": status, "details": details}}
-
-
-def quota(*ids: str) -> dict[str, Any]:
-    return {
-        "@type": "type.googleapis.com/google.rpc.QuotaFailure",
-        "violations": [{"quotaMetric": "generativelanguage/x", "quotaId": id_} for id_ in ids],
-    }
-
-
-RETRY_INFO = {"@type": "type.googleapis.com/google.rpc.RetryInfo", "retryDelay": "34.07s"}
-BAD_KEY = {"@type": "type.googleapis.com/google.rpc.ErrorInfo", "reason": "API_KEY_INVALID"}
 TOO_LONG = "This model's maximum context length is 8192 tokens. However, you asked for 9000."
 BY_OPENAI: list[tuple[int, Any, FailureKind]] = [
     (400, openai_body("Bad value", "invalid_value"), FailureKind.REQUEST),
@@ -148,7 +103,7 @@ BY_ANTHROPIC: list[tuple[int, Any, FailureKind]] = [
     ),
     (
         400,
-        anthropic_body("hold_changed", "invalid_request_error", "organization_on_hold"),
+        anthropic_body("held", "invalid_request_error", "organization_on_hold"),
         FailureKind.CREDENTIALS,
     ),
     (401, anthropic_body("bad key", "authentication_error"), FailureKind.CREDENTIALS),
@@ -263,32 +218,32 @@ BY_GEMINI: list[tuple[int, Any, FailureKind, float | None]] = [
 
 @pytest.mark.parametrize(("status", "body", "kind", "wait"), BY_GEMINI)
 def test_gemini_statuses(status: int, body: Any, kind: FailureKind, wait: float | None) -> None:
-    """Case 61, 62: Gemini's kinds and its retryDelay, in a list and in words too."""
+    """Cases 61 and 62: Gemini's kinds and its retryDelay, in a list and in a message too."""
     found = verdict(from_gemini(status, body))
     assert (found.kind, found.status, found.retry_after) == (kind, status, wait)
 
 
-def test_gemini_answer_inside_a_message() -> None:
-    """A front end that puts the whole inner answer into `message` hides nothing."""
+def test_gemini_body_inside_a_message() -> None:
+    """A front end that puts the whole inner body into `message` hides nothing."""
     inner = json.dumps(gemini_body(429, "RESOURCE_EXHAUSTED", "x", quota("RequestsPerDay")))
     outer = {"error": {"message": inner, "code": 429, "status": "Too Many Requests"}}
     assert verdict(from_gemini(429, outer)).kind is FailureKind.EXHAUSTED
 
 
 @pytest.mark.parametrize("package", [openai, anthropic])
-def test_sdk_errors_without_cause(package: Any) -> None:
-    """A wrapper whose cause says nothing speaks for itself."""
-    request = httpx2.Request("POST", URL_)
+def test_sdk_wrappers_without_a_known_cause(package: Any) -> None:
+    """A wrapper whose cause is unknown is judged by its own type."""
+    request = httpx2.Request("POST", URL)
     lost, late = package.APIConnectionError(request=request), package.APITimeoutError(request)
     lost.__cause__ = ValueError("no idea")
     assert (verdict(lost).kind, verdict(lost).unsent) == (FailureKind.TRANSPORT, False)
     assert verdict(late).kind is FailureKind.TIMEOUT
 
 
-def test_sdk_errors_of_other_shapes() -> None:
-    """Errors that an SDK raises without an error status are told by their type."""
-    rubbish = openai.APIResponseValidationError(answer(200, {}), {})
-    assert verdict(rubbish).kind is FailureKind.TRANSPORT
+def test_sdk_errors_without_an_error_status() -> None:
+    """They are distinguished by their type."""
+    unreadable = openai.APIResponseValidationError(response(200, {}), {})
+    assert verdict(unreadable).kind is FailureKind.TRANSPORT
     assert verdict(openai.ContentFilterFinishReasonError()).kind is FailureKind.CONTENT_FILTER
     assert verdict(anthropic.IdentityTokenFileError("x")).kind is FailureKind.CREDENTIALS
     assert verdict(genai.UnknownApiResponseError("x")).kind is FailureKind.TRANSPORT
@@ -306,12 +261,12 @@ def test_sdk_errors_of_other_shapes() -> None:
     ],
 )
 def test_openai_error_event(body: dict[str, Any], kind: FailureKind) -> None:
-    """An error event inside a stream has no status: its code, as a word or a number, decides."""
-    assert verdict(openai.APIError("x", httpx2.Request("POST", URL_), body=body)).kind is kind
+    """An error event inside a stream has no status: its code, a word or a number, decides."""
+    assert verdict(openai.APIError("x", httpx2.Request("POST", URL), body=body)).kind is kind
 
 
 @pytest.mark.parametrize("make", [from_openai, from_anthropic])
-def test_sdk_that_retried(make: Callable[..., Exception]) -> None:
+def test_sdk_retry_count_marks_the_error(make: Callable[..., Exception]) -> None:
     """Case 68: the SDK's own retry count on the request marks its error as already retried."""
     error = make(500, None)
     error.request.headers["x-stainless-retry-count"] = "2"  # type: ignore[attr-defined]
@@ -320,7 +275,7 @@ def test_sdk_that_retried(make: Callable[..., Exception]) -> None:
     assert not verdict(make(500, None, {"x-should-retry": "true"})).retried
 
 
-def test_sdk_counts_its_retries() -> None:
+def test_a_real_sdk_client_that_retried() -> None:
     """Case 68: a real client against a failing server leaves an error that reads as retried."""
 
     async def call(retries: int) -> Verdict:
@@ -342,7 +297,7 @@ def test_sdk_counts_its_retries() -> None:
 
 
 def test_reset_headers_reach_the_verdict() -> None:
-    """Case 61: a 429 without Retry-After is timed by the limit that is used up."""
+    """Case 61: a 429 without Retry-After waits for the limit that is used up."""
     headers = {
         "x-ratelimit-remaining-requests": "0",
         "x-ratelimit-reset-requests": "1s",
@@ -354,8 +309,8 @@ def test_reset_headers_reach_the_verdict() -> None:
     assert verdict(from_openai(503, None, headers | {"retry-after": "4"})).retry_after == 4.0
 
 
-def test_reasons_hold_no_secret() -> None:
-    """No reason carries anything of a body, a message or a header."""
+def test_reasons_contain_no_secret() -> None:
+    """No reason contains anything of a body, a message or a header."""
     secret = "sk-live-1234"
     errors = [
         from_openai(status, openai_body(f"{secret} {TOO_LONG}", secret), {"x-key": secret})

@@ -1,4 +1,4 @@
-"""Exceptions of any make, and hostile ones: what is read, what is left alone, what cannot break."""
+"""Verdicts on exceptions of any shape, hostile ones included."""
 
 from __future__ import annotations
 
@@ -13,34 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from multirouter.core.failures.classify import RULES, Classifier
+from multirouter.core.failures.classify import RULES
 from multirouter.core.failures.exception_details import ExceptionDetails
-from multirouter.model import FailureKind, Verdict
+from multirouter.model import FailureKind
+from tests.core.classification import RecordingClassifier, verdict, with_fields
 
-
-class Judge:
-    """A classifier that remembers what broke."""
-
-    def __init__(self) -> None:
-        self.broken: list[Exception] = []
-        self.of = Classifier(wall=lambda: 0.0, broken=self.broken.append)
-
-
-def verdict(error: BaseException) -> Verdict:
-    judge = Judge()
-    found = judge.of.error(error)
-    assert not judge.broken
-    return found
-
-
-def with_fields(error: BaseException | None = None, **fields: object) -> BaseException:
-    error = error or RuntimeError("x")
-    for name, value in fields.items():
-        setattr(error, name, value)
-    return error
-
-
-# ── shapes ──────────────────────────────────────────────────────────────────────────────────────
+# ── attributes ────────────────────────────────────────────────────────────────────────────────────
 
 
 class Grpc(enum.Enum):
@@ -73,15 +51,15 @@ class Grpc(enum.Enum):
         ({"body": {1: 2, "error": {"status": "UNAVAILABLE"}}}, FailureKind.OVERLOADED, None),
     ],
 )
-def test_shapes(fields: dict[str, object], kind: FailureKind, status: int | None) -> None:
-    """An exception of any make is read by the attributes that such exceptions have."""
+def test_attributes(fields: dict[str, object], kind: FailureKind, status: int | None) -> None:
+    """An exception of any class is read by the attributes that such exceptions have."""
     found = verdict(with_fields(**fields))
     assert (found.kind, found.status) == (kind, status)
 
 
 @pytest.mark.parametrize("status", [*range(400, 600)])
 def test_every_failing_status(status: int) -> None:
-    """Case 62: below 500 it is a named kind or the request's fault, from 500 on the server's."""
+    """Case 62: below 500 a named kind or the request's fault, from 500 on the server's."""
     found = verdict(with_fields(status=status))
     assert found.reason == f"status {status}"
     assert found.certain is (status != 403)
@@ -98,31 +76,31 @@ def test_every_failing_status(status: int) -> None:
         {"retry-after": 9},
     ],
 )
-def test_headers_of_any_make(headers: object) -> None:
-    """Headers are read from mappings and pairs, of text, bytes or numbers, in any case."""
+def test_headers_of_any_shape(headers: object) -> None:
+    """Mappings and pairs, of text, bytes or numbers, in any case."""
     assert verdict(with_fields(status=429, headers=headers)).retry_after == 9.0
 
 
 def test_delay_fields() -> None:
-    """A `retry_after` of the exception's own or of its body counts; the message comes last."""
+    """`retry_after` of the exception or of its body counts; the message comes last."""
     assert verdict(with_fields(status=429, retry_after=3)).retry_after == 3.0
     assert verdict(with_fields(status=429, body={"retry_after": 4})).retry_after == 4.0
-    asked = RuntimeError("Please try again in 20s.")
-    assert verdict(with_fields(asked, status=429)).retry_after == 20.0
-    assert verdict(with_fields(RuntimeError(str(asked)), status=400)).retry_after is None
+    message = RuntimeError("Please try again in 20s.")
+    assert verdict(with_fields(message, status=429)).retry_after == 20.0
+    assert verdict(with_fields(RuntimeError(str(message)), status=400)).retry_after is None
 
 
 @pytest.mark.parametrize("mark", [False, 1, "yes", None])
-def test_marked_as_retried(mark: object) -> None:
-    """Case 68: `already_retried = True` marks an error; only True does."""
+def test_already_retried_must_be_true(mark: object) -> None:
+    """Case 68: `already_retried = True` marks an error; no other value does."""
     assert verdict(with_fields(status=500, already_retried=True)).retried
     assert not verdict(with_fields(status=500, already_retried=mark)).retried
 
 
-# ── hostile objects ─────────────────────────────────────────────────────────────────────────────
+# ── hostile objects ───────────────────────────────────────────────────────────────────────────────
 
 
-class Thorny(Exception):
+class Raising(Exception):
     """Every attribute raises, the message too."""
 
     def __getattribute__(self, name: str) -> Any:
@@ -148,13 +126,13 @@ class Endless(Mapping[str, object]):
         return 1
 
 
-def test_thorny_object() -> None:
-    """Attributes and messages that raise are as good as absent."""
-    assert verdict(Thorny()).kind is FailureKind.UNKNOWN
+def test_attributes_that_raise() -> None:
+    """Attributes and messages that raise count as absent."""
+    assert verdict(Raising()).kind is FailureKind.UNKNOWN
 
 
 def test_endless_and_cyclic_bodies() -> None:
-    """Bodies and headers without an end are looked at only so far."""
+    """Bodies and headers without an end are read up to a limit."""
     cyclic: dict[str, object] = {"code": "insufficient_quota"}
     cyclic["error"] = cyclic
     assert verdict(with_fields(body=cyclic)).kind is FailureKind.EXHAUSTED
@@ -173,20 +151,20 @@ def test_giant_bodies() -> None:
         assert verdict(error).kind in (FailureKind.REQUEST, FailureKind.UNKNOWN)
 
 
-def test_reader_that_breaks() -> None:
-    """Whatever gets through the reader's guards is reported and leaves the error unknown."""
+def test_an_exception_that_cannot_be_read_is_unknown() -> None:
+    """What reading it raised is reported."""
 
-    class Sly(RuntimeError):
+    class Unreadable(RuntimeError):
         status = 0
 
         @property
         def __dict__(self) -> Any:  # type: ignore[override]
             raise RuntimeError("gotcha")
 
-    judge = Judge()
-    found = judge.of.error(Sly())
-    assert (found.kind, found.reason) == (FailureKind.UNKNOWN, "Sly")
-    assert [str(broken) for broken in judge.broken] == ["gotcha"]
+    classifier = RecordingClassifier()
+    found = classifier.classify_error(Unreadable())
+    assert (found.kind, found.reason) == (FailureKind.UNKNOWN, "Unreadable")
+    assert [str(error) for error in classifier.errors] == ["gotcha"]
 
 
 ANYTHING = st.recursive(
@@ -226,7 +204,7 @@ NAMES += ["error_code", "response_json", "retry_after", "already_retried", "requ
 @settings(max_examples=150, deadline=None)
 @given(st.dictionaries(st.sampled_from(NAMES), ANYTHING), st.text(max_size=30))
 def test_any_shape_gets_a_verdict(fields: dict[str, object], message: str) -> None:
-    """Whatever an exception carries, it gets a verdict, and nothing inside breaks."""
+    """Whatever an exception carries, and nothing is raised inside."""
     found = verdict(with_fields(RuntimeError(message), **fields))
     assert found.kind in RULES
     assert found.retry_after is None or found.retry_after >= 0
@@ -234,8 +212,8 @@ def test_any_shape_gets_a_verdict(fields: dict[str, object], message: str) -> No
 
 
 def test_types_are_not_kept_alive() -> None:
-    """The memory of types does not keep classes alive that their makers have dropped."""
-    judge = Judge()
-    judge.of.error(type("Fleeting", (Exception,), {})())
+    """The cache of types does not keep classes alive."""
+    classifier = RecordingClassifier()
+    classifier.classify_error(type("Temporary", (Exception,), {})())
     gc.collect()
-    assert not list(judge.of._types)
+    assert not list(classifier._types)

@@ -1,4 +1,4 @@
-"""Retry-After, the reset headers, RetryInfo and messages, as spans of seconds."""
+"""Retry-After, reset headers, RetryInfo and messages, as seconds."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def wall() -> float:
 
 
 def no_wall() -> float:
-    raise AssertionError("the wall clock was read without need")
+    raise AssertionError("the wall clock must not be read")
 
 
 @pytest.mark.parametrize(
@@ -45,19 +45,19 @@ def no_wall() -> float:
     ],
 )
 def test_numbers(headers: dict[str, str], seconds: float | None) -> None:
-    """Case 61: seconds are honoured, ten hours not yet clamped, the rest is ignored."""
+    """Case 61: seconds are kept, ten hours not clamped, anything else is ignored."""
     assert retry_after.from_headers(headers, no_wall) == seconds
 
 
-def test_date_against_own_date() -> None:
-    """Case 61: an HTTP date counts from the answer's own Date, without the local clock."""
+def test_date_counts_from_the_responses_own_date() -> None:
+    """Case 61: an HTTP date counts from the response's Date, without the local clock."""
     headers = {"retry-after": formatdate(NOW + 90, usegmt=True), "date": formatdate(NOW)}
     assert retry_after.from_headers(headers, no_wall) == 90.0
 
 
 @pytest.mark.parametrize("date", [{}, {"date": "garbage"}])
-def test_date_against_wall(date: dict[str, str]) -> None:
-    """Case 61: without a usable Date the local wall clock stands in."""
+def test_date_without_date_header_uses_the_wall_clock(date: dict[str, str]) -> None:
+    """Case 61: without a usable Date the local wall clock is used."""
     headers = {"retry-after": formatdate(NOW + 90, usegmt=True)} | date
     assert retry_after.from_headers(headers, wall) == 90.0
 
@@ -66,8 +66,8 @@ def test_date_against_wall(date: dict[str, str]) -> None:
     "value",
     [formatdate(NOW - 5, usegmt=True), "Fri, 99 Foo 2023 99:99:99 GMT", "Mon, 01 Jan 0000 0:0 GMT"],
 )
-def test_useless_dates(value: str) -> None:
-    """Case 61: a date in the past and a broken one tell nothing."""
+def test_unusable_dates(value: str) -> None:
+    """Case 61: a date in the past and an invalid one count as absent."""
     assert retry_after.from_headers({"retry-after": value}, wall) is None
 
 
@@ -114,7 +114,7 @@ def test_date_without_zone_is_utc() -> None:
         ({"x-ratelimit-limit-requests": "60", "x-password-reset": "5"}, None),
     ],
 )
-def test_resets(headers: dict[str, str], seconds: float | None) -> None:
+def test_reset_headers(headers: dict[str, str], seconds: float | None) -> None:
     """Only a limit that is used up counts, in each of the spellings providers use."""
     assert retry_after.from_resets(headers, wall) == (
         seconds if seconds is None else pytest.approx(seconds)
@@ -132,8 +132,8 @@ def test_resets(headers: dict[str, str], seconds: float | None) -> None:
         ([], None),
     ],
 )
-def test_body(delays: list[object], seconds: float | None) -> None:
-    """RetryInfo's delay in a body is read; what is no span is passed over."""
+def test_body_delays(delays: list[object], seconds: float | None) -> None:
+    """RetryInfo's delay in a body is read; what is no duration is skipped."""
     assert retry_after.from_body(delays) == seconds
 
 
@@ -156,8 +156,8 @@ def test_body(delays: list[object], seconds: float | None) -> None:
         ("limit 30000, used 28770", None),
     ],
 )
-def test_text(text: str, seconds: float | None) -> None:
-    """The message is read last, and only where it says when to come back."""
+def test_message(text: str, seconds: float | None) -> None:
+    """The message counts only where it says when to retry."""
     assert retry_after.from_text(text) == (seconds if seconds is None else pytest.approx(seconds))
 
 
@@ -182,22 +182,22 @@ HEADERS = st.dictionaries(
 
 
 @given(HEADERS)
-def test_headers_total(headers: dict[str, str]) -> None:
-    """Case 61: whatever the headers hold, the answer is None or a finite span of at least 0."""
+def test_any_headers_give_none_or_a_finite_duration(headers: dict[str, str]) -> None:
+    """Case 61: whatever the headers hold."""
     for read in (retry_after.from_headers, retry_after.from_resets):
         seconds = read(headers, wall)
         assert seconds is None or (math.isfinite(seconds) and seconds >= 0)
 
 
 @given(st.text() | st.from_regex(r"try again in [0-9msh. ]{0,60}"))
-def test_text_total(text: str) -> None:
-    """Whatever the message says, the answer is None or a finite span of at least 0."""
+def test_any_message_gives_none_or_a_finite_duration(text: str) -> None:
+    """Whatever the message says."""
     seconds = retry_after.from_text(text)
     assert seconds is None or (math.isfinite(seconds) and seconds >= 0)
 
 
 @given(st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.lists(st.none()))
-def test_span_total(value: object) -> None:
-    """Whatever a body holds, the answer is None or a finite span of at least 0."""
+def test_any_value_gives_none_or_a_finite_duration(value: object) -> None:
+    """Whatever a body holds."""
     seconds = retry_after.span(value)
     assert seconds is None or (math.isfinite(seconds) and seconds >= 0)
