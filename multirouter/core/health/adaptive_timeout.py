@@ -1,4 +1,4 @@
-"""How fast a provider is on a route: what its attempts may take, and when slow means ill."""
+"""Adaptive timeouts and latency outlier detection of a provider on a route."""
 
 from __future__ import annotations
 
@@ -6,94 +6,96 @@ import math
 from collections.abc import Sequence
 from math import log2
 
-from multirouter.core.rolling_window import SHORTEST, Latencies
+from multirouter.core.rolling_window import MIN_LATENCY, LatencyHistogram
 from multirouter.core.settings.policies import LatencyPolicy
 
-RECENT = 0.2
-"""Weight of the newest latency in the recent mean: it looks back some nine answers."""
+RECENT_WEIGHT = 0.2
+"""Weight of the newest latency in the recent mean: it covers some nine answers."""
 
-RECENT_ON_TRIAL = 1.0
-"""The same for the answer of a half-open trial: it is asked what is true now, and only it."""
+TRIAL_WEIGHT = 1.0
+"""The same for the answer of a half-open trial, which alone tells how fast the provider is now."""
 
-USUAL = 0.01
-"""The most that the newest latency weighs in the usual mean: it looks back at least some two
-hundred answers."""
+MAX_BASELINE_WEIGHT = 0.01
+"""Highest weight of the newest latency in the baseline mean: it covers at least some two hundred
+answers."""
 
-USUAL_SPAN = 1800.0
-"""Seconds that the usual mean looks back at least: at a hundred answers a second two hundred are
-gone in two, and a provider that slowly falls ill would be its own measure."""
+BASELINE_SPAN = 1800.0
+"""Seconds that the baseline mean covers at least. At a hundred answers a second two hundred are
+gone in two seconds, and a provider that slows down gradually would raise its own baseline."""
 
-MOST_PATIENCE = 4.0
-"""Where patience ends: four times a limit that is itself above nearly every answer lets through
-whoever still works, while a trial that hangs does not hold up the next one for long."""
+MAX_TOLERANCE = 4.0
+"""Highest factor on a limit after trials that were cut off. The limit itself is above nearly every
+answer, so four times as much admits a provider that still works, while a trial that hangs does
+not delay the next one for long."""
 
-CALM = 1.05
-"""Patience under this is over; an answer in time takes its square root, so four of them do."""
+MIN_TOLERANCE = 1.05
+"""A tolerance below this is reset to 1; an answer in time takes its square root, so four of them
+reset it."""
 
-_SHORTEST_LOG = log2(SHORTEST)
+_MIN_LATENCY_LOG2 = log2(MIN_LATENCY)
 
-_RECENT_VARIANCE = RECENT / (2 - RECENT)
+_RECENT_VARIANCE = RECENT_WEIGHT / (2 - RECENT_WEIGHT)
 """Variance of an exponential mean over that of one value. Source: Roberts 1959, EWMA charts."""
 
 
-class Group:
-    """The paces of one route, and how much slower than usual they are together.
+class LatencyGroup:
+    """The latency trackers of one route, and how much slower than usual they are together.
 
     Attributes:
-        stretch: by how much a rise in latency that befell the middle provider widens everybody's
-            limits; 1 when there is none.
+        limit_factor: factor on every limit of the route when its median provider has slowed
+            down; 1 when it has not.
     """
 
-    __slots__ = ("_asked", "_latencies", "_middle", "stretch")
+    __slots__ = ("_latencies", "_median", "_reads_until_update", "limit_factor")
 
     def __init__(self, latencies: Sequence[LatencyTracker]) -> None:
         self._latencies = tuple(latencies)
-        self._asked = 0
-        self._middle = 0.0
-        self.stretch: float = 1.0
+        self._reads_until_update = 0
+        self._median = 0.0
+        self.limit_factor: float = 1.0
         for latency in self._latencies:
             latency.group = self
 
-    def middle(self) -> float:
-        """The drift of the middle provider of those that are known, doublings.
+    def median_drift(self) -> float:
+        """The drift of the median provider of those with enough samples, in doublings.
 
-        Worked out anew once in as many askings as a sixteenth of the group, so that a thousand
-        providers are not sorted at each.
+        Computed once in as many reads as a sixteenth of the group, so that a thousand providers
+        are not sorted at each read.
         """
-        if self._asked <= 0:
-            self._asked = len(self._latencies) // 16
-            drifts = sorted(latency.drift for latency in self._latencies if latency.known)
-            self._middle = drifts[(len(drifts) - 1) // 2] if len(drifts) > 1 else 0.0
-            lone = drifts[0] if len(drifts) == 1 else 0.0
-            self.stretch = 2.0 ** max(0.0, self._middle, lone)
+        if self._reads_until_update <= 0:
+            self._reads_until_update = len(self._latencies) // 16
+            drifts = sorted(each.drift for each in self._latencies if each.has_enough_samples)
+            self._median = drifts[(len(drifts) - 1) // 2] if len(drifts) > 1 else 0.0
+            only = drifts[0] if len(drifts) == 1 else 0.0
+            self.limit_factor = 2.0 ** max(0.0, self._median, only)
         else:
-            self._asked -= 1
-        return self._middle
+            self._reads_until_update -= 1
+        return self._median
 
 
 class LatencyTracker:
-    """One provider's latencies on one route, beside those of its peers there.
+    """Latencies of one provider on one route, compared with its past and with its peers.
 
     Means and spread are those of the binary logarithm: AI latencies follow the answer's length
     and are close to lognormal, so a factor is as likely at every speed.
 
     Attributes:
-        latencies: the histogram of what its answers took.
-        drift: doublings of the recent over the usual latency; 0 is usual, 1 twice as slow.
-        group: the paces of the route, this one among them.
+        latencies: the histogram of its answers' durations.
+        drift: the recent over the baseline latency, in doublings: 0 is usual, 1 twice as slow.
+        group: the trackers of the route, this one among them.
     """
 
     __slots__ = (
-        "_born_at",
-        "_learned_at",
-        "_mark",
-        "_patience",
+        "_base_limit",
+        "_baseline",
+        "_baseline_weight",
+        "_first_at",
+        "_last_at",
         "_policy",
         "_recent",
-        "_slow_mark",
-        "_usual",
+        "_slow_doublings",
+        "_tolerance",
         "_variance",
-        "_youth",
         "drift",
         "group",
         "latencies",
@@ -101,37 +103,38 @@ class LatencyTracker:
 
     def __init__(self, policy: LatencyPolicy) -> None:
         self._policy = policy
-        self._slow_mark = log2(policy.slow_factor)
-        self.latencies: Latencies = Latencies()
+        self._slow_doublings = log2(policy.slow_factor)
+        self.latencies: LatencyHistogram = LatencyHistogram()
         self.drift: float = 0.0
-        self._mark = math.inf
-        self.group: Group = Group((self,))
-        self._patience = 1.0
+        self._base_limit = math.inf
+        self.group: LatencyGroup = LatencyGroup((self,))
+        self._tolerance = 1.0
         self._recent = 0.0
-        self._usual = 0.0
-        self._learned_at = 0.0
+        self._baseline = 0.0
+        self._last_at = 0.0
         self._variance = 0.0
-        # A young mean is a plain average: the newest latency weighs 1/n, until that is USUAL.
-        self._youth = 1.0
-        self._born_at = -math.inf
+        # At first the baseline is a plain average: the newest of n latencies weighs 1/n, until
+        # that is MAX_BASELINE_WEIGHT.
+        self._baseline_weight = 1.0
+        self._first_at = -math.inf
 
-    def adopt(self, policy: LatencyPolicy) -> None:
-        """Goes on under another policy; what was learned stays, the next answer applies it."""
+    def apply(self, policy: LatencyPolicy) -> None:
+        """Replaces the policy; recorded latencies stay, the next answer applies the new one."""
         self._policy = policy
-        self._slow_mark = log2(policy.slow_factor)
+        self._slow_doublings = log2(policy.slow_factor)
 
     @property
-    def known(self) -> bool:
-        """Whether enough answers are known for the past to be trusted."""
+    def has_enough_samples(self) -> bool:
+        """Whether the policy's `minimum_samples` answers are recorded."""
         return self.latencies.samples >= self._policy.minimum_samples
 
     @property
     def limit(self) -> float:
-        """What one attempt may take, seconds; infinite until enough is known."""
-        return self._mark * self.group.stretch
+        """Timeout of one attempt, seconds; infinite until there are enough samples."""
+        return self._base_limit * self.group.limit_factor
 
-    def answered(self, seconds: float, now: float, *, trial: bool = False) -> bool:
-        """Learns what one answer took.
+    def record(self, seconds: float, now: float, *, trial: bool = False) -> bool:
+        """Records the duration of one answer.
 
         Args:
             seconds: from the attempt's start to the answer.
@@ -139,76 +142,76 @@ class LatencyTracker:
             trial: whether it was a half-open trial.
 
         Returns:
-            Whether the provider is slow to the point of being ill.
+            Whether the provider is so slow that it counts as unhealthy.
         """
-        latency = log2(seconds) if seconds > SHORTEST else _SHORTEST_LOG
+        latency = log2(seconds) if seconds > MIN_LATENCY else _MIN_LATENCY_LOG2
         refresh = self.latencies.record(latency)
-        weight = RECENT_ON_TRIAL if trial else RECENT
-        lasting = self._youth
-        if lasting > USUAL:
-            self._youth = lasting / (1.0 + lasting)
-            weight = max(weight, lasting)
+        recent_weight = TRIAL_WEIGHT if trial else RECENT_WEIGHT
+        weight = self._baseline_weight
+        if weight > MAX_BASELINE_WEIGHT:
+            self._baseline_weight = weight / (1.0 + weight)
+            recent_weight = max(recent_weight, weight)
         else:
-            # The newest latency's weight by time, so that a burst is no longer past than a lull.
-            learned_at = self._learned_at
-            if self._born_at == -math.inf:
-                self._born_at = learned_at
-            past = now - self._born_at
-            past = past if past < USUAL_SPAN else USUAL_SPAN  # noqa: FURB136 - min() is dearer than all else
-            lasting = (now - learned_at) / past if past > 0.0 else 0.0
-            lasting = lasting if lasting < USUAL else USUAL  # noqa: FURB136 - as above
-        self._learned_at = now
-        off = latency - self._usual
-        self._usual = usual = self._usual + lasting * off
-        self._variance = (1.0 - lasting) * (self._variance + lasting * off * off)
-        self._recent = recent = self._recent + weight * (latency - self._recent)
-        self.drift = drift = recent - usual
-        if refresh or self._patience > 1.0:
-            self._calm(seconds)
-            self._set_mark()
-        # An answer in usual time accuses nobody: it may be the first after an outage, whose
+            # Weight by time, so that a burst of answers counts no more than a lull.
+            last_at = self._last_at
+            if self._first_at == -math.inf:
+                self._first_at = last_at
+            past = now - self._first_at
+            past = past if past < BASELINE_SPAN else BASELINE_SPAN  # noqa: FURB136 - min() is slower than all the rest
+            weight = (now - last_at) / past if past > 0.0 else 0.0
+            weight = weight if weight < MAX_BASELINE_WEIGHT else MAX_BASELINE_WEIGHT  # noqa: FURB136 - as above
+        self._last_at = now
+        deviation = latency - self._baseline
+        self._baseline = baseline = self._baseline + weight * deviation
+        self._variance = (1.0 - weight) * (self._variance + weight * deviation * deviation)
+        self._recent = recent = self._recent + recent_weight * (latency - self._recent)
+        self.drift = drift = recent - baseline
+        if refresh or self._tolerance > 1.0:
+            self._reduce_tolerance(seconds)
+            self._update_limit()
+        # An answer in usual time proves no slowness: it may be the first after an outage, whose
         # attempts still weigh in the recent mean.
-        slow_mark = self._slow_mark
-        return drift > slow_mark and off > slow_mark and self._is_slow()
+        slow = self._slow_doublings
+        return drift > slow and deviation > slow and self._is_slow()
 
-    def timed_out(self, seconds: float, *, trial: bool) -> None:
-        """Learns that an attempt was cut off after `seconds`.
+    def record_timeout(self, seconds: float, *, trial: bool) -> None:
+        """Records that an attempt was cut off after `seconds`.
 
-        It is no latency, only a bound of one, so it moves the recent mean alone: when all
-        providers slow down, all limits widen. A trial that was cut off doubles the patience:
-        a provider that still works, only slower, is let through before long.
+        A cut-off attempt has no latency, only a lower bound of one, so it moves the recent mean
+        alone: when all providers slow down, all limits widen. A trial that was cut off doubles
+        the tolerance: a provider that still works, only slower, is admitted before long.
         """
         if trial:
-            self._patience = min(MOST_PATIENCE, self._patience * 2.0)
-        if self.known:
-            bound = max(log2(max(seconds, SHORTEST)), self._recent)
-            self._recent += RECENT * (bound - self._recent)
-            self.drift = self._recent - self._usual
-        self._set_mark()
+            self._tolerance = min(MAX_TOLERANCE, self._tolerance * 2.0)
+        if self.has_enough_samples:
+            bound = max(log2(max(seconds, MIN_LATENCY)), self._recent)
+            self._recent += RECENT_WEIGHT * (bound - self._recent)
+            self.drift = self._recent - self._baseline
+        self._update_limit()
 
     def shift(self, by: float) -> None:
-        """Moves to the clock of another loop."""
-        self._learned_at += by
-        self._born_at += by
+        """Moves to the clock of another loop, by `by` seconds."""
+        self._last_at += by
+        self._first_at += by
 
-    def _calm(self, seconds: float) -> None:
-        """Patience lasts while answers need it, and fades when they come in time again."""
-        if self._patience > 1.0 and seconds * self._patience <= self.limit:
-            calmer = math.sqrt(self._patience)
-            self._patience = calmer if calmer > CALM else 1.0
+    def _reduce_tolerance(self, seconds: float) -> None:
+        """Takes the square root of the tolerance when an answer would have been in time anyway."""
+        if self._tolerance > 1.0 and seconds * self._tolerance <= self.limit:
+            reduced = math.sqrt(self._tolerance)
+            self._tolerance = reduced if reduced > MIN_TOLERANCE else 1.0
 
-    def _set_mark(self) -> None:
+    def _update_limit(self) -> None:
         policy = self._policy
-        self.group.middle()
-        if policy.adaptive and self.known:
-            mark = policy.factor * self.latencies.percentile(policy.percentile)
-            self._mark = max(policy.floor, mark) * self._patience
+        self.group.median_drift()
+        if policy.adaptive and self.has_enough_samples:
+            limit = policy.factor * self.latencies.percentile(policy.percentile)
+            self._base_limit = max(policy.floor, limit) * self._tolerance
 
     def _is_slow(self) -> bool:
-        """Far above its own past, beyond its own spread, and above what befell its peers too."""
+        """Whether it is far above its baseline, beyond its spread, and slower than its peers."""
         policy = self._policy
-        if not self.known or 2.0**self._recent < policy.slow_floor:
+        if not self.has_enough_samples or 2.0**self._recent < policy.slow_floor:
             return False
         noise = policy.slow_deviations * math.sqrt(self._variance * _RECENT_VARIANCE)
-        common = max(0.0, self.group.middle())
-        return self.drift > noise and self.drift - common > self._slow_mark
+        common = max(0.0, self.group.median_drift())
+        return self.drift > noise and self.drift - common > self._slow_doublings

@@ -1,4 +1,4 @@
-"""What the recent past of a provider on a route means: well, or degraded and asked after others."""
+"""Recent success rate of a provider on a route; degraded providers are attempted last."""
 
 from __future__ import annotations
 
@@ -6,37 +6,37 @@ from multirouter.core.change_counter import ChangeCounter
 from multirouter.core.rolling_window import RollingCounts
 
 WINDOW = 300.0
-"""Seconds that health looks back. Long enough that one call in fifteen seconds fills `LEAST_CALLS`;
-short enough that who was degraded, and is hence asked little, is soon among the others again."""
+"""Seconds that the window covers. Long enough that one call in fifteen seconds fills `MIN_CALLS`,
+short enough that a degraded provider, which gets few attempts, is soon attempted normally again."""
 
-LEAST_CALLS = 20
-"""Attempts that the window must hold before a share of them says anything."""
+MIN_CALLS = 20
+"""Attempts that the window must hold before the success rate counts."""
 
-HEALTHY = 0.8
-"""The least share of successes that still counts as well.
+MIN_SUCCESS_RATE = 0.8
+"""The lowest share of successes of a provider that is not degraded.
 
-With twenty attempts it takes five failures; of a provider that fails in one of a hundred that
-many in twenty come once in some sixty thousand such windows.
+With twenty attempts it takes five failures. A provider that fails in one of a hundred reaches
+that in one of some sixty thousand such windows.
 """
 
 
 class HealthWindow(RollingCounts):
-    """One provider's successes and failures on one route, over the last `WINDOW` seconds.
+    """Successes and failures of one provider on one route, over the last `WINDOW` seconds.
 
-    What the circuit takes for success or failure counts here as well; what says nothing about
-    the provider (429s, faulty requests, callers who left) does not. A circuit that closes again
-    has been tested: what came before it is forgotten.
+    What counts as a success or failure for the circuit counts here as well; what tells nothing
+    about the provider (429s, invalid requests, cancelled calls) does not. When a circuit closes
+    again, the counts from before are discarded.
 
     Attributes:
-        degraded: whether under `HEALTHY` of at least `LEAST_CALLS` attempts succeeded.
+        degraded: whether fewer than `MIN_SUCCESS_RATE` of at least `MIN_CALLS` attempts succeeded.
     """
 
-    __slots__ = ("_era", "_revision", "degraded")
+    __slots__ = ("_generation", "_revision", "degraded")
 
     def __init__(self, revision: ChangeCounter) -> None:
         super().__init__(WINDOW)
         self._revision = revision
-        self._era = 0
+        self._generation = 0
         self.degraded: bool = False
 
     @property
@@ -44,48 +44,48 @@ class HealthWindow(RollingCounts):
         """The share of successes, 0 to 1, as of the last `settle`; None without attempts."""
         return 1.0 - self.failures / self.calls if self.calls else None
 
-    def answered(self, now: float) -> None:
-        """Counts an attempt that brought an answer at `now` (loop time, seconds)."""
-        aged = now >= self.edge
-        if aged:
+    def record_success(self, now: float) -> None:
+        """Counts an attempt that was answered at `now` (loop time, seconds)."""
+        expired = now >= self.edge
+        if expired:
             self.settle(now)
         calls = self.calls + 1
         self.calls = calls
-        if aged or self.degraded or calls == LEAST_CALLS:
-            self._judge()
+        if expired or self.degraded or calls == MIN_CALLS:
+            self._update_degraded()
 
-    def failed(self, now: float) -> None:
-        """Counts an attempt that the provider failed."""
+    def record_failure(self, now: float) -> None:
+        """Counts an attempt that failed at `now` (loop time, seconds)."""
         self.record(now, failed=True)
-        self._judge()
+        self._update_degraded()
 
-    def look(self, now: float, generation: int) -> None:
-        """Brings it up to date.
+    def refresh(self, now: float, generation: int) -> None:
+        """Drops what is too old, and everything when the circuit has closed again.
 
         Args:
             now: loop time, seconds.
-            era: that of the provider's closed circuit.
+            generation: the generation of the provider's closed circuit.
         """
-        if generation != self._era:
-            self._era = generation
+        if generation != self._generation:
+            self._generation = generation
             self.clear()
         self.settle(now)
-        self._judge()
+        self._update_degraded()
 
     def degraded_at(self, now: float) -> bool:
-        """As `degraded`, for who only reads: false at `now` when all that it saw is too old.
+        """`degraded` at `now`, without changing the window: false when all counts are too old.
 
-        Nobody looks after a route that is no longer called.
+        For readers of routes that get no calls, where `refresh` is not called.
         """
         return self.degraded and now < self.edge + WINDOW - self._width
 
     def changes_at(self) -> float:
-        """Loop time at which time alone may end its being degraded."""
+        """The loop time at which time alone may end `degraded`."""
         return self.edge
 
-    def _judge(self) -> None:
+    def _update_degraded(self) -> None:
         calls = self.calls
-        degraded = calls >= LEAST_CALLS and self.failures > (1.0 - HEALTHY) * calls + 1e-9
+        degraded = calls >= MIN_CALLS and self.failures > (1.0 - MIN_SUCCESS_RATE) * calls + 1e-9
         if degraded is not self.degraded:
             self.degraded = degraded
             self._revision.value += 1

@@ -1,4 +1,4 @@
-"""When a provider counts as degraded, what that changes, and how it ends."""
+"""Degraded providers: when they are, what that changes, and how it ends."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from multirouter.core.change_counter import ChangeCounter
 from multirouter.core.event_dispatcher import EventDispatcher
-from multirouter.core.health.degraded import HEALTHY, LEAST_CALLS, WINDOW, HealthWindow
+from multirouter.core.health.degraded import MIN_CALLS, MIN_SUCCESS_RATE, WINDOW, HealthWindow
 from multirouter.core.introspection import explain, snapshot
 from multirouter.core.registry.provider_state import ProviderStates
 from multirouter.core.routes.route import Route
@@ -20,123 +20,123 @@ from multirouter.model import FailureKind
 from tests.core.kit import World, calm, provider
 
 
-def ail(world: World, name: str, route: str = "default") -> None:
+def degrade(world: World, name: str, route: str = "default") -> None:
     """Makes a provider degraded on a route: six of twenty attempts fail, never two in a row."""
     member = world.member(name, route)
-    for attempt in range(LEAST_CALLS):
+    for attempt in range(MIN_CALLS):
         if attempt % 3 == 0 and attempt < 18:
-            member.health.failed(world.now)
+            member.health.record_failure(world.now)
         else:
-            member.health.answered(world.now)
+            member.health.record_success(world.now)
     assert member.health.degraded
 
 
 @given(st.lists(st.sampled_from([True, True, True, True, False]), min_size=18, max_size=60))
 def test_degraded_is_a_share_of_enough_attempts(outcomes: list[bool]) -> None:
-    """Under 80 % success of at least 20 attempts, and never otherwise; each change is told."""
+    """Below 80 % success of at least 20 attempts, and never otherwise; each change is reported."""
     revision = ChangeCounter()
     health = HealthWindow(revision)
-    changes, was = 0, False
-    for number, fine in enumerate(outcomes, 1):
-        health.answered(5.0) if fine else health.failed(5.0)
+    changes, before = 0, False
+    for number, succeeded in enumerate(outcomes, 1):
+        health.record_success(5.0) if succeeded else health.record_failure(5.0)
         share = sum(outcomes[:number]) / number
-        assert health.degraded is (number >= LEAST_CALLS and share < HEALTHY - 1e-12)
-        changes += health.degraded is not was
-        was = health.degraded
+        assert health.degraded is (number >= MIN_CALLS and share < MIN_SUCCESS_RATE - 1e-12)
+        changes += health.degraded is not before
+        before = health.degraded
         assert revision.value == changes
         assert health.success_rate == pytest.approx(share)
 
 
-def test_the_bound_is_still_well() -> None:
-    """Exactly 80 % of 20 is well; one failure more is not."""
+def test_the_lowest_healthy_rate_is_healthy() -> None:
+    """Exactly 80 % of 20 is healthy; one failure more is not."""
     health = HealthWindow(ChangeCounter())
     for _ in range(16):
-        health.answered(0.0)
+        health.record_success(0.0)
     for _ in range(4):
-        health.failed(0.0)
+        health.record_failure(0.0)
     assert not health.degraded
-    health.failed(0.0)
+    health.record_failure(0.0)
     assert health.degraded
 
 
-def test_nothing_is_known_of_nobody() -> None:
+def test_no_success_rate_without_attempts() -> None:
     """Without attempts there is no success rate."""
     assert HealthWindow(ChangeCounter()).success_rate is None
 
 
-def test_degraded_ones_are_asked_last() -> None:
-    """All healthy tiers come before the first degraded one; nobody is cut off."""
+def test_degraded_providers_are_attempted_last() -> None:
+    """All healthy tiers come before the first degraded provider; none is excluded."""
     world = calm("a", "b", "c", routes=[Route("chain", ["a", "b", "c"])])
-    ail(world, "a", "chain")
+    degrade(world, "a", "chain")
     plan = world.plan("chain")
-    assert world.asked(plan, "server", "server", "ok") == ["b", "c", "a"]
+    assert world.run_attempts(plan, "server", "server", "ok") == ["b", "c", "a"]
     why = plan.attempts[-1].why
-    assert why == "failover from c (server); only one"
-    assert plan.attempts[0].why == "only one"
+    assert why == "failover from c (server); only candidate"
+    assert plan.attempts[0].why == "only candidate"
 
 
-def test_who_was_passed_over_is_told() -> None:
-    """The trail says that somebody was passed over because he is degraded."""
+def test_why_names_skipped_degraded_providers() -> None:
+    """The trail names the degraded providers that were skipped."""
     world = calm("a", "b")
-    ail(world, "a")
-    assert world.trying(world.plan()).why == "only one; passed over: a degraded"
+    degrade(world, "a")
+    assert world.next_attempt(world.plan()).why == "only candidate; skipped: a degraded"
 
 
 def test_when_all_are_degraded_weights_decide() -> None:
-    """Who is degraded is drawn by weight among his like, as if all were well."""
+    """Degraded providers share by weight among themselves."""
     world = calm("a", "b")
-    ail(world, "a")
-    ail(world, "b")
-    step = world.trying(world.plan())
-    assert step.why == "degraded, drawn by weight among 2"
+    degrade(world, "a")
+    degrade(world, "b")
+    step = world.next_attempt(world.plan())
+    assert step.why == "degraded, weighted choice among 2"
     table = world.route().tiers[0].table(world.now)
     assert [table.share(member) for member in world.route().members] == [0.5, 0.5]
 
 
-def test_a_healthy_reserve_comes_before_the_degraded() -> None:
-    """Weight 0 serves when all others of the tier are out or degraded."""
+def test_a_healthy_reserve_comes_before_degraded_providers() -> None:
+    """Weight 0 serves when all others of the tier are unavailable or degraded."""
     world = World([provider("a"), provider("spare", weight=0)])
-    ail(world, "a")
-    assert world.trying(world.plan()).member.name == "spare"
+    degrade(world, "a")
+    assert world.next_attempt(world.plan()).member.name == "spare"
 
 
-def test_health_is_the_routes_own() -> None:
-    """Degraded on one route, a provider is well on another."""
+def test_health_belongs_to_a_route() -> None:
+    """Degraded on one route, a provider is healthy on another."""
     world = calm("a", "b", routes=[Route("one", ["a", "b"]), Route("other", ["a", "b"])])
-    ail(world, "a", "one")
-    assert world.trying(world.plan("one")).member.name == "b"
-    assert world.trying(world.plan("other")).member.name == "a"
-    assert world.memory.degraded("a", world.now)
-    assert not world.memory.degraded("b", world.now)
+    degrade(world, "a", "one")
+    assert world.next_attempt(world.plan("one")).member.name == "b"
+    assert world.next_attempt(world.plan("other")).member.name == "a"
+    assert world.states.degraded("a", world.now)
+    assert not world.states.degraded("b", world.now)
 
 
-def test_time_alone_ends_it() -> None:
-    """Who is not asked for the whole window is asked as everybody again."""
+def test_degraded_ends_with_the_window() -> None:
+    """A provider without attempts for the whole window is attempted as before."""
     world = calm("a", "b", routes=[Route("chain", ["a", "b"])])
-    ail(world, "a", "chain")
-    assert world.trying(world.plan("chain")).member.name == "b"
+    degrade(world, "a", "chain")
+    assert world.next_attempt(world.plan("chain")).member.name == "b"
     world.now += WINDOW
-    assert world.trying(world.plan("chain")).member.name == "a"
+    assert world.next_attempt(world.plan("chain")).member.name == "a"
 
 
-def test_successes_end_it() -> None:
-    """When the share is up again, so is the provider's place."""
+def test_degraded_ends_with_successes() -> None:
+    """When the success rate is high enough again, the provider gets its place back."""
     world = calm("a", "b")
-    ail(world, "a")
+    degrade(world, "a")
     health = world.member("a").health
     for _ in range(20):
-        health.answered(world.now)
+        health.record_success(world.now)
     assert not health.degraded
     assert len(world.route().tiers[0].table(world.now).healthy.members) == 2
 
 
-def test_a_circuit_that_closes_again_begins_anew() -> None:
-    """What a provider failed before its circuit recovered is not held against it."""
+def test_a_circuit_that_closes_again_clears_the_window() -> None:
+    """Failures of before the recovery do not count."""
     circuit = CircuitPolicy(failures=1, growth=1, open_duration=5.0)
     world = World([provider("a"), provider("b")], circuit=circuit)
-    ail(world, "a")
+    degrade(world, "a")
     world.half_open("a")
-    world.hit("a", "success")
+    world.run_call("a", "success")
     world.route().tiers[0].table(world.now)
     health = world.member("a").health
     assert (health.calls, health.degraded) == (0, False)
@@ -146,37 +146,37 @@ def test_a_circuit_that_closes_again_begins_anew() -> None:
     ("kind", "counted"),
     [("server", 1), ("timeout", 1), ("credentials", 1), ("rate_limit", 0), ("request", 0)],
 )
-def test_what_counts(kind: str, counted: int) -> None:
-    """What the circuit takes for a failure is one here; 429s and faulty requests are none."""
+def test_what_counts_as_a_failure(kind: str, counted: int) -> None:
+    """What the circuit counts as a failure counts here; 429s and invalid requests do not."""
     world = calm("a", "b", routes=[Route("only", ["a"])])
     plan = world.plan("only")
-    world.fails(plan, world.trying(plan), kind)
+    world.fail(plan, world.next_attempt(plan), kind)
     assert world.member("a", "only").health.failures == counted
 
 
-def test_cancelled_attempts_say_nothing() -> None:
-    """A caller who left neither adds nor takes."""
+def test_cancelled_attempts_do_not_count() -> None:
+    """A cancelled call counts neither as a success nor as a failure."""
     world = calm("a", routes=[Route("only", ["a"])])
     plan = world.plan("only")
-    world.cancelled(plan, world.trying(plan))
+    world.cancel(plan, world.next_attempt(plan))
     assert world.member("a", "only").health.calls == 0
 
 
-def test_what_is_held_is_not_judged() -> None:
-    """Held closed, a degraded provider keeps its place."""
+def test_a_held_provider_is_never_degraded() -> None:
+    """With a hold, a provider with failures keeps its place."""
     world = calm("a", "b", routes=[Route("chain", ["a", "b"])])
-    world.memory.gates["a"].hold_by_hand("disabled", world.now)
-    ail(world, "a", "chain")
-    assert world.trying(world.plan("chain")).member.name == "a"
+    world.states.gates["a"].set_hold("disabled", world.now)
+    degrade(world, "a", "chain")
+    assert world.next_attempt(world.plan("chain")).member.name == "a"
 
 
-def test_it_is_shown() -> None:
-    """`explain` and `snapshot` tell who is degraded, and by which share of how many."""
+def test_explain_and_snapshot_show_it() -> None:
+    """They show which providers are degraded, with success rate and number of calls."""
     world = calm("a", "b")
-    ail(world, "a")
-    told = explain(world.route(), world.now)
-    assert told.tiers[0][0].state == "closed, degraded (70% of 20 succeeded)"
-    (seat, other) = snapshot("r", world.roster.all_routes(), world.now)["routes"]["default"][
+    degrade(world, "a")
+    explained = explain(world.route(), world.now)
+    assert explained.tiers[0][0].state == "closed, degraded (70% of 20 calls succeeded)"
+    (seat, other) = snapshot("r", world.registry.all_routes(), world.now)["routes"]["default"][
         "tiers"
     ][0]
     assert (seat["degraded"], seat["recent_calls"]) == (True, 20)
@@ -184,40 +184,40 @@ def test_it_is_shown() -> None:
     assert (other["degraded"], other["success_rate"]) == (False, None)
 
 
-def test_it_moves_with_the_loop() -> None:
+def test_shift_keeps_the_window() -> None:
     """On another loop's clock the window holds what it held."""
     world = calm("a", "b")
-    ail(world, "a")
-    world.memory.shift(5000.0)
+    degrade(world, "a")
+    world.states.shift(5000.0)
     world.now += 5000.0
-    assert world.trying(world.plan()).member.name == "b"
+    assert world.next_attempt(world.plan()).member.name == "b"
 
 
-def test_panic_asks_everybody() -> None:
+def test_panic_ignores_health() -> None:
     """When too few circuits are closed, health is ignored with them."""
     circuit = CircuitPolicy(failures=1, growth=1, open_duration=5.0)
     world = World([provider("a"), provider("b")], circuit=circuit, panic=1.0)
-    ail(world, "a")
+    degrade(world, "a")
     world.trip("b")
     table = world.route().tiers[0].table(world.now)
-    assert table.panic_started
+    assert table.panic
     assert table.degraded is None
     assert len(table.healthy.members) == 2
 
 
-def test_trials_go_beside_a_degraded_answer() -> None:
-    """A half-open circuit gets its copy also when only degraded providers are left."""
+def test_trials_run_beside_a_degraded_provider() -> None:
+    """A half-open circuit gets its trial also when only degraded providers are left."""
     circuit = CircuitPolicy(failures=1, growth=1, open_duration=5.0)
     world = World([provider("a"), provider("b")], circuit=circuit)
-    ail(world, "a")
+    degrade(world, "a")
     world.half_open("b")
-    step = world.trying(world.plan())
+    step = world.next_attempt(world.plan())
     assert step.member.name == "a"
-    assert [copy.member.name for copy in step.copies] == ["b"]
+    assert [trial.member.name for trial in step.trials] == ["b"]
 
 
 def test_a_rule_may_count_an_error_as_success() -> None:
-    """An error that proves the provider to be alive, by a rule of the user's, is one here too."""
+    """By a rule of the user's: an error that shows that the provider works."""
     alive = Rule(
         retry=Retry.NEVER,
         failover=Failover.AT_ONCE,
@@ -226,14 +226,16 @@ def test_a_rule_may_count_an_error_as_success() -> None:
     )
     world = calm("a", "b", routes=[Route("only", ["a"], rules={FailureKind.NOT_FOUND: alive})])
     plan = world.plan("only")
-    world.fails(plan, world.trying(plan), "not_found")
+    world.fail(plan, world.next_attempt(plan), "not_found")
     assert world.member("a", "only").health.success_rate == 1.0
 
 
-def test_hooks_are_told_of_over_the_wire() -> None:
-    """Where nobody else is named, a broken hook is reported as a broken listener is."""
-    told: list[Exception] = []
-    dispatcher = EventDispatcher([], lambda hook, error: told.append(error))
+def test_hook_errors_go_to_the_dispatcher_by_default() -> None:
+    """Without another handler, a failing hook is reported as a failing listener is."""
+    reported: list[Exception] = []
+    dispatcher = EventDispatcher([], lambda hook, error: reported.append(error))
     error = ValueError("slip")
-    ProviderStates("r", dispatcher, Random(1), calm("a").memory.ledger).hook_broken(print, error)
-    assert told == [error]
+    ProviderStates("r", dispatcher, Random(1), calm("a").states.accounts).on_hook_error(
+        print, error
+    )
+    assert reported == [error]

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from multirouter.core import rolling_window as window
 from multirouter.core.rolling_window import (
-    SHORTEST,
+    MIN_LATENCY,
     SLICES,
     STEPS_PER_DOUBLING,
-    Latencies,
+    LatencyHistogram,
     RollingCounts,
 )
 
@@ -28,10 +28,10 @@ def counts(rolling: RollingCounts, now: float) -> tuple[int, int]:
     return rolling.calls, rolling.failures
 
 
-# ── rolling counts ──────────────────────────────────────────────────────────────────────────────
+# ── rolling counts ────────────────────────────────────────────────────────────────────────────────
 
 
-def test_calls_and_failures_are_counted_apart() -> None:
+def test_calls_and_failures_are_counted_separately() -> None:
     """Each record is a call, and a failure only when it failed."""
     rolling = RollingCounts(SPAN)
     for failed in (True, False, True):
@@ -40,7 +40,7 @@ def test_calls_and_failures_are_counted_apart() -> None:
 
 
 @pytest.mark.parametrize(
-    ("recorded", "asked", "left"),
+    ("recorded", "now", "left"),
     [
         (0.0, 9.999, 1),  # at the beginning of a slice: the whole span
         (0.0, 10.0, 0),
@@ -52,16 +52,16 @@ def test_calls_and_failures_are_counted_apart() -> None:
     ],
 )
 def test_the_edge_of_the_window_is_the_documented_one(
-    recorded: float, asked: float, left: int
+    recorded: float, now: float, left: int
 ) -> None:
     """Case 5: a call drops out with its slice, at the latest exactly `span` after its record."""
     rolling = RollingCounts(SPAN)
     rolling.record(recorded, failed=True)
-    assert counts(rolling, asked) == (left, left)
+    assert counts(rolling, now) == (left, left)
 
 
 def test_memory_is_that_of_ten_slices() -> None:
-    """Case 5: ten thousand calls take the room of ten numbers each for calls and failures."""
+    """Case 5: ten thousand calls take ten numbers each for calls and failures."""
     rolling = RollingCounts(SPAN)
     for i in range(10_000):
         rolling.record(i * 1e-2, failed=i % 2 == 0)
@@ -76,10 +76,8 @@ steps = st.lists(st.tuples(st.integers(0, 50), st.booleans()), max_size=60)
 
 
 @given(steps, st.integers(0, 150))
-def test_counts_are_those_of_a_list_of_everything(
-    taken: list[tuple[int, bool]], later: int
-) -> None:
-    """Whatever the calls' times, the counts are those of the ten newest slices of a full list."""
+def test_counts_equal_those_of_a_full_list(taken: list[tuple[int, bool]], later: int) -> None:
+    """At any times, the counts are those of the ten newest slices of a full list."""
     rolling = RollingCounts(SPAN)
     times = list(accumulate(quarters for quarters, _ in taken))
     for at, (_, failed) in zip(times, taken, strict=True):
@@ -95,7 +93,7 @@ def test_counts_are_those_of_a_list_of_everything(
     st.lists(st.floats(0.0, 3.0), min_size=1, max_size=30),
     st.floats(0.0, 1e6),
 )
-def test_any_span_keeps_what_is_young_and_drops_what_is_old(
+def test_any_span_keeps_recent_calls_and_drops_old_ones(
     span: float, gaps: list[float], start: float
 ) -> None:
     """For any span: younger than nine tenths is counted, older than the span is not."""
@@ -130,7 +128,7 @@ def test_a_long_sleep_empties_the_window() -> None:
     assert min(rolling._calls) == min(rolling._failures) == 0
 
 
-def test_clearing_forgets_and_goes_on() -> None:
+def test_clear_starts_anew() -> None:
     """After `clear` nothing is left, nothing drops below 0, and new records count in full."""
     rolling = RollingCounts(SPAN)
     rolling.record(4.0, failed=True)
@@ -141,7 +139,7 @@ def test_clearing_forgets_and_goes_on() -> None:
     assert counts(rolling, 14.0) == (0, 0)
 
 
-def test_shifted_windows_keep_what_is_left() -> None:
+def test_shift_keeps_remaining_durations() -> None:
     """On another loop's clock a call counts for exactly as long as it would have."""
     rolling = RollingCounts(SPAN)
     rolling.record(4.0, failed=True)
@@ -150,33 +148,33 @@ def test_shifted_windows_keep_what_is_left() -> None:
     assert counts(rolling, -986.0) == (0, 0)
 
 
-# ── latencies ───────────────────────────────────────────────────────────────────────────────────
+# ── latencies ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def filled(seconds: list[float]) -> Latencies:
+def filled(seconds: list[float]) -> LatencyHistogram:
     """A histogram of these latencies."""
-    latencies = Latencies()
+    latencies = LatencyHistogram()
     for value in seconds:
         latencies.record(math.log2(value))
     return latencies
 
 
-def test_nothing_known_is_0() -> None:
+def test_percentile_without_samples_is_0() -> None:
     """Without samples every percentile is 0."""
-    assert Latencies().percentile(0.5) == 0.0
+    assert LatencyHistogram().percentile(0.5) == 0.0
 
 
 @given(
-    st.lists(st.floats(SHORTEST, 1000.0), min_size=1, max_size=200),
+    st.lists(st.floats(MIN_LATENCY, 1000.0), min_size=1, max_size=200),
     st.sampled_from([0.01, 0.5, 0.9, 0.95, 0.99, 1.0]),
 )
 def test_a_percentile_is_never_too_low_and_at_most_a_bucket_too_high(
     seconds: list[float], share: float
 ) -> None:
-    """A percentile is that of the sorted samples, rounded up by less than one bucket's width."""
+    """It is that of the sorted samples, rounded up by less than one bucket's width."""
     true = sorted(seconds)[max(1, math.ceil(share * len(seconds) - 1e-9)) - 1]
-    told = filled(seconds).percentile(share)
-    assert true * (1 - 1e-9) <= told <= true * ONE_BUCKET * (1 + 1e-9)
+    estimate = filled(seconds).percentile(share)
+    assert true * (1 - 1e-9) <= estimate <= true * ONE_BUCKET * (1 + 1e-9)
 
 
 def test_a_bucket_is_nine_per_cent_wide() -> None:
@@ -184,15 +182,15 @@ def test_a_bucket_is_nine_per_cent_wide() -> None:
     assert pytest.approx(1.0905, abs=1e-4) == ONE_BUCKET
 
 
-def test_what_is_beyond_the_scale_shares_the_outer_buckets() -> None:
-    """Under a millisecond is told as the first bucket, beyond 1,048 s as the last."""
-    assert filled([1e-9]).percentile(0.5) == pytest.approx(SHORTEST * ONE_BUCKET)
-    assert filled([1e9]).percentile(0.5) == pytest.approx(SHORTEST * 2**20)
+def test_values_beyond_the_scale_share_the_outer_buckets() -> None:
+    """Below a millisecond counts as the first bucket, beyond 1,048 s as the last."""
+    assert filled([1e-9]).percentile(0.5) == pytest.approx(MIN_LATENCY * ONE_BUCKET)
+    assert filled([1e9]).percentile(0.5) == pytest.approx(MIN_LATENCY * 2**20)
     assert window.DOUBLINGS == 20
 
 
-def test_percentiles_are_worked_out_every_sixteen_records() -> None:
-    """A told percentile stands for fifteen records; the sixteenth says that it is renewed."""
+def test_percentiles_are_computed_every_sixteen_records() -> None:
+    """A percentile stays for fifteen records; the sixteenth returns that it is refreshed."""
     latencies = filled([0.1])
     before = latencies.percentile(0.5)
     fresh = [latencies.record(math.log2(10.0)) for _ in range(15)]
