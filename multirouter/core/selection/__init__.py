@@ -1,1 +1,1 @@
-"""Choosing a provider: candidates, weighted choice, strategies and eligibility."""
+"""Selection of a provider within a tier: eligibility, weighted choice and strategies."""

@@ -1,4 +1,4 @@
-"""Candidate: one provider at its place in a route."""
+"""Candidate: a provider as a member of one route."""
 
 from __future__ import annotations
 
@@ -10,40 +10,39 @@ from multirouter.core.circuit.gate import Gate
 from multirouter.core.health.adaptive_timeout import LatencyTracker
 from multirouter.core.health.degraded import HealthWindow
 from multirouter.core.health.latency_average import LatencyAverage
-from multirouter.core.request_transform import transformed
+from multirouter.core.request_transform import with_transforms
 from multirouter.core.settings.failure_rules import CircuitEffect
 from multirouter.core.settings.provider import Provider
 from multirouter.model import FailureKind
 
 
 class Candidate:
-    """A provider at its place in a route: whom to call, at which door, with which weight.
+    """A provider as a member of one route: its functions, gate, weight and timeouts.
 
     Attributes:
         name: the provider's name.
-        provider: the provider as this configuration knows it.
-        call: its coroutine function, behind its transforms; None for one that can only stream.
+        provider: the provider's settings in this configuration.
+        call: its coroutine function with its transforms; None for one that can only stream.
         stream: its async generator function, likewise; None for one that can only call.
-        gate: its door, shared with the other routes and with later configurations.
+        gate: its gate, shared with the other routes and with later configurations.
         weight: its weight on this route, at least 0.
-        pace: its latencies on this route.
+        latency: its latency tracker on this route.
         health: its successes and failures on this route.
-        speed: its newest latencies on this route; None when no strategy asks.
-        timeout: what one attempt may take at the most, seconds; of a stream, up to its first
-            content.
-        idle: what a stream may rest between two chunks, seconds.
+        latency_average: its recent latency on this route; None unless a strategy tracks it.
+        timeout: timeout of one attempt, seconds; of a stream, up to its first content.
+        idle: timeout between two chunks of a stream, seconds.
     """
 
     __slots__ = (
-        "_speed",
+        "_new_latency_average",
         "call",
         "gate",
         "health",
         "idle",
         "latency",
+        "latency_average",
         "name",
         "provider",
-        "speed",
         "stream",
         "timeout",
         "weight",
@@ -59,50 +58,59 @@ class Candidate:
         weight: float,
         timeout: float,
         idle: float = math.inf,
-        speed: Callable[[], LatencyAverage] = LatencyAverage,
+        latency_average: Callable[[], LatencyAverage] = LatencyAverage,
         transforms: tuple[Callable[[Any], Any], ...] = (),
     ) -> None:
         self.name: str = provider.name
         self.provider: Provider[Any, Any, Any] = provider
-        self.call: Any = transformed(provider.name, provider.call, transforms)
-        self.stream: Any = transformed(provider.name, provider.stream, transforms)
+        self.call: Any = with_transforms(provider.name, provider.call, transforms)
+        self.stream: Any = with_transforms(provider.name, provider.stream, transforms)
         self.gate: Gate = gate
         self.latency: LatencyTracker = latency
         self.health: HealthWindow = health
-        self.speed: LatencyAverage | None = None
-        self._speed = speed
+        self.latency_average: LatencyAverage | None = None
+        self._new_latency_average = latency_average
         self.weight: float = weight
         self.timeout: float = timeout
         self.idle: float = idle
 
     @property
     def in_flight(self) -> int:
-        """Attempts at the provider that are under way, on whatever route."""
+        """Attempts at the provider that are under way, on all routes."""
         return self.gate.in_flight
 
     @property
     def degraded(self) -> bool:
-        """Whether it is asked after the others; what a hand holds is not judged."""
+        """Whether it is attempted after the others; a provider with a hold never is."""
         return self.health.degraded and self.gate.hold is None
 
-    def watch(self) -> None:
-        """Lets `speed` follow its answers from here on."""
-        self.speed = self._speed()
+    def track_latency(self) -> None:
+        """Starts to keep `latency_average` up to date."""
+        self.latency_average = self._new_latency_average()
 
-    def look(self, now: float) -> None:
-        """Brings its health up to date."""
+    def refresh(self, now: float) -> None:
+        """Brings its health window up to `now` (loop time, seconds)."""
         circuit = self.gate.circuit
         if circuit.is_closed:
-            self.health.look(now, circuit.generation)
+            self.health.refresh(now, circuit.generation)
 
-    def learn(self, kind: FailureKind, effect: CircuitEffect, elapsed: float, now: float) -> None:
-        """Learns from an attempt that brought no answer what it says about the provider."""
+    def record_failure(
+        self, kind: FailureKind, effect: CircuitEffect, elapsed: float, now: float
+    ) -> None:
+        """Records an attempt without an answer in health and latency.
+
+        Args:
+            kind: the verdict's kind.
+            effect: what the kind's rule does to the circuit; it decides whether health counts it.
+            elapsed: the attempt's duration, seconds.
+            now: loop time, seconds.
+        """
         if effect in {CircuitEffect.FAILURE, CircuitEffect.TRIP}:
-            self.health.failed(now)
+            self.health.record_failure(now)
         elif effect is CircuitEffect.SUCCESS:
-            self.health.answered(now)
-        if self.speed is not None and kind is FailureKind.TIMEOUT:
-            self.speed.learn(elapsed, now)  # a bound, but nobody knows better
+            self.health.record_success(now)
+        if self.latency_average is not None and kind is FailureKind.TIMEOUT:
+            self.latency_average.record(elapsed, now)  # a lower bound, the best that is known
 
     def __repr__(self) -> str:
-        return f"<Member {self.name} weight={self.weight:g} {self.gate!r}>"
+        return f"<Candidate {self.name} weight={self.weight:g} {self.gate!r}>"

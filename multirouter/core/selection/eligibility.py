@@ -1,4 +1,4 @@
-"""Who can serve a request at all: capabilities, context window and longest answer."""
+"""Eligibility of providers for a request: capabilities, context window and longest output."""
 
 from __future__ import annotations
 
@@ -13,39 +13,40 @@ if TYPE_CHECKING:
     from multirouter.core.selection.candidate import Candidate
     from multirouter.core.settings.provider import Provider
 
-NOBODY: frozenset[str] = frozenset()
+NONE_EXCLUDED: frozenset[str] = frozenset()
 
-MOST_KINDS = 256
-"""Kinds of requests whose fit is remembered; capabilities and windows are few, so are they."""
+MAX_REQUEST_CLASSES = 256
+"""Classes of requests whose ineligible providers are cached. Capabilities and windows are few, so
+classes are, too."""
 
 Requires = Callable[[Any], Iterable[str]]
-"""Reads a request and says which capabilities it needs (`["vision", "tools"]`)."""
+"""Returns the capabilities that a request needs (`["vision", "tools"]`)."""
 
 Sizes = Callable[[Any], "int | tuple[int, int]"]
-"""Reads a request and says its tokens: those to be read, or those and the most to be written."""
+"""Returns a request's tokens: the input alone, or the input and the longest output."""
 
 
 class Requirements(NamedTuple):
-    """What one request needs.
+    """What one request requires of a provider.
 
     Attributes:
-        capabilities: what the provider must be capable of.
-        input: tokens to be read; 0 when unknown.
-        output: the most tokens to be written; 0 when unknown.
+        capabilities: the capabilities it needs.
+        input: tokens of the input; 0 when unknown.
+        output: tokens of the longest output; 0 when unknown.
     """
 
-    capabilities: frozenset[str] = NOBODY
+    capabilities: frozenset[str] = NONE_EXCLUDED
     input: int = 0
     output: int = 0
 
-    def lacks(self, provider: Provider[Any, Any, Any]) -> str:
-        """Why the provider cannot serve, in words; an empty string when it can."""
+    def unmet_by(self, provider: Provider[Any, Any, Any]) -> str:
+        """Why the provider is ineligible, in words; an empty string when it is eligible."""
         missing = self.capabilities.difference(provider.capabilities)
         if missing:
             return f"lacks {', '.join(sorted(missing))}"
-        whole, window = self.input + self.output, provider.context_window
-        if window is not None and whole > window:
-            return f"context_window {window} is too small for {whole} tokens"
+        total, window = self.input + self.output, provider.context_window
+        if window is not None and total > window:
+            return f"context_window {window} is too small for {total} tokens"
         longest = provider.max_output
         if longest is not None and self.output > longest:
             return f"max_output {longest} is too small for {self.output} tokens"
@@ -53,18 +54,18 @@ class Requirements(NamedTuple):
 
 
 class Eligibility:
-    """Reads what the requests of a route need, and knows who lacks it.
+    """Decides which providers of a route are eligible for a request.
 
-    An estimate never bars the last one: when only sizes that were estimated leave nobody, sizes
-    do not count, and the provider itself may refuse.
+    Estimated sizes never exclude all providers: when they would, sizes are ignored, and the
+    providers themselves may reject the request.
 
     Args:
         members: the route's providers.
-        requires: reads needed capabilities; None for none.
-        sizes: reads tokens; None for an estimate.
+        requires: returns the needed capabilities; None for none.
+        sizes: returns the tokens; None for an estimate.
     """
 
-    __slots__ = ("_known", "_members", "_requires", "_sizes", "_steps")
+    __slots__ = ("_ineligible", "_members", "_requires", "_sizes", "_thresholds")
 
     def __init__(
         self, members: Sequence[Candidate], requires: Requires | None, sizes: Sizes | None
@@ -72,61 +73,77 @@ class Eligibility:
         self._members = members
         self._requires = requires
         self._sizes = sizes
-        self._known: dict[Requirements, frozenset[str]] = {}
+        self._ineligible: dict[Requirements, frozenset[str]] = {}
         windows = [member.provider.context_window for member in members]
         longest = [member.provider.max_output for member in members]
-        # Sizes matter only by which of these they exceed, so few kinds of requests are told apart.
-        self._steps = tuple(sorted({step for step in (*windows, *longest) if step is not None}))
+        # Sizes matter only by which of these they exceed, so there are few classes of requests.
+        self._thresholds = tuple(
+            sorted({size for size in (*windows, *longest) if size is not None})
+        )
 
-    def needs_of(self, request: Any) -> Requirements:
-        """What a request needs.
+    def requirements_of(self, request: Any) -> Requirements:
+        """Returns what a request requires.
 
         Raises:
-            UsageError: when a hook of the user's says what cannot be.
+            UsageError: a hook of the user's raised, or returned an invalid value.
         """
-        capabilities = NOBODY
+        capabilities = NONE_EXCLUDED
         if self._requires is not None:
-            capabilities = _names(told_by("requires", self._requires, request))
+            capabilities = _capabilities(call_hook("requires", self._requires, request))
         if self._sizes is None:
-            read, write = estimated_sizes(request) if self._steps else (0, 0)
+            sizes = estimated_sizes(request) if self._thresholds else (0, 0)
         else:
-            read, write = _both(told_by("size", self._sizes, request))
-        return Requirements(capabilities, read, write)
+            sizes = _sizes(call_hook("size", self._sizes, request))
+        return Requirements(capabilities, *sizes)
 
-    def unfit(self, request: Any) -> frozenset[str]:
-        """The names of those who cannot serve a request."""
-        needs = self.needs_of(request)
-        whole, longest = self._step(needs.input + needs.output), self._step(needs.output)
-        kind = Requirements(needs.capabilities, whole, longest)
-        known = self._known.get(kind)
-        if known is None:
-            if len(self._known) >= MOST_KINDS:
-                self._known.clear()
-            known = self._known[kind] = self._work_out(needs)
-        return known
+    def ineligible(self, request: Any) -> frozenset[str]:
+        """Returns the names of the providers that are ineligible for a request.
 
-    def why(self, request: Any) -> Mapping[str, str]:
-        """Why each of those who cannot serve a request cannot."""
-        needs, unfit = self.needs_of(request), self.unfit(request)
-        return {m.name: needs.lacks(m.provider) for m in self._members if m.name in unfit}
+        Raises:
+            UsageError: a hook of the user's raised, or returned an invalid value.
+        """
+        needs = self.requirements_of(request)
+        total = self._exceeded_threshold(needs.input + needs.output)
+        output = self._exceeded_threshold(needs.output)
+        request_class = Requirements(needs.capabilities, total, output)
+        names = self._ineligible.get(request_class)
+        if names is None:
+            if len(self._ineligible) >= MAX_REQUEST_CLASSES:
+                self._ineligible.clear()
+            names = self._ineligible[request_class] = self._find_ineligible(needs)
+        return names
 
-    def _work_out(self, needs: Requirements) -> frozenset[str]:
-        unfit = frozenset(m.name for m in self._members if needs.lacks(m.provider))
-        if self._sizes is None and len(unfit) == len(self._members):
-            able = Requirements(needs.capabilities)
-            return frozenset(m.name for m in self._members if able.lacks(m.provider))
-        return unfit
+    def reasons(self, request: Any) -> Mapping[str, str]:
+        """Returns why each ineligible provider is, in words, by its name.
 
-    def _step(self, tokens: int) -> int:
-        """The largest size of the route's that `tokens` exceed, and one more; 0 for none."""
-        return next((step + 1 for step in reversed(self._steps) if tokens > step), 0)
+        Raises:
+            UsageError: a hook of the user's raised, or returned an invalid value.
+        """
+        needs, names = self.requirements_of(request), self.ineligible(request)
+        return {m.name: needs.unmet_by(m.provider) for m in self._members if m.name in names}
+
+    def _find_ineligible(self, needs: Requirements) -> frozenset[str]:
+        names = frozenset(m.name for m in self._members if needs.unmet_by(m.provider))
+        if self._sizes is None and len(names) == len(self._members):
+            without_sizes = Requirements(needs.capabilities)
+            return frozenset(m.name for m in self._members if without_sizes.unmet_by(m.provider))
+        return names
+
+    def _exceeded_threshold(self, tokens: int) -> int:
+        """The largest of the route's sizes that `tokens` exceed, plus one; 0 for none."""
+        return next((size + 1 for size in reversed(self._thresholds) if tokens > size), 0)
 
 
-def told_by(what: str, hook: Callable[[Any], Any], request: Any) -> Any:
-    """What a hook of the user's says of a request.
+def call_hook(what: str, hook: Callable[[Any], Any], request: Any) -> Any:
+    """Returns what a hook of the user's returns for a request.
+
+    Args:
+        what: the setting's name, for the error.
+        hook: the user's function.
+        request: its argument.
 
     Raises:
-        UsageError: it raised.
+        UsageError: the hook raised.
     """
     try:
         return hook(request)
@@ -134,57 +151,59 @@ def told_by(what: str, hook: Callable[[Any], Any], request: Any) -> Any:
         raise UsageError(f"{what}= raised {type(error).__name__}: {error}") from error
 
 
-def _names(told: Any) -> frozenset[str]:
-    found = [told] if isinstance(told, str) else told or ()
-    if not (isinstance(found, Iterable) and all(isinstance(name, str) for name in found)):
-        raise UsageError(f"requires= must return names of capabilities, not {told!r}")
-    return frozenset(found)
+def _capabilities(answer: Any) -> frozenset[str]:
+    names = [answer] if isinstance(answer, str) else answer or ()
+    if not (isinstance(names, Iterable) and all(isinstance(name, str) for name in names)):
+        raise UsageError(f"requires= must return names of capabilities, got {answer!r}")
+    return frozenset(names)
 
 
-def _both(told: Any) -> tuple[int, int]:
-    both = told if isinstance(told, tuple) else (told, 0)
-    if not (len(both) == 2 and all(isinstance(size, int) and size >= 0 for size in both)):
-        raise UsageError(f"size= must return tokens as an int, or two of them, not {told!r}")
-    return both
+def _sizes(answer: Any) -> tuple[int, int]:
+    sizes = answer if isinstance(answer, tuple) else (answer, 0)
+    if not (len(sizes) == 2 and all(isinstance(size, int) and size >= 0 for size in sizes)):
+        raise UsageError(
+            f"size= must return tokens as an int >= 0, or a tuple of two, got {answer!r}"
+        )
+    return sizes
 
 
 OUTPUT_FIELDS = ("max_completion_tokens", "max_tokens", "max_output_tokens")
 
 
 def estimated_sizes(request: Any) -> tuple[int, int]:
-    """A request's tokens by its letters, and what it allows the answer.
+    """Returns a request's estimated input tokens, and the output tokens that it allows.
 
-    Four letters count as one token. Of plain data all strings count; of an object nothing does.
+    Four letters count as one token. Of plain data all strings count, of an object nothing does.
     """
-    asked = 0
+    output = 0
     if isinstance(request, Mapping):
         limits = (request.get(field) for field in OUTPUT_FIELDS)
-        asked = next((limit for limit in limits if isinstance(limit, int)), 0)
-    return estimated_tokens(request), asked
+        output = next((limit for limit in limits if isinstance(limit, int)), 0)
+    return estimated_tokens(request), output
 
 
 def chat_requires(request: Any) -> frozenset[str]:
-    """What a chat request needs: `vision`, `audio`, `tools`, `json_schema`, `prefill`.
+    """Returns the capabilities that a chat request needs, for `requires=`.
 
-    Anything else needs nothing. Made for `requires=`.
+    `vision`, `audio`, `files`, `tools`, `json_schema` and `prefill`; nothing for any other request.
     """
     if not chat.is_request(request):
-        return NOBODY
+        return NONE_EXCLUDED
     needs = {"tools"} if request.get("tools") else set()
     if _field(request.get("response_format"), "type") == "json_schema":
         needs.add("json_schema")
     for message in request["messages"]:
         content = _field(message, "content")
         if isinstance(content, list):
-            kinds = [_field(part, "type") for part in content]
-            needs.update(need for kind, need in _PARTS.items() if kind in kinds)
+            types = [_field(part, "type") for part in content]
+            needs.update(need for type_, need in _PARTS.items() if type_ in types)
     if request["messages"] and _field(request["messages"][-1], "role") == "assistant":
         needs.add("prefill")
     return frozenset(needs)
 
 
 def _field(thing: Any, name: str) -> str | list[Any] | None:
-    """Text or a list under that name; None for all else, since requests are as users write them."""
+    """The string or list under a name; None for anything else, since requests are not checked."""
     value = thing.get(name) if isinstance(thing, Mapping) else None
     return value if isinstance(value, str | list) else None
 

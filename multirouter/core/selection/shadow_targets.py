@@ -10,11 +10,11 @@ from multirouter.core.settings.shadow import Shadow
 
 
 class ShadowTargets:
-    """Who gets the copies of one route's calls.
+    """The providers that may receive shadow copies of one route's calls.
 
     Attributes:
-        policy: the shadow that says so.
-        members: the providers, as this configuration knows them.
+        policy: the route's shadow settings.
+        members: the providers.
     """
 
     __slots__ = ("members", "policy")
@@ -23,11 +23,17 @@ class ShadowTargets:
         self.policy: Shadow = policy
         self.members: Sequence[Candidate] = members
 
-    def drawn(self, rng: Random, asked: Container[str], now: float) -> Candidate | None:
-        """Who gets a copy of a call that has asked these providers; None for nobody."""
+    def choose(self, rng: Random, attempted: Container[str], now: float) -> Candidate | None:
+        """Chooses the provider that receives a copy of a call; None for no copy.
+
+        Args:
+            rng: source of chance.
+            attempted: names of the providers that the call has attempted.
+            now: loop time, seconds.
+        """
         if rng.random() >= self.policy.share:
             return None
-        free = [m for m in self.members if m.name not in asked and m.gate.closed(now)]
+        free = [m for m in self.members if m.name not in attempted and m.gate.selectable(now)]
         if len(free) < 2:
             return free[0] if free else None
         return free[rng.randrange(len(free))]

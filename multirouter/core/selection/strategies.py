@@ -1,6 +1,6 @@
-"""How a tier may choose other than by weight: by order, load, speed, price, quality or all of it.
+"""Strategies of a tier beside the weighted choice: by order, load, latency, price or quality.
 
-A strategy is given to a route, by its name or as an object, and works within each of its tiers.
+A strategy is given to a route, by its name or as an object, and applies within each of its tiers.
 Weights decide among equals; a provider of weight 0 stays a reserve under every strategy.
 """
 
@@ -19,196 +19,203 @@ from multirouter.model import Usage
 if TYPE_CHECKING:
     from multirouter.core.selection.candidate import Candidate
 
-COMPARED = 8
-"""Candidates that are compared when there are more: so many drawn at random find one of the best
-eighth in two of three draws, and cost the same among ten and a thousand.
+SAMPLE_SIZE = 8
+"""Candidates that are compared when there are more. That many random candidates contain one of the
+best eighth in two of three cases, and cost the same among ten and a thousand.
 
-Source: Mitzenmacher, The Power of Two Choices in Randomized Load Balancing, 2001, whose gain is
-nearly whole at two; the others serve small tiers, which are so compared whole.
+Source: Mitzenmacher, The Power of Two Choices in Randomized Load Balancing, 2001. Two would bring
+nearly the whole gain; eight compare small tiers whole.
 """
 
-TYPICAL = Usage(input=750, output=250)
-"""The call by which prices are compared: a thousand tokens, three of four of them read.
+TYPICAL_USAGE = Usage(input=750, output=250)
+"""The call by which prices are compared: a thousand tokens, three of four of them input.
 
 Source: the 3:1 blend in which Artificial Analysis compares the prices of models.
 """
 
-CHEAPEST_SHARE = 0.01
-"""What is free counts as this share of the dearest price: no product is decided by it alone."""
+MIN_PRICE_SHARE = 0.01
+"""Lowest price as a share of the highest: a free provider is not chosen for its price alone."""
 
 
 class Ranked:
-    """Asks the best by a fixed rank; those who share it by weight, the next when they are out.
+    """The best candidates by a fixed rank; equals share by weight.
 
     Args:
-        how: the choice in words.
-        rank: of a member and its place in the tier, the lowest first.
+        description: the choice in words.
+        rank: the rank of a member, from the member and its position in the tier; the lowest is
+            the best.
     """
 
-    def __init__(self, how: str, rank: Callable[[Candidate, int], float]) -> None:
-        self.how = how
+    def __init__(self, description: str, rank: Callable[[Candidate, int], float]) -> None:
+        self.description = description
         self._rank = rank
 
     def prepare(self, members: Sequence[Candidate]) -> Choose:
         """Ranks the tier's members once."""
         ranks = {member.name: self._rank(member, at) for at, member in enumerate(members)}
-        seen: Sequence[Candidate] = ()
+        previous: Sequence[Candidate] = ()
         best = WeightedChoice((), 0.0)
 
-        def choose(candidates: Sequence[Candidate], asking: SelectionContext) -> Candidate:
-            nonlocal seen, best
-            if candidates is not seen:
+        def choose(candidates: Sequence[Candidate], context: SelectionContext) -> Candidate:
+            nonlocal previous, best
+            if candidates is not previous:
                 lowest = min(ranks[member.name] for member in candidates)
                 first = [member for member in candidates if ranks[member.name] == lowest]
-                best, seen = WeightedChoice(first, asking.now), candidates
-            return best.pick(asking.rng, (), asking.now) or candidates[0]
+                best, previous = WeightedChoice(first, context.now), candidates
+            return best.pick(context.rng, (), context.now) or candidates[0]
 
         return choose
 
 
 def in_order() -> Strategy:
-    """The first of the tier, in the order in which it is written."""
-    return Ranked("first in order", _place)
+    """The first candidate in the order of the tier."""
+    return Ranked("first in order", _position)
 
 
 def cheapest() -> Strategy:
-    """The lowest price of a `TYPICAL` call; who has no price comes last."""
+    """The lowest price of a `TYPICAL_USAGE` call; providers without a price come last."""
     return Ranked("cheapest", _price)
 
 
 def highest_quality() -> Strategy:
-    """The highest `Provider(quality=)`; who has none comes last."""
-    return Ranked("highest quality", _lack_of_quality)
+    """The highest `Provider(quality=)`; providers without one come last."""
+    return Ranked("highest quality", _negative_quality)
 
 
-def _place(_: Candidate, at: int) -> float:
+def _position(_: Candidate, at: int) -> float:
     return at
 
 
 def _price(member: Candidate, _: int = 0) -> float:
     price: Price | None = member.provider.price
-    return math.inf if price is None else price.of(TYPICAL)
+    return math.inf if price is None else price.of(TYPICAL_USAGE)
 
 
-def _lack_of_quality(member: Candidate, _: int) -> float:
+def _negative_quality(member: Candidate, _: int) -> float:
     quality: float | None = member.provider.quality
     return math.inf if quality is None else -quality
 
 
-def _some(candidates: Sequence[Candidate], asking: SelectionContext) -> Sequence[Candidate]:
-    """All candidates where they are few, else `COMPARED` of them."""
-    if len(candidates) <= COMPARED:
+def _sample(candidates: Sequence[Candidate], context: SelectionContext) -> Sequence[Candidate]:
+    """All candidates if there are at most `SAMPLE_SIZE`, else that many at random."""
+    if len(candidates) <= SAMPLE_SIZE:
         return candidates
-    count, chance = len(candidates), asking.rng.random
-    return [candidates[int(chance() * count)] for _ in range(COMPARED)]
+    count, random = len(candidates), context.rng.random
+    return [candidates[int(random() * count)] for _ in range(SAMPLE_SIZE)]
 
 
 class LeastInFlight:
-    """The one with the fewest attempts under way; of those who share that, one by weight."""
+    """The candidate with the fewest attempts in flight; equals share by weight."""
 
-    how = "least in flight"
+    description = "least in flight"
 
     def prepare(self, members: Sequence[Candidate]) -> Choose:
-        """Needs nothing."""
+        """Returns the function that chooses; nothing is prepared."""
 
-        def choose(candidates: Sequence[Candidate], asking: SelectionContext) -> Candidate:
-            some = _some(candidates, asking)
-            loads = [member.gate.in_flight for member in some]
+        def choose(candidates: Sequence[Candidate], context: SelectionContext) -> Candidate:
+            sample = _sample(candidates, context)
+            loads = [member.gate.in_flight for member in sample]
             least = min(loads)
-            if len(some) < len(candidates):  # a sample's order is chance already
-                return some[loads.index(least)]
-            idle = [m for m, load in zip(some, loads, strict=True) if load == least]
+            if len(sample) < len(candidates):  # a sample is in random order already
+                return sample[loads.index(least)]
+            idle = [m for m, load in zip(sample, loads, strict=True) if load == least]
             weights = [member.weight for member in idle]
-            return asking.rng.choices(idle, weights)[0] if len(idle) > 1 else idle[0]
+            return context.rng.choices(idle, weights)[0] if len(idle) > 1 else idle[0]
 
         return choose
 
 
 class Fastest:
-    """Of two drawn at random the one that has less to wait for: latency times attempts in flight.
+    """Of two random candidates the one with the shorter wait: latency times attempts in flight.
 
-    Who has not answered yet is tried once. Source: Finagle, P2C with PeakEwma.
+    A provider without an answer so far gets one attempt. Source: Finagle, P2C with PeakEwma.
     """
 
-    how = "faster of two"
+    description = "faster of two"
 
     def prepare(self, members: Sequence[Candidate]) -> Choose:
-        """Lets the members' latencies be followed."""
+        """Starts to track the members' latencies."""
         for member in members:
-            member.watch()
+            member.track_latency()
 
-        def choose(candidates: Sequence[Candidate], asking: SelectionContext) -> Candidate:
-            one, other = _two(candidates, asking)
-            now = asking.now
-            return other if _load(other, now) < _load(one, now) else one
+        def choose(candidates: Sequence[Candidate], context: SelectionContext) -> Candidate:
+            one, other = _random_pair(candidates, context)
+            now = context.now
+            return other if _wait(other, now) < _wait(one, now) else one
 
         return choose
 
 
-def _two(candidates: Sequence[Candidate], asking: SelectionContext) -> tuple[Candidate, Candidate]:
+def _random_pair(
+    candidates: Sequence[Candidate], context: SelectionContext
+) -> tuple[Candidate, Candidate]:
     count = len(candidates)
-    one = int(asking.rng.random() * count)
-    other = int(asking.rng.random() * (count - 1))
+    one = int(context.rng.random() * count)
+    other = int(context.rng.random() * (count - 1))
     return candidates[one], candidates[other if other < one else other + 1]
 
 
-def _load(member: Candidate, now: float) -> float:
-    return 0.0 if member.speed is None else member.speed.load(member.gate.in_flight, now)
+def _wait(member: Candidate, now: float) -> float:
+    average = member.latency_average
+    return 0.0 if average is None else average.load(member.gate.in_flight, now)
 
 
 class Balanced:
-    """The least of expected wait times price over success rate, each to a power of its own.
+    """The lowest expected wait times price over success rate, each to a power of its own.
 
-    The wait is that of `Fastest`, the price that of a `TYPICAL` call, the success rate that of
-    the health window. A price that is unknown counts as the tier's dearest, a success rate that
-    is unknown as 1; who has not answered yet is tried once. Among more than `COMPARED`
-    candidates that many are drawn and compared.
+    The wait is that of `Fastest`, the price that of a `TYPICAL_USAGE` call, the success rate that
+    of the health window. An unknown price counts as the tier's highest, an unknown success rate
+    as 1; a provider without an answer so far gets one attempt. Of more than `SAMPLE_SIZE`
+    candidates that many random ones are compared.
 
     Args:
-        speed: the power of the wait, at least 0; 0 leaves it out.
-        price: the power of the price, at least 0.
-        health: the power of the success rate, at least 0. At 4 a provider that fails in one of
+        speed: the power of the wait, 0 to 100; 0 leaves it out.
+        price: the power of the price, 0 to 100.
+        health: the power of the success rate, 0 to 100. At 4 a provider that fails in one of
             five counts as two and a half times as slow.
+
+    Raises:
+        ConfigurationError: a power is no number from 0 to 100.
     """
 
-    how = "best balance"
+    description = "best balance"
 
     def __init__(self, *, speed: float = 1.0, price: float = 1.0, health: float = 4.0) -> None:
-        self._speed = check.number("Balanced.speed", speed, least=0.0, most=100.0)
-        self._price = check.number("Balanced.price", price, least=0.0, most=100.0)
-        self._health = check.number("Balanced.health", health, least=0.0, most=100.0)
+        self._speed = check.number("Balanced.speed", speed, minimum=0.0, maximum=100.0)
+        self._price = check.number("Balanced.price", price, minimum=0.0, maximum=100.0)
+        self._health = check.number("Balanced.health", health, minimum=0.0, maximum=100.0)
 
     def prepare(self, members: Sequence[Candidate]) -> Choose:
-        """Works out the prices once, and lets the members' latencies be followed."""
+        """Computes the price factors once, and starts to track the members' latencies."""
         for member in members:
-            member.watch()
-        thrift = {name: price**self._price for name, price in _relative_prices(members).items()}
+            member.track_latency()
+        factors = {name: price**self._price for name, price in _relative_prices(members).items()}
 
-        def choose(candidates: Sequence[Candidate], asking: SelectionContext) -> Candidate:
-            now, some = asking.now, _some(candidates, asking)
-            scores = [self._score(member, now) * thrift[member.name] for member in some]
-            return some[scores.index(min(scores))]
+        def choose(candidates: Sequence[Candidate], context: SelectionContext) -> Candidate:
+            now, sample = context.now, _sample(candidates, context)
+            scores = [self._score(member, now) * factors[member.name] for member in sample]
+            return sample[scores.index(min(scores))]
 
         return choose
 
     def _score(self, member: Candidate, now: float) -> float:
         rate = member.health.success_rate
         success = 1.0 if rate is None else max(rate, 1e-3)
-        wait: float = _load(member, now) ** self._speed
-        ease: float = success**self._health
-        return wait / ease
+        wait: float = _wait(member, now) ** self._speed
+        success_factor: float = success**self._health
+        return wait / success_factor
 
 
 def _relative_prices(members: Sequence[Candidate]) -> Mapping[str, float]:
-    """Each price as a share of the tier's dearest, from `CHEAPEST_SHARE` to 1."""
+    """Each price as a share of the tier's highest, from `MIN_PRICE_SHARE` to 1, by name."""
     prices = {member.name: _price(member) for member in members}
-    dearest = max((price for price in prices.values() if price < math.inf), default=0.0)
-    if not dearest:
+    highest = max((price for price in prices.values() if price < math.inf), default=0.0)
+    if not highest:
         return dict.fromkeys(prices, 1.0)
-    return {n: min(1.0, max(CHEAPEST_SHARE, price / dearest)) for n, price in prices.items()}
+    return {n: min(1.0, max(MIN_PRICE_SHARE, price / highest)) for n, price in prices.items()}
 
 
-NAMES: Mapping[str, Callable[[], Strategy | None]] = {
+STRATEGIES: Mapping[str, Callable[[], Strategy | None]] = {
     "weighted": lambda: None,
     "in_order": in_order,
     "least_in_flight": LeastInFlight,
@@ -217,29 +224,31 @@ NAMES: Mapping[str, Callable[[], Strategy | None]] = {
     "highest_quality": highest_quality,
     "balanced": Balanced,
 }
-"""The strategies that have a name; `Sticky` needs a key and is given as an object."""
+"""The strategies by name; `Sticky` needs a key and is given as an object."""
 
 
-def strategy_named(what: str, given: Any) -> Strategy | None:
-    """The strategy a user named or gave; None for the draw by weight.
+def resolve_strategy(what: str, value: Any) -> Strategy | None:
+    """Returns the strategy for a setting's value; None for the weighted choice.
 
     Args:
         what: the setting's name, for the error.
-        given: a name out of `NAMES`, a `Strategy`, or None.
+        value: a name out of `STRATEGIES`, a `Strategy`, or None.
 
     Raises:
-        ConfigurationError: for an unknown name, or what is no strategy.
+        ConfigurationError: the name is unknown, or the value is no strategy.
     """
-    if given is None:
+    if value is None:
         return None
-    if isinstance(given, str):
-        make = NAMES.get(given)
+    if isinstance(value, str):
+        make = STRATEGIES.get(value)
         if make is None:
-            raise ConfigurationError(what, f"unknown strategy {check.near(given, NAMES)}")
+            raise ConfigurationError(
+                what, f"unknown strategy {check.suggestion(value, STRATEGIES)}"
+            )
         return make()
-    if isinstance(given, type) or not callable(getattr(given, "prepare", None)):
+    if isinstance(value, type) or not callable(getattr(value, "prepare", None)):
         raise ConfigurationError(
-            what, f"must be the name of a strategy, or an object with prepare(), not {given!r}"
+            what, f"must be the name of a strategy, or an object with prepare(), got {value!r}"
         )
-    strategy: Strategy = given
+    strategy: Strategy = value
     return strategy

@@ -1,118 +1,128 @@
-"""Who: the providers of a tier that can be asked now, the healthy before the degraded."""
+"""Tier table: the providers of a tier that are available now, healthy ones before degraded ones."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from multirouter.core.change_counter import ChangeCounter
 from multirouter.core.selection.candidate import Candidate
-from multirouter.core.selection.weighted import Choose, Strategy, StrategyChoice, WeightedChoice
+from multirouter.core.selection.eligibility import NONE_EXCLUDED
+from multirouter.core.selection.weighted import (
+    Choose,
+    OnStrategyError,
+    Strategy,
+    StrategyChoice,
+    WeightedChoice,
+)
 
 RAMP_STEPS = 10
-"""Steps in which a ramp grows: each costs one rebuilding of the draw table."""
+"""Steps in which a ramp grows: each costs one rebuild of the tier's table."""
 
-MOST_TABLES = 32
-"""Draw tables that a tier keeps for requests that not everybody fits."""
-
-NOBODY: frozenset[str] = frozenset()
-
-
-Broken = Callable[[Choose, Exception], None]
-"""Told of a strategy that raised, and of what it raised."""
+MAX_TABLES = 32
+"""Tables that a tier keeps for requests for which some providers are ineligible."""
 
 
 class ChoicePolicy:
-    """How a tier chooses: its strategy, ready to choose, and how that is told.
+    """How a tier chooses: its strategy, prepared for the tier, and its panic threshold.
 
     Attributes:
         how: the choice in words.
+        panic: the share of selectable members, 0 to 1, below which circuits are ignored; None
+            never ignores them.
     """
 
-    __slots__ = ("_broken", "_choose", "how", "panic")
+    __slots__ = ("_choose", "_on_error", "how", "panic")
 
     def __init__(
         self,
         members: Sequence[Candidate],
         strategy: Strategy | None = None,
-        broken: Broken | None = None,
+        on_error: OnStrategyError | None = None,
         panic: float | None = None,
     ) -> None:
-        self._choose = None if strategy is None else strategy.prepare(members)
-        self._broken = broken
-        self.how: str = "drawn by weight"
+        self._choose: Choose | None = None if strategy is None else strategy.prepare(members)
+        self._on_error = on_error
+        self.how: str = "weighted choice"
         if strategy is not None:
-            self.how = getattr(strategy, "how", type(strategy).__name__)
+            self.how = getattr(strategy, "description", type(strategy).__name__)
         self.panic: float | None = panic
 
-    def draw(self, members: Sequence[Candidate], now: float, why: str) -> WeightedChoice:
-        """What chooses among `members`."""
-        if self._choose is None or self._broken is None:
+    def choice(self, members: Sequence[Candidate], now: float, why: str) -> WeightedChoice:
+        """Returns the choice among `members`, as of `now` (loop time, seconds)."""
+        if self._choose is None or self._on_error is None:
             return WeightedChoice(members, now, why)
-        return StrategyChoice(members, now, why, self._choose, self._broken)
+        return StrategyChoice(members, now, why, self._choose, self._on_error)
 
 
 class TierTable:
-    """Who takes part in the choice, as of one revision of the gates.
+    """The available members of a tier, as of one revision of the gates.
 
     Attributes:
-        revision: the revision it was made at.
-        valid_until: loop time at which time alone makes it stale.
-        healthy: chooses among those who are closed and well.
-        degraded: chooses among those who are closed and degraded; None when there are none.
-        closed: all of them.
-        trials: members whose circuit is half-open.
-        panicked: whether circuits were ignored because too few are closed.
+        revision: the revision of the gates at which it was made.
+        valid_until: loop time at which time alone makes it stale, seconds.
+        selectable: the members that take part in the choice.
+        healthy: the choice among those that are not degraded.
+        degraded: the choice among those that are degraded; None when there are none.
+        half_open: members whose circuit is half-open.
+        panic: whether circuits are ignored because too few members are selectable.
     """
 
     __slots__ = (
-        "closed",
         "degraded",
+        "half_open",
         "healthy",
-        "panic_started",
+        "panic",
         "revision",
-        "trials",
+        "selectable",
         "valid_until",
     )
 
     def __init__(
-        self, members: Sequence[Candidate], revision: int, now: float, terms: ChoicePolicy
+        self, members: Sequence[Candidate], revision: int, now: float, policy: ChoicePolicy
     ) -> None:
-        panic = terms.panic
-        closed = [member for member in members if member.gate.closed(now)]
-        self.panic_started: bool = panic is not None and len(closed) < panic * len(members)
-        if self.panic_started:
-            closed = [member for member in members if member.gate.hold != "open"]
+        threshold = policy.panic
+        selectable = [member for member in members if member.gate.selectable(now)]
+        self.panic: bool = threshold is not None and len(selectable) < threshold * len(members)
+        if self.panic:
+            selectable = [member for member in members if member.gate.hold != "open"]
         self.revision: int = revision
-        self.trials: list[Candidate] = (
-            [] if self.panic_started else [m for m in members if m.gate.on_trial(now)]
+        self.half_open: list[Candidate] = (
+            [] if self.panic else [member for member in members if member.gate.half_open(now)]
         )
         self.valid_until: float = min(
             (_changes_at(member, now) for member in members), default=math.inf
         )
-        self.closed: list[Candidate] = closed
-        inside = set(closed)
-        out = [f"{m.name} {m.gate.refuses(now) or 'on trial'}" for m in members if m not in inside]
-        ill = [] if self.panic_started else [member for member in closed if member.degraded]
-        well = [member for member in closed if not member.degraded] if ill else closed
-        how = f"panic: {terms.how}" if self.panic_started else terms.how
-        over = [*out, *(f"{member.name} degraded" for member in ill)]
-        self.healthy: WeightedChoice = terms.draw(well, now, _why(how, well, over))
+        self.selectable: list[Candidate] = selectable
+        included = set(selectable)
+        unavailable = [
+            f"{member.name} {member.gate.rejection(now) or 'half-open'}"
+            for member in members
+            if member not in included
+        ]
+        degraded = [] if self.panic else [member for member in selectable if member.degraded]
+        healthy = selectable
+        if degraded:
+            healthy = [member for member in selectable if not member.degraded]
+        how = f"panic: {policy.how}" if self.panic else policy.how
+        skipped = [*unavailable, *(f"{member.name} degraded" for member in degraded)]
+        self.healthy: WeightedChoice = policy.choice(healthy, now, _why(how, healthy, skipped))
         self.degraded: WeightedChoice | None = None
-        if ill:
-            self.degraded = terms.draw(ill, now, _why(f"degraded, {how}", ill, out))
+        if degraded:
+            why = _why(f"degraded, {how}", degraded, unavailable)
+            self.degraded = policy.choice(degraded, now, why)
 
     def share(self, member: Candidate) -> float | None:
-        """The member's share of the choice, 0 to 1; None where no weights decide."""
+        """The member's share of the choice, 0 to 1; None when weights do not decide."""
         if self.degraded is not None and not self.healthy.members:
             return self.degraded.share(member)
         return self.healthy.share(member)
 
 
-def _why(how: str, members: Sequence[Candidate], passed_over: Sequence[str]) -> str:
-    drawn = sum(member.weight > 0 for member in members)
-    among = f"{how} among {drawn}" if drawn > 1 else "only one"
-    return f"{among}; passed over: {', '.join(passed_over)}" if passed_over else among
+def _why(how: str, members: Sequence[Candidate], skipped: Sequence[str]) -> str:
+    count = sum(member.weight > 0 for member in members)
+    among = f"{how} among {count}" if count > 1 else "only candidate"
+    return f"{among}; skipped: {', '.join(skipped)}" if skipped else among
 
 
 def _changes_at(member: Candidate, now: float) -> float:
@@ -126,40 +136,45 @@ def _changes_at(member: Candidate, now: float) -> float:
 
 
 class Tier:
-    """Providers that stand for each other; the draw table is rebuilt when a door changes."""
+    """Interchangeable providers of a route; their table is rebuilt when a gate changes.
 
-    __slots__ = ("_fitting", "_revision", "_table", "members", "terms")
+    Attributes:
+        members: the providers, in the route's order.
+        policy: how one of them is chosen.
+    """
+
+    __slots__ = ("_filtered_tables", "_revision", "_table", "members", "policy")
 
     def __init__(
         self,
         members: Sequence[Candidate],
         revision: ChangeCounter,
-        terms: ChoicePolicy | None = None,
+        policy: ChoicePolicy | None = None,
     ) -> None:
         self.members: tuple[Candidate, ...] = tuple(members)
-        self.terms: ChoicePolicy = terms or ChoicePolicy(self.members)
+        self.policy: ChoicePolicy = policy or ChoicePolicy(self.members)
         self._revision = revision
         self._table: TierTable | None = None
-        self._fitting: dict[frozenset[str], TierTable] = {}
+        self._filtered_tables: dict[frozenset[str], TierTable] = {}
 
-    def table(self, now: float, unfit: frozenset[str] = NOBODY) -> TierTable:
-        """The draw table that is right at `now`, without those who are `unfit`."""
-        table = self._fitting.get(unfit) if unfit else self._table
+    def table(self, now: float, ineligible: frozenset[str] = NONE_EXCLUDED) -> TierTable:
+        """The table that is valid at `now`, without the members that are `ineligible`."""
+        table = self._filtered_tables.get(ineligible) if ineligible else self._table
         if table is None or table.revision != self._revision.value or now >= table.valid_until:
-            return self._renewed(now, unfit)
+            return self._rebuild(now, ineligible)
         return table
 
-    def _renewed(self, now: float, unfit: frozenset[str]) -> TierTable:
+    def _rebuild(self, now: float, ineligible: frozenset[str]) -> TierTable:
         members = self.members
-        if unfit:
-            members = tuple(member for member in members if member.name not in unfit)
+        if ineligible:
+            members = tuple(member for member in members if member.name not in ineligible)
         for member in members:
-            member.look(now)  # may raise the revision, so that comes first
-        table = TierTable(members, self._revision.value, now, self.terms)
-        if not unfit:
+            member.refresh(now)  # may raise the revision, so it comes first
+        table = TierTable(members, self._revision.value, now, self.policy)
+        if not ineligible:
             self._table = table
             return table
-        if len(self._fitting) >= MOST_TABLES:
-            self._fitting.clear()
-        self._fitting[unfit] = table
+        if len(self._filtered_tables) >= MAX_TABLES:
+            self._filtered_tables.clear()
+        self._filtered_tables[ineligible] = table
         return table

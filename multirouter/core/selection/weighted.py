@@ -1,4 +1,4 @@
-"""The choice among those who can be asked: by weight, or as a strategy of the route's says."""
+"""Choice among the candidates of a tier: by weight, or by the route's strategy."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ RAMP_START = 0.1
 Source: Envoy's slow start, `min_weight_percent` 10 %.
 """
 
-REDRAWS = 4
-"""Draws that may hit somebody barred before the rest is weighed exactly: both give the same
-shares, but a redraw costs the same for three providers and for a thousand."""
+MAX_REDRAWS = 4
+"""Draws that may hit an excluded member before the others are weighed exactly. Both ways give the
+same shares, but a redraw costs the same for three providers and for a thousand."""
 
 
 def ramp(member: Candidate, now: float) -> float:
-    """The share of its weight that a member gets while it recovers; 1 otherwise."""
+    """The share of its weight that a member gets at `now`: below 1 while it recovers."""
     span = member.gate.circuit.policy.ramp
     if not span:
         return 1.0
@@ -30,11 +30,11 @@ def ramp(member: Candidate, now: float) -> float:
 
 
 class WeightedChoice:
-    """A draw by weight among members; those of weight 0 are its reserves.
+    """Weighted random choice among members; those of weight 0 are reserves.
 
     Attributes:
-        members: who is drawn, in the tier's order.
-        why: how somebody drawn from it was chosen, in words.
+        members: the members of a weight above 0, in the tier's order.
+        why: how a member is chosen, in words.
     """
 
     __slots__ = ("_cumulative", "_reserves", "_total", "_weights", "members", "why")
@@ -50,48 +50,58 @@ class WeightedChoice:
         self._total = self._cumulative[-1] if self._cumulative else 0.0
 
     def pick(
-        self, rng: Random, barred: Collection[str], now: float, request: Any = None
+        self, rng: Random, excluded: Collection[str], now: float, request: Any = None
     ) -> Candidate | None:
-        """One member that is not barred; a weight of 0 only when nobody else is left."""
-        drawn = self.members
-        if not barred:
-            if len(drawn) > 1:  # as in _draw_any; this is the hot path
+        """Chooses one member that is not excluded; a reserve only when no other member is left.
+
+        Args:
+            rng: source of chance.
+            excluded: names of the members that must not be chosen.
+            now: loop time, seconds; for strategies.
+            request: the caller's request; for strategies.
+
+        Returns:
+            The member, or None when all are excluded.
+        """
+        members = self.members
+        if not excluded:
+            if len(members) > 1:  # as in _draw; this is the hot path
                 at = bisect_right(self._cumulative, rng.random() * self._total)
-                return drawn[at] if at < len(drawn) else drawn[-1]
-            if drawn:
-                return drawn[0]
-        elif len(drawn) > 1:
-            for _ in range(REDRAWS):
-                member = self._draw_any(rng)
-                if member.name not in barred:
+                return members[at] if at < len(members) else members[-1]
+            if members:
+                return members[0]
+        elif len(members) > 1:
+            for _ in range(MAX_REDRAWS):
+                member = self._draw(rng)
+                if member.name not in excluded:
                     return member
-        return self._draw_exactly(rng, barred)
+        return self._draw_among_rest(rng, excluded)
 
     def share(self, member: Candidate) -> float | None:
-        """The member's share of the draw, 0 to 1; None where no weights decide."""
+        """The member's share of the choice, 0 to 1; None when weights do not decide."""
         if member not in self.members:
             return 0.0
         return self._weights[self.members.index(member)] / self._total
 
-    def _draw_any(self, rng: Random) -> Candidate:
+    def _draw(self, rng: Random) -> Candidate:
         at = bisect_right(self._cumulative, rng.random() * self._total)
         # random() < 1, but its product with the total may round up to the total.
         return self.members[min(at, len(self.members) - 1)]
 
-    def _draw_exactly(self, rng: Random, barred: Collection[str]) -> Candidate | None:
-        left = [i for i, member in enumerate(self.members) if member.name not in barred]
+    def _draw_among_rest(self, rng: Random, excluded: Collection[str]) -> Candidate | None:
+        left = [i for i, member in enumerate(self.members) if member.name not in excluded]
         if left:
             return self.members[rng.choices(left, [self._weights[i] for i in left])[0]]
-        return next((m for m in self._reserves if m.name not in barred), None)
+        return next((m for m in self._reserves if m.name not in excluded), None)
 
 
 class SelectionContext:
-    """What a strategy may look at beside the candidates.
+    """What a strategy may use beside the candidates.
 
     Attributes:
-        request: what the caller asks.
+        request: the caller's request.
         now: loop time, seconds.
-        rng: the router's chance.
+        rng: the router's random number generator.
     """
 
     __slots__ = ("now", "request", "rng")
@@ -103,15 +113,22 @@ class SelectionContext:
 
 
 Choose = Callable[[Sequence["Candidate"], SelectionContext], "Candidate"]
-"""Chooses one of the candidates. They are the same object as long as the same ones can be asked,
-so what depends on them alone can be worked out once."""
+"""Chooses one of the candidates. The sequence is the same object as long as the same candidates
+are available, so what depends on them alone can be computed once."""
+
+OnStrategyError = Callable[[Choose, Exception], None]
+"""Receives a strategy's function that failed, and its error."""
 
 
 class Strategy(Protocol):
-    """How a tier chooses among those of its providers that can be asked."""
+    """How a tier chooses among its available providers.
+
+    An attribute `description` (str), if there is one, is used in `AttemptRecord.why`; else the
+    name of the class is.
+    """
 
     def prepare(self, members: Sequence[Candidate]) -> Choose:
-        """Gets ready for one tier, and returns what chooses there, call by call.
+        """Prepares for one tier, and returns the function that chooses for each call.
 
         Args:
             members: all providers of the tier, in order.
@@ -120,13 +137,13 @@ class Strategy(Protocol):
 
 
 class StrategyChoice(WeightedChoice):
-    """The same with a strategy in the place of weights; reserves and last resorts stay.
+    """Choice by a strategy instead of by weight; reserves are still chosen last.
 
-    A strategy that raises, or names somebody who is no candidate, costs no call: it is drawn by
-    weight then, and the first such error is reported.
+    When the strategy raises, or returns something that is no candidate, the choice is made by
+    weight and the error is reported; the call goes on.
     """
 
-    __slots__ = ("_broken", "_choose", "_inside")
+    __slots__ = ("_candidates", "_choose", "_on_error")
 
     def __init__(
         self,
@@ -134,33 +151,33 @@ class StrategyChoice(WeightedChoice):
         now: float,
         why: str,
         choose: Choose,
-        broken: Callable[[Choose, Exception], None],
+        on_error: OnStrategyError,
     ) -> None:
         super().__init__(members, now, why)
         self._choose = choose
-        self._broken = broken
-        self._inside = frozenset(self.members)
+        self._on_error = on_error
+        self._candidates = frozenset(self.members)
 
     def pick(
-        self, rng: Random, barred: Collection[str], now: float, request: Any = None
+        self, rng: Random, excluded: Collection[str], now: float, request: Any = None
     ) -> Candidate | None:
-        """The strategy's choice among those who are not barred."""
+        """Returns the strategy's choice among the members that are not excluded."""
         candidates = self.members
-        if barred:
-            candidates = tuple(member for member in candidates if member.name not in barred)
+        if excluded:
+            candidates = tuple(member for member in candidates if member.name not in excluded)
         if len(candidates) > 1:
             try:
                 chosen = self._choose(candidates, SelectionContext(request, now, rng))
-                if chosen in self._inside and chosen.name not in barred:
+                if chosen in self._candidates and chosen.name not in excluded:
                     return chosen
-                error: Exception = LookupError(f"{chosen!r} is no candidate")
-            except Exception as raised:  # noqa: BLE001 - a strategy may break, a call may not
+                error: Exception = LookupError(f"{chosen!r} is not a candidate")
+            except Exception as raised:  # noqa: BLE001 - a strategy may fail, a call may not
                 error = raised
-            self._broken(self._choose, error)
+            self._on_error(self._choose, error)
         elif candidates:
             return candidates[0]
-        return super().pick(rng, barred, now)
+        return super().pick(rng, excluded, now)
 
     def share(self, member: Candidate) -> float | None:
-        """None for those among whom the strategy chooses, 0 for the others."""
+        """None for members among which the strategy chooses, 0 for the others."""
         return None if member in self.members else 0.0

@@ -1,4 +1,4 @@
-"""Who is drawn: shares, extremes of chance, exclusion, last resorts, and tables made anew."""
+"""Tier tables: shares, extremes of chance, exclusion, reserves and rebuilds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from multirouter.core.selection.tier_tables import TierTable
-from multirouter.core.selection.weighted import RAMP_START, REDRAWS
+from multirouter.core.selection.weighted import MAX_REDRAWS, RAMP_START
 from multirouter.core.settings.policies import CircuitPolicy
 from tests.core.kit import World, provider
 
@@ -22,8 +22,8 @@ WEIGHTS = st.lists(st.just(0.0) | st.floats(1e-9, 1e9), min_size=1, max_size=8).
 BELOW_ONE = math.nextafter(1.0, 0.0)
 
 
-class Loaded(Random):
-    """Chance that says the same at every throw."""
+class Constant(Random):
+    """A generator that returns the same number each time."""
 
     def __init__(self, always: float) -> None:
         super().__init__(0)
@@ -33,13 +33,13 @@ class Loaded(Random):
         return self.always
 
 
-def world(weights: Collection[float], **settings: Any) -> World:
+def world_of(weights: Collection[float], **settings: Any) -> World:
     """Providers p0, p1, ... of these weights."""
     return World([provider(f"p{i}", weight=w) for i, w in enumerate(weights)], **settings)
 
 
-def table(world: World, route: Any = None) -> TierTable:
-    """The draw table of a route's first tier, now."""
+def table_of(world: World, route: Any = None) -> TierTable:
+    """The table of a route's first tier, now."""
     return world.route(route).tiers[0].table(world.now)
 
 
@@ -52,82 +52,82 @@ def within(counts: Counter[str], shares: dict[str, float], sigmas: float = 4.0) 
     )
 
 
-def draws(world: World, n: int, barred: Collection[str] = ()) -> list[str]:
-    """The names of n draws."""
-    rng, of = Random(world.seed), table(world)
-    found = [of.healthy.pick(rng, barred, 0.0) for _ in range(n)]
+def draws(world: World, n: int, excluded: Collection[str] = ()) -> list[str]:
+    """The names of n choices."""
+    rng, table = Random(world.seed), table_of(world)
+    found = [table.healthy.pick(rng, excluded, 0.0) for _ in range(n)]
     return [member.name for member in found if member is not None]
 
 
-# ── shares ──────────────────────────────────────────────────────────────────────────────────────
+# ── shares ────────────────────────────────────────────────────────────────────────────────────────
 
 
 def test_shares_follow_the_weights() -> None:
-    """Case 49: of 100,000 draws by 5/3/2 each share is within 4 sigma; one seed, one sequence."""
-    first = draws(world([5, 3, 2]), 100_000)
+    """Case 49: of 100,000 choices by 5/3/2 each share is within 4 sigma; a seed repeats them."""
+    first = draws(world_of([5, 3, 2]), 100_000)
     assert within(Counter(first), {"p0": 0.5, "p1": 0.3, "p2": 0.2})
-    assert draws(world([5, 3, 2]), 100_000) == first
-    assert draws(world([5, 3, 2], seed=2), 100) != first[:100]
+    assert draws(world_of([5, 3, 2]), 100_000) == first
+    assert draws(world_of([5, 3, 2], seed=2), 100) != first[:100]
 
 
-def test_the_others_share_by_their_own_weights() -> None:
+def test_available_providers_share_by_their_own_weights() -> None:
     """Case 50: with the circuit of weight 5 open the others get 3/5 and 2/5, within 4 sigma."""
-    three = world([5, 3, 2])
+    three = world_of([5, 3, 2])
     three.trip("p0")
     assert within(Counter(draws(three, 20_000)), {"p1": 0.6, "p2": 0.4})
-    assert [table(three).share(m) for m in three.route().members] == pytest.approx([0, 0.6, 0.4])
+    assert [table_of(three).share(m) for m in three.route().members] == pytest.approx([0, 0.6, 0.4])
 
 
-@pytest.mark.parametrize("barred", [{"p0"}, {"p0", "p1"}, {"p3"}])
-def test_drawing_again_is_exact(barred: set[str]) -> None:
-    """Excluding by redrawing gives the shares that weighing the rest exactly gives (4 sigma)."""
+@pytest.mark.parametrize("excluded", [{"p0"}, {"p0", "p1"}, {"p3"}])
+def test_redraws_keep_the_shares(excluded: set[str]) -> None:
+    """Excluding by redraws gives the shares of an exact choice among the others (4 sigma)."""
     weights = {"p0": 90.0, "p1": 5.0, "p2": 3.0, "p3": 2.0}
-    left = {name: weight for name, weight in weights.items() if name not in barred}
+    left = {name: weight for name, weight in weights.items() if name not in excluded}
     total = sum(left.values())
-    found = Counter(draws(world(weights.values()), 20_000, barred))
+    found = Counter(draws(world_of(weights.values()), 20_000, excluded))
     assert within(found, {name: weight / total for name, weight in left.items()})
 
 
-def test_redrawing_is_bounded() -> None:
-    """Chance that hits the barred one every time is asked a bounded number of times."""
+def test_redraws_are_bounded() -> None:
+    """Even if every draw hits an excluded provider."""
 
-    class Counting(Loaded):
-        throws = 0
+    class Counting(Constant):
+        calls = 0
 
         def random(self) -> float:
-            self.throws += 1
+            self.calls += 1
             return super().random()
 
     rng = Counting(0.0)
-    found = table(world([1e9, 1, 1])).healthy.pick(rng, {"p0"}, 0.0)
+    found = table_of(world_of([1e9, 1, 1])).healthy.pick(rng, {"p0"}, 0.0)
     assert found is not None
     assert found.name == "p1"
-    assert rng.throws == REDRAWS + 1
+    assert rng.calls == MAX_REDRAWS + 1
 
 
 @given(weights=WEIGHTS, order=st.randoms(use_true_random=False))
 def test_order_does_not_matter(weights: list[float], order: Random) -> None:
-    """Case 52: shares depend on the weights alone, and a weight left out is 1 wherever it is."""
+    """Case 52: shares depend on the weights alone, and a weight that is left out is 1."""
     named = {f"p{i}": weight for i, weight in enumerate(weights)}
     shuffled = list(named)
     order.shuffle(shuffled)
     for names in (list(named), shuffled):
-        of = World([*(provider(n, weight=named[n]) for n in names), provider("plain")])
+        world = World([*(provider(n, weight=named[n]) for n in names), provider("plain")])
         total = math.fsum([*named.values(), 1.0])
-        shares = {m.name: table(of).share(m) for m in of.route().members}
+        shares = {m.name: table_of(world).share(m) for m in world.route().members}
         assert shares == pytest.approx({n: w / total for n, w in [*named.items(), ("plain", 1)]})
 
 
-# ── the extremes ────────────────────────────────────────────────────────────────────────────────
+# ── extremes ──────────────────────────────────────────────────────────────────────────────────────
 
 
-@given(weights=WEIGHTS, barred=st.sets(st.integers(0, 7)))
-@pytest.mark.parametrize("throw", [0.0, 0.5, BELOW_ONE])
-def test_chance_at_its_extremes(throw: float, weights: list[float], barred: set[int]) -> None:
-    """Case 54: somebody is drawn while anybody is left, and never one of weight 0 before that."""
-    out = {f"p{i}" for i in barred}
-    found = table(world(weights)).healthy.pick(Loaded(throw), out, 0.0)
-    left = {f"p{i}": weight for i, weight in enumerate(weights) if i not in barred}
+@given(weights=WEIGHTS, excluded=st.sets(st.integers(0, 7)))
+@pytest.mark.parametrize("number", [0.0, 0.5, BELOW_ONE])
+def test_extreme_random_numbers(number: float, weights: list[float], excluded: set[int]) -> None:
+    """Case 54: a provider is chosen while one is left, and weight 0 only after all others."""
+    out = {f"p{i}" for i in excluded}
+    found = table_of(world_of(weights)).healthy.pick(Constant(number), out, 0.0)
+    left = {f"p{i}": weight for i, weight in enumerate(weights) if i not in excluded}
     if not left:
         assert found is None
     else:
@@ -136,94 +136,94 @@ def test_chance_at_its_extremes(throw: float, weights: list[float], barred: set[
         assert found.weight > 0 or not any(left.values())
 
 
-def test_a_sum_that_rounds_up_draws_the_last() -> None:
-    """Case 54: where random() times the total rounds to the total itself, the last is drawn."""
+def test_a_product_that_rounds_up_chooses_the_last() -> None:
+    """Case 54: random() times the total may round to the total itself."""
     for weights in ([0.1] * 10, [3.0, 1e-9], [1e9, 1e-9]):
-        of = table(world(weights))
-        assert of.healthy.pick(Loaded(BELOW_ONE), (), 0.0) in of.healthy.members
-        assert of.healthy.pick(Loaded(1.0), (), 0.0) is of.healthy.members[-1]
-        assert of.healthy.pick(Loaded(1.0), {"p0", "px"}, 0.0) in of.healthy.members[1:]
+        table = table_of(world_of(weights))
+        assert table.healthy.pick(Constant(BELOW_ONE), (), 0.0) in table.healthy.members
+        assert table.healthy.pick(Constant(1.0), (), 0.0) is table.healthy.members[-1]
+        assert table.healthy.pick(Constant(1.0), {"p0", "px"}, 0.0) in table.healthy.members[1:]
 
 
-def test_weight_0_is_the_last_resort() -> None:
-    """Case 51: weight 0 has no share and is drawn only when nobody else of its tier is left."""
-    of = table(world([0, 2, 0, 1]))
-    drawn = {of.healthy.pick(Random(i), (), 0.0).name for i in range(200)}
-    assert drawn == {"p1", "p3"}
-    assert of.healthy.pick(Random(1), {"p1", "p3"}, 0.0).name == "p0"
-    assert of.healthy.pick(Random(1), {"p1", "p3", "p0"}, 0.0).name == "p2"
-    assert of.healthy.pick(Random(1), {"p0", "p1", "p2", "p3"}, 0.0) is None
-    assert of.share(of.healthy.members[0]) == pytest.approx(2 / 3)
+def test_weight_0_is_a_reserve() -> None:
+    """Case 51: it has no share and is chosen only when no other provider of its tier is left."""
+    table = table_of(world_of([0, 2, 0, 1]))
+    chosen = {table.healthy.pick(Random(i), (), 0.0).name for i in range(200)}
+    assert chosen == {"p1", "p3"}
+    assert table.healthy.pick(Random(1), {"p1", "p3"}, 0.0).name == "p0"
+    assert table.healthy.pick(Random(1), {"p1", "p3", "p0"}, 0.0).name == "p2"
+    assert table.healthy.pick(Random(1), {"p0", "p1", "p2", "p3"}, 0.0) is None
+    assert table.share(table.healthy.members[0]) == pytest.approx(2 / 3)
 
 
-def test_one_who_is_alone_takes_no_chance() -> None:
-    """With a single candidate nothing is thrown, so its sequence of chance stays its own."""
+def test_a_single_candidate_draws_no_random_number() -> None:
+    """The sequence of random numbers does not change."""
     rng = Random(5)
-    assert table(world([2])).healthy.pick(rng, (), 0.0).name == "p0"
+    assert table_of(world_of([2])).healthy.pick(rng, (), 0.0).name == "p0"
     assert rng.random() == Random(5).random()
 
 
-# ── who takes part ──────────────────────────────────────────────────────────────────────────────
+# ── candidates ────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_table_says_who_was_passed_over() -> None:
-    """`why` names how many were drawn among, and each who is out with its reason."""
-    of = world([5, 3, 2])
-    assert table(of).healthy.why == "drawn by weight among 3"
-    of.half_open("p1")
-    of.hit("p2", "rate_limit")
-    assert table(of).healthy.why == "only one; passed over: p1 on trial, p2 cooling down"
-    assert [m.name for m in table(of).trials] == ["p1"]
+def test_why_names_the_skipped_providers() -> None:
+    """`why` has the number of candidates, and each skipped provider with its reason."""
+    world = world_of([5, 3, 2])
+    assert table_of(world).healthy.why == "weighted choice among 3"
+    world.half_open("p1")
+    world.run_call("p2", "rate_limit")
+    assert table_of(world).healthy.why == "only candidate; skipped: p1 half-open, p2 cooling down"
+    assert [m.name for m in table_of(world).half_open] == ["p1"]
 
 
-def test_a_table_lasts_until_something_changes() -> None:
-    """The same table serves until a door changes or time alone makes it stale."""
-    of = world([5, 3, 2])
-    before = table(of)
-    of.now += 1000.0
-    assert table(of) is before
-    of.hit("p0", "rate_limit")
-    cooldown = table(of)
+def test_a_table_is_valid_until_something_changes() -> None:
+    """The same table serves until a gate changes or time alone makes it stale."""
+    world = world_of([5, 3, 2])
+    before = table_of(world)
+    world.now += 1000.0
+    assert table_of(world) is before
+    world.run_call("p0", "rate_limit")
+    cooldown = table_of(world)
     assert cooldown is not before
-    of.now = math.nextafter(of.member("p0").gate.cooldown_until, 0.0)
-    assert table(of) is cooldown
-    of.now = of.member("p0").gate.cooldown_until
-    assert [m.name for m in table(of).healthy.members] == ["p0", "p1", "p2"]
+    world.now = math.nextafter(world.member("p0").gate.cooldown_until, 0.0)
+    assert table_of(world) is cooldown
+    world.now = world.member("p0").gate.cooldown_until
+    assert [m.name for m in table_of(world).healthy.members] == ["p0", "p1", "p2"]
 
 
 def test_a_recovered_provider_ramps_up() -> None:
     """Case 22: after recovery the weight grows from a tenth to the whole over `ramp` seconds."""
     ramp = CircuitPolicy(failures=1, growth=1, ramp=100.0)
-    of = world([1, 1], circuit=ramp)
-    of.half_open("p0")
-    of.hit("p0", "success")
-    start = of.now
+    world = world_of([1, 1], circuit=ramp)
+    world.half_open("p0")
+    world.run_call("p0", "success")
+    start = world.now
     weights = []
     for seconds in range(0, 121, 5):
-        of.now = start + seconds
-        share = table(of).share(of.member("p0"))
+        world.now = start + seconds
+        share = table_of(world).share(world.member("p0"))
         weights.append(share / (1 - share))
     assert weights[0] == pytest.approx(RAMP_START)
     assert weights == sorted(weights)
     assert weights[10] == pytest.approx(0.5, abs=0.11)
     assert weights[-1] == pytest.approx(1.0)
-    assert table(of).valid_until == math.inf
+    assert table_of(world).valid_until == math.inf
 
 
 def test_panic_ignores_circuits() -> None:
-    """Cases 56 and 57: with less than the share closed everybody is drawn, except who is held."""
-    of = world([1, 1, 1, 1], panic=0.5)
-    of.trip("p0", "p1")
-    assert not table(of).panic_started
-    assert [m.name for m in table(of).healthy.members] == ["p2", "p3"]
-    of.trip("p2")
-    assert table(of).panic_started
-    assert table(of).healthy.why == "panic: drawn by weight among 4"
-    of.memory.gates["p3"].hold_by_hand("open", of.now)
-    assert [m.name for m in table(of).healthy.members] == ["p0", "p1", "p2"]
-    assert table(of).trials == []
+    """Cases 56 and 57: below the threshold every provider is a candidate, unless held open."""
+    world = world_of([1, 1, 1, 1], panic=0.5)
+    world.trip("p0", "p1")
+    assert not table_of(world).panic
+    assert [m.name for m in table_of(world).healthy.members] == ["p2", "p3"]
+    world.trip("p2")
+    assert table_of(world).panic
+    assert table_of(world).healthy.why == "panic: weighted choice among 4"
+    world.states.gates["p3"].set_hold("open", world.now)
+    assert [m.name for m in table_of(world).healthy.members] == ["p0", "p1", "p2"]
+    assert table_of(world).half_open == []
 
 
-def test_a_member_tells_its_state_in_a_line() -> None:
-    """`repr` has name, weight and door."""
-    assert repr(world([2]).member("p0")).startswith("<Member p0 weight=2 <Gate p0")
+def test_repr_of_a_candidate() -> None:
+    """It has name, weight and gate."""
+    assert repr(world_of([2]).member("p0")).startswith("<Candidate p0 weight=2 <Gate p0")

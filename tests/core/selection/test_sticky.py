@@ -1,0 +1,84 @@
+"""Sticky: each key keeps its provider."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+
+from multirouter.core.selection.sticky import SLOTS, Sticky
+from multirouter.errors import ConfigurationError
+from tests.core.kit import World, provider
+from tests.core.strategy_bench import one_tier, served
+
+
+def provider_by_key(world: World, keys: int = 300) -> dict[str, str]:
+    """The provider that each key gets."""
+    found = {}
+    for key in map(str, range(keys)):
+        plan = world.plan("work", request=key)
+        step = world.next_attempt(plan)
+        found[key] = step.member.name
+        plan.abandon(step)
+    return found
+
+
+def test_a_key_keeps_its_provider() -> None:
+    """In every process and with every seed."""
+    many = [provider(f"p{i}") for i in range(10)]
+    one = provider_by_key(one_tier(Sticky(key=str), *many))
+    assert provider_by_key(one_tier(Sticky(key=str), *reversed(many), seed=2)) == one
+    assert provider_by_key(one_tier(Sticky(key=str.encode), *many)) == one
+    assert len(set(one.values())) == 10
+
+
+def test_only_keys_of_an_unavailable_provider_move() -> None:
+    """They return with it."""
+    world = one_tier(Sticky(key=str), *(provider(f"p{i}") for i in range(10)))
+    before = provider_by_key(world)
+    world.states.gates["p3"].set_hold("open", world.now)
+    without = provider_by_key(world)
+    moved = {key for key in before if without[key] != before[key]}
+    assert moved == {key for key, name in before.items() if name == "p3"}
+    assert len({without[key] for key in moved}) > 3
+    world.states.gates["p3"].set_hold("closed", world.now)
+    assert provider_by_key(world) == before
+
+
+def test_keys_follow_the_weights() -> None:
+    """Of 3,000 keys weights 3 and 1 get their shares within 4 sigma."""
+    world = one_tier(Sticky(key=str), provider("a", weight=3), provider("b"))
+    share = Counter(provider_by_key(world, 3000).values())["a"] / 3000
+    assert share == pytest.approx(0.75, abs=0.04)
+
+
+def test_sticky_when_all_remembered_providers_are_unavailable() -> None:
+    """The other candidates are ranked, with the same result each time."""
+    world = one_tier(Sticky(key=str), *(provider(f"p{i}") for i in range(30)))
+    for i in range(25):
+        world.states.gates[f"p{i}"].set_hold("open", world.now)
+    assert provider_by_key(world) == provider_by_key(world)
+    assert set(provider_by_key(world).values()) == {f"p{i}" for i in range(25, 30)}
+
+
+def test_failover_of_a_key_is_deterministic() -> None:
+    """A failed call goes on to the key's second choice."""
+    world = one_tier(Sticky(key=str), *(provider(f"p{i}") for i in range(5)))
+    orders = {
+        tuple(world.run_attempts(world.plan("work", request="k"), "server", "ok"))
+        for _ in range(10)
+    }
+    assert len(orders) == 1
+
+
+def test_a_request_without_a_key_is_chosen_by_weight() -> None:
+    """A request without a key goes where chance sends it."""
+    world = one_tier(Sticky(key=lambda request: None), provider("a"), provider("b"))
+    assert set(served(world, 50)) == {"a", "b"}
+
+
+def test_sticky_key_must_be_a_function() -> None:
+    """Anything else is invalid; and the number of slots is a power of two."""
+    with pytest.raises(ConfigurationError, match="must be a function"):
+        Sticky(key="user")  # type: ignore[arg-type]
+    assert SLOTS & (SLOTS - 1) == 0
