@@ -1,4 +1,4 @@
-"""Tests without waiting: virtual time, providers that fail to order, records, chaos."""
+"""Test tools: virtual time, scripted providers with faults, an event recorder, chaos."""
 
 from __future__ import annotations
 
@@ -6,14 +6,13 @@ from multirouter.testing.chaos import Chaos, chaos
 from multirouter.testing.faults import Fault, Outage, StatusError
 from multirouter.testing.latency import Constant, Exponential, Latency, LogNormal, Uniform
 from multirouter.testing.recorder import Recorder
-from multirouter.testing.scripted import Answer, Asked, ScriptedProvider
+from multirouter.testing.scripted import Answer, ReceivedRequest, ScriptedProvider
 from multirouter.testing.virtual_time.asyncio_loop import VirtualLoop
 from multirouter.testing.virtual_time.clock import VirtualClock, virtual_clock
 from multirouter.testing.virtual_time.deadlock import Deadlock
 
 __all__ = [
     "Answer",
-    "Asked",
     "Chaos",
     "Constant",
     "Deadlock",
@@ -22,6 +21,7 @@ __all__ = [
     "Latency",
     "LogNormal",
     "Outage",
+    "ReceivedRequest",
     "Recorder",
     "ScriptedProvider",
     "StatusError",

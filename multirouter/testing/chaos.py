@@ -1,4 +1,4 @@
-"""Faults on purpose in production: wraps a coroutine function, off until it is switched on."""
+"""Fault injection in production: `chaos` wraps a coroutine function; it is off by default."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 ChaosFault = Literal["error", "latency", "hang", "reset", "credentials", "rubbish"]
-"""A status 500; a longer wait; no answer ever; a ConnectionResetError; a status 401; a wrong
-answer."""
+"""error: a status 500; latency: a longer wait; hang: no answer; reset: a ConnectionResetError;
+credentials: a status 401; rubbish: a wrong answer."""
 
 FAULTS: tuple[ChaosFault, ...] = get_args(ChaosFault)
 
 
 class Chaos(Generic[P, R]):
-    """What `chaos` returns: the function, with faults.
+    """A coroutine function with injected faults; `chaos` returns it.
 
-    Its faults are ordinary exceptions, values and sleeps, so a router cannot tell them from a
-    provider's own: they are classified, counted and failed over alike.
+    Faults are ordinary exceptions, values and sleeps, so the router classifies, counts and fails
+    over on them as on a provider's own.
 
     Attributes:
-        injected: how many faults there were so far.
+        injected: number of faults injected so far.
     """
 
     def __init__(
@@ -44,14 +44,14 @@ class Chaos(Generic[P, R]):
         self.rate = rate
         self.injected: int = 0
         self._call = call
-        self._faults = _known(faults)
+        self._faults = _check_faults(faults)
         self._rng = rng
         self._latency = latency
         self._rubbish = rubbish
 
     @property
     def rate(self) -> float:
-        """The share of calls that a fault befalls, 0 to 1; may be set while calls run."""
+        """The share of calls with a fault, 0 to 1; can be set while calls run."""
         return self._rate
 
     @rate.setter
@@ -62,8 +62,9 @@ class Chaos(Generic[P, R]):
         return f"<chaos rate={self.rate:g} injected={self.injected} over {self._call!r}>"
 
     async def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R:
-        """Calls the function, or lets a fault happen instead of it or before it."""
-        # No draw while off: switching on is what changes a seeded run, not the wrapper.
+        """Calls the function, or injects a fault before it or instead of it."""
+        # While the rate is 0 the generator is not used, so the wrapper alone leaves a seeded run
+        # unchanged.
         if not self._rate or self._rng.random() >= self._rate:
             return await self._call(*args, **kwargs)
         self.injected += 1
@@ -75,7 +76,7 @@ class Chaos(Generic[P, R]):
             await sleep(0)
             rubbish: R = self._rubbish
             return rubbish
-        return await Fault(kind, message=f"chaos: {kind}").strike("chaos")
+        return await Fault(kind, message=f"chaos: {kind}").inject("chaos")
 
 
 def chaos(
@@ -88,37 +89,38 @@ def chaos(
     latency: float | Latency = Exponential(mean=5.0),  # noqa: B008 - frozen, so it can be shared
     rubbish: Any = None,
 ) -> Chaos[P, R]:
-    """Wraps a coroutine function so that a share of its calls goes wrong.
+    """Wraps a coroutine function so that a share of its calls fails.
 
     Args:
         call: any coroutine function.
-        rate: the share of calls that a fault befalls, 0 to 1; 0, the default, passes every call
-            straight through. `.rate` of the result changes it live.
-        faults: the kinds that happen, each as likely as the others.
-        seed: of the chance that decides; not with `rng`.
-        rng: the chance itself, to share one among several wrappers.
+        rate: the share of calls with a fault, 0 to 1; 0, the default, passes every call through.
+            `.rate` of the result changes it at any time.
+        faults: the kinds of fault, all equally likely.
+        seed: seed of the random generator; not with `rng`.
+        rng: the random generator, to share one among several wrappers.
         latency: the additional seconds of the fault `latency`, or a distribution.
-        rubbish: the answer of the fault `rubbish`; give what your `accept=` ought to refuse.
+        rubbish: the answer of the fault `rubbish`, for example one that your `accept=` rejects.
 
     Returns:
         the wrapped function, with `.rate` and `.injected`.
 
     Raises:
-        ConfigurationError: a rate that is no share, an unknown fault, or both `seed` and `rng`.
+        ConfigurationError: `rate` is not in 0 to 1, a fault is unknown, or both `seed` and `rng`
+            are set.
     """
     if seed is not None and rng is not None:
-        raise ConfigurationError("chaos", "takes seed or rng, not both")
+        raise ConfigurationError("chaos", "takes `seed` or `rng`, not both")
     if not callable(call):
-        raise ConfigurationError("chaos.call", f"must be a coroutine function, not {call!r}")
-    chance = random.Random(seed) if rng is None else rng
-    return Chaos(call, rate, faults, chance, as_latency("chaos.latency", latency), rubbish)
+        raise ConfigurationError("chaos.call", f"must be a coroutine function, got {call!r}")
+    rng = random.Random(seed) if rng is None else rng
+    return Chaos(call, rate, faults, rng, as_latency("chaos.latency", latency), rubbish)
 
 
-def _known(faults: Sequence[ChaosFault]) -> tuple[ChaosFault, ...]:
+def _check_faults(faults: Sequence[ChaosFault]) -> tuple[ChaosFault, ...]:
     if not faults:
-        raise ConfigurationError("chaos.faults", "must name at least one fault")
+        raise ConfigurationError("chaos.faults", "must not be empty")
     for fault in faults:
         if fault not in FAULTS:
             known = ", ".join(FAULTS)
-            raise ConfigurationError("chaos.faults", f"must be of {known}, not {fault!r}")
+            raise ConfigurationError("chaos.faults", f"must be one of {known}, got {fault!r}")
     return tuple(faults)

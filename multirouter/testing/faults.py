@@ -1,4 +1,4 @@
-"""What can go wrong with a provider, as data: faults, and outages during which they happen."""
+"""Faults of scripted providers, and outages: windows of time with faults."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ FaultKind = Literal[
     "short",
 ]
 """error, rate_limit, credentials: an exception with a status (500, 429, 401); reset: a
-ConnectionResetError; hang: no answer ever; slow: the answer takes `factor` times as long;
-rubbish: a wrong answer; and for streams, after `chunks` chunks, cut: a reset, stall: nothing
-more ever, short: an end before the end."""
+ConnectionResetError; hang: no answer; slow: the answer takes `factor` times as long; rubbish: a
+wrong answer. Streams, after `chunks` chunks: cut: a reset; stall: no more chunks; short: an early
+end."""
 
 STATUSES: dict[str, int] = {"error": 500, "rate_limit": 429, "credentials": 401}
 
 
 class StatusError(Exception):
-    """A failure as HTTP clients show it: what is read by its status and headers.
+    """An HTTP error with a status and headers, as HTTP clients raise it.
 
     Attributes:
         status: the HTTP status.
@@ -51,17 +51,17 @@ class StatusError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One way in which an attempt goes wrong.
+    """One fault of an attempt.
 
     Attributes:
         kind: see `FaultKind`.
-        status: the HTTP status of error, rate_limit and credentials; left out: 500, 429, 401.
-        headers: the headers that come with the status, such as `{"Retry-After": "5"}`.
-        message: the text of the exception.
-        after: seconds until the fault shows; left out: as long as an answer would take.
-        factor: how many times as long a slow answer takes, at least 0.
+        status: HTTP status of error, rate_limit and credentials, >= 100; None: 500, 429, 401.
+        headers: response headers, such as `{"Retry-After": "5"}`.
+        message: text of the exception.
+        after: seconds until the fault occurs, >= 0; None: the latency of an answer.
+        factor: factor on the latency of a slow answer, >= 0.
         value: the answer of rubbish.
-        chunks: how many chunks a stream delivers before it is cut, stalls or ends short.
+        chunks: number of chunks before a stream is cut, stalls or ends short, >= 0.
     """
 
     kind: FaultKind = "error"
@@ -76,20 +76,22 @@ class Fault:
     def __post_init__(self) -> None:
         if self.kind not in get_args(FaultKind):
             known = ", ".join(get_args(FaultKind))
-            raise ConfigurationError("Fault.kind", f"must be one of {known}, not {self.kind!r}")
+            raise ConfigurationError("Fault.kind", f"must be one of {known}, got {self.kind!r}")
         if self.status is not None:
             if self.kind not in STATUSES:
-                raise ConfigurationError("Fault.status", f"is not for a fault of kind {self.kind}")
-            check.count("Fault.status", self.status, least=100)
+                kinds = ", ".join(STATUSES)
+                why = f"is only valid for the kinds {kinds}, got kind {self.kind!r}"
+                raise ConfigurationError("Fault.status", why)
+            check.count("Fault.status", self.status, minimum=100)
         if self.after is not None:
-            check.number("Fault.after", self.after, least=0.0)
-        check.number("Fault.factor", self.factor, least=0.0)
-        check.count("Fault.chunks", self.chunks, least=0)
+            check.number("Fault.after", self.after, minimum=0.0)
+        check.number("Fault.factor", self.factor, minimum=0.0)
+        check.count("Fault.chunks", self.chunks, minimum=0)
 
-    async def strike(self, name: str) -> NoReturn:
-        """Ends an attempt of the provider `name` by this fault: raises, or never returns.
+    async def inject(self, name: str) -> NoReturn:
+        """Ends an attempt of the provider `name` with this fault: raises, or never returns.
 
-        Only for the kinds that give no answer; slow, rubbish and short are the provider's to play.
+        Only for kinds without an answer; slow, rubbish and short are implemented by the provider.
         """
         if self.kind in ("hang", "stall"):
             await anyio.sleep_forever()
@@ -101,26 +103,26 @@ class Fault:
 
 
 def as_fault(given: Fault | FaultKind) -> Fault:
-    """Returns a fault; the name of a kind is a fault of that kind with defaults.
+    """Returns a `Fault`; the name of a kind becomes a fault of that kind with defaults.
 
     Raises:
-        ConfigurationError: no such kind.
+        ConfigurationError: the kind is unknown.
     """
     return given if isinstance(given, Fault) else Fault(given)
 
 
 @dataclass(frozen=True, slots=True)
 class Outage:
-    """A window of loop time in which a fault befalls some or all attempts that begin in it.
+    """A window of loop time; a share of the attempts that begin in it has a fault.
 
     Attributes:
-        start: loop time of its begin, seconds; virtual loops and trio's mock clock start at 0.
-        end: loop time of its end, seconds, after `start`; `math.inf`: never.
-        fault: what happens, a `Fault` or the name of its kind.
-        share: the share of attempts that it befalls, 0 to 1.
-        down: with `up`, flapping: seconds of fault, then `up` seconds without, and so on.
-        up: seconds of health between two times of fault; 0: the fault lasts throughout.
-        growing: a slow fault's factor grows evenly from 1 at `start` to its full size at `end`.
+        start: loop time of the start, seconds; virtual loops start at 0.
+        end: loop time of the end, seconds, > `start`; `math.inf`: no end.
+        fault: a `Fault` or the name of its kind.
+        share: the share of attempts with the fault, 0 to 1.
+        down: flapping: seconds with the fault, > 0, alternating with `up` seconds without it.
+        up: seconds without the fault, >= 0; 0: the fault lasts throughout.
+        growing: the factor of a slow fault grows linearly from 1 at `start` to `factor` at `end`.
     """
 
     start: float
@@ -133,25 +135,25 @@ class Outage:
 
     def __post_init__(self) -> None:
         check.number("Outage.start", self.start)
-        check.number("Outage.end", self.end, above=self.start, endless=True)
+        check.number("Outage.end", self.end, above=self.start, allow_inf=True)
         check.share("Outage.share", self.share)
-        check.number("Outage.down", self.down, above=0.0, endless=True)
-        check.number("Outage.up", self.up, least=0.0)
+        check.number("Outage.down", self.down, above=0.0, allow_inf=True)
+        check.number("Outage.up", self.up, minimum=0.0)
         if self.growing and (math.isinf(self.end) or as_fault(self.fault).kind != "slow"):
-            raise ConfigurationError("Outage.growing", "is for a slow fault with a finite end")
+            raise ConfigurationError("Outage.growing", "requires a slow fault and a finite `end`")
         object.__setattr__(self, "fault", as_fault(self.fault))
 
     def fault_at(self, now: float, rng: random.Random) -> Fault | None:
-        """The fault that befalls an attempt beginning now; draws only within the window."""
+        """The fault of an attempt that begins now, or None; uses `rng` only within the window."""
         if not self.start <= now < self.end:
             return None
-        since = now - self.start
-        if self.up and since % (self.down + self.up) >= self.down:
+        elapsed = now - self.start
+        if self.up and elapsed % (self.down + self.up) >= self.down:
             return None
         if self.share < 1.0 and rng.random() >= self.share:
             return None
         fault = as_fault(self.fault)
         if self.growing:
-            grown = since / (self.end - self.start)
-            return replace(fault, factor=1.0 + (fault.factor - 1.0) * grown)
+            progress = elapsed / (self.end - self.start)
+            return replace(fault, factor=1.0 + (fault.factor - 1.0) * progress)
         return fault

@@ -1,4 +1,4 @@
-"""How long a scripted provider takes: distributions with one method, `sample(rng)`."""
+"""Latency distributions of scripted providers; each has one method, `sample(rng)`."""
 
 from __future__ import annotations
 
@@ -13,80 +13,80 @@ if TYPE_CHECKING:
 
 
 class Latency(Protocol):
-    """A distribution of spans of time; write another by giving it this method."""
+    """A distribution of durations; any object with this method is one."""
 
     def sample(self, rng: random.Random, /) -> float:
-        """Draws one span, seconds, at least 0."""
+        """Returns one random duration, seconds, >= 0."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Constant:
-    """Always the same span.
+    """A constant duration.
 
     Attributes:
-        seconds: the span, at least 0.
+        seconds: the duration, seconds, >= 0.
     """
 
     seconds: float
 
     def __post_init__(self) -> None:
-        check.number("Constant.seconds", self.seconds, least=0.0)
+        check.number("Constant.seconds", self.seconds, minimum=0.0)
 
     def sample(self, _: random.Random, /) -> float:
-        """Draws nothing: the span itself, seconds."""
+        """Returns the constant duration, seconds."""
         return self.seconds
 
 
 @dataclass(frozen=True, slots=True)
 class Uniform:
-    """Any span of a range alike.
+    """A uniform distribution.
 
     Attributes:
-        least: the shortest, seconds, at least 0.
-        most: the longest, seconds, at least `least`.
+        minimum: the lower bound, seconds, >= 0.
+        maximum: the upper bound, seconds, >= `minimum`.
     """
 
-    least: float
-    most: float
+    minimum: float
+    maximum: float
 
     def __post_init__(self) -> None:
-        check.number("Uniform.least", self.least, least=0.0)
-        check.number("Uniform.most", self.most, least=self.least)
+        check.number("Uniform.minimum", self.minimum, minimum=0.0)
+        check.number("Uniform.maximum", self.maximum, minimum=self.minimum)
 
     def sample(self, rng: random.Random, /) -> float:
-        """Draws one span, seconds."""
-        return rng.uniform(self.least, self.most)
+        """Returns one random duration, seconds."""
+        return rng.uniform(self.minimum, self.maximum)
 
 
 @dataclass(frozen=True, slots=True)
 class Exponential:
-    """A wait without memory.
+    """An exponential distribution, shifted by a minimum.
 
     Attributes:
-        mean: the mean, seconds, above 0.
-        least: added to each span, seconds, at least 0.
+        mean: the mean before the shift, seconds, > 0.
+        minimum: added to each duration, seconds, >= 0.
     """
 
     mean: float
-    least: float = 0.0
+    minimum: float = 0.0
 
     def __post_init__(self) -> None:
         check.number("Exponential.mean", self.mean, above=0.0)
-        check.number("Exponential.least", self.least, least=0.0)
+        check.number("Exponential.minimum", self.minimum, minimum=0.0)
 
     def sample(self, rng: random.Random, /) -> float:
-        """Draws one span, seconds."""
-        return self.least + rng.expovariate(1.0 / self.mean)
+        """Returns one random duration, seconds."""
+        return self.minimum + rng.expovariate(1.0 / self.mean)
 
 
 @dataclass(frozen=True, slots=True)
 class LogNormal:
-    """A long right tail, as answers of language models have it.
+    """A log-normal distribution: the long right tail of language model latencies.
 
     Attributes:
-        median: half of the spans are shorter, seconds, above 0.
-        sigma: the spread of the logarithm, at least 0 (0.5: the 99th percentile is 3.2 medians).
+        median: the median, seconds, > 0.
+        sigma: standard deviation of the logarithm, 0 to 10 (0.5: p99 is 3.2 times the median).
     """
 
     median: float
@@ -94,20 +94,20 @@ class LogNormal:
 
     def __post_init__(self) -> None:
         check.number("LogNormal.median", self.median, above=0.0)
-        check.number("LogNormal.sigma", self.sigma, least=0.0, most=10.0)
+        check.number("LogNormal.sigma", self.sigma, minimum=0.0, maximum=10.0)
 
     def sample(self, rng: random.Random, /) -> float:
-        """Draws one span, seconds."""
+        """Returns one random duration, seconds."""
         return rng.lognormvariate(math.log(self.median), self.sigma)
 
 
 def as_latency(what: str, given: float | Latency) -> Latency:
-    """Returns a distribution; a number is a constant one.
+    """Returns a distribution; a number becomes a constant one.
 
     Raises:
-        ConfigurationError: neither a distribution nor a number of seconds.
+        ConfigurationError: `given` is neither a distribution nor a number of seconds >= 0.
     """
     if callable(getattr(given, "sample", None)):
         latency: Latency = given  # type: ignore[assignment]  # it has what the protocol asks for
         return latency
-    return Constant(check.number(what, given, least=0.0))
+    return Constant(check.number(what, given, minimum=0.0))

@@ -1,4 +1,4 @@
-"""The pytest plugin: a fixture `virtual_clock`, and async tests that use it run in its time."""
+"""Pytest plugin: the fixture `virtual_clock`; async tests that use it run in virtual time."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def virtual_clock() -> VirtualClock:
-    """Runs programs in virtual time on asyncio: `virtual_clock.run(main)`.
+    """A `VirtualClock` on asyncio: `virtual_clock.run(main)`.
 
-    An `async def` test that uses the fixture, by argument or `usefixtures`, runs in it as a
-    whole. Override the fixture to choose other settings or backends.
+    An `async def` test that uses the fixture, by argument or `usefixtures`, runs in virtual time.
+    Override the fixture to choose other settings or backends.
     """
     from multirouter.testing.virtual_time.clock import VirtualClock
 
@@ -25,12 +25,12 @@ def virtual_clock() -> VirtualClock:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """Runs an async test by the clock that it asks for; leaves all others alone."""
+    """Runs an async test that uses `virtual_clock` in virtual time; ignores all others."""
     clock: Any = pyfuncitem.funcargs.get("virtual_clock")
     if clock is None or not inspect.iscoroutinefunction(pyfuncitem.obj):
         return None
-    # The private name is the one with which pytest, and every plugin that runs tests, tells a
-    # test's own arguments from fixtures that are merely used.
+    # Pytest itself, and every plugin that runs tests, uses this private attribute to distinguish
+    # a test's arguments from fixtures that are only activated.
     names = pyfuncitem._fixtureinfo.argnames
     arguments = {name: pyfuncitem.funcargs[name] for name in names}
     clock.run(lambda: pyfuncitem.obj(**arguments))

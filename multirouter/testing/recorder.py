@@ -1,4 +1,4 @@
-"""A listener that keeps all news in order, for tests to look at."""
+"""A listener that records all events in order, for assertions in tests."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from multirouter.core import validation as check
-from multirouter.core.events import KINDS, Listener
+from multirouter.core.events import EVENT_NAMES, Listener
 from multirouter.errors import UsageError
 
 if TYPE_CHECKING:
@@ -15,35 +15,35 @@ if TYPE_CHECKING:
 
 
 class Recorder(Listener):
-    """Keeps every piece of news: `MultiProviderRouter(..., listeners=[recorder])`.
+    """Records every event: `MultiProviderRouter(..., listeners=[recorder])`.
 
     Attributes:
-        news: pairs of a kind (the name of a `Listener` method) and what was told, in order: the
-            news object itself, or the tuple of arguments where a kind has several.
+        events: pairs of a kind (the name of a `Listener` method) and the event, in order; for
+            kinds with several arguments the tuple of arguments instead of an event.
 
     Args:
-        capacity: how many pieces are kept, the latest; None keeps all.
+        capacity: how many of the latest events are kept, >= 1; None keeps all.
     """
 
     def __init__(self, capacity: int | None = None) -> None:
         if capacity is not None:
             check.count("Recorder.capacity", capacity)
-        self.news: deque[tuple[str, Any]] = deque(maxlen=capacity)
+        self.events: deque[tuple[str, Any]] = deque(maxlen=capacity)
 
     def of(self, kind: str) -> list[Any]:
-        """What was told of one kind, in order.
+        """The events of one kind, in order.
 
         Raises:
-            UsageError: there is no such kind of news.
+            UsageError: the kind is unknown.
         """
-        if kind not in KINDS:
-            raise UsageError(f"no news is called {kind!r}; there are {', '.join(KINDS)}")
-        return [news for told, news in self.news if told == kind]
+        if kind not in EVENT_NAMES:
+            raise UsageError(f"unknown event kind {kind!r}; known kinds: {', '.join(EVENT_NAMES)}")
+        return [event for recorded, event in self.events if recorded == kind]
 
     @property
     def kinds(self) -> list[str]:
-        """The kinds of all news, in order."""
-        return [kind for kind, _ in self.news]
+        """The kinds of all events, in order."""
+        return [kind for kind, _ in self.events]
 
     @property
     def calls(self) -> list[CallOutcome[Any]]:
@@ -56,25 +56,25 @@ class Recorder(Listener):
         return self.of("attempt_ended")
 
     def transitions(self, provider: str) -> list[str]:
-        """The way of one provider's circuit: `["closed > open", "open > half_open", ...]`."""
+        """State changes of one provider's circuit: `["closed > open", "open > half_open", ...]`."""
         changes = self.of("circuit_changed")
         return [f"{c.old} > {c.new}" for c in changes if c.provider == provider]
 
     def clear(self) -> None:
-        """Forgets all news."""
-        self.news.clear()
+        """Removes all events."""
+        self.events.clear()
 
 
-def _keeping(kind: str) -> Callable[..., None]:
-    def keep(self: Recorder, *news: Any) -> None:
-        self.news.append((kind, news[0] if len(news) == 1 else news))
+def _recording_method(kind: str) -> Callable[..., None]:
+    def record(self: Recorder, *arguments: Any) -> None:
+        self.events.append((kind, arguments[0] if len(arguments) == 1 else arguments))
 
-    keep.__name__ = kind
-    keep.__qualname__ = f"Recorder.{kind}"
-    keep.__doc__ = f"Keeps the news `{kind}`."
-    return keep
+    record.__name__ = kind
+    record.__qualname__ = f"Recorder.{kind}"
+    record.__doc__ = f"Records the event `{kind}`."
+    return record
 
 
-# Every kind that a Listener has or will have is kept; none can be forgotten here.
-for _kind in KINDS:
-    setattr(Recorder, _kind, _keeping(_kind))
+# Made from the list of kinds, so that new kinds of events are recorded too.
+for _kind in EVENT_NAMES:
+    setattr(Recorder, _kind, _recording_method(_kind))

@@ -1,4 +1,4 @@
-"""A provider that answers and fails to order, deterministically, in virtual or real time."""
+"""A provider with scripted answers and faults, deterministic, in virtual or real time."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from multirouter.testing.virtual_time.sleep import now, sleep
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A step of a script that succeeds.
+    """A successful step of a script.
 
     Attributes:
-        value: the answer; None: the provider's usual one.
-        after: seconds it takes; None: the provider's usual latency.
+        value: the answer; None: the provider's default answer.
+        after: latency, seconds, >= 0; None: the provider's latency.
     """
 
     value: Any = None
@@ -30,48 +30,53 @@ class Answer:
 
 
 Step = Answer | Fault | FaultKind | BaseException
-"""One attempt of a script: an answer, a fault or the name of its kind, or what is raised."""
+"""One attempt of a script: an answer, a fault or the name of its kind, or an exception to raise."""
 
 
-class Asked(NamedTuple):
-    """One attempt, as the provider saw it begin: loop time in seconds, and the request."""
+class ReceivedRequest(NamedTuple):
+    """One received request.
+
+    Attributes:
+        at: loop time at which the attempt began, seconds.
+        request: the request.
+    """
 
     at: float
     request: Any
 
 
-_PLAIN = Answer()
+_DEFAULT_ANSWER = Answer()
 
 
 class ScriptedProvider:
-    """Plays a provider: `Provider("a", scripted)` or `Provider("a", stream=scripted.stream)`.
+    """A fake provider: `Provider("a", scripted)` or `Provider("a", stream=scripted.stream)`.
 
-    What befalls an attempt: the next step of `script` while there are steps; else the first of
-    `outages` that is under way and strikes; else an error with probability `error_rate`; else an
-    answer. The same seed and the same order of attempts give the same run.
+    The result of an attempt is the next step of `script`, if there is one; otherwise the fault of
+    the first of `outages` that applies; otherwise an error with probability `error_rate`;
+    otherwise an answer. The same seed and the same order of attempts give the same run.
 
     Attributes:
-        name: its name, which is also the default seed.
-        count: attempts begun.
-        in_flight: attempts under way.
-        most_in_flight: the highest `in_flight` so far.
-        ended: how many attempts ended as `answer`, as an exception (by its class name) or as
+        name: the name, which is also the default seed.
+        count: attempts started.
+        in_flight: attempts in flight.
+        max_in_flight: the highest `in_flight` so far.
+        ended: number of ended attempts by result: `answer`, the class name of an exception, or
             `cancelled`.
-        asked: the latest attempts, as `Asked`, oldest first.
-        error_rate, outages: may be changed at any time.
+        requests: the latest requests, each a `ReceivedRequest`, oldest first.
+        error_rate, outages: can be changed at any time.
 
     Args:
-        name: its name.
-        latency: seconds an answer takes, or a distribution; for a stream, up to the first chunk.
+        name: the name.
+        latency: seconds until the answer or the first chunk, or a distribution.
         chunk_latency: seconds between two chunks of a stream, or a distribution.
-        seed: of the provider's own chance; left out: the name.
-        script: what befalls the first attempts, one step each.
+        seed: seed of the provider's random generator; None: the name.
+        script: the results of the first attempts, one step each.
         error_rate: the share of the other attempts that fail with `error`, 0 to 1.
-        error: the fault of those.
+        error: the fault of those attempts.
         outages: windows of loop time with faults.
-        answer: makes the answer from the request; left out: `"name: request"`.
-        chunks: makes the chunks of a stream from the answer; left out: its words.
-        remember: how many attempts `asked` keeps.
+        answer: function that makes the answer from the request; None: `"name: request"`.
+        chunks: function that makes the chunks of a stream from the answer; None: its words.
+        max_requests: how many requests `requests` keeps, >= 0.
     """
 
     def __init__(
@@ -94,10 +99,10 @@ class ScriptedProvider:
         self.error_rate: float = check.share("ScriptedProvider.error_rate", error_rate)
         self.count: int = 0
         self.in_flight: int = 0
-        self.most_in_flight: int = 0
+        self.max_in_flight: int = 0
         self.ended: Counter[str] = Counter()
-        self.asked: deque[Asked] = deque(
-            maxlen=check.count("ScriptedProvider.remember", remember, least=0)
+        self.requests: deque[ReceivedRequest] = deque(
+            maxlen=check.count("ScriptedProvider.remember", remember, minimum=0)
         )
         self._latency = as_latency("ScriptedProvider.latency", latency)
         self._chunk_latency = as_latency("ScriptedProvider.chunk_latency", chunk_latency)
@@ -108,67 +113,69 @@ class ScriptedProvider:
         self._chunks = check.function("ScriptedProvider.chunks", chunks)
 
     def __repr__(self) -> str:
-        return f"<ScriptedProvider {self.name}: {self.count} asked, {self.in_flight} in flight>"
+        return f"<ScriptedProvider {self.name}: {self.count} attempts, {self.in_flight} in flight>"
 
     def then(self, *steps: Step) -> None:
         """Adds steps to the end of the script."""
         self._script.extend(_step(given) for given in steps)
 
     async def __call__(self, request: Any) -> Any:
-        """Answers a request, or fails, as scripted."""
+        """Answers a request or fails, as scripted."""
         with self._attempt(request) as step:
-            await self._rest(step)
+            await self._delay(step)
             if isinstance(step, Answer):
                 return self._value(request, step)
-            return await self._suffer(request, step)
+            return await self._fail(request, step)
 
     async def stream(self, request: Any) -> AsyncGenerator[Any, None]:
-        """Answers a request in chunks, or fails before, between or instead of them."""
+        """Answers a request in chunks, or fails before or between them, as scripted."""
         with self._attempt(request) as step:
-            await self._rest(step)
-            value, last = await self._opened(request, step)
-            pieces = (self._chunks or _words)(value)
-            for number, piece in enumerate(pieces):
-                if number == last:
+            await self._delay(step)
+            value, limit = await self._open_stream(request, step)
+            chunks = (self._chunks or _words)(value)
+            for number, chunk in enumerate(chunks):
+                if number == limit:
                     break
                 if number:
-                    await sleep(self._chunk_span(step))
-                yield piece
+                    await sleep(self._chunk_delay(step))
+                yield chunk
             if isinstance(step, Fault) and step.kind in ("cut", "stall"):
-                await sleep(self._chunk_span(step))
-                await step.strike(self.name)
+                await sleep(self._chunk_delay(step))
+                await step.inject(self.name)
 
-    async def _opened(self, request: Any, step: Answer | Fault | BaseException) -> tuple[Any, int]:
-        """What a stream delivers, and how many chunks of it (-1: all); raises when nothing."""
+    async def _open_stream(
+        self, request: Any, step: Answer | Fault | BaseException
+    ) -> tuple[Any, int]:
+        """The answer of a stream and its number of chunks (-1: all), or raises the fault."""
         if isinstance(step, Fault) and step.kind in ("cut", "stall", "short"):
-            return self._value(request, _PLAIN), step.chunks
+            return self._value(request, _DEFAULT_ANSWER), step.chunks
         if isinstance(step, Answer):
             return self._value(request, step), -1
-        return await self._suffer(request, step), -1
+        return await self._fail(request, step), -1
 
-    async def _suffer(self, request: Any, step: Fault | BaseException) -> Any:
-        """Plays a fault to its end: an answer of sorts, an exception, or nothing ever."""
+    async def _fail(self, request: Any, step: Fault | BaseException) -> Any:
+        """Runs a fault: returns a wrong or late answer, raises, or never returns."""
         if isinstance(step, BaseException):
             raise step
         if step.kind in ("slow", "short"):
-            return self._value(request, _PLAIN)
+            return self._value(request, _DEFAULT_ANSWER)
         if step.kind == "rubbish":
             return step.value
-        return await step.strike(self.name)
+        return await step.inject(self.name)
 
     def _value(self, request: Any, step: Answer) -> Any:
         if step.value is not None:
             return step.value
         return f"{self.name}: {request}" if self._answer is None else self._answer(request)
 
-    async def _rest(self, step: Answer | Fault | BaseException) -> None:
-        """Takes the time that the answer, or the fault, takes to show."""
-        span = None if isinstance(step, BaseException) else step.after
-        if span is None:
-            span = self._latency.sample(self._rng) * _factor(step)
-        await sleep(span)
+    async def _delay(self, step: Answer | Fault | BaseException) -> None:
+        """Sleeps for the latency of the answer or fault."""
+        delay = None if isinstance(step, BaseException) else step.after
+        if delay is None:
+            delay = self._latency.sample(self._rng) * _factor(step)
+        await sleep(delay)
 
-    def _chunk_span(self, step: Answer | Fault | BaseException) -> float:
+    def _chunk_delay(self, step: Answer | Fault | BaseException) -> float:
         return self._chunk_latency.sample(self._rng) * _factor(step)
 
     def _next(self, at: float) -> Answer | Fault | BaseException:
@@ -180,28 +187,28 @@ class ScriptedProvider:
                 return fault
         if self.error_rate and self._rng.random() < self.error_rate:
             return self._error
-        return _PLAIN
+        return _DEFAULT_ANSWER
 
     @contextmanager
     def _attempt(self, request: Any) -> Generator[Answer | Fault | BaseException]:
-        """Counts an attempt in and, however it ends, out again."""
+        """Counts an attempt at its start and at its end."""
         at = now()
         self.count += 1
         self.in_flight += 1
-        self.most_in_flight = max(self.most_in_flight, self.in_flight)
-        self.asked.append(Asked(at, request))
-        end = "answer"
+        self.max_in_flight = max(self.max_in_flight, self.in_flight)
+        self.requests.append(ReceivedRequest(at, request))
+        result = "answer"
         try:
             yield self._next(at)
         except Exception as error:
-            end = type(error).__name__
+            result = type(error).__name__
             raise
         except BaseException:
-            end = "cancelled"
+            result = "cancelled"
             raise
         finally:
             self.in_flight -= 1
-            self.ended[end] += 1
+            self.ended[result] += 1
 
 
 def _factor(step: Answer | Fault | BaseException) -> float:
@@ -220,5 +227,5 @@ def _step(given: Step) -> Answer | Fault | BaseException:
         return as_fault(given)
     raise ConfigurationError(
         "ScriptedProvider.script",
-        f"a step is an Answer, a Fault, the name of a fault or an exception, not {given!r}",
+        f"a step must be an Answer, a Fault, the name of a fault or an exception, got {given!r}",
     )

@@ -1,4 +1,4 @@
-"""The pytest plugin, in a pytest of its own, as a user's project has it."""
+"""The pytest plugin, run by a separate pytest as in a user's project."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ PLUGIN = "multirouter.testing.pytest_plugin"
 
 @pytest.fixture
 def project(pytester, monkeypatch):
-    """A user's project in which only this plugin is loaded."""
+    """A project in which only this plugin is loaded."""
     monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
     monkeypatch.setenv("PYTEST_ADDOPTS", "")
     return pytester
 
 
-def test_fixture_and_async_tests(project):
-    """An async test that uses the fixture runs in virtual time, with its other arguments."""
+def test_async_tests_with_the_fixture_run_in_virtual_time(project):
+    """An async test that uses the fixture runs in virtual time and gets its other arguments."""
     project.makepyfile(
         """
         import asyncio
@@ -46,8 +46,8 @@ def test_fixture_and_async_tests(project):
     result.assert_outcomes(passed=4, failed=1)
 
 
-def test_other_backends(project):
-    """A project that overrides the fixture chooses the backend."""
+def test_overriding_the_fixture_selects_the_backend(project):
+    """A project can select the backend by overriding the fixture."""
     project.makepyfile(
         """
         import pytest

@@ -1,4 +1,4 @@
-"""Virtual time as users meet it: sleeps, timeouts, order, deadlocks, sockets and threads."""
+"""Virtual time: sleeps, timeouts, order, deadlocks, sockets and threads."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NATIVE = pytest.mark.backends("asyncio", "uvloop")
 
 
 async def test_a_day_passes_at_once():
-    """A sleep lasts its time by the loop's clock, which starts at 0, and none by the real one."""
+    """A sleep takes its time on the loop's clock, which starts at 0, and none in real time."""
     real = time.monotonic()
     assert anyio.current_time() == 0
     await anyio.sleep(86_400)
@@ -37,7 +37,7 @@ async def test_a_day_passes_at_once():
 def test_sleepers_wake_in_order_and_on_time(virtual_clock, spans):
     """Sleeps of any length that begin together end in order of length, exactly on time.
 
-    trio's own clock adds up its jumps, so there the last bit may differ.
+    trio's clock adds up its jumps, so there the last bit may differ.
     """
     woken: list[tuple[float, float]] = []
 
@@ -57,8 +57,8 @@ def test_sleepers_wake_in_order_and_on_time(virtual_clock, spans):
 
 
 @NATIVE
-async def test_timeouts_end_what_they_bound():
-    """asyncio.timeout, wait_for and timeout_at all end at their instant of virtual time."""
+async def test_timeouts_follow_virtual_time():
+    """asyncio.timeout, wait_for and timeout_at fire at their virtual time."""
     loop = asyncio.get_running_loop()
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(5):
@@ -74,8 +74,8 @@ async def test_timeouts_end_what_they_bound():
 
 
 @NATIVE
-async def test_timers_of_one_instant_run_in_order_of_birth():
-    """Timers for one instant run in the order they were made; a cancelled one does not run."""
+async def test_timers_of_one_time_run_in_creation_order():
+    """Timers of one time run in creation order; a cancelled timer does not run."""
     loop = asyncio.get_running_loop()
     seen: list[int] = []
     timers = [loop.call_at(3, seen.append, number) for number in range(50)]
@@ -87,8 +87,8 @@ async def test_timers_of_one_instant_run_in_order_of_birth():
 
 
 @NATIVE
-async def test_cancelled_timers_are_swept():
-    """Timers that are cancelled before their time do not pile up, though the time is far off."""
+async def test_cancelled_timers_are_removed():
+    """Cancelled timers do not accumulate, even when their time is far off."""
     loop = asyncio.get_running_loop()
     for _ in range(10_000):
         loop.call_later(3600, print).cancel()
@@ -96,8 +96,8 @@ async def test_cancelled_timers_are_swept():
 
 
 @NATIVE
-async def test_a_timer_needs_an_instant():
-    """NaN is refused as an instant; infinity is an instant that does not come."""
+async def test_timer_at_nan_raises():
+    """NaN raises ValueError as a timer's time; a timer at infinity never fires."""
     loop = asyncio.get_running_loop()
     with pytest.raises(ValueError, match="NaN"):
         loop.call_later(math.nan, print)
@@ -106,16 +106,16 @@ async def test_a_timer_needs_an_instant():
     assert loop.time() == 1
 
 
-async def sits_still(event: anyio.Event) -> None:
+async def wait_for_event(event: anyio.Event) -> None:
     await event.wait()
 
 
-def test_deadlock_names_the_stuck(virtual_clock):
-    """A program that waits for what cannot come ends by an error that names tasks and lines."""
+def test_deadlock_names_the_waiting_tasks(virtual_clock):
+    """A program that waits forever ends with an error that names its tasks and lines."""
 
     async def main() -> None:
         async with anyio.create_task_group() as group:
-            group.start_soon(sits_still, anyio.Event(), name="waiter")
+            group.start_soon(wait_for_event, anyio.Event(), name="waiter")
             await anyio.sleep(2)
 
     with pytest.raises(Deadlock) as caught:
@@ -123,13 +123,13 @@ def test_deadlock_names_the_stuck(virtual_clock):
     assert caught.value.at == 2
     text = str(caught.value)
     assert "deadlock at virtual time 2 s" in text
-    assert "waiter waits in sits_still" in text
+    assert "waiter waits in wait_for_event" in text
     assert f"{__file__}:" in text
     assert ": await event.wait()" in text
 
 
 def test_deadlock_runs_the_cleanup(virtual_clock):
-    """The stuck tasks are cancelled, so that their `finally` blocks run."""
+    """The waiting tasks are cancelled, so their `finally` blocks run."""
     cleaned: list[bool] = []
 
     async def main() -> None:
@@ -143,15 +143,15 @@ def test_deadlock_runs_the_cleanup(virtual_clock):
     assert cleaned == [True]
 
 
-async def test_time_stands_still_for_threads():
-    """No virtual time passes while a job runs in a thread, though a timeout waits for it."""
+async def test_clock_is_paused_for_threads():
+    """No virtual time passes while a job runs in a thread, even with a timeout around it."""
     with anyio.fail_after(0.001):
         assert await _in_thread(time.sleep, 0.05) is None
     assert anyio.current_time() == 0
 
 
 async def _in_thread(function, *args):
-    # anyio has threads of its own on asyncio, of which the loop cannot know.
+    # On asyncio anyio starts its own threads, which the loop cannot see.
     try:
         return await asyncio.to_thread(function, *args)
     except RuntimeError:
@@ -160,25 +160,25 @@ async def _in_thread(function, *args):
         return await trio.to_thread.run_sync(function, *args)
 
 
-def test_a_thread_that_never_ends_is_given_up(virtual_clock):
-    """A job that does not end within `real_limit` is an error that says so, not a hang."""
+def test_thread_job_beyond_real_limit_raises(virtual_clock):
+    """A thread job that does not end within `real_limit` raises an error instead of hanging."""
     release = threading.Event()
     clock = VirtualClock(backend=virtual_clock.backend, real_limit=0.05)
     timer = threading.Timer(0.3, release.set)
     timer.start()
-    with pytest.raises(Deadlock, match=r"a thread job.* gave no sign within real_limit=0.05 s"):
+    with pytest.raises(Deadlock, match=r"a thread job.* did not respond within real_limit=0.05 s"):
         clock.run(_in_thread, release.wait)
     timer.join()
 
 
 @NATIVE
-async def test_stands_still():
-    """Within `stands_still` a thread that the loop did not start is waited for."""
+async def test_paused_waits_for_foreign_threads():
+    """Within `paused` the loop waits for a thread that it did not start."""
     loop = asyncio.get_running_loop()
     answer = loop.create_future()
     timer = threading.Timer(0.02, lambda: loop.call_soon_threadsafe(answer.set_result, 7))
     timer.start()
-    with VirtualClock.current().stands_still():
+    with VirtualClock.current().paused():
         assert await asyncio.wait_for(answer, 1) == 7
     assert loop.time() == 0
     timer.join()
@@ -186,7 +186,7 @@ async def test_stands_still():
 
 @NATIVE
 async def test_sockets():
-    """An echo over the loopback works, and a server's virtual pause costs no real time."""
+    """An echo over loopback works, and a virtual sleep of the server takes no real time."""
 
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         line = await reader.readline()
@@ -207,14 +207,14 @@ async def test_sockets():
 
 
 @NATIVE
-def test_a_silent_socket_is_given_up(virtual_clock):
-    """A server that nobody calls is waited for `real_limit` real seconds, then is an error."""
+def test_silent_socket_beyond_real_limit_raises(virtual_clock):
+    """A server without clients raises an error after `real_limit` real seconds."""
 
     async def main() -> None:
         async with await asyncio.start_server(lambda _r, _w: None, "127.0.0.1", 0) as server:
             await server.serve_forever()
 
-    with pytest.raises(Deadlock, match="an open socket gave no sign"):
+    with pytest.raises(Deadlock, match="an open socket did not respond"):
         VirtualClock(backend=virtual_clock.backend, real_limit=0.02).run(main)
 
 
@@ -233,15 +233,15 @@ def _interleaving(seed: int | None) -> str:
     return "".join(order)
 
 
-def test_shuffling():
-    """A seed draws the order of ready tasks, the same each time; without one it is first come."""
+def test_shuffle_seed_orders_ready_tasks():
+    """A seed gives a reproducible random order of ready tasks; the default is creation order."""
     assert _interleaving(None) == "abcabcabc"
     assert _interleaving(3) == _interleaving(3)
     assert len({_interleaving(seed) for seed in range(20)}) > 10
 
 
-def test_runner_with_a_loop_of_ones_own():
-    """The loop class is a loop factory for asyncio's own runner."""
+def test_loop_class_as_loop_factory():
+    """The loop class is a loop factory for `asyncio.Runner`."""
 
     async def main() -> float:
         await asyncio.sleep(60)
@@ -252,8 +252,8 @@ def test_runner_with_a_loop_of_ones_own():
         assert runner.run(main()) == 120
 
 
-def test_arguments_and_results(virtual_clock):
-    """`run` hands on arguments and results, and exceptions as they are."""
+def test_arguments_results_and_exceptions(virtual_clock):
+    """`run` passes arguments, returns results, and raises exceptions unchanged."""
 
     async def divide(a: int, b: int) -> float:
         return a / b
@@ -264,7 +264,7 @@ def test_arguments_and_results(virtual_clock):
 
 
 def test_settings_are_checked():
-    """Settings that cannot work are refused by name."""
+    """Invalid settings raise an error that names them."""
     for settings in (
         {"backend": "twisted"},
         {"backend": "trio", "shuffle_seed": 1},
@@ -279,14 +279,14 @@ def test_settings_are_checked():
 
 @pytest.mark.real_io
 @pytest.mark.backends("asyncio")
-async def test_current_is_for_virtual_loops():
-    """Asked for the virtual loop where none runs, the error says what runs instead."""
+async def test_current_requires_a_virtual_loop():
+    """`current` on a real loop raises an error that names the running loop."""
     with pytest.raises(UsageError, match="SelectorEventLoop does not run in virtual time"):
         VirtualClock.current()
 
 
-def test_importing_is_light():
-    """The package's helpers load neither trio nor uvloop nor pytest."""
+def test_import_does_not_load_backends():
+    """Importing multirouter.testing loads neither trio nor uvloop nor pytest."""
     code = (
         "import sys, multirouter.testing; print(*{'trio', 'uvloop', 'pytest'} & set(sys.modules))"
     )
@@ -303,8 +303,8 @@ def test_ready_made_clock():
     assert virtual_clock.run(main) == "VirtualLoop"
 
 
-async def test_the_wall_clock_moves_nothing(monkeypatch):
-    """Case 39: a wall clock that jumps while a sleep is under way changes nothing of its length."""
+async def test_wall_clock_jumps_have_no_effect(monkeypatch):
+    """Case 39: a wall clock that jumps during a sleep does not change its length."""
     for jump in (-3600.0, 86_400.0):
         began = anyio.current_time()
         monkeypatch.setattr(time, "time", lambda jump=jump: 1.8e9 + jump)
@@ -314,27 +314,27 @@ async def test_the_wall_clock_moves_nothing(monkeypatch):
 
 @NATIVE
 async def test_signals():
-    """A signal handler of the loop is called though no socket is open and timers are set."""
+    """A signal handler of the loop is called even with no socket open and timers set."""
     loop = asyncio.get_running_loop()
-    heard = asyncio.Event()
-    loop.add_signal_handler(signal.SIGUSR1, heard.set)
+    received = asyncio.Event()
+    loop.add_signal_handler(signal.SIGUSR1, received.set)
     os.kill(os.getpid(), signal.SIGUSR1)
     async with asyncio.timeout(1):
-        await heard.wait()
+        await received.wait()
     loop.remove_signal_handler(signal.SIGUSR1)
 
 
 @NATIVE
 def test_a_socket_wakes_a_program_without_timers(virtual_clock):
-    """What another thread sends to a socket is waited for in real time when no timer is set."""
+    """Without a timer the loop waits in real time for data that another thread sends."""
 
     async def main() -> bytes:
-        here, there = socket.socketpair()
-        here.setblocking(False)
-        with here, there:
-            timer = threading.Timer(0.02, there.send, [b"x"])
+        receiver, sender = socket.socketpair()
+        receiver.setblocking(False)
+        with receiver, sender:
+            timer = threading.Timer(0.02, sender.send, [b"x"])
             timer.start()
-            received = await asyncio.get_running_loop().sock_recv(here, 1)
+            received = await asyncio.get_running_loop().sock_recv(receiver, 1)
             timer.join()
             return received
 
@@ -342,8 +342,8 @@ def test_a_socket_wakes_a_program_without_timers(virtual_clock):
 
 
 @NATIVE
-def test_own_executors_and_endless_patience(virtual_clock):
-    """An executor of the user's, and `real_limit=inf`, work as on the stock loop."""
+def test_custom_executor_and_infinite_real_limit(virtual_clock):
+    """A custom default executor and `real_limit=inf` work as on the standard loop."""
 
     async def main() -> str:
         loop = asyncio.get_running_loop()
@@ -356,39 +356,39 @@ def test_own_executors_and_endless_patience(virtual_clock):
 
 
 @NATIVE
-def test_a_closed_loop_takes_nothing_more(virtual_clock):
-    """After close, callbacks and timers are refused as on the stock loop."""
+def test_closed_loop_raises(virtual_clock):
+    """After close, scheduling callbacks and timers raises, as on the standard loop."""
     loop = virtual_clock.new_loop()
     loop.close()
-    for ask in (lambda: loop.call_soon(print), lambda: loop.call_later(1, print)):
+    for schedule in (lambda: loop.call_soon(print), lambda: loop.call_later(1, print)):
         with pytest.raises(RuntimeError, match="closed"):
-            ask()
+            schedule()
 
 
 @NATIVE
 def test_an_exit_from_a_callback_ends_the_program(virtual_clock):
-    """SystemExit raised by a timer's callback comes out of `run`."""
+    """SystemExit raised by a timer's callback propagates out of `run`."""
 
-    def leave() -> None:
+    def exit_program() -> None:
         raise SystemExit(3)
 
     async def main() -> None:
-        asyncio.get_running_loop().call_later(1, leave)
+        asyncio.get_running_loop().call_later(1, exit_program)
         await asyncio.sleep(5)
 
     with pytest.raises(SystemExit):
         virtual_clock.run(main)
 
 
-def test_shuffling_with_sockets():
-    """Shuffled tasks still read and write: what transports rely on keeps its order."""
+def test_shuffling_keeps_sockets_working():
+    """Shuffled tasks still read and write: callbacks of transports keep their order."""
 
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(await reader.readline())
         await writer.drain()
         writer.close()
 
-    async def ask(port: int, text: bytes) -> bytes:
+    async def send(port: int, text: bytes) -> bytes:
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         writer.write(text)
         answer = await reader.readline()
@@ -400,7 +400,7 @@ def test_shuffling_with_sockets():
         server = await asyncio.start_server(echo, "127.0.0.1", 0)
         async with server:
             port = server.sockets[0].getsockname()[1]
-            return await asyncio.gather(*(ask(port, b"%d\n" % n) for n in range(10)))
+            return await asyncio.gather(*(send(port, b"%d\n" % n) for n in range(10)))
 
     for seed in range(5):
         assert VirtualClock(shuffle_seed=seed).run(main) == [b"%d\n" % n for n in range(10)]

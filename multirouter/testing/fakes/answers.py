@@ -1,4 +1,4 @@
-"""What the fake model says, whatever the format: echoes, tool calls, JSON to a schema, thoughts."""
+"""Answers of the fake model, independent of the format: echo, tool calls, JSON, thinking."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ Finish = Literal["stop", "length", "calls", "refusal"]
 
 THOUGHT = "Let me think. "
 SIGNATURE = "c2lnbmF0dXJl"
-"""Base64, as both Anthropic's and Gemini's signatures are."""
+"""Base64, as Anthropic's and Gemini's signatures are."""
 
 _PIECES = re.compile(r"\S+\s*|\s+")
 
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A function the model may call; `schema` is that of its arguments."""
+    """A function the model may call; `schema` is the JSON Schema of its arguments."""
 
     name: str
     schema: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
-    """A call the model makes."""
+class ToolCall:
+    """One tool call of an answer."""
 
     id: str
     name: str
@@ -35,63 +35,63 @@ class Call:
 
     @property
     def pieces(self) -> list[str]:
-        """The arguments as JSON, a few characters at a time, as real models stream them."""
+        """The arguments as JSON in pieces of 4 characters, as real models stream them."""
         text = json.dumps(self.arguments, ensure_ascii=False)
         return [text[start : start + 4] for start in range(0, len(text), 4)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
-    """A request, read out of its format.
+class ParsedRequest:
+    """A request, independent of its wire format.
 
     Attributes:
-        model: as asked for.
+        model: the requested model.
         prompt: the text of the last message.
-        answered: whether that message is a tool's result.
-        tools: what may be called.
-        must_call: a tool's name, `*` for any, or "" for none.
-        may_call: whether tools may be called at all.
-        schema: what the answer must fit, `{}` for any JSON object, None for plain text.
-        thinks: whether thoughts are asked for.
-        choices: how many answers.
-        limit: the most pieces of text, or None.
-        stops: where the text ends.
-        logprobs: how many alternatives a token; None for no log probabilities.
-        stream: whether in pieces.
-        usage: whether a stream tells its usage in a chunk of its own.
+        has_tool_result: whether that message is a tool's result.
+        tools: the tools that may be called.
+        forced_tool: a tool's name, `*` for any, or "" for none.
+        tools_allowed: whether tools may be called at all.
+        schema: JSON Schema of the answer, `{}` for any JSON object, None for plain text.
+        thinking_enabled: whether thinking is requested.
+        choices: number of answers.
+        max_tokens: maximum number of pieces of text, or None.
+        stop_sequences: strings at which the text ends.
+        logprobs: number of alternatives per token; None for no log probabilities.
+        stream: whether the answer is streamed.
+        include_usage: whether a stream sends its usage in a chunk of its own.
     """
 
     model: str
     prompt: str
-    answered: bool = False
+    has_tool_result: bool = False
     tools: Sequence[Tool] = ()
-    must_call: str = ""
-    may_call: bool = True
+    forced_tool: str = ""
+    tools_allowed: bool = True
     schema: Mapping[str, Any] | None = None
-    thinks: bool = False
+    thinking_enabled: bool = False
     choices: int = 1
-    limit: int | None = None
-    stops: Sequence[str] = ()
+    max_tokens: int | None = None
+    stop_sequences: Sequence[str] = ()
     logprobs: int | None = None
     stream: bool = False
-    usage: bool = False
+    include_usage: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What the model says.
+    """An answer of the fake model, independent of the wire format.
 
     Attributes:
-        thoughts: pieces of thinking, before anything else.
-        pieces: the text, piece by piece.
-        calls: tool calls, after the text.
-        finish: how it ends.
-        prompt_tokens: tokens of the prompt; the last of them came from the cache.
+        thoughts: pieces of thinking, sent before anything else.
+        pieces: the text in pieces.
+        calls: tool calls, sent after the text.
+        finish: the finish reason.
+        prompt_tokens: tokens of the prompt, `CACHED` of them from the cache.
     """
 
     thoughts: list[str] = field(default_factory=list)
     pieces: list[str] = field(default_factory=list)
-    calls: list[Call] = field(default_factory=list)
+    calls: list[ToolCall] = field(default_factory=list)
     finish: Finish = "stop"
     prompt_tokens: int = 2
 
@@ -102,41 +102,41 @@ class Answer:
 
     @property
     def output_tokens(self) -> int:
-        """Tokens of text and calls; thoughts are counted apart."""
+        """Tokens of text and tool calls, without thinking."""
         return len(self.pieces) + sum(len(call.pieces) for call in self.calls)
 
 
 CACHED = 1
-"""Tokens of each prompt that came from the cache."""
+"""Tokens of each prompt that are reported as cached."""
 
 
-def answer_to(asked: Asked, *, refuses: bool = False) -> Answer:
-    """What the model says: it echoes the prompt, and calls the tools that the prompt names.
+def answer_to(parsed: ParsedRequest, *, refuse: bool = False) -> Answer:
+    """Returns the fake model's answer: the echoed prompt, or calls of the tools that it names.
 
     Args:
-        asked: the request.
-        refuses: whether it refuses instead.
+        parsed: the request.
+        refuse: return a refusal instead.
     """
-    tokens = len(_PIECES.findall(asked.prompt)) + CACHED
-    thoughts = _PIECES.findall(THOUGHT) if asked.thinks else []
-    if refuses:
+    tokens = len(_PIECES.findall(parsed.prompt)) + CACHED
+    thoughts = _PIECES.findall(THOUGHT) if parsed.thinking_enabled else []
+    if refuse:
         return Answer(thoughts, ["I cannot help with that."], [], "refusal", tokens)
-    calls = _calls(asked)
+    calls = _calls(parsed)
     if calls:
         return Answer(thoughts, [], calls, "calls", tokens)
-    text = f"You said: {asked.prompt}"
-    if asked.schema is not None:
-        text = json.dumps(sample(asked.schema or {"type": "object"}), ensure_ascii=False)
-    for stop in asked.stops:
+    text = f"You said: {parsed.prompt}"
+    if parsed.schema is not None:
+        text = json.dumps(sample(parsed.schema or {"type": "object"}), ensure_ascii=False)
+    for stop in parsed.stop_sequences:
         text = text.partition(stop)[0]
     pieces = _PIECES.findall(text)
-    if asked.limit is not None and len(pieces) > asked.limit:
-        return Answer(thoughts, pieces[: asked.limit], [], "length", tokens)
+    if parsed.max_tokens is not None and len(pieces) > parsed.max_tokens:
+        return Answer(thoughts, pieces[: parsed.max_tokens], [], "length", tokens)
     return Answer(thoughts, pieces, [], "stop", tokens)
 
 
 def sample(schema: Mapping[str, Any]) -> Any:
-    """A value that fits a simple JSON Schema."""
+    """Returns a value that is valid under a simple JSON Schema."""
     if schema.get("enum"):
         return schema["enum"][0]
     kind = schema.get("type")
@@ -149,13 +149,15 @@ def sample(schema: Mapping[str, Any]) -> Any:
     return {"integer": 7, "number": 1.5, "boolean": True, "null": None}.get(str(kind), "Zürich")
 
 
-def _calls(asked: Asked) -> list[Call]:
-    if not asked.tools or not asked.may_call or asked.answered:
+def _calls(parsed: ParsedRequest) -> list[ToolCall]:
+    if not parsed.tools or not parsed.tools_allowed or parsed.has_tool_result:
         return []
-    wanted = [tool for tool in asked.tools if asked.must_call in {"*", tool.name}][:1]
-    if not asked.must_call:
-        wanted = [tool for tool in asked.tools if tool.name in asked.prompt]
+    chosen = [tool for tool in parsed.tools if parsed.forced_tool in {"*", tool.name}][:1]
+    if not parsed.forced_tool:
+        chosen = [tool for tool in parsed.tools if tool.name in parsed.prompt]
     return [
-        Call(f"call_{place}_{tool.name}", tool.name, sample({"type": "object", **tool.schema}))
-        for place, tool in enumerate(wanted)
+        ToolCall(
+            f"call_{call_index}_{tool.name}", tool.name, sample({"type": "object", **tool.schema})
+        )
+        for call_index, tool in enumerate(chosen)
     ]

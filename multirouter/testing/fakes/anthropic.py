@@ -1,4 +1,4 @@
-"""Anthropic Messages, as the fake server speaks them; it refuses what the real one refuses."""
+"""Anthropic Messages format of the fake server; rejects the requests that the real API rejects."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from multirouter.testing.fakes.answers import CACHED, SIGNATURE, Answer, Asked, Tool
-from multirouter.testing.fakes.formats import Failure, Told, need, need_known
+from multirouter.testing.fakes.answers import CACHED, SIGNATURE, Answer, ParsedRequest, Tool
+from multirouter.testing.fakes.formats import ErrorResponse, StreamEvent, require, require_known
 
 _FINISH = {"stop": "end_turn", "length": "max_tokens", "calls": "tool_use", "refusal": "refusal"}
 _FIELDS = frozenset(
@@ -55,41 +55,43 @@ _BY_STATUS = {503: "overloaded_error", 504: "timeout_error", 529: "overloaded_er
 
 
 class AnthropicFormat:
-    """Messages."""
+    """The Messages format."""
 
-    def read(self, headers: Mapping[str, str], body: Any) -> Asked:
+    def read(self, headers: Mapping[str, str], body: Any) -> ParsedRequest:
         """See `Format.read`."""
         key = headers.get("x-api-key") or headers.get("Authorization", "").partition(" ")[2]
-        need(key, "x-api-key header is required", "bad-key")
-        need(headers.get("anthropic-version"), "anthropic-version: header is required")
-        need(isinstance(body, dict), "the body must be an object")
-        need_known(body, _FIELDS, "")
-        need(isinstance(body.get("max_tokens"), int), "max_tokens: Field required")
+        require(key, "x-api-key header is required", "bad-key")
+        require(headers.get("anthropic-version"), "anthropic-version: header is required")
+        require(isinstance(body, dict), "the body must be an object")
+        require_known(body, _FIELDS, "")
+        require(isinstance(body.get("max_tokens"), int), "max_tokens: Field required")
         turns = body.get("messages") or []
-        need(turns and turns[0]["role"] == "user", "messages: first message must use the user role")
+        require(
+            turns and turns[0]["role"] == "user", "messages: first message must use the user role"
+        )
         _check_turns(turns)
         blocks = _blocks(turns[-1])
         choice = body.get("tool_choice") or {"type": "auto"}
         schema = ((body.get("output_config") or {}).get("format") or {}).get("schema")
         thinking = body.get("thinking") or {"type": "disabled"}
-        thinks = thinking["type"] != "disabled"
+        thinking_enabled = thinking["type"] != "disabled"
         _check_thinking(body, thinking, choice)
-        return Asked(
+        return ParsedRequest(
             model=body.get("model") or "",
             prompt=" ".join(_text(block) for block in blocks),
-            answered=blocks[-1]["type"] == "tool_result",
+            has_tool_result=blocks[-1]["type"] == "tool_result",
             tools=[Tool(tool["name"], tool["input_schema"]) for tool in body.get("tools") or ()],
-            must_call={"any": "*", "tool": choice.get("name", "")}.get(choice["type"], ""),
-            may_call=choice["type"] != "none",
+            forced_tool={"any": "*", "tool": choice.get("name", "")}.get(choice["type"], ""),
+            tools_allowed=choice["type"] != "none",
             schema=schema,
-            thinks=thinks,
-            limit=body["max_tokens"],
-            stops=body.get("stop_sequences") or (),
+            thinking_enabled=thinking_enabled,
+            max_tokens=body["max_tokens"],
+            stop_sequences=body.get("stop_sequences") or (),
             stream=bool(body.get("stream")),
         )
 
-    def whole(self, asked: Asked, answer: Answer) -> Any:
-        """See `Format.whole`."""
+    def full_response(self, parsed: ParsedRequest, answer: Answer) -> Any:
+        """See `Format.full_response`."""
         blocks: list[dict[str, Any]] = []
         if answer.thoughts:
             thinking = "".join(answer.thoughts)
@@ -101,52 +103,54 @@ class AnthropicFormat:
             for call in answer.calls
         )
         return {
-            **_message(asked),
+            **_message(parsed),
             "content": blocks,
             **_stop(answer),
             "usage": _usage(answer),
         }
 
-    def events(self, asked: Asked, answer: Answer) -> Iterator[Told]:
+    def events(self, parsed: ParsedRequest, answer: Answer) -> Iterator[StreamEvent]:
         """See `Format.events`."""
         usage = {**_usage(answer), "output_tokens": 1}
-        message = {**_message(asked), "content": [], "stop_reason": None, "usage": usage}
-        yield _told("opening", "message_start", message=message)
-        place = -1
+        message = {**_message(parsed), "content": [], "stop_reason": None, "usage": usage}
+        yield _event("opening", "message_start", message=message)
+        call_index = -1
         if answer.thoughts:
-            place += 1
-            yield from _thoughts(place, answer.thoughts)
+            call_index += 1
+            yield from _thoughts(call_index, answer.thoughts)
         if answer.pieces:
-            place += 1
+            call_index += 1
             deltas = [{"type": "text_delta", "text": piece} for piece in answer.pieces]
-            yield from _block(place, {"type": "text", "text": ""}, deltas)
+            yield from _block(call_index, {"type": "text", "text": ""}, deltas)
         for call in answer.calls:
-            place += 1
+            call_index += 1
             start = {"type": "tool_use", "id": call.id, "name": call.name, "input": {}}
             pieces = call.pieces if call.arguments else []
             deltas = [{"type": "input_json_delta", "partial_json": piece} for piece in pieces]
-            yield from _block(place, start, deltas)
-        yield _told("finish", "message_delta", delta=_stop(answer), usage=_usage(answer))
-        yield _told("end", "message_stop")
+            yield from _block(call_index, start, deltas)
+        yield _event("finish", "message_delta", delta=_stop(answer), usage=_usage(answer))
+        yield _event("end", "message_stop")
 
-    def endless(self, asked: Asked) -> Told:
-        """See `Format.endless`."""
+    def filler_event(self, parsed: ParsedRequest) -> StreamEvent:
+        """See `Format.filler_event`."""
         delta = {"type": "text_delta", "text": "more "}
-        return _told("content", "content_block_delta", index=0, delta=delta)
+        return _event("content", "content_block_delta", index=0, delta=delta)
 
-    def failure(self, status: int, sign: str, message: str, retry_after: float = 0.0) -> Failure:
-        """See `Format.failure`."""
-        known = _ERRORS.get(sign, (status, _BY_STATUS.get(status, "api_error")))
-        error = {"type": known[1], "message": _MESSAGES.get(sign, message)}
+    def error_response(
+        self, status: int, error_name: str, message: str, retry_after: float = 0.0
+    ) -> ErrorResponse:
+        """See `Format.error_response`."""
+        known = _ERRORS.get(error_name, (status, _BY_STATUS.get(status, "api_error")))
+        error = {"type": known[1], "message": _MESSAGES.get(error_name, message)}
         body = {"type": "error", "error": error, "request_id": "req_fake"}
         headers = {"request-id": "req_fake"}
         if retry_after:
             headers["retry-after"] = f"{retry_after:g}"
-        return Failure(known[0], body, headers)
+        return ErrorResponse(known[0], body, headers)
 
-    def error_event(self) -> Told:
+    def error_event(self) -> StreamEvent:
         """See `Format.error_event`."""
-        return _told(
+        return _event(
             "content", "error", error={"type": "overloaded_error", "message": "Overloaded"}
         )
 
@@ -158,33 +162,35 @@ class AnthropicFormat:
 def _check_turns(turns: list[dict[str, Any]]) -> None:
     open_calls: set[str] = set()
     for turn in turns:
-        need(turn["role"] in {"user", "assistant"}, "messages.role: must be user or assistant")
+        require(turn["role"] in {"user", "assistant"}, "messages.role: must be user or assistant")
         blocks = _blocks(turn)
         results = {block["tool_use_id"] for block in blocks if block["type"] == "tool_result"}
-        need(open_calls == results, "tool_use ids were found without tool_result blocks after")
+        require(open_calls == results, "tool_use ids were found without tool_result blocks after")
         open_calls = {block["id"] for block in blocks if block["type"] == "tool_use"}
         for block in blocks:
-            need(block["type"] in _BLOCKS, f"messages.content: unknown type {block['type']!r}")
+            require(block["type"] in _BLOCKS, f"messages.content: unknown type {block['type']!r}")
             if block["type"] == "text":
-                need(block["text"].strip(), "messages: text content blocks must be non-empty")
+                require(block["text"].strip(), "messages: text content blocks must be non-empty")
             if block["type"] == "tool_use":
-                need(_ID.fullmatch(block["id"]), "tool_use.id: should match ^[a-zA-Z0-9_-]+$")
-                need(isinstance(block["input"], dict), "tool_use.input: must be an object")
+                require(_ID.fullmatch(block["id"]), "tool_use.id: should match ^[a-zA-Z0-9_-]+$")
+                require(isinstance(block["input"], dict), "tool_use.input: must be an object")
     last = turns[-1]
     if last["role"] == "assistant":
         text = _text(_blocks(last)[-1])
-        need(text == text.rstrip(), "final assistant content cannot end with trailing whitespace")
+        require(
+            text == text.rstrip(), "final assistant content cannot end with trailing whitespace"
+        )
 
 
 def _check_thinking(body: Mapping[str, Any], thinking: Any, choice: Any) -> None:
     if thinking["type"] == "disabled":
-        need(body.get("temperature", 0) <= 1, "temperature: must be at most 1")
+        require(body.get("temperature", 0) <= 1, "temperature: must be at most 1")
         return
-    need(body.get("temperature", 1) == 1, "temperature: may only be 1 with thinking")
-    need(choice["type"] in {"auto", "none"}, "Thinking may not be enabled when a tool is forced")
+    require(body.get("temperature", 1) == 1, "temperature: may only be 1 with thinking")
+    require(choice["type"] in {"auto", "none"}, "Thinking may not be enabled when a tool is forced")
     budget = thinking.get("budget_tokens", 1024)
-    need(budget >= 1024, "thinking.budget_tokens: must be at least 1024")
-    need(
+    require(budget >= 1024, "thinking.budget_tokens: must be at least 1024")
+    require(
         thinking["type"] != "enabled" or budget < body["max_tokens"],
         "max_tokens must be greater than thinking.budget_tokens",
     )
@@ -193,7 +199,7 @@ def _check_thinking(body: Mapping[str, Any], thinking: Any, choice: Any) -> None
 def _blocks(turn: Mapping[str, Any]) -> list[dict[str, Any]]:
     content = turn["content"]
     blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
-    need(blocks, "messages: content must be non-empty")
+    require(blocks, "messages: content must be non-empty")
     return list(blocks)
 
 
@@ -206,26 +212,26 @@ def _text(block: Mapping[str, Any]) -> str:
     return f"[{block['type']}]"
 
 
-def _told(stage: Any, kind: str, **fields: Any) -> Told:
-    return Told(stage, {"type": kind, **fields}, kind)
+def _event(stage: Any, kind: str, **fields: Any) -> StreamEvent:
+    return StreamEvent(stage, {"type": kind, **fields}, kind)
 
 
-def _block(place: int, start: Any, deltas: list[Any]) -> Iterator[Told]:
+def _block(call_index: int, start: Any, deltas: list[Any]) -> Iterator[StreamEvent]:
     stage = "content" if start["type"] == "tool_use" else "opening"
-    yield _told(stage, "content_block_start", index=place, content_block=start)
+    yield _event(stage, "content_block_start", index=call_index, content_block=start)
     for delta in deltas:
-        yield _told("content", "content_block_delta", index=place, delta=delta)
-    yield _told("opening", "content_block_stop", index=place)
+        yield _event("content", "content_block_delta", index=call_index, delta=delta)
+    yield _event("opening", "content_block_stop", index=call_index)
 
 
-def _thoughts(place: int, pieces: list[str]) -> Iterator[Told]:
+def _thoughts(call_index: int, pieces: list[str]) -> Iterator[StreamEvent]:
     deltas: list[Any] = [{"type": "thinking_delta", "thinking": piece} for piece in pieces]
     deltas.append({"type": "signature_delta", "signature": SIGNATURE})
-    yield from _block(place, {"type": "thinking", "thinking": "", "signature": ""}, deltas)
+    yield from _block(call_index, {"type": "thinking", "thinking": "", "signature": ""}, deltas)
 
 
-def _message(asked: Asked) -> dict[str, Any]:
-    return {"id": "msg_fake", "type": "message", "role": "assistant", "model": asked.model}
+def _message(parsed: ParsedRequest) -> dict[str, Any]:
+    return {"id": "msg_fake", "type": "message", "role": "assistant", "model": parsed.model}
 
 
 def _stop(answer: Answer) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The command `multirouter fake-provider`: the fake upstream on a port, until Ctrl-C."""
+"""The command `multirouter fake-provider`: serves the fake provider until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from argparse import ArgumentParser, Namespace
 from multirouter.testing.fakes.faults import FAULTS
 from multirouter.testing.fakes.server import FakeProvider
 
-SUMMARY: str = "a fake upstream that fails to order, for tests"
+SUMMARY: str = "serve a fake provider with configurable faults, for tests"
 DESCRIPTION: str = """\
-Serves OpenAI's, Anthropic's and Gemini's formats on one port of this machine. It echoes the
-prompt, and fails as it is asked to: with --fault for every request, or with a fault behind a `+`
-in a model's name (gpt-5+fail-503) for one."""
+Serves the OpenAI, Anthropic and Gemini formats on one port of this machine and echoes the prompt.
+It fails on request: with --fault every request fails, with a fault after a `+` in the model's name
+(gpt-5+fail-503) that request fails."""
 EPILOG: str = "faults (N is a number):\n" + "\n".join(
     f"  {name:20} {what}" for name, what in FAULTS.items()
 )
@@ -22,19 +22,22 @@ EPILOG: str = "faults (N is a number):\n" + "\n".join(
 def add_arguments(parser: ArgumentParser) -> None:
     """Adds the options of `multirouter fake-provider`."""
     option = parser.add_argument
-    option("--host", default="127.0.0.1", help="where to listen (%(default)s)")
+    option("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     option(
-        "--port", type=int, default=8765, help="where to listen; 0 takes a free port (%(default)s)"
+        "--port",
+        type=int,
+        default=8765,
+        help="port to listen on; 0 takes a free port (%(default)s)",
     )
-    option("--fault", default="", help="what goes wrong with every request; see below")
+    option("--fault", default="", help="fault of every request; see below")
 
 
 def run(arguments: Namespace) -> int:
-    """Serves until interrupted, and returns the exit status.
+    """Serves until interrupted and returns the exit status.
 
     Raises:
-        ConfigurationError: there is no such fault, or no such port.
-        OSError: the port is taken.
+        ConfigurationError: the fault is unknown, or the port is out of range.
+        OSError: the port cannot be opened.
     """
     asyncio.run(_serve(FakeProvider(arguments.fault), arguments.host, arguments.port))
     return 0
@@ -47,6 +50,6 @@ async def _serve(fake: FakeProvider, host: str, port: int) -> None:
         sys.stdout.flush()
         await asyncio.Event().wait()
     except asyncio.CancelledError:
-        sys.stdout.write("\n")  # the terminal's ^C stands on a line of its own
+        sys.stdout.write("\n")  # ends the line on which the terminal shows ^C
     finally:
         await fake.aclose()

@@ -1,4 +1,4 @@
-"""The ways in which the fake upstream fails, each by a name that may stand in a model's name."""
+"""The faults of the fake provider; each has a name that may be part of a model's name."""
 
 from __future__ import annotations
 
@@ -12,37 +12,37 @@ from multirouter.errors import ConfigurationError
 FAULTS: Mapping[str, str] = MappingProxyType(
     {
         "fail-N": "answers with status N (fail-500)",
-        "429-retry-after-N": "429 that asks for N seconds of rest",
-        "rate-limit": "429 that names no time",
-        "quota": "the quota is used up, or the bill not paid",
-        "bad-key": "the key is refused",
-        "no-model": "there is no such model",
-        "context-too-long": "the prompt is too long",
-        "filtered": "a content policy refuses the request (an error)",
-        "refuses": "the model refuses (an answer that says so)",
+        "429-retry-after-N": "429 with a Retry-After of N seconds",
+        "rate-limit": "429 without Retry-After",
+        "quota": "quota exhausted or credit used up",
+        "bad-key": "invalid API key",
+        "no-model": "unknown model",
+        "context-too-long": "prompt exceeds the context window",
+        "filtered": "request blocked by a content policy (an error)",
+        "refuses": "the model refuses (a 200 with a refusal)",
         "error-200": "an error object inside a 200",
-        "html-200": "a web page instead of an answer",
-        "empty-200": "a 200 without a body, a stream without an event",
-        "invalid-json": "a body that is no JSON",
-        "no-choices": "an answer that holds no answer",
+        "html-200": "an HTML page instead of an answer",
+        "empty-200": "a 200 with an empty body or an empty stream",
+        "invalid-json": "a body that is invalid JSON",
+        "no-choices": "a 200 without choices",
         "redirect": "a redirect to another host",
-        "stall-N": "silence after N pieces of content (stall: from the start)",
-        "slow-first-token-N": "the first content only after N milliseconds (100)",
-        "cut-after-N": "the connection is reset after N pieces of content",
-        "eof-after-N": "a clean end after N pieces of content, without a finish",
+        "stall-N": "no more data after N pieces of content (stall: none at all)",
+        "slow-first-token-N": "the first content after N milliseconds (100)",
+        "cut-after-N": "connection reset after N pieces of content",
+        "eof-after-N": "clean end after N pieces of content, no finish reason",
         "event-error-N": "an error event after N pieces of content (event-error: at once)",
-        "broken-json-N": "a chunk of broken JSON after N pieces of content",
+        "broken-json-N": "a chunk of invalid JSON after N pieces of content",
         "role-only": "the opening of a stream, then an error event",
-        "no-done": "no terminal event, the finish reason alone",
-        "no-finish": "no finish reason, the terminal event alone",
+        "no-done": "a finish reason, but no terminal event",
+        "no-finish": "a terminal event, but no finish reason",
         "crlf": "lines end in CRLF",
         "pings": "a comment or ping between events",
-        "split-N": "the stream arrives N bytes at a time (1)",
+        "split-N": "the stream is sent N bytes at a time (1)",
         "huge-N": "one piece of content of N MiB (1)",
         "endless": "content without end",
     }
 )
-"""What can be asked for; N is a number."""
+"""Every fault and its description; N is a number, its default in parentheses."""
 
 _DEFAULTS = {"slow-first-token": 100.0, "split": 1.0, "huge": 1.0}
 _NUMBER = re.compile(r"(.+?)-(\d+(?:\.\d+)?)")
@@ -59,11 +59,11 @@ _ALONE = (set(FAULTS) - {f"{name}-N" for name in _WITH_NUMBER}) | {
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One way to fail.
+    """One fault of the fake provider.
 
     Attributes:
         name: a name of `FAULTS` without its number, or "" for none.
-        number: its N; what it counts stands there.
+        number: its N; `FAULTS` says what it counts.
     """
 
     name: str = ""
@@ -71,7 +71,7 @@ class Fault:
 
     @classmethod
     def named(cls, text: str) -> Fault | None:
-        """The fault of that name (`cut-after-3`), or None when there is no such fault."""
+        """The fault of that name (`cut-after-3`), or None if the name is unknown."""
         if text in _ALONE:
             return cls(text, _DEFAULTS.get(text, 0.0))
         found = _NUMBER.fullmatch(text)
@@ -81,7 +81,7 @@ class Fault:
 
     @classmethod
     def of_model(cls, model: str) -> Fault:
-        """The fault a model's name asks for: all of it, or what follows its last `+`."""
+        """The fault in a model's name: the whole name, or the part after its last `+`."""
         return cls.named(model.rpartition("+")[2]) or NO_FAULT
 
     @classmethod
@@ -89,11 +89,11 @@ class Fault:
         """The fault of that name.
 
         Raises:
-            ConfigurationError: when there is no such fault.
+            ConfigurationError: the name is unknown.
         """
         fault = cls.named(text) if text else NO_FAULT
         if fault is None:
-            raise ConfigurationError("fault", f"{text!r} is none of {', '.join(FAULTS)}")
+            raise ConfigurationError("fault", f"must be one of {', '.join(FAULTS)}, got {text!r}")
         return fault
 
     def __str__(self) -> str:

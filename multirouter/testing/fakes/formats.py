@@ -1,4 +1,4 @@
-"""What a format owes the fake server: reading requests, writing answers, events and errors."""
+"""Interface of the fake server's wire formats: read requests, write answers, events, errors."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple, Protocol
 
-from multirouter.testing.fakes.answers import Answer, Asked
+from multirouter.testing.fakes.answers import Answer, ParsedRequest
 
 Stage = Literal["opening", "content", "finish", "end"]
 
 
-class Told(NamedTuple):
+class StreamEvent(NamedTuple):
     """One event of a stream.
 
     Attributes:
-        stage: what it is to the stream; faults count and leave out by it.
-        data: JSON, or text that is none (`[DONE]`).
-        name: its `event:` name, or "".
+        stage: the part of the stream; faults count or drop events by stage.
+        data: a JSON value, or text that is not JSON (`[DONE]`).
+        name: the `event:` name, or "".
     """
 
     stage: Stage
@@ -25,35 +25,35 @@ class Told(NamedTuple):
     name: str = ""
 
     def encoded(self, newline: bytes) -> bytes:
-        """The event on the wire."""
+        """The event as bytes of a server-sent event stream."""
         data = self.data if isinstance(self.data, str) else json.dumps(self.data)
         name = [b"event: " + self.name.encode()] if self.name else []
         return newline.join([*name, b"data: " + data.encode(), b"", b""])
 
 
-class Refusal(Exception):
-    """The request itself is wrong, as the real service would find it.
+class RequestRejected(Exception):
+    """The request is invalid for the real service.
 
     Attributes:
         status: the HTTP status.
-        sign: a name of the format's errors.
+        error_name: a name of the format's errors (`request`, `bad-key` ...).
         message: what is wrong.
     """
 
-    def __init__(self, status: int, sign: str, message: str) -> None:
+    def __init__(self, status: int, error_name: str, message: str) -> None:
         super().__init__(message)
         self.status = status
-        self.sign = sign
+        self.error_name = error_name
         self.message = message
 
 
-class Failure(NamedTuple):
-    """An error as a format tells it.
+class ErrorResponse(NamedTuple):
+    """An error response of a format.
 
     Attributes:
         status: the HTTP status.
-        body: JSON.
-        headers: beside the usual ones.
+        body: a JSON value.
+        headers: additional headers.
     """
 
     status: int
@@ -62,52 +62,56 @@ class Failure(NamedTuple):
 
 
 class Format(Protocol):
-    """One wire format, seen from the server."""
+    """One wire format, server side."""
 
-    def read(self, headers: Mapping[str, str], body: Any) -> Asked:
-        """The request. Raises Refusal where the real service answers 4xx."""
+    def read(self, headers: Mapping[str, str], body: Any) -> ParsedRequest:
+        """Parses a request; raises RequestRejected where the real service answers 4xx."""
         ...
 
-    def whole(self, asked: Asked, answer: Answer) -> Any:
-        """The whole answer as JSON."""
+    def full_response(self, parsed: ParsedRequest, answer: Answer) -> Any:
+        """The complete answer as JSON."""
         ...
 
-    def events(self, asked: Asked, answer: Answer) -> Iterator[Told]:
-        """The answer in pieces."""
+    def events(self, parsed: ParsedRequest, answer: Answer) -> Iterator[StreamEvent]:
+        """The answer as events of a stream."""
         ...
 
-    def endless(self, asked: Asked) -> Told:
-        """A piece of content that can be repeated."""
+    def filler_event(self, parsed: ParsedRequest) -> StreamEvent:
+        """A content event that can be repeated without end."""
         ...
 
-    def failure(self, status: int, sign: str, message: str, retry_after: float = 0.0) -> Failure:
-        """An error: by a sign (`rate-limit`, `quota` ...), or by its status alone."""
+    def error_response(
+        self, status: int, error_name: str, message: str, retry_after: float = 0.0
+    ) -> ErrorResponse:
+        """An error by name (`rate-limit`, `quota` ...), or by status if the name is unknown."""
         ...
 
-    def error_event(self) -> Told:
-        """An error in the middle of a stream."""
+    def error_event(self) -> StreamEvent:
+        """An error event in the middle of a stream."""
         ...
 
     def ping(self) -> bytes:
-        """What keeps a silent stream alive."""
+        """A keep-alive comment or event."""
         ...
 
 
-def need(condition: object, message: str, sign: str = "request", status: int = 400) -> None:
-    """Refuses a request unless `condition` holds.
+def require(
+    condition: object, message: str, error_name: str = "request", status: int = 400
+) -> None:
+    """Rejects a request unless `condition` is true.
 
     Raises:
-        Refusal: with `message`.
+        RequestRejected: with `message`.
     """
     if not condition:
-        raise Refusal(status, sign, message)
+        raise RequestRejected(status, error_name, message)
 
 
-def need_known(body: Mapping[str, Any], known: frozenset[str], where: str) -> None:
-    """Refuses fields the real service does not know.
+def require_known(body: Mapping[str, Any], known: frozenset[str], where: str) -> None:
+    """Rejects fields that the real service does not know.
 
     Raises:
-        Refusal: naming the first.
+        RequestRejected: naming the first unknown field.
     """
     for field in body:
-        need(field in known, f"{where}{field}: Extra inputs are not permitted")
+        require(field in known, f"{where}{field}: Extra inputs are not permitted")

@@ -1,12 +1,12 @@
-"""Gemini generateContent and embeddings, as the fake server speaks them."""
+"""Gemini generateContent and embeddings formats of the fake server."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from multirouter.testing.fakes.answers import CACHED, SIGNATURE, Answer, Asked, Tool
-from multirouter.testing.fakes.formats import Failure, Told, need, need_known
+from multirouter.testing.fakes.answers import CACHED, SIGNATURE, Answer, ParsedRequest, Tool
+from multirouter.testing.fakes.formats import ErrorResponse, StreamEvent, require, require_known
 
 _FINISH = {"stop": "STOP", "length": "MAX_TOKENS", "calls": "STOP", "refusal": "SAFETY"}
 _FIELDS = frozenset(
@@ -62,120 +62,122 @@ _RPC = "type.googleapis.com/google.rpc."
 
 
 class GeminiFormat:
-    """generateContent and streamGenerateContent.
+    """The generateContent and streamGenerateContent formats.
 
     Args:
-        model: out of the address.
-        stream: whether the address asks for a stream.
+        model: the model from the URL.
+        stream: whether the URL's method is streamGenerateContent.
     """
 
     def __init__(self, model: str, *, stream: bool) -> None:
         self._model = model
         self._stream = stream
 
-    def read(self, headers: Mapping[str, str], body: Any) -> Asked:
+    def read(self, headers: Mapping[str, str], body: Any) -> ParsedRequest:
         """See `Format.read`."""
-        need(headers.get("x-goog-api-key"), "API key not valid.", "bad-key")
-        need(isinstance(body, dict) and body.get("contents"), "contents is not specified")
-        need_known(body, _FIELDS, 'Unknown name "')
+        require(headers.get("x-goog-api-key"), "API key not valid.", "bad-key")
+        require(isinstance(body, dict) and body.get("contents"), "contents is not specified")
+        require_known(body, _FIELDS, 'Unknown name "')
         config = body.get("generationConfig") or {}
-        need_known(config, _CONFIG, 'Unknown name "generation_config.')
+        require_known(config, _CONFIG, 'Unknown name "generation_config.')
         self._check(body["contents"])
         parts = body["contents"][-1]["parts"]
         calling = (body.get("toolConfig") or {}).get("functionCallingConfig") or {"mode": "AUTO"}
         allowed = calling.get("allowedFunctionNames") or ["*"]
         as_json = config.get("responseMimeType") == "application/json"
-        return Asked(
+        return ParsedRequest(
             model=self._model,
             prompt=" ".join(_text(part) for part in parts),
-            answered="functionResponse" in parts[-1],
+            has_tool_result="functionResponse" in parts[-1],
             tools=[
                 Tool(function["name"], _schema(function))
                 for tool in body.get("tools") or ()
                 for function in tool["functionDeclarations"]
             ],
-            must_call=allowed[0] if calling["mode"] == "ANY" else "",
-            may_call=calling["mode"] != "NONE",
+            forced_tool=allowed[0] if calling["mode"] == "ANY" else "",
+            tools_allowed=calling["mode"] != "NONE",
             schema=config.get("responseJsonSchema") or {} if as_json else None,
-            thinks=bool((config.get("thinkingConfig") or {}).get("includeThoughts")),
+            thinking_enabled=bool((config.get("thinkingConfig") or {}).get("includeThoughts")),
             choices=config.get("candidateCount") or 1,
-            limit=config.get("maxOutputTokens"),
-            stops=config.get("stopSequences") or (),
+            max_tokens=config.get("maxOutputTokens"),
+            stop_sequences=config.get("stopSequences") or (),
             logprobs=(config.get("logprobs") or 0) if config.get("responseLogprobs") else None,
             stream=self._stream,
         )
 
-    def whole(self, asked: Asked, answer: Answer) -> Any:
-        """See `Format.whole`."""
+    def full_response(self, parsed: ParsedRequest, answer: Answer) -> Any:
+        """See `Format.full_response`."""
         parts = [{"text": piece, "thought": True} for piece in answer.thoughts]
         parts += [{"text": answer.text}] if answer.pieces else []
         parts += self._calls(answer)
-        return self._response(asked, answer, parts, last=True)
+        return self._response(parsed, answer, parts, last=True)
 
-    def events(self, asked: Asked, answer: Answer) -> Iterator[Told]:
-        """See `Format.events`; a call comes whole, and the last chunk has no part."""
+    def events(self, parsed: ParsedRequest, answer: Answer) -> Iterator[StreamEvent]:
+        """See `Format.events`; a tool call is one event, and the last event has no part."""
         for piece in answer.thoughts:
             part = {"text": piece, "thought": True}
-            yield Told("content", self._response(asked, answer, [part]))
+            yield StreamEvent("content", self._response(parsed, answer, [part]))
         for piece in answer.pieces:
-            yield Told("content", self._response(asked, answer, [{"text": piece}]))
+            yield StreamEvent("content", self._response(parsed, answer, [{"text": piece}]))
         for call in self._calls(answer):
-            yield Told("content", self._response(asked, answer, [call]))
-        yield Told("finish", self._response(asked, answer, [], last=True))
+            yield StreamEvent("content", self._response(parsed, answer, [call]))
+        yield StreamEvent("finish", self._response(parsed, answer, [], last=True))
 
-    def endless(self, asked: Asked) -> Told:
-        """See `Format.endless`."""
-        return Told("content", self._response(asked, Answer(), [{"text": "more "}]))
+    def filler_event(self, parsed: ParsedRequest) -> StreamEvent:
+        """See `Format.filler_event`."""
+        return StreamEvent("content", self._response(parsed, Answer(), [{"text": "more "}]))
 
-    def failure(self, status: int, sign: str, message: str, retry_after: float = 0.0) -> Failure:
-        """See `Format.failure`; the time to rest stands in the body alone."""
-        known = _ERRORS.get(sign, (status, _BY_STATUS.get(status, "UNKNOWN"), ""))
+    def error_response(
+        self, status: int, error_name: str, message: str, retry_after: float = 0.0
+    ) -> ErrorResponse:
+        """See `Format.error_response`; `retry_after` is sent in the body only."""
+        known = _ERRORS.get(error_name, (status, _BY_STATUS.get(status, "UNKNOWN"), ""))
         details: list[dict[str, Any]] = []
-        if sign == "bad-key":
+        if error_name == "bad-key":
             details.append({"@type": f"{_RPC}ErrorInfo", "reason": "API_KEY_INVALID"})
-        if sign == "quota":
+        if error_name == "quota":
             quota = {"quotaId": "GenerateRequestsPerDayPerProjectPerModel"}
             details.append({"@type": f"{_RPC}QuotaFailure", "violations": [quota]})
         if retry_after:
             details.append({"@type": f"{_RPC}RetryInfo", "retryDelay": f"{retry_after:g}s"})
         error = {"code": known[0], "message": known[2] or message, "status": known[1]}
         body = {"error": {**error, "details": details}}
-        return Failure(known[0], [body] if self._stream else body)
+        return ErrorResponse(known[0], [body] if self._stream else body)
 
-    def error_event(self) -> Told:
+    def error_event(self) -> StreamEvent:
         """See `Format.error_event`."""
         error = {"code": 503, "message": "The model is overloaded.", "status": "UNAVAILABLE"}
-        return Told("content", {"error": error})
+        return StreamEvent("content", {"error": error})
 
     def ping(self) -> bytes:
         """See `Format.ping`."""
         return b": ping\n\n"
 
     def _check(self, contents: list[dict[str, Any]]) -> None:
-        """Calls must be answered one by one, and from Gemini 3 on come back signed."""
+        """Checks that every function call has a response and, from Gemini 3 on, a signature."""
         called = 0
         for content in contents:
-            need(content["role"] in {"user", "model"}, "Please use a valid role: user, model.")
+            require(content["role"] in {"user", "model"}, "Please use a valid role: user, model.")
             parts = content["parts"]
             responses = [part for part in parts if "functionResponse" in part]
-            need(
+            require(
                 len(responses) == called,
                 "the number of function response parts must equal that of function call parts",
             )
-            need(
+            require(
                 all(isinstance(part["functionResponse"]["response"], dict) for part in responses),
                 "functionResponse.response must be an object",
             )
             calls = [part for part in parts if "functionCall" in part]
             called = len(calls)
             if calls and self._model.startswith("gemini-3"):
-                need(
+                require(
                     calls[0].get("thoughtSignature"),
                     "Function call is missing a thought_signature in functionCall parts.",
                 )
 
     def _calls(self, answer: Answer) -> list[Any]:
-        """Only the first of parallel calls is signed, and only newer models give ids."""
+        """Function call parts: only the first is signed, and only Gemini 3 models send ids."""
         modern = self._model.startswith("gemini-3")
         parts: list[Any] = []
         for call in answer.calls:
@@ -187,31 +189,31 @@ class GeminiFormat:
         return parts
 
     def _response(
-        self, asked: Asked, answer: Answer, parts: list[Any], *, last: bool = False
+        self, parsed: ParsedRequest, answer: Answer, parts: list[Any], *, last: bool = False
     ) -> dict[str, Any]:
         candidate: dict[str, Any] = {"content": {"role": "model", "parts": parts}}
         if not parts:
             candidate = {"content": {"role": "model"}}
         if last:
             candidate["finishReason"] = _FINISH[answer.finish]
-        if asked.logprobs is not None and parts:
-            candidate["logprobsResult"] = _logprobs(parts, asked.logprobs)
+        if parsed.logprobs is not None and parts:
+            candidate["logprobsResult"] = _logprobs(parts, parsed.logprobs)
         return {
-            "candidates": [{**candidate, "index": index} for index in range(asked.choices)],
+            "candidates": [{**candidate, "index": index} for index in range(parsed.choices)],
             "usageMetadata": {
                 "promptTokenCount": answer.prompt_tokens,
                 "cachedContentTokenCount": CACHED,
-                "candidatesTokenCount": answer.output_tokens * asked.choices,
+                "candidatesTokenCount": answer.output_tokens * parsed.choices,
                 "thoughtsTokenCount": len(answer.thoughts),
-                "totalTokenCount": answer.prompt_tokens + answer.output_tokens * asked.choices,
+                "totalTokenCount": answer.prompt_tokens + answer.output_tokens * parsed.choices,
             },
-            "modelVersion": asked.model,
+            "modelVersion": parsed.model,
             "responseId": "fake-response",
         }
 
 
 def blocked_prompt(model: str) -> dict[str, Any]:
-    """The answer to a prompt that is blocked: no candidate at all."""
+    """The answer to a blocked prompt: no candidates."""
     return {
         "promptFeedback": {"blockReason": "SAFETY", "safetyRatings": []},
         "usageMetadata": {"promptTokenCount": 2, "totalTokenCount": 2},
@@ -221,7 +223,7 @@ def blocked_prompt(model: str) -> dict[str, Any]:
 
 
 def embeddings(body: Mapping[str, Any]) -> Any:
-    """The answer to `:batchEmbedContents`: a vector is told by the length of its text."""
+    """The answer to `:batchEmbedContents`; every component of a vector is its text's length."""
     vectors = []
     for request in body["requests"]:
         text = "".join(part["text"] for part in request["content"]["parts"])
@@ -231,7 +233,7 @@ def embeddings(body: Mapping[str, Any]) -> Any:
 
 
 def _schema(function: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Names in snake case are taken as well, as by the real service; its own SDK sends one."""
+    """The schema of a function; snake case is accepted too, since Google's SDK sends it."""
     named = ("parametersJsonSchema", "parameters_json_schema", "parameters")
     return next((function[name] for name in named if function.get(name)), {})
 

@@ -1,4 +1,4 @@
-"""OpenAI Chat Completions and embeddings, as the fake server speaks them."""
+"""OpenAI Chat Completions and embeddings formats of the fake server."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import struct
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from multirouter.testing.fakes.answers import CACHED, Answer, Asked, Tool
-from multirouter.testing.fakes.formats import Failure, Told, need
+from multirouter.testing.fakes.answers import CACHED, Answer, ParsedRequest, Tool
+from multirouter.testing.fakes.formats import ErrorResponse, StreamEvent, require
 
 _FINISH = {
     "stop": "stop",
@@ -41,44 +41,44 @@ _ERRORS: dict[str, tuple[int, str, str | None]] = {
 
 
 class OpenAIFormat:
-    """Chat completions."""
+    """The Chat Completions format."""
 
-    def read(self, headers: Mapping[str, str], body: Any) -> Asked:
+    def read(self, headers: Mapping[str, str], body: Any) -> ParsedRequest:
         """See `Format.read`."""
         scheme, _, key = headers.get("Authorization", "").partition(" ")
-        need(scheme.lower() == "bearer" and key, "You didn't provide an API key.", "bad-key")
-        need(isinstance(body, dict), "the body must be an object")
-        need(body.get("messages"), "messages: at least one is required")
+        require(scheme.lower() == "bearer" and key, "You didn't provide an API key.", "bad-key")
+        require(isinstance(body, dict), "the body must be an object")
+        require(body.get("messages"), "messages: at least one is required")
         for message in body["messages"]:
             for field in message:
-                need(field in _MESSAGE, f"Additional properties are not allowed ({field!r})")
+                require(field in _MESSAGE, f"Additional properties are not allowed ({field!r})")
         last = body["messages"][-1]
         form = body.get("response_format") or {}
         choice = body.get("tool_choice") or "auto"
         named = choice["function"]["name"] if isinstance(choice, dict) else ""
         stops = body.get("stop") or []
-        return Asked(
+        return ParsedRequest(
             model=body.get("model") or "",
             prompt=text_in(last.get("content")),
-            answered=last["role"] == "tool",
+            has_tool_result=last["role"] == "tool",
             tools=[
                 Tool(tool["function"]["name"], tool["function"].get("parameters") or {})
                 for tool in body.get("tools") or ()
             ],
-            must_call="*" if choice == "required" else named,
-            may_call=choice != "none",
+            forced_tool="*" if choice == "required" else named,
+            tools_allowed=choice != "none",
             schema=_schema(form),
-            thinks=body.get("reasoning_effort") not in {None, "none"},
+            thinking_enabled=body.get("reasoning_effort") not in {None, "none"},
             choices=body.get("n") or 1,
-            limit=body.get("max_completion_tokens") or body.get("max_tokens"),
-            stops=[stops] if isinstance(stops, str) else stops,
+            max_tokens=body.get("max_completion_tokens") or body.get("max_tokens"),
+            stop_sequences=[stops] if isinstance(stops, str) else stops,
             logprobs=(body.get("top_logprobs") or 0) if body.get("logprobs") else None,
             stream=bool(body.get("stream")),
-            usage=bool((body.get("stream_options") or {}).get("include_usage")),
+            include_usage=bool((body.get("stream_options") or {}).get("include_usage")),
         )
 
-    def whole(self, asked: Asked, answer: Answer) -> Any:
-        """See `Format.whole`."""
+    def full_response(self, parsed: ParsedRequest, answer: Answer) -> Any:
+        """See `Format.full_response`."""
         message: dict[str, Any] = {
             "role": "assistant",
             "content": None if answer.calls else answer.text,
@@ -96,12 +96,12 @@ class OpenAIFormat:
                 }
                 for call in answer.calls
             ]
-        logprobs = _logprobs(answer.pieces, asked.logprobs)
+        logprobs = _logprobs(answer.pieces, parsed.logprobs)
         return {
             "id": "chatcmpl-fake",
             "object": "chat.completion",
             "created": 1_700_000_000,
-            "model": asked.model,
+            "model": parsed.model,
             "choices": [
                 {
                     "index": index,
@@ -109,56 +109,58 @@ class OpenAIFormat:
                     "logprobs": logprobs,
                     "finish_reason": _FINISH[answer.finish],
                 }
-                for index in range(asked.choices)
+                for index in range(parsed.choices)
             ],
-            "usage": _usage(answer, asked.choices),
+            "usage": _usage(answer, parsed.choices),
             "system_fingerprint": "fp_fake",
             "service_tier": "default",
         }
 
-    def events(self, asked: Asked, answer: Answer) -> Iterator[Told]:
+    def events(self, parsed: ParsedRequest, answer: Answer) -> Iterator[StreamEvent]:
         """See `Format.events`."""
-        every = range(asked.choices)
+        every = range(parsed.choices)
         opening = {"role": "assistant", "content": None if answer.calls else "", "refusal": None}
-        yield from (_chunk(asked, "opening", opening, index) for index in every)
+        yield from (_chunk(parsed, "opening", opening, index) for index in every)
         for piece in answer.thoughts:
             yield from (
-                _chunk(asked, "content", {"reasoning_content": piece}, index) for index in every
+                _chunk(parsed, "content", {"reasoning_content": piece}, index) for index in every
             )
         for piece in answer.pieces:
-            logprobs = _logprobs([piece], asked.logprobs)
+            logprobs = _logprobs([piece], parsed.logprobs)
             for index in every:
-                yield _chunk(asked, "content", {"content": piece}, index, logprobs=logprobs)
-        for place, call in enumerate(answer.calls):
+                yield _chunk(parsed, "content", {"content": piece}, index, logprobs=logprobs)
+        for call_index, call in enumerate(answer.calls):
             for index in every:
-                yield from _call_chunks(asked, place, call, index)
+                yield from _call_chunks(parsed, call_index, call, index)
         for index in every:
-            yield _chunk(asked, "finish", {}, index, finish=_FINISH[answer.finish])
-        if asked.usage:
-            usage = _usage(answer, asked.choices)
-            yield Told("end", {**_base(asked), "choices": [], "usage": usage})
-        yield Told("end", "[DONE]")
+            yield _chunk(parsed, "finish", {}, index, finish=_FINISH[answer.finish])
+        if parsed.include_usage:
+            usage = _usage(answer, parsed.choices)
+            yield StreamEvent("end", {**_base(parsed), "choices": [], "usage": usage})
+        yield StreamEvent("end", "[DONE]")
 
-    def endless(self, asked: Asked) -> Told:
-        """See `Format.endless`."""
-        return _chunk(asked, "content", {"content": "more "}, 0)
+    def filler_event(self, parsed: ParsedRequest) -> StreamEvent:
+        """See `Format.filler_event`."""
+        return _chunk(parsed, "content", {"content": "more "}, 0)
 
-    def failure(self, status: int, sign: str, message: str, retry_after: float = 0.0) -> Failure:
-        """See `Format.failure`."""
-        known = _ERRORS.get(sign)
+    def error_response(
+        self, status: int, error_name: str, message: str, retry_after: float = 0.0
+    ) -> ErrorResponse:
+        """See `Format.error_response`."""
+        known = _ERRORS.get(error_name)
         kind, code = (known[1], known[2]) if known else ("server_error", None)
-        if sign == "context-too-long":
+        if error_name == "context-too-long":
             message = "This model's maximum context length is 8192 tokens."
         error = {"message": message, "type": kind, "param": None, "code": code}
         headers = {"x-request-id": "req_fake"}
         if retry_after:
             headers["retry-after"] = f"{retry_after:g}"
-        return Failure(known[0] if known else status, {"error": error}, headers)
+        return ErrorResponse(known[0] if known else status, {"error": error}, headers)
 
-    def error_event(self) -> Told:
+    def error_event(self) -> StreamEvent:
         """See `Format.error_event`."""
         error = {"message": "The server had an error", "type": "server_error"}
-        return Told("content", {"error": {**error, "param": None, "code": None}})
+        return StreamEvent("content", {"error": {**error, "param": None, "code": None}})
 
     def ping(self) -> bytes:
         """See `Format.ping`."""
@@ -166,7 +168,7 @@ class OpenAIFormat:
 
 
 def embeddings(body: Mapping[str, Any]) -> Any:
-    """The answer to `/embeddings`: a vector is told by the length of its input."""
+    """The answer to `/embeddings`; every component of a vector is the length of its input."""
     given = body["input"]
     many = [given] if isinstance(given, str) or (given and isinstance(given[0], int)) else given
     size = body.get("dimensions") or 3
@@ -187,7 +189,7 @@ def embeddings(body: Mapping[str, Any]) -> Any:
 
 
 def text_in(content: Any) -> str:
-    """The text of a message's content; what is no text is told by its type in brackets."""
+    """The text of a message's content; other parts appear as their type in brackets."""
     if content is None or isinstance(content, str):
         return content or ""
     return " ".join(part.get("text") or f"[{part['type']}]" for part in content)
@@ -202,37 +204,39 @@ def _schema(form: Mapping[str, Any]) -> Mapping[str, Any] | None:
     return None
 
 
-def _base(asked: Asked) -> dict[str, Any]:
+def _base(parsed: ParsedRequest) -> dict[str, Any]:
     return {
         "id": "chatcmpl-fake",
         "object": "chat.completion.chunk",
         "created": 1_700_000_000,
-        "model": asked.model,
+        "model": parsed.model,
         "system_fingerprint": "fp_fake",
     }
 
 
 def _chunk(
-    asked: Asked,
+    parsed: ParsedRequest,
     stage: Any,
     delta: Any,
     index: int,
     *,
     finish: str | None = None,
     logprobs: Any = None,
-) -> Told:
+) -> StreamEvent:
     choice = {"index": index, "delta": delta, "logprobs": logprobs, "finish_reason": finish}
-    usage = {"usage": None} if asked.usage else {}
-    return Told(stage, {**_base(asked), "choices": [choice], **usage})
+    usage = {"usage": None} if parsed.include_usage else {}
+    return StreamEvent(stage, {**_base(parsed), "choices": [choice], **usage})
 
 
-def _call_chunks(asked: Asked, place: int, call: Any, index: int) -> Iterator[Told]:
+def _call_chunks(
+    parsed: ParsedRequest, call_index: int, call: Any, index: int
+) -> Iterator[StreamEvent]:
     function = {"name": call.name, "arguments": ""}
-    first = {"index": place, "id": call.id, "type": "function", "function": function}
-    yield _chunk(asked, "content", {"tool_calls": [first]}, index)
+    first = {"index": call_index, "id": call.id, "type": "function", "function": function}
+    yield _chunk(parsed, "content", {"tool_calls": [first]}, index)
     for piece in call.pieces:
-        more = {"index": place, "function": {"arguments": piece}}
-        yield _chunk(asked, "content", {"tool_calls": [more]}, index)
+        more = {"index": call_index, "function": {"arguments": piece}}
+        yield _chunk(parsed, "content", {"tool_calls": [more]}, index)
 
 
 def _logprobs(pieces: list[str], tops: int | None) -> Any:

@@ -1,4 +1,4 @@
-"""One reply of the fake server: the answer, or whatever its fault makes of it."""
+"""One reply of the fake server: the answer, or its fault."""
 
 from __future__ import annotations
 
@@ -6,21 +6,23 @@ import asyncio
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
-from multirouter.testing.fakes.answers import Answer, Asked, answer_to
+from multirouter.testing.fakes.answers import Answer, ParsedRequest, answer_to
 from multirouter.testing.fakes.faults import Fault
-from multirouter.testing.fakes.formats import Failure, Format, Told
+from multirouter.testing.fakes.formats import ErrorResponse, Format, StreamEvent
 from multirouter.testing.fakes.gemini import GeminiFormat, blocked_prompt
 
 if TYPE_CHECKING:
     from aiohttp import web
 
 _STATUS_OF = {"429-retry-after": 429}
-_SIGNS = frozenset({"rate-limit", "quota", "bad-key", "no-model", "context-too-long", "filtered"})
+_ERROR_NAMES = frozenset(
+    {"rate-limit", "quota", "bad-key", "no-model", "context-too-long", "filtered"}
+)
 _WEB_PAGE = "<!DOCTYPE html><html><head><title>Bad gateway</title></head><body></body></html>"
 
 
 _JSON = "application/json"
-_FIXED: dict[str, dict[str, Any]] = {
+_FIXED_RESPONSES: dict[str, dict[str, Any]] = {
     "html-200": {"text": _WEB_PAGE, "content_type": "text/html"},
     "invalid-json": {"body": b'{"id": "x", "cho', "content_type": _JSON},
     "no-choices": {"body": b'{"id": "x", "model": "x"}', "content_type": _JSON},
@@ -29,19 +31,19 @@ _FIXED: dict[str, dict[str, Any]] = {
 
 
 class Counter(Protocol):
-    """Where a reply counts what it has written."""
+    """Counter of the bytes that replies have written."""
 
-    written: int
+    bytes_written: int
 
 
 class Reply:
     """Answers one request.
 
     Args:
-        counter: told how many bytes of streams were written.
-        request: the request.
-        form: its format.
-        fault: what goes wrong.
+        counter: counts the bytes of streams.
+        request: the HTTP request.
+        form: its wire format.
+        fault: the fault of this reply, or none.
     """
 
     def __init__(self, counter: Counter, request: web.Request, form: Format, fault: Fault) -> None:
@@ -51,96 +53,106 @@ class Reply:
         self._fault = fault
         self._newline = b"\r\n" if fault.name == "crlf" else b"\n"
 
-    async def to(self, asked: Asked) -> web.StreamResponse:
-        """Answers a request that was understood."""
+    async def to(self, parsed: ParsedRequest) -> web.StreamResponse:
+        """Answers a valid request."""
         from aiohttp import web
 
-        if not self._in_stream():
-            return await self.instead(asked)
-        answer = answer_to(asked, refuses=self._fault.name == "refuses")
-        if asked.stream:
-            return await self._stream(asked, answer)
-        await self._hesitate()
+        if not self._answers():
+            return await self.instead(parsed)
+        answer = answer_to(parsed, refuse=self._fault.name == "refuses")
+        if parsed.stream:
+            return await self._stream(parsed, answer)
+        await self._delay_first_token()
         if self._fault.name in {"stall", "cut-after", "eof-after"}:
-            return await self._break_off()
-        return web.json_response(self._form.whole(asked, answer), headers=_HEADERS)
+            return await self._drop_connection()
+        return web.json_response(self._form.full_response(parsed, answer), headers=_HEADERS)
 
-    async def instead(self, asked: Asked | None = None) -> web.StreamResponse:
-        """Answers with a fault that needs no answer."""
+    async def instead(self, parsed: ParsedRequest | None = None) -> web.StreamResponse:
+        """Responds with a fault that replaces the answer."""
         from aiohttp import web
 
         name, number = self._fault.name, self._fault.number
-        if name in _FIXED:
-            return web.Response(**_FIXED[name])
+        if name in _FIXED_RESPONSES:
+            return web.Response(**_FIXED_RESPONSES[name])
         if name == "empty-200":
-            kind = "text/event-stream" if asked is not None and asked.stream else "application/json"
+            kind = (
+                "text/event-stream" if parsed is not None and parsed.stream else "application/json"
+            )
             return web.Response(body=b"", content_type=kind)
         if name == "error-200":
-            return web.json_response(self._form.failure(500, "", "The server had an error").body)
+            return web.json_response(
+                self._form.error_response(500, "", "The server had an error").body
+            )
         status = int(number) if name == "fail" else _STATUS_OF.get(name, 400)
-        sign = "rate-limit" if name == "429-retry-after" else name
-        rest = number if name == "429-retry-after" else 0.0
-        return self.failed(self._form.failure(status, sign, f"fault: {self._fault}", rest))
+        error_name = "rate-limit" if name == "429-retry-after" else name
+        retry_after = number if name == "429-retry-after" else 0.0
+        return self.error(
+            self._form.error_response(status, error_name, f"fault: {self._fault}", retry_after)
+        )
 
-    def failed(self, failure: Failure) -> web.Response:
-        """Answers with an error."""
+    def error(self, error_response: ErrorResponse) -> web.Response:
+        """Responds with an error."""
         from aiohttp import web
 
-        return web.json_response(failure.body, status=failure.status, headers=failure.headers)
+        return web.json_response(
+            error_response.body, status=error_response.status, headers=error_response.headers
+        )
 
-    def _in_stream(self) -> bool:
-        """Whether the fault, if any, strikes within a well-begun answer."""
-        return self._fault.name not in _SIGNS | _INSTEAD
+    def _answers(self) -> bool:
+        """Whether an answer is sent, with or without a fault in it."""
+        return self._fault.name not in _ERROR_NAMES | _NO_ANSWER_FAULTS
 
-    async def _stream(self, asked: Asked, answer: Answer) -> web.StreamResponse:
+    async def _stream(self, parsed: ParsedRequest, answer: Answer) -> web.StreamResponse:
         from aiohttp import web
 
         response = web.StreamResponse(headers={**_HEADERS, "Content-Type": "text/event-stream"})
         await response.prepare(self._request)
         pieces = 0
-        for told in self._events(asked, answer):
-            if told.stage == "content":
+        for event in self._events(parsed, answer):
+            if event.stage == "content":
                 if pieces == 0:
-                    await self._hesitate()
-                if self._strikes_at(pieces):
-                    return await self._strike(response)
+                    await self._delay_first_token()
+                if self._fault_due(pieces):
+                    return await self._break_stream(response)
                 pieces += 1
-            await self._write(response, told.encoded(self._newline))
+            await self._write(response, event.encoded(self._newline))
             if self._fault.name == "pings":
                 await self._write(response, self._form.ping())
         return response
 
-    def _events(self, asked: Asked, answer: Answer) -> Iterator[Told]:
+    def _events(self, parsed: ParsedRequest, answer: Answer) -> Iterator[StreamEvent]:
         name = self._fault.name
         if name == "refuses" and isinstance(self._form, GeminiFormat):
-            yield Told("finish", blocked_prompt(asked.model))
+            yield StreamEvent("finish", blocked_prompt(parsed.model))
             return
         if name == "huge":
             answer = Answer([], ["x" * int(self._fault.number * 2**20)], [], "stop")
-        for told in self._form.events(asked, answer):
-            if name == "role-only" and told.stage != "opening":
+        for event in self._form.events(parsed, answer):
+            if name == "role-only" and event.stage != "opening":
                 yield self._form.error_event()
                 return
-            while name == "endless" and told.stage == "content":
-                yield self._form.endless(asked)
-            if (name, told.stage) not in {("no-done", "end"), ("no-finish", "finish")}:
-                yield told
+            while name == "endless" and event.stage == "content":
+                yield self._form.filler_event(parsed)
+            if (name, event.stage) not in {("no-done", "end"), ("no-finish", "finish")}:
+                yield event
 
-    def _strikes_at(self, pieces: int) -> bool:
-        return self._fault.name in _STRIKES and pieces >= self._fault.number
+    def _fault_due(self, pieces: int) -> bool:
+        return self._fault.name in _STREAM_FAULTS and pieces >= self._fault.number
 
-    async def _strike(self, response: web.StreamResponse) -> web.StreamResponse:
+    async def _break_stream(self, response: web.StreamResponse) -> web.StreamResponse:
         name = self._fault.name
         if name == "event-error":
             await self._write(response, self._form.error_event().encoded(self._newline))
         elif name == "broken-json":
-            await self._write(response, Told("content", '{"id": "x", "cho').encoded(b"\n"))
+            await self._write(response, StreamEvent("content", '{"id": "x", "cho').encoded(b"\n"))
         elif name != "eof-after":
-            return await self._break_off(response)
+            return await self._drop_connection(response)
         return response
 
-    async def _break_off(self, response: web.StreamResponse | None = None) -> web.StreamResponse:
-        """Falls silent for good, or drops the connection."""
+    async def _drop_connection(
+        self, response: web.StreamResponse | None = None
+    ) -> web.StreamResponse:
+        """Drops the connection, or keeps it open without data (`stall`)."""
         from aiohttp import web
 
         if self._fault.name == "stall":
@@ -150,7 +162,7 @@ class Reply:
             transport.close() if response is None else transport.abort()
         return response or web.Response()
 
-    async def _hesitate(self) -> None:
+    async def _delay_first_token(self) -> None:
         if self._fault.name == "slow-first-token":
             await asyncio.sleep(self._fault.number / 1000)
 
@@ -158,9 +170,11 @@ class Reply:
         size = int(self._fault.number) if self._fault.name == "split" else len(data)
         for start in range(0, len(data), size):
             await response.write(data[start : start + size])
-        self._counter.written += len(data)
+        self._counter.bytes_written += len(data)
 
 
 _HEADERS = {"x-request-id": "req_fake", "request-id": "req_fake"}
-_STRIKES = frozenset({"stall", "cut-after", "eof-after", "event-error", "broken-json"})
-_INSTEAD = frozenset({*_FIXED, "fail", "429-retry-after", "empty-200", "error-200"})
+_STREAM_FAULTS = frozenset({"stall", "cut-after", "eof-after", "event-error", "broken-json"})
+_NO_ANSWER_FAULTS = frozenset(
+    {*_FIXED_RESPONSES, "fail", "429-retry-after", "empty-200", "error-200"}
+)

@@ -1,4 +1,4 @@
-"""The fake upstream as an aiohttp application: one port, three formats, faults to order."""
+"""The fake provider as an aiohttp application: three formats on one port, with faults."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from multirouter.core import validation as check
 from multirouter.testing.fakes import gemini, openai
 from multirouter.testing.fakes.anthropic import AnthropicFormat
 from multirouter.testing.fakes.faults import Fault
-from multirouter.testing.fakes.formats import Format, Refusal
+from multirouter.testing.fakes.formats import Format, RequestRejected
 from multirouter.testing.fakes.gemini import GeminiFormat
 from multirouter.testing.fakes.openai import OpenAIFormat
 from multirouter.testing.fakes.replies import Reply
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
     from aiohttp import web
 
 MODELS = ("gpt-5", "claude-opus-5", "gemini-3-pro")
-"""What `/v1/models` lists; any other name is answered as well."""
+"""The models in `/v1/models`; requests for any other model are answered too."""
 
 
 @dataclass(frozen=True, slots=True)
-class Received:
-    """One request as it came in.
+class ReceivedHttpRequest:
+    """One received HTTP request.
 
     Attributes:
-        path: with its query.
-        headers: by their names as sent.
-        body: the parsed JSON, or None.
+        path: the path with its query.
+        headers: the headers, names as sent.
+        body: the parsed JSON, or None if the body is not JSON.
     """
 
     path: str
@@ -42,28 +42,28 @@ class Received:
 
 
 class FakeProvider:
-    """A fake upstream on a port of its own: `async with FakeProvider() as fake: fake.url`.
+    """A fake provider on its own port: `async with FakeProvider() as fake: fake.url`.
 
     Args:
-        fault: a name of `FAULTS` for every request; a model's own name goes first.
-        keep: how many requests to remember.
+        fault: a name of `FAULTS` for every request; a fault in a model's name takes precedence.
+        max_requests: how many requests `requests` keeps.
 
     Attributes:
-        requests: the last ones, oldest first.
-        open: how many requests are being answered now.
-        left: how many were left by their client before they were answered.
-        written: bytes of streams handed to the network since the start.
+        requests: the latest requests, oldest first.
+        in_flight: requests being answered now.
+        abandoned: requests whose client disconnected before the answer was complete.
+        bytes_written: bytes of streams written to the network since the start.
 
     Raises:
-        ConfigurationError: for an unknown fault.
+        ConfigurationError: `fault` is unknown.
     """
 
-    def __init__(self, fault: str = "", *, keep: int = 1000) -> None:
+    def __init__(self, fault: str = "", *, max_requests: int = 1000) -> None:
         self.fault: Fault = Fault.checked(fault)
-        self.requests: deque[Received] = deque(maxlen=keep)
-        self.open: int = 0
-        self.left: int = 0
-        self.written = 0
+        self.requests: deque[ReceivedHttpRequest] = deque(maxlen=max_requests)
+        self.in_flight: int = 0
+        self.abandoned: int = 0
+        self.bytes_written = 0
         self._runner: web.AppRunner | None = None
         self._address = ("", 0)
         self._scheme = "http"
@@ -71,15 +71,15 @@ class FakeProvider:
     async def start(
         self, host: str = "127.0.0.1", port: int = 0, *, tls: ssl.SSLContext | None = None
     ) -> None:
-        """Listens; port 0 takes a free one.
+        """Starts to listen; port 0 takes a free one.
 
         Raises:
-            ConfigurationError: for a port out of 0 to 65535.
-            OSError: when it cannot be had.
+            ConfigurationError: the port is not in 0 to 65535.
+            OSError: the port cannot be opened.
         """
         from aiohttp import web
 
-        check.number("port", check.count("port", port, least=0), most=65535)
+        check.number("port", check.count("port", port, minimum=0), maximum=65535)
         self._runner = web.AppRunner(
             self.app(), access_log=None, shutdown_timeout=0.1, handler_cancellation=True
         )
@@ -90,7 +90,7 @@ class FakeProvider:
         self._address = self._runner.addresses[0][:2]
 
     async def aclose(self) -> None:
-        """Stops listening and drops what is being answered."""
+        """Stops listening and drops requests in flight."""
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
@@ -104,12 +104,12 @@ class FakeProvider:
 
     @property
     def url(self) -> str:
-        """Where it listens, without a last slash; OpenAI's base URL is this and `/v1`."""
+        """The base URL without a trailing slash; OpenAI's base URL is this plus `/v1`."""
         host, port = self._address
         return f"{self._scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
     def app(self) -> web.Application:
-        """The application itself, to be served by whatever serves aiohttp's."""
+        """The aiohttp application."""
         from aiohttp import web
 
         app = web.Application(client_max_size=2**26)
@@ -159,49 +159,51 @@ class FakeProvider:
         body = await self._received(request)
         named = Fault.of_model(model or (body.get("model") if isinstance(body, dict) else "") or "")
         reply = Reply(self, request, form, named if named.name else self.fault)
-        self.open += 1
+        self.in_flight += 1
         try:
             return await reply.to(form.read(request.headers, body))
-        except Refusal as refusal:
-            return reply.failed(form.failure(refusal.status, refusal.sign, refusal.message))
+        except RequestRejected as rejected:
+            return reply.error(
+                form.error_response(rejected.status, rejected.error_name, rejected.message)
+            )
         except (asyncio.CancelledError, ConnectionError):
-            self.left += 1
+            self.abandoned += 1
             raise
         finally:
-            self.open -= 1
+            self.in_flight -= 1
 
     async def _received(self, request: web.Request) -> Any:
         try:
             body = json.loads(await request.read())
         except ValueError:
             body = None
-        self.requests.append(Received(request.path_qs, dict(request.headers), body))
+        self.requests.append(ReceivedHttpRequest(request.path_qs, dict(request.headers), body))
         return body
 
 
 def make_app(fault: str = "") -> web.Application:
-    """The fake upstream as an application.
+    """Returns the fake provider as an aiohttp application.
 
     Args:
-        fault: a name of `FAULTS` for every request; a model's own name goes first.
+        fault: a name of `FAULTS` for every request; a fault in a model's name takes precedence.
 
     Raises:
-        ConfigurationError: for an unknown fault.
+        ConfigurationError: `fault` is unknown.
     """
     return FakeProvider(fault).app()
 
 
 async def serve_fake(host: str = "127.0.0.1", port: int = 8765, *, fault: str = "") -> None:
-    """Serves the fake upstream until cancelled.
+    """Serves the fake provider until cancelled.
 
     Args:
-        host: where to listen.
-        port: where to listen; 0 takes a free one.
+        host: the address to listen on.
+        port: the port to listen on; 0 takes a free one.
         fault: see `make_app`.
 
     Raises:
-        ConfigurationError: for an unknown fault.
-        OSError: when the port is taken.
+        ConfigurationError: `fault` is unknown.
+        OSError: the port cannot be opened.
     """
     fake = FakeProvider(fault)
     await fake.start(host, port)

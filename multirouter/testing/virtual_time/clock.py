@@ -1,4 +1,4 @@
-"""Runs whole programs in virtual time, on asyncio, on uvloop and on trio."""
+"""Runs programs in virtual time on asyncio, uvloop or trio."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VirtualClock:
-    """How to run a program in virtual time; holds settings only, so one serves many runs.
+    """Settings for running a program in virtual time; one object can be used for many runs.
 
     Attributes:
         backend: `asyncio`, `uvloop` or `trio`; the last two must be installed.
-        shuffle_seed: on asyncio, draws the order in which tasks that are ready at once run.
-        io_wait: real seconds that open sockets are given before each jump of the clock
+        shuffle_seed: asyncio only: seed for a random order of tasks that are ready together.
+        io_wait: real seconds to wait for open sockets before each jump of the clock, 0 to 60
             (asyncio, uvloop).
-        real_limit: real seconds after which a program that can only be woken by a socket or a
-            thread is given up; `math.inf` waits for ever.
+        real_limit: real seconds to wait when only a socket or a thread can wake the program,
+            >= 0, then `Deadlock`; `math.inf`: no limit.
     """
 
     backend: Backend = "asyncio"
@@ -38,20 +38,22 @@ class VirtualClock:
     def __post_init__(self) -> None:
         if self.backend not in get_args(Backend):
             known = ", ".join(get_args(Backend))
-            raise ConfigurationError("backend", f"must be one of {known}, not {self.backend!r}")
+            raise ConfigurationError("backend", f"must be one of {known}, got {self.backend!r}")
         if self.shuffle_seed is not None and self.backend != "asyncio":
-            raise ConfigurationError("shuffle_seed", f"works on asyncio, not on {self.backend}")
-        check.number("io_wait", self.io_wait, least=0.0, most=60.0)
-        check.number("real_limit", self.real_limit, least=0.0, endless=True)
+            raise ConfigurationError(
+                "shuffle_seed", f"requires the backend 'asyncio', got {self.backend!r}"
+            )
+        check.number("io_wait", self.io_wait, minimum=0.0, maximum=60.0)
+        check.number("real_limit", self.real_limit, minimum=0.0, allow_inf=True)
 
     def run(self, function: Callable[..., Awaitable[T]], /, *args: Any) -> T:
-        """Runs `await function(*args)` on a new loop whose time starts at 0 (trio: anywhere).
+        """Runs `await function(*args)` on a new loop whose time starts at 0.
 
         Returns:
-            what the function returns.
+            the function's result.
 
         Raises:
-            Deadlock: everything waits for what cannot come.
+            Deadlock: every task waits and nothing can wake one.
         """
         if self.backend == "trio":
             from multirouter.testing.virtual_time import trio_runner as virtual_trio
@@ -65,7 +67,11 @@ class VirtualClock:
             return runner.run(main())
 
     def new_loop(self) -> asyncio.AbstractEventLoop:
-        """A new asyncio loop in virtual time, as `asyncio.Runner(loop_factory=...)` wants it."""
+        """Returns a new asyncio loop in virtual time, for `asyncio.Runner(loop_factory=...)`.
+
+        Raises:
+            UsageError: the backend is trio, which has no loop object.
+        """
         if self.backend == "asyncio":
             return VirtualLoop(
                 shuffle_seed=self.shuffle_seed, io_wait=self.io_wait, real_limit=self.real_limit
@@ -78,7 +84,7 @@ class VirtualClock:
 
     @staticmethod
     def current() -> VirtualTime:
-        """The running virtual asyncio loop, for `stands_still()`.
+        """Returns the running virtual asyncio loop, for `paused()`.
 
         Raises:
             UsageError: the running loop is not virtual.

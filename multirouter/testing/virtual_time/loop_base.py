@@ -1,4 +1,4 @@
-"""What both virtual asyncio loops share: their own time, their timers, and what stops the clock."""
+"""Base class of the virtual asyncio loops: virtual time, timers, and pausing of the clock."""
 
 from __future__ import annotations
 
@@ -21,28 +21,28 @@ T = TypeVar("T")
 
 
 class VirtualTime(asyncio.AbstractEventLoop):
-    """Time of an event loop that stands still while code runs and jumps when all of it waits.
+    """Virtual time of an event loop: it stops while code runs and jumps when all tasks wait.
 
-    The clock stands still while a thread job of `run_in_executor` or `asyncio.to_thread` is under
-    way, and within `stands_still()`. When sockets are open, or threads were born that the loop
-    did not start itself, they are given `io_wait` real seconds before each jump.
+    The clock is paused while a thread job of `run_in_executor` or `asyncio.to_thread` runs, and
+    within `paused()`. If sockets are open, or threads were started by others than the loop, it
+    waits for them `io_wait` real seconds before each jump.
     """
 
     _now: float
     _timers: Timers
-    _standing: int
+    _real_jobs: int
 
-    def _begin(self, io_wait: float, real_limit: float) -> None:
-        self._io_wait = check.number("io_wait", io_wait, least=0.0, most=60.0)
-        self._real_limit = check.number("real_limit", real_limit, least=0.0, endless=True)
+    def _init_time(self, io_wait: float, real_limit: float) -> None:
+        self._io_wait = check.number("io_wait", io_wait, minimum=0.0, maximum=60.0)
+        self._real_limit = check.number("real_limit", real_limit, minimum=0.0, allow_inf=True)
         self._now = 0.0
         self._timers = Timers()
-        self._standing = 0
+        self._real_jobs = 0
         self._pool: Executor | None = None
-        self._threads_before = threading.active_count()
+        self._initial_threads = threading.active_count()
 
     def time(self) -> float:
-        """Virtual seconds since the loop was made."""
+        """Virtual seconds since the loop was created."""
         return self._now
 
     def call_later(
@@ -52,7 +52,7 @@ class VirtualTime(asyncio.AbstractEventLoop):
         *args: *Ts,
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
-        """Calls back `delay` virtual seconds from now."""
+        """Schedules a callback `delay` virtual seconds from now."""
         return self.call_at(self._now + delay, callback, *args, context=context)
 
     def call_at(
@@ -62,11 +62,11 @@ class VirtualTime(asyncio.AbstractEventLoop):
         *args: *Ts,
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
-        """Calls back at the virtual instant `when`; timers of one instant run in order of birth."""
+        """Schedules a callback at virtual time `when`; timers of one time run in creation order."""
         if self.is_closed():
             raise RuntimeError("Event loop is closed")
         if math.isnan(when):
-            raise ValueError("a timer's instant must not be NaN")
+            raise ValueError("`when` must not be NaN")
         handle = asyncio.TimerHandle(when, callback, args, self, context)
         self._timers.add(when, handle)
         return handle
@@ -75,32 +75,32 @@ class VirtualTime(asyncio.AbstractEventLoop):
         self._timers.cancelled(handle)
 
     @contextmanager
-    def stands_still(self) -> Generator[None]:
-        """Stops the clock while something real (a file, a foreign thread, a server) is awaited."""
-        self._standing += 1
+    def paused(self) -> Generator[None]:
+        """Pauses the clock while the program waits for a file, a foreign thread or a server."""
+        self._real_jobs += 1
         try:
             yield
         finally:
-            self._standing -= 1
+            self._real_jobs -= 1
 
     def run_in_executor(
         self, executor: Executor | None, func: Callable[[*Ts], T], *args: *Ts
     ) -> asyncio.Future[T]:
-        """Runs a function in a thread; the clock stands still until it is done."""
+        """Runs a function in a thread; the clock is paused until it returns."""
         if executor is None:
             executor = self._pool = self._pool or ThreadPoolExecutor(thread_name_prefix="asyncio")
-        # The loops that this class is mixed into have what the abstract one lacks.
+        # The concrete loop that this class is mixed into implements the method.
         job = super().run_in_executor(executor, func, *args)  # pyright: ignore[reportAbstractUsage]
-        self._standing += 1
+        self._real_jobs += 1
         job.add_done_callback(self._job_done)
         return job
 
     def set_default_executor(self, executor: Any) -> None:
-        """Has another executor run the functions of `asyncio.to_thread`."""
+        """Sets the executor that runs the functions of `asyncio.to_thread`."""
         self._pool = executor
 
     def _job_done(self, _: asyncio.Future[Any]) -> None:
-        self._standing -= 1
+        self._real_jobs -= 1
 
     async def shutdown_default_executor(self, *_: Any, **__: Any) -> None:
         """Joins the threads of the default executor, for `real_limit` real seconds at most."""
@@ -111,30 +111,30 @@ class VirtualTime(asyncio.AbstractEventLoop):
                 left = max(0.0, until - time.monotonic())
                 thread.join(None if left == math.inf else left)
 
-    def _end(self) -> None:
+    def _dispose_time(self) -> None:
         self._timers.clear()
         if self._pool is not None:
             self._pool.shutdown(wait=False)
 
-    def _foreign_threads(self) -> bool:
-        """Whether a thread that is not of the default executor was born since the loop was."""
+    def _has_foreign_threads(self) -> bool:
+        """Whether a thread outside the default executor was started since the loop was created."""
         own = 0 if self._pool is None else len(_threads(self._pool))
-        return threading.active_count() - own > self._threads_before
+        return threading.active_count() - own > self._initial_threads
 
     def _deadlock(self, awaited: str = "") -> Deadlock:
         if awaited:
-            awaited += f" gave no sign within real_limit={self._real_limit:g} s"
+            awaited += f" did not respond within real_limit={self._real_limit:g} s"
         return Deadlock(self._now, stuck_tasks(self), awaited=awaited)
 
-    def _awaited(self, *, sockets: bool) -> str:
-        """Names what real thing may still wake the loop, or nothing."""
-        if self._standing:
-            return "a thread job, or what is awaited in stands_still(),"
+    def _real_source(self, *, sockets: bool) -> str:
+        """Describes the socket or thread that can still wake the loop, or returns ""."""
+        if self._real_jobs:
+            return "a thread job or a paused() block"
         if sockets:
             return "an open socket"
-        return "a foreign thread" if self._foreign_threads() else ""
+        return "a foreign thread" if self._has_foreign_threads() else ""
 
 
 def _threads(pool: Executor) -> list[threading.Thread]:
-    """The threads of an executor, which the standard library keeps to itself."""
+    """The threads of an executor; the standard library has no public attribute for them."""
     return list(getattr(pool, "_threads", ()))

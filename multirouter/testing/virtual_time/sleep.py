@@ -1,4 +1,4 @@
-"""Reads the running loop's clock and sleeps by it, the quickest way on each backend."""
+"""Time and sleep of the running loop, by the fastest way on each backend."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import anyio
 
 
 def now() -> float:
-    """Loop time, seconds, on asyncio or trio."""
+    """Returns the loop time, seconds, on asyncio or trio."""
     try:
         return asyncio.get_running_loop().time()
     except RuntimeError:
@@ -16,7 +16,7 @@ def now() -> float:
 
 
 async def sleep(seconds: float) -> None:
-    """Sleeps by the running loop; 0 is a bare checkpoint."""
+    """Sleeps on the running loop; 0 is a checkpoint only."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:

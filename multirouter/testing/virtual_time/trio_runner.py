@@ -1,4 +1,4 @@
-"""Runs a program on trio with its own `MockClock`, and ends it when it can only wait for ever."""
+"""Runs a program on trio with trio's `MockClock`, and detects deadlocks."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import trio
 import trio.testing
 
-from multirouter.testing.virtual_time.deadlock import Deadlock, whereabouts
+from multirouter.testing.virtual_time.deadlock import Deadlock, suspended_at
 
 T = TypeVar("T")
 
@@ -19,14 +19,14 @@ def run(function: Callable[..., Awaitable[T]], args: tuple[Any, ...], real_limit
     """Runs `await function(*args)` under `MockClock(autojump_threshold=0)`.
 
     Raises:
-        Deadlock: all tasks wait, without a deadline, and nothing real is on its way.
+        Deadlock: all tasks wait without a deadline, and no thread or socket can wake one.
     """
-    watch = _Watch(real_limit)
+    watch = _DeadlockInstrument(real_limit)
 
     async def main() -> T:
         with watch.scope:
             result = await function(*args)
-            # A thread cannot be cancelled, so a deadlock may be followed by a result.
+            # A thread cannot be cancelled, so a result may follow a deadlock.
             if not watch.scope.cancel_called:
                 return result
         raise watch.deadlock
@@ -34,11 +34,11 @@ def run(function: Callable[..., Awaitable[T]], args: tuple[Any, ...], real_limit
     return trio.run(main, clock=watch.clock, instruments=[watch])
 
 
-class _Watch(trio.abc.Instrument):
-    """Holds the clock while threads work, and looks whether trio would wait for ever.
+class _DeadlockInstrument(trio.abc.Instrument):
+    """Pauses the clock while threads work, and detects that trio would wait forever.
 
-    With nothing to jump to, trio's autojump polls without end; the last deadline of a stuck
-    program is infinity, and then only a socket or a thread could still wake it.
+    Without a deadline to jump to, trio's autojump polls without end. The next deadline of a
+    deadlocked program is infinity; only a socket or a thread could still wake it.
     """
 
     def __init__(self, real_limit: float) -> None:
@@ -46,40 +46,40 @@ class _Watch(trio.abc.Instrument):
         self.clock = trio.testing.MockClock(autojump_threshold=0)
         self.deadlock: Deadlock = Deadlock(0.0, [])
         self._real_limit = real_limit
-        self._since: float | None = None
+        self._stuck_since: float | None = None
 
     def after_task_step(self, task: trio.lowlevel.Task) -> None:
-        """Called by trio whenever a task has run a piece, by which threads begin and end."""
-        self._hold(bool(_thread_jobs()))
+        """Called by trio after each step of a task; threads start and end in such steps."""
+        self._set_autojump(bool(_thread_jobs()))
 
-    def _hold(self, hold_changed: bool) -> None:  # noqa: FBT001 - one private flag
-        # The clock jumps after this many real seconds in which nothing happened.
-        threshold = self._real_limit if hold_changed else 0.0
+    def _set_autojump(self, waiting_for_real: bool) -> None:  # noqa: FBT001 - one private flag
+        # The clock jumps after this many idle real seconds.
+        threshold = self._real_limit if waiting_for_real else 0.0
         if self.clock.autojump_threshold != threshold:
             self.clock.autojump_threshold = threshold
 
     def before_io_wait(self, timeout: float) -> None:
-        """Called by trio before each look for I/O."""
+        """Called by trio before each poll for I/O."""
         seen = trio.lowlevel.current_statistics()
         if seen.tasks_runnable or seen.seconds_to_next_deadline < math.inf:
-            self._since = None
+            self._stuck_since = None
         elif not self.scope.cancel_called:
-            self._stuck(_real_awaited(seen.io_statistics))
+            self._stuck(_real_source_of(seen.io_statistics))
 
     def _stuck(self, awaited: str) -> None:
-        # Real time, since what may come is real; holding the clock spares polling for it.
-        self._hold(bool(awaited))
+        # Measured in real time, since threads and sockets are real; a paused clock does not poll.
+        self._set_autojump(bool(awaited))
         now = time.monotonic()
-        self._since = now if self._since is None else self._since
-        if not awaited or now - self._since >= self._real_limit:
+        self._stuck_since = now if self._stuck_since is None else self._stuck_since
+        if not awaited or now - self._stuck_since >= self._real_limit:
             if awaited:
-                awaited += f" gave no sign within real_limit={self._real_limit:g} s"
+                awaited += f" did not respond within real_limit={self._real_limit:g} s"
             self.deadlock = Deadlock(trio.current_time(), _stuck_tasks(), awaited=awaited)
             self.scope.cancel()
 
 
-def _real_awaited(io: Any) -> str:
-    # trio itself always has one task that reads its wake-up pipe.
+def _real_source_of(io: Any) -> str:
+    # trio itself always has one task that reads its wakeup pipe.
     if getattr(io, "tasks_waiting_read", 0) > 1 or getattr(io, "tasks_waiting_write", 0):
         return "an open socket"
     return "a thread job" if _thread_jobs() else ""
@@ -98,11 +98,11 @@ def _stuck_tasks() -> list[str]:
     while pending:
         nursery = pending.pop(0)
         for task in sorted(nursery.child_tasks, key=lambda t: t.name):
-            if not _of_trio(task):
-                tasks.append(f"{task.name} {whereabouts(task.coro)}")
+            if not _is_trio_task(task):
+                tasks.append(f"{task.name} {suspended_at(task.coro)}")
             pending += task.child_nurseries
     return tasks
 
 
-def _of_trio(task: trio.lowlevel.Task) -> bool:
+def _is_trio_task(task: trio.lowlevel.Task) -> bool:
     return task.name.startswith(("trio._core", "<"))

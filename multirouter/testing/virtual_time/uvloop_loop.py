@@ -1,4 +1,4 @@
-"""A uvloop whose time is virtual: libuv still does the I/O, the callbacks and timers are ours."""
+"""A uvloop event loop in virtual time: libuv does I/O only; callbacks and timers run here."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ from multirouter.testing.virtual_time.loop_base import VirtualTime
 Ts = TypeVarTuple("Ts")
 
 
-# uvloop's stubs differ from the standard library's in details that nothing here uses.
+# uvloop's stubs differ from the standard library's in details that are not used here.
 class VirtualUvloop(VirtualTime, uvloop.Loop):  # type: ignore[misc]  # pyright: ignore[reportIncompatibleMethodOverride]
-    """`VirtualLoop` on uvloop, with the same arguments but for `shuffle_seed`.
+    """`VirtualLoop` on uvloop, with the same arguments except `shuffle_seed`.
 
-    A pump, called by libuv between two polls, runs the ready callbacks; when it finds none in
-    two calls in a row, one poll of all sockets has lain between and brought nothing.
+    libuv calls a pump between two polls, which runs the ready callbacks. If it finds none in two
+    consecutive calls, a poll of all sockets between them has brought nothing.
     """
 
     def __init__(self, *, io_wait: float = 0.001, real_limit: float = 10.0) -> None:
         super().__init__()
-        self._begin(io_wait, real_limit)
+        self._init_time(io_wait, real_limit)
         self._own_ready: deque[asyncio.Handle] = deque()
         self._sockets = False
-        self._halting = False
-        self._failure: Deadlock | None = None
+        self._stop_requested = False
+        self._deadlock_error: Deadlock | None = None
         self._pump_handle: Any = None
         self._wait_handle: Any = None
         self._quiet = 0
@@ -43,7 +43,7 @@ class VirtualUvloop(VirtualTime, uvloop.Loop):  # type: ignore[misc]  # pyright:
         *args: *Ts,
         context: Context | None = None,
     ) -> asyncio.Handle:
-        """Calls back in the loop's next turn."""
+        """Schedules a callback for the next iteration."""
         if self.is_closed():
             raise RuntimeError("Event loop is closed")
         handle = asyncio.Handle(callback, args, self, context)
@@ -58,41 +58,41 @@ class VirtualUvloop(VirtualTime, uvloop.Loop):  # type: ignore[misc]  # pyright:
         *args: *Ts,
         context: Context | None = None,
     ) -> asyncio.TimerHandle:
-        """Calls back at the virtual instant `when`."""
+        """Schedules a callback at virtual time `when`."""
         handle = super().call_at(when, callback, *args, context=context)
         self._arm()
         return handle
 
     def run_forever(self) -> None:
-        """Runs until `stop()`; raises `Deadlock` when time cannot go on."""
-        self._halting = False
+        """Runs until `stop()`; raises `Deadlock` if every task waits forever."""
+        self._stop_requested = False
         self._arm()
         try:
             super().run_forever()
         finally:
-            self._rest()
-        if self._failure is not None:
-            failure, self._failure = self._failure, None
-            raise failure
+            self._disarm()
+        if self._deadlock_error is not None:
+            error, self._deadlock_error = self._deadlock_error, None
+            raise error
 
     def stop(self) -> None:
-        """Stops after the present turn."""
-        self._halting = True
+        """Stops after the current iteration."""
+        self._stop_requested = True
         super().stop()
 
     def close(self) -> None:
-        """Closes the loop and forgets its timers and threads."""
+        """Closes the loop and discards its timers and threads."""
         super().close()
         self._own_ready.clear()
-        self._end()
+        self._dispose_time()
 
     def _arm(self) -> None:
-        """Has libuv call the pump after its next poll."""
+        """Schedules the pump after libuv's next poll."""
         self._stop_waiting()
         if self._pump_handle is None:
             self._pump_handle = super().call_soon(self._pump)
 
-    def _rest(self) -> None:
+    def _disarm(self) -> None:
         self._stop_waiting()
         if self._pump_handle is not None:
             self._pump_handle.cancel()
@@ -111,7 +111,7 @@ class VirtualUvloop(VirtualTime, uvloop.Loop):  # type: ignore[misc]  # pyright:
             self._quiet = 0
             self._run_ready(ready)
             self._arm()
-        elif not self._halting:
+        elif not self._stop_requested:
             self._quiet += 1
             self._idle()
 
@@ -122,11 +122,11 @@ class VirtualUvloop(VirtualTime, uvloop.Loop):  # type: ignore[misc]  # pyright:
                 handle._run()
 
     def _idle(self) -> None:
-        """Nothing is ready: lets what is real come first, then jumps."""
-        real = bool(self._sockets or self._standing or self._foreign_threads())
+        """Nothing is ready: waits for sockets and threads first, then jumps."""
+        real = bool(self._sockets or self._real_jobs or self._has_foreign_threads())
         if real and self._quiet == 1:
             self._arm()
-        elif self._standing:
+        elif self._real_jobs:
             self._wait_for_real()
         elif real and self._quiet == 2 and self._io_wait:
             self._wait(self._io_wait, self._arm)
@@ -138,25 +138,25 @@ class VirtualUvloop(VirtualTime, uvloop.Loop):  # type: ignore[misc]  # pyright:
             self._arm()
 
     def _wait(self, seconds: float, then: Callable[[], object]) -> None:
-        """Leaves the thread to libuv for real seconds; a callback meanwhile arms the pump."""
+        """Runs libuv for real seconds; a callback in the meantime arms the pump."""
         self._wait_handle = uvloop.Loop.call_later(self, seconds, then)
 
     def _wait_for_real(self) -> None:
-        awaited = self._awaited(sockets=self._sockets)
+        awaited = self._real_source(sockets=self._sockets)
         if not awaited:
-            self._give_up("")
+            self._fail("")
         elif self._real_limit == math.inf:
             self._stop_waiting()
         else:
-            self._wait(self._real_limit, lambda: self._give_up(awaited))
+            self._wait(self._real_limit, lambda: self._fail(awaited))
 
-    def _give_up(self, awaited: str) -> None:
-        self._failure = self._deadlock(awaited)
+    def _fail(self, awaited: str) -> None:
+        self._deadlock_error = self._deadlock(awaited)
         self.stop()
 
 
-def _noting_sockets(name: str) -> Callable[..., Any]:
-    """Wraps a method that does I/O, so that the loop knows of sockets; libuv does not tell."""
+def _marks_sockets(name: str) -> Callable[..., Any]:
+    """Wraps an I/O method to record that sockets are in use; libuv does not expose that."""
     original = getattr(uvloop.Loop, name)
 
     @functools.wraps(original)
@@ -167,20 +167,20 @@ def _noting_sockets(name: str) -> Callable[..., Any]:
     return method
 
 
-def _standing_still(name: str) -> Callable[..., Any]:
-    """Wraps a coroutine that may look up names in threads of libuv, which it does not tell."""
+def _pauses_clock(name: str) -> Callable[..., Any]:
+    """Wraps a coroutine that may resolve names in libuv's threads, to pause the clock."""
     original = getattr(uvloop.Loop, name)
 
     @functools.wraps(original)
     async def method(self: VirtualUvloop, *args: Any, **options: Any) -> Any:
         self._sockets = True
-        with self.stands_still():
+        with self.paused():
             return await original(self, *args, **options)
 
     return method
 
 
-_READING_AND_WRITING = (
+_IO_METHODS = (
     "add_reader",
     "add_writer",
     "connect_accepted_socket",
@@ -199,7 +199,7 @@ _READING_AND_WRITING = (
     "subprocess_exec",
     "subprocess_shell",
 )
-_OPENING = (
+_NAME_LOOKUP_METHODS = (
     "create_connection",
     "create_datagram_endpoint",
     "create_server",
@@ -208,7 +208,7 @@ _OPENING = (
     "getaddrinfo",
     "getnameinfo",
 )
-for _name in _READING_AND_WRITING:
-    setattr(VirtualUvloop, _name, _noting_sockets(_name))
-for _name in _OPENING:
-    setattr(VirtualUvloop, _name, _standing_still(_name))
+for _name in _IO_METHODS:
+    setattr(VirtualUvloop, _name, _marks_sockets(_name))
+for _name in _NAME_LOOKUP_METHODS:
+    setattr(VirtualUvloop, _name, _pauses_clock(_name))

@@ -1,4 +1,4 @@
-"""The project's own matrix of backends, see tests/conftest.py."""
+"""The test matrix of backends in tests/conftest.py."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import pytest
 import sniffio
 
 
-async def test_each_backend_is_what_it_says(virtual_clock):
-    """A test runs on the library that its id names."""
+async def test_each_backend_runs_its_library(virtual_clock):
+    """A test runs on the library in its id."""
     library = "trio" if virtual_clock.backend == "trio" else "asyncio"
     assert sniffio.current_async_library() == library
 
 
 @pytest.mark.real_io
-async def test_real_io_is_real():
-    """A test marked `real_io` runs by the real clock."""
+async def test_real_io_uses_the_real_clock():
+    """A test marked `real_io` runs in real time."""
     real = time.monotonic()
     await anyio.sleep(0.002)
     assert time.monotonic() - real >= 0.0015
 
 
 @pytest.mark.backends("trio")
-async def test_backends_can_be_named():
-    """A test marked `backends` runs on those alone."""
+async def test_backends_mark_selects_backends():
+    """A test marked `backends` runs on those backends only."""
     assert sniffio.current_async_library() == "trio"

@@ -1,4 +1,4 @@
-"""Scripted providers: what is asked of them happens, at the time and as often as asked."""
+"""Scripted providers: answers, faults, outages and latencies happen as scripted."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from multirouter.testing import (
 
 
 async def outcome(provider, request="q"):
-    """What a call came to, as a word."""
+    """The result of a call as a short string."""
     try:
         return await provider(request)
     except Exception as error:
@@ -31,16 +31,16 @@ async def outcome(provider, request="q"):
 
 
 async def test_answers_after_its_latency():
-    """Without a script, a provider answers with its name and the request, after its latency."""
+    """Without a script a provider answers with its name and the request, after its latency."""
     provider = ScriptedProvider("a", latency=2)
     assert await provider("hello") == "a: hello"
     assert anyio.current_time() == 2
-    assert [*provider.asked] == [(0, "hello")]
-    assert repr(provider) == "<ScriptedProvider a: 1 asked, 0 in flight>"
+    assert [*provider.requests] == [(0, "hello")]
+    assert repr(provider) == "<ScriptedProvider a: 1 attempts, 0 in flight>"
 
 
-async def test_the_script_comes_first():
-    """Each step befalls one attempt, in order; afterwards the provider is well."""
+async def test_script_steps_apply_in_order():
+    """Each step applies to one attempt, in order; afterwards the provider answers."""
     limit = Fault("rate_limit", headers={"Retry-After": "5"}, after=0.1)
     provider = ScriptedProvider(
         "a",
@@ -65,19 +65,19 @@ async def test_the_script_comes_first():
     assert provider.ended["StatusError"] == 4
 
 
-async def test_hanging_counts_as_in_flight_until_cancelled():
-    """A hanging attempt stays in flight until it is cancelled, and is counted as such."""
+async def test_hanging_attempt_is_in_flight_until_cancelled():
+    """A hanging attempt stays in flight until it is cancelled, and is counted as cancelled."""
     provider = ScriptedProvider("a", script=["hang", "stall"])
     for _ in range(2):
         with anyio.move_on_after(30) as scope:
             await provider("q")
         assert scope.cancelled_caught
-    assert (provider.in_flight, provider.most_in_flight) == (0, 1)
+    assert (provider.in_flight, provider.max_in_flight) == (0, 1)
     assert provider.ended == {"cancelled": 2}
 
 
-async def test_outages_hold_from_start_to_end():
-    """An outage strikes attempts that begin in its window, the end not included."""
+async def test_outage_applies_from_start_to_end():
+    """An outage applies to attempts that begin in its window, its end excluded."""
     provider = ScriptedProvider("a", outages=[Outage(10, 20, "reset"), Outage(15, 25)])
     seen = {}
     for at in (9, 10, 19, 20, 24, 25):
@@ -94,8 +94,8 @@ async def test_outages_hold_from_start_to_end():
     }
 
 
-async def test_flapping():
-    """A flapping provider is down and up in turns, from the outage's start on."""
+async def test_flapping_outage_alternates():
+    """A flapping outage alternates between faults and answers from its start on."""
     provider = ScriptedProvider("a", outages=[Outage(0, 100, down=2, up=3)])
     seen = ""
     for _ in range(12):
@@ -104,7 +104,7 @@ async def test_flapping():
     assert seen == "xx---xx---xx"
 
 
-async def test_growing_slowness():
+async def test_growing_slow_outage():
     """A growing slow outage multiplies the latency by 1 at its start and `factor` at its end."""
     slow = Outage(0, 1000, Fault("slow", factor=11), growing=True)
     provider = ScriptedProvider("a", latency=1, outages=[slow])
@@ -116,25 +116,25 @@ async def test_growing_slowness():
     assert spans == pytest.approx([1, 6, 10])
 
 
-async def test_shares():
-    """Error rate and outage share are kept (n=2000, within 4 sigma) and repeat with the seed."""
+async def test_error_rate_and_outage_share():
+    """Error rate and outage share hold (n=2000, within 4 sigma) and repeat with the seed."""
 
     async def run(seed):
         provider = ScriptedProvider(
             "a", seed=seed, error_rate=0.1, outages=[Outage(0, 1e9, "reset", share=0.3)]
         )
-        ends = [await outcome(provider) for _ in range(2000)]
-        return ends, provider.ended
+        results = [await outcome(provider) for _ in range(2000)]
+        return results, provider.ended
 
-    ends, counted = await run(1)
+    results, counted = await run(1)
     assert abs(counted["ConnectionResetError"] - 600) < 4 * math.sqrt(2000 * 0.3 * 0.7)
     assert abs(counted["StatusError"] - 140) < 4 * math.sqrt(2000 * 0.07 * 0.93)
-    assert (await run(1))[0] == ends
-    assert (await run(2))[0] != ends
+    assert (await run(1))[0] == results
+    assert (await run(2))[0] != results
 
 
 async def _read(stream):
-    """The chunks of a stream with their times, and how it ended."""
+    """The chunks of a stream with their times, and its end: "end" or the name of an exception."""
     chunks, end = [], "end"
     try:
         async for chunk in stream:
@@ -144,8 +144,8 @@ async def _read(stream):
     return chunks, end
 
 
-async def test_streams():
-    """A stream's first chunk comes after the latency, each other one after the chunk latency."""
+async def test_stream_chunks_arrive_after_their_latencies():
+    """A stream's first chunk arrives after the latency, each other one after the chunk latency."""
     provider = ScriptedProvider("a", latency=2, chunk_latency=0.5)
     chunks, end = await _read(provider.stream("one two"))
     assert chunks == [(2, "a: "), (2.5, "one "), (3, "two")]
@@ -153,7 +153,7 @@ async def test_streams():
 
 
 async def test_broken_streams():
-    """A stream is cut by a reset, ends short, or fails before its first chunk, as scripted."""
+    """A stream is reset, ends short, or fails before its first chunk, as scripted."""
     provider = ScriptedProvider(
         "a", script=[Fault("cut", chunks=2), Fault("short", chunks=1), "error", Fault("stall")]
     )
@@ -168,8 +168,8 @@ async def test_broken_streams():
     assert provider.in_flight == 0
 
 
-async def test_own_answers_and_chunks():
-    """Answers and chunks can be made by the user's own functions."""
+async def test_answer_and_chunk_functions():
+    """Answers and chunks can be made by the user's functions."""
     provider = ScriptedProvider("a", answer=len, chunks=range, script=["short"])
     assert await provider("four") == 4
     assert [c async for c in provider.stream("four")] == [0, 1, 2, 3]
@@ -177,10 +177,15 @@ async def test_own_answers_and_chunks():
 
 @pytest.mark.parametrize(
     ("latency", "mean"),
-    [(Constant(3), 3), (Uniform(1, 3), 2), (Exponential(2, least=1), 3), (LogNormal(2, 0.5), 2.27)],
+    [
+        (Constant(3), 3),
+        (Uniform(1, 3), 2),
+        (Exponential(2, minimum=1), 3),
+        (LogNormal(2, 0.5), 2.27),
+    ],
 )
-def test_latencies(latency, mean):
-    """Each distribution has its mean (n=5000, 5 %) and no negative span."""
+def test_latency_distributions(latency, mean):
+    """Each distribution has its mean (n=5000, within 5 %) and no negative value."""
     import random
 
     rng = random.Random(1)
@@ -211,13 +216,13 @@ def test_latencies(latency, mean):
     ],
 )
 def test_settings_are_checked(make):
-    """Case 42: a setting out of range is refused where it is made, by name."""
+    """Case 42: a setting out of range raises when the object is made."""
     with pytest.raises(ConfigurationError):
         make()
 
 
 def test_the_same_on_every_backend():
-    """One script gives the same attempts at the same times on asyncio, uvloop and trio."""
+    """One script gives the same results at the same times on asyncio, uvloop and trio."""
 
     async def main():
         provider = ScriptedProvider("a", latency=LogNormal(1, 0.5), error_rate=0.2)
@@ -227,6 +232,6 @@ def test_the_same_on_every_backend():
         VirtualClock(backend=b).run(main) for b in ("asyncio", "uvloop", "trio")
     )
     assert asyncio_ == uvloop
-    # trio's own clock adds up its jumps, so the last bit of its times may differ.
+    # trio's clock adds up its jumps, so the last bit of its times may differ.
     assert [what for what, _ in trio] == [what for what, _ in asyncio_]
     assert [at for _, at in trio] == pytest.approx([at for _, at in asyncio_])
