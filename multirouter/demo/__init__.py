@@ -1,1 +1,1 @@
-"""`multirouter demo`: three providers on loopback, an outage, and nobody who calls notices."""
+"""`multirouter demo`: three providers on loopback, an outage, and no errors for callers."""

@@ -1,4 +1,4 @@
-"""The command `multirouter demo`: its options, its view, its exit status."""
+"""The command `multirouter demo`: options, choice of the view, exit status."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ if TYPE_CHECKING:
     from multirouter.demo.run import View
     from multirouter.demo.summary import Summary
 
-SUMMARY: str = "three HTTP providers, an outage, and nobody notices"
+SUMMARY: str = "run three local providers through an outage, without errors for callers"
 DESCRIPTION: str = """\
-Starts three HTTP providers on loopback and routes a few thousand calls over them, while the
-heaviest of them goes down and comes back. Shows shares, circuits and latencies as it goes, and
-serves the metrics that Prometheus would scrape. Nothing leaves this machine.
+Starts three HTTP providers on loopback and routes a few thousand calls across them, while the
+provider with the highest weight goes down and recovers. Shows shares, circuits and latencies, and
+serves Prometheus metrics. No data leaves this machine.
 
-Ctrl-C ends it early, with the summary so far."""
+Ctrl-C stops it early and prints the summary so far."""
 EPILOG: str = """\
-exit status: 0 when every call was answered, 1 when a caller saw an error, 130 after Ctrl-C."""
+exit status: 0 if every call was answered, 1 if a caller saw an error, 130 after Ctrl-C."""
 
 HINT = "For a live table: pip install 'multirouter[cli]'"
 INTERRUPTED = 130
-"""What shells expect of a program that was ended by Ctrl-C: 128 + SIGINT."""
+"""Exit status after Ctrl-C, as shells expect it: 128 + SIGINT."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
@@ -36,46 +36,50 @@ def add_arguments(parser: ArgumentParser) -> None:
     default = Scenario()
     option = parser.add_argument
     option(
-        "--calls", type=int, default=default.calls, metavar="N", help="calls to make (%(default)s)"
+        "--calls",
+        type=int,
+        default=default.calls,
+        metavar="N",
+        help="number of calls (%(default)s)",
     )
     option(
         "--concurrency",
         type=int,
         default=default.concurrency,
         metavar="N",
-        help="calls at a time, up to 200 (%(default)s)",
+        help="concurrent calls, 1 to 200 (%(default)s)",
     )
     option(
         "--outage",
         type=float,
         default=default.outage,
         metavar="SECONDS",
-        help="how long the heaviest provider is down; 0 for no outage (%(default)g)",
+        help="duration of the outage; 0 for none (%(default)g)",
     )
     option(
         "--seed",
         type=int,
         default=default.seed,
         metavar="N",
-        help="of choices, latencies and faults; the clock stays real (%(default)s)",
+        help="seed of choices, latencies and faults (%(default)s)",
     )
     option(
         "--metrics-port",
         type=int,
         default=default.metrics_port,
         metavar="PORT",
-        help="where /metrics is served; 0 takes a free port (%(default)s)",
+        help="port of /metrics; 0 takes a free port (%(default)s)",
     )
     how = parser.add_mutually_exclusive_group()
-    how.add_argument("--plain", action="store_true", help="plain lines, on a terminal too")
-    how.add_argument("--json", action="store_true", help="the summary as JSON and nothing else")
+    how.add_argument("--plain", action="store_true", help="print plain lines, even on a terminal")
+    how.add_argument("--json", action="store_true", help="print only the summary, as JSON")
 
 
 def run(arguments: Namespace) -> int:
-    """Plays the demo and returns the exit status.
+    """Runs the demo and returns the exit status.
 
     Raises:
-        ConfigurationError: an option is out of its range, or the metrics port is taken.
+        ConfigurationError: an option is out of range, or the metrics port cannot be opened.
     """
     scenario = Scenario(
         calls=arguments.calls,
@@ -84,23 +88,23 @@ def run(arguments: Namespace) -> int:
         outage=arguments.outage,
         metrics_port=arguments.metrics_port,
     )
-    summary = _played(scenario, arguments)
-    told = json.dumps(summary.as_data(), indent=2) if arguments.json else f"\n{summary.as_text()}"
-    sys.stdout.write(told + "\n")
+    summary = _run_scenario(scenario, arguments)
+    output = json.dumps(summary.as_data(), indent=2) if arguments.json else f"\n{summary.as_text()}"
+    sys.stdout.write(output + "\n")
     sys.stdout.flush()
     return INTERRUPTED if summary.interrupted else int(summary.errors > 0)
 
 
-def _played(scenario: Scenario, arguments: Namespace) -> Summary:
-    from multirouter.demo.run import play
+def _run_scenario(scenario: Scenario, arguments: Namespace) -> Summary:
+    from multirouter.demo.run import run_demo
 
     with _view(arguments) as view:
-        return asyncio.run(play(scenario, view))
+        return asyncio.run(run_demo(scenario, view))
 
 
 def _view(arguments: Namespace) -> AbstractContextManager[View]:
-    """What suits where the output goes; with `--json`, standard output is for the machine alone."""
-    from multirouter.demo.plain_view import Lines, Silence
+    """Chooses the view by the output; with `--json` standard output carries only the JSON."""
+    from multirouter.demo.plain_view import NullView, PlainView
 
     out = sys.stderr if arguments.json else sys.stdout
     on_terminal = out.isatty() and not arguments.plain
@@ -114,4 +118,4 @@ def _view(arguments: Namespace) -> AbstractContextManager[View]:
             return LiveTable(console)
     elif on_terminal:
         out.write(f"{HINT}\n\n")
-    return nullcontext(Silence() if arguments.json and not out.isatty() else Lines(out))
+    return nullcontext(NullView() if arguments.json and not out.isatty() else PlainView(out))

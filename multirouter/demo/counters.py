@@ -1,4 +1,4 @@
-"""Counts what happens during the demo: it is an ordinary Listener of the router."""
+"""Counters of the demo, filled by a `Listener` of the router."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from multirouter.model import AttemptRecord, CallOutcome
 
 
 @dataclass(frozen=True, slots=True)
-class Moment:
-    """One entry of the demo's history.
+class DemoEvent:
+    """One event of the demo.
 
     Attributes:
         at: seconds since the first call.
-        provider: whom it befell.
-        event: `down` and `up` are the provider's own, `circuit` is the router's opinion of it.
+        provider: the provider's name.
+        event: `down` and `up`: start and end of the outage; `circuit`: a change of its circuit.
         old: the circuit's state before, or "".
         new: the circuit's state after, or "".
-        reason: why the circuit changed, or "".
-        lasts: seconds the outage or the open circuit is to last, or 0.
+        reason: reason of the circuit's change, or "".
+        duration: planned duration of the outage or of the open circuit, seconds, or 0.
     """
 
     at: float
@@ -32,76 +32,76 @@ class Moment:
     old: str = ""
     new: str = ""
     reason: str = ""
-    lasts: float = 0.0
+    duration: float = 0.0
 
     def __str__(self) -> str:
         return f"{self.at:6.1f} s  {self.provider} {self._words()}"
 
     def _words(self) -> str:
         if self.event == "down":
-            return f"goes down for {self.lasts:g} s: 503s, dropped connections, silence"
+            return f"goes down for {self.duration:g} s: 503s, dropped connections, hanging requests"
         if self.event == "up":
-            return "is well again"
+            return "is up again"
         change = f"circuit {self.old} -> {self.new} ({self.reason})"
-        return f"{change}, tried again in {self.lasts:.1f} s" if self.lasts else change
+        return f"{change}, next trial in {self.duration:.1f} s" if self.duration else change
 
     def as_data(self) -> dict[str, Any]:
-        """The entry as plain data."""
+        """The event as plain data."""
         return asdict(self)
 
 
-class Tally(Listener):
-    """What came of attempts and calls so far.
+class Counters(Listener):
+    """Counts attempts and calls.
 
     Attributes:
-        began: loop time of the first call, seconds.
-        durations: seconds each ended call took, in the order of their ends.
-        errors: what callers were told instead of an answer, by the error's class and text.
-        moved_on: seconds each call took that was answered by another provider than it began with.
-        answered: attempts that brought a caller's answer, by provider; probes bring nobody's.
-        caught: attempts that failed, by provider and kind; probes among them.
-        history: circuits and outages, in order.
+        started_at: loop time of the first call, seconds.
+        durations: duration of each ended call, seconds, in the order of their ends.
+        errors: errors that callers saw, by class and text.
+        failover_durations: duration of each answered call with a failover, seconds.
+        answered: attempts whose answer went to a caller, by provider; trials are not counted.
+        failures: failed attempts by provider and kind, trials included.
+        events: circuit changes and outages, in order.
     """
 
-    def __init__(self, began: float = 0.0) -> None:
-        self.began = began
+    def __init__(self, started_at: float = 0.0) -> None:
+        self.started_at = started_at
         self.durations: list[float] = []
         self.errors: Counter[str] = Counter()
-        self.moved_on: list[float] = []
+        self.failover_durations: list[float] = []
         self.answered: Counter[str] = Counter()
-        self.caught: Counter[tuple[str, str]] = Counter()
-        self.history: list[Moment] = []
+        self.failures: Counter[tuple[str, str]] = Counter()
+        self.events: list[DemoEvent] = []
 
     @property
     def calls(self) -> int:
-        """Calls that have ended."""
+        """Number of ended calls."""
         return len(self.durations)
 
-    def failed(self, provider: str) -> int:
-        """Attempts at a provider that failed."""
-        return sum(n for (name, _), n in self.caught.items() if name == provider)
+    def failed_attempts(self, provider: str) -> int:
+        """Number of failed attempts of a provider."""
+        return sum(n for (name, _), n in self.failures.items() if name == provider)
 
     @override
     def attempt_ended(self, record: AttemptRecord) -> None:
         if record.outcome == "success":
             self.answered[record.provider] += record.role != "trial"
         elif record.outcome == "failure":
-            self.caught[record.provider, str(record.verdict.kind)] += 1
+            self.failures[record.provider, str(record.verdict.kind)] += 1
 
     @override
     def call_ended(self, outcome: CallOutcome[Any]) -> None:
         if outcome.result == "cancelled":
-            return  # the demo was stopped; nobody was failed
+            return  # the demo was stopped; the caller saw no error
         self.durations.append(outcome.elapsed)
         if outcome.ok and outcome.failovers:
-            self.moved_on.append(outcome.elapsed)
+            self.failover_durations.append(outcome.elapsed)
 
     @override
-    def circuit_changed(self, news: CircuitChanged) -> None:
-        at = news.at - self.began
-        change = (news.old, news.new, news.reason, news.open_duration)
-        self.history.append(Moment(at, news.provider, "circuit", *change))
+    def circuit_changed(self, event: CircuitChanged) -> None:
+        at = event.at - self.started_at
+        change = (event.old, event.new, event.reason, event.open_duration)
+        self.events.append(DemoEvent(at, event.provider, "circuit", *change))
 
-    def refused(self, error: Exception) -> None:
-        """Notes what a caller got instead of an answer."""
+    def record_error(self, error: Exception) -> None:
+        """Counts an error that a caller saw."""
         self.errors[f"{type(error).__name__}: {error}"] += 1

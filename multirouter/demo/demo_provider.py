@@ -1,4 +1,4 @@
-"""A provider on loopback, and the coroutine that asks it: real HTTP, with weather of its own."""
+"""An HTTP provider on loopback with latency and faults, and the coroutine that calls it."""
 
 from __future__ import annotations
 
@@ -15,49 +15,49 @@ from multirouter.testing.latency import Latency
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
-SYMPTOMS = {"unavailable": 5, "dropped": 3, "silent": 2}
-"""How often a provider that is down shows what: a 503 at once, a connection that is dropped, and
-nothing at all, which costs the caller of that attempt its whole time limit."""
+OUTAGE_FAULTS = {"unavailable": 5, "dropped": 3, "silent": 2}
+"""Faults during an outage and their relative frequencies: unavailable: a 503 at once; dropped: a
+closed connection; silent: no response, so the attempt takes its whole timeout."""
 
 
 class DemoProvider(FakeProvider):
-    """A fake upstream that takes its time, stumbles now and then, and can go down.
+    """A fake provider with latency, occasional errors, and outages.
 
     Args:
-        latency: how long an answer takes.
-        hiccups: the share of requests that are answered with 503 although all is well, 0 to 1.
-        rng: its chance.
+        latency: distribution of the latency of an answer.
+        error_rate: share of requests outside outages that are answered with 503, 0 to 1.
+        rng: random generator of latencies and faults.
     """
 
-    def __init__(self, latency: Latency, hiccups: float, rng: Random) -> None:
-        super().__init__(keep=0)
+    def __init__(self, latency: Latency, error_rate: float, rng: Random) -> None:
+        super().__init__(max_requests=0)
         self._down = False
         self._latency = latency
-        self._hiccups = hiccups
+        self._hiccups = error_rate
         self._rng = rng
 
-    def fall(self) -> None:
-        """Goes down; what it is answering is dropped instead."""
+    def start_outage(self) -> None:
+        """Starts an outage; requests in flight are dropped."""
         self._down = True
 
-    def rise(self) -> None:
-        """Is well again."""
+    def end_outage(self) -> None:
+        """Ends the outage."""
         self._down = False
 
     def is_down(self) -> bool:
-        """Whether it is down now."""
+        """Whether an outage is in progress."""
         return self._down
 
     @override
     def app(self) -> web.Application:
         app = super().app()
-        app.middlewares.append(self._weather)
+        app.middlewares.append(self._inject_faults)
         return app
 
     @web.middleware
-    async def _weather(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+    async def _inject_faults(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if self.is_down():
-            return await self._ail(request)
+            return await self._fail(request)
         await asyncio.sleep(self._latency.sample(self._rng))
         if self.is_down():
             return _dropped(request)
@@ -65,11 +65,11 @@ class DemoProvider(FakeProvider):
             return _unavailable()
         return await handler(request)
 
-    async def _ail(self, request: web.Request) -> web.StreamResponse:
-        [symptom] = self._rng.choices(list(SYMPTOMS), list(SYMPTOMS.values()))
-        if symptom == "unavailable":
+    async def _fail(self, request: web.Request) -> web.StreamResponse:
+        [fault] = self._rng.choices(list(OUTAGE_FAULTS), list(OUTAGE_FAULTS.values()))
+        if fault == "unavailable":
             return _unavailable()
-        if symptom == "silent":
+        if fault == "silent":
             await asyncio.Event().wait()
         return _dropped(request)
 
@@ -84,17 +84,17 @@ def _dropped(request: web.Request) -> web.Response:
     return web.Response()
 
 
-def asking(session: aiohttp.ClientSession, base_url: str) -> Callable[[str], Awaitable[str]]:
-    """The coroutine function a user would write to ask one provider over HTTP.
+def http_call(session: aiohttp.ClientSession, base_url: str) -> Callable[[str], Awaitable[str]]:
+    """Returns the coroutine function that a user would write to call one provider over HTTP.
 
     Args:
-        session: the connections, shared by all providers.
-        base_url: the provider's, without a last slash.
+        session: HTTP session shared by all providers.
+        base_url: base URL of the provider, without a trailing slash.
     """
     url = f"{base_url}/v1/chat/completions"
     headers = {"Authorization": "Bearer demo"}
 
-    async def ask(prompt: str) -> str:
+    async def call(prompt: str) -> str:
         body = {"model": "demo", "messages": [{"role": "user", "content": prompt}]}
         async with session.post(url, json=body, headers=headers) as response:
             response.raise_for_status()
@@ -102,4 +102,4 @@ def asking(session: aiohttp.ClientSession, base_url: str) -> Callable[[str], Awa
         text: str = answer["choices"][0]["message"]["content"]
         return text
 
-    return ask
+    return call

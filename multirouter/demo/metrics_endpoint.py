@@ -1,4 +1,4 @@
-"""`/metrics` on loopback: what Prometheus would scrape while the demo runs."""
+"""The `/metrics` endpoint of the demo on loopback, for Prometheus."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ HOST = "127.0.0.1"
 
 @dataclass(frozen=True, slots=True)
 class Scrape:
-    """What one scrape of the endpoint brought.
+    """Result of one scrape of the endpoint.
 
     Attributes:
-        samples: how many samples there were.
+        samples: number of samples.
         answered: `multirouter_calls_total{outcome="success"}`.
         failed_attempts: `multirouter_attempts_total{outcome="failure"}` of all providers.
     """
@@ -30,15 +30,15 @@ class Scrape:
     failed_attempts: int
 
 
-class Exposition:
-    """Serves a registry over HTTP: `async with Exposition(registry) as shown: shown.url`.
+class MetricsEndpoint:
+    """Serves a registry over HTTP: `async with MetricsEndpoint(registry) as shown: shown.url`.
 
     Args:
-        registry: what is served.
-        port: where; 0 takes a free port.
+        registry: the registry to serve.
+        port: the port; 0 takes a free one.
 
     Raises:
-        ConfigurationError: on entering, when the port cannot be had.
+        ConfigurationError: on entering, if the port cannot be opened.
     """
 
     def __init__(self, registry: CollectorRegistry, port: int = 0) -> None:
@@ -50,7 +50,7 @@ class Exposition:
 
     @property
     def url(self) -> str:
-        """Where it is served."""
+        """The URL of the endpoint."""
         return f"http://{HOST}:{self._runner.addresses[0][1]}/metrics"
 
     async def __aenter__(self) -> Self:
@@ -59,7 +59,7 @@ class Exposition:
             await web.TCPSite(self._runner, HOST, self._port).start()
         except OSError as error:
             await self._runner.cleanup()
-            why = f"{self._port} cannot be had ({error.strerror}); 0 takes a free one"
+            why = f"cannot open port {self._port} ({error.strerror}); 0 takes a free port"
             raise ConfigurationError("metrics port", why) from error
         return self
 
@@ -67,7 +67,7 @@ class Exposition:
         await self._runner.cleanup()
 
     async def scrape(self, session: aiohttp.ClientSession) -> Scrape:
-        """Reads the endpoint over HTTP, as Prometheus does."""
+        """Scrapes the endpoint over HTTP, as Prometheus does."""
         async with session.get(self.url) as response:
             text = await response.text()
         families = list(text_string_to_metric_families(text))

@@ -1,18 +1,22 @@
-"""The demo in plain lines, for pipes, files and terminals that cannot do more."""
+"""View of the demo as plain lines, for pipes, files and simple terminals."""
 
 from __future__ import annotations
 
 from typing import TextIO
 
-from multirouter.demo.provider_rows import Standing, standings
-from multirouter.demo.run import Stage
+from multirouter.demo.provider_rows import ProviderRow, provider_rows
+from multirouter.demo.run import DemoState
+
+LEGEND = (
+    "Each line: calls, errors seen by callers; per provider: share or circuit, failed attempts."
+)
 
 
-class Lines:
-    """Writes a line a second, and one for each thing that happens.
+class PlainView:
+    """Writes one line per second, and one per event.
 
     Args:
-        out: where to.
+        out: the text stream to write to.
 
     Attributes:
         every: seconds between two lines.
@@ -22,42 +26,43 @@ class Lines:
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
-        self._told = 0
-        self._started = False
+        self._events_written = 0
+        self._serving = False
 
-    def show(self, stage: Stage) -> None:
-        """Writes what is new."""
-        if not self._started:
-            self._started = True
+    def show(self, demo: DemoState) -> None:
+        """Writes the new events and the current state."""
+        if not self._serving:
+            self._serving = True
             self._write(
-                f"Three HTTP providers on loopback, {stage.scenario.calls} calls, "
-                f"{stage.scenario.concurrency} at a time."
+                f"Three HTTP providers on loopback, {demo.scenario.calls} calls, "
+                f"{demo.scenario.concurrency} concurrent."
             )
-            self._write(f"Metrics while this runs: {stage.exposition.url}")
+            self._write(f"Metrics during the run: {demo.metrics.url}")
+            self._write(f"{LEGEND}\n")
             return
-        history = stage.tally.history
-        for moment in history[self._told :]:
-            self._write(f"** {moment}")
-        self._told = len(history)
-        done = f"{stage.tally.calls}/{stage.scenario.calls} calls"
-        errors = f"errors {stage.tally.errors.total()}"
-        rows = map(_row, standings(stage.router, stage.tally))
-        self._write("  |  ".join([f"   {stage.elapsed():6.1f} s  {done}, {errors}", *rows]))
+        events = demo.counters.events
+        for event in events[self._events_written :]:
+            self._write(f"** {event}")
+        self._events_written = len(events)
+        done = f"{demo.counters.calls}/{demo.scenario.calls} calls"
+        errors = f"errors {demo.counters.errors.total()}"
+        rows = map(_row, provider_rows(demo.router, demo.counters))
+        self._write("  |  ".join([f"   {demo.elapsed():6.1f} s  {done}, {errors}", *rows]))
 
     def _write(self, line: str) -> None:
         self._out.write(line + "\n")
         self._out.flush()
 
 
-class Silence:
-    """Shows nothing, where only the end is asked for."""
+class NullView:
+    """Shows nothing: only the summary is printed."""
 
     every: float = 60.0
 
-    def show(self, stage: Stage) -> None:
+    def show(self, demo: DemoState) -> None:
         """Shows nothing."""
 
 
-def _row(row: Standing) -> str:
-    drawn = f"{row.share:.0%}" if row.state == "closed" else row.state_in_words
-    return f"{row.provider} {drawn}, failed {row.failed}"
+def _row(row: ProviderRow) -> str:
+    share = f"{row.share:.0%}" if row.state == "closed" else row.state_text
+    return f"{row.provider} {share}, {row.failed_attempts} failed"

@@ -1,71 +1,73 @@
-"""Where each provider stands: one row for the live table, the plain lines and the summary."""
+"""State of each provider as one row, for the live table, the plain lines and the summary."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
-from multirouter.demo.counters import Tally
+from multirouter.demo.counters import Counters
 from multirouter.router import MultiProviderRouter
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """One provider at one moment.
+class ProviderRow:
+    """State of one provider.
 
     Attributes:
-        provider: its name.
-        state: its circuit's: `closed`, `open` or `half_open`.
-        reset_in: seconds until an open circuit is tried, or None.
-        share: its share of the next draw, 0 to 1.
-        in_flight: attempts under way.
-        answered: attempts that brought an answer.
-        failed: attempts that failed.
-        p50: half of its recent answers were faster, seconds; None before the first.
-        p99: nearly all were faster, seconds; None before the first.
+        provider: the provider's name.
+        state: state of its circuit: `closed`, `open` or `half_open`.
+        half_open_in: seconds until an open circuit becomes half open, or None.
+        share: probability that the next call goes to it, 0 to 1.
+        in_flight: attempts in flight.
+        answered: attempts whose answer went to a caller.
+        failed_attempts: failed attempts.
+        p50: median of its recent latencies, seconds; None before the first answer.
+        p99: 99th percentile of its recent latencies, seconds; None before the first answer.
     """
 
     provider: str
     state: str
-    reset_in: float | None
+    half_open_in: float | None
     share: float
     in_flight: int
     answered: int
-    failed: int
+    failed_attempts: int
     p50: float | None
     p99: float | None
 
     @property
-    def state_in_words(self) -> str:
-        """The state, and how long it lasts where that is known."""
+    def state_text(self) -> str:
+        """The circuit's state, and the time until it becomes half open if known."""
         words = self.state.replace("_", " ")
-        return words if self.reset_in is None else f"{words}, {self.reset_in:.1f} s"
+        return words if self.half_open_in is None else f"{words}, {self.half_open_in:.1f} s"
 
 
-def standings(router: MultiProviderRouter[Any, Any, Any], tally: Tally) -> list[Standing]:
-    """A row for each provider, as `router.snapshot()` and the tally have it."""
-    picture = router.snapshot()
-    [tier] = picture["routes"]["default"]["tiers"]
-    rows: list[Standing] = []
-    for seat in tier:
-        name = seat["provider"]
-        door = picture["providers"][name]
+def provider_rows(
+    router: MultiProviderRouter[Any, Any, Any], counters: Counters
+) -> list[ProviderRow]:
+    """Returns a row for each provider, from `router.snapshot()` and the counters."""
+    snapshot = router.snapshot()
+    [tier] = snapshot["routes"]["default"]["tiers"]
+    rows: list[ProviderRow] = []
+    for member in tier:
+        name = member["provider"]
+        gate = snapshot["providers"][name]
         rows.append(
-            Standing(
+            ProviderRow(
                 provider=name,
-                state=door["state"],
-                reset_in=door["reset_in"],
-                share=seat["share"],
-                in_flight=door["in_flight"],
-                answered=tally.answered[name],
-                failed=tally.failed(name),
-                p50=seat["p50"],
-                p99=seat["p99"],
+                state=gate["state"],
+                half_open_in=gate["half_open_in"],
+                share=member["share"],
+                in_flight=gate["in_flight"],
+                answered=counters.answered[name],
+                failed_attempts=counters.failed_attempts(name),
+                p50=member["p50"],
+                p99=member["p99"],
             )
         )
     return rows
 
 
 def milliseconds(seconds: float | None) -> str:
-    """A span for people: `83 ms`; a dash when it is not known."""
+    """A duration as text: `83 ms`; `-` for None."""
     return "-" if seconds is None else f"{seconds * 1000:.0f} ms"

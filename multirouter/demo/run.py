@@ -1,4 +1,4 @@
-"""Plays the scenario: sets the stage, makes the calls, brings the outage, tells the view."""
+"""Runs the demo: starts providers and router, makes the calls and the outage, updates the view."""
 
 from __future__ import annotations
 
@@ -14,182 +14,184 @@ import aiohttp
 from prometheus_client import CollectorRegistry
 
 from multirouter.core.settings.provider import Provider
-from multirouter.demo.counters import Moment, Tally
-from multirouter.demo.demo_provider import DemoProvider, asking
-from multirouter.demo.metrics_endpoint import Exposition
-from multirouter.demo.provider_rows import standings
-from multirouter.demo.scenario import CAST, Scenario
+from multirouter.demo.counters import Counters, DemoEvent
+from multirouter.demo.demo_provider import DemoProvider, http_call
+from multirouter.demo.metrics_endpoint import MetricsEndpoint
+from multirouter.demo.provider_rows import provider_rows
+from multirouter.demo.scenario import PROVIDERS, Scenario
 from multirouter.demo.summary import Summary
 from multirouter.router import MultiProviderRouter
 
 
 @dataclass(slots=True)
-class Stage:
-    """All that is there while the demo runs.
+class DemoState:
+    """Objects of a running demo.
 
     Attributes:
         scenario: the settings.
-        router: the router under show.
-        tally: what has been counted so far.
-        upstreams: the providers on loopback, by name.
-        exposition: the metrics endpoint.
-        session: the connections to all of them.
+        router: the router.
+        counters: the counters so far.
+        providers: the HTTP providers on loopback, by name.
+        metrics: the metrics endpoint.
+        session: the HTTP session for all of them.
     """
 
     scenario: Scenario
     router: MultiProviderRouter[str, str]
-    tally: Tally
-    upstreams: dict[str, DemoProvider]
-    exposition: Exposition
+    counters: Counters
+    providers: dict[str, DemoProvider]
+    metrics: MetricsEndpoint
     session: aiohttp.ClientSession
 
     def elapsed(self) -> float:
         """Seconds since the first call."""
-        return asyncio.get_running_loop().time() - self.tally.began
+        return asyncio.get_running_loop().time() - self.counters.started_at
 
 
 class View(Protocol):
-    """Shows a running demo to somebody.
+    """Displays a running demo.
 
     Attributes:
-        every: seconds between two looks.
+        every: seconds between two updates.
     """
 
     every: float
 
-    def show(self, stage: Stage) -> None:
-        """Shows how things stand; called first before the first call, and last after the last."""
+    def show(self, demo: DemoState) -> None:
+        """Shows the current state; called before the first call, regularly, and after the last."""
         ...
 
 
-async def play(scenario: Scenario, view: View) -> Summary:
-    """Plays a scenario to its end; a cancellation ends it early, with the summary so far.
+async def run_demo(scenario: Scenario, view: View) -> Summary:
+    """Runs a scenario and returns the summary; a cancellation ends it early, without an error.
 
     Args:
-        scenario: what is played.
-        view: is shown how things stand, now and then.
+        scenario: the settings.
+        view: displays the state while the demo runs.
 
     Raises:
-        ConfigurationError: the metrics port cannot be had.
+        ConfigurationError: the metrics port cannot be opened.
     """
-    async with _stage(scenario) as stage:
-        working = asyncio.create_task(_work(stage))
+    async with _start(scenario) as demo:
+        calls_task = asyncio.create_task(_make_calls(demo))
         interrupted = False
         try:
-            await _watch(stage, view, working)
+            await _show_until_done(demo, view, calls_task)
         except asyncio.CancelledError:
-            # The one who cancels wants the end, and the summary is how this ends.
+            # Cancellation stops the calls; the summary so far is still returned.
             interrupted = True
-            _uncancelled()
+            _clear_cancellation()
         finally:
-            working.cancel()
-            await asyncio.wait({working})
-        elapsed = stage.elapsed()
-        view.show(stage)
+            calls_task.cancel()
+            await asyncio.wait({calls_task})
+        elapsed = demo.elapsed()
+        view.show(demo)
         return Summary(
             scenario,
             elapsed,
             interrupted,
-            stage.tally,
-            standings(stage.router, stage.tally),
-            stage.exposition.url,
-            await stage.exposition.scrape(stage.session),
+            demo.counters,
+            provider_rows(demo.router, demo.counters),
+            demo.metrics.url,
+            await demo.metrics.scrape(demo.session),
         )
 
 
 @asynccontextmanager
-async def _stage(scenario: Scenario) -> AsyncGenerator[Stage, None]:
-    """Starts the providers, the router before them and the endpoint beside it; ends them all."""
+async def _start(scenario: Scenario) -> AsyncGenerator[DemoState, None]:
+    """Starts providers, metrics endpoint and router, and stops them at the end."""
     rng = Random(scenario.seed)
     registry = CollectorRegistry()
-    # The demo tells its story itself; the router's own lines are for what should not happen.
+    # The demo prints events itself; of the router's log only errors are shown.
     logger = logging.getLogger("multirouter.demo")
     logger.setLevel(logging.ERROR)
-    tally = Tally()
-    upstreams = {
-        part.name: DemoProvider(part.latency, scenario.hiccups, Random(rng.random()))
-        for part in CAST
+    counters = Counters()
+    providers = {
+        spec.name: DemoProvider(spec.latency, scenario.error_rate, Random(rng.random()))
+        for spec in PROVIDERS
     }
     async with (
-        Exposition(registry, scenario.metrics_port) as exposition,
-        _started(upstreams),
+        MetricsEndpoint(registry, scenario.metrics_port) as metrics,
+        _serving(providers),
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session,
         MultiProviderRouter(
             [
-                Provider(part.name, asking(session, upstreams[part.name].url), weight=part.weight)
-                for part in CAST
+                Provider(
+                    spec.name, http_call(session, providers[spec.name].url), weight=spec.weight
+                )
+                for spec in PROVIDERS
             ],
             name="demo",
             attempt_timeout=scenario.attempt_timeout,
-            listeners=[tally],
+            listeners=[counters],
             registry=registry,
             logger=logger,
             rng=rng,
         ) as router,
     ):
-        tally.began = asyncio.get_running_loop().time()
-        yield Stage(scenario, router, tally, upstreams, exposition, session)
+        counters.started_at = asyncio.get_running_loop().time()
+        yield DemoState(scenario, router, counters, providers, metrics, session)
 
 
 @asynccontextmanager
-async def _started(upstreams: dict[str, DemoProvider]) -> AsyncGenerator[None, None]:
+async def _serving(providers: dict[str, DemoProvider]) -> AsyncGenerator[None, None]:
     try:
-        for upstream in upstreams.values():
-            await upstream.start()
+        for provider in providers.values():
+            await provider.start()
         yield
     finally:
-        for upstream in upstreams.values():
-            await upstream.aclose()
+        for provider in providers.values():
+            await provider.aclose()
 
 
-async def _watch(stage: Stage, view: View, working: asyncio.Task[None]) -> None:
-    """Shows the stage until the work is done; what the work or the view raises ends it."""
-    while not working.done():
-        view.show(stage)
-        await asyncio.wait({working}, timeout=view.every)
-    await working
+async def _show_until_done(demo: DemoState, view: View, calls_task: asyncio.Task[None]) -> None:
+    """Updates the view until all calls are made; errors of the calls or the view propagate."""
+    while not calls_task.done():
+        view.show(demo)
+        await asyncio.wait({calls_task}, timeout=view.every)
+    await calls_task
 
 
-def _uncancelled() -> None:
+def _clear_cancellation() -> None:
     task = asyncio.current_task()
     if task is not None:
         task.uncancel()
 
 
-async def _work(stage: Stage) -> None:
-    """Makes all the calls, so many at a time, with the outage in their midst."""
-    prompts = (f"Question {number}" for number in range(1, stage.scenario.calls + 1))
-    due = asyncio.Event()
-    async with asyncio.TaskGroup() as around:
-        outage = around.create_task(_outage(stage, due))
+async def _make_calls(demo: DemoState) -> None:
+    """Makes all calls, `concurrency` at a time, and the outage."""
+    prompts = (f"Question {number}" for number in range(1, demo.scenario.calls + 1))
+    outage_due = asyncio.Event()
+    async with asyncio.TaskGroup() as tasks:
+        outage = tasks.create_task(_outage(demo, outage_due))
         async with asyncio.TaskGroup() as callers:
-            for _ in range(stage.scenario.concurrency):
-                callers.create_task(_call(stage, prompts, due))
+            for _ in range(demo.scenario.concurrency):
+                callers.create_task(_call(demo, prompts, outage_due))
         outage.cancel()
 
 
-async def _call(stage: Stage, prompts: Iterator[str], due: asyncio.Event) -> None:
-    """One caller: asks the next question as soon as the last one is answered."""
-    enough = stage.scenario.outage_after * stage.scenario.calls
+async def _call(demo: DemoState, prompts: Iterator[str], outage_due: asyncio.Event) -> None:
+    """One caller: makes the next call when the previous one has ended."""
+    threshold = demo.scenario.outage_after * demo.scenario.calls
     for prompt in prompts:
         try:
-            await stage.router.call(prompt)
-        except Exception as error:  # noqa: BLE001 - whatever a caller sees is to be counted
-            stage.tally.refused(error)
-        if enough <= stage.tally.calls < stage.scenario.calls:
-            due.set()
+            await demo.router.call(prompt)
+        except Exception as error:  # noqa: BLE001 - every error that a caller sees is counted
+            demo.counters.record_error(error)
+        if threshold <= demo.counters.calls < demo.scenario.calls:
+            outage_due.set()
 
 
-async def _outage(stage: Stage, due: asyncio.Event) -> None:
-    """Takes the heaviest provider down for its time, once enough calls are through."""
-    lasts = stage.scenario.outage
-    if not lasts:
+async def _outage(demo: DemoState, outage_due: asyncio.Event) -> None:
+    """Takes the provider with the highest weight down when enough calls have ended."""
+    duration = demo.scenario.outage
+    if not duration:
         return
-    name = CAST[0].name
-    upstream, history = stage.upstreams[name], stage.tally.history
-    await due.wait()
-    history.append(Moment(stage.elapsed(), name, "down", lasts=lasts))
-    upstream.fall()
-    await asyncio.sleep(lasts)
-    upstream.rise()
-    history.append(Moment(stage.elapsed(), name, "up"))
+    name = PROVIDERS[0].name
+    provider, events = demo.providers[name], demo.counters.events
+    await outage_due.wait()
+    events.append(DemoEvent(demo.elapsed(), name, "down", duration=duration))
+    provider.start_outage()
+    await asyncio.sleep(duration)
+    provider.end_outage()
+    events.append(DemoEvent(demo.elapsed(), name, "up"))

@@ -1,4 +1,4 @@
-"""What the demo plays: who takes part, how many calls are made, when the heaviest falls ill."""
+"""Settings of the demo: providers, number of calls, outage."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from multirouter.testing.latency import Latency, LogNormal
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """One provider of the demo.
+class ProviderSpec:
+    """Settings of one provider of the demo.
 
     Attributes:
-        name: its name in the router.
-        weight: its share in the draw.
-        latency: how long its answers take.
+        name: the provider's name.
+        weight: the provider's weight.
+        latency: distribution of its latency.
     """
 
     name: str
@@ -23,34 +23,34 @@ class Part:
     latency: Latency
 
 
-CAST = (
-    Part("alpha", 3, LogNormal(0.08, 0.35)),
-    Part("beta", 2, LogNormal(0.10, 0.35)),
-    Part("gamma", 1, LogNormal(0.12, 0.35)),
+PROVIDERS = (
+    ProviderSpec("alpha", 3, LogNormal(0.08, 0.35)),
+    ProviderSpec("beta", 2, LogNormal(0.10, 0.35)),
+    ProviderSpec("gamma", 1, LogNormal(0.12, 0.35)),
 )
-"""The heaviest comes first, and it is the one that goes down."""
+"""The providers; the first has the highest weight and the outage."""
 
-MOST_AT_ONCE = 200
-"""Calls at a time: each holds two sockets of the process, which often may have 1,024 files."""
+MAX_CONCURRENCY = 200
+"""Each call holds two sockets; processes are often limited to 1,024 open files."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scenario:
-    """The demo's settings.
+    """Settings of the demo.
 
     Attributes:
-        calls: how many calls are made, at least 1.
-        concurrency: how many are under way at a time, 1 to 200.
-        seed: of the router's choices, the latencies and the faults. The clock is the real one,
-            so two runs with one seed resemble each other and are not the same.
-        outage: seconds for which the heaviest provider is down; 0 for no outage.
-        outage_after: the share of the calls that is made before the outage begins.
-        hiccups: the share of requests that any provider answers with 503, well as it is.
-        attempt_timeout: the longest one attempt may take, seconds.
-        metrics_port: where `/metrics` is served on loopback; 0 takes a free port.
+        calls: number of calls, >= 1.
+        concurrency: concurrent calls, 1 to 200.
+        seed: seed of the router's choices, the latencies and the faults. The clock is real, so
+            two runs with the same seed are similar but not identical.
+        outage: duration of the outage, seconds, 0 to 3600; 0 for none.
+        outage_after: share of the calls that end before the outage starts, 0 to 1.
+        error_rate: share of requests outside the outage that are answered with 503, 0 to 1.
+        attempt_timeout: maximum duration of one attempt, seconds.
+        metrics_port: port of `/metrics` on loopback, 0 to 65535; 0 takes a free one.
 
     Raises:
-        ConfigurationError: for a setting out of its range.
+        ConfigurationError: a setting is out of range.
     """
 
     calls: int = 4000
@@ -58,17 +58,17 @@ class Scenario:
     seed: int = 1
     outage: float = 12.0
     outage_after: float = 0.1
-    hiccups: float = 0.005
+    error_rate: float = 0.005
     attempt_timeout: float = 1.0
     metrics_port: int = 0
 
     def __post_init__(self) -> None:
         check.count("calls", self.calls)
         check.count("concurrency", self.concurrency)
-        check.number("concurrency", self.concurrency, most=MOST_AT_ONCE)
-        check.number("outage", self.outage, least=0.0, most=3600.0)
+        check.number("concurrency", self.concurrency, maximum=MAX_CONCURRENCY)
+        check.number("outage", self.outage, minimum=0.0, maximum=3600.0)
         check.share("outage_after", self.outage_after)
-        check.share("hiccups", self.hiccups)
-        check.span("attempt_timeout", self.attempt_timeout)
-        check.count("metrics port", self.metrics_port, least=0)
-        check.number("metrics port", self.metrics_port, most=65535)
+        check.share("hiccups", self.error_rate)
+        check.duration("attempt_timeout", self.attempt_timeout)
+        check.count("metrics port", self.metrics_port, minimum=0)
+        check.number("metrics port", self.metrics_port, maximum=65535)

@@ -1,4 +1,4 @@
-"""What the demo has shown, once it is over: as text for people, as data for machines."""
+"""Summary of a demo run, as text and as data."""
 
 from __future__ import annotations
 
@@ -7,133 +7,134 @@ from dataclasses import asdict, dataclass
 from statistics import quantiles
 from typing import Any
 
-from multirouter.demo.counters import Moment, Tally
+from multirouter.demo.counters import Counters
 from multirouter.demo.metrics_endpoint import Scrape
-from multirouter.demo.provider_rows import Standing, milliseconds
+from multirouter.demo.provider_rows import ProviderRow, milliseconds
 from multirouter.demo.scenario import Scenario
 
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The demo, told at its end.
+    """Summary of a demo run.
 
     Attributes:
-        scenario: its settings.
-        elapsed: seconds from the first call to the last.
+        scenario: the settings.
+        elapsed: seconds from the first call to the end of the last.
         interrupted: whether it was stopped before all calls were made.
-        tally: what was counted.
-        standings: where each provider stood at the end.
-        metrics_url: where `/metrics` was served.
-        scrape: what that endpoint said at the end.
+        counters: the counters.
+        provider_rows: the state of each provider at the end.
+        metrics_url: URL of the metrics endpoint.
+        scrape: result of a scrape of that endpoint at the end.
     """
 
     scenario: Scenario
     elapsed: float
     interrupted: bool
-    tally: Tally
-    standings: list[Standing]
+    counters: Counters
+    provider_rows: list[ProviderRow]
     metrics_url: str
     scrape: Scrape
 
     @property
     def errors(self) -> int:
-        """Calls whose caller got an error instead of an answer."""
-        return self.tally.errors.total()
+        """Number of calls whose caller saw an error."""
+        return self.counters.errors.total()
 
     def percentiles(self) -> dict[str, float | None]:
-        """p50, p95 and p99 of whole calls, seconds; None where there are too few calls."""
-        if len(self.tally.durations) < 2:
+        """p50, p95 and p99 of the duration of calls, seconds; None with fewer than 2 calls."""
+        if len(self.counters.durations) < 2:
             return dict.fromkeys(("p50", "p95", "p99"))
-        cuts = quantiles(self.tally.durations, n=100, method="inclusive")
+        cuts = quantiles(self.counters.durations, n=100, method="inclusive")
         return {"p50": cuts[49], "p95": cuts[94], "p99": cuts[98]}
 
-    # -- for machines -----------------------------------------------------------------------
+    # -- as data ----------------------------------------------------------------------------
 
     def as_data(self) -> dict[str, Any]:
-        """Everything as plain data that `json.dumps` takes; durations are in seconds."""
-        tally = self.tally
+        """The summary as plain data for `json.dumps`; durations are in seconds."""
+        counters = self.counters
         return {
-            "calls": tally.calls,
-            "calls_asked_for": self.scenario.calls,
+            "calls": counters.calls,
+            "calls_requested": self.scenario.calls,
             "interrupted": self.interrupted,
             "elapsed": self.elapsed,
             "errors": self.errors,
-            "error_messages": dict(tally.errors),
-            "failures_caught": tally.caught.total(),
-            "calls_failed_over": len(tally.moved_on),
+            "error_messages": dict(counters.errors),
+            "failed_attempts": counters.failures.total(),
+            "calls_failed_over": len(counters.failover_durations),
             "latency": self.percentiles(),
-            "providers": {row.provider: self._provider(row) for row in self.standings},
-            "history": [moment.as_data() for moment in tally.history],
+            "providers": {row.provider: self._provider(row) for row in self.provider_rows},
+            "events": [event.as_data() for event in counters.events],
             "metrics": {"url": self.metrics_url, **asdict(self.scrape)},
             "settings": asdict(self.scenario),
         }
 
-    def _provider(self, row: Standing) -> dict[str, Any]:
-        return asdict(row) | {"caught": dict(self._caught(row.provider))}
+    def _provider(self, row: ProviderRow) -> dict[str, Any]:
+        return asdict(row) | {"failures": dict(self._failures(row.provider))}
 
-    def _caught(self, provider: str) -> Counter[str]:
-        caught = self.tally.caught.items()
-        return Counter({kind: n for (name, kind), n in caught if name == provider})
+    def _failures(self, provider: str) -> Counter[str]:
+        failures = self.counters.failures.items()
+        return Counter({kind: n for (name, kind), n in failures if name == provider})
 
-    # -- for people -------------------------------------------------------------------------
+    # -- as text ----------------------------------------------------------------------------
 
     def as_text(self) -> str:
-        """The summary in a screenful of lines."""
-        paragraphs = (self._totals(), self._providers(), self._history(), self._endpoint())
+        """The summary as text of about 25 lines."""
+        paragraphs = (self._totals(), self._providers(), self._events(), self._endpoint())
         return "\n\n".join("\n".join(lines) for lines in paragraphs if lines)
 
     def _totals(self) -> list[str]:
-        tally, asked = self.tally, self.scenario.calls
-        stopped = f"Stopped after {tally.calls} of {asked} calls" if self.interrupted else ""
-        rate = tally.calls / self.elapsed if self.elapsed else 0.0
-        done = stopped or f"{tally.calls} calls"
-        known = (f"{name} {milliseconds(value)}" for name, value in self.percentiles().items())
-        lines = [
-            f"{done} in {self.elapsed:.1f} s ({rate:.0f} a second)",
-            f"  errors seen by the caller  {self.errors}",
-            f"  failures caught            {tally.caught.total()}",
-            f"  calls that failed over     {len(tally.moved_on)}{self._slowest()}",
-            f"  time to an answer          {', '.join(known)}",
+        counters, requested = self.counters, self.scenario.calls
+        done = f"{counters.calls} calls"
+        if self.interrupted:
+            done = f"Stopped after {counters.calls} of {requested} calls"
+        rate = counters.calls / self.elapsed if self.elapsed else 0.0
+        percentiles = [
+            f"{name} {milliseconds(value)}" for name, value in self.percentiles().items()
         ]
-        return lines + [f"  caller's error, {n} times: {text}" for text, n in tally.errors.items()]
+        lines = [
+            f"{done} in {self.elapsed:.1f} s ({rate:.0f} per second)",
+            f"  errors seen by callers  {self.errors}",
+            f"  failed attempts         {counters.failures.total()}",
+            f"  calls that failed over  {len(counters.failover_durations)}{self._slowest()}",
+            f"  duration of calls       {', '.join(percentiles)}",
+        ]
+        errors = counters.errors.items()
+        return lines + [f"  error seen by callers, {n} times: {text}" for text, n in errors]
 
     def _slowest(self) -> str:
-        moved_on = self.tally.moved_on
-        return f", the slowest answered after {milliseconds(max(moved_on))}" if moved_on else ""
+        durations = self.counters.failover_durations
+        return f", the slowest took {milliseconds(max(durations))}" if durations else ""
 
     def _providers(self) -> list[str]:
-        everyone = sum(row.answered for row in self.standings) or 1
-        lines = ["provider  answered  share     p50     p99  failed  of which"]
-        for row in self.standings:
-            kinds = self._caught(row.provider).most_common()
-            told = ", ".join(f"{n} {kind.replace('_', ' ')}" for kind, n in kinds)
-            share = f"{row.answered / everyone:.0%}"
-            speed = f"{milliseconds(row.p50):>6}  {milliseconds(row.p99):>6}"
-            line = (
-                f"{row.provider:8}  {row.answered:8}  {share:>5}  {speed}  {row.failed:6}  {told}"
-            )
-            lines.append(line.rstrip())
+        total = sum(row.answered for row in self.provider_rows) or 1
+        lines = ["provider  answered  share     p50     p99  failed attempts"]
+        for row in self.provider_rows:
+            kinds = self._failures(row.provider).most_common()
+            by_kind = ", ".join(f"{n} {kind.replace('_', ' ')}" for kind, n in kinds)
+            share = f"{row.answered / total:.0%}"
+            latency = f"{milliseconds(row.p50):>6}  {milliseconds(row.p99):>6}"
+            failed = f"{row.failed_attempts} ({by_kind})" if by_kind else "0"
+            lines.append(f"{row.provider:8}  {row.answered:8}  {share:>5}  {latency}  {failed}")
         return lines
 
-    def _history(self) -> list[str]:
-        history = self.tally.history
-        if not history:
+    def _events(self) -> list[str]:
+        events = self.counters.events
+        if not events:
             return []
-        return ["What happened", *map(str, history), *self._unfinished(history)]
+        return ["Events", *map(str, events), *self._open_circuits()]
 
-    def _unfinished(self, history: list[Moment]) -> list[str]:
-        """Who is still out when the calls are through: an honest end needs that said."""
-        out = [row for row in self.standings if row.state != "closed"]
-        if self.interrupted or not out:
+    def _open_circuits(self) -> list[str]:
+        """A note about circuits that are still open when the last call has ended."""
+        names = [row.provider for row in self.provider_rows if row.state != "closed"]
+        if self.interrupted or not names:
             return []
-        names = " and ".join(row.provider for row in out)
-        early = f"The calls were through at {self.elapsed:.1f} s, before {names} was back in use:"
-        return [f"{early} more --calls or a shorter --outage show it come back."]
+        end = f"The last call ended at {self.elapsed:.1f} s, before the circuit of "
+        return [f"{end}{' and '.join(names)} closed; use more --calls or a shorter --outage."]
 
     def _endpoint(self) -> list[str]:
         scrape = self.scrape
         return [
-            f"Metrics were served at {self.metrics_url}, and said at the end:",
+            f"Metrics at {self.metrics_url} at the end:",
             f'  multirouter_calls_total{{outcome="success"}}     {scrape.answered}',
             f'  multirouter_attempts_total{{outcome="failure"}}  {scrape.failed_attempts}',
         ]
