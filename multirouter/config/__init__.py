@@ -1,7 +1,7 @@
-"""One file, or the environment, becomes a router: `load`, `discover`, `Settings`.
+"""Configuration files and environments as routers: `load`, `discover`, `Settings`.
 
-Light to import: the library that validates (pydantic, of the extra `gateway`) is loaded when the
-first configuration is read.
+Pydantic, the validation library (extra `gateway`), is imported when the first configuration is
+read.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Providers found in the environment: one for each well-known key that is set."""
+"""Providers from the environment: one for each well-known API key that is set."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from multirouter.config.provider_builder import KEY_VARIABLES
 
 
 class Service(NamedTuple):
-    """What is served of a service of which nothing is known but its key.
+    """Models of a service that is configured by its API key only.
 
     Attributes:
-        model: asked for when the client names none of its models.
-        models: what clients may ask it for by name.
+        model: model of requests whose model is not one of `models`.
+        models: models that clients may request by name; `*` is a wildcard.
     """
 
     model: str
@@ -32,12 +32,12 @@ SERVICES: Mapping[str, Service] = {
     "groq": Service("llama-3.3-70b-versatile", ("llama-*",)),
     "openrouter": Service("openrouter/auto", ("*/*",)),
 }
-"""Services in the order in which they are told; `*_MODEL` in the environment names another model
-than theirs (`OPENAI_MODEL`). Local servers have no key by which they could be found."""
+"""Services in the order of the generated configuration; a `*_MODEL` variable (`OPENAI_MODEL`)
+replaces `model`. Local servers are missing, since they have no key to find them by."""
 
 
-def discovered(environ: Mapping[str, str]) -> dict[str, Any]:
-    """A configuration, as plain data, of all services whose keys are set; or of the echo alone."""
+def discover_providers(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Returns a configuration, as plain data, of all services whose keys are set, else of echo."""
     found: dict[str, Any] = {}
     for name, service in SERVICES.items():
         if any(environ.get(variable) for variable in KEY_VARIABLES[name]):
@@ -47,5 +47,5 @@ def discovered(environ: Mapping[str, str]) -> dict[str, Any]:
 
 
 def model_variable(name: str) -> str:
-    """The variable that names a service's model, called after the one of its key."""
+    """The environment variable of a service's model, derived from that of its key."""
     return KEY_VARIABLES[name][0].replace("_API_KEY", "_MODEL")

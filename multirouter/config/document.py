@@ -1,4 +1,4 @@
-"""The shape of a configuration file: every section, every setting, and what each is for."""
+"""Schema of a configuration file: all sections and settings with their descriptions."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Annotated, Any, Literal, TypeAlias, TypeVar
 
 from pydantic import BeforeValidator, Field, SecretStr
+from pydantic_core import PydanticCustomError
 
-from multirouter.config.pydantic_types import Described, Number, Told, Whole
+from multirouter.config.pydantic_types import DocumentedSection, FromSettings, Integer, Number
 from multirouter.core.cost.budgets import Budget
 from multirouter.core.cost.price import Price
 from multirouter.core.cost.usage import estimated_tokens
@@ -25,13 +26,13 @@ from multirouter.core.settings.stream_policy import OnInterrupt, StreamPolicy
 from multirouter.listeners.alarms.cost_rules import CostPerHour, CostUnusual
 from multirouter.listeners.alarms.rules import AllOpen, CircuitOpen, FailoverShare, ProviderFailing
 from multirouter.listeners.alarms.webhook import Webhook
-from multirouter.listeners.history.history import KEPT
+from multirouter.listeners.history.history import RETENTION
 from multirouter.model import FailureKind
 
 T = TypeVar("T")
 
-Again: TypeAlias = Callable[[], T]
-"""Makes one more object: rules of alarms remember, so each router wants its own."""
+Factory: TypeAlias = Callable[[], T]
+"""A function that makes a new object: alarm rules have state, so each router needs its own."""
 
 ProviderKind = Literal[
     "openai",
@@ -49,32 +50,32 @@ ProviderKind = Literal[
     "vllm",
 ]
 
-CONTINUE: Mapping[str, OnInterrupt] = {"on_interrupt": "continue"}
-"""What streams do here unless told otherwise: clients behind a gateway cannot mend them."""
+STREAM_DEFAULTS: Mapping[str, OnInterrupt] = {"on_interrupt": "continue"}
+"""Default stream settings here: clients behind a gateway cannot continue a stream themselves."""
 
-RetrySection = Annotated[RetryPolicy, Told()]
-CircuitSection = Annotated[CircuitPolicy, Told()]
-LatencySection = Annotated[LatencyPolicy, Told()]
-HedgeSection = Annotated[HedgePolicy, Told()]
-LimitsSection = Annotated[LimitPolicy, Told(size=estimated_tokens)]
-Streaming = Annotated[
-    StreamPolicy, Told("content", "text", "complete", "resume", otherwise=CONTINUE)
+RetrySection = Annotated[RetryPolicy, FromSettings()]
+CircuitSection = Annotated[CircuitPolicy, FromSettings()]
+LatencySection = Annotated[LatencyPolicy, FromSettings()]
+HedgeSection = Annotated[HedgePolicy, FromSettings()]
+LimitsSection = Annotated[LimitPolicy, FromSettings(size=estimated_tokens)]
+StreamSection = Annotated[
+    StreamPolicy, FromSettings("content", "text", "complete", "resume", defaults=STREAM_DEFAULTS)
 ]
-Pricing = Annotated[Price, Told()]
-Spending = Annotated[Budget, Told("zone")]
+PriceSection = Annotated[Price, FromSettings()]
+BudgetSection = Annotated[Budget, FromSettings("zone")]
 
 
-def _listed(given: Any) -> Any:
-    """One thing may stand for a list of one."""
-    return [given] if isinstance(given, str | dict) else given
+def _as_list(value: Any) -> Any:
+    """Accepts a single value in place of a list of one."""
+    return [value] if isinstance(value, str | dict) else value
 
 
-Tier = Annotated[tuple[str, ...], BeforeValidator(_listed, json_schema_input_type=str | list[str])]
+Tier = Annotated[tuple[str, ...], BeforeValidator(_as_list, json_schema_input_type=str | list[str])]
 BudgetsSection = Annotated[
-    tuple[Spending, ...],
-    BeforeValidator(_listed, json_schema_input_type=Spending | list[Spending]),
+    tuple[BudgetSection, ...],
+    BeforeValidator(_as_list, json_schema_input_type=BudgetSection | list[BudgetSection]),
 ]
-Copies = Annotated[Shadow, Told("compare")]
+ShadowSection = Annotated[Shadow, FromSettings("compare")]
 StrategyName = Literal[
     "weighted",
     "in_order",
@@ -84,206 +85,236 @@ StrategyName = Literal[
     "highest_quality",
     "balanced",
 ]
-RulesSection = Mapping[FailureKind, Annotated[Rule, Told()]]
+RulesSection = Mapping[FailureKind, Annotated[Rule, FromSettings()]]
 
 
-class ProviderSection(Described):
-    """One provider. What is left out is inherited from `policies`, or is the service's own."""
+def _failure_selector(value: Any) -> Any:
+    """Accepts a failure kind or an HTTP status, with one error for both."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.isdecimal():
+        return value
+    if isinstance(value, str) and value in list(FailureKind):
+        return FailureKind(value)
+    kinds = ", ".join(FailureKind)
+    raise PydanticCustomError("failure_selector", f"must be an HTTP status or one of {kinds}")
+
+
+FailureSelector = Annotated[
+    FailureKind | Integer,
+    BeforeValidator(_failure_selector, json_schema_input_type=FailureKind | Integer),
+]
+
+
+class ProviderSection(DocumentedSection):
+    """One provider. Omitted settings come from `policies` or are the service's defaults."""
 
     kind: ProviderKind | None = None
-    """What it speaks, or a service by name. Left out: the provider's own name, if it is a kind."""
+    """Wire format or service. Default: the provider's own name, if it is a kind."""
     model: str | None = Field(default=None, min_length=1)
-    """The model it is asked for when the client names none of `models`."""
+    """Model of requests whose model is not one of `models`."""
     models: tuple[str, ...] = ()
-    """Models that clients may ask it for by their own names; `*` stands for any letters."""
+    """Models that clients may request by name; `*` is a wildcard."""
     api_key: SecretStr | None = None
-    """The key, best as ${NAME}. Left out: the service's own environment variable."""
+    """API key, preferably as ${NAME}. Default: the service's environment variable."""
     base_url: str | None = None
-    """Another address than the service's own."""
+    """Base URL. Default: the service's."""
     headers: Mapping[str, SecretStr] = Field(default_factory=dict)
-    """Sent with each request."""
+    """Additional HTTP headers of each request."""
     options: Mapping[str, Any] = Field(default_factory=dict)
-    """Fields put into each request, in the provider's own format."""
+    """Additional fields of each request, in the provider's own format."""
     weight: Number = 1.0
-    """Its share of a weighted tier; 0: only when nobody else of its tier can."""
+    """Share of a weighted tier; 0: only if no other provider of the tier is available."""
     attempt_timeout: Number | None = None
-    """The longest one attempt may take, seconds."""
+    """Maximum duration of one attempt, seconds."""
     first_token: Number | None = None
-    """The longest a stream may take to its first content, seconds."""
+    """Maximum time to the first content of a stream, seconds."""
     idle: Number | None = None
-    """The longest a stream may rest between two chunks, seconds."""
+    """Maximum time between two chunks of a stream, seconds."""
     circuit: CircuitSection | None = None
-    """When it is taken out and tested, where it differs from the policies."""
+    """Circuit breaker settings that differ from the policies."""
     limits: LimitsSection | None = None
-    """How much load it gets."""
-    price: Pricing | None = None
-    """What it charges, USD per million tokens. Left out: that of its model in `prices`."""
+    """Concurrency and rate limits."""
+    price: PriceSection | None = None
+    """Price, USD per million tokens. Default: that of its model in `prices`."""
     budget: BudgetsSection = ()
-    """What may be spent on it, one budget or several of unlike periods; needs a price."""
+    """Spending limits, one budget or several with different periods; requires a price."""
     domains: tuple[str, ...] = ()
-    """What it fails together with (a service, a region)."""
+    """Failure domains that it shares with other providers (a service, a region)."""
     tags: tuple[str, ...] = ()
-    """Names under which routes pick it (tag:cheap)."""
+    """Tags by which routes select it (tag:cheap)."""
     capabilities: tuple[str, ...] = ()
-    """What its model can do; prefill: it goes on from a trailing assistant message."""
-    context_window: Whole | None = None
-    """Tokens that fit into it."""
-    max_output: Whole | None = None
-    """The most tokens it writes in one answer."""
+    """Capabilities of its model; prefill: it continues a trailing assistant message."""
+    context_window: Integer | None = None
+    """Context window of its model, tokens."""
+    max_output: Integer | None = None
+    """Maximum length of one answer, tokens."""
     quality: Number | None = None
-    """How good its answers are, on a scale of your own; `auto-best` asks the highest."""
-    max_tokens: Whole | None = None
-    """Anthropic: sent when a request names none."""
+    """Quality of its answers on a scale of your own; `auto-best` prefers the highest."""
+    max_tokens: Integer | None = None
+    """Anthropic: max_tokens of requests without it."""
     thinking: Literal["adaptive", "budget"] | None = None
-    """Anthropic: how reasoning_effort is said; budget for older models."""
+    """Anthropic: how reasoning_effort is translated; budget for older models."""
     drops: tuple[str, ...] | None = None
-    """Anthropic: request fields that this model refuses."""
+    """Anthropic: request fields that this model rejects; they are left out."""
     version: str | None = None
-    """Gemini: the version of its API."""
+    """Gemini: version of the API."""
 
 
-class RouteSection(Described):
-    """One route: which providers serve a kind of work, in which order, under which rules."""
+class RouteSection(DocumentedSection):
+    """One route: its providers, their order, and its policies."""
 
     tiers: tuple[Tier, ...] = Field(min_length=1)
-    """Tried in order: a provider's name, a list of them (shares by weight), tag:... or a*."""
+    """Tiers in order: a provider, a list of providers (shares by weight), tag:..., a*, route:..."""
     strategy: StrategyName | tuple[StrategyName, ...] | None = None
-    """How a tier chooses: one for all tiers, or a list with one for each."""
+    """Selection strategy of all tiers, or a list with one per tier."""
     models: tuple[str, ...] = ()
-    """Names under which clients ask for it, beside its own; `*` stands for any letters."""
+    """Additional model names that select this route; `*` is a wildcard."""
     timeout: Number | None = None
-    """The whole call, seconds."""
+    """Maximum duration of a call, seconds."""
     attempt_timeout: Number | None = None
-    """One attempt, seconds; a provider's own comes first."""
+    """Maximum duration of one attempt, seconds; a provider's own takes precedence."""
     wait: Number | None = Field(default=None, ge=0, le=1e9)
-    """How long a request may wait where room is known to come, seconds; 0: not at all."""
+    """Maximum wait for a provider to become available, seconds; 0: no wait."""
     retry: RetrySection | None = None
-    """When and how often to ask again."""
+    """Retries: number of attempts and backoff."""
     hedge: HedgeSection | None = None
-    """When a second attempt starts beside a slow first one."""
+    """When a second attempt starts in parallel to a slow first one."""
     limits: LimitsSection | None = None
-    """Limits of this route, on top of those of providers and router."""
-    stream: Streaming | None = None
-    """How long streams may take, how they must end, what happens when they break."""
+    """Limits of this route, in addition to those of providers and router."""
+    stream: StreamSection | None = None
+    """Timeouts of streams, proof of completeness, behavior on interruption."""
     rules: RulesSection = Field(default_factory=dict)
-    """What follows from a kind of failure, where it differs from the table in force."""
-    retries_per_provider: Whole = 0
-    """How often a failed provider is asked again before the next one."""
+    """Consequences of failure kinds that differ from the default table."""
+    retries_per_provider: Integer = 0
+    """Retries of a failed provider before the next one is attempted."""
     weights: Mapping[str, Number] = Field(default_factory=dict)
     """Weights by provider that differ on this route."""
-    on: tuple[FailureKind | Whole, ...] | None = None
-    """The kinds of failure and HTTP statuses that fail over; left out, what the rules say."""
+    on: tuple[FailureSelector, ...] | None = None
+    """Failure kinds and HTTP statuses that fail over. Default: as in the rules."""
     budget: BudgetsSection = ()
-    """What may be spent on this route."""
-    shadow: Copies | None = None
-    """Which of its calls are copied, and to whom, for comparison."""
+    """Spending limits of this route."""
+    shadow: ShadowSection | None = None
+    """Shadow traffic: which calls are copied to which providers for comparison."""
 
 
-class PoliciesSection(Described):
-    """What holds wherever a route or a provider says nothing."""
+class PoliciesSection(DocumentedSection):
+    """Defaults of all routes and providers."""
 
     timeout: Number = CALL_TIMEOUT
-    """The whole call, seconds."""
+    """Maximum duration of a call, seconds."""
     attempt_timeout: Number | None = None
-    """One attempt, seconds."""
+    """Maximum duration of one attempt, seconds."""
     wait: Number = Field(default=1.0, ge=0, le=1e9)
-    """How long a request may wait where room is known to come, seconds; 0: not at all."""
+    """Maximum wait for a provider to become available, seconds; 0: no wait."""
     retry: RetrySection | None = None
-    """When and how often to ask again."""
+    """Retries: number of attempts and backoff."""
     circuit: CircuitSection | None = None
-    """When a provider is taken out, for how long, and how it is tested."""
+    """Circuit breaker: when it opens, for how long, and how it recovers."""
     latency: LatencySection | None = None
-    """When an attempt is cut off by the provider's own past, and when slow means ill."""
+    """Adaptive timeouts, and detection of slow providers as unhealthy."""
     hedge: HedgeSection | None = None
-    """When a second attempt starts beside a slow first one; left out: never."""
-    stream: Streaming | None = None
-    """How long streams may take, how they must end, what happens when they break."""
+    """When a second attempt starts in parallel to a slow first one. Default: never."""
+    stream: StreamSection | None = None
+    """Timeouts of streams, proof of completeness, behavior on interruption."""
     rules: RulesSection = Field(default_factory=dict)
-    """What follows from a kind of failure, where it differs from the built-in table."""
+    """Consequences of failure kinds that differ from the built-in table."""
     panic: Number | None = None
-    """When less than this share of a tier is closed, circuits are ignored; left out: never."""
+    """Share of closed circuits in a tier below which circuits are ignored. Default: never."""
 
 
-class KeysSection(Described):
-    """The keys that clients of the gateway show."""
-
-    file: str = Field(min_length=1)
-    """Where `multirouter keys new` keeps them, hashed; from the configuration's folder."""
-
-
-class HistorySection(Described):
-    """A file that keeps what happened, and from which a new start learns."""
+class KeysSection(DocumentedSection):
+    """API keys of the gateway's clients."""
 
     file: str = Field(min_length=1)
-    """An SQLite file; from the configuration's folder."""
-    keep: Number = Field(default=KEPT, gt=0)
-    """How long rows are kept, seconds."""
+    """Key file of `multirouter keys`, with hashes; relative to the configuration's folder."""
 
 
-class AlarmsSection(Described):
-    """What is watched, and who is told. Every alarm is a log event and a metric too."""
+class HistorySection(DocumentedSection):
+    """A database of calls and events, from which a restart restores circuits and latencies."""
 
-    webhooks: tuple[Annotated[Again[Webhook], Told("body", "wall", again=True)], ...] = ()
-    """Who is told by a POST of JSON."""
-    every: Number = Field(default=1.0, gt=0)
-    """Seconds between two looks at what time alone changes."""
-    provider_failing: Annotated[Again[ProviderFailing], Told("name", again=True)] | None = None
-    """More than a share of a provider's attempts fail."""
-    failover_share: Annotated[Again[FailoverShare], Told("name", again=True)] | None = None
-    """More than a share of a route's calls had to move on."""
-    circuit_open: Annotated[Again[CircuitOpen], Told("name", again=True)] | None = None
-    """A circuit has not been closed for longer than a span."""
-    all_open: Annotated[Again[AllOpen], Told("name", again=True)] | None = None
-    """Nobody can be asked."""
-    cost_per_hour: Annotated[Again[CostPerHour], Told("name", "cost", again=True)] | None = None
-    """The last hour cost more than a sum."""
-    cost_unusual: Annotated[Again[CostUnusual], Told("name", "cost", again=True)] | None = None
-    """The last hour cost far more than hours usually do."""
+    file: str = Field(min_length=1)
+    """SQLite file; relative to the configuration's folder."""
+    retention: Number = Field(default=RETENTION, gt=0)
+    """Age after which rows are deleted, seconds."""
 
 
-class ServerSection(Described):
-    """The gateway's own door."""
+class AlarmsSection(DocumentedSection):
+    """Alarm rules and webhooks. Every alarm is a log event and a metric too."""
+
+    webhooks: tuple[
+        Annotated[Factory[Webhook], FromSettings("body", "wall", as_factory=True)], ...
+    ] = ()
+    """Webhooks that receive alarms as a POST of JSON."""
+    interval: Number = Field(default=1.0, gt=0)
+    """Seconds between two evaluations of the rules that depend on time."""
+    provider_failing: (
+        Annotated[Factory[ProviderFailing], FromSettings("name", as_factory=True)] | None
+    ) = None
+    """The share of a provider's failed attempts exceeds a threshold."""
+    failover_share: (
+        Annotated[Factory[FailoverShare], FromSettings("name", as_factory=True)] | None
+    ) = None
+    """The share of a route's calls that failed over exceeds a threshold."""
+    circuit_open: Annotated[Factory[CircuitOpen], FromSettings("name", as_factory=True)] | None = (
+        None
+    )
+    """A circuit has not been closed for longer than a threshold."""
+    all_open: Annotated[Factory[AllOpen], FromSettings("name", as_factory=True)] | None = None
+    """No provider is available."""
+    cost_per_hour: (
+        Annotated[Factory[CostPerHour], FromSettings("name", "cost", as_factory=True)] | None
+    ) = None
+    """The cost of the last hour exceeds a threshold."""
+    cost_unusual: (
+        Annotated[Factory[CostUnusual], FromSettings("name", "cost", as_factory=True)] | None
+    ) = None
+    """The cost of the last hour is far above the usual cost of an hour."""
+
+
+class ServerSection(DocumentedSection):
+    """The gateway's HTTP server."""
 
     host: str = Field(default="127.0.0.1", min_length=1)
-    """The address it listens on."""
-    port: Whole = Field(default=8080, ge=0, le=65535)
-    """The port; 0 takes a free one."""
-    body_limit: Whole = Field(default=64 * 2**20, ge=1024)
-    """The longest body of a request, bytes."""
-    header_limit: Whole = Field(default=16 * 2**10, ge=1024)
-    """The longest line, and the longest field, of a request's head, bytes."""
+    """Address to listen on."""
+    port: Integer = Field(default=8080, ge=0, le=65535)
+    """Port to listen on; 0 takes a free one."""
+    max_body_size: Integer = Field(default=64 * 2**20, ge=1024)
+    """Maximum size of a request body, bytes."""
+    max_header_size: Integer = Field(default=16 * 2**10, ge=1024)
+    """Maximum size of a line and of a field of a request's head, bytes."""
     read_timeout: Number = Field(default=30.0, gt=0, le=1e9)
-    """How long a client may take to send its request, seconds."""
-    keepalive: Number = Field(default=75.0, gt=0, le=1e9)
-    """How long an idle connection is kept, seconds."""
-    drain: Number = Field(default=30.0, ge=0, le=1e9)
-    """How long streams may finish after SIGTERM, seconds."""
+    """Maximum time to receive a request, seconds."""
+    keepalive_timeout: Number = Field(default=75.0, gt=0, le=1e9)
+    """Time after which an idle connection is closed, seconds."""
+    drain_timeout: Number = Field(default=30.0, ge=0, le=1e9)
+    """Time for requests in flight to finish after SIGTERM, seconds."""
     cors_origins: tuple[str, ...] = ()
-    """Origins of pages that may ask from a browser; `*` for all. Empty: none."""
+    """Origins whose web pages may send requests; `*` for all. Default: none."""
 
 
-class Document(Described):
-    """A configuration of multirouter."""
+class Document(DocumentedSection):
+    """Configuration of multirouter."""
 
     server: ServerSection = ServerSection()
-    """The gateway's own door."""
+    """The gateway's HTTP server."""
     providers: Mapping[str, ProviderSection] = Field(min_length=1)
-    """Who can be asked, by name."""
+    """Providers by name."""
     routes: Mapping[str, RouteSection] = Field(default_factory=dict)
-    """Which providers serve which model names; a route named default serves `auto`."""
+    """Routes by name; the route named default serves `auto`."""
     policies: PoliciesSection = PoliciesSection()
-    """What holds wherever a route or a provider says nothing."""
+    """Defaults of all routes and providers."""
     limits: LimitsSection | None = None
-    """How much load all providers get together."""
-    prices: Mapping[str, Pricing] = Field(default_factory=dict)
-    """What models charge, USD per million tokens, for providers that name no price."""
+    """Limits of all providers together."""
+    prices: Mapping[str, PriceSection] = Field(default_factory=dict)
+    """Prices of models, USD per million tokens, for providers without a price."""
     keys: KeysSection | None = None
-    """The keys that clients show. Left out: no key is asked for."""
+    """API keys of clients. Default: no key is required."""
     budget: BudgetsSection = ()
-    """What may be spent in all."""
-    shadow: Copies | None = None
-    """Which calls are copied, and to whom, for comparison."""
+    """Spending limits of all calls together."""
+    shadow: ShadowSection | None = None
+    """Shadow traffic: which calls are copied to which providers for comparison."""
     alarms: AlarmsSection | None = None
-    """What is watched, and who is told."""
+    """Alarm rules and webhooks."""
     history: HistorySection | None = None
-    """Where it is kept what happened, for reports and restarts."""
+    """Database of calls and events, for reports and restarts."""

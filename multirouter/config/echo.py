@@ -1,4 +1,4 @@
-"""The built-in model that says what it was told: for a first try, without any key."""
+"""The built-in echo model: repeats the last user message, for a first try without a key."""
 
 from __future__ import annotations
 
@@ -18,24 +18,25 @@ from multirouter.providers.canonical import (
 )
 
 MODEL = "echo"
-"""Its name for itself, unless it was given another."""
+"""The default model name in its answers."""
 
-SILENCE = "(nothing was said)"
+EMPTY_REPLY = "(empty message)"
+"""The answer if there is no user message with text."""
 
 
 class Echo:
     """Answers with the text of the last user message, whole or word by word.
 
     Args:
-        model: what it is called in its answers.
+        model: model name in its answers.
     """
 
     def __init__(self, model: str = MODEL) -> None:
         self._model = model
 
     async def call(self, request: ChatRequest) -> ChatCompletion:
-        """The whole answer at once."""
-        said = _heard(request)
+        """Returns the complete answer."""
+        text = _last_user_text(request)
         return {
             "id": _id(),
             "object": "chat.completion",
@@ -45,20 +46,20 @@ class Echo:
                 {
                     "index": 0,
                     "finish_reason": "stop",
-                    "message": {"role": "assistant", "content": said},
+                    "message": {"role": "assistant", "content": text},
                 }
             ],
-            "usage": _usage(request, said),
+            "usage": _usage(request, text),
         }
 
     async def stream(self, request: ChatRequest) -> AsyncIterator[ChatCompletionChunk]:
-        """The answer word by word; the usage in a chunk of its own where it was asked for."""
-        said = _heard(request)
-        name, created = _id(), int(time.time())
+        """Streams the answer word by word; the usage is a separate chunk if requested."""
+        text = _last_user_text(request)
+        completion_id, created = _id(), int(time.time())
 
         def chunk(*choices: ChunkChoice) -> ChatCompletionChunk:
             return {
-                "id": name,
+                "id": completion_id,
                 "object": "chat.completion.chunk",
                 "created": created,
                 "model": self._model,
@@ -66,10 +67,10 @@ class Echo:
             }
 
         yield chunk(_choice({"role": "assistant", "content": ""}))
-        for word in _words(said):
+        for word in _words(text):
             yield chunk(_choice({"content": word}))
         last: ChunkChoice = {"index": 0, "delta": {}, "finish_reason": "stop"}
-        usage = _usage(request, said)
+        usage = _usage(request, text)
         if (request.get("stream_options") or {}).get("include_usage"):
             yield chunk(last)
             yield {**chunk(), "usage": usage}
@@ -85,18 +86,18 @@ def _choice(delta: Delta) -> ChunkChoice:
     return {"index": 0, "delta": delta, "finish_reason": None}
 
 
-def _words(said: str) -> list[str]:
-    """The text in pieces that add up to it: each word with the blank behind it."""
-    words = said.split(" ")
+def _words(text: str) -> list[str]:
+    """The words of a text, each with its trailing space; together they are the text."""
+    words = text.split(" ")
     return [f"{word} " for word in words[:-1]] + words[-1:]
 
 
-def _heard(request: ChatRequest) -> str:
-    """The text of the last user message."""
+def _last_user_text(request: ChatRequest) -> str:
+    """The text of the last user message, or `EMPTY_REPLY`."""
     for message in reversed(request.get("messages") or ()):
         if message.get("role") == "user":
-            return _text(message.get("content")) or SILENCE
-    return SILENCE
+            return _text(message.get("content")) or EMPTY_REPLY
+    return EMPTY_REPLY
 
 
 def _text(content: str | Sequence[Mapping[str, Any]] | None) -> str:
@@ -105,6 +106,10 @@ def _text(content: str | Sequence[Mapping[str, Any]] | None) -> str:
     return "\n".join(part["text"] for part in content if isinstance(part.get("text"), str))
 
 
-def _usage(request: ChatRequest, said: str) -> Usage:
-    sent, given = estimated_tokens(request.get("messages")), estimated_tokens(said)
-    return {"prompt_tokens": sent, "completion_tokens": given, "total_tokens": sent + given}
+def _usage(request: ChatRequest, text: str) -> Usage:
+    prompt, completion = estimated_tokens(request.get("messages")), estimated_tokens(text)
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+    }

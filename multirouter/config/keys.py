@@ -1,4 +1,4 @@
-"""The gateway's own keys: kept as hashes in a file, checked in a time that tells nothing."""
+"""API keys of the gateway: stored as hashes, checked in constant time."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from multirouter.core.cost.budgets import Budget
 from multirouter.errors import ConfigurationError, UsageError
 
 PREFIX = "mr"
-"""What a key begins with, so that scanners find those that leaked."""
+"""Prefix of every key, so that secret scanners find leaked keys."""
 
-NOBODY = "0" * 64
-"""What a key with an unknown id is compared with, so that it takes as long as any other."""
+UNKNOWN_KEY_DIGEST = "0" * 64
+"""Compared with keys of an unknown id, so that they take as long to check as known ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyRecord:
-    """What is known of one key; the key itself is known to its owner alone.
+    """Record of one key; the key itself is not stored.
 
     Attributes:
-        name: whose it is, for logs and metrics; unique.
+        name: name of the key's owner, for logs and metrics; unique.
         id: the public part of the key.
-        digest: SHA-256 of the whole key, in hexadecimal. A key holds 256 bits of chance, so
-            that a slow hash would add nothing.
+        digest: SHA-256 of the whole key, 64 hexadecimal digits. A key has 256 random bits, so a
+            slow hash would add no security.
         routes: names or patterns of the routes it may use; empty for all.
-        requests_per_minute: above 0, or None for no limit.
-        tokens_per_minute: above 0, or None for no limit.
-        concurrent: calls at one time, at least 1, or None for no limit.
-        budget: what it may spend, or None.
-        admin: whether it opens the admin API; such a key opens nothing else.
-        created: when it was made, ISO 8601, UTC.
-        revoked: when it was revoked, or None.
+        requests_per_minute: limit, > 0, or None for no limit.
+        tokens_per_minute: limit, > 0, or None for no limit.
+        concurrent: concurrent calls, >= 1, or None for no limit.
+        budget: spending limit, or None.
+        admin: whether the key grants access to the admin API, and to nothing else.
+        created: time of creation, ISO 8601, UTC.
+        revoked: time of revocation, ISO 8601, UTC, or None.
     """
 
     name: str
@@ -67,15 +67,15 @@ class KeyRecord:
             raise ConfigurationError("KeyRecord.digest", "must be 64 hexadecimal digits")
 
     def may_use(self, route: str) -> bool:
-        """Whether this key opens a route."""
-        return not self.routes or any(fnmatchcase(route, one) for one in self.routes)
+        """Whether the key may use a route."""
+        return not self.routes or any(fnmatchcase(route, pattern) for pattern in self.routes)
 
 
 class KeyBook:
-    """The keys of a gateway.
+    """The keys of a gateway; immutable.
 
     Args:
-        records: every key there is or was, names and ids unique among those in force.
+        records: all keys, revoked ones too; names and ids are unique among active keys.
     """
 
     __slots__ = ("_by_id", "records")
@@ -85,63 +85,63 @@ class KeyBook:
         self._by_id = {record.id: record for record in self.records if record.revoked is None}
 
     @property
-    def in_force(self) -> int:
-        """How many keys open something."""
+    def active_count(self) -> int:
+        """Number of keys that are not revoked."""
         return len(self._by_id)
 
     def check(self, token: str) -> KeyRecord | None:
-        """The record of a key, or None for one that is unknown, wrong or revoked.
+        """Returns the record of a key, or None if it is unknown, wrong or revoked.
 
-        The time it takes tells nothing: every token is hashed and compared once, in full.
+        Takes constant time: every token is hashed and compared once, in full.
         """
         record = self._by_id.get(_id_of(token))
-        right = NOBODY if record is None else record.digest
-        return record if hmac.compare_digest(digest_of(token), right) else None
+        expected = UNKNOWN_KEY_DIGEST if record is None else record.digest
+        return record if hmac.compare_digest(digest_of(token), expected) else None
 
-    def new(self, name: str, *, now: datetime | None = None, **terms: Any) -> tuple[KeyBook, str]:
-        """A book with one key more, and that key, which nobody will see again.
+    def new(self, name: str, *, now: datetime | None = None, **limits: Any) -> tuple[KeyBook, str]:
+        """Returns a book with one more key, and that key, which is not stored.
 
         Args:
-            name: whose it is.
-            now: when it is made; left out, now.
-            **terms: as for `KeyRecord`.
+            name: name of the key's owner.
+            now: time of creation; None: now.
+            **limits: further fields of `KeyRecord`.
 
         Raises:
-            UsageError: when a key of this name is in force.
-            ConfigurationError: for terms that are refused.
+            UsageError: there is an active key of this name.
+            ConfigurationError: a limit is invalid.
         """
         if any(record.name == name for record in self._by_id.values()):
-            raise UsageError(f"there is a key of the name {name!r}: revoke it first")
+            raise UsageError(f"an active key named {name!r} exists; revoke it first")
         token = f"{PREFIX}-{secrets.token_hex(4)}-{secrets.token_urlsafe(32)}"
-        created = _written(now)
+        created = _timestamp(now)
         record = KeyRecord(
-            name=name, id=_id_of(token), digest=digest_of(token), created=created, **terms
+            name=name, id=_id_of(token), digest=digest_of(token), created=created, **limits
         )
         return KeyBook([*self.records, record]), token
 
     def revoke(self, name: str, *, now: datetime | None = None) -> KeyBook:
-        """A book in which this key opens nothing any more; its record stays.
+        """Returns a book in which this key is revoked; its record stays.
 
         Args:
-            name: the key's name, or its id.
-            now: when it is revoked; left out, now.
+            name: the key's name or id.
+            now: time of revocation; None: now.
 
         Raises:
-            UsageError: for a name that no key in force has.
+            UsageError: no active key has this name or id.
         """
         found = [record for record in self._by_id.values() if name in {record.name, record.id}]
         if not found:
             names = [record.name for record in self._by_id.values()]
-            raise UsageError(f"no key in force has the name {check.near(name, names)}")
-        gone = replace(found[0], revoked=_written(now))
-        return KeyBook(gone if record is found[0] else record for record in self.records)
+            raise UsageError(f"no active key named {check.suggestion(name, names)}")
+        revoked = replace(found[0], revoked=_timestamp(now))
+        return KeyBook(revoked if record is found[0] else record for record in self.records)
 
     def __repr__(self) -> str:
         return f"<KeyBook of {len(self._by_id)} keys>"
 
 
 def digest_of(token: str) -> str:
-    """What is kept of a key."""
+    """The stored hash of a key."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -149,5 +149,5 @@ def _id_of(token: str) -> str:
     return token.removeprefix(f"{PREFIX}-").partition("-")[0]
 
 
-def _written(at: datetime | None) -> str:
+def _timestamp(at: datetime | None) -> str:
     return (at or datetime.now(UTC)).isoformat(timespec="seconds")

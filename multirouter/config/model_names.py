@@ -1,4 +1,4 @@
-"""What clients may ask for: names of models and wildcards, and the route that serves each."""
+"""Model names that clients may use, wildcards included, and the route of each."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ if TYPE_CHECKING:
     from multirouter.config.document import Document, ProviderSection
 
 AUTO = "auto"
-"""The name for "whatever suits": the default route."""
+"""Model name of the default route."""
 
-SIBLINGS: Mapping[str, str] = {
+AUTO_STRATEGIES: Mapping[str, str] = {
     "auto-cheap": "cheapest",
     "auto-fast": "fastest",
     "auto-best": "highest_quality",
 }
-"""Names for "whatever suits" and the strategies by which they choose."""
+"""Model names of routes over all providers, and their strategies."""
 
 
-class Menu:
-    """The names that clients may use, and the routes that those need beside the configured ones.
+class ModelNames:
+    """Model names that clients may use, and the routes they need besides the configured ones.
 
     Attributes:
-        models: for each name or wildcard its route's name, in order of precedence: exact names
-            before wildcards, and of the wildcards those with more letters first.
-        routes: the routes that nobody wrote down.
+        models: route name by model name or wildcard, in order of precedence: exact names before
+            wildcards, and wildcards by their length without `*`, longest first.
+        routes: the generated routes.
     """
 
     __slots__ = ("_exact", "_wild", "models", "routes")
@@ -49,43 +49,43 @@ class Menu:
             self._exact[name] = name
         for name, route in document.routes.items():
             for model in route.models:
-                self._offer(model, name)
+                self._register(model, name)
 
     def _add_models(self, providers: Mapping[str, ProviderSection]) -> None:
-        """Each provider's models: under its name for it alone, bare for all that have them."""
-        served: dict[str, list[str]] = {}
+        """Adds each provider's models: as `provider/model`, and bare for all that have them."""
+        by_model: dict[str, list[str]] = {}
         for name, provider in providers.items():
-            own = _served(provider)
-            for model in own or ["*"]:
-                self._serve(f"{name}/{model}", [name])
-            for model in own:
-                served.setdefault(model, []).append(name)
-        for model, names in served.items():
-            self._serve(model, names)
+            models = _models_of(provider)
+            for model in models or ["*"]:
+                self._add_model_route(f"{name}/{model}", [name])
+            for model in models:
+                by_model.setdefault(model, []).append(name)
+        for model, names in by_model.items():
+            self._add_model_route(model, names)
 
     def _add_auto(self, document: Document) -> None:
-        """`auto` and its siblings; those who need a client to name a model cannot serve them."""
-        able = [name for name, section in document.providers.items() if default_model(section)]
-        able = able or list(document.providers)
+        """Adds `auto` and its variants over the providers that have a default model."""
+        names = [name for name, section in document.providers.items() if default_model(section)]
+        names = names or list(document.providers)
         if DEFAULT not in document.routes:
-            self.routes.append(Route(DEFAULT, [able]))
-        self._offer(AUTO, DEFAULT)
-        for model, strategy in SIBLINGS.items():
+            self.routes.append(Route(DEFAULT, [names]))
+        self._register(AUTO, DEFAULT)
+        for model, strategy in AUTO_STRATEGIES.items():
             if model not in self._exact:
-                self.routes.append(Route(model, [able], strategy=strategy))
+                self.routes.append(Route(model, [names], strategy=strategy))
                 self._exact[model] = model
 
-    def _serve(self, model: str, names: list[str]) -> None:
-        """A route of its own for a model that no route names."""
+    def _add_model_route(self, model: str, names: list[str]) -> None:
+        """Adds a route for a model, unless a configured route has that name."""
         if model not in self._exact and model not in self._wild:
             self.routes.append(Route(model, [names]))
-            self._offer(model, model)
+            self._register(model, model)
 
-    def _offer(self, model: str, route: str) -> None:
+    def _register(self, model: str, route: str) -> None:
         (self._wild if "*" in model else self._exact).setdefault(model, route)
 
 
-def _served(provider: ProviderSection) -> list[str]:
-    """The models of a provider, each once."""
-    own = [*provider.models, *([provider.model] if provider.model else [])]
-    return list(dict.fromkeys(own))
+def _models_of(provider: ProviderSection) -> list[str]:
+    """The models of a provider, without duplicates."""
+    models = [*provider.models, *([provider.model] if provider.model else [])]
+    return list(dict.fromkeys(models))

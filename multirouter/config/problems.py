@@ -1,4 +1,4 @@
-"""Everything that is wrong with a configuration, told at once: file, path, what was expected."""
+"""All errors of a configuration, reported together: file, path of the setting, what is wrong."""
 
 from __future__ import annotations
 
@@ -9,41 +9,45 @@ from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from multirouter.core import validation as check
 from multirouter.errors import ConfigurationError
-from multirouter.providers.secret import hide_secrets
+from multirouter.providers.secret import redact_secrets
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
     from pydantic_core import ErrorDetails
 
 Path: TypeAlias = tuple[str | int, ...]
-"""Where a setting stands: ("routes", "coding", "tiers", 0)."""
+"""Path of a setting: ("routes", "coding", "tiers", 0)."""
 
-SECRET = frozenset({"api_key", "headers", "url"})
-"""Settings whose values no message shows."""
+SECRET_SETTINGS = frozenset({"api_key", "headers", "url"})
+"""Settings whose values appear in no message."""
 
-SHORT = 6
-"""Values from the environment with fewer letters are no secrets, and too common to look for."""
+MIN_SECRET_LENGTH = 6
+"""Shorter values from the environment are not masked: they are no secrets, and too common."""
 
 
 class FromEnvironment(str):
-    """A text with something of the environment in it; no message shows it."""
+    """A string with a value of the environment in it; messages show its source instead.
 
-    __slots__ = ("written",)
+    Attributes:
+        source: the text of the file, with its references.
+    """
 
-    written: str
+    __slots__ = ("source",)
 
-    def __new__(cls, text: str, written: str) -> Self:
-        """Keeps the text as it was written, with its references."""
-        made = super().__new__(cls, text)
-        made.written = written
-        return made
+    source: str
+
+    def __new__(cls, text: str, source: str) -> Self:
+        """Makes the string of a resolved text and its source."""
+        instance = super().__new__(cls, text)
+        instance.source = source
+        return instance
 
 
-class Faults:
-    """The mistakes of one configuration, in the order in which they were found.
+class Problems:
+    """The errors of one configuration, in the order in which they were found.
 
     Args:
-        source: the file, or what else it came from.
+        source: the file's path, or "the environment".
     """
 
     def __init__(self, source: str) -> None:
@@ -52,150 +56,157 @@ class Faults:
         self._hidden: dict[str, str] = {}
 
     def hide(self, secret: str, shown: str = "***") -> None:
-        """From now on no message shows this value."""
-        if len(secret) >= SHORT:
+        """Replaces a value in all messages added from now on."""
+        if len(secret) >= MIN_SECRET_LENGTH:
             self._hidden[secret] = shown
 
     def add(self, path: Path, why: str) -> None:
-        """Notes a mistake; one that is known already is not repeated."""
+        """Adds an error; a repeated one is ignored."""
         for secret, shown in self._hidden.items():
             why = why.replace(secret, shown)
-        line = (spelled(path), hide_secrets(why))
+        line = (format_path(path), redact_secrets(why))
         if line not in self._lines:
             self._lines.append(line)
 
-    def add_refused(self, path: Path, error: ConfigurationError) -> None:
-        """Notes what a class of the core refused, under the name that the file has for it."""
-        self.add((*path, *_setting(error.what)), error.why)
+    def add_error(self, path: Path, error: ConfigurationError) -> None:
+        """Adds an error of a class of the core, under the path of the setting in the file."""
+        setting = _setting_path(error.what)
+        if error.what.startswith("Shadow.") and "shadow" not in path:
+            path = (*path, "shadow")  # its targets are checked by the router, not by the section
+        self.add(path if path[-1:] == setting else (*path, *setting), error.why)
 
     @contextmanager
-    def noted(self, *path: str | int) -> Generator[None, None, None]:
-        """Notes what the block refuses, as something at this path, and goes on behind it."""
+    def collect(self, *path: str | int) -> Generator[None, None, None]:
+        """Adds a ConfigurationError of the block under this path and suppresses it."""
         try:
             yield
         except ConfigurationError as error:
-            self.add_refused(path, error)
+            self.add_error(path, error)
 
-    def add_invalid(self, error: ValidationError, schema: Mapping[str, Any]) -> None:
-        """Notes what the validation refused; `schema` knows the names there could be."""
+    def add_validation_error(self, error: ValidationError, schema: Mapping[str, Any]) -> None:
+        """Adds pydantic's errors; `schema` has the known names, for suggestions."""
         for detail in error.errors(include_url=False):
             path: Path = tuple(detail["loc"])
-            if any(spelled(path) == known for known, _ in self._lines):
+            if any(format_path(path) == reported for reported, _ in self._lines):
                 continue
-            refused = detail.get("ctx", {}).get("error")
-            if isinstance(refused, ConfigurationError):
-                self.add_refused(path, refused)
+            cause = detail.get("ctx", {}).get("error")
+            if isinstance(cause, ConfigurationError):
+                self.add_error(path, cause)
             else:
-                self.add(path, _why(detail, path, schema))
+                self.add(path, _explain(detail, path, schema))
 
-    def refuse(self) -> None:
-        """Ends it here when anything was wrong.
+    def raise_if_any(self) -> None:
+        """Raises if there are errors.
 
         Raises:
-            ConfigurationError: with every mistake, one a line.
+            ConfigurationError: with every error, one per line.
         """
         if len(self._lines) == 1:
             path, why = self._lines[0]
             raise ConfigurationError(f"{self.source}: {path}" if path else self.source, why)
         if self._lines:
             lines = [": ".join(filter(None, (self.source, *line))) for line in self._lines]
-            raise ConfigurationError(
-                self.source, "\n".join([f"{len(lines)} things are wrong", *lines])
-            )
+            raise ConfigurationError(self.source, "\n".join([f"{len(lines)} errors", *lines]))
 
 
-def spelled(path: Iterable[str | int]) -> str:
-    """A path as people write it: `routes.coding.tiers[0]`, `prices["gpt-4.1"].input`."""
-    said = ""
+def format_path(path: Iterable[str | int]) -> str:
+    """A path as text: `routes.coding.tiers[0]`, `prices["gpt-4.1"].input`."""
+    text = ""
     for part in path:
         if isinstance(part, int):
-            said += f"[{part}]"
+            text += f"[{part}]"
         elif re.fullmatch(r"[\w/-]+", part):
-            said += f".{part}" if said else part
+            text += f".{part}" if text else part
         else:
-            said += f'["{part}"]'
-    return said
+            text += f'["{part}"]'
+    return text
 
 
-def _setting(what: str) -> Path:
-    """The setting that an error of the core names: `Provider('a').weight` is about `weight`."""
+def _setting_path(what: str) -> Path:
+    """The setting named by an error of the core: `Provider('a').weight` becomes `weight`."""
     found = re.search(r"(?:^|\.)([a-z_]+)(?:\[(.+)\])?$", what)
     if found is None:
         return ()
     return (found[1],) if found[2] is None else (found[1], found[2].strip("'\""))
 
 
-_EXPECTED: Mapping[str, str] = {
-    "missing": "is needed",
-    "int_": "must be a whole number",
+_EXPECTATIONS: Mapping[str, str] = {
+    "missing": "is required",
+    "int_": "must be an integer",
     "float_": "must be a number",
     "finite_number": "must be finite",
-    "string_type": "must be a text",
+    "string_type": "must be a string",
     "string_too_short": "must not be empty",
     "too_short": "must not be empty",
     "bool_": "must be true or false",
     "tuple_type": "must be a list",
     "list_type": "must be a list",
-    "dict_type": "must be a section of settings",
-    "mapping_type": "must be a section of settings",
-    "model_type": "must be a section of settings",
-    "greater_than_equal": "must be at least {ge}",
-    "greater_than": "must be greater than {gt}",
-    "less_than_equal": "must be at most {le}",
+    "dict_type": "must be a mapping",
+    "mapping_type": "must be a mapping",
+    "model_type": "must be a mapping",
+    "greater_than_equal": "must be >= {ge:g}",
+    "greater_than": "must be > {gt:g}",
+    "less_than_equal": "must be <= {le:g}",
     "value_error": "{error}",
 }
-"""What was expected, by the beginning of pydantic's name for the mistake."""
+"""Messages by prefix of pydantic's error type."""
 
 
-def _why(detail: ErrorDetails, path: Path, schema: Mapping[str, Any]) -> str:
+def _explain(detail: ErrorDetails, path: Path, schema: Mapping[str, Any]) -> str:
     kind, given, details = detail["type"], detail["input"], detail.get("ctx", {})
     if kind == "extra_forbidden":
-        return f"unknown setting {check.near(str(path[-1]), names_at(schema, path[:-1]))}"
+        return (
+            f"unknown setting {check.suggestion(str(path[-1]), setting_names(schema, path[:-1]))}"
+        )
     if kind in {"literal_error", "enum"}:
-        return f"must be one of {details['expected']}{_instead(path, given)}"
-    for beginning, expected in _EXPECTED.items():
-        if kind.startswith(beginning):
-            told = "" if kind in {"missing", "too_short", "string_too_short"} else given
-            return expected.format_map(details) + _instead(path, told)
-    return detail["msg"][:1].lower() + detail["msg"][1:] + _instead(path, given)
+        return f"must be one of {details['expected']}{_got(path, given)}"
+    for prefix, expectation in _EXPECTATIONS.items():
+        if kind.startswith(prefix):
+            shown = "" if kind in {"missing", "too_short", "string_too_short"} else given
+            return expectation.format_map(details) + _got(path, shown)
+    return detail["msg"][:1].lower() + detail["msg"][1:] + _got(path, given)
 
 
-def _instead(path: Path, given: Any) -> str:
-    """What stands there instead, where that may be shown."""
-    if given == "" or SECRET.intersection(path):
+def _got(path: Path, given: Any) -> str:
+    """The actual value as the end of a message, or "" where it must not be shown."""
+    if given == "" or SECRET_SETTINGS.intersection(path):
         return ""
     if isinstance(given, FromEnvironment):
-        return f", which the value of {given.written} is not"
+        return f", got the value of {given.source}"
     if isinstance(given, dict):
-        return ", not a section"
+        return ", got a mapping"
     if isinstance(given, list | tuple):
-        return ", not a list"
-    return ", not nothing" if given is None else f", not {given!r}"
+        return ", got a list"
+    return ", got null" if given is None else f", got {given!r}"
 
 
-def names_at(schema: Mapping[str, Any], path: Path) -> list[str]:
-    """The settings that the JSON Schema knows at a place."""
-    here = [schema]
+def setting_names(schema: Mapping[str, Any], path: Path) -> list[str]:
+    """The names of settings that the JSON Schema knows at a path."""
+    shapes = [schema]
     for part in path:
-        found = [inner for one in _choices(schema, here) for inner in _inner(one, part)]
-        here = [_resolved(schema, inner) for inner in found]
-    return [name for one in _choices(schema, here) for name in one.get("properties", ())]
+        children = [
+            child for shape in _alternatives(schema, shapes) for child in _children(shape, part)
+        ]
+        shapes = [_dereference(schema, child) for child in children]
+    return [name for shape in _alternatives(schema, shapes) for name in shape.get("properties", ())]
 
 
-def _choices(schema: Mapping[str, Any], here: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Each shape by itself where a place may have one of several."""
-    inner = [_resolved(schema, choice) for one in here for choice in one.get("anyOf", ())]
-    return [*here, *inner]
+def _alternatives(
+    schema: Mapping[str, Any], shapes: list[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """The shapes, and the alternatives of those that are an `anyOf`."""
+    inner = [_dereference(schema, choice) for shape in shapes for choice in shape.get("anyOf", ())]
+    return [*shapes, *inner]
 
 
-def _inner(shape: Mapping[str, Any], part: str | int) -> list[Mapping[str, Any]]:
+def _children(shape: Mapping[str, Any], part: str | int) -> list[Mapping[str, Any]]:
     found = shape.get("properties", {}).get(part)
     if found is None:
         found = shape.get("items" if isinstance(part, int) else "additionalProperties")
     return [found] if isinstance(found, dict) else []
 
 
-def _resolved(schema: Mapping[str, Any], shape: Mapping[str, Any]) -> Mapping[str, Any]:
+def _dereference(schema: Mapping[str, Any], shape: Mapping[str, Any]) -> Mapping[str, Any]:
     reference = shape.get("$ref")
     found: Mapping[str, Any] = shape
     if reference is not None:

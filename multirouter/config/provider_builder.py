@@ -1,4 +1,4 @@
-"""A provider as the file tells it, made into one that can be asked."""
+"""Makes providers from sections of the configuration."""
 
 from __future__ import annotations
 
@@ -29,15 +29,17 @@ KEY_VARIABLES: Mapping[str, tuple[str, ...]] = {
     "gemini": ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
     **{name: (preset.variable,) for name, preset in PRESETS.items()},
 }
-"""Where the keys of each kind are looked for in the environment, in this order."""
+"""Environment variables of API keys by kind, in order of precedence."""
 
 KINDS = ("echo", *KEY_VARIABLES)
-"""What a provider can speak."""
+"""All kinds of providers: wire formats and services."""
 
-KEYLESS = frozenset({"echo", *(name for name, preset in PRESETS.items() if not preset.needs_key)})
-"""What can be asked without a key."""
+KEY_OPTIONAL_KINDS = frozenset(
+    {"echo", *(name for name, preset in PRESETS.items() if not preset.needs_key)}
+)
+"""Kinds that work without an API key."""
 
-TERMS = (
+COMMON_SETTINGS = (
     "weight",
     "attempt_timeout",
     "first_token",
@@ -52,112 +54,114 @@ TERMS = (
     "max_output",
     "quality",
 )
-"""What a section says of a provider whatever its kind."""
+"""Settings of all kinds, passed to `Provider`."""
 
-OWN: Mapping[str, tuple[str, ...]] = {
+KIND_SETTINGS: Mapping[str, tuple[str, ...]] = {
     "anthropic": ("max_tokens", "thinking", "drops"),
     "gemini": ("version",),
 }
-"""What a section may say of one kind alone."""
+"""Settings of one kind only."""
 
 
 class ConfiguredProvider:
-    """What a configured provider calls: it asks for the right model, and knows what made it.
+    """Callable of a configured provider: sets the model, then delegates to the adapter.
 
     Args:
         name: the provider's name.
-        made_of: everything it was made of; two that are equal are interchangeable.
-        inner: what asks the service.
-        model: the model for requests that name none of `models`, or None.
-        models: models that are asked for as the client names them.
-        http: the connections it shares.
+        inputs: everything it is made from; providers with equal inputs are interchangeable.
+        adapter: sends requests to the service.
+        model: the model of requests whose model is not one of `models`, or None.
+        models: models that clients may request by name; `*` is a wildcard.
+        http: the shared connections.
     """
 
-    __slots__ = ("_inner", "_model", "_models", "_prefix", "http", "made_of")
+    __slots__ = ("_adapter", "_model", "_models", "_prefix", "http", "inputs")
 
     def __init__(
         self,
         name: str,
-        made_of: object,
-        inner: Any,
+        inputs: object,
+        adapter: Any,
         model: str | None,
         models: tuple[str, ...],
         http: Http,
     ) -> None:
         self._prefix = f"{name}/"
-        self._inner = inner
+        self._adapter = adapter
         self._model = model
         self._models = models
-        self.made_of: object = made_of
+        self.inputs: object = inputs
         self.http: Http = http
 
     def call(self, request: ChatRequest) -> Awaitable[ChatCompletion]:
-        """One whole answer."""
-        answer: Awaitable[ChatCompletion] = self._inner.call(self._addressed(request))
+        """Sends a request and returns the complete answer."""
+        answer: Awaitable[ChatCompletion] = self._adapter.call(self._with_model(request))
         return answer
 
     def stream(self, request: ChatRequest) -> AsyncIterator[ChatCompletionChunk]:
-        """One answer in pieces."""
-        chunks: AsyncIterator[ChatCompletionChunk] = self._inner.stream(self._addressed(request))
+        """Sends a request and streams the answer."""
+        chunks: AsyncIterator[ChatCompletionChunk] = self._adapter.stream(self._with_model(request))
         return chunks
 
-    def _addressed(self, request: ChatRequest) -> ChatRequest:
-        """The request with the name that the model has at the service."""
-        asked = request.get("model")
-        wanted = self.model_for(asked)
-        return request if wanted is None or wanted == asked else {**request, "model": wanted}
+    def _with_model(self, request: ChatRequest) -> ChatRequest:
+        """The request with the model name to send to the service."""
+        requested = request.get("model")
+        model = self.model_for(requested)
+        return request if model is None or model == requested else {**request, "model": model}
 
-    def model_for(self, asked: str | None) -> str | None:
-        """The model to ask for when the client asks for this one; None leaves it open."""
-        asked = asked.removeprefix(self._prefix) if asked else None
-        named = asked and any(fnmatchcase(asked, known) for known in self._models)
-        return asked if named or self._model is None else self._model
+    def model_for(self, requested: str | None) -> str | None:
+        """The model name to send for the requested one; None if neither side names a model."""
+        requested = requested.removeprefix(self._prefix) if requested else None
+        known = requested and any(fnmatchcase(requested, model) for model in self._models)
+        return requested if known or self._model is None else self._model
 
     def __repr__(self) -> str:
-        return f"<Upstream {self._prefix[:-1]}>"
+        return f"<ConfiguredProvider {self._prefix[:-1]}>"
 
 
-def provider_of(provider: Provider[Any, Any, Any]) -> ConfiguredProvider | None:
-    """What stands behind a provider that was configured; None for any other."""
-    behind = getattr(provider.call, "__self__", None)
-    return behind if isinstance(behind, ConfiguredProvider) else None
+def configured_provider(provider: Provider[Any, Any, Any]) -> ConfiguredProvider | None:
+    """The `ConfiguredProvider` of a provider, or None if it comes from elsewhere."""
+    owner = getattr(provider.call, "__self__", None)
+    return owner if isinstance(owner, ConfiguredProvider) else None
 
 
 def default_model(section: ProviderSection) -> str | None:
-    """The model for requests that name none of the provider's: `model`, or its first plain one."""
-    plain = (model for model in section.models if "*" not in model)
-    return section.model or next(plain, None)
+    """The model of requests for other models: `model`, else the first of `models` without `*`."""
+    exact = (model for model in section.models if "*" not in model)
+    return section.model or next(exact, None)
 
 
 def make_provider(
     name: str, section: ProviderSection, environ: Mapping[str, str], http: Http
 ) -> ChatProvider:
-    """The provider that a section describes.
+    """Makes the provider of a section.
 
     Raises:
-        ConfigurationError: for a missing key, a bad address, a setting of another kind.
+        ConfigurationError: a missing key, an invalid URL, or a setting of another kind.
     """
     kind = section.kind
     if kind is None:
-        known = ", ".join(KINDS)
-        raise ConfigurationError("kind", f"is needed, because {name!r} is none itself: {known}")
-    for other, settings in OWN.items():
+        kinds = ", ".join(KINDS)
+        raise ConfigurationError("kind", f"is required, since {name!r} is not one of {kinds}")
+    for other, settings in KIND_SETTINGS.items():
         for setting in settings:
             if other != kind and getattr(section, setting) is not None:
-                raise ConfigurationError(setting, f"is a setting of kind {other}, not of {kind}")
+                raise ConfigurationError(
+                    setting, f"is only valid for kind {other}, got kind {kind}"
+                )
     key = _key(kind, section, environ)
-    inner = _asked(name, kind, section, key, http)
-    upstream = ConfiguredProvider(
-        name, (section, kind, key), inner, default_model(section), section.models, http
+    adapter = _make_adapter(name, kind, section, key, http)
+    configured = ConfiguredProvider(
+        name, (section, kind, key), adapter, default_model(section), section.models, http
     )
-    terms = {term: getattr(section, term) for term in TERMS}
+    settings = {setting: getattr(section, setting) for setting in COMMON_SETTINGS}
     return Provider(
         name,
-        upstream.call,
-        stream=upstream.stream,
+        configured.call,
+        stream=configured.stream,
         price=section.price,
         aclose=http.aclose,
-        **terms,
+        **settings,
     )
 
 
@@ -166,14 +170,16 @@ def _key(kind: str, section: ProviderSection, environ: Mapping[str, str]) -> str
         return section.api_key.get_secret_value()
     found = (environ.get(variable) for variable in KEY_VARIABLES.get(kind, ()))
     key = next((key for key in found if key), None)
-    if key is None and kind not in KEYLESS:
-        where = " or ".join(KEY_VARIABLES[kind])
-        raise ConfigurationError("api_key", f"is needed: write it here, or set {where}")
+    if key is None and kind not in KEY_OPTIONAL_KINDS:
+        variables = " or ".join(KEY_VARIABLES[kind])
+        raise ConfigurationError("api_key", f"is required: set it here, or set {variables}")
     return key
 
 
-def _asked(name: str, kind: str, section: ProviderSection, key: str | None, http: Http) -> Any:
-    """What asks the service: the adapter's provider, or the echo."""
+def _make_adapter(
+    name: str, kind: str, section: ProviderSection, key: str | None, http: Http
+) -> Any:
+    """The adapter that sends requests: a provider of `multirouter.providers`, or the echo."""
     if kind == "echo":
         return Echo(default_model(section) or name)
     settings: dict[str, Any] = {
@@ -184,11 +190,11 @@ def _asked(name: str, kind: str, section: ProviderSection, key: str | None, http
     }
     if section.base_url is not None:
         settings["base_url"] = section.base_url
-    for setting in OWN.get(kind, ()):
+    for setting in KIND_SETTINGS.get(kind, ()):
         if getattr(section, setting) is not None:
             settings[setting] = getattr(section, setting)
     if kind == "anthropic":
         return Anthropic(name, **settings)
     if kind == "gemini":
         return Gemini(name, **settings)
-    return OpenAI(name, preset=kind, **settings)  # type: ignore[arg-type] # every other kind is a preset's name
+    return OpenAI(name, preset=kind, **settings)  # type: ignore[arg-type] # every other kind is the name of a preset

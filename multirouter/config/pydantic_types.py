@@ -1,7 +1,7 @@
-"""Lets pydantic read the package's own classes: their arguments are settings, they are the judges.
+"""Pydantic types for the package's own classes, made from their constructors and docstrings.
 
-So a policy is described once, where it lives: names, types, defaults and words for the JSON
-Schema come from the class, ranges from its constructor.
+Each policy is described once, in its class: names, types, defaults and the descriptions of the
+JSON Schema come from the class, ranges from its constructor.
 """
 
 from __future__ import annotations
@@ -24,111 +24,115 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 
 class Section(BaseModel):
-    """A part of the file: what it does not know is an error, and nothing changes it later."""
+    """A part of the file: unknown settings are errors, and instances are immutable."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(
         extra="forbid", frozen=True, hide_input_in_errors=True
     )
 
 
-class Described(Section):
-    """A section whose settings have a docstring each; to read them takes its time at import."""
+class DocumentedSection(Section):
+    """A section whose settings are described by attribute docstrings (slower to import)."""
 
     model_config: ClassVar[ConfigDict] = ConfigDict(use_attribute_docstrings=True)
 
 
-class Told:
-    """An annotation: this class, told by a mapping of its constructor's arguments.
+class FromSettings:
+    """Annotation for a class that is validated from a mapping of its constructor's arguments.
 
     Args:
-        without: arguments that no file can give (functions, objects).
-        otherwise: what holds here where a setting is left out, if that is not the class's own.
-        again: whether each use wants an object of its own: the value is then what makes one.
-        also: fixed values for some arguments, given whenever the object is made.
+        exclude: arguments that a file cannot set (functions, objects).
+        defaults: defaults that replace those of the class.
+        as_factory: the value is a function that makes a new object on each call.
+        fixed: fixed values of arguments; a file cannot set them.
     """
 
     def __init__(
         self,
-        *without: str,
-        otherwise: Mapping[str, Any] | None = None,
-        again: bool = False,
-        **also: Any,
+        *exclude: str,
+        defaults: Mapping[str, Any] | None = None,
+        as_factory: bool = False,
+        **fixed: Any,
     ) -> None:
-        self._otherwise = otherwise or {}
-        self._without = {*without, *also}
-        self._again = again
-        self._also = also
+        self._defaults = defaults or {}
+        self._exclude = {*exclude, *fixed}
+        self._as_factory = as_factory
+        self._fixed = fixed
         self._section: type[Section] | None = None
 
     def __get_pydantic_core_schema__(
         self, source: Any, handler: GetCoreSchemaHandler
     ) -> CoreSchema:
-        cls = get_args(source)[1] if self._again else source
-        # An annotation belongs to one class, and asks for its section wherever it stands.
-        section = self._section or section_of(cls, self._without, self._otherwise)
+        cls = get_args(source)[1] if self._as_factory else source
+        # Cached: an annotation belongs to one class, and pydantic calls this for every use of it.
+        section = self._section or make_section(cls, self._exclude, self._defaults)
         self._section = section
-        listed = [p.name for p in signature(cls).parameters.values() if p.kind is p.VAR_POSITIONAL]
+        parameters = signature(cls).parameters.values()
+        variadic = [p.name for p in parameters if p.kind is p.VAR_POSITIONAL]
 
-        def made(told: Section) -> Any:
-            given = {name: getattr(told, name) for name in told.model_fields_set}
-            several = [one for name in listed for one in given.pop(name, ())]
-            make = partial(cls, *several, **{**self._otherwise, **given, **self._also})
-            made_once = make()
-            return make if self._again else made_once
+        def construct(settings: Section) -> Any:
+            values = {name: getattr(settings, name) for name in settings.model_fields_set}
+            positional = [value for name in variadic for value in values.pop(name, ())]
+            factory = partial(cls, *positional, **{**self._defaults, **values, **self._fixed})
+            instance = factory()  # also for a factory: the constructor checks the ranges
+            return factory if self._as_factory else instance
 
-        return core_schema.no_info_after_validator_function(made, handler.generate_schema(section))
+        return core_schema.no_info_after_validator_function(
+            construct, handler.generate_schema(section)
+        )
 
 
-def section_of(cls: Any, without: set[str], otherwise: Mapping[str, Any]) -> type[Section]:
-    """The section of a file that tells what a class is made of."""
-    words = _attributes(cls)
+def make_section(cls: Any, exclude: set[str], defaults: Mapping[str, Any]) -> type[Section]:
+    """Makes the section of a file that holds the constructor arguments of a class."""
+    descriptions = _attribute_docs(cls)
     hints = get_type_hints(cls.__init__, include_extras=True)
-    told: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
     for name, parameter in signature(cls).parameters.items():
-        if name in without:
+        if name in exclude:
             continue
-        hint, default = strictly(hints[name]), otherwise.get(name, parameter.default)
+        hint, default = strict_type(hints[name]), defaults.get(name, parameter.default)
         if parameter.kind is parameter.VAR_POSITIONAL:
             hint, default = tuple[hint, ...], ()  # type: ignore[valid-type] # known at run time
         info = FieldInfo(
-            default=... if default is parameter.empty else default, description=words.get(name)
+            default=... if default is parameter.empty else default,
+            description=descriptions.get(name),
         )
-        told[name] = (hint, info)
+        fields[name] = (hint, info)
     summary = (cls.__doc__ or "").partition("\n")[0]
-    return create_model(cls.__name__, __base__=Section, __doc__=summary, **told)
+    return create_model(cls.__name__, __base__=Section, __doc__=summary, **fields)
 
 
-def _no_bool(value: Any) -> Any:
-    """Numbers are no switches: `attempts: yes` is a mistake, though Python takes it for 1."""
+def _reject_bool(value: Any) -> Any:
+    """Rejects booleans as numbers: `attempts: true` is an error, though Python reads it as 1."""
     if isinstance(value, bool):
-        raise PydanticCustomError("float_type", "a switch")
+        raise PydanticCustomError("float_type", "a boolean")
     return value
 
 
-Whole = Annotated[int, BeforeValidator(_no_bool)]
-"""A whole number; a string of digits will do, since references to the environment are strings."""
+Integer = Annotated[int, BeforeValidator(_reject_bool)]
+"""An integer; a string of digits is accepted, since references to the environment are strings."""
 
-Number = Annotated[float, BeforeValidator(_no_bool)]
-"""A number; a string of digits will do."""
-
-
-WholeOrNone = Annotated[int | None, BeforeValidator(_no_bool)]
-NumberOrNone = Annotated[float | None, BeforeValidator(_no_bool)]
+Number = Annotated[float, BeforeValidator(_reject_bool)]
+"""A number; a numeric string is accepted."""
 
 
-def strictly(hint: Any) -> Any:
-    """A type in which no switch passes for a number."""
-    known = {int: Whole, float: Number, int | None: WholeOrNone, float | None: NumberOrNone}
-    return known.get(hint, hint)
+IntegerOrNone = Annotated[int | None, BeforeValidator(_reject_bool)]
+NumberOrNone = Annotated[float | None, BeforeValidator(_reject_bool)]
+
+
+def strict_type(hint: Any) -> Any:
+    """The same type, but numeric types reject booleans."""
+    strict = {int: Integer, float: Number, int | None: IntegerOrNone, float | None: NumberOrNone}
+    return strict.get(hint, hint)
 
 
 _ATTRIBUTE = re.compile(r"^    (\w+): (.+(?:\n {6,}.+)*)", re.MULTILINE)
 
 
-def _attributes(cls: type) -> dict[str, str]:
-    """What a class's docstring says about its attributes, or its arguments."""
-    said = cleandoc(cls.__doc__ or "")
-    said = said.partition("Attributes:\n")[2] + said.partition("Args:\n")[2]
+def _attribute_docs(cls: type) -> dict[str, str]:
+    """The descriptions of attributes and arguments in a class's docstring."""
+    text = cleandoc(cls.__doc__ or "")
+    text = text.partition("Attributes:\n")[2] + text.partition("Args:\n")[2]
     return {
-        found[1]: " ".join(found[2].replace("`", "").split()) for found in _ATTRIBUTE.finditer(said)
+        match[1]: " ".join(match[2].replace("`", "").split()) for match in _ATTRIBUTE.finditer(text)
     }

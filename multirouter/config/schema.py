@@ -1,4 +1,4 @@
-"""The JSON Schema of the configuration, for editors; made from the document's classes."""
+"""JSON Schema of the configuration, for editors; generated from the document's classes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 FILE = Path(__file__).with_name("schema.json")
-"""The schema as it is shipped."""
+"""The schema file of the package."""
 
 REFERENCE = r"\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\}"
 
@@ -15,25 +15,25 @@ _SCALARS = frozenset({"integer", "number", "boolean"})
 
 
 def make_schema() -> dict[str, Any]:
-    """The schema: wherever a number or a switch may stand, a reference may stand too."""
+    """Returns the schema; numbers and booleans may also be references (`${NAME}`)."""
     from multirouter.config.document import Document
 
-    made: dict[str, Any] = _with_references(Document.model_json_schema())
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **made}
+    schema: dict[str, Any] = _allow_references(Document.model_json_schema())
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
 def schema_text() -> str:
-    """The schema as the text of a file."""
+    """Returns the schema as the text of the schema file."""
     return json.dumps(make_schema(), indent=2) + "\n"
 
 
-def _with_references(shape: Any) -> Any:
+def _allow_references(shape: Any) -> Any:
     if isinstance(shape, list):
-        return [_with_references(inner) for inner in shape]
+        return [_allow_references(inner) for inner in shape]
     if not isinstance(shape, dict):
         return shape
-    made = {name: _with_references(inner) for name, inner in shape.items()}
-    if made.get("type") not in _SCALARS:
-        return made
-    about = {name: made.pop(name) for name in ("description", "default", "title") if name in made}
-    return {**about, "anyOf": [made, {"type": "string", "pattern": f"^{REFERENCE}$"}]}
+    copy = {name: _allow_references(inner) for name, inner in shape.items()}
+    if copy.get("type") not in _SCALARS:
+        return copy
+    about = {name: copy.pop(name) for name in ("description", "default", "title") if name in copy}
+    return {**about, "anyOf": [copy, {"type": "string", "pattern": f"^{REFERENCE}$"}]}

@@ -1,4 +1,4 @@
-"""A whole configuration, valid or refused: what a gateway serves, and the router behind it."""
+"""A valid configuration: settings of the gateway, and the router that it builds."""
 
 from __future__ import annotations
 
@@ -11,13 +11,18 @@ from prometheus_client import CollectorRegistry
 
 from multirouter.config.echo import MODEL as ECHO
 from multirouter.config.echo import Echo
-from multirouter.config.keyfile import read_keys
+from multirouter.config.key_file import load_keys
 from multirouter.config.keys import KeyBook
-from multirouter.config.model_names import Menu
-from multirouter.config.problems import Faults
-from multirouter.config.provider_builder import KINDS, default_model, make_provider, provider_of
+from multirouter.config.model_names import ModelNames
+from multirouter.config.problems import Problems
+from multirouter.config.provider_builder import (
+    KINDS,
+    configured_provider,
+    default_model,
+    make_provider,
+)
 from multirouter.core.routes.route import Route
-from multirouter.core.routes.tiers import members_of
+from multirouter.core.routes.tiers import resolve_tiers
 from multirouter.core.settings.provider import Provider
 from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.errors import ConfigurationError
@@ -43,79 +48,80 @@ if TYPE_CHECKING:
 ChatRouter: TypeAlias = MultiProviderRouter[ChatRequest, ChatCompletion, ChatCompletionChunk]
 
 
-OVERALL = ("limits", "budget", "shadow")
-"""What a document says of the whole router outside of its policies."""
+ROUTER_SETTINGS = ("limits", "budget", "shadow")
+"""Settings of the whole router outside of `policies`."""
 
 
-OF_THE_GATEWAY = frozenset({"models", "wait"})
-"""Settings of routes and policies that are no router's."""
+GATEWAY_SETTINGS = frozenset({"models", "wait"})
+"""Settings of routes and policies that the gateway uses, not the router."""
 
 
 def load(path: str | os.PathLike[str], environ: Mapping[str, str] | None = None) -> Settings:
-    """Reads a configuration file, YAML or TOML by its name.
+    """Reads a configuration file, YAML or TOML by its extension.
 
     Args:
         path: the file.
-        environ: where `${NAME}` is looked up; left out, the process's environment.
+        environ: the variables for `${NAME}`; None: the process's environment.
 
     Raises:
-        ConfigurationError: with everything that is wrong with it, one a line.
-        OSError: when it cannot be read.
+        ConfigurationError: the configuration is invalid; has every error, one per line.
+        OSError: the file cannot be read.
     """
-    from multirouter.config.reading import read
+    from multirouter.config.loader import read
 
     path = Path(path)
     environ = os.environ if environ is None else environ
-    document, faults = read(path, environ)
-    return Settings(document, environ, faults, path)
+    document, problems = read(path, environ)
+    return Settings(document, environ, problems, path)
 
 
 def discover(environ: Mapping[str, str] | None = None) -> Settings:
-    """Finds providers by the well-known variables that hold their keys; without any, the echo.
+    """Makes a configuration of the providers whose well-known API key variables are set.
+
+    Without any key the only provider is the built-in echo.
 
     Args:
-        environ: where to look; left out, the process's environment.
+        environ: the variables; None: the process's environment.
 
     Raises:
-        ConfigurationError: for a key that cannot be one.
+        ConfigurationError: a key is invalid.
     """
-    from multirouter.config.discovery import discovered
-    from multirouter.config.reading import validated
+    from multirouter.config.discovery import discover_providers
+    from multirouter.config.loader import validate_document
 
     environ = os.environ if environ is None else environ
-    faults = Faults("the environment")
-    document = validated(discovered(environ), {}, faults)
-    return Settings(document, environ, faults)
+    problems = Problems("the environment")
+    document = validate_document(discover_providers(environ), {}, problems)
+    return Settings(document, environ, problems)
 
 
 class Settings:
-    """A configuration that was found valid as a whole.
+    """A valid configuration.
 
     Attributes:
         source: the file, or "the environment".
-        document: all of it, as it was read.
-        server: the gateway's own door.
-        models: for each model name or wildcard that clients may use the route that serves it,
-            in order of precedence.
-        keys: the keys that clients show, or None when none is asked for.
-        wait: seconds that a request may wait where room is known to come.
-        waits: the same for each route that has a setting of its own.
-        files: what they were read from: the file itself, and that with the keys.
+        document: the settings, with defaults filled in.
+        server: settings of the gateway's HTTP server.
+        models: route name by model name or wildcard that clients may use, in order of precedence.
+        keys: the API keys of clients, or None if no key is required.
+        wait: seconds that a request may wait for a provider to become available.
+        waits: the same by route, for routes with their own setting.
+        files: the files of the configuration: the file itself and the key file.
 
     Args:
-        document: what was read.
-        environ: where keys of providers are looked up.
-        faults: what is wrong with it so far; what is found here is added.
-        file: what was read, in whose folder relative paths begin; None for no file.
+        document: the settings as read.
+        environ: the variables with the API keys of providers.
+        problems: the errors so far; further ones are added.
+        file: the file of the settings, to whose folder paths are relative; None for no file.
 
     Raises:
-        ConfigurationError: with everything that is wrong, one a line.
+        ConfigurationError: the configuration is invalid; has every error, one per line.
     """
 
     __slots__ = (
         "_environ",
         "_folder",
-        "_menu",
+        "_model_names",
         "document",
         "files",
         "keys",
@@ -130,49 +136,48 @@ class Settings:
         self,
         document: Document,
         environ: Mapping[str, str],
-        faults: Faults,
+        problems: Problems,
         file: Path | None = None,
     ) -> None:
-        self.source: str = faults.source
-        self.document: Document = completed(document)
+        self.source: str = problems.source
+        self.document: Document = with_defaults(document)
         self.server: ServerSection = document.server
         self._environ = environ
         self._folder = Path() if file is None else file.parent
         self.files: tuple[Path, ...] = () if file is None else (file, *self._key_files())
-        self._menu = Menu(self.document)
-        self.models: Mapping[str, str] = self._menu.models
+        self._model_names = ModelNames(self.document)
+        self.models: Mapping[str, str] = self._model_names.models
         self.wait: float = document.policies.wait
         self.waits: Mapping[str, float] = {
             name: route.wait for name, route in document.routes.items() if route.wait is not None
         }
-        self.keys: KeyBook | None = self._read_keys(faults)
-        self._rehearse(faults)
+        self.keys: KeyBook | None = self._read_keys(problems)
+        self._validate(problems)
 
     def build(self, **parts: Any) -> ChatRouter:
-        """A router of these settings; its providers share their connections.
+        """Builds a router of these settings; its providers share their connections.
 
         Args:
-            **parts: what no file can tell: `registry`, `listeners`, `logger`, `rng`, as for
-                `MultiProviderRouter`.
+            **parts: arguments that a file cannot have: `registry`, `listeners`, `logger`, `rng`,
+                as for `MultiProviderRouter`.
 
         Raises:
-            ConfigurationError: when it cannot be made.
+            ConfigurationError: the router cannot be built.
         """
-        return self._built(history=self._history(), **parts)
+        return self._make_router(history=self._history(), **parts)
 
     def apply(self, router: ChatRouter) -> None:
-        """Brings a router to these settings, all at once, while calls are in flight.
+        """Changes a router to these settings, atomically, while calls are in flight.
 
-        Providers that are the same as before stay themselves; of the others those that keep
-        their name keep their circuit. What is refused leaves everything as it was.
+        Unchanged providers are kept; changed ones of the same name keep their circuit state.
 
         Raises:
-            ConfigurationError: when it cannot be; then nothing has changed.
+            ConfigurationError: the settings cannot be applied; the router is unchanged.
         """
         old = {p.name: p for p in router.providers}
-        upstreams = filter(None, map(provider_of, old.values()))
-        http = next((upstream.http for upstream in upstreams), None) or Http()
-        providers = [_kept(old.get(new.name), new) for new in self._providers(http)]
+        configured = filter(None, map(configured_provider, old.values()))
+        http = next((provider.http for provider in configured), None) or Http()
+        providers = [_reuse_unchanged(old.get(new.name), new) for new in self._providers(http)]
         router.reconfigure(providers, self._routes(), **self._policies())
 
     # -- inside -----------------------------------------------------------------------------
@@ -181,43 +186,45 @@ class Settings:
         if self.document.keys is not None:
             yield self._folder / self.document.keys.file
 
-    def _read_keys(self, faults: Faults) -> KeyBook | None:
+    def _read_keys(self, problems: Problems) -> KeyBook | None:
         try:
-            return next(map(read_keys, self._key_files()), None)
+            return next(map(load_keys, self._key_files()), None)
         except (ConfigurationError, OSError) as error:
-            faults.add(("keys", "file"), str(error))
+            problems.add(("keys", "file"), str(error))
             return None
 
-    def _rehearse(self, faults: Faults) -> None:
-        """Makes every part once, so that what cannot be made is known before it is needed."""
+    def _validate(self, problems: Problems) -> None:
+        """Makes every part once, so that errors are found before the router is built."""
         http, known = Http(), {}
         for name, section in self.document.providers.items():
-            # Who cannot be made can still be meant by a route.
-            with faults.noted("providers", name):
+            # A route may name a provider that cannot be made; that is not an error of the route.
+            with problems.collect("providers", name):
                 known[name] = Provider(name, Echo().call, tags=section.tags)
             if section.api_key is not None:
-                faults.hide(section.api_key.get_secret_value())
-            with faults.noted("providers", name):
+                problems.hide(section.api_key.get_secret_value())
+            with problems.collect("providers", name):
                 make_provider(name, section, self._environ, http)
         routes = {}
-        for name, told in self.document.routes.items():
-            with faults.noted("routes", name):
-                routes[name] = make_route(name, told)
+        for name, route_section in self.document.routes.items():
+            with problems.collect("routes", name):
+                routes[name] = make_route(name, route_section)
         for name, route in routes.items():
-            with faults.noted("routes", name):
-                members_of(route, known, routes)
-        with faults.noted("history"):
+            with problems.collect("routes", name):
+                resolve_tiers(route, known, routes)
+        with problems.collect("history"):
             self._history()
-        faults.refuse()
-        with faults.noted():
-            self._built(registry=CollectorRegistry())
-        faults.refuse()
+        problems.raise_if_any()
+        with problems.collect():
+            self._make_router(registry=CollectorRegistry())
+        problems.raise_if_any()
 
     def _history(self) -> History | None:
-        told = self.document.history
-        return None if told is None else History(self._folder / told.file, keep=told.keep)
+        section = self.document.history
+        if section is None:
+            return None
+        return History(self._folder / section.file, retention=section.retention)
 
-    def _built(self, **parts: Any) -> ChatRouter:
+    def _make_router(self, **parts: Any) -> ChatRouter:
         alarms = () if self.document.alarms is None else make_alarms(self.document.alarms)
         return MultiProviderRouter(
             self._providers(Http()),
@@ -232,15 +239,15 @@ class Settings:
         return [make_provider(name, section, self._environ, http) for name, section in sections]
 
     def _routes(self) -> list[Route]:
-        written = [make_route(name, route) for name, route in self.document.routes.items()]
-        return [*written, *self._menu.routes]
+        configured = [make_route(name, route) for name, route in self.document.routes.items()]
+        return [*configured, *self._model_names.routes]
 
     def _policies(self) -> dict[str, Any]:
         policies = self.document.policies
-        own = type(policies).model_fields.keys() - OF_THE_GATEWAY
-        told = {name: getattr(policies, name) for name in own}
-        told["stream"] = policies.stream or StreamPolicy(on_interrupt="continue")
-        return {**told, **{name: getattr(self.document, name) for name in OVERALL}}
+        names = type(policies).model_fields.keys() - GATEWAY_SETTINGS
+        settings = {name: getattr(policies, name) for name in names}
+        settings["stream"] = policies.stream or StreamPolicy(on_interrupt="continue")
+        return {**settings, **{name: getattr(self.document, name) for name in ROUTER_SETTINGS}}
 
     def __repr__(self) -> str:
         providers = ", ".join(self.document.providers)
@@ -248,27 +255,27 @@ class Settings:
 
 
 def make_route(name: str, section: RouteSection) -> Route:
-    """The route that a section describes.
+    """Makes the route of a section.
 
     Raises:
-        ConfigurationError: for a setting that is refused.
+        ConfigurationError: a setting is invalid.
     """
-    own = type(section).model_fields.keys() - OF_THE_GATEWAY
-    told = {field: getattr(section, field) for field in own}
-    tiers = told.pop("tiers")
-    return Route(name, tiers, **told)
+    fields = type(section).model_fields.keys() - GATEWAY_SETTINGS
+    settings = {field: getattr(section, field) for field in fields}
+    tiers = settings.pop("tiers")
+    return Route(name, tiers, **settings)
 
 
 def make_alarms(section: AlarmsSection) -> Alarms:
-    """The alarms that a section describes, new ones each time."""
-    told = {name: getattr(section, name) for name in type(section).model_fields}
-    targets, every = told.pop("webhooks"), told.pop("every")
-    rules = [make() for make in told.values() if make is not None]
-    return Alarms(rules, to=[make() for make in targets], every=every)
+    """Makes the alarms of a section, with new rules on each call."""
+    settings = {name: getattr(section, name) for name in type(section).model_fields}
+    webhooks, interval = settings.pop("webhooks"), settings.pop("interval")
+    rules = [make() for make in settings.values() if make is not None]
+    return Alarms(rules, to=[make() for make in webhooks], interval=interval)
 
 
-def completed(document: Document) -> Document:
-    """The same document with what goes without saying: kinds, the echo's name, prices."""
+def with_defaults(document: Document) -> Document:
+    """The document with defaults filled in: kinds, the echo's model name, prices."""
     prices, providers = document.prices, {}
     for name, section in document.providers.items():
         more: dict[str, Any] = {"kind": section.kind or (name if name in KINDS else None)}
@@ -280,9 +287,9 @@ def completed(document: Document) -> Document:
     return document.model_copy(update={"providers": providers})
 
 
-def _kept(old: ChatProvider | None, new: ChatProvider) -> ChatProvider:
-    """The old provider where the new one would be no different."""
-    before, after = (None if one is None else provider_of(one) for one in (old, new))
-    if old is None or before is None or after is None or before.made_of != after.made_of:
+def _reuse_unchanged(old: ChatProvider | None, new: ChatProvider) -> ChatProvider:
+    """The old provider if the new one is made from equal inputs, else the new one."""
+    before, after = (None if one is None else configured_provider(one) for one in (old, new))
+    if old is None or before is None or after is None or before.inputs != after.inputs:
         return new
     return old

@@ -1,4 +1,4 @@
-"""What the tests of configurations share: writing one down, and reading what is wrong with it."""
+"""Helpers of the configuration tests: write a file, load it, get its error message."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from multirouter.config import Settings, load
 KEY = "sk-not-a-real-key-0123456789"
 
 
-def written(folder: Path, text: str, name: str = "multirouter.yaml") -> Path:
-    """Writes a configuration and returns where it is."""
+def write_config(folder: Path, text: str, name: str = "multirouter.yaml") -> Path:
+    """Writes a configuration file and returns its path."""
     path = folder / name
     path.write_text(dedent(text), encoding="utf-8")
     return path
 
 
-def loaded(folder: Path, text: str, **environ: str) -> Settings:
-    """Loads a YAML text under an environment of these variables alone."""
-    return load(written(folder, text), environ)
+def load_config(folder: Path, text: str, **environ: str) -> Settings:
+    """Loads YAML with an environment of these variables only."""
+    return load(write_config(folder, text), environ)
 
 
-def refused(folder: Path, text: str, **environ: str) -> str:
-    """What is said against a configuration, without the file's own name."""
-    path = written(folder, text)
+def config_error(folder: Path, text: str, **environ: str) -> str:
+    """The error message of an invalid configuration, without the file's path."""
+    path = write_config(folder, text)
     with pytest.raises(ConfigurationError) as caught:
         load(path, environ)
     return str(caught.value).replace(f"{path}: ", "")

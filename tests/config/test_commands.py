@@ -1,4 +1,4 @@
-"""The commands, as they are typed."""
+"""The commands `check`, `config` and `keys`."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ import yaml
 
 from multirouter.cli import main
 from multirouter.config import load
-from multirouter.config.keyfile import read_keys
-from tests.config.files import KEY, written
+from multirouter.config.key_file import load_keys
+from tests.config.files import KEY, write_config
 
 
 @pytest.fixture(autouse=True)
-def nothing_in_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def no_keys_in_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     from multirouter.config.provider_builder import KEY_VARIABLES
 
     for names in KEY_VARIABLES.values():
@@ -24,21 +24,21 @@ def nothing_in_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     monkeypatch.chdir(tmp_path)
 
 
-def test_check_tells_what_is_served(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """Providers, names and keys; `--quiet` tells nothing."""
-    path = written(tmp_path, "providers: {echo: {}, ollama: {}}")
+def test_check_prints_what_is_served(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """`check` prints providers, model names and keys; with `--quiet` nothing."""
+    path = write_config(tmp_path, "providers: {echo: {}, ollama: {}}")
     assert main(["check", str(path)]) == 0
-    told = capsys.readouterr().out
-    for word in (f"{path}: right", "whatever the client names", "ollama/*", "route default"):
-        assert word in told
-    assert "keys: none is asked for" in told
+    output = capsys.readouterr().out
+    for text in (f"{path}: valid", "any model", "ollama/*", "route default"):
+        assert text in output
+    assert "keys: not required" in output
     assert main(["check", "--quiet", str(path)]) == 0
     assert capsys.readouterr().out == ""
 
 
-def test_check_tells_what_is_wrong(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """On standard error, with exit status 2."""
-    path = written(tmp_path, "providers: {echo: {wieght: 1}}")
+def test_check_prints_errors(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """Errors go to standard error, with exit status 2."""
+    path = write_config(tmp_path, "providers: {echo: {wieght: 1}}")
     assert main(["check", str(path)]) == 2
     assert "did you mean 'weight'" in capsys.readouterr().err
     assert main(["check", "gone.yaml"]) == 2
@@ -46,15 +46,15 @@ def test_check_tells_what_is_wrong(capsys: pytest.CaptureFixture[str], tmp_path:
 
 
 def test_check_without_a_file(capsys: pytest.CaptureFixture[str]) -> None:
-    """It looks into the environment."""
+    """Without a file the environment is used."""
     assert main(["check"]) == 0
-    assert "the environment: right" in capsys.readouterr().out
+    assert "the environment: valid" in capsys.readouterr().out
 
 
-def test_a_first_configuration_is_right(
+def test_config_init_writes_a_valid_configuration(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With the providers that the environment has, as references; written once."""
+    """It has the providers of the environment with references; an existing file is kept."""
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
     monkeypatch.setenv("GOOGLE_API_KEY", KEY)
     assert main(["config", "init"]) == 0
@@ -73,56 +73,56 @@ def test_a_first_configuration_is_right(
     assert "a.yaml" in capsys.readouterr().err
 
 
-def test_what_it_suggests_is_right_too(tmp_path: Path) -> None:
-    """The commented lines, without their marks, are a configuration as well."""
+def test_config_init_comments_are_valid(tmp_path: Path) -> None:
+    """The commented settings, uncommented, are a valid configuration too."""
     assert main(["config", "init"]) == 0
     path = tmp_path / "multirouter.yaml"
     text = path.read_text()
     head, routes = text.split("# routes:")
-    routes, _ = routes.split("# Keys for clients")
+    routes, _ = routes.split("# API keys of clients")
     full = f"{head}routes:{routes.replace(chr(10) + '# ', chr(10))}"
     path.write_text(full)
     assert "code-*" in load(path).models
     assert "routes" in yaml.safe_load(full)
 
 
-def test_the_schema_is_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    """As JSON and nothing else."""
+def test_config_schema_prints_json(capsys: pytest.CaptureFixture[str]) -> None:
+    """`config schema` prints the schema as JSON and nothing else."""
     assert main(["config", "schema"]) == 0
     assert "providers" in json.loads(capsys.readouterr().out)["properties"]
 
 
-def test_the_life_of_a_key(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    """Made, listed, revoked; the key alone is on standard output, once."""
+def test_keys_new_list_revoke(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    """A key is created, listed and revoked; only `new` prints it, alone on standard output."""
     assert main(["keys", "new", "anna", "--route", "a", "--requests-per-minute", "60",
                  "--tokens-per-minute", "1000", "--concurrent", "3", "--budget", "5",
                  "--per", "month"]) == 0  # fmt: skip
-    made = capsys.readouterr()
-    token = made.out.strip()
-    assert "anna" in made.err
-    assert token not in made.err
-    record = read_keys(tmp_path / "keys.json").check(token)
+    created = capsys.readouterr()
+    token = created.out.strip()
+    assert "anna" in created.err
+    assert token not in created.err
+    record = load_keys(tmp_path / "keys.json").check(token)
     assert record is not None
     assert (record.routes, record.concurrent) == (("a",), 3)
-    assert str(record.budget) == "budget of 5 USD a month"
+    assert str(record.budget) == "budget of 5 USD per month"
     assert main(["keys", "new", "root", "--admin"]) == 0
     capsys.readouterr()
     assert main(["keys", "list"]) == 0
     listed = capsys.readouterr().out
-    assert "routes a, 60 requests/min, 1000 tokens/min, 3 at a time, budget of 5 USD" in listed
+    assert "routes a, 60 requests/min, 1000 tokens/min, 3 concurrent, budget of 5 USD" in listed
     assert "admin" in listed
     assert token not in listed
     assert main(["keys", "revoke", "anna"]) == 0
-    assert read_keys(tmp_path / "keys.json").check(token) is None
+    assert load_keys(tmp_path / "keys.json").check(token) is None
     assert main(["keys", "list"]) == 0
     assert "revoked 20" in capsys.readouterr().out
 
 
-def test_keys_that_are_not_there(capsys: pytest.CaptureFixture[str]) -> None:
-    """Only `new` makes a file."""
+def test_keys_without_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    """Only `new` creates the key file."""
     assert main(["keys", "list"]) == 2
     assert main(["keys", "revoke", "x"]) == 2
-    assert "is not there" in capsys.readouterr().err
+    assert "does not exist" in capsys.readouterr().err
     assert main(["keys", "new", "x", "--concurrent", "0"]) == 2
     assert main(["keys", "new", "x"]) == 0
     assert main(["keys", "new", "x"]) == 2

@@ -1,4 +1,4 @@
-"""The JSON Schema: in step with the classes, and of one mind with the validation."""
+"""The JSON Schema: up to date with the classes, and consistent with the validation."""
 
 from __future__ import annotations
 
@@ -8,30 +8,30 @@ import jsonschema
 import pytest
 import yaml
 
-from multirouter.config.discovery import discovered
+from multirouter.config.discovery import discover_providers
 from multirouter.config.schema import FILE, make_schema, schema_text
-from tests.config.test_settings import HOUSE
+from tests.config.test_settings import FOUR_PROVIDERS
 
 
-def test_the_shipped_schema_is_in_step() -> None:
-    """After a change `schema.FILE.write_text(schema.schema_text())` makes it anew."""
+def test_schema_file_is_up_to_date() -> None:
+    """After a change, `schema.FILE.write_text(schema.schema_text())` updates the file."""
     assert FILE.read_text(encoding="utf-8") == schema_text()
 
 
-def test_it_is_a_schema() -> None:
-    """Of the draft that it names."""
+def test_schema_is_valid() -> None:
+    """The schema is valid under the draft that it names."""
     jsonschema.Draft202012Validator.check_schema(make_schema())
 
 
 def valid(data: Any) -> bool:
-    """Whether the schema lets it pass."""
+    """Whether data is valid under the schema."""
     return jsonschema.Draft202012Validator(make_schema()).is_valid(data)
 
 
-def test_it_lets_pass_what_is_right() -> None:
-    """References may stand where numbers are wanted, and one thing for a list of one."""
-    assert valid(yaml.safe_load(HOUSE.replace("on:", '"on":')))
-    assert valid(discovered({}))
+def test_valid_data() -> None:
+    """References are valid in place of numbers, and a single value in place of a list of one."""
+    assert valid(yaml.safe_load(FOUR_PROVIDERS.replace("on:", '"on":')))
+    assert valid(discover_providers({}))
     assert valid({"providers": {"a": {"kind": "echo", "weight": "${W:-3}"}}})
     assert valid({"providers": {"a": {"budget": {"usd": 1}}}, "budget": [{"usd": 2}]})
 
@@ -47,17 +47,17 @@ def test_it_lets_pass_what_is_right() -> None:
         {"providers": {"a": {}}, "policies": {"retry": {"atempts": 2}}},
     ],
 )
-def test_it_marks_what_is_wrong(data: dict[str, Any]) -> None:
-    """So that an editor underlines it."""
+def test_invalid_data(data: dict[str, Any]) -> None:
+    """Invalid settings are invalid under the schema, so that editors mark them."""
     assert not valid(data)
 
 
-def test_settings_are_described() -> None:
-    """Nearly every setting says in words what it is for."""
-    silent = [
+def test_every_setting_has_a_description() -> None:
+    """Every setting has a description."""
+    missing = [
         f"{name}.{setting}"
         for name, section in make_schema()["$defs"].items()
         for setting, shape in section.get("properties", {}).items()
         if "description" not in shape
     ]
-    assert silent == []
+    assert missing == []

@@ -1,4 +1,4 @@
-"""From a file to a router: what is served, by which names, and what a reload changes."""
+"""Settings: model names, the router that they build, discovery, and reloads."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from prometheus_client import CollectorRegistry
 
 from multirouter import ConfigurationError, MultiProviderRouter, StreamPolicy
 from multirouter.config import Settings, discover, load
-from multirouter.config.provider_builder import provider_of
+from multirouter.config.provider_builder import configured_provider
 from multirouter.providers import chat, text_of
-from tests.config.files import KEY, loaded, written
+from tests.config.files import KEY, load_config, write_config
 
-HOUSE = """
+FOUR_PROVIDERS = """
 server: {port: "${PORT:-9000}", host: "$${x}"}
 providers:
   openai: {model: gpt-5, models: ["gpt-*"], api_key: "${KEY}", weight: 3, limits: {in_flight: 9}}
@@ -29,7 +29,8 @@ routes:
     retries_per_provider: 1
     weights: {claude: 5}
     stream: {on_interrupt: continue, idle: .inf}
-    rules: {not_found: {retry: never, failover: never, circuit: neutral, side_effects_possible: false}}
+    rules:
+      not_found: {retry: never, failover: never, circuit: neutral, side_effects_possible: false}
 policies: {timeout: 60, retry: {attempts: 2}, circuit: {failures: 3}, latency: {adaptive: false}}
 limits: {in_flight: 100}
 budget: [{usd: 5, per: day}, {usd: 50, per: month}]
@@ -45,19 +46,19 @@ ENVIRON = {"KEY": KEY, "ANTHROPIC_API_KEY": KEY}
 TWO = "providers: {a: {kind: echo, model: one}, b: {kind: echo}}"
 
 
-@pytest.fixture(name="house")
-def house_of_four(tmp_path: Path) -> Settings:
-    return loaded(tmp_path, HOUSE, **ENVIRON)
+@pytest.fixture(name="four_providers")
+def four_providers_fixture(tmp_path: Path) -> Settings:
+    return load_config(tmp_path, FOUR_PROVIDERS, **ENVIRON)
 
 
-def built(settings: Settings) -> MultiProviderRouter:
-    """A router with a registry of its own."""
+def build_router(settings: Settings) -> MultiProviderRouter:
+    """A router with its own metrics registry."""
     return settings.build(registry=CollectorRegistry())
 
 
-def test_the_names_of_models(house: Settings) -> None:
-    """Exact names come before wildcards, and of those the one with more letters first."""
-    models = list(house.models.items())
+def test_model_names_are_in_order_of_precedence(four_providers: Settings) -> None:
+    """Exact names come before wildcards, longer wildcards before shorter ones."""
+    models = list(four_providers.models.items())
     exact = [(name, route) for name, route in models if "*" not in name]
     assert exact == [
         ("coding", "coding"),
@@ -77,21 +78,21 @@ def test_the_names_of_models(house: Settings) -> None:
     assert wild == ["openai/gpt-*", "local/*", "code-*", "gpt-*"]
 
 
-def test_every_name_has_a_route(house: Settings) -> None:
-    """The router knows whatever the names lead to."""
-    known = built(house).snapshot()["routes"]
-    assert set(house.models.values()) <= set(known)
+def test_every_model_name_has_a_route(four_providers: Settings) -> None:
+    """The router has the route of every model name."""
+    known = build_router(four_providers).snapshot()["routes"]
+    assert set(four_providers.models.values()) <= set(known)
 
 
-def test_auto_asks_those_who_need_no_name(house: Settings) -> None:
-    """A provider that takes whatever model the client names is not asked for `auto`."""
-    tiers = built(house).snapshot()["routes"]["default"]["tiers"]
+def test_auto_uses_providers_with_a_default_model(four_providers: Settings) -> None:
+    """A provider without a default model does not serve `auto`."""
+    tiers = build_router(four_providers).snapshot()["routes"]["default"]["tiers"]
     assert [[seat["provider"] for seat in tier] for tier in tiers] == [["openai", "claude", "echo"]]
 
 
-def test_the_settings_reach_the_router(house: Settings) -> None:
-    """Weights, limits, prices, policies and references stand where they were written."""
-    router = built(house)
+def test_settings_are_applied_to_the_router(four_providers: Settings) -> None:
+    """Weights, limits, prices, policies and resolved references are those of the router."""
+    router = build_router(four_providers)
     openai, claude, local, echo = router.providers
     assert (openai.weight, openai.limits.in_flight) == (3, 9)
     assert (openai.price.input, claude.price.output, local.price) == (1.25, 25, None)
@@ -101,80 +102,80 @@ def test_the_settings_reach_the_router(house: Settings) -> None:
     assert [budget.per for budget in router._defaults.budget] == ["day", "month"]
     assert router._defaults.shadow.share == 0.5
     assert router._limits.in_flight == 100
-    assert (house.server.port, house.server.host) == (9000, "${x}")
-    route = house._routes()[0]
+    assert (four_providers.server.port, four_providers.server.host) == (9000, "${x}")
+    route = four_providers._routes()[0]
     assert route.stream == StreamPolicy(on_interrupt="continue", idle=float("inf"))
     assert (route.retries_per_provider, route.weights) == (1, {"claude": 5})
 
 
-def test_toml_says_the_same(tmp_path: Path) -> None:
-    """A TOML file and a YAML file with the same settings are the same configuration."""
+def test_toml_and_yaml_are_equivalent(tmp_path: Path) -> None:
+    """A TOML file and a YAML file with the same settings give equal documents."""
     text = '[providers.echo]\nweight = "${W}"\n[routes.r]\ntiers = [["echo"]]\n'
-    toml = load(written(tmp_path, text, "a.toml"), {"W": "2"})
-    yaml = loaded(tmp_path, "providers: {echo: {weight: 2}}\nroutes: {r: {tiers: [[echo]]}}")
+    toml = load(write_config(tmp_path, text, "a.toml"), {"W": "2"})
+    yaml = load_config(tmp_path, "providers: {echo: {weight: 2}}\nroutes: {r: {tiers: [[echo]]}}")
     assert toml.document == yaml.document
     assert toml.models == yaml.models
 
 
-def test_a_broken_stream_goes_on_elsewhere_unless_told_otherwise(tmp_path: Path) -> None:
-    """So it is without a word, beside other words, and on a route; `raise` can be asked for."""
-    said = ("", "{idle: 5}", "{on_interrupt: raise}")
-    for words, expected in zip(said, ("continue", "continue", "raise"), strict=True):
+def test_on_interrupt_defaults_to_continue(tmp_path: Path) -> None:
+    """The default holds without a stream section, beside other settings, and on routes."""
+    message = ("", "{idle: 5}", "{on_interrupt: raise}")
+    for words, expected in zip(message, ("continue", "continue", "raise"), strict=True):
         policies = f"policies: {{stream: {words}}}" if words else ""
-        settings = loaded(tmp_path, f"providers: {{echo: {{}}}}\n{policies}")
-        assert built(settings)._defaults.stream.on_interrupt == expected
+        settings = load_config(tmp_path, f"providers: {{echo: {{}}}}\n{policies}")
+        assert build_router(settings)._defaults.stream.on_interrupt == expected
     route = "routes: {r: {tiers: [echo], stream: {idle: 5}}}"
-    settings = loaded(tmp_path, f"providers: {{echo: {{}}}}\n{route}")
+    settings = load_config(tmp_path, f"providers: {{echo: {{}}}}\n{route}")
     assert settings._routes()[0].stream.on_interrupt == "continue"
 
 
-def test_yaml_may_repeat_itself_by_anchors(tmp_path: Path) -> None:
-    """A section can be written once and merged into others."""
+def test_yaml_anchors_and_merge_keys(tmp_path: Path) -> None:
+    """A section can be merged into others by anchors."""
     text = """
     providers:
       a: &base {kind: echo, weight: 3}
       b: {<<: *base, weight: 2}
     """
-    providers = loaded(tmp_path, text).document.providers
+    providers = load_config(tmp_path, text).document.providers
     assert (providers["a"].weight, providers["b"].weight, providers["b"].kind) == (3, 2, "echo")
 
 
-def test_a_route_named_auto_wins(tmp_path: Path) -> None:
-    """Whatever a file names is not replaced by what would be there without it."""
+def test_configured_routes_replace_generated_ones(tmp_path: Path) -> None:
+    """Routes named auto, auto-fast or default replace the generated ones."""
     text = "routes: {auto: {tiers: [a]}, auto-fast: {tiers: [b]}, default: {tiers: [b]}}"
-    settings = loaded(tmp_path, f"{TWO}\n{text}")
+    settings = load_config(tmp_path, f"{TWO}\n{text}")
     assert settings.models["auto"] == "auto"
     assert settings.models["auto-fast"] == "auto-fast"
-    tiers = built(settings).snapshot()["routes"]["default"]["tiers"]
+    tiers = build_router(settings).snapshot()["routes"]["default"]["tiers"]
     assert [[seat["provider"] for seat in tier] for tier in tiers] == [["b"]]
 
 
-def test_an_alarm_rule_belongs_to_one_router(house: Settings) -> None:
-    """The same settings make as many routers as are wanted."""
-    assert built(house).name == built(house).name == "default"
+def test_settings_build_several_routers(four_providers: Settings) -> None:
+    """Each router gets its own alarm rules, so the same settings can build several."""
+    assert build_router(four_providers).name == build_router(four_providers).name == "default"
 
 
-def test_history_is_kept_beside_the_configuration(tmp_path: Path) -> None:
-    """A relative path begins in the configuration's folder; checking opens no file."""
-    settings = loaded(tmp_path, "providers: {echo: {}}\nhistory: {file: h.db, keep: 60}")
+def test_history_path_is_relative_to_the_configuration(tmp_path: Path) -> None:
+    """A relative path begins in the configuration's folder; validation opens no file."""
+    settings = load_config(tmp_path, "providers: {echo: {}}\nhistory: {file: h.db, retention: 60}")
     assert not (tmp_path / "h.db").exists()
-    router = built(settings)
+    router = build_router(settings)
     assert router._engine._history.path == tmp_path / "h.db"
 
 
 # -- the environment -----------------------------------------------------------------------------
 
 
-def test_without_any_key_there_is_the_echo() -> None:
-    """So that a fresh machine has something to answer."""
+def test_discovery_without_keys_uses_the_echo() -> None:
+    """Without any key the echo is the only provider."""
     settings = discover({})
     assert list(settings.document.providers) == ["echo"]
     assert settings.keys is None
     assert settings.source == "the environment"
 
 
-def test_each_key_makes_a_provider() -> None:
-    """By its well-known name, with the models of that service; another variable names one."""
+def test_discovery_makes_a_provider_per_key() -> None:
+    """Each set key gives a provider with the models of its service; `*_MODEL` sets the default."""
     settings = discover(
         {"OPENAI_API_KEY": KEY, "GOOGLE_API_KEY": KEY, "MISTRAL_API_KEY": "", "OPENAI_MODEL": "m"}
     )
@@ -182,11 +183,11 @@ def test_each_key_makes_a_provider() -> None:
     assert list(providers) == ["openai", "gemini"]
     assert providers["openai"].model == "m"
     assert settings.models["gemini-*"] == "gemini-*"
-    assert [p.name for p in built(settings).providers] == ["openai", "gemini"]
+    assert [p.name for p in build_router(settings).providers] == ["openai", "gemini"]
 
 
 def test_every_discovered_service_can_be_built() -> None:
-    """The table of services holds nothing that the adapters refuse."""
+    """A provider can be built for every service of the table."""
     from multirouter.config.discovery import SERVICES
     from multirouter.config.provider_builder import KEY_VARIABLES
 
@@ -194,17 +195,17 @@ def test_every_discovered_service_can_be_built() -> None:
     assert list(discover(every).document.providers) == list(SERVICES)
 
 
-def test_a_value_of_the_environment_is_no_reference() -> None:
-    """A model's name that looks like a reference is taken as it is."""
+def test_discovered_values_are_not_references() -> None:
+    """The value of `*_MODEL` is used unchanged."""
     settings = discover({"OPENAI_API_KEY": KEY, "OPENAI_MODEL": "gpt"})
     assert settings.document.providers["openai"].model == "gpt"
 
 
-# -- which model is asked for --------------------------------------------------------------------
+# -- the model of a request ----------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("provider", "asked", "wanted"),
+    ("provider", "requested", "expected"),
     [
         ("openai", "gpt-5-mini", "gpt-5-mini"),
         ("openai", "openai/gpt-5-mini", "gpt-5-mini"),
@@ -216,25 +217,25 @@ def test_a_value_of_the_environment_is_no_reference() -> None:
         ("local", None, None),
     ],
 )
-def test_the_model_that_is_asked_for(
-    house: Settings, provider: str, asked: str | None, wanted: str | None
+def test_model_of_a_request(
+    four_providers: Settings, provider: str, requested: str | None, expected: str | None
 ) -> None:
-    """A provider's own models by the client's name, anything else as its default model."""
-    behind = {p.name: provider_of(p) for p in built(house).providers}
-    assert behind[provider].model_for(asked) == wanted
+    """A provider's own models are sent as requested, other models as its default model."""
+    configured = {p.name: configured_provider(p) for p in build_router(four_providers).providers}
+    assert configured[provider].model_for(requested) == expected
 
 
 # -- reload --------------------------------------------------------------------------------------
 
 
 @pytest.mark.backends("asyncio", "uvloop")
-async def test_a_reload_while_calls_are_made(tmp_path: Path) -> None:
-    """Who stayed the same stays himself, others come and go; the new names answer at once."""
-    before = loaded(tmp_path, TWO)
-    async with built(before) as router:
+async def test_reload_of_a_running_router(tmp_path: Path) -> None:
+    """Unchanged providers are kept, others are replaced, and new model names work at once."""
+    before = load_config(tmp_path, TWO)
+    async with build_router(before) as router:
         old = {p.name: p for p in router.providers}
         router.hold("b", "open")
-        after = loaded(
+        after = load_config(
             tmp_path,
             "providers: {a: {kind: echo, model: one}, b: {kind: echo, weight: 2}, c: {kind: echo}}"
             "\nroutes: {new: {tiers: [c]}}\npolicies: {timeout: 7}",
@@ -252,27 +253,27 @@ async def test_a_reload_while_calls_are_made(tmp_path: Path) -> None:
 
 
 @pytest.mark.backends("asyncio")
-async def test_connections_outlive_a_reload(tmp_path: Path) -> None:
+async def test_connections_survive_a_reload(tmp_path: Path) -> None:
     """New providers share the connections of the old ones, which close with the router."""
-    settings = loaded(tmp_path, "providers: {ollama: {model: a}}")
-    async with built(settings) as router:
-        (before,) = map(provider_of, router.providers)
+    settings = load_config(tmp_path, "providers: {ollama: {model: a}}")
+    async with build_router(settings) as router:
+        (before,) = map(configured_provider, router.providers)
         session = await before.http.session()
-        loaded(tmp_path, "providers: {ollama: {model: b}, vllm: {}}").apply(router)
-        assert {provider_of(p).http for p in router.providers} == {before.http}
+        load_config(tmp_path, "providers: {ollama: {model: b}, vllm: {}}").apply(router)
+        assert {configured_provider(p).http for p in router.providers} == {before.http}
         assert not session.closed
     assert session.closed
 
 
-def test_a_router_that_came_from_elsewhere_can_be_brought_to_settings(tmp_path: Path) -> None:
-    """Providers that nobody configured are replaced like any others."""
+def test_settings_can_be_applied_to_any_router(tmp_path: Path) -> None:
+    """Providers that do not come from a configuration are replaced like others."""
     router = MultiProviderRouter(registry=CollectorRegistry())
-    loaded(tmp_path, TWO).apply(router)
+    load_config(tmp_path, TWO).apply(router)
     assert [p.name for p in router.providers] == ["a", "b"]
 
 
-def test_settings_without_the_library_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The error names the extra."""
+def test_missing_pydantic_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without pydantic the error names the extra to install."""
     import sys
 
     monkeypatch.setitem(sys.modules, "pydantic", None)
@@ -280,6 +281,6 @@ def test_settings_without_the_library_say_what_to_install(monkeypatch: pytest.Mo
         discover({})
 
 
-def test_they_show_what_they_are(house: Settings) -> None:
-    """Source and providers, in a line."""
-    assert repr(house).endswith("multirouter.yaml: openai, claude, local, echo>")
+def test_repr_of_settings(four_providers: Settings) -> None:
+    """The repr shows source and providers."""
+    assert repr(four_providers).endswith("multirouter.yaml: openai, claude, local, echo>")

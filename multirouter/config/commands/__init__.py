@@ -1,1 +1,1 @@
-"""The commands about configurations: `check`, `config` and `keys`."""
+"""The commands `check`, `config` and `keys`."""

@@ -1,4 +1,4 @@
-"""The command `multirouter check`: what is wrong with a configuration, or what it serves."""
+"""The command `multirouter check`: validates a configuration and prints what it serves."""
 
 from __future__ import annotations
 
@@ -9,48 +9,47 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from multirouter.config.settings import Settings
 
-SUMMARY: str = "says what is wrong with a configuration, or what it serves"
+SUMMARY: str = "validate a configuration and print what it serves"
 DESCRIPTION: str = """\
-Reads a configuration as a whole and tells everything that is wrong with it, one mistake a line:
-the file, the path of the setting, what was expected. If nothing is, it tells the providers and
-the names of models that clients may ask for. Nothing is asked of any provider."""
+Validates a configuration and prints all errors, one per line: the file, the path of the setting,
+what is wrong. A valid configuration prints its providers, the model names that clients may use,
+and the number of keys. No request is sent to any provider."""
 EPILOG: str = """\
-Without a file it looks for providers in the environment, as `multirouter serve` does.
+Without a file it uses the API keys in the environment, as `multirouter serve` does.
 
-exit status: 0 when it is right, 2 when it is not."""
+exit status: 0 if the configuration is valid, 2 if not."""
 
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Adds the options of `multirouter check`."""
-    parser.add_argument("file", nargs="?", help="a configuration, .yaml or .toml")
-    parser.add_argument("--quiet", action="store_true", help="only the exit status, and mistakes")
+    parser.add_argument("file", nargs="?", help="configuration file, .yaml, .yml or .toml")
+    parser.add_argument("--quiet", action="store_true", help="print errors only")
 
 
 def run(arguments: Namespace) -> int:
-    """Checks and tells.
+    """Validates the configuration and prints what it serves.
 
     Raises:
-        ConfigurationError: with everything that is wrong.
-        OSError: when the file cannot be read.
+        ConfigurationError: the configuration is invalid.
+        OSError: the file cannot be read.
     """
     from multirouter.config import discover, load
 
     settings = load(arguments.file) if arguments.file else discover()
     if not arguments.quiet:
-        sys.stdout.write(told(settings))
+        sys.stdout.write(describe(settings))
     return 0
 
 
-def told(settings: Settings) -> str:
-    """Providers and model names as a text for people."""
+def describe(settings: Settings) -> str:
+    """The providers, model names and number of keys as text."""
     providers = settings.document.providers
     width = max(map(len, [*providers, *settings.models]))
-    lines = [f"{settings.source}: right", "", "providers"]
+    lines = [f"{settings.source}: valid", "", "providers"]
     for name, section in providers.items():
         models = ", ".join(dict.fromkeys(filter(None, (section.model, *section.models))))
-        asks = models or "whatever the client names"
-        lines.append(f"  {name:{width}}  {section.kind}, {asks}")
+        lines.append(f"  {name:{width}}  {section.kind}, {models or 'any model'}")
     lines += ["", "models"]
     lines += [f"  {model:{width}}  route {route}" for model, route in settings.models.items()]
-    keys = "none is asked for" if settings.keys is None else str(settings.keys.in_force)
+    keys = "not required" if settings.keys is None else f"{settings.keys.active_count} active"
     return "\n".join([*lines, "", f"keys: {keys}", ""])

@@ -1,4 +1,4 @@
-"""The command `multirouter config`: a first configuration, and the schema for editors."""
+"""The command `multirouter config`: writes a first configuration, prints the JSON Schema."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from pathlib import Path
 
 from multirouter.errors import UsageError
 
-SUMMARY: str = "writes a first configuration, or the JSON Schema for editors"
+SUMMARY: str = "write a first configuration, or print the JSON Schema for editors"
 DESCRIPTION: str = """\
-`init` writes a configuration to begin with: the providers whose keys the environment has, as
-references, so that no key stands in the file. `schema` prints the JSON Schema of configurations,
-by which editors complete and check them."""
+`init` writes a configuration with the providers whose API keys are set in the environment. Keys
+are references (${NAME}), so the file contains no secrets. `schema` prints the JSON Schema of
+configurations, with which editors complete and check them."""
 EPILOG: str = ""
 
 FILE = "multirouter.yaml"
 
 HEAD = """\
-# What multirouter serves. `multirouter check {file}` says whether it is right.
-# ${{NAME}} is read from the environment, ${{NAME:-default}} when it may be missing.
+# Configuration of multirouter. `multirouter check {file}` validates it.
+# ${{NAME}} is replaced by an environment variable, ${{NAME:-default}} has a default.
 # For completion in an editor: `multirouter config schema > multirouter.schema.json`
 # yaml-language-server: $schema=./multirouter.schema.json
 
@@ -37,60 +37,62 @@ policies:
   timeout: 120          # seconds, the whole call
   attempt_timeout: 30   # seconds, one attempt
   stream:
-    on_interrupt: continue   # a stream that breaks goes on at another provider
+    on_interrupt: continue   # an interrupted stream continues at another provider
 
-# Routes serve names that clients use as `model`; without any, each provider serves its own models
-# and `auto` serves them all.
+# Routes serve names that clients send as `model`. Without routes each provider serves its own
+# models, and `auto` serves all providers.
 # routes:
 #   coding:
 #     models: [coding, "code-*"]
-#     tiers: [{first}]      # tried in order; a list inside is shared by weight
+#     tiers: [{first}]      # in order; a nested list is one tier, shared by weight
 #     timeout: 300
 
-# Keys for clients: `multirouter keys new NAME`, then
+# API keys of clients: create them with `multirouter keys new NAME`, then set
 # keys:
 #   file: keys.json
 """
 
 
 def add_arguments(parser: ArgumentParser) -> None:
-    """Adds what `multirouter config` can be asked for."""
-    wanted = parser.add_subparsers(dest="wanted", required=True, metavar="WHAT")
-    init = wanted.add_parser("init", help="write a first configuration")
-    init.add_argument("file", nargs="?", default=FILE, help="where to (%(default)s)")
-    init.add_argument("--force", action="store_true", help="overwrite it if it is there")
-    wanted.add_parser("schema", help="print the JSON Schema")
+    """Adds the actions and options of `multirouter config`."""
+    actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
+    init = actions.add_parser("init", help="write a first configuration")
+    init.add_argument("file", nargs="?", default=FILE, help="file to write (%(default)s)")
+    init.add_argument("--force", action="store_true", help="overwrite an existing file")
+    actions.add_parser("schema", help="print the JSON Schema")
 
 
 def run(arguments: Namespace) -> int:
     """Writes a configuration, or prints the schema.
 
     Raises:
-        UsageError: when the file is there and `--force` was not given.
-        OSError: when it cannot be written.
+        UsageError: the file exists and `--force` is not set, or its extension is not YAML's.
+        OSError: the file cannot be written.
     """
-    if arguments.wanted == "schema":
+    if arguments.action == "schema":
         from multirouter.config.schema import FILE as SCHEMA
 
         sys.stdout.write(SCHEMA.read_text(encoding="utf-8"))
         return 0
     path = Path(arguments.file)
     if path.suffix not in {".yaml", ".yml"}:
-        raise UsageError(f"{path}: a first configuration is YAML: call it {path.stem}.yaml")
+        raise UsageError(
+            f"{path}: file extension must be .yaml or .yml, for example {path.stem}.yaml"
+        )
     try:
         with path.open("w" if arguments.force else "x", encoding="utf-8") as file:
             file.write(first_configuration(path.name, os.environ))
     except FileExistsError:
-        raise UsageError(f"{path} is there already: --force overwrites it") from None
-    sys.stdout.write(f"wrote {path}; `multirouter check {path}` says what it serves\n")
+        raise UsageError(f"{path} exists; --force overwrites it") from None
+    sys.stdout.write(f"wrote {path}; `multirouter check {path}` prints what it serves\n")
     return 0
 
 
 def first_configuration(file: str, environ: Mapping[str, str]) -> str:
-    """A configuration of what the environment has, or of the echo, with words on what to do."""
-    from multirouter.config.discovery import discovered
+    """A commented configuration of the providers whose keys are set, or of the echo."""
+    from multirouter.config.discovery import discover_providers
 
-    providers = discovered(environ)["providers"]
+    providers = discover_providers(environ)["providers"]
     lines = []
     for name, provider in providers.items():
         lines += [f"  {name}:", f"    model: {provider['model']}"]
@@ -102,7 +104,7 @@ def first_configuration(file: str, environ: Mapping[str, str]) -> str:
 
 
 def _variable(name: str, environ: Mapping[str, str]) -> str:
-    """The variable that has the key of a provider that was found by it."""
+    """The environment variable with the API key of a provider."""
     from multirouter.config.provider_builder import KEY_VARIABLES
 
     return next(variable for variable in KEY_VARIABLES[name] if environ.get(variable))
