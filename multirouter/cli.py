@@ -1,4 +1,4 @@
-"""`multirouter`: the commands, and what they have in common: help, version, errors, endings."""
+"""Command line `multirouter`: the commands, help, version, errors and exit statuses."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from multirouter.report import command as report
 from multirouter.testing.fakes import command as fake_provider
 
 FAILED = 2
-"""The exit status of a command that could not do what it was asked; argparse has the same."""
+"""Exit status of a failed command; argparse uses the same for usage errors."""
 
 INTERRUPTED = 130
-"""What shells expect of a program that was ended by Ctrl-C: 128 + SIGINT."""
+"""Exit status after Ctrl-C, as shells expect it: 128 + SIGINT."""
 
 
 class Command(Protocol):
-    """What a command's module has; it is light to import and loads what it needs in `run`.
+    """Interface of a command's module; imports of heavy modules happen in `run`.
 
     Attributes:
-        SUMMARY: what it does, in a line.
-        DESCRIPTION: what it does, in a paragraph.
-        EPILOG: what stands below its options, or "".
+        SUMMARY: what it does, in one line.
+        DESCRIPTION: what it does, in one paragraph.
+        EPILOG: text below the options in its help, or "".
     """
 
     SUMMARY: str
@@ -43,7 +43,7 @@ class Command(Protocol):
         ...
 
     def run(self, arguments: Namespace, /) -> int:
-        """Does it and returns the exit status."""
+        """Runs the command and returns the exit status."""
         ...
 
 
@@ -56,18 +56,18 @@ COMMANDS: Mapping[str, Command] = {
     "config": config,
     "keys": keys,
 }
-"""Every command by its name, in the order of the help."""
+"""All commands by name, in the order of the help."""
 
 
 class _Help(RawDescriptionHelpFormatter):
-    """Keeps paragraphs as they are written, and an option and its meaning on one line."""
+    """Keeps the line breaks of descriptions, and each option and its help on one line."""
 
     def __init__(self, prog: str) -> None:
         super().__init__(prog, max_help_position=28)
 
 
 class _CommandParser(ArgumentParser):
-    """Refuses what it does not know with its own usage: argparse would show the top parser's."""
+    """Reports unknown arguments with the command's usage; argparse would show the top parser's."""
 
     @override
     def parse_known_args(  # type: ignore[override]  # narrower than the overloads of typeshed
@@ -86,8 +86,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments; left out, those of the process.
 
     Returns:
-        The exit status: the command's own, 2 when it could not do what it was asked, 130 after
-        Ctrl-C, 0 when whoever read its output had enough of it.
+        The exit status: the command's own, 2 after an error, 130 after Ctrl-C, 0 if the reader of
+        its output closed the pipe.
     """
     parser = make_parser()
     arguments = parser.parse_args(argv)
@@ -97,35 +97,35 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return COMMANDS[arguments.command].run(arguments)
     except BrokenPipeError:
-        # As Python's documentation advises, or the flush at exit would complain once more.
+        # As Python's documentation advises; the flush at exit would raise again otherwise.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except KeyboardInterrupt:
         return INTERRUPTED
     except (MultirouterError, OSError) as error:
-        sys.stderr.write(f"multirouter {arguments.command}: error: {_said(error)}\n")
+        sys.stderr.write(f"multirouter {arguments.command}: error: {_message(error)}\n")
         return FAILED
 
 
-def _said(error: Exception) -> str:
-    """What went wrong, in words: the system's errors without their numbers, the file in front."""
+def _message(error: Exception) -> str:
+    """The message of an error; for an OSError the file name and the reason, without errno."""
     if not isinstance(error, OSError) or not error.strerror:
         return str(error)
-    what = error.strerror[:1].lower() + error.strerror[1:]
-    return what if error.filename is None else f"{error.filename}: {what}"
+    reason = error.strerror[:1].lower() + error.strerror[1:]
+    return reason if error.filename is None else f"{error.filename}: {reason}"
 
 
 def make_parser() -> ArgumentParser:
-    """The parser of all commands."""
+    """Makes the argument parser with all commands."""
     parser = ArgumentParser(
         prog="multirouter",
         usage="%(prog)s [-h] [--version] COMMAND ...",
-        description="Routes async calls over several AI providers.",
-        epilog=_contents(),
+        description="Routes async calls across AI providers, with circuit breakers.",
+        epilog=_command_list(),
         formatter_class=_Help,
     )
     parser.add_argument("--version", action="version", version=f"multirouter {_version()}")
-    # The epilog lists them: argparse's own list would break the line behind the longer names.
+    # The epilog lists the commands: argparse's list would break lines after longer names.
     commands = parser.add_subparsers(
         dest="command",
         metavar="COMMAND",
@@ -145,12 +145,10 @@ def make_parser() -> ArgumentParser:
     return parser
 
 
-def _contents() -> str:
+def _command_list() -> str:
     width = max(map(len, COMMANDS))
     lines = [f"  {name:{width}}  {command.SUMMARY}" for name, command in COMMANDS.items()]
-    return "\n".join(
-        ["commands:", *lines, "", "`multirouter COMMAND --help` says more about a command."]
-    )
+    return "\n".join(["commands:", *lines, "", "`multirouter COMMAND --help` describes a command."])
 
 
 def _version() -> str:

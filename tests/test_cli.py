@@ -1,4 +1,4 @@
-"""The command line: what every command has in common, and that each is wired to its room."""
+"""The command line: help, errors, exit statuses, and the commands `demo` and `fake-provider`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ import pytest
 from multirouter import ConfigurationError, cli
 from multirouter.demo import command as demo
 from multirouter.demo.live_view import LiveTable
-from multirouter.demo.plain_view import Lines, Silence
+from multirouter.demo.plain_view import NullView, PlainView
 from multirouter.testing import virtual_clock
 
 ROOT = Path(__file__).parents[1]
@@ -27,55 +27,55 @@ QUICK = ["demo", "--calls", "60", "--outage", "0"]
 
 @pytest.fixture
 def in_virtual_time(monkeypatch):
-    """Programs that a command starts run in virtual time."""
+    """`asyncio.run` runs in virtual time."""
     monkeypatch.setattr(asyncio, "run", lambda main: virtual_clock.run(lambda: main))
 
 
 def command(*arguments: str, **settings) -> subprocess.Popen[str]:
-    """The command in a process of its own, with its output to read."""
+    """Starts a command in a process, with pipes for its output."""
     settings = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **settings}
     line = [sys.executable, "-m", "multirouter", *arguments]
     return subprocess.Popen(line, cwd=ROOT, text=True, **settings)
 
 
-# ── what all have in common ─────────────────────────────────────────────────────────────────────
+# ── all commands ────────────────────────────────────────────────────────────────────────────────
 
 
-def test_without_a_command_it_helps(capsys):
-    """`multirouter` alone shows every command with what it does, and counts as misuse."""
+def test_without_a_command_prints_help(capsys):
+    """`multirouter` alone lists every command with its summary, and exits with 2."""
     assert cli.main([]) == 2
-    told = capsys.readouterr().out
+    output = capsys.readouterr().out
     for name, each in cli.COMMANDS.items():
-        assert re.search(rf"^  {name} +{re.escape(each.SUMMARY)}$", told, re.MULTILINE)
+        assert re.search(rf"^  {name} +{re.escape(each.SUMMARY)}$", output, re.MULTILINE)
 
 
 @pytest.mark.parametrize("line", ["demo --no-such", "config schema --no-such", "keys list spare"])
-def test_an_unknown_option_is_answered_by_its_command(line, capsys):
-    """What a command does not know is refused with that command's usage, not with the program's."""
+def test_unknown_argument_prints_usage_of_the_command(line, capsys):
+    """An unknown argument is an error with the usage of its command, not of the program."""
     *command, unknown = line.split()
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as caught:
         cli.main([*command, unknown])
-    assert ended.value.code == 2
-    told = capsys.readouterr().err
-    assert told.startswith(f"usage: multirouter {' '.join(command)} [-h]")
-    assert told.endswith(
+    assert caught.value.code == 2
+    output = capsys.readouterr().err
+    assert output.startswith(f"usage: multirouter {' '.join(command)} [-h]")
+    assert output.endswith(
         f"multirouter {' '.join(command)}: error: unrecognized arguments: {unknown}\n"
     )
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)
 def test_each_command_has_help(name, capsys):
-    """`--help` of each command describes it and every option, on lines that fit a terminal."""
-    with pytest.raises(SystemExit) as ended:
+    """`--help` of each command describes it, in lines of at most 100 characters."""
+    with pytest.raises(SystemExit) as caught:
         cli.main([name, "--help"])
-    assert ended.value.code == 0
-    told = capsys.readouterr().out
-    assert cli.COMMANDS[name].DESCRIPTION.splitlines()[0] in told
-    assert max(map(len, told.splitlines())) <= 100
+    assert caught.value.code == 0
+    output = capsys.readouterr().out
+    assert cli.COMMANDS[name].DESCRIPTION.splitlines()[0] in output
+    assert max(map(len, output.splitlines())) <= 100
 
 
-def test_the_version_is_that_of_the_package(capsys, monkeypatch):
-    """`--version` tells the installed version, and says so where nothing is installed."""
+def test_version(capsys, monkeypatch):
+    """`--version` prints the installed version, or that the package is not installed."""
     monkeypatch.setattr(cli, "version", lambda name: "1.2.3")
     with pytest.raises(SystemExit):
         cli.main(["--version"])
@@ -91,24 +91,24 @@ def test_the_version_is_that_of_the_package(capsys, monkeypatch):
 
 
 class Stub:
-    """A command that ends in the way it is told to."""
+    """A command that returns a status or raises an error."""
 
     SUMMARY = DESCRIPTION = EPILOG = ""
 
-    def __init__(self, ending) -> None:
-        self._ending = ending
+    def __init__(self, result) -> None:
+        self._result = result
 
     def add_arguments(self, parser) -> None:
         pass
 
     def run(self, arguments) -> int:
-        if isinstance(self._ending, int):
-            return self._ending
-        raise self._ending
+        if isinstance(self._result, int):
+            return self._result
+        raise self._result
 
 
 @pytest.mark.parametrize(
-    ("ending", "status", "said"),
+    ("result", "status", "message"),
     [
         (0, 0, ""),
         (1, 1, ""),
@@ -119,15 +119,15 @@ class Stub:
         (KeyboardInterrupt(), 130, ""),
     ],
 )
-def test_endings(ending, status, said, monkeypatch, capsys):
-    """Errors of the user's making are one line on stderr and status 2; Ctrl-C is 130."""
-    monkeypatch.setattr(cli, "COMMANDS", {"stub": Stub(ending)})
+def test_exit_statuses(result, status, message, monkeypatch, capsys):
+    """Errors are one line on standard error and status 2; Ctrl-C is status 130."""
+    monkeypatch.setattr(cli, "COMMANDS", {"stub": Stub(result)})
     assert cli.main(["stub"]) == status
-    assert capsys.readouterr().err == said
+    assert capsys.readouterr().err == message
 
 
-def test_a_reader_who_leaves_is_no_error():
-    """Output into a closed pipe ends the command quietly, as `| head` expects."""
+def test_closed_pipe_is_no_error():
+    """Output to a closed pipe ends the command without an error, as `| head` expects."""
     with command("fake-provider", "--port", "0", stdin=subprocess.DEVNULL) as process:
         process.stdout.close()
         assert process.stderr.read() == ""
@@ -137,49 +137,49 @@ def test_a_reader_who_leaves_is_no_error():
 # ── multirouter demo ────────────────────────────────────────────────────────────────────────────
 
 
-def test_the_demo_in_plain_lines(in_virtual_time, capsys):
-    """Without a terminal: lines, then the summary; every call was answered, so status 0."""
+def test_demo_in_plain_lines(in_virtual_time, capsys):
+    """Without a terminal the demo prints lines and the summary, and exits with 0."""
     assert cli.main(QUICK) == 0
-    told = capsys.readouterr()
-    assert "60/60 calls, errors 0" in told.out
-    assert re.search(r"^60 calls in [\d.]+ s", told.out, re.MULTILINE)
-    assert "errors seen by the caller  0" in told.out
-    assert told.err == ""
+    output = capsys.readouterr()
+    assert "60/60 calls, errors 0" in output.out
+    assert re.search(r"^60 calls in [\d.]+ s", output.out, re.MULTILINE)
+    assert "errors seen by callers  0" in output.out
+    assert output.err == ""
 
 
-def test_the_demo_as_json(in_virtual_time, capsys):
-    """`--json`: standard output is one JSON document and nothing else."""
+def test_demo_as_json(in_virtual_time, capsys):
+    """With `--json` standard output is one JSON document and nothing else."""
     assert cli.main([*QUICK, "--json", "--seed", "3"]) == 0
-    told = capsys.readouterr()
-    document = json.loads(told.out)
+    output = capsys.readouterr()
+    document = json.loads(output.out)
     assert (document["calls"], document["errors"]) == (60, 0)
     assert document["settings"]["seed"] == 3
-    assert told.err == ""
+    assert output.err == ""
 
 
-def test_errors_of_callers_show_in_the_status(in_virtual_time, monkeypatch, capsys):
-    """When a caller saw an error the status is 1."""
-    monkeypatch.setattr(demo, "Scenario", lambda **s: Scenario(**s, hiccups=1.0))
+def test_demo_with_errors_exits_with_1(in_virtual_time, monkeypatch, capsys):
+    """If a caller saw an error the exit status is 1."""
+    monkeypatch.setattr(demo, "Scenario", lambda **s: Scenario(**s, error_rate=1.0))
     from multirouter.demo.scenario import Scenario
 
     arguments = Namespace(
         calls=3, concurrency=1, seed=1, outage=0.0, metrics_port=0, plain=True, json=False
     )
     assert demo.run(arguments) == 1
-    assert "errors seen by the caller  3" in capsys.readouterr().out
+    assert "errors seen by callers  3" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("option", [["--calls", "0"], ["--concurrency", "201"]])
-def test_the_demo_refuses_in_one_line(option, capsys):
-    """An option out of its range is named on stderr, and nothing is started."""
+def test_demo_option_out_of_range(option, capsys):
+    """An option out of range is one line on standard error, and nothing is started."""
     assert cli.main(["demo", *option]) == 2
-    told = capsys.readouterr()
-    assert told.err.startswith(f"multirouter demo: error: {option[0][2:]}: must be at ")
-    assert told.out == ""
+    output = capsys.readouterr()
+    assert output.err.startswith(f"multirouter demo: error: {option[0][2:]}: must be ")
+    assert output.out == ""
 
 
 class Terminal(io.StringIO):
-    """Standard output on a terminal."""
+    """A stream that is a terminal."""
 
     def isatty(self) -> bool:
         return True
@@ -189,14 +189,14 @@ class Terminal(io.StringIO):
     ("out", "err", "options", "expected"),
     [
         (Terminal, io.StringIO, {}, LiveTable),
-        (Terminal, io.StringIO, {"plain": True}, Lines),
-        (io.StringIO, Terminal, {}, Lines),
+        (Terminal, io.StringIO, {"plain": True}, PlainView),
+        (io.StringIO, Terminal, {}, PlainView),
         (io.StringIO, Terminal, {"json": True}, LiveTable),
-        (io.StringIO, io.StringIO, {"json": True}, Silence),
+        (io.StringIO, io.StringIO, {"json": True}, NullView),
     ],
 )
-def test_the_view_suits_where_it_goes(out, err, options, expected, monkeypatch):
-    """A table for terminals, lines for the rest; with --json on stderr, and only if watched."""
+def test_choice_of_the_view(out, err, options, expected, monkeypatch):
+    """Terminals get the table, other outputs lines; with --json stderr decides."""
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setattr(sys, "stdout", out())
     monkeypatch.setattr(sys, "stderr", err())
@@ -206,26 +206,26 @@ def test_the_view_suits_where_it_goes(out, err, options, expected, monkeypatch):
 
 
 @pytest.mark.parametrize("reason", ["no rich", "dumb terminal"])
-def test_terminals_without_a_table_get_lines(reason, monkeypatch):
-    """Without rich there is a hint how to get the table; a dumb terminal gets lines alone."""
+def test_terminal_without_table_gets_lines(reason, monkeypatch):
+    """Without rich a hint says how to install it; a dumb terminal gets lines only."""
     monkeypatch.setattr(sys, "stdout", Terminal())
     monkeypatch.setenv("TERM", "dumb")
     if reason == "no rich":
         monkeypatch.setattr(demo, "find_spec", lambda name: None)
     with demo._view(Namespace(plain=False, json=False)) as view:
-        assert type(view) is Lines
+        assert type(view) is PlainView
     assert ("multirouter[cli]" in sys.stdout.getvalue()) == (reason == "no rich")
 
 
-def test_ctrl_c_ends_the_demo_with_the_summary_so_far():
-    """SIGINT while calls run: the summary of what was done, no traceback, status 130."""
+def test_ctrl_c_prints_the_summary_so_far():
+    """SIGINT during the calls prints the summary, no traceback, and exits with 130."""
     with command("demo", "--plain") as process:
-        began = [process.stdout.readline() for _ in range(2)]
+        first_lines = [process.stdout.readline() for _ in range(2)]
         process.send_signal(signal.SIGINT)
-        rest, errors = process.communicate()
-    assert began[0].startswith("Three HTTP providers")
-    assert re.search(r"^Stopped after \d+ of 4000 calls", rest, re.MULTILINE)
-    assert "errors seen by the caller  0" in rest
+        output, errors = process.communicate()
+    assert first_lines[0].startswith("Three HTTP providers")
+    assert re.search(r"^Stopped after \d+ of 4000 calls", output, re.MULTILINE)
+    assert "errors seen by callers  0" in output
     assert errors == ""
     assert process.returncode == 130
 
@@ -233,8 +233,8 @@ def test_ctrl_c_ends_the_demo_with_the_summary_so_far():
 # ── multirouter fake-provider ───────────────────────────────────────────────────────────────────
 
 
-def test_the_fake_provider_serves_until_ctrl_c():
-    """It says where it listens, answers there, and Ctrl-C is its ordinary end."""
+def test_fake_provider_serves_until_ctrl_c():
+    """It prints its URL, answers requests, and exits with 0 after Ctrl-C."""
     with command("fake-provider", "--port", "0") as process:
         url = re.search(r"http://[\d.:]+/v1", process.stdout.readline())[0]
         with urllib.request.urlopen(f"{url}/models") as response:
@@ -245,14 +245,17 @@ def test_the_fake_provider_serves_until_ctrl_c():
     assert process.returncode == 0
 
 
-def test_a_port_that_is_none_is_refused(capsys):
-    """A port out of range is told as one line, and nothing is served."""
+def test_fake_provider_port_out_of_range(capsys):
+    """A port out of range is one line on standard error, and nothing is served."""
     assert cli.main(["fake-provider", "--port", "65536"]) == 2
-    told = "multirouter fake-provider: error: port: must be at most 65535, not 65536\n"
-    assert capsys.readouterr().err == told
+    errors = capsys.readouterr().err
+    assert errors.startswith("multirouter fake-provider: error: port: must be ")
+    assert errors.endswith("got 65536\n")
 
 
-def test_the_fake_provider_refuses_unknown_faults(capsys):
-    """A fault that does not exist is refused with the list of those that do."""
+def test_fake_provider_unknown_fault(capsys):
+    """An unknown fault is an error with the list of the known ones."""
     assert cli.main(["fake-provider", "--fault", "fail-often"]) == 2
-    assert "'fail-often' is none of fail-N, " in capsys.readouterr().err
+    errors = capsys.readouterr().err
+    assert "fault: must be one of fail-N, " in errors
+    assert errors.endswith("got 'fail-often'\n")
