@@ -1,1 +1,1 @@
-"""Rooms that listen: each hears the news of the core, and none can break or slow a call."""
+"""Listeners of the router's events: metrics, logs, history and alarms."""

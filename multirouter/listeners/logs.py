@@ -1,4 +1,4 @@
-"""Writes what changed and what failed as structlog events; healthy calls stay silent."""
+"""Structured logs of state changes, failovers and failed calls, written with structlog."""
 
 from __future__ import annotations
 
@@ -29,29 +29,34 @@ from multirouter.model import AttemptRecord, CallOutcome, FailureKind
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-LONGEST_MESSAGE = 200
-"""Characters of a provider's message that are logged, when they are logged at all."""
+MAX_MESSAGE_LENGTH = 200
+"""Characters of an error message that are logged with `error_messages=True`; the rest is cut."""
 
-_LONGEST_ID = 100
-_REQUEST_FAULTS = frozenset(
+_MAX_REQUEST_ID_LENGTH = 100
+_REQUEST_ERRORS = frozenset(
     {FailureKind.CONTEXT_LENGTH, FailureKind.CONTENT_FILTER, FailureKind.REQUEST}
 )
+_CIRCUIT_EVENTS = {
+    "open": "circuit opened",
+    "half_open": "circuit half-opened",
+    "closed": "circuit closed",
+}
 
 
 class Logs(Listener):
-    """One event for each change of state, failover and call that failed.
+    """Log events of one router: one for each state change, failover and failed call.
 
-    Never logged are prompts, answers, headers and keys. A provider's message may quote the
-    prompt, so of an error only its class, kind, status and request id are told.
+    Prompts, answers, headers and keys are never logged. A provider's error message may quote the
+    prompt, so only the class, kind, HTTP status and request id of an error are logged.
 
-    structlog is loaded at the first event. A configured structlog is used as it is configured at
-    that moment; an unconfigured one is left so, and the events go to stderr, from info on, in
-    readable lines. Contextvars bound with `structlog.contextvars` appear.
+    structlog is imported at the first event. If structlog is configured, its configuration at that
+    moment is used. If not, it stays unconfigured, and events of level info and above go to stderr
+    as readable lines. Variables bound with `structlog.contextvars` are included.
 
     Args:
-        router_name: stands in every event as `router`.
-        logger: a structlog logger, or one of the standard library; None asks structlog.
-        error_messages: whether to log what errors say, cut at 200 characters. It may hold text
+        router_name: value of the field `router` in every event.
+        logger: a structlog or standard library logger; None uses `structlog.get_logger()`.
+        error_messages: whether to log error messages, cut to 200 characters. They may contain text
             of the prompt.
     """
 
@@ -59,97 +64,104 @@ class Logs(Listener):
         self, router_name: str, logger: Any = None, *, error_messages: bool = False
     ) -> None:
         self._router = router_name
-        self._given = logger
+        self._custom_logger = logger
         self._error_messages = error_messages
         self._reported: set[Callable[..., Any]] = set()
         self._classifier_reported = False
 
     @override
-    def circuit_changed(self, news: CircuitChanged) -> None:
-        level = "warning" if news.new == "open" else "info"
-        fields = {"provider": news.provider, "from": news.old, "to": news.new}
-        # Endless is null to machines: JSON knows no infinity.
-        open_duration = round(news.open_duration, 3) if isfinite(news.open_duration) else None
-        more = {"reason": news.reason, "era": news.generation, "open_duration": open_duration}
-        self._tell(level, "circuit changed", **fields, **more)
-
-    @override
-    def cooldown_started(self, news: CooldownStarted) -> None:
-        seconds = round(news.seconds, 3)
-        self._tell(
-            "info", "provider rests", provider=news.provider, seconds=seconds, asked=news.asked
+    def circuit_changed(self, event: CircuitChanged) -> None:
+        # JSON has no infinity: an open circuit without a half-open timer has null.
+        open_duration = round(event.open_duration, 3) if isfinite(event.open_duration) else None
+        fields = {"provider": event.provider, "from": event.old, "to": event.new}
+        self._log(
+            "warning" if event.new == "open" else "info",
+            _CIRCUIT_EVENTS[event.new],
+            **fields,
+            reason=event.reason,
+            generation=event.generation,
+            open_duration=open_duration,
         )
 
     @override
-    def failed_over(self, news: FailedOver) -> None:
-        fields = {"route": news.route, "from": news.provider, "to": news.to}
-        self._tell("info", "failed over", **fields, reason=news.reason)
+    def cooldown_started(self, event: CooldownStarted) -> None:
+        seconds = round(event.seconds, 3)
+        self._log(
+            "info",
+            "cooldown started",
+            provider=event.provider,
+            seconds=seconds,
+            from_retry_after=event.from_retry_after,
+        )
 
     @override
-    def stream_continued(self, news: StreamContinued) -> None:
-        fields = {"route": news.route, "from": news.provider, "to": news.to}
-        self._tell("info", "stream spliced", **fields, how=news.how, chunks=news.chunks)
+    def failed_over(self, event: FailedOver) -> None:
+        fields = {"route": event.route, "from": event.provider, "to": event.to}
+        self._log("info", "failover", **fields, reason=event.reason)
 
     @override
-    def retry_denied(self, news: RetryDenied) -> None:
-        level = "info" if news.reason == "budget" else "debug"
-        self._tell(level, "retry refused", route=news.route, reason=news.reason)
+    def stream_continued(self, event: StreamContinued) -> None:
+        fields = {"route": event.route, "from": event.provider, "to": event.to}
+        self._log("info", "stream continued", **fields, mode=event.mode, chunks=event.chunks)
 
     @override
-    def hold_changed(self, news: HoldChanged) -> None:
-        if news.hold is None:
-            self._tell("info", "provider released", provider=news.provider)
+    def retry_denied(self, event: RetryDenied) -> None:
+        level = "info" if event.reason == "budget" else "debug"
+        self._log(level, "retry denied", route=event.route, reason=event.reason)
+
+    @override
+    def hold_changed(self, event: HoldChanged) -> None:
+        if event.hold is None:
+            self._log("info", "hold released", provider=event.provider)
         else:
-            self._tell("info", "provider held", provider=news.provider, hold=news.hold)
+            self._log("info", "hold set", provider=event.provider, hold=event.hold)
 
     @override
-    def configured(self, news: Configured) -> None:
-        changes = {"added": news.added, "removed": news.removed, "updated": news.updated}
-        told = {change: list(names) for change, names in changes.items() if names}
-        self._tell("info", "providers changed", **told)
+    def configured(self, event: Configured) -> None:
+        changes = {"added": event.added, "removed": event.removed, "updated": event.updated}
+        fields = {change: list(names) for change, names in changes.items() if names}
+        self._log("info", "providers changed", **fields)
 
     @override
-    def panic_started(self, news: PanicStarted) -> None:
-        self._tell("info", "circuits disregarded", route=news.route)
+    def panic_started(self, event: PanicStarted) -> None:
+        self._log("info", "panic mode started", route=event.route)
 
     @override
-    def budget_reached(self, news: BudgetReached) -> None:
-        event = "budget used up" if news.used_up else "budget nearly used up"
-        spent = round(news.spent, 4)
-        self._tell("warning", event, owner=news.owner, usd=news.usd, per=news.per, spent=spent)
+    def budget_reached(self, event: BudgetReached) -> None:
+        name = "budget exhausted" if event.used_up else "budget warning"
+        spent = round(event.spent, 4)
+        self._log("warning", name, owner=event.owner, usd=event.usd, per=event.per, spent=spent)
 
     @override
-    def alarm_changed(self, news: AlarmChanged) -> None:
-        fields = {"alarm": news.alarm, "subject": news.subject, "about": news.text}
-        if news.firing:
-            self._tell("warning", "alarm fires", **fields)
+    def alarm_changed(self, event: AlarmChanged) -> None:
+        fields = {"alarm": event.alarm, "subject": event.subject, "text": event.text}
+        if event.firing:
+            self._log("warning", "alarm firing", **fields)
         else:
-            lasted = round(news.at - news.since, 3)
-            self._tell("info", "alarm is over", **fields, lasted=lasted)
+            duration = round(event.at - event.since, 3)
+            self._log("info", "alarm cleared", **fields, duration=duration)
 
-    def broken(self, hear: Callable[..., Any], error: Exception) -> None:
-        """Reports a listener's method that raised, the first time it does; never raises."""
-        if hear not in self._reported:
-            self._reported.add(hear)
-            who = getattr(hear, "__qualname__", type(hear).__qualname__)
-            self._report("listener broken", error, listener=who)
+    def on_listener_error(self, method: Callable[..., Any], error: Exception) -> None:
+        """Logs a listener method that raised, the first time it does; never raises."""
+        if method not in self._reported:
+            self._reported.add(method)
+            self._log_error("listener failed", error, listener=_qualified_name(method))
 
-    def classifier_broken(self, error: Exception) -> None:
-        """Reports a `classify=` of the user's that raised, the first time; never raises."""
+    def on_classifier_error(self, error: Exception) -> None:
+        """Logs a user's `classify=` that raised, the first time it does; never raises."""
         if not self._classifier_reported:
             self._classifier_reported = True
-            self._report("classifier broken", error)
+            self._log_error("classifier failed", error)
 
-    def hook_broken(self, hook: Callable[..., Any], error: Exception) -> None:
-        """Reports a hook of the user's that raised, the first time it does; never raises."""
+    def on_hook_error(self, hook: Callable[..., Any], error: Exception) -> None:
+        """Logs a user's hook that raised, the first time it does; never raises."""
         if hook not in self._reported:
             self._reported.add(hook)
-            name = getattr(hook, "__qualname__", type(hook).__qualname__)
-            self._report("hook broken", error, hook=name)
+            self._log_error("hook failed", error, hook=_qualified_name(hook))
 
-    def task_broken(self, task: str, error: BaseException) -> None:
-        """Reports a background task of the router's own that ended with an exception."""
-        self._report("background task broken", error, task=task)
+    def on_task_error(self, task: str, error: BaseException) -> None:
+        """Logs a background task of the router that ended with an exception; never raises."""
+        self._log_error("background task failed", error, task=task)
 
     @override
     def call_failed(self, outcome: CallOutcome[Any]) -> None:
@@ -158,53 +170,54 @@ class Logs(Listener):
             "route": outcome.route,
             "outcome": outcome.result,
             "elapsed": round(outcome.elapsed, 3),
-            "attempts": [_trail(attempt) for attempt in outcome.attempts],
+            "attempts": [_attempt_summary(attempt) for attempt in outcome.attempts],
         }
-        fields |= self._about(outcome.error)
+        fields |= self._error_fields(outcome.error)
         if last is not None and last.error is not outcome.error:
-            fields |= {f"last_{key}": value for key, value in self._about(last.error).items()}
+            fields |= {f"last_{key}": v for key, v in self._error_fields(last.error).items()}
         retry_after = peek(outcome.error, "retry_after")
         if isinstance(retry_after, float | int):
             fields["retry_after"] = round(retry_after, 3)
-        self._tell(_gravity(outcome), "call failed", **fields)
+        self._log(_failed_call_level(outcome), "call failed", **fields)
 
-    def _about(self, error: BaseException | None) -> dict[str, str]:
+    def _error_fields(self, error: BaseException | None) -> dict[str, str]:
         if error is None:
             return {}
-        about = {"error": type(error).__qualname__}
+        fields = {"error": type(error).__qualname__}
         request_id = peek(error, "request_id")
         if isinstance(request_id, str):
-            about["request_id"] = request_id[:_LONGEST_ID]
+            fields["request_id"] = request_id[:_MAX_REQUEST_ID_LENGTH]
         if self._error_messages:
-            about["error_message"] = _words(error)
-        return about
+            fields["error_message"] = _message(error)
+        return fields
 
-    def _report(self, event: str, error: BaseException, **fields: str) -> None:
-        told = {**fields, "where": _where(error)}
+    def _log_error(self, name: str, error: BaseException, **fields: str) -> None:
+        fields["where"] = _location(error)
         try:
-            self._tell("error", event, **told, **self._about(error))
-        except Exception:  # noqa: BLE001 - the user's logging may be what is broken
+            self._log("error", name, **fields, **self._error_fields(error))
+        except Exception:  # noqa: BLE001 - the user's logging itself may raise
             with suppress(Exception):
-                _plain().error(event, router=self._router, error=type(error).__qualname__, **told)
+                error_name = type(error).__qualname__
+                _stderr_logger().error(name, router=self._router, error=error_name, **fields)
 
-    def _tell(self, level: str, event: str, **fields: Any) -> None:
+    def _log(self, level: str, event: str, /, **fields: Any) -> None:
         getattr(self._logger(), level)(event, router=self._router, **fields)
 
     def _logger(self) -> Any:
-        """Asked anew for each event: they are rare, and the user may configure logging late."""
-        if self._given is not None:
-            return _adapted(self._given)
+        """The logger, looked up for each event: the user may configure logging late."""
+        if self._custom_logger is not None:
+            return _with_fields(self._custom_logger)
         import structlog
 
-        return structlog.get_logger() if structlog.is_configured() else _plain()
+        return structlog.get_logger() if structlog.is_configured() else _stderr_logger()
 
 
 class DebugLogs(Logs):
-    """The same, and at debug level each attempt and each call that was answered."""
+    """`Logs` that also log each attempt and each successful call, at level debug."""
 
     @override
     def attempt_ended(self, record: AttemptRecord) -> None:
-        self._tell(
+        self._log(
             "debug",
             "attempt ended",
             provider=record.provider,
@@ -219,13 +232,12 @@ class DebugLogs(Logs):
     def call_ended(self, outcome: CallOutcome[Any]) -> None:
         if outcome.result != "success":
             return
-        elapsed = round(outcome.elapsed, 3)
-        self._tell(
+        self._log(
             "debug",
-            "call answered",
+            "call succeeded",
             route=outcome.route,
             provider=outcome.provider,
-            elapsed=elapsed,
+            elapsed=round(outcome.elapsed, 3),
         )
 
 
@@ -236,44 +248,44 @@ def make_logs(
     debug: bool | None = None,
     error_messages: bool = False,
 ) -> Logs:
-    """Logs that hear of single attempts only where somebody would read about them.
+    """Creates `DebugLogs` if debug events would be written, else `Logs`.
 
     Args:
         router_name: see `Logs`.
         logger: see `Logs`.
-        debug: whether to tell of attempts and answered calls. None tells when the logger lets
-            debug through now: so configure logging before the router is made, or say it here.
+        debug: whether to log attempts and successful calls. None enables it if the logger is
+            enabled for debug now; so configure logging before the router is created.
         error_messages: see `Logs`.
     """
-    wanted = _debug_is_read(logger) if debug is None else debug
-    kind = DebugLogs if wanted else Logs
-    return kind(router_name, logger, error_messages=error_messages)
+    enabled = _is_debug_enabled(logger) if debug is None else debug
+    logs_class = DebugLogs if enabled else Logs
+    return logs_class(router_name, logger, error_messages=error_messages)
 
 
-def _words(error: BaseException) -> str:
-    """What an error says, in one line; nothing where it cannot say it."""
+def _message(error: BaseException) -> str:
+    """The message of an error in one line, cut; "" if its `__str__` raises."""
     try:
-        return " ".join(str(error).split())[:LONGEST_MESSAGE]
-    except Exception:  # noqa: BLE001 - a foreign __str__ may raise whatever it likes
+        return " ".join(str(error).split())[:MAX_MESSAGE_LENGTH]
+    except Exception:  # noqa: BLE001 - a third-party __str__ may raise anything
         return ""
 
 
-def _debug_is_read(logger: Any) -> bool:
+def _is_debug_enabled(logger: Any) -> bool:
     if logger is None:
         structlog = sys.modules.get("structlog")
         if structlog is None or not structlog.is_configured():
-            return False  # what nobody has loaded, nobody has configured
+            return False  # a module that is not imported is not configured
         logger = structlog.get_logger()
     bound = logger.bind() if hasattr(logger, "bind") else logger
-    # Asked of the class, since a structlog logger makes a log method of any name it is asked for.
-    for question in ("is_enabled_for", "isEnabledFor"):
-        if hasattr(type(bound), question):
-            return bool(getattr(bound, question)(logging.DEBUG))
+    # Look at the class: a structlog logger has a log method under any attribute name.
+    for method in ("is_enabled_for", "isEnabledFor"):
+        if hasattr(type(bound), method):
+            return bool(getattr(bound, method)(logging.DEBUG))
     return False
 
 
-def _adapted(logger: Any) -> Any:
-    """A logger that takes fields: structlog's as it is, the standard library's in readable text."""
+def _with_fields(logger: Any) -> Any:
+    """A logger that accepts fields; standard library loggers get them as text in the message."""
     if not isinstance(logger, logging.Logger | logging.LoggerAdapter):
         return logger
     import structlog
@@ -289,8 +301,8 @@ def _adapted(logger: Any) -> Any:
     )
 
 
-def _plain() -> Any:
-    """A logger for programs that never configured one; it leaves structlog unconfigured."""
+def _stderr_logger() -> Any:
+    """A logger to stderr for programs without a structlog configuration; it sets none."""
     import structlog
 
     return structlog.wrap_logger(
@@ -305,23 +317,27 @@ def _plain() -> Any:
     )
 
 
-def _gravity(outcome: CallOutcome[Any]) -> str:
-    """An error when a caller got nothing, unless the request itself was at fault."""
+def _failed_call_level(outcome: CallOutcome[Any]) -> str:
+    """Level of `call failed`: error if the caller got no answer and the request was valid."""
     if outcome.result == "cancelled":
-        return "debug"  # the caller left: nobody was failed
+        return "debug"  # the caller cancelled
     if outcome.result == "fallback":
         return "warning"
     last = outcome.attempts[-1].verdict.kind if outcome.attempts else None
-    return "warning" if last in _REQUEST_FAULTS else "error"
+    return "warning" if last in _REQUEST_ERRORS else "error"
 
 
-def _trail(attempt: AttemptRecord) -> str:
+def _attempt_summary(attempt: AttemptRecord) -> str:
     status = "" if attempt.verdict.status is None else f" {attempt.verdict.status}"
     return f"{attempt.provider}: {attempt.verdict.kind.value}{status}"
 
 
-def _where(error: BaseException) -> str:
-    """The innermost line that raised: enough to find it, with none of the values there."""
+def _qualified_name(function: Callable[..., Any]) -> str:
+    return getattr(function, "__qualname__", type(function).__qualname__)
+
+
+def _location(error: BaseException) -> str:
+    """File, line and function that raised an error, without any values."""
     from pathlib import PurePath
     from traceback import extract_tb
 

@@ -1,1 +1,1 @@
-"""Listeners, told of hand-made news."""
+"""Tests of the listeners with hand-made events."""

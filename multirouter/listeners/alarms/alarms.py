@@ -1,4 +1,4 @@
-"""Rules over the same numbers that everybody sees: an alarm fires once, and clears once."""
+"""Alarms of one router: the rules, their evaluation and the targets that are notified."""
 
 from __future__ import annotations
 
@@ -12,37 +12,39 @@ from multirouter.core import validation as check
 from multirouter.core.event_dispatcher import EventDispatcher
 from multirouter.core.events import AlarmChanged, CircuitChanged, Listener
 from multirouter.errors import ConfigurationError
-from multirouter.listeners.metrics.gauges import View
+from multirouter.listeners.metrics.gauges import RouterView
 
-Standing = Literal["over", "between", "under"]
-"""Where a number stands: `over` fires, `under` clears, and `between` leaves the alarm as it is."""
+ReadingState = Literal["firing", "unchanged", "cleared"]
+"""What a reading does to its alarm: `firing` raises it, `cleared` clears it, `unchanged` keeps it.
+"""
 
 AlarmTarget = Callable[[AlarmChanged], Awaitable[object] | None]
-"""Whom to tell: a plain function is called at once, an async one in the background."""
+"""A function that is notified: a plain one is called at once, an async one in the background."""
 
 
 class AlarmReading(NamedTuple):
-    """What a rule says about one provider, one route, or the router.
+    """What a rule found for one provider, one route, or the router.
 
     Attributes:
-        subject: the provider's or route's name; "" for the router.
-        standing: see `Standing`. The gap between over and under keeps an alarm from flapping.
-        value: the number, in the rule's unit.
-        text: the same in words, for people.
+        subject: name of the provider or route; "" for the router.
+        state: see `ReadingState`. `unchanged` between the two thresholds keeps an alarm from
+            flapping.
+        value: the measured number, in the rule's unit.
+        text: the same as a sentence.
     """
 
     subject: str
-    standing: Standing
+    state: ReadingState
     value: float
     text: str
 
 
 @runtime_checkable
 class AlarmRule(Protocol):
-    """A condition worth waking somebody for.
+    """A condition that raises an alarm.
 
-    A rule that is a `Listener` too hears the router's news, and counts what it needs of them.
-    It belongs to one router.
+    A rule that is also a `Listener` receives the router's events, so it can count them. A rule
+    object belongs to one router.
     """
 
     @property
@@ -50,169 +52,179 @@ class AlarmRule(Protocol):
         """The alarm's name: its label in metrics, unique among a router's rules."""
         ...
 
-    def judge(self, now: float, view: View) -> Iterable[AlarmReading]:
-        """How everything it watches stands at `now` (loop time, seconds).
+    def evaluate(self, now: float, view: RouterView) -> Iterable[AlarmReading]:
+        """Returns a reading for each subject at `now` (loop time, seconds).
 
-        Called about once a second and at each change of a circuit, so it must be quick. A
-        subject that fires and has no reading any more (its provider left) is over.
+        Called about once a second and at each change of a circuit, so it must be quick. An alarm
+        whose subject has no reading any more (a removed provider) is cleared.
         """
         ...
 
     def shift(self, by: float) -> None:
-        """Moves each instant it has stored by `by` seconds, to the clock of another loop."""
+        """Adds `by` seconds to each stored instant, to move to the clock of another loop."""
         ...
 
 
-def standing(value: float, over: float, clear: float) -> Standing:
-    """Where a number stands that fires above `over` and clears at `clear` or below."""
+def threshold_state(value: float, over: float, clear: float) -> ReadingState:
+    """State of a value that fires above `over` and clears at `clear` or below."""
     if value > over:
-        return "over"
-    return "under" if value <= clear else "between"
+        return "firing"
+    return "cleared" if value <= clear else "unchanged"
 
 
 class Alarms:
-    """What a router watches, and whom it tells.
+    """The alarm rules of one router and the targets that are notified.
 
-        MultiProviderRouter(..., alarms=Alarms([AllOpen()], to=[tell, Webhook(url)]))
+        MultiProviderRouter(..., alarms=Alarms([AllOpen()], to=[notify, Webhook(url)]))
 
-    Each change is also a log event, the gauge `multirouter_alarms_firing`, and the news
-    `alarm_changed` of every listener. Rules remember, so they belong to one router.
+    Each change of an alarm is also a log event, the gauge `multirouter_alarms_firing` and the
+    event `alarm_changed` of every listener. Rules keep state, so they belong to one router.
 
     Attributes:
-        rules: as given.
-        every: as given.
-        called: the targets that are called at once.
-        awaited: those that are awaited in the background.
+        rules: as passed.
+        interval: as passed.
+        sync_targets: the plain functions of `to`.
+        async_targets: the async functions of `to`.
 
     Args:
-        rules: what to watch.
-        to: whom to tell, besides; what a plain function raises is reported and harms nothing, an
-            async one is asked again.
-        every: seconds between two looks at what time alone changes.
+        rules: the conditions, each with a unique name.
+        to: functions to notify. An exception of a plain function is logged; an async one is
+            called again.
+        interval: seconds between two evaluations, > 0. Changes of circuits are evaluated at once.
 
     Raises:
-        ConfigurationError: for what is no rule, two rules of one name, or a target that cannot be
-            called.
+        ConfigurationError: an object that is not a rule, two rules of the same name, or a target
+            that is not callable.
     """
 
     def __init__(
-        self, rules: Iterable[AlarmRule], *, to: Iterable[AlarmTarget] = (), every: float = 1.0
+        self, rules: Iterable[AlarmRule], *, to: Iterable[AlarmTarget] = (), interval: float = 1.0
     ) -> None:
         self.rules: tuple[AlarmRule, ...] = _checked(rules)
-        self.every: float = check.span("Alarms.every", every)
+        self.interval: float = check.duration("Alarms.interval", interval)
         targets = tuple(to)
         for target in targets:
             if not callable(target):
-                raise ConfigurationError("Alarms.to", f"must be callable, not {target!r}")
-        self.called: tuple[AlarmTarget, ...] = tuple(
+                raise ConfigurationError("Alarms.to", f"must be callable, got {target!r}")
+        self.sync_targets: tuple[AlarmTarget, ...] = tuple(
             target for target in targets if not _is_async(target)
         )
-        self.awaited: tuple[Any, ...] = tuple(target for target in targets if _is_async(target))
+        self.async_targets: tuple[Any, ...] = tuple(
+            target for target in targets if _is_async(target)
+        )
         self._router: str | None = None
 
     def __repr__(self) -> str:
         return f"<Alarms {[rule.name for rule in self.rules]} of {self._router!r}>"
 
-    def belong_to(self, router: str) -> None:
-        """Notes whose they are.
+    def bind(self, router: str) -> None:
+        """Binds the alarms to a router.
 
         Raises:
-            ConfigurationError: when they are another router's already.
+            ConfigurationError: they are bound already.
         """
         if self._router is not None:
-            raise ConfigurationError("alarms", f"belong to the router {self._router!r} already")
+            raise ConfigurationError(
+                "alarms",
+                f"already belongs to the router {self._router!r}; "
+                "each router needs Alarms and rules of its own",
+            )
         self._router = router
 
 
-class Watch(Listener):
-    """Looks at one router by its rules, and posts what has changed.
+class AlarmEvaluator(Listener):
+    """Evaluates the rules of one router and posts the alarms that changed.
 
     Args:
-        alarms: the rules and the targets.
+        alarms: the rules and targets.
         router: the router's name.
-        view: the router, as the gauges read it.
-        wire: where the rules hear, and the news are told.
-        broken: told of a rule that raised, and of what it raised.
+        view: the router's state as the gauges read it.
+        dispatcher: delivers events to the rules, and `alarm_changed` to listeners and targets.
+        on_error: called with the `evaluate` of a rule that raised, and the exception.
 
     Raises:
-        ConfigurationError: for alarms of another router.
+        ConfigurationError: the alarms belong to another router.
     """
 
     def __init__(
         self,
         alarms: Alarms,
         router: str,
-        view: View,
+        view: RouterView,
         dispatcher: EventDispatcher,
-        broken: Callable[[Any, Exception], None],
+        on_error: Callable[[Any, Exception], None],
     ) -> None:
-        alarms.belong_to(router)
+        alarms.bind(router)
         self._rules = alarms.rules
-        self._router, self._view, self._dispatcher, self._broken = router, view, dispatcher, broken
+        self._router, self._view = router, view
+        self._dispatcher, self._on_error = dispatcher, on_error
         self._firing: dict[tuple[str, str], float] = {}
         for rule in self._rules:
             if isinstance(rule, Listener):
                 dispatcher.add(rule)
         dispatcher.add(self)
-        for target in alarms.called:
-            ear = Listener()
-            # Not wrapped: a target that raises is reported by its own name.
-            ear.alarm_changed = target  # type: ignore[assignment,method-assign]
-            dispatcher.add(ear)
+        for target in alarms.sync_targets:
+            listener = Listener()
+            # Not wrapped, so that an exception is logged under the target's own name.
+            listener.alarm_changed = target  # type: ignore[assignment,method-assign]
+            dispatcher.add(listener)
 
     def __repr__(self) -> str:
         firing = [f"{name} {subject}".strip() for name, subject in self._firing]
-        return f"<Watch over {self._router!r} firing={firing}>"
+        return f"<AlarmEvaluator of {self._router!r} firing={firing}>"
 
-    def judge(self, now: float) -> None:
-        """Looks at all rules, and posts what has changed; who calls it delivers the news."""
+    def evaluate(self, now: float) -> None:
+        """Evaluates all rules and posts each change; the caller delivers the events."""
         for rule in self._rules:
             try:
-                readings = {reading.subject: reading for reading in rule.judge(now, self._view)}
-            except Exception as error:  # noqa: BLE001 - one rule may break, the others go on
-                self._broken(rule.judge, error)
+                readings = {reading.subject: reading for reading in rule.evaluate(now, self._view)}
+            except Exception as error:  # noqa: BLE001 - a rule that raises must not stop the others
+                self._on_error(rule.evaluate, error)
                 continue
             for name, subject in tuple(self._firing):
                 if name == rule.name and subject not in readings:
-                    text = f"{subject} is watched no more"
-                    readings[subject] = AlarmReading(subject, "under", 0.0, text)
+                    text = f"{subject} is no longer watched"
+                    readings[subject] = AlarmReading(subject, "cleared", 0.0, text)
             for reading in readings.values():
                 self._apply(rule.name, reading, now)
 
     @override
-    def circuit_changed(self, news: CircuitChanged) -> None:
-        self.judge(news.at)
+    def circuit_changed(self, event: CircuitChanged) -> None:
+        self.evaluate(event.at)
 
     def shift(self, by: float) -> None:
-        """Moves every instant by `by` seconds, to the clock of another loop."""
+        """Adds `by` seconds to each stored instant, to move to the clock of another loop."""
         for rule in self._rules:
             rule.shift(by)
         self._firing = {alarm: since + by for alarm, since in self._firing.items()}
 
     def _apply(self, name: str, reading: AlarmReading, now: float) -> None:
-        """Turns one alarm on or off, when that is news."""
+        """Raises or clears one alarm, if the reading changes it."""
         alarm = (name, reading.subject)
-        firing = reading.standing == "over"
+        firing = reading.state == "firing"
         if firing and alarm not in self._firing:
             since = self._firing[alarm] = now
-        elif reading.standing == "under" and alarm in self._firing:
+        elif reading.state == "cleared" and alarm in self._firing:
             since = self._firing.pop(alarm)
         else:
             return
         subject, _, value, text = reading
-        news = AlarmChanged(self._router, name, subject, firing, value, text, since, now)
-        self._dispatcher.post("alarm_changed", news)
+        event = AlarmChanged(self._router, name, subject, firing, value, text, since, now)
+        self._dispatcher.post("alarm_changed", event)
 
 
 def _checked(rules: Iterable[AlarmRule]) -> tuple[AlarmRule, ...]:
     found = tuple(rules)
     for rule in found:
         if not isinstance(rule, AlarmRule):
-            raise ConfigurationError("alarms", f"must be rules (see AlarmRule), not {rule!r}")
+            raise ConfigurationError("alarms", f"must be rules (see AlarmRule), got {rule!r}")
     names = [check.name("alarms", rule.name) for rule in found]
     for name in names:
         if names.count(name) > 1:
-            raise ConfigurationError("alarms", f"{name!r} is there twice; name= tells them apart")
+            raise ConfigurationError(
+                "alarms",
+                f"rule names must be unique, got {name!r} twice; pass name= to one of them",
+            )
     return found
 
 

@@ -1,4 +1,4 @@
-"""Rules about money: the last hour's cost against a sum, and against the hours before it."""
+"""Alarm rules about money: the cost of the last hour against a limit or the usual hourly cost."""
 
 from __future__ import annotations
 
@@ -11,96 +11,97 @@ from typing_extensions import override
 from multirouter.core import validation as check
 from multirouter.core.events import Listener
 from multirouter.errors import ConfigurationError
-from multirouter.listeners.alarms.alarms import AlarmReading, standing
-from multirouter.listeners.metrics.gauges import View
+from multirouter.listeners.alarms.alarms import AlarmReading, threshold_state
+from multirouter.listeners.metrics.gauges import RouterView
 from multirouter.model import CallOutcome
 
 HOUR = 3600.0
 SLICES = 60
-"""Slices of an hour: what was spent drops out of the sum with its minute."""
+"""Slices of an hour: a cost leaves the sum of the last hour together with its minute."""
 
 Cost = Callable[[CallOutcome[Any]], float | None]
-"""What a call cost, USD; None when unknown."""
+"""Returns what a call cost, USD; None if unknown."""
 
 
 def cost_of(outcome: CallOutcome[Any]) -> float | None:
-    """What the router knows of a call's cost, USD."""
+    """The router's own figure for the cost of a call, USD."""
     return outcome.cost
 
 
 class LastHour:
-    """What was spent in the last hour, and in each whole hour before.
+    """Cost of the last hour, and of each complete hour before.
 
     Attributes:
-        spent: USD, as of the last `add` or `settle`.
-        hours: USD of each past hour, the latest last; hours go from the first call on.
+        spent: USD in the last hour, as of the last `add` or `settle`.
+        hours: USD of each past hour, the latest last; hours are counted from the first call.
+
+    Args:
+        max_hours: how many past hours are kept, at least 1.
     """
 
-    def __init__(self, remember: int) -> None:
+    def __init__(self, max_hours: int) -> None:
         self.spent: float = 0.0
-        self.hours: deque[float] = deque(maxlen=remember)
+        self.hours: deque[float] = deque(maxlen=max_hours)
         self._slices: deque[float] = deque([0.0] * SLICES, maxlen=SLICES)
-        self._edge: float | None = None
-        self._filled = 0
+        self._slice_end: float | None = None
+        self._closed_slices = 0
 
     def add(self, now: float, cost: float) -> None:
-        """Books `cost` USD at `now` (loop time, seconds)."""
-        if self._edge is None:
-            self._edge = now + HOUR / SLICES
+        """Adds `cost` USD at `now` (loop time, seconds)."""
+        if self._slice_end is None:
+            self._slice_end = now + HOUR / SLICES
         self.settle(now)
         self._slices[-1] += cost
         self.spent += cost
 
     def settle(self, now: float) -> None:
-        """Closes the slices, and the hours, that have passed at `now`."""
-        if self._edge is None or now < self._edge:
+        """Closes the slices and hours that have ended at `now` (loop time, seconds)."""
+        if self._slice_end is None or now < self._slice_end:
             return
-        while now >= self._edge:
-            self._edge += HOUR / SLICES
-            self._filled += 1
-            if self._filled % SLICES == 0:
+        while now >= self._slice_end:
+            self._slice_end += HOUR / SLICES
+            self._closed_slices += 1
+            if self._closed_slices % SLICES == 0:
                 self.hours.append(sum(self._slices))
             self._slices.append(0.0)
         self.spent = sum(self._slices)
 
     def shift(self, by: float) -> None:
-        """Moves to the clock of another loop."""
-        if self._edge is not None:
-            self._edge += by
+        """Adds `by` seconds to the stored instant, to move to the clock of another loop."""
+        if self._slice_end is not None:
+            self._slice_end += by
 
 
-class _Spending(Listener):
-    """What both rules share: they book each call's cost as it ends."""
+class _CostRule(Listener):
+    """Base of both rules: adds up the cost of each call as it ends."""
 
-    def __init__(self, name: str, clear: float, cost: Cost, remember: int) -> None:
-        me = type(self).__name__
-        self.name: str = check.name(f"{me}.name", name)
-        self._clear = check.share(f"{me}.clear", clear)
+    def __init__(self, name: str, clear: float, cost: Cost, max_hours: int) -> None:
+        rule = type(self).__name__
+        self.name: str = check.name(f"{rule}.name", name)
+        self._clear = check.share(f"{rule}.clear", clear)
         if not callable(cost):
-            raise ConfigurationError(
-                f"{me}.cost", f"must be a function of an outcome, not {cost!r}"
-            )
+            raise ConfigurationError(f"{rule}.cost", f"must be callable, got {cost!r}")
         self._cost = cost
-        self._books = LastHour(remember)
+        self._last_hour = LastHour(max_hours)
 
     @override
     def call_ended(self, outcome: CallOutcome[Any]) -> None:
         cost = self._cost(outcome)
         if cost:
-            self._books.add(outcome.started + outcome.elapsed, cost)
+            self._last_hour.add(outcome.started + outcome.elapsed, cost)
 
     def shift(self, by: float) -> None:
-        """Moves to the clock of another loop."""
-        self._books.shift(by)
+        """Adds `by` seconds to each stored instant; see `AlarmRule`."""
+        self._last_hour.shift(by)
 
 
-class CostPerHour(_Spending):
-    """The last hour cost more than a sum.
+class CostPerHour(_CostRule):
+    """The calls of the last hour cost more than a limit.
 
     Args:
-        over: USD above which it fires.
-        clear: the share of `over`, 0 to 1, at which it clears.
-        cost: reads a call's cost, USD; left out, what the router itself knows of it.
+        over: USD above which it fires, > 0.
+        clear: share of `over`, 0 to 1, at or below which it clears.
+        cost: returns the cost of a call, USD; default: the router's own figure.
         name: the alarm's name.
     """
 
@@ -115,25 +116,25 @@ class CostPerHour(_Spending):
         super().__init__(name, clear, cost, 1)
         self._over = check.number("CostPerHour.over", over, above=0.0)
 
-    def judge(self, now: float, view: View) -> Iterable[AlarmReading]:
-        """How much the last hour cost; see `AlarmRule`."""
-        self._books.settle(now)
-        spent, over = self._books.spent, self._over
+    def evaluate(self, now: float, view: RouterView) -> Iterable[AlarmReading]:
+        """Reads the cost of the last hour; see `AlarmRule`."""
+        self._last_hour.settle(now)
+        spent, over = self._last_hour.spent, self._over
         text = f"the last hour cost {spent:.2f} USD (alarm above {over:.2f} USD)"
-        yield AlarmReading("", standing(spent, over, over * self._clear), spent, text)
+        yield AlarmReading("", threshold_state(spent, over, over * self._clear), spent, text)
 
 
-class CostUnusual(_Spending):
-    """The last hour cost far more than its hours usually do.
+class CostUnusual(_CostRule):
+    """The calls of the last hour cost far more than in a usual hour.
 
-    Usual is the median of the past hours, so that one wild hour does not become the measure.
+    The usual cost is the median of the past hours, so a single expensive hour does not raise it.
 
     Args:
-        factor: how many times the usual cost it fires above, more than 1.
-        at_least: USD in the last hour under which nothing is worth an alarm.
-        known: past hours without which nothing is usual.
-        remember: how many past hours are looked at; a week is 168.
-        clear: the share of the mark, 0 to 1, at which it clears.
+        factor: multiple of the usual cost above which it fires, > 1.
+        min_cost: USD of the last hour below which it never fires, >= 0.
+        min_hours: past hours that are needed before it fires, at least 1.
+        max_hours: past hours that the median is taken over; a week is 168.
+        clear: share of the firing threshold, 0 to 1, at or below which it clears.
         cost: as for `CostPerHour`.
         name: the alarm's name.
     """
@@ -142,33 +143,36 @@ class CostUnusual(_Spending):
         self,
         *,
         factor: float = 3.0,
-        at_least: float = 1.0,
-        known: int = 6,
-        remember: int = 168,
+        min_cost: float = 1.0,
+        min_hours: int = 6,
+        max_hours: int = 168,
         clear: float = 0.8,
         cost: Cost = cost_of,
         name: str = "cost_unusual",
     ) -> None:
-        self._known = check.count("CostUnusual.known", known)
+        self._min_hours = check.count("CostUnusual.min_hours", min_hours)
         super().__init__(
-            name, clear, cost, check.count("CostUnusual.remember", remember, least=known)
+            name, clear, cost, check.count("CostUnusual.max_hours", max_hours, minimum=min_hours)
         )
         self._factor = check.number("CostUnusual.factor", factor, above=1.0)
-        self._at_least = check.number("CostUnusual.at_least", at_least, least=0.0)
+        self._min_cost = check.number("CostUnusual.min_cost", min_cost, minimum=0.0)
 
-    def judge(self, now: float, view: View) -> Iterable[AlarmReading]:
-        """How far the last hour is above its usual cost; see `AlarmRule`."""
-        self._books.settle(now)
-        spent, hours = self._books.spent, self._books.hours
-        if len(hours) < self._known:
-            yield AlarmReading(
-                "", "between", spent, f"{len(hours)} hours known, too few to be usual"
-            )
+    def evaluate(self, now: float, view: RouterView) -> Iterable[AlarmReading]:
+        """Compares the cost of the last hour with the usual cost; see `AlarmRule`."""
+        self._last_hour.settle(now)
+        spent, hours = self._last_hour.spent, self._last_hour.hours
+        if len(hours) < self._min_hours:
+            text = f"{len(hours)} of {self._min_hours} hours known, too few for a usual cost"
+            yield AlarmReading("", "unchanged", spent, text)
             return
-        # Not at the top: decimals and fractions come with it, too much for each import.
+        # Imported here: it loads decimal and fractions, too slow for each import of the package.
         from statistics import median
 
         usual = median(hours)
-        mark = max(self._factor * usual, self._at_least)
-        text = f"the last hour cost {spent:.2f} USD, usual are {usual:.2f} (alarm above {mark:.2f})"
-        yield AlarmReading("", standing(spent, mark, mark * self._clear), spent, text)
+        threshold = max(self._factor * usual, self._min_cost)
+        text = (
+            f"the last hour cost {spent:.2f} USD, the usual cost is {usual:.2f} USD "
+            f"(alarm above {threshold:.2f} USD)"
+        )
+        state = threshold_state(spent, threshold, threshold * self._clear)
+        yield AlarmReading("", state, spent, text)

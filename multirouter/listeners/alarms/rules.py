@@ -1,4 +1,4 @@
-"""The rules that most want: who fails, whose circuit stays open, how much is failed over."""
+"""Alarm rules about failing providers, open circuits, failovers and fallback answers."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from multirouter.core import validation as check
 from multirouter.core.events import Configured, Listener
 from multirouter.core.rolling_window import RollingCounts
 from multirouter.errors import ConfigurationError
-from multirouter.listeners.alarms.alarms import AlarmReading, Standing, standing
-from multirouter.listeners.metrics.gauges import View
+from multirouter.listeners.alarms.alarms import AlarmReading, ReadingState, threshold_state
+from multirouter.listeners.metrics.gauges import RouterView
 from multirouter.model import AttemptRecord, CallOutcome, FailureKind
 
-_NOT_ITS_FAULT = frozenset(
+_NOT_COUNTED = frozenset(
     {
         FailureKind.CANCELLED,
         FailureKind.REQUEST,
@@ -24,46 +24,48 @@ _NOT_ITS_FAULT = frozenset(
         FailureKind.CONTENT_FILTER,
     }
 )
-"""What an attempt may come to without its provider being to blame."""
+"""Kinds that say nothing about the provider: the caller cancelled, or the request was invalid."""
 
 
-class _Share(Listener, ABC):
-    """A share of what ended lately; fires above one mark and clears at a lower one.
+class _ShareRule(Listener, ABC):
+    """A share of recent events; fires above one threshold and clears at a lower one.
 
-    Below `least` counted it does not fire. One that fires clears by what it sees, however
-    little; while nothing happens at all it stays as it is.
+    It does not fire on fewer than `min_count` events. A firing alarm clears on any number of
+    events, but stays as it is while there are none.
     """
 
-    of: ClassVar[str]
-    """What is counted, in words."""
+    condition: ClassVar[str]
+    """What the share is of, for the text of a reading."""
 
     def __init__(
-        self, name: str, over: float, clear: float | None, within: float, least: int
+        self, name: str, over: float, clear: float | None, within: float, min_count: int
     ) -> None:
-        me = type(self).__name__
-        self.name: str = check.name(f"{me}.name", name)
-        self._over = check.share(f"{me}.over", over)
-        self._clear = self._over / 2 if clear is None else check.share(f"{me}.clear", clear)
+        rule = type(self).__name__
+        self.name: str = check.name(f"{rule}.name", name)
+        self._over = check.share(f"{rule}.over", over)
+        self._clear = self._over / 2 if clear is None else check.share(f"{rule}.clear", clear)
         if self._clear > self._over:
-            raise ConfigurationError(f"{me}.clear", f"must be at most over={self._over:g}")
-        self._within = check.span(f"{me}.within", within)
-        self._least = check.count(f"{me}.least", least)
+            raise ConfigurationError(
+                f"{rule}.clear", f"must be <= over={self._over:g}, got {self._clear:g}"
+            )
+        self._within = check.duration(f"{rule}.within", within)
+        self._min_count = check.count(f"{rule}.min_count", min_count)
         self._counts: dict[str, RollingCounts] = {}
 
-    def judge(self, now: float, view: View) -> Iterable[AlarmReading]:
-        """How each subject stands; see `AlarmRule`."""
+    def evaluate(self, now: float, view: RouterView) -> Iterable[AlarmReading]:
+        """Reads the share of each subject; see `AlarmRule`."""
         for subject, counts in self._counts.items():
             counts.settle(now)
             yield self._reading(subject, counts.calls, counts.failures, view)
 
     def shift(self, by: float) -> None:
-        """Moves to the clock of another loop."""
+        """Adds `by` seconds to each stored instant; see `AlarmRule`."""
         for counts in self._counts.values():
             counts.shift(by)
 
     @abstractmethod
-    def _named(self, subject: str) -> str:
-        """The subject, in words."""
+    def _title(self, subject: str) -> str:
+        """The subject with its type, such as `route default`."""
 
     def _count(self, subject: str, at: float, *, hit: bool) -> None:
         counts = self._counts.get(subject)
@@ -71,39 +73,39 @@ class _Share(Listener, ABC):
             counts = self._counts[subject] = RollingCounts(self._within)
         counts.record(at, failed=hit)
 
-    def _enough(self, subject: str, total: int, view: View) -> bool:
-        """Whether so many are enough to fire on."""
-        return total >= self._least
+    def _is_enough(self, subject: str, total: int, view: RouterView) -> bool:
+        """Whether `total` events are enough to fire."""
+        return total >= self._min_count
 
-    def _reading(self, subject: str, total: int, hits: int, view: View) -> AlarmReading:
+    def _reading(self, subject: str, total: int, hits: int, view: RouterView) -> AlarmReading:
         share = hits / total if total else 0.0
-        where = standing(share, self._over, self._clear) if total else "between"
-        if where == "over" and not self._enough(subject, total, view):
-            where = "between"
+        state = threshold_state(share, self._over, self._clear) if total else "unchanged"
+        if state == "firing" and not self._is_enough(subject, total, view):
+            state = "unchanged"
         text = (
-            f"{self._named(subject)}: {share:.1%} {self.of} "
+            f"{self._title(subject)}: {share:.1%} {self.condition} "
             f"({hits} of {total} in {self._within:g} s; alarm above {self._over:.1%})"
         )
-        return AlarmReading(subject, where, share, text)
+        return AlarmReading(subject, state, share, text)
 
 
-class ProviderFailing(_Share):
+class ProviderFailing(_ShareRule):
     """More than a share of a provider's attempts fail.
 
-    Hedges and probes count too; what the request itself is to blame for, shadows and what was
-    cancelled do not. Few attempts are enough while its circuit is not closed: who is out is hardly
-    asked, and the circuit has judged already.
+    Hedges and trials count. Shadow copies, cancelled attempts and failures caused by the request
+    itself do not. While the provider's circuit is not closed, it fires on fewer than `min_count`
+    attempts: few are made then, and the circuit has already found the provider unhealthy.
 
     Args:
-        providers: whom to watch (the primary, say); none named: everybody.
-        over: the share, 0 to 1, above which it fires.
-        clear: the share at which it clears; left out, half of `over`.
-        within: seconds to look back.
-        least: attempts in that span without which it does not fire, unless its circuit is open.
+        providers: names of the providers to watch; none: all.
+        over: share of failed attempts, 0 to 1, above which it fires.
+        clear: share at or below which it clears; default: half of `over`.
+        within: length of the rolling window, seconds.
+        min_count: attempts in the window that are needed to fire, at least 1.
         name: the alarm's name.
     """
 
-    of = "of the attempts fail"
+    condition = "of the attempts failed"
 
     def __init__(
         self,
@@ -111,46 +113,47 @@ class ProviderFailing(_Share):
         over: float = 0.05,
         clear: float | None = None,
         within: float = 300.0,
-        least: int = 20,
+        min_count: int = 20,
         name: str = "provider_failing",
     ) -> None:
-        super().__init__(name, over, clear, within, least)
-        self._providers = frozenset(check.name("ProviderFailing", who) for who in providers)
+        super().__init__(name, over, clear, within, min_count)
+        self._providers = _provider_names("ProviderFailing", providers)
 
     @override
     def attempt_ended(self, record: AttemptRecord) -> None:
-        who, kind = record.provider, record.verdict.kind
-        if record.role == "shadow" or kind in _NOT_ITS_FAULT:
+        provider, kind = record.provider, record.verdict.kind
+        if record.role == "shadow" or kind in _NOT_COUNTED:
             return
-        if not self._providers or who in self._providers:
-            self._count(who, record.started + record.elapsed, hit=kind is not FailureKind.SUCCESS)
+        if not self._providers or provider in self._providers:
+            at = record.started + record.elapsed
+            self._count(provider, at, hit=kind is not FailureKind.SUCCESS)
 
     @override
-    def configured(self, news: Configured) -> None:
-        for name in news.removed:
+    def configured(self, event: Configured) -> None:
+        for name in event.removed:
             self._counts.pop(name, None)
 
     @override
-    def _enough(self, subject: str, total: int, view: View) -> bool:
-        return super()._enough(subject, total, view) or view.circuit_state(subject) != "closed"
+    def _is_enough(self, subject: str, total: int, view: RouterView) -> bool:
+        return super()._is_enough(subject, total, view) or view.circuit_state(subject) != "closed"
 
     @override
-    def _named(self, subject: str) -> str:
+    def _title(self, subject: str) -> str:
         return f"provider {subject}"
 
 
-class FailoverShare(_Share):
-    """More than a share of a route's calls had to move on from one provider to another.
+class FailoverShare(_ShareRule):
+    """More than a share of a route's calls failed over to another provider.
 
     Args:
-        over: as for `ProviderFailing`, of a route's calls that somebody was asked for.
+        over: share of the calls with at least one attempt, 0 to 1, above which it fires.
         clear: as for `ProviderFailing`.
         within: as for `ProviderFailing`.
-        least: as for `ProviderFailing`.
+        min_count: calls in the window that are needed to fire, at least 1.
         name: the alarm's name.
     """
 
-    of = "of the calls failed over"
+    condition = "of the calls failed over"
 
     def __init__(
         self,
@@ -158,10 +161,10 @@ class FailoverShare(_Share):
         over: float = 0.2,
         clear: float | None = None,
         within: float = 300.0,
-        least: int = 20,
+        min_count: int = 20,
         name: str = "failover_share",
     ) -> None:
-        super().__init__(name, over, clear, within, least)
+        super().__init__(name, over, clear, within, min_count)
 
     @override
     def call_ended(self, outcome: CallOutcome[Any]) -> None:
@@ -170,22 +173,22 @@ class FailoverShare(_Share):
             self._count(outcome.route, outcome.started + outcome.elapsed, hit=hit)
 
     @override
-    def _named(self, subject: str) -> str:
+    def _title(self, subject: str) -> str:
         return f"route {subject}"
 
 
-class FallbackShare(_Share):
-    """More than a share of a route's calls got the substitute answer of `fallback=`.
+class FallbackShare(_ShareRule):
+    """More than a share of a route's calls got the fallback answer (`fallback=`).
 
     Args:
-        over: as for `ProviderFailing`, of a route's calls.
+        over: share of the calls, 0 to 1, above which it fires.
         clear: as for `ProviderFailing`.
         within: as for `ProviderFailing`.
-        least: as for `ProviderFailing`.
+        min_count: calls in the window that are needed to fire, at least 1.
         name: the alarm's name.
     """
 
-    of = "of the answers are substitutes"
+    condition = "of the calls got the fallback answer"
 
     def __init__(
         self,
@@ -193,10 +196,10 @@ class FallbackShare(_Share):
         over: float = 0.01,
         clear: float | None = None,
         within: float = 300.0,
-        least: int = 20,
+        min_count: int = 20,
         name: str = "fallback_share",
     ) -> None:
-        super().__init__(name, over, clear, within, least)
+        super().__init__(name, over, clear, within, min_count)
 
     @override
     def call_ended(self, outcome: CallOutcome[Any]) -> None:
@@ -205,16 +208,16 @@ class FallbackShare(_Share):
             self._count(outcome.route, at, hit=hit)
 
     @override
-    def _named(self, subject: str) -> str:
+    def _title(self, subject: str) -> str:
         return f"route {subject}"
 
 
 class CircuitOpen:
-    """A circuit has not been closed for longer than a span; half-open time counts.
+    """A provider's circuit has not been closed for too long; half-open time counts.
 
     Args:
-        providers: whom to watch; none named: everybody.
-        longer_than: seconds.
+        providers: names of the providers to watch; none: all.
+        longer_than: seconds, > 0.
         name: the alarm's name.
     """
 
@@ -222,32 +225,31 @@ class CircuitOpen:
         self, *providers: str, longer_than: float = 60.0, name: str = "circuit_open"
     ) -> None:
         self.name: str = check.name("CircuitOpen.name", name)
-        self._longer_than = check.span("CircuitOpen.longer_than", longer_than)
-        self._providers = frozenset(check.name("CircuitOpen", who) for who in providers)
+        self._longer_than = check.duration("CircuitOpen.longer_than", longer_than)
+        self._providers = _provider_names("CircuitOpen", providers)
         self._since: dict[str, float] = {}
 
-    def judge(self, now: float, view: View) -> Iterable[AlarmReading]:
-        """How long each circuit is out; see `AlarmRule`."""
-        names = [who for who in view.names() if not self._providers or who in self._providers]
-        self._since = {who: since for who, since in self._since.items() if who in names}
-        for who in names:
-            if view.circuit_state(who) == "closed":
-                self._since.pop(who, None)
-                yield AlarmReading(who, "under", 0.0, f"provider {who}: its circuit is closed")
+    def evaluate(self, now: float, view: RouterView) -> Iterable[AlarmReading]:
+        """Reads how long each circuit has not been closed; see `AlarmRule`."""
+        names = [name for name in view.names() if not self._providers or name in self._providers]
+        self._since = {name: since for name, since in self._since.items() if name in names}
+        for name in names:
+            if view.circuit_state(name) == "closed":
+                self._since.pop(name, None)
+                yield AlarmReading(name, "cleared", 0.0, f"provider {name}: circuit closed")
                 continue
-            out = now - self._since.setdefault(who, now)
-            where = standing(out, self._longer_than, -1.0)
-            yield AlarmReading(
-                who, where, out, f"provider {who}: its circuit is open for {out:.0f} s"
-            )
+            seconds = now - self._since.setdefault(name, now)
+            state = threshold_state(seconds, self._longer_than, -1.0)
+            text = f"provider {name}: circuit open for {seconds:.0f} s"
+            yield AlarmReading(name, state, seconds, text)
 
     def shift(self, by: float) -> None:
-        """Moves to the clock of another loop."""
-        self._since = {who: since + by for who, since in self._since.items()}
+        """Adds `by` seconds to each stored instant; see `AlarmRule`."""
+        self._since = {name: since + by for name, since in self._since.items()}
 
 
 class AllOpen:
-    """Every circuit is open: nobody can be asked. It clears when one of them has closed.
+    """Every circuit is open, so no provider is available. It clears when one circuit closes.
 
     Args:
         name: the alarm's name.
@@ -256,16 +258,20 @@ class AllOpen:
     def __init__(self, *, name: str = "all_open") -> None:
         self.name: str = check.name("AllOpen.name", name)
 
-    def judge(self, now: float, view: View) -> Iterable[AlarmReading]:
-        """Whether nobody is left; see `AlarmRule`."""
-        states = [view.circuit_state(who) for who in view.names()]
+    def evaluate(self, now: float, view: RouterView) -> Iterable[AlarmReading]:
+        """Reads whether every circuit is open; see `AlarmRule`."""
+        states = [view.circuit_state(name) for name in view.names()]
         opened = states.count("open")
         if states and opened == len(states):
-            yield AlarmReading("", "over", 1.0, f"all {opened} circuits are open")
+            yield AlarmReading("", "firing", 1.0, f"all {opened} circuits are open")
         else:
-            well = "closed" in states or not states
-            where: Standing = "under" if well else "between"
-            yield AlarmReading("", where, 0.0, f"{opened} of {len(states)} circuits are open")
+            healthy = "closed" in states or not states
+            state: ReadingState = "cleared" if healthy else "unchanged"
+            yield AlarmReading("", state, 0.0, f"{opened} of {len(states)} circuits are open")
 
     def shift(self, by: float) -> None:
-        """Stores no instant."""
+        """Does nothing: no instant is stored."""
+
+
+def _provider_names(rule: str, names: Iterable[str]) -> frozenset[str]:
+    return frozenset(check.name(rule, name) for name in names)

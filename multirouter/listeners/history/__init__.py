@@ -1,1 +1,1 @@
-"""History of calls and attempts in SQLite."""
+"""History of calls, attempts, failovers and circuit changes in an SQLite file."""

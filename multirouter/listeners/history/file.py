@@ -1,4 +1,4 @@
-"""One history file: opened to write or to read, batches added whole, the past cut off by age."""
+"""SQLite access to a history file: open, insert batches, delete old rows."""
 
 from __future__ import annotations
 
@@ -15,36 +15,36 @@ if TYPE_CHECKING:
     from sqlite3 import Connection
 
 Row = tuple[str, tuple[Any, ...]]
-"""A table and the values of one row of it."""
+"""A table name and the values of one row."""
 
-PATIENCE = 5.0
-"""Seconds to wait for another process that is writing."""
+BUSY_TIMEOUT = 5.0
+"""Seconds to wait for a lock that another process holds."""
 
-SWEPT_AT_ONCE = 5_000
-"""Rows deleted in one transaction, so that another process is never kept waiting for long."""
+DELETE_BATCH = 5_000
+"""Rows deleted in one transaction, so that other processes never wait long for the lock."""
 
-SPENDING_KEPT = 32 * 86_400.0
-"""Seconds that sums of money are kept at least: a budget may run for a month."""
+SPENDING_RETENTION = 32 * 86_400.0
+"""Minimum retention of `spending`, seconds: the period of a budget may be a month."""
 
-_BOOKING = (
+_ADD_SPENDING = (
     "INSERT INTO spending (at, router, route, provider, cost) VALUES (?, ?, ?, ?, ?) "
     "ON CONFLICT DO UPDATE SET cost = cost + excluded.cost"
 )
-_INSERTIONS = {table: schema.insertion(table) for table in schema.TABLES}
+_INSERTS = {table: schema.insert_statement(table) for table in schema.TABLES}
 
 
 def open_to_write(path: Path) -> Connection:
-    """Opens a history, made or migrated where needed, in write-ahead mode.
+    """Opens a history for writing in write-ahead mode; creates or migrates it if needed.
 
-    With `synchronous=NORMAL` what was committed survives the death of the process; a power cut may
-    cost the last batches and never the file.
+    With `synchronous=NORMAL` committed rows survive the end of the process. A power failure may
+    lose the last batches but never corrupts the file.
     Source: https://www.sqlite.org/pragma.html#pragma_synchronous
 
     Raises:
-        sqlite3.Error: the disk does not let us.
-        ConfigurationError: the file is none of ours.
+        sqlite3.Error: the file cannot be opened or written.
+        ConfigurationError: the file is not a history.
     """
-    connection = _connected(f"{path.absolute().as_uri()}?mode=rwc")
+    connection = _connect(f"{path.absolute().as_uri()}?mode=rwc")
     try:
         _version(connection)
         connection.execute("PRAGMA journal_mode = WAL")
@@ -57,81 +57,82 @@ def open_to_write(path: Path) -> Connection:
 
 
 def open_to_read(path: Path) -> Connection:
-    """Opens a history that is there, without changing it; on a read-only disk too.
+    """Opens an existing history without changing it; works on a read-only disk.
 
     Raises:
-        sqlite3.Error: the file cannot be read, or is damaged.
-        ConfigurationError: it is no history, empty, or of a version that this one cannot read.
+        sqlite3.Error: the file cannot be read, or is corrupt.
+        ConfigurationError: it is not a history, is empty, or has an unsupported version.
     """
     import sqlite3
 
-    address = f"{path.absolute().as_uri()}?mode=ro"
+    uri = f"{path.absolute().as_uri()}?mode=ro"
     try:
-        return _checked(address)
+        return _open_read_only(uri)
     except sqlite3.OperationalError:
-        # A write-ahead log asks even its readers for a writable directory, unless the file is
-        # promised to stand still. Source: https://www.sqlite.org/wal.html#read_only_databases
+        # In write-ahead mode even readers need a writable directory, unless the file is declared
+        # immutable. Source: https://www.sqlite.org/wal.html#read_only_databases
         if Path(f"{path}-wal").exists() or not path.exists():
             raise
-        return _checked(f"{address}&immutable=1")
+        return _open_read_only(f"{uri}&immutable=1")
 
 
-def _checked(address: str) -> Connection:
-    connection = _connected(address)
+def _open_read_only(uri: str) -> Connection:
+    connection = _connect(uri)
     try:
-        _refuse_old(_version(connection))
+        _require_current(_version(connection))
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _refuse_old(version: int) -> None:
-    """Refuses a file that would have to be written to before it can be read."""
+def _require_current(version: int) -> None:
+    """Raises if a file would have to be migrated, and so written, before it can be read."""
     if version < len(schema.MIGRATIONS):
-        old = f"has version {version}, and only a router brings it up to date"
-        raise ConfigurationError("history", f"the file {old if version else 'is empty yet'}")
+        old = f"has version {version} and must be migrated first, by starting a router with it"
+        raise ConfigurationError("history", f"the file {old if version else 'is empty'}")
 
 
 def _version(connection: Connection) -> int:
-    """The file's version, when it is ours; nothing is written to what is somebody else's.
+    """Returns the file's version without writing to the file.
 
     Raises:
-        ConfigurationError: it is none of ours.
+        ConfigurationError: it is not a history.
     """
     import sqlite3
 
     try:
-        return schema.check(connection)
+        return schema.version_of(connection)
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorname == "SQLITE_NOTADB":
-            raise ConfigurationError("history", "the file is no SQLite database") from error
+            raise ConfigurationError("history", "the file is not an SQLite database") from error
         raise
 
 
-def _connected(address: str) -> Connection:
+def _connect(uri: str) -> Connection:
     import sqlite3
 
-    # Autocommit: transactions are begun and ended here. Threads take turns behind a lock.
+    # isolation_level=None is autocommit: transactions are explicit. The callers hold a lock, so
+    # the connection may be used by several threads.
     return sqlite3.connect(
-        address, uri=True, timeout=PATIENCE, isolation_level=None, check_same_thread=False
+        uri, uri=True, timeout=BUSY_TIMEOUT, isolation_level=None, check_same_thread=False
     )
 
 
 def identity(path: Path) -> tuple[int, int] | None:
-    """Which file it is that stands there now, whatever its name; None for none."""
+    """Device and inode of the file at this path; None if there is no file."""
     try:
-        found = path.stat()
+        status = path.stat()
     except FileNotFoundError:
         return None
-    return found.st_dev, found.st_ino
+    return status.st_dev, status.st_ino
 
 
-def let_go(connection: Connection) -> None:
-    """Closes a file that was moved away; its log, which stays behind, is brought into it first.
+def close_moved(connection: Connection) -> None:
+    """Closes a file that was moved or deleted, after writing its write-ahead log into it.
 
-    SQLite's own closing leaves the log of a moved file as it is, for the next file of that name to
-    find. Source: https://www.sqlite.org/howtocorrupt.html#_unlinking_or_renaming_a_database_file_while_in_use
+    Without that, SQLite leaves the log under the old name, where the next file of that name would
+    find it. Source: https://www.sqlite.org/howtocorrupt.html#_unlinking_or_renaming_a_database_file_while_in_use
     """
     import sqlite3
 
@@ -140,27 +141,27 @@ def let_go(connection: Connection) -> None:
     connection.close()
 
 
-def refuses_the_row(error: Exception) -> bool:
-    """Whether what failed is a row that no file would take, rather than the disk."""
+def is_row_error(error: Exception) -> bool:
+    """Whether an insert failed because of the row itself, not because of the disk."""
     import sqlite3
 
-    unfit = (sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
-    return isinstance(error, (ValueError, OverflowError, *unfit))
+    row_errors = (sqlite3.IntegrityError, sqlite3.InterfaceError, sqlite3.ProgrammingError)
+    return isinstance(error, (ValueError, OverflowError, *row_errors))
 
 
-def add(connection: Connection, rows: Iterable[Row]) -> None:
-    """Adds rows, all or none, and books what their attempts cost."""
+def insert(connection: Connection, rows: Iterable[Row]) -> None:
+    """Inserts rows and adds the cost of their attempts to `spending`, in one transaction."""
     by_table: dict[str, list[tuple[Any, ...]]] = {}
     for table, values in rows:
         by_table.setdefault(table, []).append(values)
     connection.execute("BEGIN IMMEDIATE")
     try:
         for table, values_of_rows in by_table.items():
-            connection.executemany(_INSERTIONS[table], values_of_rows)
-        connection.executemany(_BOOKING, _spent(by_table.get("attempts", ())))
+            connection.executemany(_INSERTS[table], values_of_rows)
+        connection.executemany(_ADD_SPENDING, _spending(by_table.get("attempts", ())))
         connection.execute("COMMIT")
     except BaseException:
-        if connection.in_transaction:  # a full disk has rolled back already
+        if connection.in_transaction:  # after "disk full" SQLite has rolled back already
             connection.execute("ROLLBACK")
         raise
 
@@ -170,26 +171,28 @@ _AT, _ROUTER, _ROUTE, _PROVIDER, _ROLE, _COST = map(
 )
 
 
-def _spent(attempts: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
-    """What attempts cost, one sum for each slot and account; copies are on nobody's bill."""
+def _spending(attempts: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
+    """Cost of attempts, summed by slot, router, route and provider; shadow copies do not count."""
     sums: Counter[tuple[Any, ...]] = Counter()
     for row in attempts:
         if row[_COST] and row[_ROLE] != "shadow":
             slot = row[_AT] - row[_AT] % schema.SLOT
             sums[slot, row[_ROUTER], row[_ROUTE], row[_PROVIDER]] += row[_COST]
-    return ((*account, cost) for account, cost in sums.items())
+    return ((*key, cost) for key, cost in sums.items())
 
 
-def sweep(connection: Connection, now: float, keep: float) -> None:
-    """Deletes what is older than `keep` seconds at `now`; the file's pages are used again."""
-    before = now - keep
-    connection.execute("DELETE FROM spending WHERE at < ?", (now - max(keep, SPENDING_KEPT),))
+def delete_old(connection: Connection, now: float, retention: float) -> None:
+    """Deletes rows older than `retention` seconds at `now`; the file's pages are reused."""
+    before = now - retention
+    connection.execute(
+        "DELETE FROM spending WHERE at < ?", (now - max(retention, SPENDING_RETENTION),)
+    )
     for table in schema.TABLES:
-        old = f"SELECT rowid FROM {table} WHERE at < ? LIMIT {SWEPT_AT_ONCE}"  # noqa: S608 - constants
-        gone = SWEPT_AT_ONCE
-        while gone == SWEPT_AT_ONCE:
-            deleted = connection.execute(
+        old = f"SELECT rowid FROM {table} WHERE at < ? LIMIT {DELETE_BATCH}"  # noqa: S608 - constants
+        deleted = DELETE_BATCH
+        while deleted == DELETE_BATCH:
+            result = connection.execute(
                 f"DELETE FROM {table} WHERE rowid IN ({old})",  # noqa: S608 - constants
                 (before,),
             )
-            gone = deleted.rowcount
+            deleted = result.rowcount

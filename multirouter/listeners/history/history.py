@@ -1,4 +1,4 @@
-"""Keeps what happened in an SQLite file: each attempt, call, failover and change of a circuit."""
+"""Listener that records attempts, calls, failovers and circuit changes in an SQLite file."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from multirouter.core.events import CircuitChanged, Configured, FailedOver, List
 from multirouter.core.routes.name_lookup import ADHOC
 from multirouter.errors import ConfigurationError, UsageError
 from multirouter.listeners.history import file as history_file
-from multirouter.listeners.history.restore import Recall
-from multirouter.listeners.history.writer import Broken, Dropped, Writer
+from multirouter.listeners.history.restore import StateRestorer
+from multirouter.listeners.history.writer import OnDropped, OnError, Writer
 from multirouter.model import AttemptRecord, CallOutcome
 
 if TYPE_CHECKING:
@@ -27,134 +27,135 @@ if TYPE_CHECKING:
     from multirouter.core.registry.registry import Registry
 
 FirstTier = Callable[[str], frozenset[str]]
-"""Gives the providers of a route's first tier."""
+"""Returns the names of the providers in a route's first tier."""
 
-KEPT = 90 * 86_400.0
-"""Seconds that history is kept unless it is told otherwise."""
+RETENTION = 90 * 86_400.0
+"""Default retention of rows, seconds."""
 
-WAITING = 20_000
-"""Rows that may wait for the disk: some 10 MB, and ten seconds of a thousand calls a second."""
+MAX_QUEUED_ROWS = 20_000
+"""Default queue limit: about 10 MB, or ten seconds at a thousand calls per second."""
 
-GATHERED = 0.5
-"""Seconds that rows gather into one transaction: what a sudden death may cost."""
+BATCH_INTERVAL = 0.5
+"""Default seconds between two transactions: what a killed process may lose."""
 
 
 class History(Listener):
-    """One router's history: `MultiProviderRouter(..., history=History("history.db"))`.
+    """History of one router: `MultiProviderRouter(..., history=History("history.db"))`.
 
-    Written is what the records tell: names, verdicts, times, tokens and costs. Prompts, answers
-    and messages are not. A disk that fails costs history, never a call. Several processes may
-    share a file, each with a History of its own; so may several routers.
+    Rows contain names, verdicts, times, tokens and costs; never prompts, answers or error messages.
+    A disk error loses history rows, but never fails or delays a call. Several processes, and
+    several routers, may share a file, each with a History of its own.
 
     Args:
-        path: the file; made when it is not there, in a directory that is.
-        keep: seconds that rows are kept, by their own time; `math.inf` for ever.
-        waiting: rows that may wait for the disk, at least 1; more are dropped and counted.
-        gather: seconds that rows gather into one transaction.
-        wall: the wall clock, seconds since 1970.
+        path: the file; created if missing. Its directory must exist.
+        retention: seconds after which rows are deleted, > 0; `math.inf` keeps them for ever.
+        max_queued_rows: rows that may wait to be written, at least 1; further rows are dropped and
+            counted.
+        batch_interval: seconds that rows are collected into one transaction, > 0.
+        wall: wall clock, seconds since 1970.
 
     Raises:
-        ConfigurationError: for a setting that is refused, or a directory that is not there.
+        ConfigurationError: an invalid setting, or a directory that does not exist.
     """
 
     def __init__(
         self,
         path: str | os.PathLike[str],
         *,
-        keep: float = KEPT,
-        waiting: int = WAITING,
-        gather: float = GATHERED,
+        retention: float = RETENTION,
+        max_queued_rows: int = MAX_QUEUED_ROWS,
+        batch_interval: float = BATCH_INTERVAL,
         wall: Callable[[], float] = time.time,
     ) -> None:
         self.path: Path = _file(path)
-        self._keep = check.span("History.keep", keep, endless=True)
-        self._waiting = check.count("History.waiting", waiting)
-        self._gather = check.span("History.gather", gather)
+        self._retention = check.duration("History.retention", retention, allow_inf=True)
+        self._max_queued_rows = check.count("History.max_queued_rows", max_queued_rows)
+        self._batch_interval = check.duration("History.batch_interval", batch_interval)
         self._wall = wall
         self._router = ""
-        self._first_tier: FirstTier = _unknown
+        self._first_tier: FirstTier = _no_first_tier
         self._first_tiers: dict[str, frozenset[str]] = {}
         self._writer: Writer | None = None
-        self._put: Callable[[str, tuple[Any, ...]], None] = _of_no_router
+        self._put: Callable[[str, tuple[Any, ...]], None] = _no_writer
 
-    # -- beginning and end ------------------------------------------------------------------
-
-    def serve(self, router: str, first_tier: FirstTier, dropped: Dropped, broken: Broken) -> None:
-        """Begins to keep the history of a router, which calls this itself.
+    def attach(
+        self, router: str, first_tier: FirstTier, on_dropped: OnDropped, on_error: OnError
+    ) -> None:
+        """Starts recording for a router; called by the router itself.
 
         Args:
-            router: its name.
-            first_tier: tells whom a route asks when all is well.
-            dropped: told of rows that were lost, by their number.
-            broken: told what failed at the disk, once for each series of failures.
+            router: the router's name.
+            first_tier: returns the providers of a route's first tier.
+            on_dropped: called with the number of rows dropped.
+            on_error: called with a description and the exception, for the first of consecutive
+                write failures.
 
         Raises:
-            ConfigurationError: it keeps that of another router already.
+            ConfigurationError: this History belongs to another router.
         """
         if self._writer is not None:
             raise ConfigurationError(
                 "history",
-                f"keeps that of the router {self._router!r} already: "
-                "make another History, on the same file if you like",
+                f"already belongs to the router {self._router!r}; "
+                "create another History, which may use the same file",
             )
         self._router = router
         self._first_tier = first_tier
         self._writer = writer = Writer(
             self.path,
-            limit=self._waiting,
-            every=self._gather,
-            keep=self._keep,
-            dropped=dropped,
-            broken=broken,
+            max_queued=self._max_queued_rows,
+            interval=self._batch_interval,
+            retention=self._retention,
+            on_dropped=on_dropped,
+            on_error=on_error,
         )
         self._put = writer.put
-        # A router that is let go of without `aclose` loses nothing, and leaves no thread behind.
-        weakref.finalize(self, writer.retire).atexit = False
+        # A router that is dropped without `aclose` loses no rows and leaves no thread running.
+        weakref.finalize(self, writer.stop).atexit = False
 
-    def recall(
-        self, roster: Registry, accounts: Mapping[str, Account], now: float, broken: Broken
+    def restore(
+        self, registry: Registry, accounts: Mapping[str, Account], now: float, on_error: OnError
     ) -> None:
-        """Lets a router that begins take up where earlier runs ended; see `history_recall`.
+        """Restores the state of a new router from earlier runs; see `StateRestorer`.
 
         Args:
-            roster: its providers and routes, fresh.
-            accounts: what its owners spend, by owner, fresh too.
+            registry: the router's providers and routes, in their initial state.
+            accounts: the spending accounts by owner, in their initial state.
             now: loop time, seconds.
-            broken: told when the file cannot be read; then the router begins without a past.
+            on_error: called if the file cannot be read; the router then starts without a history.
 
         Raises:
-            ConfigurationError: the file is none of ours.
+            ConfigurationError: the file is not a history.
         """
         import sqlite3
 
         if not self.path.exists():
             return
         try:
-            connection = self._opened()
+            connection = self._open()
             try:
-                Recall(connection, self._router, now, self._wall()).take_up(roster, accounts)
+                restorer = StateRestorer(connection, self._router, now, self._wall())
+                restorer.restore(registry, accounts)
             finally:
                 connection.close()
         except (sqlite3.Error, OSError) as error:
-            broken(f"history in {self.path} ({error})", error)
+            on_error(f"history in {self.path} ({error})", error)
 
     def flush(self) -> bool:
-        """Writes all that waits, now and here; whether the disk took it.
+        """Writes all queued rows in the caller's thread; returns whether that succeeded.
 
         Raises:
-            UsageError: no router has it.
+            UsageError: this History belongs to no router.
         """
-        return self._served_by().flush()
+        return self._attached_writer().flush()
 
     def close(self) -> None:
-        """Writes all that waits and closes the file; what is told later opens it again.
+        """Writes all queued rows and closes the file; a later row opens it again.
 
         Raises:
-            UsageError: no router has it.
+            UsageError: this History belongs to no router.
         """
-        self._served_by().close()
-
-    # -- what is told -----------------------------------------------------------------------
+        self._attached_writer().close()
 
     @override
     def attempt_ended(self, record: AttemptRecord) -> None:
@@ -184,7 +185,7 @@ class History(Listener):
         trail = outcome.attempts
         first = trail[0] if len(trail) == 1 else min(trail, key=_started, default=None)
         cost = _cost(trail)
-        above = outcome.failover_cost
+        failover_cost = outcome.failover_cost
         self._put(
             "calls",
             (
@@ -200,31 +201,30 @@ class History(Listener):
                 outcome.failovers if len(trail) > 1 else 0,
                 None if first is None else first.provider,
                 None if first is None else first.verdict.kind.value,
-                None if first is None else _reply(first),
-                first is not None and first.provider not in self._usual(outcome.route, first),
+                None if first is None else _time_to_answer(first),
+                first is not None
+                and first.provider not in self._first_tier_of(outcome.route, first),
                 cost,
-                None if cost is None or above is None else cost - above,
+                None if cost is None or failover_cost is None else cost - failover_cost,
             ),
         )
 
     @override
-    def failed_over(self, news: FailedOver) -> None:
-        names = (news.router, news.route, news.provider, news.to, news.kind.value)
+    def failed_over(self, event: FailedOver) -> None:
+        names = (event.router, event.route, event.provider, event.to, event.kind.value)
         self._put("failovers", (self._wall(), *names))
 
     @override
-    def circuit_changed(self, news: CircuitChanged) -> None:
-        change = (news.provider, news.old, news.new, news.reason, news.open_duration)
-        self._put("circuits", (self._wall(), self._served_by().run, news.router, *change))
+    def circuit_changed(self, event: CircuitChanged) -> None:
+        change = (event.provider, event.old, event.new, event.reason, event.open_duration)
+        self._put("circuits", (self._wall(), self._attached_writer().run, event.router, *change))
 
     @override
-    def configured(self, news: Configured) -> None:
+    def configured(self, event: Configured) -> None:
         self._first_tiers.clear()
 
-    # -- inside -----------------------------------------------------------------------------
-
-    def _usual(self, route: str, first: AttemptRecord) -> frozenset[str]:
-        """Whom a route asks when all is well; of a route given with the call, whom it asked."""
+    def _first_tier_of(self, route: str, first: AttemptRecord) -> frozenset[str]:
+        """Providers of a route's first tier; for an ad hoc route, the provider of `first`."""
         known = self._first_tiers.get(route)
         if known is None:
             if route == ADHOC:
@@ -232,13 +232,13 @@ class History(Listener):
             known = self._first_tiers[route] = self._first_tier(route)
         return known
 
-    def _served_by(self) -> Writer:
+    def _attached_writer(self) -> Writer:
         if self._writer is None:
             raise UsageError(NO_ROUTER)
         return self._writer
 
-    def _opened(self) -> Connection:
-        """The file brought up to date, or where that is not allowed, as it is."""
+    def _open(self) -> Connection:
+        """Opens the file, migrated if needed; read-only if it cannot be written."""
         import sqlite3
 
         try:
@@ -250,34 +250,34 @@ class History(Listener):
         return f"<History of {self._router or 'no router'} in {self.path}>"
 
 
-NO_ROUTER = "a History belongs to a router: MultiProviderRouter(..., history=History(...))"
+NO_ROUTER = "this History has no router; pass it as MultiProviderRouter(..., history=History(...))"
 
 
-def as_history(given: History | str | os.PathLike[str]) -> History:
-    """What was given as `history=`: a path is a History with defaults.
+def as_history(value: History | str | os.PathLike[str]) -> History:
+    """Returns the value of `history=` as a History; a path gives one with default settings.
 
     Raises:
-        ConfigurationError: it is neither, or the directory is not there.
+        ConfigurationError: it is neither a path nor a History, or the directory does not exist.
     """
-    return given if isinstance(given, History) else History(given)
+    return value if isinstance(value, History) else History(value)
 
 
 def _file(path: Any) -> Path:
     if not isinstance(path, str | os.PathLike):
-        raise ConfigurationError("history", f"must be a path or a History, not {path!r}")
+        raise ConfigurationError("history", f"must be a path or a History, got {path!r}")
     file = Path(path).absolute()
     if file.is_dir():
-        raise ConfigurationError("history", f"must be a file, and {file} is a directory")
+        raise ConfigurationError("history", f"must be a file, got the directory {file}")
     if not file.parent.is_dir():
-        raise ConfigurationError("history", f"there is no directory {file.parent}")
+        raise ConfigurationError("history", f"the directory {file.parent} does not exist")
     return file
 
 
-def _unknown(_route: str) -> frozenset[str]:
+def _no_first_tier(_route: str) -> frozenset[str]:
     raise UsageError(NO_ROUTER)
 
 
-def _of_no_router(_table: str, _values: tuple[Any, ...]) -> None:
+def _no_writer(_table: str, _values: tuple[Any, ...]) -> None:
     raise UsageError(NO_ROUTER)
 
 
@@ -285,8 +285,8 @@ def _started(record: AttemptRecord) -> float:
     return record.started
 
 
-def _reply(record: AttemptRecord) -> float:
-    """What an attempt took to its answer, or to its first content where that came in pieces."""
+def _time_to_answer(record: AttemptRecord) -> float:
+    """Seconds from an attempt's start to its answer, or to the first content of a stream."""
     return record.elapsed if record.first_content is None else record.first_content
 
 
@@ -297,7 +297,7 @@ def _failures(trail: tuple[AttemptRecord, ...]) -> int:
 
 
 def _cost(trail: tuple[AttemptRecord, ...]) -> float | None:
-    """What is known to be spent; None where nobody knows prices."""
+    """Known cost of the attempts, USD; None if no provider has a price."""
     if len(trail) == 1:
         return None if trail[0].usage is None else trail[0].cost
     known = [record.cost for record in trail if record.usage is not None]

@@ -1,4 +1,4 @@
-"""What a router takes up from earlier runs: open circuits, windows, health, paces, budgets."""
+"""Restores a router's state from its history: circuits, windows, health, latencies, budgets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from multirouter.core.health.degraded import WINDOW
 from multirouter.core.registry.accounts import ROUTER
 from multirouter.core.settings.failure_rules import CircuitEffect
 from multirouter.errors import UsageError
-from multirouter.listeners.history.file import SPENDING_KEPT
+from multirouter.listeners.history.file import SPENDING_RETENTION
 from multirouter.model import FailureKind
 
 if TYPE_CHECKING:
@@ -24,21 +24,21 @@ if TYPE_CHECKING:
     from multirouter.core.routes.resolved_route import ResolvedRoute
     from multirouter.core.selection.candidate import Candidate
 
-PAST = 86_400.0
-"""Seconds that paces look back: an answer of yesterday says little about today's provider."""
+MAX_AGE = 86_400.0
+"""Attempts older than this are not read, seconds: yesterday's latency says little about today."""
 
-FULL_PAST = 512
-"""Attempts that are read for each provider of a route at most: as many as a pace remembers."""
+MAX_ATTEMPTS = 512
+"""Maximum attempts read per provider of a route: as many as a latency tracker keeps."""
 
-LITTLE_PAST = 32
-"""Attempts that are read however many providers there are: more than a pace needs to be known."""
+MIN_ATTEMPTS = 32
+"""Attempts read per provider of a route whatever the number of providers: more than a latency
+tracker needs."""
 
-ALL_PASTS = 50_000
-"""Attempts that are read in all, while there are no more than `LITTLE_PAST` for each: a fifth of a
-second at the start."""
+MAX_TOTAL_ATTEMPTS = 50_000
+"""Maximum attempts read in all, unless `MIN_ATTEMPTS` each are more: about 0.2 s at startup."""
 
-CHANGES = 50
-"""Changes of one circuit that are read."""
+MAX_CHANGES = 50
+"""Maximum state changes read per circuit."""
 
 _ATTEMPTS = """
     SELECT at, kind, elapsed, first_content, late OR role = 'shadow' FROM attempts
@@ -57,10 +57,10 @@ class _Attempt(NamedTuple):
     kind: str
     elapsed: float
     first_content: float | None
-    uncounted: int  # by the circuit: it came late, or was a copy for comparison
+    uncounted: int  # by the circuit: a late attempt or a shadow copy
 
 
-class _End(NamedTuple):
+class _Result(NamedTuple):
     at: float
     failed: bool
     uncounted: int
@@ -75,8 +75,8 @@ class _Change(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Place:
-    """A provider on a route, as it is asked for whole answers and for streams."""
+class _RouteProvider:
+    """One provider on one route, with its candidates for calls and for streams."""
 
     route: ResolvedRoute
     gate: Gate
@@ -85,8 +85,8 @@ class _Place:
     streams: Candidate | None = None
 
 
-class Recall:
-    """Reads one router's past and lets its parts take it up.
+class StateRestorer:
+    """Reads one router's history and restores the state of its parts.
 
     Args:
         connection: the history.
@@ -101,132 +101,143 @@ class Recall:
         self._now = now
         self._wall = wall
 
-    def take_up(self, roster: Registry, accounts: Mapping[str, Account]) -> None:
-        """Warms what is there today; the past of who has left is left alone."""
-        self._accounts(accounts)
-        places = list(_places(roster))
-        limit = max(LITTLE_PAST, min(FULL_PAST, ALL_PASTS // max(1, len(places))))
-        closed = {gate: self._circuit(gate) for gate in {place.gate for place in places}}
+    def restore(self, registry: Registry, accounts: Mapping[str, Account]) -> None:
+        """Restores circuits, health, latencies and accounts of the current providers and routes."""
+        self._restore_accounts(accounts)
+        entries = list(_entries(registry))
+        limit = max(MIN_ATTEMPTS, min(MAX_ATTEMPTS, MAX_TOTAL_ATTEMPTS // max(1, len(entries))))
+        closed = {gate: self._restore_circuit(gate) for gate in {entry.gate for entry in entries}}
         ended: dict[Gate, list[tuple[float, bool]]] = {gate: [] for gate in closed}
-        for place in places:
-            attempts = self._attempts(place, limit)
-            self._latencies(place, attempts)
-            ends = list(_ends(place, attempts, since=closed[place.gate]))
-            self._health(place, ends)
-            ended[place.gate] += [(at, failed) for at, failed, uncounted in ends if not uncounted]
+        for entry in entries:
+            attempts = self._read_attempts(entry, limit)
+            self._restore_latencies(entry, attempts)
+            results = list(_results(entry, attempts, since=closed[entry.gate]))
+            self._restore_health(entry, results)
+            ended[entry.gate] += [
+                (at, failed) for at, failed, uncounted in results if not uncounted
+            ]
         for gate, counted in ended.items():
-            self._window(gate, sorted(counted))
+            self._restore_window(gate, sorted(counted))
 
-    def _accounts(self, accounts: Mapping[str, Account]) -> None:
+    def _restore_accounts(self, accounts: Mapping[str, Account]) -> None:
         if not accounts:
             return
-        since = self._wall - SPENDING_KEPT
+        since = self._wall - SPENDING_RETENTION
         rows = self._connection.execute(_SPENDING, (self._router, since))
         for provider, route, cost, at in rows:
             for owner in (f"provider {provider}", f"route {route}", ROUTER):
                 if owner in accounts:
                     accounts[owner].restore(cost, at)
 
-    # -- one provider -----------------------------------------------------------------------
+    def _restore_circuit(self, gate: Gate) -> float:
+        """Restores a circuit that was open or half-open, with its remaining open duration.
 
-    def _circuit(self, gate: Gate) -> float:
-        """Opens a circuit for what is left of its outage; since when it is closed otherwise."""
-        names = (self._router, gate.name, CHANGES)
+        Returns:
+            Wall clock of its last state change, seconds since 1970, before which attempts do not
+            count; 0 if there is none.
+        """
+        names = (self._router, gate.name, MAX_CHANGES)
         changes = [_Change(*row) for row in self._connection.execute(_CHANGES, names)]
         if not changes:
             return 0.0
         last = changes[0]
-        if last.new == "closed" or last.reason == "hold_changed":
-            return last.at  # what a hand has set ends with its process
-        left = 0.0
+        if last.new == "closed" or last.reason == "held":
+            return last.at  # a hold ends with its process
+        remaining = 0.0
         if last.new == "open":
-            left = max(0.0, last.open_duration - self._age(last.at))
-        openings = _openings([c for c in changes if c.run == last.run], gate.circuit.policy.window)
+            remaining = max(0.0, last.open_duration - self._age(last.at))
+        openings = _consecutive_openings(
+            [c for c in changes if c.run == last.run], gate.circuit.policy.window
+        )
         gate.last_failure = "in an earlier run"
-        gate.circuit.restore_open(self._now, last.reason, left, openings)
+        gate.circuit.restore_open(self._now, last.reason, remaining, openings)
         return last.at
 
-    def _attempts(self, place: _Place, limit: int) -> list[_Attempt]:
+    def _read_attempts(self, entry: _RouteProvider, limit: int) -> list[_Attempt]:
         """The newest attempts, oldest first."""
-        since = self._wall - PAST
-        names = (self._router, place.gate.name, place.route.name, since, limit)
+        since = self._wall - MAX_AGE
+        names = (self._router, entry.gate.name, entry.route.name, since, limit)
         rows = self._connection.execute(_ATTEMPTS, names).fetchall()
         return [_Attempt(*row) for row in reversed(rows)]
 
-    def _latencies(self, place: _Place, attempts: Iterable[_Attempt]) -> None:
+    def _restore_latencies(self, entry: _RouteProvider, attempts: Iterable[_Attempt]) -> None:
         for attempt in attempts:
             streamed = attempt.first_content is not None
-            member = place.streams if streamed else place.calls
+            member = entry.streams if streamed else entry.calls
             if member is None or not (streamed or attempt.kind == FailureKind.SUCCESS):
                 continue
             seconds = attempt.elapsed if attempt.first_content is None else attempt.first_content
-            member.latency.answered(seconds, self._now - self._age(attempt.at))
+            member.latency.record(seconds, self._now - self._age(attempt.at))
 
-    def _health(self, place: _Place, ends: Iterable[_End]) -> None:
-        health = place.health
+    def _restore_health(self, entry: _RouteProvider, results: Iterable[_Result]) -> None:
+        health = entry.health
         health.shift(self._now - WINDOW)
-        for at, failed, _ in ends:
+        for at, failed, _ in results:
             if self._age(at) < WINDOW:
-                (health.failed if failed else health.answered)(self._now - self._age(at))
-        health.look(self._now, place.gate.circuit.generation)
+                (health.record_failure if failed else health.record_success)(
+                    self._now - self._age(at)
+                )
+        health.refresh(self._now, entry.gate.circuit.generation)
 
-    def _window(self, gate: Gate, ends: Iterable[tuple[float, bool]]) -> None:
-        """Fills the circuit's window, which begins at loop time 0 like the router itself."""
+    def _restore_window(self, gate: Gate, results: Iterable[tuple[float, bool]]) -> None:
+        """Fills the circuit's window, which starts at loop time 0 like the router itself."""
         window, span = gate.circuit.window, gate.circuit.policy.window
         window.shift(self._now - span)
-        for at, failed in ends:
+        for at, failed in results:
             if self._age(at) < span:
                 window.record(self._now - self._age(at), failed=failed)
         window.settle(self._now)
 
     def _age(self, at: float) -> float:
-        """Seconds since then; a wall clock that was set back makes nothing younger than now."""
+        """Seconds since `at`, at least 0 even if the wall clock was set back."""
         return max(0.0, self._wall - at)
 
 
-def _places(roster: Registry) -> Iterator[_Place]:
-    for name in roster.all_routes():
-        places: dict[str, _Place] = {}
+def _entries(registry: Registry) -> Iterator[_RouteProvider]:
+    for name in registry.all_routes():
+        entries: dict[str, _RouteProvider] = {}
         for streaming in (False, True):
-            with suppress(UsageError):  # none of its providers can
-                route = roster.route(name, streaming=streaming)
+            with suppress(UsageError):  # no provider of the route supports this
+                route = registry.route(name, streaming=streaming)
                 for member in route.members:
-                    place = places.setdefault(
-                        member.name, _Place(route, member.gate, member.health)
+                    entry = entries.setdefault(
+                        member.name, _RouteProvider(route, member.gate, member.health)
                     )
                     if streaming:
-                        place.streams = member
+                        entry.streams = member
                     else:
-                        place.calls = member
-        yield from places.values()
+                        entry.calls = member
+        yield from entries.values()
 
 
-def _ends(place: _Place, attempts: Iterable[_Attempt], *, since: float) -> Iterator[_End]:
-    """The attempts after `since` that say whether the provider is well."""
+def _results(
+    entry: _RouteProvider, attempts: Iterable[_Attempt], *, since: float
+) -> Iterator[_Result]:
+    """Results of the attempts after `since` that count as success or failure of the provider."""
     for attempt in attempts:
-        effect = _effect(place.route, attempt.kind)
+        effect = _effect(entry.route, attempt.kind)
         if attempt.at > since and effect in {
             CircuitEffect.SUCCESS,
             CircuitEffect.FAILURE,
             CircuitEffect.TRIP,
         }:
-            yield _End(attempt.at, effect is not CircuitEffect.SUCCESS, attempt.uncounted)
+            yield _Result(attempt.at, effect is not CircuitEffect.SUCCESS, attempt.uncounted)
 
 
 def _effect(route: ResolvedRoute, kind: str) -> CircuitEffect:
     if kind == FailureKind.SUCCESS:
         return CircuitEffect.SUCCESS
-    with suppress(ValueError):  # a kind that this version does not know
+    with suppress(ValueError):  # a kind written by another version
         return route.rules[FailureKind(kind)].circuit
     return CircuitEffect.NEUTRAL
 
 
-def _openings(changes: Iterable[_Change], window: float) -> int:
-    """How many times in a row it had opened; closing for less than a window is no recovery.
+def _consecutive_openings(changes: Iterable[_Change], window: float) -> int:
+    """Number of consecutive openings; being closed for less than a window does not end them.
 
     Args:
-        changes: newest first, of one process: its peers saw the same outage, and counted it too.
-        window: the circuit's, seconds.
+        changes: newest first, of one process only: other processes recorded the same outage.
+        window: length of the circuit's window, seconds.
     """
     count = 0
     opened_at = float("inf")

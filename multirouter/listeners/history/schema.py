@@ -1,4 +1,4 @@
-"""What a history file holds: its tables, their versions, and how an old file becomes a new one."""
+"""Schema of a history file: tables, versions and migrations."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from sqlite3 import Connection
 
 APPLICATION_ID = 0x6D726869
-"""Marks a file as a history (the letters "mrhi"), so that no other database is written to.
+"""Marks a file as a history (the letters "mrhi"), so that no other database is modified.
 Source: https://www.sqlite.org/pragma.html#pragma_application_id"""
 
 ATTEMPTS = (
@@ -30,8 +30,8 @@ ATTEMPTS = (
     "cost",
     "estimated",
 )
-"""Columns of `attempts`. `at` is the wall clock at the end, seconds since 1970 in UTC; spans are in
-seconds, costs in USD; `estimated` is 1 when the usage was not told but estimated."""
+"""Columns of `attempts`. `at` is the wall clock at the end, seconds since 1970 in UTC; durations
+are in seconds, costs in USD; `estimated` is 1 if the token counts are estimated, not reported."""
 
 CALLS = (
     "at",
@@ -47,26 +47,27 @@ CALLS = (
     "first_provider",
     "first_kind",
     "first_elapsed",
-    "diverted",
+    "first_tier_unavailable",
     "cost",
     "first_cost",
 )
-"""Columns of `calls`. Those that begin with `first_` speak of the first choice: who it was, what
-its attempt came to and took, and what the call would have cost there alone. `diverted` is 1 when
-nobody of the route's first tier could be asked, so that the first choice was a makeshift."""
+"""Columns of `calls`. `first_provider`, `first_kind`, `first_elapsed` and `first_cost` are about
+the first choice: its name, the outcome and duration of its attempt, and what the call would have
+cost there alone. `first_tier_unavailable` is 1 if no provider of the route's first tier was
+available, so the first attempt went to a later tier."""
 
 CIRCUITS = ("at", "run", "router", "provider", "old", "new", "reason", "open_duration")
-"""Columns of `circuits`, its changes of state; `run` tells the processes apart."""
+"""Columns of `circuits`, the state changes; `run` identifies the process."""
 
-FAILOVERS = ("at", "router", "route", "provider", "moved_to", "kind")
-"""Columns of `failovers`: who failed, how, and who was asked next."""
+FAILOVERS = ("at", "router", "route", "provider", "to_provider", "kind")
+"""Columns of `failovers`: the provider that failed, the next one, and the kind of failure."""
 
 SPENDING = ("at", "router", "route", "provider", "cost")
-"""Columns of `spending`: what attempts cost, summed over `SLOT` seconds from `at` on."""
+"""Columns of `spending`: cost of attempts, summed over the `SLOT` seconds that start at `at`."""
 
 SLOT = 900.0
-"""Seconds of one sum: days begin on a quarter of an hour in every time zone, so that no sum lies
-in two of a budget's periods."""
+"""Seconds of one sum. In every time zone days begin on a quarter of an hour, so no sum belongs to
+two periods of a budget."""
 
 TABLES: dict[str, tuple[str, ...]] = {
     "attempts": ATTEMPTS,
@@ -74,7 +75,7 @@ TABLES: dict[str, tuple[str, ...]] = {
     "circuits": CIRCUITS,
     "failovers": FAILOVERS,
 }
-"""The tables with a row for each thing that happened."""
+"""The tables with one row per event."""
 
 MIGRATIONS: tuple[str, ...] = (
     """
@@ -90,7 +91,8 @@ MIGRATIONS: tuple[str, ...] = (
         at REAL NOT NULL, router TEXT NOT NULL, route TEXT NOT NULL, result TEXT NOT NULL,
         provider TEXT, elapsed REAL NOT NULL, first_content REAL, attempts INTEGER NOT NULL,
         failures INTEGER NOT NULL, failovers INTEGER NOT NULL, first_provider TEXT,
-        first_kind TEXT, first_elapsed REAL, diverted INTEGER NOT NULL, cost REAL, first_cost REAL
+        first_kind TEXT, first_elapsed REAL, first_tier_unavailable INTEGER NOT NULL,
+        cost REAL, first_cost REAL
     );
     CREATE INDEX calls_by_time ON calls (at);
     CREATE TABLE circuits (
@@ -101,7 +103,7 @@ MIGRATIONS: tuple[str, ...] = (
     CREATE INDEX circuits_by_time ON circuits (at);
     CREATE TABLE failovers (
         at REAL NOT NULL, router TEXT NOT NULL, route TEXT NOT NULL, provider TEXT NOT NULL,
-        moved_to TEXT NOT NULL, kind TEXT NOT NULL
+        to_provider TEXT NOT NULL, kind TEXT NOT NULL
     );
     CREATE INDEX failovers_by_time ON failovers (at);
     CREATE TABLE spending (
@@ -110,50 +112,53 @@ MIGRATIONS: tuple[str, ...] = (
     ) WITHOUT ROWID;
     """,
 )
-"""The steps from an empty file to this version; the number of steps taken is a file's version.
-A released step is never changed: a change of the schema is a further step."""
+"""Migrations from an empty file to the current schema; a file's version is the number of migrations
+applied. A released migration is never changed: a schema change is a further migration."""
 
 
-def insertion(table: str) -> str:
-    """The statement that adds a row to a table, its values in the order of `TABLES`."""
+def insert_statement(table: str) -> str:
+    """The statement that inserts a row into a table, with the values in the order of `TABLES`."""
     columns = TABLES[table]
-    places = ", ".join("?" * len(columns))
-    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})"  # noqa: S608 - constants
+    placeholders = ", ".join("?" * len(columns))
+    return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({placeholders})"  # noqa: S608 - constants
 
 
-def check(connection: Connection, steps: Sequence[str] = MIGRATIONS) -> int:
-    """Returns a file's version, 0 for an empty one.
+def version_of(connection: Connection, steps: Sequence[str] = MIGRATIONS) -> int:
+    """Returns a file's version, 0 for an empty file.
 
     Raises:
-        ConfigurationError: it belongs to somebody else, or to a newer multirouter.
+        ConfigurationError: it is another database, or was written by a newer multirouter.
     """
-    (owner,) = connection.execute("PRAGMA application_id").fetchone()
+    (application_id,) = connection.execute("PRAGMA application_id").fetchone()
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (things,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    if owner != APPLICATION_ID and (owner or version or things):
-        raise ConfigurationError("history", "the file is a database of something else")
+    (objects,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    if application_id != APPLICATION_ID and (application_id or version or objects):
+        raise ConfigurationError(
+            "history", "the file is not a multirouter history but another database"
+        )
     if version > len(steps):
         raise ConfigurationError(
-            "history", f"the file has version {version}, this multirouter knows {len(steps)}"
+            "history",
+            f"the file has version {version}, this multirouter supports versions <= {len(steps)}",
         )
     return int(version)
 
 
 def migrate(connection: Connection, steps: Sequence[str] = MIGRATIONS) -> None:
-    """Brings a file to the newest version, in one transaction.
+    """Migrates a file to the current version, in one transaction.
 
     Args:
-        connection: in autocommit mode.
+        connection: must be in autocommit mode.
         steps: see `MIGRATIONS`.
 
     Raises:
-        ConfigurationError: see `check`; the file is as it was.
+        ConfigurationError: see `version_of`; the file is unchanged.
     """
-    if check(connection, steps) == len(steps):
+    if version_of(connection, steps) == len(steps):
         return
-    connection.execute("BEGIN IMMEDIATE")  # from here on, no other process migrates
+    connection.execute("BEGIN IMMEDIATE")  # from here on no other process can migrate
     try:
-        for step in steps[check(connection, steps) :]:
+        for step in steps[version_of(connection, steps) :]:
             for statement in step.split(";"):
                 connection.execute(statement)
         connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")

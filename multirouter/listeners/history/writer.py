@@ -1,4 +1,4 @@
-"""The one writer of a history: a bounded queue, and a thread that empties it in batches."""
+"""Writer of a history: a bounded queue, and a thread that writes its rows in batches."""
 
 from __future__ import annotations
 
@@ -15,128 +15,128 @@ from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from multirouter.listeners.history import file as history_file
-from multirouter.listeners.history.file import PATIENCE, Row
+from multirouter.listeners.history.file import BUSY_TIMEOUT, Row
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
 BATCH = 5_000
-"""Rows in one transaction at most."""
+"""Maximum rows in one transaction."""
 
-REST = 5.0
-"""Seconds until a disk that refused is tried again."""
+RETRY_DELAY = 5.0
+"""Seconds until a failed write is retried."""
 
-SWEEP_EVERY = 3_600.0
-"""Seconds of recorded time between two looks for rows that are too old."""
+DELETE_INTERVAL = 3_600.0
+"""Seconds of recorded time between two deletions of old rows."""
 
-SWEEP_AGAIN = 60.0
-"""Seconds of recorded time until a look that the disk refused is tried again."""
+DELETE_RETRY_DELAY = 60.0
+"""Seconds of recorded time until a failed deletion is retried."""
 
-Dropped = Callable[[int], object]
-Broken = Callable[[str, BaseException], object]
+OnDropped = Callable[[int], object]
+OnError = Callable[[str, BaseException], object]
 
 _WRITERS: WeakSet[Writer] = WeakSet()
-"""All writers of this process: each must begin anew in a process that is forked off it."""
+"""All writers of this process: each is reset in a forked child process."""
 
 _INHERITED: list[Connection | None] = []
-"""Files that were open when this process was forked; using or closing them here may harm them.
+"""Connections that were open when this process was forked; using or closing them here may corrupt
+the file.
 Source: https://www.sqlite.org/howtocorrupt.html#_carrying_an_open_database_connection_across_a_fork_
 """
 
 
 class Writer:
-    """Takes rows from the caller's path and brings them to disk behind its back.
+    """Queues rows and writes them to the file in a background thread.
 
-    What the disk refuses stays queued and is tried again; a full queue drops what is new, and
-    counts it. The thread begins with the first row, and the file is opened by it.
+    Rows that could not be written stay queued and are retried. If the queue is full, new rows are
+    dropped and counted. The thread starts with the first row and opens the file itself.
 
     Args:
         path: the file.
-        limit: rows that may wait.
-        every: seconds that rows gather into a batch.
-        keep: seconds that rows are kept, by their own time.
-        dropped: told how many rows were lost.
-        broken: told of the first of each series of failures.
+        max_queued: maximum rows in the queue.
+        interval: seconds that rows are collected into a batch.
+        retention: seconds after which rows are deleted, by their own `at`.
+        on_dropped: called with the number of rows dropped.
+        on_error: called with a description and the exception, for the first of consecutive
+            failures.
 
     Attributes:
-        run: tells this process's rows from those of others that share the file.
+        run: identifies this process's rows in a file shared by several processes.
     """
 
     def __init__(
         self,
         path: Path,
         *,
-        limit: int,
-        every: float,
-        keep: float,
-        dropped: Dropped,
-        broken: Broken,
+        max_queued: int,
+        interval: float,
+        retention: float,
+        on_dropped: OnDropped,
+        on_error: OnError,
     ) -> None:
         self._path = path
-        self._limit = limit
-        self._every = every
-        self._keep = keep
-        self._dropped = dropped
-        self._broken = broken
+        self._max_queued = max_queued
+        self._interval = interval
+        self._retention = retention
+        self._on_dropped = on_dropped
+        self._on_error = on_error
         self._queue: deque[Row] = deque()
-        self._rung = False
-        self._bell = Event()
+        self._notified = False
+        self._wake = Event()
         self._closing = Event()
         self._thread: Thread | None = None
-        self._turn = Lock()
+        self._lock = Lock()
         self._connection: Connection | None = None
-        self._opened: tuple[int, int] | None = None
+        self._identity: tuple[int, int] | None = None
         self._failing = False
-        self._swept = -math.inf
-        self.run: str = _new_run()
+        self._last_delete = -math.inf
+        self.run: str = _new_run_id()
         _WRITERS.add(self)
 
     def put(self, table: str, values: tuple[Any, ...]) -> None:
         """Queues a row; never waits."""
         queue = self._queue
-        if len(queue) >= self._limit:
-            self._dropped(1)
+        if len(queue) >= self._max_queued:
+            self._on_dropped(1)
             return
         queue.append((table, values))
-        if not self._rung:
-            self._ring()
+        if not self._notified:
+            self._notify()
 
     def flush(self) -> bool:
-        """Writes all that is queued, in the caller's thread; whether the disk took it."""
-        with self._turn:
+        """Writes all queued rows in the caller's thread; returns whether that succeeded."""
+        with self._lock:
             return self._drain()
 
     def close(self) -> None:
-        """Writes what is queued and closes the file; a row that comes later opens it again.
+        """Writes all queued rows and closes the file; a later row opens it again.
 
-        What a disk has not taken within `PATIENCE` seconds is lost, and counted.
+        Rows that could not be written within `BUSY_TIMEOUT` seconds are dropped and counted.
         """
         thread = self._thread
-        self.retire()
+        self.stop()
         if thread is not None:
-            thread.join(PATIENCE)
+            thread.join(BUSY_TIMEOUT)
 
-    def retire(self) -> None:
-        """Lets the thread write what is queued and end; never waits, so that a finalizer may."""
+    def stop(self) -> None:
+        """Makes the thread write all queued rows and end, without waiting; safe in a finalizer."""
         self._thread = None
         self._closing.set()
-        self._bell.set()
+        self._wake.set()
         atexit.unregister(self.close)
 
-    def begin_anew(self) -> None:
-        """Begins without thread, file and rows in a forked process: its parent has them."""
+    def reset_after_fork(self) -> None:
+        """Clears thread, file and rows in a forked child process: they belong to the parent."""
         _INHERITED.append(self._connection)
         self._connection = self._thread = None
         self._queue.clear()
-        self._rung = self._failing = False
-        self._bell, self._closing, self._turn = Event(), Event(), Lock()
-        self.run = _new_run()
+        self._notified = self._failing = False
+        self._wake, self._closing, self._lock = Event(), Event(), Lock()
+        self.run = _new_run_id()
 
-    # -- inside -----------------------------------------------------------------------------
-
-    def _ring(self) -> None:
-        """Once a batch: from here to the next drain, a row costs an append."""
-        self._rung = True
+    def _notify(self) -> None:
+        """Wakes the thread, once per batch; until the next drain, a row costs one append."""
+        self._notified = True
         if self._thread is None:
             self._closing = Event()
             self._thread = Thread(
@@ -144,75 +144,75 @@ class Writer:
             )
             self._thread.start()
             atexit.register(self.close)
-        self._bell.set()
+        self._wake.set()
 
     def _run(self, closing: Event) -> None:
-        rest = 0.0
+        delay = 0.0
         while not closing.is_set():
-            self._bell.wait()
-            self._bell.clear()
-            closing.wait(max(self._every, rest))
-            self._rung = False  # before the drain: a row that comes during it rings again
-            rest = 0.0 if self.flush() else REST
-            if rest:
-                self._bell.set()
-        with self._turn:
+            self._wake.wait()
+            self._wake.clear()
+            closing.wait(max(self._interval, delay))
+            self._notified = False  # before the drain: a row queued during it notifies again
+            delay = 0.0 if self.flush() else RETRY_DELAY
+            if delay:
+                self._wake.set()
+        with self._lock:
             if not self._drain():
-                self._dropped(len(self._queue))
+                self._on_dropped(len(self._queue))
                 self._queue.clear()
             self._disconnect()
 
     def _drain(self) -> bool:
-        """Writes batches until nothing waits; whether the disk took them."""
+        """Writes batches until the queue is empty; returns whether that succeeded."""
         queue, size = self._queue, BATCH
         while queue:
             batch = list(islice(queue, size))
             try:
-                history_file.add(self._file(), batch)
-            except Exception as error:  # noqa: BLE001 - a disk fails in many ways, and costs history only
-                if not history_file.refuses_the_row(error):
+                history_file.insert(self._file(), batch)
+            except Exception as error:  # noqa: BLE001 - a disk error must not end the thread
+                if not history_file.is_row_error(error):
                     self._report(error)
                     self._disconnect()
                     return False
-                # What no disk would take (a NaN, a count beyond 64 bits) is found by writing one
-                # row at a time, so that it costs itself alone.
+                # A row that SQLite rejects (a NaN, a count beyond 64 bits) is found by writing one
+                # row at a time, so that only this row is dropped.
                 if len(batch) > 1:
                     size = 1
                     continue
                 self._report(error)
-                self._dropped(1)
+                self._on_dropped(1)
             for _ in batch:
                 queue.popleft()
-            self._sweep(batch[-1][1][0])
+            self._delete_old(batch[-1][1][0])
         self._failing = False
         return True
 
     def _file(self) -> Connection:
-        """The open file; when it was moved or deleted meanwhile, the one in its place."""
-        if self._connection is not None and history_file.identity(self._path) != self._opened:
+        """The open file; if it was moved or deleted, a new one at the same path."""
+        if self._connection is not None and history_file.identity(self._path) != self._identity:
             connection, self._connection = self._connection, None
-            history_file.let_go(connection)
+            history_file.close_moved(connection)
         if self._connection is None:
             self._connection = history_file.open_to_write(self._path)
-            self._opened = history_file.identity(self._path)
+            self._identity = history_file.identity(self._path)
         return self._connection
 
-    def _sweep(self, newest: float) -> None:
-        """Deletes what is too old, now and then; when it cannot, next time."""
-        if self._connection is None or newest - self._swept < SWEEP_EVERY:
+    def _delete_old(self, newest: float) -> None:
+        """Deletes old rows if the last deletion was long enough ago; retries after a failure."""
+        if self._connection is None or newest - self._last_delete < DELETE_INTERVAL:
             return
-        self._swept = newest
+        self._last_delete = newest
         try:
-            history_file.sweep(self._connection, newest, self._keep)
-        except Exception as error:  # noqa: BLE001 - as above; what was written stays written
-            self._swept -= SWEEP_EVERY - SWEEP_AGAIN
+            history_file.delete_old(self._connection, newest, self._retention)
+        except Exception as error:  # noqa: BLE001 - as above; the rows inserted before stay
+            self._last_delete -= DELETE_INTERVAL - DELETE_RETRY_DELAY
             self._report(error)
 
     def _report(self, error: BaseException) -> None:
         if not self._failing:
             self._failing = True
-            # What SQLite says of a disk is safe to tell, and says what to do.
-            self._broken(f"history in {self._path} ({error})", error)
+            # SQLite's messages about files contain no user data.
+            self._on_error(f"history in {self._path} ({error})", error)
 
     def _disconnect(self) -> None:
         connection, self._connection = self._connection, None
@@ -220,14 +220,14 @@ class Writer:
             connection.close()
 
 
-def _new_run() -> str:
+def _new_run_id() -> str:
     return uuid.uuid4().hex[:12]
 
 
-def _forked() -> None:
+def _reset_after_fork() -> None:
     for writer in list(_WRITERS):
-        writer.begin_anew()
+        writer.reset_after_fork()
 
 
-if hasattr(os, "register_at_fork"):  # nothing forks on Windows
-    os.register_at_fork(after_in_child=_forked)
+if hasattr(os, "register_at_fork"):  # there is no fork on Windows
+    os.register_at_fork(after_in_child=_reset_after_fork)

@@ -1,4 +1,4 @@
-"""The metric families: their names, labels and meaning, made once per Prometheus registry."""
+"""Prometheus metric families: names, labels and help texts, created once per registry."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from weakref import WeakKeyDictionary
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from multirouter.errors import ConfigurationError
-from multirouter.listeners.metrics.gauges import Gauges, gauges_of_this_process
+from multirouter.listeners.metrics.gauges import Gauges, make_gauges
 
 BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 8, 12, 20, 30, 60, 120)
-"""Upper bounds in seconds: caches and refusals below 0.1, first answers at 0.25 to 3, long ones up
-to the default limits of an attempt (30) and of a call (120), which are bounds so that the share
-that ran into them can be read off."""
+"""Upper bounds in seconds: cached and rejected calls are below 0.1, short answers at 0.25 to 3,
+long answers up to the default timeouts of an attempt (30) and a call (120). Both timeouts are
+bounds, so the share of attempts and calls that reached them can be queried."""
 
 TOKEN_RATES = (1, 2, 5, 10, 20, 30, 50, 75, 100, 150, 200, 300, 500, 1000, 2000)
-"""Upper bounds in tokens a second: a reader follows 5 to 10, hosted models give 30 to 300."""
+"""Upper bounds in tokens per second: people read 5 to 10, hosted models generate 30 to 300."""
 
 CALL = ("router", "route", "outcome")
 ATTEMPT = ("router", "provider", "outcome")
@@ -24,155 +24,165 @@ PROVIDER = ("router", "provider")
 
 
 class Families:
-    """Every family of one registry; `docs/metrics.md` lists them with the questions they answer.
+    """All metric families of one registry; `docs/metrics.md` lists them with example queries.
 
-    Labels are closed sets: configured names, outcomes, kinds and reasons; never a message.
+    Label values are closed sets: configured names, outcomes, kinds and reasons, never a message.
     """
 
     def __init__(self) -> None:
-        self.calls: Counter = _counter("calls", "Calls ended, by outcome", CALL)
+        self.calls: Counter = _counter("calls", "Calls that ended, by outcome", CALL)
         self.call_seconds: Histogram = _histogram(
-            "call_duration_seconds", "From a call to its end", CALL
+            "call_duration_seconds", "Seconds from the start of a call to its end", CALL
         )
-        self.attempts: Counter = _counter("attempts", "Attempts ended, by outcome", ATTEMPT)
+        self.attempts: Counter = _counter("attempts", "Attempts that ended, by outcome", ATTEMPT)
         self.attempt_seconds: Histogram = _histogram(
-            "attempt_duration_seconds", "From the asking of a provider to its outcome", ATTEMPT
+            "attempt_duration_seconds", "Seconds from the start of an attempt to its end", ATTEMPT
         )
         self.late_attempts: Counter = _counter(
             "late_attempts",
-            "Attempts that ended when their circuit had changed: counted, but moved no circuit",
+            "Attempts that ended after their circuit had changed state, and did not affect it",
             PROVIDER,
         )
         self.transitions: Counter = _counter(
             "circuit_transitions",
-            "Changes of a circuit's state, by the new state and the reason",
+            "Circuit state changes, by new state and reason",
             ("router", "provider", "to", "reason"),
         )
         self.failovers: Counter = _counter(
             "failovers",
-            "Calls that moved on from this provider to another, by the kind of its failure",
+            "Failovers from this provider to another, by kind of failure",
             ("router", "provider", "reason"),
         )
         self.stream_continuations: Counter = _counter(
             "stream_continuations",
-            "Broken streams that went on elsewhere, by the way in which they did",
-            ("router", "route", "how"),
+            "Interrupted streams that were continued, by continuation mode",
+            ("router", "route", "mode"),
         )
         self.retries_denied: Counter = _counter(
             "retries_denied",
-            "Further attempts that were possible and not made, by reason",
+            "Retries and failovers that were denied, by reason",
             ("router", "reason"),
         )
         self.cooldowns: Counter = _counter(
-            "cooldowns", "Rests a provider was given after a 429", PROVIDER
+            "cooldowns", "Cooldowns started after a rate limit (429)", PROVIDER
         )
         self.panics: Counter = _counter(
             "panics",
-            "Choices made without regard to circuits, because too few were closed",
+            "Provider choices made in panic mode, which ignores circuits",
             ("router", "route"),
         )
         self.shadow_attempts: Counter = _counter(
-            "shadow_attempts", "Copies of answered calls that ended, by outcome", ATTEMPT
+            "shadow_attempts", "Shadow copies that ended, by outcome", ATTEMPT
         )
         self.shadow_seconds: Histogram = _histogram(
-            "shadow_attempt_duration_seconds", "From the asking of a copy to its outcome", ATTEMPT
+            "shadow_attempt_duration_seconds",
+            "Seconds from the start of a shadow copy to its end",
+            ATTEMPT,
         )
         self.history_dropped: Counter = _counter(
             "history_dropped",
-            "Rows that the history lost, because the disk was slow, full or not there",
+            "History rows dropped because the disk was slow, full or unavailable",
             ("router",),
         )
         self.first_content: Histogram = _histogram(
-            "first_content_seconds", "From the asking of a provider to its first content", PROVIDER
+            "first_content_seconds",
+            "Seconds from the start of a streamed attempt to its first content",
+            PROVIDER,
         )
         self.stream_seconds: Histogram = _histogram(
-            "stream_duration_seconds", "From the asking of a provider to its stream's end", PROVIDER
+            "stream_duration_seconds",
+            "Seconds from the start of a streamed attempt to the end of its complete stream",
+            PROVIDER,
         )
         self.token_rate: Histogram = Histogram(
             "multirouter_stream_tokens_per_second",
-            "Tokens of output by the seconds from first content to end",
+            "Output tokens per second between first content and end of a complete stream",
             PROVIDER,
             registry=None,
             buckets=TOKEN_RATES,
         )
         self.cost: Counter = _counter(
-            "cost_usd", "US dollars that attempts cost", ("router", "route", "provider")
+            "cost_usd", "Cost of attempts in US dollars", ("router", "route", "provider")
         )
         self.estimated_cost: Counter = _counter(
-            "estimated_cost_usd", "The part of the cost that is estimated", PROVIDER
+            "estimated_cost_usd",
+            "Part of the cost that is based on estimated token counts",
+            PROVIDER,
         )
         self.tokens: Counter = _counter(
-            "tokens", "Tokens of priced attempts, each counted once", (*PROVIDER, "kind")
+            "tokens",
+            "Tokens of priced attempts, by kind; kinds do not overlap",
+            (*PROVIDER, "kind"),
         )
         self.failover_extra: Counter = _counter(
             "failover_extra_cost_usd",
-            "US dollars that answers cost above the price of their call's first choice",
+            "US dollars that calls cost more than at their first choice",
             ("router", "route"),
         )
         self.failover_saved: Counter = _counter(
             "failover_saved_cost_usd",
-            "US dollars that answers cost below the price of their call's first choice",
+            "US dollars that calls cost less than at their first choice",
             ("router", "route"),
         )
         self.budgets_reached: Counter = _counter(
             "budgets_reached",
-            "Budgets that came to their warning mark, or to their end",
-            ("router", "owner", "mark"),
+            "Budgets that reached their warning threshold or their limit",
+            ("router", "owner", "threshold"),
         )
         self.unknown_routes: Counter = _counter(
             "unknown_routes",
-            "Calls that named a route there is not, and took this one",
+            "Calls with an unknown route name that used this route instead",
             ("router", "route"),
         )
-        # Several processes count as one router: calls in flight add up, and of opinions the
-        # worst is shown. Only live processes have a say, or a dead one would keep an alarm up.
+        # Several processes count as one router: attempts in flight are summed, states show the
+        # worst value. Only live processes count; a dead one would keep an alarm firing.
         self.in_flight: Gauge = Gauge(
             "multirouter_attempts_in_flight",
-            "Attempts that are being awaited now",
+            "Attempts in flight",
             PROVIDER,
             registry=None,
             multiprocess_mode="livesum",
         )
         self.available: Gauge = Gauge(
             "multirouter_available",
-            "1 when the provider may be asked, 0 when open, cooling, full, held or removed",
+            "1 if available, 0 if open, in cooldown, at its limit, held or removed",
             PROVIDER,
             registry=None,
             multiprocess_mode="livemin",
         )
         self.degraded: Gauge = Gauge(
             "multirouter_degraded",
-            "1 when the provider is asked after the others, as too few of its attempts succeeded",
+            "1 if used only after healthy providers, because too few attempts succeeded",
             PROVIDER,
             registry=None,
             multiprocess_mode="livemax",
         )
         self.circuit_state: Gauge = Gauge(
             "multirouter_circuit_state",
-            "0 closed, 1 half_open, 2 open",
+            "Circuit state: 0 closed, 1 half_open, 2 open",
             PROVIDER,
             registry=None,
             multiprocess_mode="livemax",
         )
         self.alarms_firing: Gauge = Gauge(
             "multirouter_alarms_firing",
-            "Providers, routes or routers that an alarm fires for now",
+            "Subjects (providers, routes or the router) for which the alarm is firing",
             ("router", "alarm"),
             registry=None,
             multiprocess_mode="livemax",
         )
 
     def all(self) -> tuple[Counter | Gauge | Histogram, ...]:
-        """Every family, in the order of the docs."""
+        """All families, in the order of `docs/metrics.md`."""
         return tuple(vars(self).values())
 
 
-class Exposed:
-    """The families as they stand in one registry, and the gauges that all its routers share."""
+class RegisteredFamilies:
+    """The families of one registry, and the gauges that all its routers share."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.families: Families = Families()
-        self.gauges: Gauges = gauges_of_this_process(
+        self.gauges: Gauges = make_gauges(
             self.families.in_flight,
             self.families.available,
             self.families.degraded,
@@ -181,39 +191,42 @@ class Exposed:
         self._register(registry)
 
     def _register(self, registry: CollectorRegistry) -> None:
-        done: list[Counter | Gauge | Histogram] = []
+        registered: list[Counter | Gauge | Histogram] = []
         try:
             for family in self.families.all():
                 registry.register(family)
-                done.append(family)
+                registered.append(family)
         except ValueError as error:
-            for family in done:
+            for family in registered:
                 registry.unregister(family)
-            raise ConfigurationError("registry", f"holds others of these names: {error}") from error
+            raise ConfigurationError(
+                "registry", f"contains other metrics with the same names: {error}"
+            ) from error
 
 
-_EXPOSED: WeakKeyDictionary[CollectorRegistry, Exposed] = WeakKeyDictionary()
-_MAKING = Lock()
+_REGISTERED: WeakKeyDictionary[CollectorRegistry, RegisteredFamilies] = WeakKeyDictionary()
+_REGISTERING = Lock()
 
 
-def exposed_in(registry: CollectorRegistry) -> Exposed:
-    """The families of `registry`, made when the first router asks for them.
+def families_in(registry: CollectorRegistry) -> RegisteredFamilies:
+    """Returns the families of `registry`, registering them for its first router.
 
     Raises:
-        ConfigurationError: `registry` is none, or holds somebody else's metrics of these names.
+        ConfigurationError: `registry` is not a CollectorRegistry, or contains other metrics with
+            the same names.
     """
     if not isinstance(registry, CollectorRegistry):
-        raise ConfigurationError("registry", f"must be a CollectorRegistry, not {registry!r}")
-    with _MAKING:
-        exposed = _EXPOSED.get(registry)
-        if exposed is None:
-            exposed = _EXPOSED[registry] = Exposed(registry)
-        return exposed
+        raise ConfigurationError("registry", f"must be a CollectorRegistry, got {registry!r}")
+    with _REGISTERING:
+        registered = _REGISTERED.get(registry)
+        if registered is None:
+            registered = _REGISTERED[registry] = RegisteredFamilies(registry)
+        return registered
 
 
-def _counter(name: str, meaning: str, labels: tuple[str, ...]) -> Counter:
-    return Counter(f"multirouter_{name}_total", meaning, labels, registry=None)
+def _counter(name: str, help_text: str, labels: tuple[str, ...]) -> Counter:
+    return Counter(f"multirouter_{name}_total", help_text, labels, registry=None)
 
 
-def _histogram(name: str, meaning: str, labels: tuple[str, ...]) -> Histogram:
-    return Histogram(f"multirouter_{name}", meaning, labels, registry=None, buckets=BUCKETS)
+def _histogram(name: str, help_text: str, labels: tuple[str, ...]) -> Histogram:
+    return Histogram(f"multirouter_{name}", help_text, labels, registry=None, buckets=BUCKETS)

@@ -1,4 +1,4 @@
-"""Counts and times calls and attempts for Prometheus, at the cost of the counting itself."""
+"""Prometheus metrics of one router: a listener that counts and times calls and attempts."""
 
 from __future__ import annotations
 
@@ -24,211 +24,216 @@ from multirouter.core.events import (
     RouteUnknown,
     StreamContinued,
 )
-from multirouter.listeners.metrics.families import exposed_in
-from multirouter.listeners.metrics.gauges import View, several_processes
-from multirouter.listeners.metrics.usage_metrics import Spending
+from multirouter.listeners.metrics.families import families_in
+from multirouter.listeners.metrics.gauges import RouterView, is_multiprocess
+from multirouter.listeners.metrics.usage_metrics import UsageMetrics
 from multirouter.model import AttemptRecord, CallOutcome, CallResult, FailureKind, Role
 
-__all__ = ["Exemplar", "Metrics", "MultiprocessMetrics", "View", "make_metrics"]
+__all__ = ["Exemplar", "Metrics", "MultiprocessMetrics", "RouterView", "make_metrics"]
 
 Exemplar = Callable[[], dict[str, str] | None]
-"""Gives the labels that tie an observation to a trace (`{"trace_id": ...}`), or None."""
+"""Returns the labels that link an observation to a trace (`{"trace_id": ...}`), or None."""
 
 KeyT = TypeVar("KeyT")
-Told = tuple[Callable[[], None], Callable[[float], None]]
-"""A counter's `inc` and a histogram's `observe`, their labels bound."""
+BoundSeries = tuple[Callable[[], None], Callable[[float], None]]
+"""`inc` of a counter and `observe` of a histogram, for one set of label values."""
 
-TRIPS = ("failures", "failure_rate", "slow", "exhausted", "credentials")
-"""The reasons a closed circuit opens for: their series exist before the first time."""
+TRIP_REASONS = ("failures", "failure_rate", "slow", "exhausted", "credentials")
+"""Reasons for which a closed circuit opens; their series start at 0."""
 
 _SUCCESS = FailureKind.SUCCESS
 
 
-class _Bound(dict[KeyT, Told], Generic[KeyT]):
-    """Bound children, made when first asked for; from then on one dictionary look-up."""
+class _SeriesCache(dict[KeyT, BoundSeries], Generic[KeyT]):
+    """Series by label values, created at first use; after that one dictionary look-up."""
 
-    def __init__(self, bind: Callable[[KeyT], Told]) -> None:
+    def __init__(self, bind: Callable[[KeyT], BoundSeries]) -> None:
         self._bind = bind
 
-    def __missing__(self, key: KeyT) -> Told:
-        told = self[key] = self._bind(key)
-        return told
+    def __missing__(self, key: KeyT) -> BoundSeries:
+        series = self[key] = self._bind(key)
+        return series
 
 
 class Metrics(Listener):
-    """Tells one router's calls, attempts, circuits and refusals to a Prometheus registry.
+    """Counts and times one router's calls, attempts, circuit changes and other events.
 
-    Copies of live traffic (role `shadow`) are nobody's answer and are counted apart.
-    Give routers of one process different names: series of the same name add up.
+    Shadow copies (role `shadow`) are counted in series of their own. Give the routers of one
+    process different names: series of the same router name add up.
 
     Args:
-        router_name: the `router` label.
-        view: the router as the gauges read it; held weakly.
-        registry: where the families are; None is prometheus-client's default registry.
-        exemplar: asked at each observation of a duration, for the trace it belongs to. Shown in
-            the OpenMetrics format; prometheus-client keeps none when several processes share.
-            What it raises is reported, and the observation is made without it.
+        router_name: value of the `router` label.
+        view: the router's state as the gauges read it; held weakly.
+        registry: where the families are registered; None uses prometheus-client's default registry.
+        exemplar: called at each observation of a duration. Its labels appear in the OpenMetrics
+            format; prometheus-client keeps none when several processes share files. If it raises,
+            the exception is logged and the observation is made without an exemplar.
 
     Raises:
-        ConfigurationError: `registry` is none, or holds somebody else's metrics of these names.
+        ConfigurationError: `registry` is not a CollectorRegistry, or contains other metrics with
+            the same names.
     """
 
     def __init__(
         self,
         router_name: str,
-        view: View,
+        view: RouterView,
         registry: CollectorRegistry | None = None,
         *,
         exemplar: Exemplar | None = None,
     ) -> None:
-        exposed = exposed_in(REGISTRY if registry is None else registry)
+        registered = families_in(REGISTRY if registry is None else registry)
         self._router = router_name
-        self._families = exposed.families
-        self._spending = Spending(router_name, exposed.families)
-        self._gauges = exposed.gauges
+        self._families = registered.families
+        self._usage = UsageMetrics(router_name, registered.families)
+        self._gauges = registered.gauges
         self._exemplar = exemplar
         self._view = ref(view)
-        self._shown: dict[str, None] = {}
-        self._answered = _Bound[str](lambda route: self._bind_call((route, "success")))
-        self._unanswered = _Bound[tuple[str, CallResult]](self._bind_call)
-        self._succeeded = _Bound[str](lambda provider: self._bind_attempt((provider, "success")))
-        self._failed = _Bound[tuple[str, str]](self._bind_attempt)
-        self._shadowed = _Bound[tuple[str, str]](self._bind_shadow)
+        self._providers: dict[str, None] = {}
+        self._successful_calls = _SeriesCache[str](
+            lambda route: self._bind_call((route, "success"))
+        )
+        self._other_calls = _SeriesCache[tuple[str, CallResult]](self._bind_call)
+        self._successful_attempts = _SeriesCache[str](
+            lambda provider: self._bind_attempt((provider, "success"))
+        )
+        self._other_attempts = _SeriesCache[tuple[str, str]](self._bind_attempt)
+        self._shadow_attempts = _SeriesCache[tuple[str, str]](self._bind_shadow)
         self._firing: Counted[str] = Counted()
         for reason in ("budget", "attempts", "deadline", "not_idempotent"):
             self._families.retries_denied.labels(router_name, reason)
         for provider in view.names():
-            self._show(provider, view)
+            self._add_provider(provider, view)
 
     @override
     def attempt_ended(self, record: AttemptRecord) -> None:
         if record.role == "shadow":
-            count, observe = self._shadowed[record.provider, record.outcome]
+            count, observe = self._shadow_attempts[record.provider, record.outcome]
             count()
             observe(record.elapsed)
             return
         if record.verdict.kind is _SUCCESS:
-            count, observe = self._succeeded[record.provider]
+            count, observe = self._successful_attempts[record.provider]
         else:
-            count, observe = self._failed[record.provider, record.outcome]
+            count, observe = self._other_attempts[record.provider, record.outcome]
         count()
         observe(record.elapsed)
         usage, first_content = record.usage, record.first_content
         if usage is not None:
-            self._spending.paid(record, usage)
+            self._usage.count_usage(record, usage)
         if first_content is not None:
-            self._spending.streamed(record, first_content)
+            self._usage.observe_stream(record, first_content)
         if record.late:
             self._families.late_attempts.labels(self._router, record.provider).inc()
 
     @override
     def call_ended(self, outcome: CallOutcome[Any]) -> None:
         if outcome.result == "success":
-            count, observe = self._answered[outcome.route]
+            count, observe = self._successful_calls[outcome.route]
         else:
-            count, observe = self._unanswered[outcome.route, outcome.result]
+            count, observe = self._other_calls[outcome.route, outcome.result]
         count()
         observe(outcome.elapsed)
         if outcome.failover_cost:
-            self._spending.failed_over(outcome, outcome.failover_cost)
+            self._usage.count_failover_cost(outcome, outcome.failover_cost)
 
     @override
-    def budget_reached(self, news: BudgetReached) -> None:
-        self._spending.reached(news)
+    def budget_reached(self, event: BudgetReached) -> None:
+        self._usage.count_budget(event)
 
     @override
-    def circuit_changed(self, news: CircuitChanged) -> None:
-        labels = (self._router, news.provider, news.new, news.reason)
+    def circuit_changed(self, event: CircuitChanged) -> None:
+        labels = (self._router, event.provider, event.new, event.reason)
         self._families.transitions.labels(*labels).inc()
 
     @override
-    def cooldown_started(self, news: CooldownStarted) -> None:
-        self._families.cooldowns.labels(self._router, news.provider).inc()
+    def cooldown_started(self, event: CooldownStarted) -> None:
+        self._families.cooldowns.labels(self._router, event.provider).inc()
 
     @override
-    def failed_over(self, news: FailedOver) -> None:
-        self._families.failovers.labels(self._router, news.provider, news.reason).inc()
+    def failed_over(self, event: FailedOver) -> None:
+        self._families.failovers.labels(self._router, event.provider, event.reason).inc()
 
     @override
-    def stream_continued(self, news: StreamContinued) -> None:
-        self._families.stream_continuations.labels(self._router, news.route, news.how).inc()
+    def stream_continued(self, event: StreamContinued) -> None:
+        self._families.stream_continuations.labels(self._router, event.route, event.mode).inc()
 
     @override
-    def retry_denied(self, news: RetryDenied) -> None:
-        self._families.retries_denied.labels(self._router, news.reason).inc()
+    def retry_denied(self, event: RetryDenied) -> None:
+        self._families.retries_denied.labels(self._router, event.reason).inc()
 
     @override
-    def panic_started(self, news: PanicStarted) -> None:
-        self._families.panics.labels(self._router, news.route).inc()
+    def panic_started(self, event: PanicStarted) -> None:
+        self._families.panics.labels(self._router, event.route).inc()
 
     @override
-    def route_unknown(self, news: RouteUnknown) -> None:
-        self._families.unknown_routes.labels(self._router, news.route).inc()
+    def route_unknown(self, event: RouteUnknown) -> None:
+        self._families.unknown_routes.labels(self._router, event.route).inc()
 
     @override
-    def configured(self, news: Configured) -> None:
+    def configured(self, event: Configured) -> None:
         view = self._view()
         if view is None:
             return
-        for provider in news.removed:
-            self._hide(provider, view)
-        for provider in news.added:
-            self._show(provider, view)
+        for provider in event.removed:
+            self._remove_provider(provider, view)
+        for provider in event.added:
+            self._add_provider(provider, view)
 
     @override
-    def alarm_changed(self, news: AlarmChanged) -> None:
-        by = 1 if news.firing else -1
-        self._firing[news.alarm] += by
-        self._families.alarms_firing.labels(self._router, news.alarm).inc(by)
+    def alarm_changed(self, event: AlarmChanged) -> None:
+        change = 1 if event.firing else -1
+        self._firing[event.alarm] += change
+        self._families.alarms_firing.labels(self._router, event.alarm).inc(change)
 
-    def show_alarms(self, alarms: Iterable[str]) -> None:
-        """Lets the series of these alarms begin at 0."""
+    def register_alarms(self, alarms: Iterable[str]) -> None:
+        """Creates the series of these alarms, at 0."""
         for alarm in alarms:
             self._families.alarms_firing.labels(self._router, alarm)
 
-    def history_dropped(self, rows: int) -> None:
-        """Counts rows that the history lost; 0 lets the series begin. Any thread may tell it."""
+    def count_history_dropped(self, rows: int) -> None:
+        """Counts rows that the history dropped; 0 creates the series. Any thread may call it."""
         self._families.history_dropped.labels(self._router).inc(rows)
 
     def close(self) -> None:
-        """Takes this router's gauges away; what it counted stays, as counters must."""
+        """Removes this router's gauges; its counters stay."""
         view = self._view()
         if view is not None:
-            for provider in tuple(self._shown):
-                self._hide(provider, view)
+            for provider in tuple(self._providers):
+                self._remove_provider(provider, view)
         for alarm, firing in self._firing.items():
             self._families.alarms_firing.labels(self._router, alarm).dec(firing)
         self._firing.clear()
 
-    def _show(self, provider: str, view: View) -> None:
-        """Lets a provider's series begin at 0, so that `rate` sees the first failure too."""
-        self._shown[provider] = None
-        self._gauges.show(self._router, provider, view)
+    def _add_provider(self, provider: str, view: RouterView) -> None:
+        """Creates a provider's series at 0, so that `rate` includes the first failure."""
+        self._providers[provider] = None
+        self._gauges.add(self._router, provider, view)
         for outcome in ("success", "failure", "cancelled"):
             self._families.attempts.labels(self._router, provider, outcome)
-        for reason in TRIPS:
+        for reason in TRIP_REASONS:
             self._families.transitions.labels(self._router, provider, "open", reason)
         self._families.late_attempts.labels(self._router, provider)
         self._families.cooldowns.labels(self._router, provider)
 
-    def _hide(self, provider: str, view: View) -> None:
-        self._shown.pop(provider, None)
-        self._gauges.hide(self._router, provider, view)
+    def _remove_provider(self, provider: str, view: RouterView) -> None:
+        self._providers.pop(provider, None)
+        self._gauges.remove(self._router, provider, view)
 
-    def _bind_call(self, key: tuple[str, CallResult]) -> Told:
+    def _bind_call(self, key: tuple[str, CallResult]) -> BoundSeries:
         route, result = key
         calls = self._families.calls
         for other in get_args(CallResult):
             calls.labels(self._router, route, other)
         return self._bind(calls, self._families.call_seconds, route, result)
 
-    def _bind_attempt(self, key: tuple[str, str]) -> Told:
+    def _bind_attempt(self, key: tuple[str, str]) -> BoundSeries:
         return self._bind(self._families.attempts, self._families.attempt_seconds, *key)
 
-    def _bind_shadow(self, key: tuple[str, str]) -> Told:
+    def _bind_shadow(self, key: tuple[str, str]) -> BoundSeries:
         return self._bind(self._families.shadow_attempts, self._families.shadow_seconds, *key)
 
-    def _bind(self, counts: Counter, seconds: Histogram, name: str, outcome: str) -> Told:
+    def _bind(self, counts: Counter, seconds: Histogram, name: str, outcome: str) -> BoundSeries:
         labels = (self._router, name, outcome)
         histogram = seconds.labels(*labels)
         hook = self._exemplar
@@ -237,24 +242,25 @@ class Metrics(Listener):
 
 
 class MultiprocessMetrics(Metrics):
-    """The same where several processes share files and gauges are written, not read.
+    """`Metrics` for several processes that share files, where gauges are written, not read.
 
-    A provider's gauges are written at each of its attempts and at news of it, and those of all
-    at most once a second while there are attempts: the end of a rest, say, is no news.
+    A provider's gauges are written at each of its attempts and events. Those of all providers are
+    written at most once a second while there are attempts, because some changes cause no event: the
+    end of a cooldown, for example.
     """
 
-    _LOOK_AGAIN = 1.0  # seconds; far below any scrape interval
+    _REFRESH_INTERVAL = 1.0  # seconds; far below any scrape interval
 
     def __init__(
         self,
         router_name: str,
-        view: View,
+        view: RouterView,
         registry: CollectorRegistry | None = None,
         *,
         exemplar: Exemplar | None = None,
     ) -> None:
         super().__init__(router_name, view, registry, exemplar=exemplar)
-        self._looked = float("-inf")
+        self._refreshed = float("-inf")
 
     @override
     def attempt_started(self, provider: str, role: Role) -> None:
@@ -264,39 +270,42 @@ class MultiprocessMetrics(Metrics):
     def attempt_ended(self, record: AttemptRecord) -> None:
         super().attempt_ended(record)
         now = record.started + record.elapsed
-        # On a new event loop time may begin anew, so "long ago" and "not yet" both look again.
-        if 0.0 <= now - self._looked < self._LOOK_AGAIN:
+        # Loop time may restart on a new event loop, so a time in the future refreshes all, too.
+        if 0.0 <= now - self._refreshed < self._REFRESH_INTERVAL:
             self._gauges.refresh(self._router, record.provider)
         else:
-            self._looked = now
-            for provider in tuple(self._shown):
+            self._refreshed = now
+            for provider in tuple(self._providers):
                 self._gauges.refresh(self._router, provider)
 
     @override
-    def circuit_changed(self, news: CircuitChanged) -> None:
-        super().circuit_changed(news)
-        self._gauges.refresh(self._router, news.provider)
+    def circuit_changed(self, event: CircuitChanged) -> None:
+        super().circuit_changed(event)
+        self._gauges.refresh(self._router, event.provider)
 
     @override
-    def cooldown_started(self, news: CooldownStarted) -> None:
-        super().cooldown_started(news)
-        self._gauges.refresh(self._router, news.provider)
+    def cooldown_started(self, event: CooldownStarted) -> None:
+        super().cooldown_started(event)
+        self._gauges.refresh(self._router, event.provider)
 
     @override
-    def hold_changed(self, news: HoldChanged) -> None:
-        self._gauges.refresh(self._router, news.provider)
+    def hold_changed(self, event: HoldChanged) -> None:
+        self._gauges.refresh(self._router, event.provider)
 
 
 def make_metrics(
     router_name: str,
-    view: View,
+    view: RouterView,
     registry: CollectorRegistry | None = None,
     *,
     exemplar: Exemplar | None = None,
 ) -> Metrics:
-    """The Metrics that work here; see `Metrics` for the arguments."""
-    kind = MultiprocessMetrics if several_processes() else Metrics
-    return kind(router_name, view, registry, exemplar=exemplar)
+    """Creates `MultiprocessMetrics` if several processes share files, else `Metrics`.
+
+    See `Metrics` for the arguments.
+    """
+    metrics_class = MultiprocessMetrics if is_multiprocess() else Metrics
+    return metrics_class(router_name, view, registry, exemplar=exemplar)
 
 
 def _with_exemplar(histogram: Histogram, exemplar: Exemplar) -> Callable[[float], None]:
@@ -304,7 +313,7 @@ def _with_exemplar(histogram: Histogram, exemplar: Exemplar) -> Callable[[float]
         labels: dict[str, str] | None = None
         try:
             labels = exemplar()
-        finally:  # a broken hook costs the exemplar, never the observation
+        finally:  # if the hook raises, the observation is made without an exemplar
             histogram.observe(seconds, labels)
 
     return observe

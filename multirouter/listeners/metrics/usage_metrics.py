@@ -1,4 +1,4 @@
-"""Counts money and tokens, and times streams: what an attempt has beyond its outcome."""
+"""Metrics of cost, tokens and streams of one router."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from multirouter.model import AttemptRecord, CallOutcome, Usage
 Add = Callable[[float], None]
 
 
-class Spending:
-    """The part of a router's metrics that only priced attempts and streams reach.
+class UsageMetrics:
+    """Counts cost and tokens of priced attempts, and measures streams.
 
     Args:
-        router: the `router` label.
-        families: where it is counted.
+        router: value of the `router` label.
+        families: the metric families.
     """
 
     __slots__ = ("_bound", "_families", "_router")
@@ -27,54 +27,54 @@ class Spending:
         self._families = families
         self._bound: dict[tuple[str, str], tuple[Add, Add, Add, Add, Add]] = {}
 
-    def paid(self, record: AttemptRecord, usage: Usage) -> None:
-        """Books an attempt's cost and tokens, each token once: see docs/cost.md."""
+    def count_usage(self, record: AttemptRecord, usage: Usage) -> None:
+        """Counts an attempt's cost and tokens, each token under one kind; see docs/cost.md."""
         key = (record.route, record.provider)
-        add = self._bound.get(key)
-        if add is None:
-            add = self._bound[key] = self._bind(*key)
-        cost, taken, given, cached, reasoned = add
-        cost(record.cost)
-        whole, said, read, _, thought, estimated = usage
-        taken(max(whole - read, 0) if read else whole)
-        given(max(said - thought, 0) if thought else said)
-        if read:
-            cached(read)
-        if thought:
-            reasoned(thought)
+        bound = self._bound.get(key)
+        if bound is None:
+            bound = self._bound[key] = self._bind(*key)
+        add_cost, add_input, add_output, add_cached, add_reasoning = bound
+        add_cost(record.cost)
+        input_tokens, output_tokens, cached, _, reasoning, estimated = usage
+        add_input(max(input_tokens - cached, 0) if cached else input_tokens)
+        add_output(max(output_tokens - reasoning, 0) if reasoning else output_tokens)
+        if cached:
+            add_cached(cached)
+        if reasoning:
+            add_reasoning(reasoning)
         if estimated:
             labels = (self._router, record.provider)
             self._families.estimated_cost.labels(*labels).inc(record.cost)
 
-    def streamed(self, record: AttemptRecord, first_content: float) -> None:
-        """Times a stream: to its first content, and a whole one to its end."""
+    def observe_stream(self, record: AttemptRecord, first_content: float) -> None:
+        """Observes the time to first content, and duration and token rate of a complete stream."""
         labels = (self._router, record.provider)
         families = self._families
         families.first_content.labels(*labels).observe(first_content)
         if not record.ok:
             return
         families.stream_seconds.labels(*labels).observe(record.elapsed)
-        flowed, usage = record.elapsed - first_content, record.usage
-        if usage is not None and not usage.estimated and flowed > 0:
-            families.token_rate.labels(*labels).observe(usage.output / flowed)
+        seconds, usage = record.elapsed - first_content, record.usage
+        if usage is not None and not usage.estimated and seconds > 0:
+            families.token_rate.labels(*labels).observe(usage.output / seconds)
 
-    def failed_over(self, outcome: CallOutcome[Any], extra: float) -> None:
-        """Books what a call cost above its first choice, or saved against it."""
+    def count_failover_cost(self, outcome: CallOutcome[Any], extra: float) -> None:
+        """Counts what a call cost above its first choice, or saved against it (`extra` < 0)."""
         families = self._families
         family = families.failover_extra if extra > 0 else families.failover_saved
         family.labels(self._router, outcome.route).inc(abs(extra))
 
-    def reached(self, news: BudgetReached) -> None:
-        """Counts a budget's warning, or its end."""
-        mark = "used_up" if news.used_up else "warning"
-        self._families.budgets_reached.labels(self._router, news.owner, mark).inc()
+    def count_budget(self, event: BudgetReached) -> None:
+        """Counts a budget that reached its warning threshold or its limit."""
+        threshold = "limit" if event.used_up else "warning"
+        self._families.budgets_reached.labels(self._router, event.owner, threshold).inc()
 
     def _bind(self, route: str, provider: str) -> tuple[Add, Add, Add, Add, Add]:
-        families, me = self._families, (self._router, provider)
+        families, labels = self._families, (self._router, provider)
         return (
             families.cost.labels(self._router, route, provider).inc,
-            families.tokens.labels(*me, "input").inc,
-            families.tokens.labels(*me, "output").inc,
-            families.tokens.labels(*me, "cached").inc,
-            families.tokens.labels(*me, "reasoning").inc,
+            families.tokens.labels(*labels, "input").inc,
+            families.tokens.labels(*labels, "output").inc,
+            families.tokens.labels(*labels, "cached").inc,
+            families.tokens.labels(*labels, "reasoning").inc,
         )

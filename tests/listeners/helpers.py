@@ -1,4 +1,4 @@
-"""A router as the gauges see it, and news made by hand."""
+"""A fake router view, and functions that create and dispatch events."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from multirouter.core.event_dispatcher import EventDispatcher
-from multirouter.core.events import KINDS, Listener
+from multirouter.core.events import EVENT_NAMES, Listener
 from multirouter.model import (
     CANCELLED,
     SUCCESS,
@@ -22,26 +22,26 @@ from multirouter.model import (
 PROMPT = "my secret prompt sk-12345"
 
 
-class Sight:
-    """What a router shows of its providers, to be changed at will."""
+class FakeView:
+    """A router view whose state the test sets."""
 
     def __init__(self, *names: str) -> None:
-        self.running = dict.fromkeys(names, 0)
+        self.in_flight_counts = dict.fromkeys(names, 0)
         self.states = dict.fromkeys(names, "closed")
-        self.out: set[str] = set()
-        self.ill: set[str] = set()
+        self.unavailable: set[str] = set()
+        self.degraded_names: set[str] = set()
 
     def names(self) -> list[str]:
-        return list(self.running)
+        return list(self.in_flight_counts)
 
     def in_flight(self, name: str) -> int:
-        return self.running[name]
+        return self.in_flight_counts[name]
 
     def available(self, name: str) -> bool:
-        return name not in self.out
+        return name not in self.unavailable
 
     def degraded(self, name: str) -> bool:
-        return name in self.ill
+        return name in self.degraded_names
 
     def circuit_state(self, name: str) -> str:
         return self.states[name]
@@ -60,7 +60,7 @@ def attempt(
 ) -> AttemptRecord:
     known = {FailureKind.SUCCESS: SUCCESS, FailureKind.CANCELLED: CANCELLED}
     verdict = known.get(kind) or Verdict(kind, status=status, reason=PROMPT)
-    why = "drawn by weight"
+    why = "weighted choice"
     return AttemptRecord(
         provider, "default", role, verdict, error, started, seconds, why, late=late
     )
@@ -77,39 +77,40 @@ def call(
     return CallOutcome(result, PROMPT, error, provider, route, attempts, 10.0, seconds)
 
 
-def tell(listener: Listener, kind: str, *news: Any) -> None:
-    """Tells news over a real wire; an exception of the listener fails the test."""
+def dispatch(listener: Listener, name: str, *event: Any) -> None:
+    """Delivers an event through an EventDispatcher; an exception of the listener fails the test."""
 
-    def broken(_hear: object, error: Exception) -> None:
+    def on_error(_method: object, error: Exception) -> None:
         raise error
 
-    dispatcher = EventDispatcher([listener], broken)
-    dispatcher.post(kind, news if kind == "attempt_started" else news[0])
+    dispatcher = EventDispatcher([listener], on_error)
+    dispatcher.post(name, event if name == "attempt_started" else event[0])
     dispatcher.deliver()
 
 
-def tell_call(listener: Listener, outcome: CallOutcome[str]) -> None:
-    """Tells of a call and of each of its attempts, as a router does."""
+def dispatch_call(listener: Listener, outcome: CallOutcome[str]) -> None:
+    """Delivers the events of a call and of each of its attempts, as a router does."""
     for record in outcome.attempts:
-        tell(listener, "attempt_started", record.provider, record.role)
-        tell(listener, "attempt_ended", record)
+        dispatch(listener, "attempt_started", record.provider, record.role)
+        dispatch(listener, "attempt_ended", record)
     if outcome.result != "success":
-        tell(listener, "call_failed", outcome)
-    tell(listener, "call_ended", outcome)
+        dispatch(listener, "call_failed", outcome)
+    dispatch(listener, "call_ended", outcome)
 
 
-def heard_by(listener: Listener) -> set[str]:
-    """The kinds of news that cost this listener a call."""
+def handled_by(listener: Listener) -> set[str]:
+    """Names of the events that are delivered to this listener."""
     dispatcher = EventDispatcher([listener], lambda *_: None)
-    return {kind for kind in KINDS if dispatcher._ears[kind]}
+    return {name for name in EVENT_NAMES if dispatcher._handlers[name]}
 
 
 def value(registry: CollectorRegistry, name: str, **labels: str) -> float | None:
+    """The value of one sample of the router `default`; None if there is none."""
     return registry.get_sample_value(f"multirouter_{name}", {"router": "default", **labels})
 
 
 def total(registry: CollectorRegistry, sample: str, **labels: str) -> float:
-    """The sum of all samples of this name that carry these labels."""
+    """Sum of all samples with this name and these labels."""
     return sum(
         found.value
         for family in registry.collect()

@@ -1,4 +1,4 @@
-"""Docs, alerts and dashboard ask, in queries that parse, for what a scrape holds."""
+"""The queries of docs, alerts and dashboard parse and name existing metrics and labels."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ from prometheus_client import Counter, Gauge, Histogram
 from multirouter.core.events import RetryDenied
 from multirouter.listeners.metrics.families import BUCKETS, Families
 from multirouter.listeners.metrics.gauges import CIRCUIT_VALUES
-from multirouter.listeners.metrics.metrics import TRIPS
+from multirouter.listeners.metrics.metrics import TRIP_REASONS
 from multirouter.model import CallResult, FailureKind
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PAGE = (ROOT / "docs/metrics.md").read_text(encoding="utf-8")
 ALERTS = ROOT / "deploy/prometheus/alerts.yml"
 DASHBOARD = json.loads((ROOT / "deploy/grafana/multirouter.json").read_text(encoding="utf-8"))
 
-GIVEN_BY_PROMETHEUS = {"job", "instance"}
+PROMETHEUS_LABELS = {"job", "instance"}
 LABEL_VALUES = {
     "outcome": set(get_args(CallResult)),
     "to": set(CIRCUIT_VALUES),
     "le": {str(float(bound)) for bound in BUCKETS},
     "reason": {kind.value for kind in FailureKind}
-    | {*TRIPS, "reset", "trial_failed", "recovered", "hold_changed", "released"}
+    | {*TRIP_REASONS, "timer", "trial_failed", "recovered", "held", "released"}
     | set(get_args(get_type_hints(RetryDenied)["reason"])),
 }
 
 
 def series() -> dict[str, set[str]]:
-    """The name of each series that a scrape can hold, with its labels."""
+    """The names of all series of a scrape, with their labels."""
     found: dict[str, set[str]] = {}
     for family in Families().all():
         labels, name = set(family._labelnames), family._name
@@ -61,19 +61,19 @@ def alerts() -> list[dict]:
 
 
 def queries() -> list[tuple[str, str]]:
-    """Every query that we hand out, with where it stands."""
-    asked = re.findall(r"\*\*([^*]+)\*\*[^`]*?```promql\n(.*?)```", PAGE, flags=re.DOTALL)
+    """Every query of docs, dashboard and alerts, with its title."""
+    documented = re.findall(r"\*\*([^*]+)\*\*[^`]*?```promql\n(.*?)```", PAGE, flags=re.DOTALL)
     panels = [
         (panel["title"], target["expr"])
         for panel in DASHBOARD["panels"]
         for target in panel.get("targets", ())
     ]
     marks = [(mark["name"], mark["expr"]) for mark in DASHBOARD["annotations"]["list"]]
-    return [*asked, *panels, *marks, *((rule["alert"], rule["expr"]) for rule in alerts())]
+    return [*documented, *panels, *marks, *((rule["alert"], rule["expr"]) for rule in alerts())]
 
 
 def check(query: str) -> None:
-    """Fails when a query does not parse, or names what no scrape holds."""
+    """Fails if a query does not parse, or names a metric, label or value that does not exist."""
     for variable in ("$__rate_interval", "$__interval"):
         query = query.replace(variable, "5m")
 
@@ -82,26 +82,26 @@ def check(query: str) -> None:
             labels = SERIES[node.name]
             for matcher in node.matchers.matchers:
                 assert matcher.name in labels, (node.name, matcher.name)
-                wanted = set(matcher.value.split("|"))
-                closed = LABEL_VALUES.get(matcher.name, wanted)
-                assert wanted <= closed, (node.name, matcher.name, wanted)
+                used_values = set(matcher.value.split("|"))
+                closed = LABEL_VALUES.get(matcher.name, used_values)
+                assert used_values <= closed, (node.name, matcher.name, used_values)
         if isinstance(node, promql_parser.AggregateExpr) and node.modifier is not None:
-            known = set().union(*SERIES.values()) | GIVEN_BY_PROMETHEUS
+            known = set().union(*SERIES.values()) | PROMETHEUS_LABELS
             assert set(node.modifier.labels) <= known, node.modifier.labels
         return True
 
     promql_parser.walk(promql_parser.parse(query), visit)
 
 
-def test_no_query_is_overlooked() -> None:
-    """Every block of PromQL on the page stands under a question, and is checked below."""
+def test_every_query_of_the_page_is_checked() -> None:
+    """Every PromQL block of the page follows a bold question, so `queries` finds it."""
     pages = [query for _, query in queries() if query in PAGE]
     assert len(pages) >= PAGE.count("```promql") > 15
 
 
 @pytest.mark.parametrize(("place", "query"), queries())
-def test_queries_name_what_exists(place, query) -> None:
-    """Each query of docs, dashboard and alerts parses; its metrics, labels and values exist."""
+def test_queries_name_existing_series(place, query) -> None:
+    """Each query parses, and its metrics, labels and label values exist."""
     assert place
     check(query)
 
@@ -116,16 +116,16 @@ def test_queries_name_what_exists(place, query) -> None:
         "sum by (root) (multirouter_calls_total)",
     ],
 )
-def test_the_check_can_fail(query) -> None:
-    """A query with a slip in syntax, name, label, value or grouping is found out."""
+def test_an_invalid_query_fails_the_check(query) -> None:
+    """A mistake in syntax, name, label, value or grouping fails."""
     with pytest.raises((ValueError, KeyError, AssertionError)):
         check(query)
 
 
 def test_the_page_lists_every_family() -> None:
-    """The table of docs/metrics.md is the families: names, types, labels, meaning, in order."""
+    """The table of docs/metrics.md has all families in order: name, type, labels, meaning."""
     types = {Counter: "counter", Gauge: "gauge", Histogram: "histogram"}
-    told = re.findall(
+    documented = re.findall(
         r"^\| `(multirouter_\w+)` \| (\w+) \| ([^|]+) \| ([^|]+) \|$", PAGE, re.MULTILINE
     )
     families = [
@@ -137,24 +137,24 @@ def test_the_page_lists_every_family() -> None:
         )
         for family in Families().all()
     ]
-    assert told == families
+    assert documented == families
 
 
-def test_the_page_answers_with_every_family() -> None:
-    """No family is counted that answers no question of the page."""
-    answered = " ".join(query for _, query in queries())
+def test_every_family_has_a_query() -> None:
+    """Each family is used by a query of docs, dashboard or alerts."""
+    used = " ".join(query for _, query in queries())
     names = {name.removesuffix("_bucket").removesuffix("_sum") for name in SERIES}
-    assert {name for name in names if name.removesuffix("_count") not in answered} == set()
+    assert {name for name in names if name.removesuffix("_count") not in used} == set()
 
 
 def test_the_page_lists_every_alert() -> None:
-    """The table of alerts names each rule with its severity, and no other."""
-    told = re.findall(r"^\| `(Multirouter\w+)` \| (\w+) \|", PAGE, re.MULTILINE)
-    assert told == [(rule["alert"], rule["labels"]["severity"]) for rule in alerts()]
+    """The table of alerts has each rule with its severity, in order."""
+    documented = re.findall(r"^\| `(Multirouter\w+)` \| (\w+) \|", PAGE, re.MULTILINE)
+    assert documented == [(rule["alert"], rule["labels"]["severity"]) for rule in alerts()]
 
 
-def test_alerts_say_what_happened() -> None:
-    """Each rule has a severity, a summary and a description, and uses labels its query keeps."""
+def test_alerts_have_severity_and_annotations() -> None:
+    """Each rule has a severity, a summary and a description, with labels of its query."""
     for rule in alerts():
         assert rule["labels"]["severity"] in {"critical", "warning"}
         assert set(rule["annotations"]) == {"summary", "description"}
@@ -165,7 +165,7 @@ def test_alerts_say_what_happened() -> None:
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool comes with Prometheus")
 def test_alerts_fire_in_an_outage() -> None:
-    """Prometheus itself evaluates the rules over the outage of alerts_test.yml."""
+    """Promtool evaluates the rules over the outage of alerts_test.yml."""
     done = subprocess.run(
         ["promtool", "test", "rules", "alerts_test.yml"],
         cwd=ALERTS.parent,
@@ -176,8 +176,8 @@ def test_alerts_fire_in_an_outage() -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_dashboard_hangs_together() -> None:
-    """Panels have ids of their own, do not overlap, and read the chosen data source."""
+def test_the_dashboard_is_consistent() -> None:
+    """Panels have unique ids, do not overlap, and use the selected data source."""
     panels = DASHBOARD["panels"]
     assert len({panel["id"] for panel in panels}) == len(panels)
     taken: set[tuple[int, int]] = set()

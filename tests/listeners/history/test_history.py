@@ -1,4 +1,4 @@
-"""History: what is written of calls, attempts, failovers and circuits, and what never is."""
+"""History: the rows of calls, attempts, failovers and circuits, and what is never written."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from multirouter import ConfigurationError, MultiProviderRouter, Provider, Route
 from multirouter.core.cost.price import Price
 from multirouter.listeners.history.history import History
 from multirouter.testing import Answer, ScriptedProvider
-from tests.listeners.doubles import PROMPT, attempt, tell
-from tests.listeners.history_kit import BASE, history, router, rows
+from tests.listeners.helpers import PROMPT, attempt, dispatch
+from tests.listeners.history.helpers import BASE, history, router, rows
 
-USED = {"usage": {"prompt_tokens": 1000, "completion_tokens": 200}}
+USAGE = {"usage": {"prompt_tokens": 1000, "completion_tokens": 200}}
 
 
 async def test_each_attempt_and_call_is_written(tmp_path):
-    """A call that fails over leaves two attempts, a failover and one call, with times and costs."""
+    """A call that fails over writes two attempts, a failover and a call, with times and costs."""
     file = tmp_path / "history.db"
     first = ScriptedProvider("first", latency=2.0, script=["error"])
-    second = ScriptedProvider("second", latency=1.0, answer=lambda _: USED)
+    second = ScriptedProvider("second", latency=1.0, answer=lambda _: USAGE)
     providers = [
         Provider("first", first, price=Price(9, 9)),
         Provider("second", second, price=Price(5, 25)),
@@ -48,19 +48,23 @@ async def test_each_attempt_and_call_is_written(tmp_path):
     (call,) = rows(file, "calls")
     assert call["at"] == pytest.approx(answered["at"])
     assert (call["result"], call["provider"], call["attempts"]) == ("success", "second", 2)
-    assert (call["failures"], call["failovers"], call["diverted"]) == (1, 1, 0)
+    assert (call["failures"], call["failovers"], call["first_tier_unavailable"]) == (1, 1, 0)
     assert (call["first_provider"], call["first_kind"]) == ("first", "server")
     assert call["first_elapsed"] == pytest.approx(2.0)
     assert call["cost"] == pytest.approx(0.01)
     assert call["first_cost"] == pytest.approx(1200 * 9 / 1e6)
-    (move,) = rows(file, "failovers")
-    assert (move["provider"], move["moved_to"], move["kind"]) == ("first", "second", "server")
-    (spent,) = rows(file, "spending")
-    assert (spent["provider"], spent["cost"]) == ("second", pytest.approx(0.01))
+    (failover,) = rows(file, "failovers")
+    assert (failover["provider"], failover["to_provider"], failover["kind"]) == (
+        "first",
+        "second",
+        "server",
+    )
+    (spending,) = rows(file, "spending")
+    assert (spending["provider"], spending["cost"]) == ("second", pytest.approx(0.01))
 
 
-async def test_circuits_are_written(tmp_path):
-    """An opening is written with its reason and how long it holds."""
+async def test_circuit_changes_are_written(tmp_path):
+    """An opening is written with its reason and its open duration."""
     file = tmp_path / "history.db"
     bad = ScriptedProvider("bad", error_rate=1.0)
     async with router(history(file), Provider("bad", bad)) as r:
@@ -71,8 +75,8 @@ async def test_circuits_are_written(tmp_path):
     assert (opened["reason"], opened["open_duration"]) == ("failures", 60.0)
 
 
-async def test_a_call_led_past_its_first_tier_is_marked(tmp_path):
-    """While the first tier is held open, calls are `diverted`; given routes never are."""
+async def test_a_call_with_an_unavailable_first_tier_is_marked(tmp_path):
+    """`first_tier_unavailable` is 1 while the first tier is held open; never for ad hoc routes."""
     file = tmp_path / "history.db"
     providers = [Provider(name, ScriptedProvider(name)) for name in "ab"]
     async with router(history(file), *providers, routes=[Route("default", ["a", "b"])]) as r:
@@ -82,44 +86,44 @@ async def test_a_call_led_past_its_first_tier_is_marked(tmp_path):
         await r.call("q", route=["b"])
         r.unhold("a")
         r.update("b", weight=2)
-    assert [call["diverted"] for call in rows(file, "calls")] == [0, 1, 0]
+    assert [call["first_tier_unavailable"] for call in rows(file, "calls")] == [0, 1, 0]
 
 
-async def test_a_refused_call_is_written_without_a_first_choice(tmp_path):
-    """A call that reached nobody has a row that says so."""
+async def test_a_rejected_call_is_written_without_a_first_choice(tmp_path):
+    """A call without attempts has a row with the result `rejected`."""
     file = tmp_path / "history.db"
     async with router(history(file), Provider("a", ScriptedProvider("a"))) as r:
         r.hold("a", "open")
         await r.call_outcome("q")
     (call,) = rows(file, "calls")
-    assert (call["result"], call["attempts"], call["first_provider"]) == ("refused", 0, None)
+    assert (call["result"], call["attempts"], call["first_provider"]) == ("rejected", 0, None)
 
 
 async def test_a_stream_is_timed_to_its_first_content(tmp_path):
-    """A streamed call has the seconds to its first content beside those to its end."""
+    """A streamed call has the time to its first content as well as its duration."""
     file = tmp_path / "history.db"
     a = ScriptedProvider("a", latency=0.5, chunk_latency=1.0)
     provider = Provider("a", stream=a.stream)
     async with router(history(file), provider) as r, r.stream("one two") as stream:
         assert [chunk async for chunk in stream]
-    (call,), (tried,) = rows(file, "calls"), rows(file, "attempts")
-    assert call["first_content"] == pytest.approx(0.5) == tried["first_content"]
+    (call,), (attempt_row,) = rows(file, "calls"), rows(file, "attempts")
+    assert call["first_content"] == pytest.approx(0.5) == attempt_row["first_content"]
     assert call["elapsed"] > 1.4
-    assert call["first_elapsed"] == tried["first_content"]
+    assert call["first_elapsed"] == attempt_row["first_content"]
 
 
 async def test_prompts_and_answers_are_never_written(tmp_path):
     """No byte of a request, an answer or an error's message reaches the disk."""
     file = tmp_path / "history.db"
-    secret = "sk-attempt-me-not"
+    secret = "sk-not-in-the-file"
     a = ScriptedProvider("a", script=[ValueError(secret), Answer(secret)])
     async with router(history(file), Provider("a", a)) as r:
         await r.call_outcome(secret)
         await r.call_outcome(secret)
         assert r._engine._history.flush()
-        tell(r._engine._history, "attempt_ended", attempt(error=ValueError(PROMPT)))
-    for kept in tmp_path.iterdir():
-        written = kept.read_bytes()
+        dispatch(r._engine._history, "attempt_ended", attempt(error=ValueError(PROMPT)))
+    for path in tmp_path.iterdir():
+        written = path.read_bytes()
         assert secret.encode() not in written
         assert PROMPT.encode() not in written
     assert [row["kind"] for row in rows(file, "attempts")] == [
@@ -130,11 +134,11 @@ async def test_prompts_and_answers_are_never_written(tmp_path):
     ]
 
 
-async def test_what_is_old_goes(tmp_path):
-    """Rows older than `keep` are deleted, sums of money a month later at the earliest."""
+async def test_old_rows_are_deleted(tmp_path):
+    """Rows older than `retention` are deleted; `spending` is kept for at least 32 days."""
     file = tmp_path / "history.db"
-    a = ScriptedProvider("a", answer=lambda _: USED)
-    async with router(history(file, keep=7200.0), Provider("a", a, price=Price(1, 1))) as r:
+    a = ScriptedProvider("a", answer=lambda _: USAGE)
+    async with router(history(file, retention=7200.0), Provider("a", a, price=Price(1, 1))) as r:
         for _ in range(4):
             await r.call("q")
             assert r._engine._history.flush()
@@ -144,22 +148,22 @@ async def test_what_is_old_goes(tmp_path):
     assert len(rows(file, "spending")) == 4
 
 
-async def test_a_full_queue_drops_and_counts(tmp_path):
-    """What finds no room is lost, is counted in the metrics, and fails no call."""
+async def test_a_full_queue_drops_and_counts_rows(tmp_path):
+    """Rows beyond the queue limit are dropped and counted in the metrics; no call fails."""
     registry = CollectorRegistry()
     file = tmp_path / "history.db"
-    kept = history(file, waiting=3, gather=30.0)
-    async with router(kept, Provider("a", ScriptedProvider("a")), registry=registry) as r:
-        lost = "multirouter_history_dropped_total"
-        assert registry.get_sample_value(lost, {"router": "default"}) == 0
+    small = history(file, max_queued_rows=3, batch_interval=30.0)
+    async with router(small, Provider("a", ScriptedProvider("a")), registry=registry) as r:
+        dropped = "multirouter_history_dropped_total"
+        assert registry.get_sample_value(dropped, {"router": "default"}) == 0
         for _ in range(5):
             await r.call("q")
-        assert registry.get_sample_value(lost, {"router": "default"}) == 7
+        assert registry.get_sample_value(dropped, {"router": "default"}) == 7
     assert len(rows(file, "attempts")) + len(rows(file, "calls")) == 3
 
 
-async def test_a_path_is_enough(tmp_path):
-    """`history=` takes a path, closes it with the router, and leaves no thread behind."""
+async def test_history_may_be_a_path(tmp_path):
+    """`history=` accepts a path; the router closes the file and leaves no thread running."""
     file = tmp_path / "history.db"
     before = time.time()
     async with router(str(file), Provider("a", ScriptedProvider("a"))) as r:
@@ -171,10 +175,10 @@ async def test_a_path_is_enough(tmp_path):
 
 
 @pytest.mark.backends("asyncio")
-async def test_a_dropped_router_writes_what_it_knew(tmp_path):
-    """A router that is let go of without `aclose` loses nothing, and its thread ends."""
+async def test_a_dropped_router_writes_its_queue(tmp_path):
+    """A router that is dropped without `aclose` loses no rows, and its thread ends."""
     file = tmp_path / "history.db"
-    r = router(history(file, gather=60.0), Provider("a", ScriptedProvider("a")))
+    r = router(history(file, batch_interval=60.0), Provider("a", ScriptedProvider("a")))
     await r.call("q")
     (thread,) = [thread for thread in threads() if thread.name == "multirouter-history"]
     del r
@@ -184,57 +188,58 @@ async def test_a_dropped_router_writes_what_it_knew(tmp_path):
     assert len(rows(file, "calls")) == 1
 
 
-async def test_news_after_the_end_opens_the_file_again(tmp_path):
-    """A closed History that is told more writes it at its next close."""
+async def test_an_event_after_close_reopens_the_file(tmp_path):
+    """A closed History that gets an event writes it at its next close."""
     file = tmp_path / "history.db"
-    kept = history(file)
-    async with router(kept, Provider("a", ScriptedProvider("a"))) as r:
+    recorded = history(file)
+    async with router(recorded, Provider("a", ScriptedProvider("a"))) as r:
         await r.call("q")
-    tell(kept, "attempt_ended", attempt())
-    kept.close()
+    dispatch(recorded, "attempt_ended", attempt())
+    recorded.close()
     assert len(rows(file, "attempts")) == 2
-    kept.close()
+    recorded.close()
 
 
 @pytest.mark.parametrize(
-    ("given", "why"),
+    ("path", "message"),
     [
         (7, "must be a path or a History"),
-        ("nowhere/history.db", "there is no directory"),
-        (".", "is a directory"),
+        ("missing/history.db", "does not exist"),
+        (".", "got the directory"),
     ],
 )
-def test_a_wrong_place_is_refused(given, why, tmp_path, monkeypatch):
-    """What cannot be a history file is refused where the router is made, with the reason."""
+def test_an_invalid_path_raises(path, message, tmp_path, monkeypatch):
+    """A path that cannot be a history file raises when the router is created."""
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ConfigurationError, match=why):
-        router(given)
+    with pytest.raises(ConfigurationError, match=message):
+        router(path)
 
 
 @pytest.mark.parametrize(
-    "settings", [{"keep": 0}, {"waiting": 0}, {"gather": -1}, {"keep": "long"}]
+    "settings",
+    [{"retention": 0}, {"max_queued_rows": 0}, {"batch_interval": -1}, {"retention": "long"}],
 )
-def test_wrong_settings_are_refused(settings, tmp_path):
-    """Each setting says what it must be."""
+def test_invalid_settings_raise(settings, tmp_path):
+    """The error names the setting."""
     with pytest.raises(ConfigurationError, match=rf"History\.{next(iter(settings))}"):
         History(tmp_path / "h", **settings)
 
 
 def test_a_history_belongs_to_one_router(tmp_path):
-    """A second router, and none, are refused with what to do."""
-    kept = History(tmp_path / "history.db")
-    assert repr(kept) == f"<History of no router in {tmp_path / 'history.db'}>"
-    for use in (kept.flush, kept.close, lambda: kept.attempt_ended(attempt())):
-        with pytest.raises(UsageError, match="belongs to a router"):
+    """Use without a router, and by a second router, raise with the way to fix it."""
+    recorded = History(tmp_path / "history.db")
+    assert repr(recorded) == f"<History of no router in {tmp_path / 'history.db'}>"
+    for use in (recorded.flush, recorded.close, lambda: recorded.attempt_ended(attempt())):
+        with pytest.raises(UsageError, match="has no router"):
             use()
-    router(kept, name="one")
-    with pytest.raises(ConfigurationError, match="router 'one' already: make another"):
-        router(kept, name="two")
-    assert "of one in" in repr(kept)
+    router(recorded, name="one")
+    with pytest.raises(ConfigurationError, match="router 'one'; create another"):
+        router(recorded, name="two")
+    assert "of one in" in repr(recorded)
 
 
-def test_no_history_costs_nothing():
-    """Without `history=` the router neither writes nor counts what it would have dropped."""
+def test_without_history_nothing_is_recorded():
+    """Without `history=` the router has no history and no counter of dropped rows."""
     registry = CollectorRegistry()
     r = MultiProviderRouter(registry=registry)
     assert r._engine._history is None

@@ -1,4 +1,4 @@
-"""A restart takes up from the history: open circuits, windows, paces, budgets."""
+"""A new router restores circuits, windows, health, latencies and budgets from its history."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from multirouter.core.cost.budgets import Budget
 from multirouter.core.cost.price import Price
 from multirouter.listeners.history import file as history_file
 from multirouter.testing import ScriptedProvider, virtual_clock
-from tests.listeners.history_kit import BASE, history, router
+from tests.listeners.history.helpers import BASE, history, router
 
 WINDOW = CircuitPolicy(failures=50, window=60.0)
 
 
-def fill(file, table: str, *found: dict[str, object]) -> None:
-    """Writes rows as an earlier run would have."""
+def fill(file, table: str, *new_rows: dict[str, object]) -> None:
+    """Inserts rows as an earlier run would have done."""
     connection = history_file.open_to_write(file)
-    known = {
+    defaults = {
         "attempts": {
             "role": "call",
             "kind": "success",
@@ -37,13 +37,14 @@ def fill(file, table: str, *found: dict[str, object]) -> None:
         },
         "spending": {"route": "default", "provider": "a"},
     }[table]
-    for given in found:
-        values = {"router": "default", **known, **given}
+    for row in new_rows:
+        values = {"router": "default", **defaults, **row}
         if table != "spending":
             values = {"provider": "a", **values}
-        places = ", ".join("?" * len(values))
+        placeholders = ", ".join("?" * len(values))
         connection.execute(
-            f"INSERT INTO {table} ({', '.join(values)}) VALUES ({places})", tuple(values.values())
+            f"INSERT INTO {table} ({', '.join(values)}) VALUES ({placeholders})",
+            tuple(values.values()),
         )
     connection.close()
 
@@ -55,15 +56,15 @@ def restarted(file, offset: float = 0.0, **settings):
 
 
 def gate(r, name: str = "a"):
-    return r._engine.memory.gates[name]
+    return r._engine.states.gates[name]
 
 
-async def test_an_open_circuit_is_open_for_the_time_that_is_left(tmp_path):
-    """Opened for 60 s, seen again 20 s later: open for 40 s more, then half-open, then closed."""
+async def test_an_open_circuit_keeps_its_remaining_duration(tmp_path):
+    """Opened for 60 s and restored after 20 s: open for 40 s, then half-open, then closed."""
     file = tmp_path / "h.db"
     fill(file, "circuits", {"at": BASE - 20.0})
     async with restarted(file) as r:
-        assert "open (failures, last in an earlier run), resets in 40.0 s" in repr(r)
+        assert "open (failures; last failure: in an earlier run), half-open in 40.0 s" in repr(r)
         await r.call("q")
         await anyio.sleep(39.9)
         assert r.circuit_state("a") == "open"
@@ -83,24 +84,32 @@ async def test_an_open_circuit_is_open_for_the_time_that_is_left(tmp_path):
             "half_open",
         ),
         ([{"at": BASE - 90.0}, {"at": BASE - 20.0, "old": "half_open", "new": "closed"}], "closed"),
-        ([{"at": BASE - 1.0, "reason": "hold_changed", "open_duration": float("inf")}], "closed"),
+        ([{"at": BASE - 1.0, "reason": "held", "open_duration": float("inf")}], "closed"),
         ([{"at": BASE + 500.0}], "open"),
         ([{"at": BASE - 1.0, "router": "another"}], "closed"),
-        ([{"at": BASE - 1.0, "provider": "gone"}], "closed"),
+        ([{"at": BASE - 1.0, "provider": "removed"}], "closed"),
     ],
-    ids=["over", "on trial", "recovered", "held by hand", "clock set back", "other router", "gone"],
+    ids=[
+        "expired",
+        "half-open",
+        "recovered",
+        "held",
+        "clock set back",
+        "other router",
+        "removed provider",
+    ],
 )
-def test_circuits_begin_where_they_were(changes, state, tmp_path):
-    """An outage whose time is over is tried before it is trusted; what a hand held is let go."""
+def test_circuits_are_restored(changes, state, tmp_path):
+    """An expired open circuit is half-open; a hold is not restored."""
     fill(tmp_path / "h.db", "circuits", *changes)
     r = restarted(tmp_path / "h.db")
     assert r.circuit_state("a") == state
     if state == "open":
-        assert "resets in 60.0 s" in repr(r), "never for longer than it was opened for"
+        assert "half-open in 60.0 s" in repr(r), "at most its open duration"
 
 
-def test_growth_goes_on_over_a_restart(tmp_path):
-    """Openings in a row are counted in the process that saw them; its peers' are no others."""
+def test_consecutive_openings_are_restored(tmp_path):
+    """Consecutive openings are counted within the last process; others recorded the same ones."""
     changes = [
         {"at": BASE - 500.0, "new": "open", "run": "peer"},
         {"at": BASE - 400.0, "new": "open"},
@@ -112,11 +121,11 @@ def test_growth_goes_on_over_a_restart(tmp_path):
         {"at": BASE - 10.0, "old": "half_open", "new": "open", "reason": "trial_failed"},
     ]
     fill(tmp_path / "h.db", "circuits", *changes)
-    assert gate(restarted(tmp_path / "h.db", circuit=WINDOW)).circuit.opened == 3
+    assert gate(restarted(tmp_path / "h.db", circuit=WINDOW)).circuit.consecutive_openings == 3
 
 
-def test_nothing_is_told_of_what_is_taken_up(tmp_path):
-    """A restored opening is no transition: it is not written again."""
+def test_restored_state_causes_no_events(tmp_path):
+    """A restored open circuit is not a state change, so it is not written again."""
     fill(tmp_path / "h.db", "circuits", {"at": BASE - 20.0})
     restarted(tmp_path / "h.db")._engine._history.close()
     connection = sqlite3.connect(tmp_path / "h.db")
@@ -124,8 +133,8 @@ def test_nothing_is_told_of_what_is_taken_up(tmp_path):
     connection.close()
 
 
-def test_the_window_is_warm(tmp_path):
-    """Failures of the window count on, each by its kind and its age, and drop out in time."""
+def test_the_circuit_window_is_restored(tmp_path):
+    """Failures count by kind and age, and leave the window when they are too old."""
     kinds = [
         "server",
         "success",
@@ -133,7 +142,7 @@ def test_the_window_is_warm(tmp_path):
         "rate_limit",
         "request",
         "credentials",
-        "from the future",
+        "unknown_to_this_version",
     ]
     old = [{"at": BASE - 50.0 + n, "kind": kind} for n, kind in enumerate(kinds)]
     more = [{"at": BASE - 70.0, "kind": "server"}, {"at": BASE - 1.0, "kind": "server", "late": 1}]
@@ -147,24 +156,24 @@ def test_the_window_is_warm(tmp_path):
     assert (window.calls, window.failures) == (0, 0)
 
 
-def test_health_is_warm(tmp_path):
-    """Who was degraded before a restart is degraded after it, copies for comparison included."""
+def test_health_is_restored(tmp_path):
+    """A degraded provider is degraded after a restart; shadow copies count."""
     file = tmp_path / "h.db"
     fill(file, "attempts", *({"at": BASE - 90.0 + n} for n in range(15)))
     copies = {"kind": "server", "role": "shadow"}
     fill(file, "attempts", *({"at": BASE - 70.0 + n, **copies} for n in range(10)))
     fill(file, "attempts", *({"at": BASE - 400.0 + n, "kind": "server"} for n in range(20)))
     r = restarted(file)
-    health = {member.name: member.health for member in r._engine.roster.route(None).members}
+    health = {member.name: member.health for member in r._engine.registry.route(None).members}
     assert (health["a"].calls, health["a"].failures, health["a"].degraded) == (25, 10, True)
     assert (health["b"].calls, health["b"].degraded) == (0, False)
     assert gate(r).circuit.window.failures == 0
-    health["a"].look(300.0, 0)
+    health["a"].refresh(300.0, 0)
     assert not health["a"].degraded
 
 
-def test_a_window_begins_anew_where_the_circuit_closed(tmp_path):
-    """What failed before a recovery is forgiven, over a restart as without one."""
+def test_attempts_before_a_recovery_do_not_count(tmp_path):
+    """Attempts before the last closing of the circuit are not in its window."""
     file = tmp_path / "h.db"
     fill(file, "attempts", *({"at": BASE - 50.0 + n, "kind": "server"} for n in range(10)))
     fill(file, "circuits", {"at": BASE - 45.5, "old": "half_open", "new": "closed"})
@@ -172,8 +181,8 @@ def test_a_window_begins_anew_where_the_circuit_closed(tmp_path):
     assert (window.calls, window.failures) == (5, 5)
 
 
-def test_paces_are_warm(tmp_path):
-    """Latencies of whole answers and of first contents set the limits they set before."""
+def test_latencies_are_restored(tmp_path):
+    """Latencies of answers and of first contents of streams are restored separately."""
     file = tmp_path / "h.db"
     fill(file, "attempts", *({"at": BASE - 900.0 + n, "elapsed": 0.8} for n in range(100)))
     streamed = {"elapsed": 30.0, "first_content": 0.2}
@@ -183,26 +192,26 @@ def test_paces_are_warm(tmp_path):
     fill(file, "attempts", *({"at": BASE - 10 * 86_400.0 + n, "elapsed": 9.0} for n in range(9)))
     a = ScriptedProvider("a")
     r = router(history(file), Provider("a", a, stream=a.stream))
-    (whole,) = r._engine.roster.route(None).members
-    (pieces,) = r._engine.roster.route(None, streaming=True).members
-    assert whole.latency.known
-    assert whole.latency.latencies.percentile(0.99) == pytest.approx(0.8, rel=0.1)
-    assert pieces.latency.latencies.percentile(0.99) == pytest.approx(0.2, rel=0.1)
+    (for_calls,) = r._engine.registry.route(None).members
+    (for_streams,) = r._engine.registry.route(None, streaming=True).members
+    assert for_calls.latency.has_enough_samples
+    assert for_calls.latency.latencies.percentile(0.99) == pytest.approx(0.8, rel=0.1)
+    assert for_streams.latency.latencies.percentile(0.99) == pytest.approx(0.2, rel=0.1)
 
 
-def test_few_rows_are_read_where_there_are_many_providers(tmp_path, monkeypatch):
-    """What is read at the start is bounded, and each provider gets its part of it."""
-    monkeypatch.setattr("multirouter.listeners.history.restore.ALL_PASTS", 80)
+def test_the_number_of_rows_read_is_limited(tmp_path, monkeypatch):
+    """The limit of attempts read at startup is divided among the providers."""
+    monkeypatch.setattr("multirouter.listeners.history.restore.MAX_TOTAL_ATTEMPTS", 80)
     file = tmp_path / "h.db"
     fill(file, "attempts", *({"at": BASE - 900.0 + n} for n in range(100)))
     r = restarted(file)
-    latencies = {member.name: member.latency for member in r._engine.roster.route(None).members}
+    latencies = {member.name: member.latency for member in r._engine.registry.route(None).members}
     assert latencies["a"].latencies.samples == 40
     assert latencies["b"].latencies.samples == 0
 
 
-def test_budgets_stand(tmp_path, monkeypatch):
-    """What was spent in the period counts on, for provider, route and router, each its own."""
+def test_budgets_are_restored(tmp_path, monkeypatch):
+    """Spending in the current period is restored for providers, routes and the router."""
     file = tmp_path / "h.db"
     now = 1_790_002_800.0  # 15:00 UTC
     monkeypatch.setattr("time.time", lambda: now)
@@ -221,27 +230,27 @@ def test_budgets_stand(tmp_path, monkeypatch):
     ]
     route = Route("default", [["a", "b"]], budget=Budget(1000.0))
     r = router(history(file, now - BASE), *providers, routes=[route], budget=Budget(1000.0))
-    accounts = r._engine.memory.ledger.accounts
-    spent = {owner: account.standing()[0]["spent"] for owner, account in accounts.items()}
+    accounts = r._engine.states.accounts.by_owner
+    spent = {owner: account.snapshot()[0]["spent"] for owner, account in accounts.items()}
     assert spent == {"provider a": 7.0, "provider b": 3.0, "route default": 5.0, "router": 10.0}
 
 
-def test_a_router_that_has_no_past_begins_without(tmp_path):
-    """A file that is not there yet is made by the first batch, not by the router."""
+def test_a_missing_file_is_created_by_the_first_batch(tmp_path):
+    """Creating a router does not create its history file."""
     r = restarted(tmp_path / "h.db")
     assert not (tmp_path / "h.db").exists()
     assert r.circuit_state("a") == "closed"
 
 
-def test_a_real_restart(tmp_path):
-    """One run sees an outage and ends; the next one is not caught by it, and knows the paces."""
+def test_a_restart_during_an_outage(tmp_path):
+    """A router restarted in an outage makes no attempt at the failed provider."""
     file = tmp_path / "h.db"
     bad = ScriptedProvider("bad", latency=0.5)
     good = ScriptedProvider("good", latency=0.7)
 
     async def first() -> None:
-        kept = history(file)
-        async with router(kept, Provider("bad", bad, weight=9), Provider("good", good)) as r:
+        recorded = history(file)
+        async with router(recorded, Provider("bad", bad, weight=9), Provider("good", good)) as r:
             for _ in range(40):
                 await r.call("q")
             bad.error_rate = 1.0
@@ -250,15 +259,15 @@ def test_a_real_restart(tmp_path):
             assert r.circuit_state("bad") == "open"
 
     async def second() -> None:
-        asked = bad.count
-        kept = history(file, 60.0)
-        async with router(kept, Provider("bad", bad, weight=9), Provider("good", good)) as r:
+        attempts = bad.count
+        recorded = history(file, 60.0)
+        async with router(recorded, Provider("bad", bad, weight=9), Provider("good", good)) as r:
             assert r.circuit_state("bad") == "open"
             for _ in range(10):
                 await r.call("q")
-            assert bad.count == asked
-            (_, well) = r._engine.roster.route(None).members
-            assert well.latency.latencies.samples > 5
+            assert bad.count == attempts
+            (_, healthy) = r._engine.registry.route(None).members
+            assert healthy.latency.latencies.samples > 5
 
     virtual_clock.run(first)
     virtual_clock.run(second)

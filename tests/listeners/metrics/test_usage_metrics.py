@@ -1,0 +1,93 @@
+"""Metrics of cost, tokens and streams."""
+
+from __future__ import annotations
+
+import pytest
+from prometheus_client import CollectorRegistry
+
+from multirouter.core.events import BudgetReached
+from multirouter.listeners.metrics.metrics import Metrics, make_metrics
+from multirouter.model import AttemptRecord, FailureKind, Usage
+from tests.listeners.helpers import FakeView, attempt, call, dispatch, dispatch_call, total, value
+
+
+@pytest.fixture
+def registry() -> CollectorRegistry:
+    return CollectorRegistry()
+
+
+@pytest.fixture
+def metrics(registry) -> Metrics:
+    return make_metrics("default", FakeView("openai"), registry)
+
+
+def priced(cost: float, usage: Usage, **how) -> AttemptRecord:
+    """An attempt with usage and cost."""
+    record = attempt(**how)
+    record.cost, record.usage = cost, usage
+    return record
+
+
+def test_each_token_is_counted_once(metrics, registry) -> None:
+    """The kinds of tokens add up to input and output, and the cost to that of the attempts."""
+    usage = Usage(100, 50, cached=40, written=5, reasoning=30)
+    dispatch(metrics, "attempt_ended", priced(0.5, usage))
+    dispatch(
+        metrics,
+        "attempt_ended",
+        priced(0.25, Usage(10, 1, estimated=True), kind=FailureKind.TIMEOUT),
+    )
+    kinds = {
+        kind: value(registry, "tokens_total", provider="openai", kind=kind)
+        for kind in ("input", "cached", "output", "reasoning")
+    }
+    assert kinds == {"input": 70, "cached": 40, "output": 21, "reasoning": 30}
+    assert value(registry, "cost_usd_total", route="default", provider="openai") == 0.75
+    assert value(registry, "estimated_cost_usd_total", provider="openai") == 0.25
+
+
+def test_unpriced_attempts_and_shadow_copies_are_not_counted(metrics, registry) -> None:
+    """Attempts without usage, and shadow copies, add neither cost nor tokens."""
+    dispatch(metrics, "attempt_ended", attempt())
+    dispatch(metrics, "attempt_ended", priced(0.5, Usage(1, 1), role="shadow"))
+    assert total(registry, "cost_usd_total") == 0
+    assert total(registry, "tokens_total") == 0
+
+
+def test_failover_cost_and_savings(metrics, registry) -> None:
+    """Extra cost and savings are separate counters, because counters cannot decrease."""
+    for extra in (0.5, -0.25, 0.0, None):
+        outcome = call("success", attempt())
+        outcome.failover_cost = extra
+        dispatch_call(metrics, outcome)
+    assert value(registry, "failover_extra_cost_usd_total", route="default") == 0.5
+    assert value(registry, "failover_saved_cost_usd_total", route="default") == 0.25
+
+
+def test_budgets_are_counted_by_threshold(metrics, registry) -> None:
+    """The warning threshold and the limit are counted separately."""
+    for used_up in (False, True):
+        event = BudgetReached("default", "route hard", 1.0, "day", 0.8, used_up=used_up)
+        dispatch(metrics, "budget_reached", event)
+    for threshold in ("warning", "limit"):
+        assert (
+            value(registry, "budgets_reached_total", owner="route hard", threshold=threshold) == 1
+        )
+
+
+def test_streams_are_timed(metrics, registry) -> None:
+    """First content of every stream; duration and rate of complete ones; no estimated rate."""
+    complete = priced(0.1, Usage(5, 60), seconds=4.0)
+    estimated = priced(0.1, Usage(5, 60, estimated=True), seconds=4.0)
+    free = attempt(seconds=4.0)
+    at_once = priced(0.1, Usage(5, 60), seconds=1.0)
+    cut = priced(0.1, Usage(5, 60), seconds=4.0, kind=FailureKind.INTERRUPTED)
+    for record in (complete, estimated, free, at_once, cut):
+        record.first_content = 1.0
+        dispatch(metrics, "attempt_ended", record)
+    dispatch(metrics, "attempt_ended", attempt())
+    assert value(registry, "first_content_seconds_count", provider="openai") == 5
+    assert value(registry, "first_content_seconds_sum", provider="openai") == 5.0
+    assert value(registry, "stream_duration_seconds_count", provider="openai") == 4
+    assert value(registry, "stream_tokens_per_second_count", provider="openai") == 1
+    assert value(registry, "stream_tokens_per_second_sum", provider="openai") == 20.0
