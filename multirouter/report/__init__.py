@@ -1,1 +1,1 @@
-"""What a history says about a span of time: as a table, as JSON, as a page that stands alone."""
+"""The report over a history file: as text tables, as JSON, and as one HTML page."""

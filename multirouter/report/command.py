@@ -1,4 +1,4 @@
-"""The command `multirouter report`: which file, which span, in which form."""
+"""The command `multirouter report`."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from multirouter.errors import ConfigurationError
 if TYPE_CHECKING:
     from multirouter.report.model import Report
 
-SUMMARY: str = "what a history file says: failures caught, latency, circuits, cost"
+SUMMARY: str = "report on a history file: masked failures, latency, circuits, cost"
 DESCRIPTION: str = """\
-Reads the file that a router keeps with `history=` and tells what became of its calls: what
-failover caught, what callers saw, how long answers took with it and would have taken without,
-when circuits were open, what it all cost. The file is only read, a router may be writing it."""
+Reads the history file of a router (`history=`) and reports on a period: calls and their outcome,
+failures that failover masked, latency with and without failover, open circuits, and cost. The file
+is only read; a router may be writing to it."""
 EPILOG: str = """\
 examples:
   multirouter report history.db
   multirouter report --since 24h --format html history.db > report.html
 
-exit status: 0, or 2 when the file cannot be read."""
+exit status: 0, or 2 if the file cannot be read."""
 
 UNITS = {"m": 60.0, "h": 3_600.0, "d": 86_400.0, "w": 604_800.0}
 FORMATS = ("table", "json", "html")
@@ -35,19 +35,20 @@ FORMATS = ("table", "json", "html")
 
 def add_arguments(parser: ArgumentParser) -> None:
     """Adds the options of `multirouter report`."""
-    parser.add_argument("file", metavar="FILE", type=Path, help="the history")
+    parser.add_argument("file", metavar="FILE", type=Path, help="the history file")
     parser.add_argument(
         "--since",
-        type=span,
+        type=period,
         default="7d",
-        metavar="SPAN",
-        help="how far back: 30m, 24h, 7d, 4w (%(default)s); compared with as long a time before",
+        metavar="PERIOD",
+        help="length of the period up to now: 30m, 24h, 7d, 4w (default %(default)s); it is "
+        "compared with the period before",
     )
     parser.add_argument(
-        "--format", choices=FORMATS, default="table", help="%(choices)s (%(default)s)"
+        "--format", choices=FORMATS, default="table", help="%(choices)s (default %(default)s)"
     )
     parser.add_argument(
-        "--router", metavar="NAME", help="of this router alone, where a file holds several"
+        "--router", metavar="NAME", help="report only this router, if the file has several"
     )
 
 
@@ -55,29 +56,29 @@ def run(arguments: Namespace) -> int:
     """Writes the report to standard output and returns the exit status.
 
     Raises:
-        ConfigurationError: the file is no history.
-        OSError: it cannot be read.
+        ConfigurationError: the file is not a history.
+        OSError: the file cannot be read.
     """
     report = _read(arguments)
-    sys.stdout.write(_told(report, arguments.format))
+    sys.stdout.write(_render(report, arguments.format))
     sys.stdout.flush()
     return 0
 
 
-def span(text: str) -> float:
-    """The seconds that a span such as `7d` means.
+def period(text: str) -> float:
+    """Parses a period such as `7d` into seconds.
 
     Raises:
-        ArgumentTypeError: it means none.
+        ArgumentTypeError: the text is not a positive number with one of the units.
     """
     found = re.fullmatch(r"(\d{1,6}(?:\.\d{1,6})?)([mhdw])", text)
     if found is None or not float(found[1]):
-        raise ArgumentTypeError(f"{text!r} is no span: write 30m, 24h, 7d or 4w")
+        raise ArgumentTypeError(f"must be a period such as 30m, 24h, 7d or 4w, got {text!r}")
     return float(found[1]) * UNITS[found[2]]
 
 
-def as_data(report: Report) -> dict[str, Any]:
-    """The report as plain data for JSON, which knows no infinity: `"none"` stands for it."""
+def as_json_data(report: Report) -> dict[str, Any]:
+    """Returns the report as plain data for JSON; infinity becomes `"no_answer"`."""
     data: dict[str, Any] = _without_infinity(asdict(report))
     return data
 
@@ -86,34 +87,34 @@ def _read(arguments: Namespace) -> Report:
     import sqlite3
 
     from multirouter.listeners.history.file import open_to_read
-    from multirouter.report.read_history import read
+    from multirouter.report.reader import read_report
 
     file: Path = arguments.file
     if not file.is_file():
-        raise FileNotFoundError(f"there is no file {file}")
+        raise FileNotFoundError(f"the file {file} does not exist")
     until = time.time()
     try:
         connection = open_to_read(file)
         try:
-            # No row is older than the clock that it is dated by, which begins in 1970.
+            # No row is older than 1970, where the clock of its dates begins.
             since = max(0.0, until - arguments.since)
-            return read(connection, since, until, router=arguments.router)
+            return read_report(connection, since, until, router=arguments.router)
         finally:
             connection.close()
     except sqlite3.Error as error:
         raise ConfigurationError(str(file), f"cannot be read: {error}") from error
 
 
-def _told(report: Report, form: str) -> str:
+def _render(report: Report, form: str) -> str:
     if form == "json":
-        return json.dumps(as_data(report), indent=2, allow_nan=False) + "\n"
+        return json.dumps(as_json_data(report), indent=2, allow_nan=False) + "\n"
     if form == "html":
-        from multirouter.report.page import as_page
+        from multirouter.report.page import render_page
 
-        return as_page(report)
-    from multirouter.report.text import as_text
+        return render_page(report)
+    from multirouter.report.text import render_text
 
-    return as_text(report) + "\n"
+    return render_text(report) + "\n"
 
 
 def _without_infinity(data: Any) -> Any:
@@ -121,4 +122,4 @@ def _without_infinity(data: Any) -> Any:
         return {key: _without_infinity(value) for key, value in data.items()}
     if isinstance(data, list | tuple):
         return [_without_infinity(value) for value in data]
-    return "none" if data == math.inf else data
+    return "no_answer" if data == math.inf else data

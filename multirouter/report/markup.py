@@ -1,4 +1,4 @@
-"""HTML built of elements: whatever is not an element itself is escaped."""
+"""Builds HTML from elements; text that is not an element is escaped."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 
 class Markup(str):
-    """Text that is HTML already."""
+    """A string that is HTML already and is not escaped."""
 
     __slots__ = ()
 
@@ -18,27 +18,27 @@ _VOID = frozenset({"meta", "rect", "line", "path", "polyline"})
 
 
 def element(name: str, /, *children: str, **attributes: Attribute) -> Markup:
-    """One element.
+    """Returns one element.
 
     Args:
-        name: its name.
-        children: what it holds: Markup as it is, any other text escaped.
-        attributes: by name, `class_` for `class`, an underscore for a hyphen; None is left out.
+        name: the element's name.
+        children: its content; Markup is used as it is, other text is escaped.
+        attributes: by name, `class_` for `class`, an underscore for a hyphen; None is omitted.
     """
-    told = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{html.escape(_plain(value))}"'
+    rendered = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{html.escape(_attribute(value))}"'
         for key, value in attributes.items()
         if value is not None
     )
     if name in _VOID and not children:
-        return Markup(f"<{name}{told}/>")
-    return Markup(f"<{name}{told}>{joined(*children)}</{name}>")
+        return Markup(f"<{name}{rendered}/>")
+    return Markup(f"<{name}{rendered}>{join(*children)}</{name}>")
 
 
-def joined(*pieces: str) -> Markup:
-    """Several pieces in a row."""
-    return Markup("".join(p if isinstance(p, Markup) else html.escape(p) for p in pieces))
+def join(*parts: str) -> Markup:
+    """Concatenates parts; text that is not Markup is escaped."""
+    return Markup("".join(p if isinstance(p, Markup) else html.escape(p) for p in parts))
 
 
-def _plain(value: str | float) -> str:
+def _attribute(value: str | float) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)

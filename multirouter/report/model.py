@@ -1,4 +1,4 @@
-"""The figures of a report, as plain data: what they are called, and what they mean."""
+"""The figures of a report as plain data; the field names are the keys of the JSON form."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 class Latency:
     """Percentiles of the time to an answer, or to the first content of a stream, seconds.
 
-    A call without an answer counts as slower than any, so `math.inf` says that more than the rest
-    never got one; None says that there was no call.
+    A call without an answer counts as slower than any other: `math.inf` means that the percentile
+    falls on such a call. None means that there were no calls.
     """
 
     p50: float | None = None
@@ -19,81 +19,89 @@ class Latency:
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
-    """What a span came to, in a handful of figures.
+class Summary:
+    """The figures of one period.
 
-    Calls whose caller left count only in `cancelled`.
+    Calls cancelled by their caller count only in `calls` and `cancelled`.
 
     Attributes:
-        calls: how many calls ended.
-        answered: by a provider.
-        substituted: by a `fallback=`.
-        errors_seen: calls whose caller got an error.
-        own_fault: how many of those failed by the request's own fault, which nobody can mend.
-        refused: how many of those reached no provider.
-        cancelled: calls whose caller left.
-        failures_caught: failed attempts of calls that were answered all the same.
-        rescued: answered calls that the first choice would not have answered: its attempt failed,
-            or nobody of the route's first tier could be asked.
-        diverted: how many of those were led past a first tier that was out.
-        failed_first: calls that the first choice did not answer, or would not have, own faults
-            aside.
-        latency: of all calls but own faults.
-        latency_first: of the same calls, had the first choice been all there is.
+        calls: calls that ended.
+        answered: calls answered by a provider.
+        fallbacks: calls answered by `fallback=`.
+        errors: calls whose caller got an error.
+        request_errors: of those, calls that failed because of the request itself, which no other
+            provider would have answered.
+        rejected: of the errors, calls without any attempt.
+        cancelled: calls cancelled by their caller.
+        masked_failures: failed attempts of calls that were answered.
+        recovered: answered calls that the first choice alone would not have answered: its attempt
+            failed, or no provider of the route's first tier was available.
+        first_tier_unavailable: of those, calls whose first tier was unavailable.
+        first_choice_failed: calls that the first choice did not answer or would not have answered,
+            without request errors.
+        latency: of all calls but request errors.
+        first_choice_latency: of the same calls, with the first choice alone.
         trips: how many times a closed circuit opened.
-        cost: USD, all attempts; None when no provider has a price.
-        cost_first: what the same calls would have cost at their first choice alone, where known.
-        failover_cost: what those calls cost above that; below 0, what they saved.
+        cost: of all attempts, USD; None if no provider has a price.
+        first_choice_cost: what the calls would have cost at their first choice alone, USD, for the
+            calls where that is known; None if it is known for none.
+        failover_cost: what those calls cost above `first_choice_cost`, USD; < 0: what they saved.
     """
 
     calls: int = 0
     answered: int = 0
-    substituted: int = 0
-    errors_seen: int = 0
-    own_fault: int = 0
-    refused: int = 0
+    fallbacks: int = 0
+    errors: int = 0
+    request_errors: int = 0
+    rejected: int = 0
     cancelled: int = 0
-    failures_caught: int = 0
-    rescued: int = 0
-    diverted: int = 0
-    failed_first: int = 0
+    masked_failures: int = 0
+    recovered: int = 0
+    first_tier_unavailable: int = 0
+    first_choice_failed: int = 0
     latency: Latency = Latency()
-    latency_first: Latency = Latency()
+    first_choice_latency: Latency = Latency()
     trips: int = 0
     cost: float | None = None
-    cost_first: float | None = None
+    first_choice_cost: float | None = None
     failover_cost: float | None = None
 
     @property
-    def success(self) -> float | None:
-        """The share of calls that were answered, own faults aside; None without calls."""
-        fair = self.calls - self.cancelled - self.own_fault
-        return self.answered / fair if fair else None
+    def counted(self) -> int:
+        """Calls that count in shares: without cancelled calls and request errors."""
+        return self.calls - self.cancelled - self.request_errors
+
+    @property
+    def success_rate(self) -> float | None:
+        """Share of the counted calls that were answered, 0 to 1; None without calls."""
+        return self.answered / self.counted if self.counted else None
 
 
 @dataclass(frozen=True, slots=True)
-class RouteFigures:
-    """One route: its name (with the router's before it when there are several) and its head."""
+class RouteStats:
+    """One route: its name (`router/route` if there are several routers) and its summary."""
 
     route: str
-    head: Head
+    summary: Summary
 
 
 @dataclass(frozen=True, slots=True)
-class ProviderFigures:
-    """One provider; copies for comparison are left out.
+class ProviderStats:
+    """The attempts of one provider, without shadow copies.
 
     Attributes:
-        provider: its name, with the router's before it when there are several.
-        attempts: how often it was asked.
-        answers: how often it answered.
-        cancelled: attempts that were cut off because nobody needed them any more.
-        share: of all providers' answers, 0 to 1.
-        success: answers among the attempts that were not cut off; None without any.
+        provider: its name (`router/provider` if there are several routers).
+        attempts: attempts that ended.
+        answers: successful attempts.
+        cancelled: attempts that were cancelled because their result was no longer needed.
+        share: its share of the answers of all providers, 0 to 1.
+        success_rate: share of the attempts that succeeded, without cancelled ones; None without
+            attempts.
         latency: of its answers.
         failures: failed attempts by kind, the most frequent first.
-        cost: USD; None when it has no price.
-        tokens: input and output, of the attempts that told or were estimated.
+        cost: USD; None if it has no price.
+        input_tokens: reported or estimated input tokens.
+        output_tokens: reported or estimated output tokens.
     """
 
     provider: str
@@ -101,58 +109,59 @@ class ProviderFigures:
     answers: int
     cancelled: int
     share: float
-    success: float | None
+    success_rate: float | None
     latency: Latency
     failures: dict[str, int]
     cost: float | None
-    tokens: tuple[int, int]
+    input_tokens: int
+    output_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
-class Moves:
-    """Failovers of one cause: from whom, to whom, why, how often."""
+class FailoverCount:
+    """How many failovers went from one provider to another for one kind of failure."""
 
     provider: str
-    moved_to: str
+    to_provider: str
     kind: str
     count: int
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
-    """One time that a circuit was not closed.
+class OpenPeriod:
+    """A time in which a circuit was not closed.
 
     Attributes:
-        provider: whose.
-        reason: why it opened.
-        began: wall clock, seconds since 1970.
-        ended: the same; None while it is open still.
-        reopened: how many trials failed meanwhile.
+        provider: the provider's name.
+        reason: why the circuit opened.
+        started: wall clock, seconds since 1970.
+        ended: wall clock, seconds since 1970; None if the circuit is still not closed.
+        failed_trials: how many trials failed in this time.
     """
 
     provider: str
     reason: str
-    began: float
+    started: float
     ended: float | None
-    reopened: int
+    failed_trials: int
 
 
 @dataclass(frozen=True, slots=True)
-class Slot:
-    """One piece of the time line.
+class Interval:
+    """One interval of the timeline.
 
     Attributes:
-        at: its begin, seconds since 1970.
-        at_once: calls answered by their first choice.
-        rescued: calls answered by another.
-        failed: calls that were not answered.
+        start: wall clock, seconds since 1970.
+        first_choice: calls answered by their first choice.
+        recovered: calls answered by another provider.
+        failed: calls that no provider answered.
         latency: of its calls.
-        cost: USD, or None.
+        cost: USD; None if no provider has a price.
     """
 
-    at: float
-    at_once: int
-    rescued: int
+    start: float
+    first_choice: int
+    recovered: int
     failed: int
     latency: Latency
     cost: float | None
@@ -160,28 +169,28 @@ class Slot:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What a history says of one span, and of the one before it.
+    """The report of one period, with the previous period for comparison.
 
     Attributes:
-        since: begin, seconds since 1970.
-        until: end.
-        head: the span.
-        before: the span of the same length before it; None when nothing is known of it.
-        routes: by calls, the most first.
-        providers: by answers, the most first.
-        moves: failovers by cause, the most frequent first.
-        openings: in the order in which they began.
-        slot_seconds: the length of a slot.
-        slots: the time line, from the first call on.
+        since: start of the period, seconds since 1970.
+        until: end of the period, seconds since 1970.
+        summary: the figures of the period.
+        previous: the figures of the period of the same length before it; None without calls.
+        routes: by number of calls, the most first.
+        providers: by number of answers, the most first.
+        failovers: the most frequent first.
+        open_periods: by start.
+        interval_seconds: length of one interval of the timeline.
+        timeline: intervals from the first call to the end of the period.
     """
 
     since: float
     until: float
-    head: Head
-    before: Head | None
-    routes: list[RouteFigures] = field(default_factory=list[RouteFigures])
-    providers: list[ProviderFigures] = field(default_factory=list[ProviderFigures])
-    moves: list[Moves] = field(default_factory=list[Moves])
-    openings: list[Opening] = field(default_factory=list[Opening])
-    slot_seconds: float = 0.0
-    slots: list[Slot] = field(default_factory=list[Slot])
+    summary: Summary
+    previous: Summary | None
+    routes: list[RouteStats] = field(default_factory=list[RouteStats])
+    providers: list[ProviderStats] = field(default_factory=list[ProviderStats])
+    failovers: list[FailoverCount] = field(default_factory=list[FailoverCount])
+    open_periods: list[OpenPeriod] = field(default_factory=list[OpenPeriod])
+    interval_seconds: float = 0.0
+    timeline: list[Interval] = field(default_factory=list[Interval])

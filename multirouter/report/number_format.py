@@ -1,4 +1,4 @@
-"""Figures in words that people read: shares, spans, sums of money, times of day."""
+"""Formats figures for people: counts, shares, durations, amounts of money, dates."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ import math
 from datetime import UTC, datetime
 
 NONE = "-"
-"""Stands where there is nothing to tell."""
+"""Text of an unknown figure."""
 
 
-def number(count: float) -> str:
-    """A count with its thousands apart."""
-    return f"{count:,.0f}"
+def count(value: float) -> str:
+    """A count with thousands separators."""
+    return f"{value:,.0f}"
 
 
-def share(value: float | None) -> str:
-    """A share in percent; the closer to all, the finer, and never rounded up to all."""
+def percent(value: float | None) -> str:
+    """A share (0 to 1) in percent, rounded down, with more digits close to 100 %."""
     if value is None:
         return NONE
     if value == 1.0:
@@ -25,8 +25,8 @@ def share(value: float | None) -> str:
     return f"{floored:.{digits}f} %"
 
 
-def seconds(value: float | None) -> str:
-    """A latency, or that none came."""
+def latency(value: float | None) -> str:
+    """A latency in seconds; `math.inf` is "no answer"."""
     if value is None:
         return NONE
     if value == math.inf:
@@ -36,8 +36,8 @@ def seconds(value: float | None) -> str:
     return f"{value:.2f} s" if value < 10.0 else f"{value:.1f} s"
 
 
-def span(value: float | None) -> str:
-    """A length of time in its two largest units."""
+def duration(value: float | None) -> str:
+    """A duration in seconds, in its two largest units; None is a circuit that is still open."""
     if value is None:
         return "still open"
     whole = round(value)
@@ -45,8 +45,8 @@ def span(value: float | None) -> str:
         return f"{value:.1f} s" if value < 10 else f"{whole} s"
     for size, unit, small, small_unit in _UNITS:
         if whole >= size:
-            rest = whole % size // small
-            return f"{whole // size} {unit}" + (f" {rest} {small_unit}" if rest else "")
+            remainder = whole % size // small
+            return f"{whole // size} {unit}" + (f" {remainder} {small_unit}" if remainder else "")
     raise AssertionError("a minute is the smallest unit")
 
 
@@ -54,41 +54,46 @@ _UNITS = ((86_400, "d", 3_600, "h"), (3_600, "h", 60, "min"), (60, "min", 1, "s"
 
 
 def usd(value: float | None, *, sign: bool = False) -> str:
-    """A sum of money, with more digits when it is small."""
+    """An amount of US dollars, with more digits if it is small."""
     if value is None:
         return NONE
     size = abs(value)
     digits = 2 if size >= 1 or not size else min(6, 2 - math.floor(math.log10(size)))
-    before = "-" if value < 0 else "+" if sign and value else ""
-    return f"{before}${size:,.{digits}f}"
+    prefix = "-" if value < 0 else "+" if sign and value else ""
+    return f"{prefix}${size:,.{digits}f}"
 
 
 def tokens(value: int) -> str:
-    """A count of tokens, short."""
+    """A count of tokens, abbreviated."""
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if value >= size:
             return f"{value / size:.1f}{unit}"
     return str(value)
 
 
-def moment(at: float) -> str:
-    """A time to the minute, UTC."""
+def timestamp(at: float) -> str:
+    """A date and time (seconds since 1970) to the minute, UTC."""
     return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M}"
 
 
-def short_moment(at: float, step: float) -> str:
-    """A time for an axis whose pieces are `step` seconds long, UTC."""
+def axis_timestamp(at: float, step: float) -> str:
+    """A date, with the time if the axis has intervals shorter than 3 h, UTC.
+
+    Args:
+        at: seconds since 1970.
+        step: length of an interval, seconds.
+    """
     return f"{datetime.fromtimestamp(at, UTC):{'%d %b' if step >= 3 * 3600 else '%d %b %H:%M'}}"
 
 
 def words(name: str) -> str:
-    """A kind or a reason as words."""
+    """A kind or reason as words."""
     return name.replace("_", " ")
 
 
 def change(now: float | None, before: float | None) -> str:
-    """By how much something grew or shrank, in percent."""
+    """The relative change in percent; "" if it is not defined."""
     if now is None or before is None or not before or math.inf in (now, before):
         return ""
-    by = (now - before) / before
-    return "±0 %" if abs(by) < 0.0005 else f"{by:+,.1%}".replace("%", " %")
+    relative = (now - before) / before
+    return "±0 %" if abs(relative) < 0.0005 else f"{relative:+,.1%}".replace("%", " %")

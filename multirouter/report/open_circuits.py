@@ -1,4 +1,4 @@
-"""How long circuits were not closed, told from their changes."""
+"""Derives trips and open periods from the recorded state changes of circuits."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import NamedTuple
 
-from multirouter.report.model import Opening
+from multirouter.report.model import OpenPeriod
 
 
-class Change(NamedTuple):
-    """What is read of a circuit's change; see `history_schema.CIRCUITS`."""
+class CircuitChange(NamedTuple):
+    """The columns read of a state change; see `listeners.history.schema.CIRCUITS`."""
 
     at: float
     run: str
@@ -21,50 +21,53 @@ class Change(NamedTuple):
     reason: str
 
 
-def trips_in(changes: Iterable[Change], since: float, until: float) -> int:
-    """How many times closed circuits opened."""
+def count_trips(changes: Iterable[CircuitChange], since: float, until: float) -> int:
+    """How many times a closed circuit opened in `since <= at < until`."""
     return sum(
         since <= change.at < until and (change.old, change.new) == ("closed", "open")
         for change in changes
     )
 
 
-def openings_in(
-    changes: Iterable[Change], since: float, until: float, name: Callable[[str, str], str]
-) -> list[Opening]:
-    """The openings that lie in a span, wholly or in part, one for each process that saw it.
+def find_open_periods(
+    changes: Iterable[CircuitChange],
+    since: float,
+    until: float,
+    display_name: Callable[[str, str], str],
+) -> list[OpenPeriod]:
+    """The open periods that overlap a period, one for each process that recorded one.
 
     Args:
-        changes: all up to `until`, in order of time.
-        since: begin of the span.
-        until: its end.
-        name: makes a provider's name from the router's and its own.
+        changes: all changes before `until`, by time.
+        since: start of the period, seconds since 1970.
+        until: end of the period, seconds since 1970.
+        display_name: returns a provider's name in the report, from router and provider.
     """
-    under_way: dict[tuple[str, str, str], Opening] = {}
-    found: list[Opening] = []
+    current: dict[tuple[str, str, str], OpenPeriod] = {}
+    found: list[OpenPeriod] = []
     for change in changes:
         key = (change.router, change.provider, change.run)
         if change.new == "closed":
-            opening = _ended(under_way, key)
-            if opening is not None:
-                found.append(replace(opening, ended=change.at))
-        elif key in under_way:
-            again = change.new == "open"
-            opening = under_way[key]
-            under_way[key] = replace(opening, reopened=opening.reopened + again)
+            period = _pop_closed(current, key)
+            if period is not None:
+                found.append(replace(period, ended=change.at))
+        elif key in current:
+            reopened = change.new == "open"
+            period = current[key]
+            current[key] = replace(period, failed_trials=period.failed_trials + reopened)
         elif change.new == "open":
-            provider = name(change.router, change.provider)
-            under_way[key] = Opening(provider, change.reason, change.at, None, 0)
-    found += under_way.values()
-    inside = [o for o in found if o.began < until and (o.ended is None or o.ended > since)]
-    return sorted(inside, key=lambda opening: (opening.began, opening.provider))
+            provider = display_name(change.router, change.provider)
+            current[key] = OpenPeriod(provider, change.reason, change.at, None, 0)
+    found += current.values()
+    overlapping = [p for p in found if p.started < until and (p.ended is None or p.ended > since)]
+    return sorted(overlapping, key=lambda period: (period.started, period.provider))
 
 
-def _ended(
-    under_way: dict[tuple[str, str, str], Opening], key: tuple[str, str, str]
-) -> Opening | None:
-    """What a closing ends: the process's own opening, or the one it took over from another."""
-    if key in under_way:
-        return under_way.pop(key)
-    inherited = [other for other in under_way if other[:2] == key[:2]]
-    return under_way.pop(inherited[0]) if inherited else None
+def _pop_closed(
+    current: dict[tuple[str, str, str], OpenPeriod], key: tuple[str, str, str]
+) -> OpenPeriod | None:
+    """Removes the period that a closing ends: the process's own, or one restored from another."""
+    if key in current:
+        return current.pop(key)
+    restored = [other for other in current if other[:2] == key[:2]]
+    return current.pop(restored[0]) if restored else None

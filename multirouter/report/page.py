@@ -1,21 +1,21 @@
-"""A report as one HTML page that stands alone: its style and charts are in it, scripts are not."""
+"""Renders a report as one self-contained HTML page: style and charts inline, no scripts."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from multirouter.report import charts
-from multirouter.report import number_format as wording
-from multirouter.report.markup import Markup, element, joined
-from multirouter.report.model import Head, Report
-from multirouter.report.tables import ReportTable, headline, tables
+from multirouter.report import number_format as fmt
+from multirouter.report.markup import Markup, element, join
+from multirouter.report.model import Report, Summary
+from multirouter.report.tables import ReportTable, summary_table, tables
 
 STYLE = Path(__file__).with_name("style.css")
 
 
-def as_page(report: Report) -> str:
-    """The whole page."""
-    title = f"{wording.moment(report.since)} to {wording.moment(report.until)} UTC"
+def render_page(report: Report) -> str:
+    """Returns the report as an HTML document."""
+    title = f"{fmt.timestamp(report.since)} to {fmt.timestamp(report.until)} UTC"
     head = element(
         "head",
         element("meta", charset="utf-8"),
@@ -24,54 +24,60 @@ def as_page(report: Report) -> str:
         element("title", f"multirouter, {title}"),
         element("style", Markup(STYLE.read_text(encoding="utf-8"))),
     )
-    _first, *others = tables(report)
+    _summary, *others = tables(report)
     body = element(
         "body",
         element(
             "header",
             element("p", "multirouter", class_="brand"),
-            element("h1", _verdict(report.head)),
+            element("h1", _headline(report.summary)),
             element("p", title, class_="period"),
         ),
         element(
-            "main", _cards(report), _headline(report.head), *_charts(report), *map(_section, others)
+            "main",
+            _cards(report),
+            _section(summary_table(report.summary), title="Effect of failover"),
+            *_charts(report),
+            *map(_section, others),
         ),
     )
     return "<!doctype html>\n" + element("html", head, body, lang="en") + "\n"
 
 
-def _verdict(head: Head) -> str:
-    """The report in a sentence."""
-    if not head.calls:
-        return "No calls in this time"
-    if head.failures_caught:
-        failures = "failure" if head.failures_caught == 1 else "failures"
-        caught = f"{wording.number(head.failures_caught)} {failures} caught"
-    else:
-        caught = "No failure to catch"
-    seen = head.errors_seen - head.own_fault
-    if not seen:
-        return f"{caught}, none seen by callers"
-    return f"{caught}, {wording.number(seen)} seen by callers"
+def _headline(summary: Summary) -> str:
+    """The report in one sentence."""
+    if not summary.calls:
+        return "No calls in this period"
+    masked = _counted(summary.masked_failures, "failure")
+    errors = _counted(summary.errors - summary.request_errors, "error")
+    return f"{masked} masked by failover, {errors} returned to callers".capitalize()
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{fmt.count(number) if number else 'no'} {noun}{'' if number == 1 else 's'}"
 
 
 def _cards(report: Report) -> Markup:
-    """The figures that one looks at first."""
-    head = report.head
-    before = report.before or Head()
+    """The main figures."""
+    summary = report.summary
+    before = report.previous or Summary()
     found = [
-        ("Calls", wording.number(head.calls), _against(head.calls, before.calls)),
-        ("Answered", wording.share(head.success), f"{wording.number(head.rescued)} rescued"),
+        ("Calls", fmt.count(summary.calls), _change(summary.calls, before.calls)),
         (
-            "p99 to an answer",
-            wording.seconds(head.latency.p99),
-            f"first choice alone: {wording.seconds(head.latency_first.p99)}",
+            "Answered",
+            fmt.percent(summary.success_rate),
+            f"{fmt.count(summary.recovered)} recovered",
         ),
-        ("Circuit trips", wording.number(head.trips), _against(head.trips, before.trips)),
+        (
+            "p99 latency",
+            fmt.latency(summary.latency.p99),
+            f"first choice only: {fmt.latency(summary.first_choice_latency.p99)}",
+        ),
+        ("Circuit trips", fmt.count(summary.trips), _change(summary.trips, before.trips)),
     ]
-    if head.cost is not None:
-        above = f"failover: {wording.usd(head.failover_cost, sign=True)}"
-        found.append(("Cost", wording.usd(head.cost), above))
+    if summary.cost is not None:
+        failover = f"failover: {fmt.usd(summary.failover_cost, sign=True)}"
+        found.append(("Cost", fmt.usd(summary.cost), failover))
     cards = [
         element(
             "div",
@@ -85,46 +91,42 @@ def _cards(report: Report) -> Markup:
     return element("section", *cards, class_="cards")
 
 
-def _against(now: float, before: float) -> str:
-    by = wording.change(now, before)
-    return f"{by} against before" if by else ""
-
-
-def _headline(head: Head) -> Markup:
-    return _section(headline(head), title="What failover was good for")
+def _change(now: float, before: float) -> str:
+    change = fmt.change(now, before)
+    return f"{change} vs. previous period" if change else ""
 
 
 def _charts(report: Report) -> list[Markup]:
-    if not report.slots or not report.head.calls:
+    if not report.timeline or not report.summary.calls:
         return []
-    drawn = [charts.calls_chart(report), charts.latency_chart(report)]
-    if report.openings:
-        drawn.append(charts.circuits_chart(report))
-    if report.head.cost is not None:
-        drawn.append(charts.cost_chart(report))
-    return [element("section", *drawn, class_="charts")]
+    found = [charts.calls_chart(report), charts.latency_chart(report)]
+    if report.open_periods:
+        found.append(charts.circuits_chart(report))
+    if report.summary.cost is not None:
+        found.append(charts.cost_chart(report))
+    return [element("section", *found, class_="charts")]
 
 
 def _section(table: ReportTable, title: str = "") -> Markup:
-    inside = [element("h2", title or table.title)]
+    content = [element("h2", title or table.title)]
     if table.rows:
-        inside.append(_table(table))
+        content.append(_table(table))
     else:
-        inside.append(element("p", table.empty, class_="note"))
+        content.append(element("p", table.empty, class_="note"))
     if table.rows and table.note:
-        inside.append(element("p", table.note, class_="note"))
-    return element("section", *inside)
+        content.append(element("p", table.note, class_="note"))
+    return element("section", *content)
 
 
 def _table(table: ReportTable) -> Markup:
-    head = element("tr", *_cells("th", table.head, table.words))
-    rows = [element("tr", *_cells("td", row, table.words)) for row in table.rows]
-    body = joined(element("thead", head), element("tbody", *rows))
+    header = element("tr", *_cells("th", table.header, table.text_columns))
+    rows = [element("tr", *_cells("td", row, table.text_columns)) for row in table.rows]
+    body = join(element("thead", header), element("tbody", *rows))
     return element("div", element("table", body), class_="scroll")
 
 
-def _cells(name: str, row: tuple[str, ...], words: int) -> list[Markup]:
+def _cells(name: str, row: tuple[str, ...], text_columns: int) -> list[Markup]:
     return [
-        element(name, cell, class_=None if number < words else "figure")
+        element(name, cell, class_=None if number < text_columns else "figure")
         for number, cell in enumerate(row)
     ]

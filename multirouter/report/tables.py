@@ -1,4 +1,4 @@
-"""What stands in a report, as titled tables of words: the same for a terminal and for a page."""
+"""The tables of a report as text cells; the text form and the HTML page both show them."""
 
 from __future__ import annotations
 
@@ -7,181 +7,207 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from multirouter.report import number_format as wording
-from multirouter.report.model import Head, Latency, ProviderFigures, Report
-from multirouter.report.number_format import number, seconds, share, usd
+from multirouter.report import number_format as fmt
+from multirouter.report.model import Latency, ProviderStats, Report, Summary
+from multirouter.report.number_format import count, percent, usd
 
 Row = tuple[str, ...]
-Tell = Callable[[Any], str]
+Format = Callable[[Any], str]
+
+PERCENTILES = ("p50", "p95", "p99")
 
 
 @dataclass(frozen=True, slots=True)
 class ReportTable:
-    """A table: a title, a head, rows, what explains it, and what is told when it is empty.
+    """A table of text cells.
 
     Attributes:
-        words: how many of the first columns are words; the others are figures.
+        title: shown above it; may be "".
+        header: names of the columns.
+        rows: cells, one tuple per row.
+        note: explanation below the table.
+        empty: shown instead of a table without rows.
+        text_columns: how many of the first columns are text; the others are figures.
     """
 
     title: str
-    head: Row
+    header: Row
     rows: Sequence[Row]
     note: str = ""
     empty: str = ""
-    words: int = 1
+    text_columns: int = 1
 
 
 def tables(report: Report) -> list[ReportTable]:
-    """Every table of a report, the headline first."""
-    found = [headline(report.head), _routes(report), _providers(report), _failures(report)]
-    if report.head.cost is not None:
+    """Returns all tables of a report, the summary first."""
+    found = [
+        summary_table(report.summary),
+        _routes(report),
+        _providers(report),
+        _failovers(report),
+    ]
+    if report.summary.cost is not None:
         found.append(_costs(report))
-    found += [_openings(report), _before(report)]
+    found += [_open_periods(report), _comparison(report)]
     return found
 
 
-def headline(head: Head) -> ReportTable:
-    """What failover was good for: beside it, what the first choices alone would have come to."""
-    alone = None if head.success is None else _answered_alone(head)
+def summary_table(summary: Summary) -> ReportTable:
+    """Returns the figures with failover beside those of the first choice alone."""
+    latency, first_choice = summary.latency, summary.first_choice_latency
+    first_choice_errors = summary.first_choice_failed + summary.request_errors
     rows = [
-        ("calls answered", share(head.success), share(alone)),
-        ("failures caught", number(head.failures_caught), NO),
-        ("led past who was out", number(head.diverted), NO),
-        ("errors seen", number(head.errors_seen), number(head.failed_first + head.own_fault)),
-        ("p99 to an answer", seconds(head.latency.p99), seconds(head.latency_first.p99)),
-        ("p50 to an answer", seconds(head.latency.p50), seconds(head.latency_first.p50)),
-        ("circuit trips", number(head.trips), NO),
+        ("calls answered", percent(summary.success_rate), percent(_first_choice_rate(summary))),
+        ("failures masked", count(summary.masked_failures), fmt.NONE),
+        ("first tier unavailable", count(summary.first_tier_unavailable), fmt.NONE),
+        ("errors", count(summary.errors), count(first_choice_errors)),
+        ("p99 latency", fmt.latency(latency.p99), fmt.latency(first_choice.p99)),
+        ("p50 latency", fmt.latency(latency.p50), fmt.latency(first_choice.p50)),
+        ("circuit trips", count(summary.trips), fmt.NONE),
     ]
-    if head.cost is not None:
-        rows.append(("cost", usd(head.cost), _cost_alone(head)))
+    if summary.cost is not None:
+        rows.append(("cost", usd(summary.cost), _first_choice_cost(summary)))
     note = (
-        "The first choice alone: what each call's first attempt came to, and no answer "
-        "where the route's first tier was out."
+        "First choice only: the result of each call's first attempt, and no answer where the "
+        "route's first tier was unavailable."
     )
-    if math.inf in (head.latency.p99, head.latency_first.p99):
-        note += " Where more than 1 % of the calls got no answer, there is no p99."
-    if head.own_fault:
-        count = number(head.own_fault)
-        note += f" Of the errors, {count} were the request's own fault, and count in no share."
-    return ReportTable("", ("", "with failover", "first choice alone"), rows, note)
+    if math.inf in (latency.p99, first_choice.p99):
+        note += " There is no p99 where more than 1 % of the calls got no answer."
+    if summary.request_errors:
+        note += (
+            f" {count(summary.request_errors)} of the errors were caused by the request itself "
+            "and are not part of the shares."
+        )
+    return ReportTable("", ("", "with failover", "first choice only"), rows, note)
 
 
-NO = wording.NONE
+def _first_choice_rate(summary: Summary) -> float | None:
+    if summary.success_rate is None:
+        return None
+    return 1 - summary.first_choice_failed / summary.counted
 
 
-def _answered_alone(head: Head) -> float:
-    fair = head.calls - head.cancelled - head.own_fault
-    return 1 - head.failed_first / fair
-
-
-def _cost_alone(head: Head) -> str:
+def _first_choice_cost(summary: Summary) -> str:
     """What the calls would have cost at their first choice, as far as that is known."""
-    if head.cost is None or head.failover_cost is None:
-        return NO
-    return usd(head.cost - head.failover_cost)
+    if summary.cost is None or summary.failover_cost is None:
+        return fmt.NONE
+    return usd(summary.cost - summary.failover_cost)
 
 
 def _routes(report: Report) -> ReportTable:
     rows = [
         (
-            each.route,
-            number(each.head.calls),
-            share(each.head.success),
-            number(each.head.rescued),
-            number(each.head.errors_seen),
-            *_latency(each.head.latency),
+            stats.route,
+            count(stats.summary.calls),
+            percent(stats.summary.success_rate),
+            count(stats.summary.recovered),
+            count(stats.summary.errors),
+            *_latency(stats.summary.latency),
         )
-        for each in report.routes
+        for stats in report.routes
     ]
-    head = ("route", "calls", "success", "rescued", "errors", *PERCENTILES)
-    return ReportTable("Routes", head, rows, empty="There was no call.")
-
-
-PERCENTILES = ("p50", "p95", "p99")
+    header = ("route", "calls", "success", "recovered", "errors", *PERCENTILES)
+    return ReportTable("Routes", header, rows, empty="No calls.")
 
 
 def _latency(latency: Latency) -> Row:
-    return seconds(latency.p50), seconds(latency.p95), seconds(latency.p99)
+    return fmt.latency(latency.p50), fmt.latency(latency.p95), fmt.latency(latency.p99)
 
 
 def _providers(report: Report) -> ReportTable:
     rows = [
         (
-            each.provider,
-            number(each.attempts),
-            number(each.answers),
-            share(each.share),
-            share(each.success),
-            *_latency(each.latency),
+            stats.provider,
+            count(stats.attempts),
+            count(stats.answers),
+            percent(stats.share),
+            percent(stats.success_rate),
+            *_latency(stats.latency),
         )
-        for each in report.providers
+        for stats in report.providers
     ]
-    head = ("provider", "asked", "answered", "share", "success", *PERCENTILES)
-    return ReportTable("Providers", head, rows, empty="Nobody was asked.")
+    header = ("provider", "attempts", "answers", "share", "success", *PERCENTILES)
+    return ReportTable("Providers", header, rows, empty="No attempts.")
 
 
-def _failures(report: Report) -> ReportTable:
+def _failovers(report: Report) -> ReportTable:
     rows = [
-        (f"{move.provider} → {move.moved_to}", wording.words(move.kind), number(move.count))
-        for move in report.moves
+        (
+            f"{failover.provider} → {failover.to_provider}",
+            fmt.words(failover.kind),
+            count(failover.count),
+        )
+        for failover in report.failovers
     ]
-    head = ("from → to", "because of", "times")
-    return ReportTable("Failovers", head, rows, empty="There was none.", words=2)
+    header = ("from → to", "reason", "count")
+    return ReportTable("Failovers", header, rows, empty="No failovers.", text_columns=2)
 
 
 def _costs(report: Report) -> ReportTable:
-    rows = [_cost_row(each) for each in report.providers if each.cost is not None]
-    for route in report.routes:
-        if route.head.cost is not None:
-            above = usd(route.head.failover_cost, sign=True)
-            rows.append((f"route {route.route}", "", "", "", usd(route.head.cost), above))
-    head = ("", "input", "output", "per answer", "cost", "failover")
-    note = "Failover: what calls cost above what their answers would have cost at the first choice."
-    return ReportTable("Cost", head, rows, note)
+    rows = [_cost_row(stats) for stats in report.providers if stats.cost is not None]
+    for stats in report.routes:
+        summary = stats.summary
+        if summary.cost is not None:
+            extra = usd(summary.failover_cost, sign=True)
+            rows.append((f"route {stats.route}", "", "", "", usd(summary.cost), extra))
+    header = ("", "input", "output", "per answer", "cost", "failover")
+    note = "Failover: what calls cost more (or less) than at their first choice."
+    return ReportTable("Cost", header, rows, note)
 
 
-def _cost_row(each: ProviderFigures) -> Row:
-    given, got = each.tokens
-    each_answer = each.cost / each.answers if each.cost is not None and each.answers else None
-    spent = (wording.tokens(given), wording.tokens(got), usd(each_answer), usd(each.cost))
-    return (each.provider, *spent, "")
+def _cost_row(stats: ProviderStats) -> Row:
+    per_answer = stats.cost / stats.answers if stats.cost is not None and stats.answers else None
+    return (
+        stats.provider,
+        fmt.tokens(stats.input_tokens),
+        fmt.tokens(stats.output_tokens),
+        usd(per_answer),
+        usd(stats.cost),
+        "",
+    )
 
 
-def _openings(report: Report) -> ReportTable:
+def _open_periods(report: Report) -> ReportTable:
     rows = [
         (
-            each.provider,
-            wording.words(each.reason),
-            wording.moment(each.began),
-            wording.span(None if each.ended is None else each.ended - each.began),
-            number(each.reopened),
+            period.provider,
+            fmt.words(period.reason),
+            fmt.timestamp(period.started),
+            fmt.duration(None if period.ended is None else period.ended - period.started),
+            count(period.failed_trials),
         )
-        for each in report.openings
+        for period in report.open_periods
     ]
-    head = ("provider", "because of", "from (UTC)", "for", "failed trials")
-    return ReportTable("Circuit openings", head, rows, empty="All circuits stayed closed.", words=3)
+    header = ("provider", "reason", "opened (UTC)", "open for", "failed trials")
+    return ReportTable("Open circuits", header, rows, empty="No circuit opened.", text_columns=3)
 
 
-def _before(report: Report) -> ReportTable:
-    title = f"Against the {wording.span(report.until - report.since)} before"
-    head, before = report.head, report.before
+def _comparison(report: Report) -> ReportTable:
+    title = f"Compared with the previous {fmt.duration(report.until - report.since)}"
+    now, before = report.summary, report.previous
     if before is None:
-        return ReportTable(title, (), [], empty="Nothing is known of that time.")
-    pairs = [
-        _compared("calls", number, head.calls, before.calls),
-        _compared("success", share, head.success, before.success, plain=True),
-        _compared("errors seen", number, head.errors_seen, before.errors_seen),
-        _compared("failures caught", number, head.failures_caught, before.failures_caught),
-        _compared("p50", seconds, head.latency.p50, before.latency.p50),
-        _compared("p99", seconds, head.latency.p99, before.latency.p99),
-        _compared("circuit trips", number, head.trips, before.trips),
+        return ReportTable(title, (), [], empty="No data for the previous period.")
+    rows = [
+        _compared("calls", count, now.calls, before.calls),
+        _compared("success", percent, now.success_rate, before.success_rate, with_change=False),
+        _compared("errors", count, now.errors, before.errors),
+        _compared("failures masked", count, now.masked_failures, before.masked_failures),
+        _compared("p50", fmt.latency, now.latency.p50, before.latency.p50),
+        _compared("p99", fmt.latency, now.latency.p99, before.latency.p99),
+        _compared("circuit trips", count, now.trips, before.trips),
     ]
-    if head.cost is not None:
-        pairs.append(_compared("cost", usd, head.cost, before.cost))
-    return ReportTable(title, ("", "now", "before", "change"), pairs)
+    if now.cost is not None:
+        rows.append(_compared("cost", usd, now.cost, before.cost))
+    return ReportTable(title, ("", "now", "before", "change"), rows)
 
 
 def _compared(
-    name: str, tell: Tell, now: float | None, before: float | None, *, plain: bool = False
+    name: str,
+    formatted: Format,
+    now: float | None,
+    before: float | None,
+    *,
+    with_change: bool = True,
 ) -> tuple[str, str, str, str]:
-    return name, tell(now), tell(before), "" if plain else wording.change(now, before)
+    change = fmt.change(now, before) if with_change else ""
+    return name, formatted(now), formatted(before), change
