@@ -1,1 +1,1 @@
-"""The conformance cases, one file a section, each told as a test on the real router."""
+"""The conformance cases, one file for each section, as tests on the real router."""

@@ -11,255 +11,259 @@ from prometheus_client import CollectorRegistry
 
 from multirouter import CircuitPolicy, LimitPolicy, NoProviderAvailable, Route
 from multirouter.testing import Answer, Fault, StatusError
-from tests.scenarios.kit import BRITTLE, FAULTY, House, house, play
+from tests.scenarios.harness import REQUEST_FAULT, TRIPS_AT_ONCE, Harness, harness, scripted
 
 
-def trials(many: int, **settings: Any) -> CircuitPolicy:
-    """A brittle circuit with this many trials."""
+def trials(number: int, **settings: Any) -> CircuitPolicy:
+    """Circuit policy with this many trials that opens at the first failure."""
     return CircuitPolicy(
-        failures=1, open_duration=10.0, growth=1.0, half_open_max_calls=many, **settings
+        failures=1, open_duration=10.0, growth=1.0, half_open_max_calls=number, **settings
     )
 
 
-async def test_of_a_crowd_few_get_through() -> None:
-    """Case 11: of 50 calls at once two are let through as trials, and 48 are refused at once."""
-    async with house(play("a", latency=1.0), circuit=trials(2)) as home:
-        await home.half_open("a")
-        asked = home["a"].count
-        callers = [home.begin() for _ in range(50)]
+async def test_concurrent_calls_get_limited_trials() -> None:
+    """Case 11: of 50 calls at once two are admitted as trials, and 48 are rejected at once."""
+    async with harness(scripted("a", latency=1.0), circuit=trials(2)) as env:
+        await env.half_open("a")
+        before = env["a"].count
+        callers = [env.start_soon() for _ in range(50)]
         outcomes = [await caller.end() for caller in callers]
-        assert home["a"].count - asked == 2
+        assert env["a"].count - before == 2
         assert sum(outcome.ok for outcome in outcomes) == 2
-        refused = [o for o in outcomes if isinstance(o.error, NoProviderAvailable)]
-        assert len(refused) == 48
-        assert all(outcome.elapsed == 0 for outcome in refused)
-        assert home.state("a") == "closed"
+        rejected = [o for o in outcomes if isinstance(o.error, NoProviderAvailable)]
+        assert len(rejected) == 48
+        assert all(outcome.elapsed == 0 for outcome in rejected)
+        assert env.state("a") == "closed"
 
 
-async def test_a_crowd_is_served_elsewhere() -> None:
-    """Case 11: beside a healthy provider the two trials are copies, and all 50 are answered."""
-    async with house(play("a", latency=1.0), "b", circuit=trials(2)) as home:
-        await home.half_open("a")
-        asked = home["a"].count
-        callers = [home.begin() for _ in range(50)]
+async def test_concurrent_calls_are_served_elsewhere() -> None:
+    """Case 11: beside a healthy provider the two trials run in the background."""
+    async with harness(scripted("a", latency=1.0), "b", circuit=trials(2)) as env:
+        await env.half_open("a")
+        before = env["a"].count
+        callers = [env.start_soon() for _ in range(50)]
         assert {(await caller.end()).provider for caller in callers} == {"b"}
         await anyio.sleep(1.1)
-        assert home["a"].count - asked == 2
-        assert {record.role for record in home.records("a")[1:]} == {"trial"}
-        assert home.state("a") == "closed"
+        assert env["a"].count - before == 2
+        assert {record.role for record in env.records("a")[1:]} == {"trial"}
+        assert env.state("a") == "closed"
 
 
-async def test_a_cancelled_trial_gives_its_permit_back() -> None:
+async def test_cancelled_trial_returns_its_permit() -> None:
     """Case 12: it is half-open as before, and the next call is the trial."""
-    async with house(play("a"), circuit=trials(1)) as home:
-        await home.half_open("a")
-        home["a"].then("hang")
-        caller = await home.begun()
-        assert not home.router.available("a")
+    async with harness(scripted("a"), circuit=trials(1)) as env:
+        await env.half_open("a")
+        env["a"].then("hang")
+        caller = await env.start()
+        assert not env.router.available("a")
         await caller.cancel()
-        assert (home.state("a"), home.router.available("a")) == ("half_open", True)
-        assert await home.call() == "a: q"
-        assert home.news.transitions("a")[-1] == "half_open > closed"
+        assert (env.state("a"), env.router.available("a")) == ("half_open", True)
+        assert await env.call() == "a: q"
+        assert env.recorder.transitions("a")[-1] == "half_open > closed"
 
 
-async def test_a_neutral_trial_decides_nothing() -> None:
+async def test_neutral_trial_decides_nothing() -> None:
     """Case 13: a faulty request leaves it half-open, and the next call is the trial."""
-    async with house("a", circuit=trials(1)) as home:
-        await home.half_open("a")
+    async with harness("a", circuit=trials(1)) as env:
+        await env.half_open("a")
         for _ in range(3):
-            home["a"].then(FAULTY)
+            env["a"].then(REQUEST_FAULT)
             with pytest.raises(StatusError):
-                await home.call()
-            assert (home.state("a"), home.router.available("a")) == ("half_open", True)
-        assert await home.call() == "a: q"
-        assert home.state("a") == "closed"
+                await env.call()
+            assert (env.state("a"), env.router.available("a")) == ("half_open", True)
+        assert await env.call() == "a: q"
+        assert env.state("a") == "closed"
 
 
-async def test_a_trial_that_never_ends_loses_its_permit() -> None:
-    """Case 14: after the lease, the attempt's timeout and a second, another trial is let out."""
-    let_go = anyio.Event()
-    deafness: list[bool] = []
+async def test_trial_that_never_ends_loses_its_permit() -> None:
+    """Case 14: after the lease, the attempt's timeout and a second, another trial is admitted."""
+    release = anyio.Event()
+    hang_next: list[bool] = []
 
-    async def deaf(request: object) -> str:
-        stuck = bool(deafness)
-        while stuck and not let_go.is_set():
+    async def uncancellable(request: object) -> str:
+        stuck = bool(hang_next)
+        while stuck and not release.is_set():
             try:
                 with anyio.CancelScope(shield=True):
-                    await let_go.wait()
+                    await release.wait()
             except anyio.get_cancelled_exc_class():
                 continue
         return "fine"
 
-    async with house("b", circuit=trials(1), attempt_timeout=5) as home:
-        home.router.add(play("a").replace(call=deaf))
-        home.router.hold("a", "open")
-        home.router.unhold("a")
-        deafness.append(True)
-        caller = await home.begun("a")
-        deafness.clear()
+    async with harness("b", circuit=trials(1), attempt_timeout=5) as env:
+        env.router.add(scripted("a").replace(call=uncancellable))
+        env.router.hold("a", "open")
+        env.router.unhold("a")
+        hang_next.append(True)
+        caller = await env.start("a")
+        hang_next.clear()
         await anyio.sleep(5.9)
-        refused = await home.outcome("a")
-        assert isinstance(refused.error, NoProviderAvailable)
+        rejected = await env.outcome("a")
+        assert isinstance(rejected.error, NoProviderAvailable)
         await anyio.sleep(0.1)
-        assert await home.call("a") == "fine"
-        assert home.state("a") == "closed"
-        let_go.set()
+        assert await env.call("a") == "fine"
+        assert env.state("a") == "closed"
+        release.set()
         await caller.end()
-        assert [record.late for record in home.records("a")] == [False, True]
-        assert home.state("a") == "closed"
+        assert [record.late for record in env.records("a")] == [False, True]
+        assert env.state("a") == "closed"
 
 
 async def test_one_failed_trial_of_three_opens_it_again() -> None:
-    """Case 15: any failed trial re-opens it, once, with one event."""
-    async with house(play("a", latency=1.0), circuit=trials(3)) as home:
-        await home.half_open("a")
-        home["a"].then(Answer(), Answer(), Fault("error", after=2.0))
-        callers = [await home.begun() for _ in range(3)]
+    """Case 15: any failed trial opens it again, once, with one event."""
+    async with harness(scripted("a", latency=1.0), circuit=trials(3)) as env:
+        await env.half_open("a")
+        env["a"].then(Answer(), Answer(), Fault("error", after=2.0))
+        callers = [await env.start() for _ in range(3)]
         assert [(await caller.end()).ok for caller in callers] == [True, True, False]
-        assert home.state("a") == "open"
-        assert home.news.transitions("a")[2:] == ["half_open > open"]
+        assert env.state("a") == "open"
+        assert env.recorder.transitions("a")[2:] == ["half_open > open"]
 
 
-async def test_three_of_three_close_it() -> None:
+async def test_all_trials_must_pass() -> None:
     """Case 15: three successes close it, the third and not an earlier one."""
-    async with house("a", circuit=trials(3)) as home:
-        await home.half_open("a")
+    async with harness("a", circuit=trials(3)) as env:
+        await env.half_open("a")
         states = []
         for _ in range(3):
-            await home.call()
-            states.append(home.state("a"))
+            await env.call()
+            states.append(env.state("a"))
         assert states == ["half_open", "half_open", "closed"]
 
 
-async def test_a_sibling_that_succeeds_later_closes_nothing() -> None:
+async def test_late_success_of_another_trial_is_ignored() -> None:
     """Case 16: once a trial has failed, the success of the other one is late."""
-    async with house("a", circuit=trials(2)) as home:
-        await home.half_open("a")
-        home["a"].then(Fault("error", after=1.0), Answer(after=2.0))
-        callers = [await home.begun() for _ in range(2)]
+    async with harness("a", circuit=trials(2)) as env:
+        await env.half_open("a")
+        env["a"].then(Fault("error", after=1.0), Answer(after=2.0))
+        callers = [await env.start() for _ in range(2)]
         assert [(await caller.end()).ok for caller in callers] == [False, True]
-        assert home.state("a") == "open"
-        assert [record.late for record in home.records("a")[1:]] == [False, True]
+        assert env.state("a") == "open"
+        assert [record.late for record in env.records("a")[1:]] == [False, True]
 
 
-async def test_looking_takes_no_permit() -> None:
-    """Case 17: after every way of looking, the only permit is still there to be taken."""
-    async with house("a", circuit=trials(1)) as home:
-        await home.half_open("a")
+async def test_reading_takes_no_permit() -> None:
+    """Case 17: after every way of reading the state, the only permit is still free."""
+    async with harness("a", circuit=trials(1)) as env:
+        await env.half_open("a")
         for _ in range(5):
-            home.router.explain()
-            home.router.snapshot()
-            repr(home.router)
-            assert home.router.available("a")
-            home.total("available")
-        assert await home.call() == "a: q"
+            env.router.explain()
+            env.router.snapshot()
+            repr(env.router)
+            assert env.router.available("a")
+            env.total("available")
+        assert await env.call() == "a: q"
 
 
-async def test_only_the_chosen_one_pays_with_a_permit() -> None:
+async def test_only_the_chosen_provider_takes_a_permit() -> None:
     """Case 17: of two half-open providers one is tried, and the other keeps its permit."""
-    async with house(play("a", latency=1.0), play("b", latency=1.0), circuit=trials(1)) as home:
-        await home.fail("b")
-        await home.half_open("a")
-        caller = await home.begun(idempotent=False)
-        free = [name for name in "ab" if home.router.available(name)]
+    async with harness(
+        scripted("a", latency=1.0), scripted("b", latency=1.0), circuit=trials(1)
+    ) as env:
+        await env.fail("b")
+        await env.half_open("a")
+        caller = await env.start(idempotent=False)
+        free = [name for name in "ab" if env.router.available(name)]
         assert len(free) == 1
         assert (await caller.end()).provider not in free
 
 
-@pytest.mark.parametrize("whose", ["provider", "route", "router"])
-async def test_a_trial_refused_by_a_limit_gives_its_permit_back(whose: str) -> None:
-    """Case 18: while a limit refuses no permit is held, and the trial goes out when it allows."""
-    one = LimitPolicy(requests_per_minute=60, burst=1 / 60)
-    limits = {whose: one}
+@pytest.mark.parametrize("owner", ["provider", "route", "router"])
+async def test_trial_rejected_by_a_limit_returns_its_permit(owner: str) -> None:
+    """Case 18: while a limit rejects no permit is held, and the trial starts when it admits."""
+    limit = LimitPolicy(requests_per_minute=60, burst=1 / 60)
+    limits = {owner: limit}
     route = Route("default", ["a"], limits=limits.get("route"))
-    async with house(
-        play("a", limits=limits.get("provider")),
+    async with harness(
+        scripted("a", limits=limits.get("provider")),
         routes=[route],
         limits=limits.get("router"),
         circuit=trials(1),
-    ) as home:
-        home["a"].then("error")
-        assert not (await home.router.call_outcome("q")).ok
+    ) as env:
+        env["a"].then("error")
+        assert not (await env.router.call_outcome("q")).ok
         await anyio.sleep(10)
-        home["a"].then(FAULTY)
-        assert isinstance((await home.router.call_outcome("q")).error, StatusError)
-        refused = await home.router.call_outcome("q")
-        assert isinstance(refused.error, NoProviderAvailable)
-        assert "requests_per_minute used up" in refused.error.states["a"]
-        assert refused.error.retry_after == pytest.approx(1)
+        env["a"].then(REQUEST_FAULT)
+        assert isinstance((await env.router.call_outcome("q")).error, StatusError)
+        rejected = await env.router.call_outcome("q")
+        assert isinstance(rejected.error, NoProviderAvailable)
+        assert "requests_per_minute used up" in rejected.error.states["a"]
+        assert rejected.error.retry_after == pytest.approx(1)
         await anyio.sleep(1)
-        assert await home.router.call("q") == "a: q"
-        assert home.state("a") == "closed"
+        assert await env.router.call("q") == "a: q"
+        assert env.state("a") == "closed"
 
 
-async def opening(home: House) -> float:
-    """Fails once more and returns the open time that follows."""
-    await home.fail("a")
-    span: float = home.news.of("circuit_changed")[-1].open_duration
-    await anyio.sleep(span)
-    return span
+async def next_open_duration(env: Harness) -> float:
+    """Fails once more, waits for half-open, and returns the open duration."""
+    await env.fail("a")
+    duration: float = env.recorder.of("circuit_changed")[-1].open_duration
+    await anyio.sleep(duration)
+    return duration
 
 
-async def test_open_time_grows_to_its_cap_and_starts_over() -> None:
+async def test_open_duration_grows_to_its_cap_and_half_open_times() -> None:
     """Case 19: 5, 10, 20, 20 s and up to a fifth more by jitter; after recovery 5 s again."""
     policy = CircuitPolicy(failures=1, open_duration=5.0, growth=2.0, max_open_duration=20.0)
-    async with house("a", circuit=policy) as home:
+    async with harness("a", circuit=policy) as env:
         for base in (5, 10, 20, 20):
-            span = await opening(home)
-            assert base <= span <= base * 1.2
-            assert span != base
-        await home.call()
-        assert home.state("a") == "closed"
+            duration = await next_open_duration(env)
+            assert base <= duration <= base * 1.2
+            assert duration != base
+        await env.call()
+        assert env.state("a") == "closed"
         await anyio.sleep(policy.window)
-        assert 5 <= await opening(home) <= 6
+        assert 5 <= await next_open_duration(env) <= 6
 
 
-async def test_a_relapse_is_no_recovery() -> None:
-    """Case 19: a circuit that closed a moment ago goes on with the longer open time."""
+async def test_relapse_keeps_the_longer_duration() -> None:
+    """Case 19: a circuit that closed a moment ago continues with the longer open duration."""
     policy = CircuitPolicy(failures=1, open_duration=5.0, growth=2.0, jitter=0.0)
-    async with house("a", circuit=policy) as home:
-        assert await opening(home) == 5
-        await home.call()
+    async with harness("a", circuit=policy) as env:
+        assert await next_open_duration(env) == 5
+        await env.call()
         await anyio.sleep(1)
-        assert await opening(home) == 10
+        assert await next_open_duration(env) == 10
 
 
 @pytest.mark.backends("asyncio")
-async def test_a_fleet_does_not_probe_in_one_tick() -> None:
-    """Case 20: of 100 circuits that opened in one tick, the resets spread over the jitter."""
+async def test_jitter_spreads_the_trials_of_many_routers() -> None:
+    """Case 20: of 100 circuits that opened at once, the half-open times spread."""
     policy = CircuitPolicy(failures=1, open_duration=10.0, jitter=0.5)
     registry = CollectorRegistry()
-    resets = []
+    half_open_times = []
     for seed in range(100):
-        home = House(("a",), {"circuit": policy, "registry": registry, "rng": Random(seed)})
-        async with home.router:
-            await home.fail("a")
-            resets.append(home.seen("a")["reset_in"])
-    assert all(10 <= reset <= 15 for reset in resets)
-    tenths = {int((reset - 10) / 0.5) for reset in resets}
+        env = Harness(("a",), {"circuit": policy, "registry": registry, "rng": Random(seed)})
+        async with env.router:
+            await env.fail("a")
+            half_open_times.append(env.provider_snapshot("a")["half_open_in"])
+    assert all(10 <= time <= 15 for time in half_open_times)
+    tenths = {int((time - 10) / 0.5) for time in half_open_times}
     assert tenths == set(range(10))
 
 
 @pytest.mark.parametrize("idempotent", [True, False])
-async def test_a_small_weight_does_not_starve(idempotent: bool) -> None:
-    """Case 21: with a thousandth of the weight it is tried by the next call all the same."""
-    async with house(play("a", weight=1), play("b", weight=999), circuit=BRITTLE) as home:
-        await home.half_open("a")
-        await home.router.call("q", idempotent=idempotent)
+async def test_small_weight_gets_its_trial(idempotent: bool) -> None:
+    """Case 21: with a thousandth of the weight the next call starts its trial all the same."""
+    async with harness(
+        scripted("a", weight=1), scripted("b", weight=999), circuit=TRIPS_AT_ONCE
+    ) as env:
+        await env.half_open("a")
+        await env.router.call("q", idempotent=idempotent)
         await anyio.sleep(0.1)
-        assert home.state("a") == "closed"
-        assert home.records("a")[-1].role == ("trial" if idempotent else "call")
+        assert env.state("a") == "closed"
+        assert env.records("a")[-1].role == ("trial" if idempotent else "call")
 
 
-async def test_a_recovered_provider_is_ramped_up() -> None:
+async def test_recovered_provider_ramps_up() -> None:
     """Case 22: it starts with a tenth of its weight and has all of it after `ramp` seconds."""
-    async with house("a", "b", circuit=trials(1, ramp=10.0)) as home:
-        await home.half_open("a")
-        await home.call("a")
+    async with harness("a", "b", circuit=trials(1, ramp=10.0)) as env:
+        await env.half_open("a")
+        await env.call("a")
         shares = []
         for _ in range(3):
-            shares.append(home.router.explain().tiers[0][0].share)
+            shares.append(env.router.explain().tiers[0][0].share)
             await anyio.sleep(5)
         assert shares == pytest.approx([0.1 / 1.1, 0.5 / 1.5, 0.5], abs=0.02)
-        callers = [await home.outcome() for _ in range(400)]
+        callers = [await env.outcome() for _ in range(400)]
         assert 140 <= sum(c.provider == "a" for c in callers) <= 260

@@ -1,4 +1,4 @@
-"""Section H: asking again, and what that may cost."""
+"""Section H: retries, and what they may cost."""
 
 from __future__ import annotations
 
@@ -23,60 +23,60 @@ from multirouter import (
 )
 from multirouter.core.failures import backoff
 from multirouter.testing import Fault, StatusError
-from tests.scenarios.kit import FAULTY, house, play
+from tests.scenarios.harness import REQUEST_FAULT, harness, scripted
 
-PATIENT = CircuitPolicy(failures=1_000_000)
-"""A circuit that stays out of the way."""
+NEVER_TRIPS = CircuitPolicy(failures=1_000_000)
+"""A circuit that never opens."""
 
 
 @pytest.mark.parametrize("attempts", [1, 2, 4])
-async def test_attempts_bound_the_attempts(attempts: int) -> None:
+async def test_attempts_includes_the_first(attempts: int) -> None:
     """Case 59: `attempts` counts the first one too."""
-    async with house(
-        play("a", error_rate=1.0), retry=RetryPolicy(attempts=attempts), circuit=PATIENT
-    ) as home:
-        outcome = await home.outcome()
-        assert home["a"].count == len(outcome.attempts) == attempts
+    async with harness(
+        scripted("a", error_rate=1.0), retry=RetryPolicy(attempts=attempts), circuit=NEVER_TRIPS
+    ) as env:
+        outcome = await env.outcome()
+        assert env["a"].count == len(outcome.attempts) == attempts
         if attempts > 1:
-            assert "RetryPolicy.attempts is used up" in str(outcome.error)
+            assert "RetryPolicy.attempts is reached" in str(outcome.error)
 
 
-async def test_the_first_try_of_a_healthy_one_is_free() -> None:
-    """Case 59: no call fails while a healthy provider is left, however few attempts it may pay."""
-    bad = [play(f"bad{i}", "error") for i in range(5)]
-    async with house(*bad, play("good", weight=0)) as home:
-        assert await home.call() == "good: q"
+async def test_first_attempt_at_a_healthy_provider_is_free() -> None:
+    """Case 59: no call fails while a healthy provider is left, however few `attempts`."""
+    bad = [scripted(f"bad{i}", "error") for i in range(5)]
+    async with harness(*bad, scripted("good", weight=0)) as env:
+        assert await env.call() == "good: q"
 
 
-async def test_rests_are_full_jitter_under_a_cap() -> None:
-    """Case 60: rest k is in [0, min(c, b * f**k)], its mean near half (n=400, 4 sigma)."""
+async def test_backoff_has_full_jitter_and_a_cap() -> None:
+    """Case 60: backoff k is in [0, min(c, b * f**k)], its mean near half (n=400, 4 sigma)."""
     retry = RetryPolicy(attempts=4, base=1.0, factor=2.0, cap=3.0, budget_floor=10_000)
-    rests: list[list[float]] = [[], [], []]
-    async with house(play("a", error_rate=1.0), retry=retry, circuit=PATIENT) as home:
+    delays: list[list[float]] = [[], [], []]
+    async with harness(scripted("a", error_rate=1.0), retry=retry, circuit=NEVER_TRIPS) as env:
         for _ in range(400):
-            began = [record.started for record in (await home.outcome()).attempts]
-            for rest, first, second in zip(rests, began, began[1:], strict=False):
-                rest.append(second - first)
-    for found, ceiling in zip(rests, (1.0, 2.0, 3.0), strict=True):
+            starts = [record.started for record in (await env.outcome()).attempts]
+            for delay, first, second in zip(delays, starts, starts[1:], strict=False):
+                delay.append(second - first)
+    for found, ceiling in zip(delays, (1.0, 2.0, 3.0), strict=True):
         assert min(found) >= 0
         assert max(found) <= ceiling + 0.002
         sigma = ceiling / 12**0.5 / 400**0.5
         assert sum(found) / 400 == pytest.approx(ceiling / 2, abs=4 * sigma + 0.001)
 
 
-def test_no_round_overflows() -> None:
-    """Case 60: at round 10,000 the rest is at most the cap."""
+def test_backoff_does_not_overflow() -> None:
+    """Case 60: at round 10,000 the backoff is at most the cap."""
     policy = RetryPolicy(base=0.5, factor=1e6, cap=8.0)
-    assert backoff.ceiling(policy, 10_000) == 8.0
-    assert backoff.rest(policy, 10_000, 0.0, 0.999999) <= 8.0
+    assert backoff.backoff_ceiling(policy, 10_000) == 8.0
+    assert backoff.backoff_delay(policy, 10_000, 0.0, 0.999999) <= 8.0
 
 
-def date(seconds: float) -> str:
-    """An HTTP date this many seconds from now."""
+def http_date(seconds: float) -> str:
+    """HTTP http_date this many seconds from now."""
     return format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)
 
 
-ASKED: list[tuple[str, tuple[float, float]]] = [
+RETRY_AFTER: list[tuple[str, tuple[float, float]]] = [
     ("7", (7.0, 7.0)),
     ("0.5", (0.5, 0.5)),
     ("in 20 s", (17.0, 20.1)),
@@ -86,161 +86,167 @@ ASKED: list[tuple[str, tuple[float, float]]] = [
 ]
 
 
-@pytest.mark.parametrize(("header", "span"), ASKED, ids=[header for header, _ in ASKED])
-async def test_retry_after_is_read(header: str, span: tuple[float, float]) -> None:
-    """Case 61: seconds and dates are honoured, nonsense is ignored (5 s), ten hours are clamped."""
-    header = date(20) if header == "in 20 s" else header
-    asked = Fault("rate_limit", headers={"Retry-After": header})
-    async with house("a") as home:
-        await home.fail("a", fault=asked)
-        assert span[0] - 0.01 <= home.seen("a")["cooldown_for"] <= span[1] + 0.01
+@pytest.mark.parametrize(
+    ("header", "expected"), RETRY_AFTER, ids=[header for header, _ in RETRY_AFTER]
+)
+async def test_retry_after_values(header: str, expected: tuple[float, float]) -> None:
+    """Case 61: seconds and dates are used, invalid values ignored (5 s), ten hours are limited."""
+    header = http_date(20) if header == "in 20 s" else header
+    fault = Fault("rate_limit", headers={"Retry-After": header})
+    async with harness("a") as env:
+        await env.fail("a", fault=fault)
+        assert (
+            expected[0] - 0.01
+            <= env.provider_snapshot("a")["cooldown_remaining"]
+            <= expected[1] + 0.01
+        )
 
 
 @pytest.mark.parametrize("seed", range(5))
-async def test_no_rest_is_shorter_than_asked(seed: int) -> None:
-    """Case 61: jitter comes on top of the time that the provider asked for."""
-    asked = Fault("rate_limit", headers={"retry-after": "3"})
+async def test_backoff_is_at_least_retry_after(seed: int) -> None:
+    """Case 61: jitter is added to the time that the provider asked for."""
+    fault = Fault("rate_limit", headers={"retry-after": "3"})
     retry = RetryPolicy(attempts=2, base=5.0, cap=5.0)
-    async with house(play("a", asked), retry=retry, rng=Random(seed)) as home:
-        outcome = await home.outcome()
+    async with harness(scripted("a", fault), retry=retry, rng=Random(seed)) as env:
+        outcome = await env.outcome()
         assert outcome.ok
         assert 3 <= outcome.elapsed <= 5.01
 
 
-async def test_a_rest_that_is_too_long_is_not_taken() -> None:
-    """Case 61: beyond `max_retry_after` nobody waits; the error says how long it would be."""
-    asked = Fault("rate_limit", headers={"retry-after": "31"})
-    async with house(play("a", asked), retry=RetryPolicy(max_retry_after=30)) as home:
-        outcome = await home.outcome()
+async def test_long_retry_after_is_not_waited_for() -> None:
+    """Case 61: beyond `max_retry_after` the call fails at once, with the time in its error."""
+    fault = Fault("rate_limit", headers={"retry-after": "31"})
+    async with harness(scripted("a", fault), retry=RetryPolicy(max_retry_after=30)) as env:
+        outcome = await env.outcome()
         assert outcome.elapsed == 0
         assert isinstance(outcome.error, AllProvidersFailed)
         assert outcome.error.retry_after == pytest.approx(31)
 
 
-@pytest.mark.parametrize(("status", "moves_on"), [(400, False), (404, True), (401, True)])
-async def test_what_no_try_mends_is_tried_once(status: int, moves_on: bool) -> None:
-    """Case 62: one attempt on that provider; whether another one is asked follows from the kind."""
+@pytest.mark.parametrize(("status", "fails_over"), [(400, False), (404, True), (401, True)])
+async def test_permanent_failures_are_not_retried(status: int, fails_over: bool) -> None:
+    """Case 62: one attempt at that provider; whether it fails over depends on the kind."""
     route = Route("default", ["a", "b"], retries_per_provider=3)
-    bad = play("a", error_rate=1.0, error=Fault("error", status=status))
-    async with house(bad, "b", routes=[route], retry=RetryPolicy(attempts=5)) as home:
-        outcome = await home.router.call_outcome("q")
-        assert home["a"].count == 1
-        assert (outcome.provider == "b") is moves_on
+    bad = scripted("a", error_rate=1.0, error=Fault("error", status=status))
+    async with harness(bad, "b", routes=[route], retry=RetryPolicy(attempts=5)) as env:
+        outcome = await env.router.call_outcome("q")
+        assert env["a"].count == 1
+        assert (outcome.provider == "b") is fails_over
 
 
-async def test_a_rest_that_would_pass_the_deadline_is_not_taken() -> None:
-    """Case 63: the call ends at once with its last real error, and lists its attempts."""
+async def test_backoff_past_the_deadline_is_skipped() -> None:
+    """Case 63: the call ends at once with its last error, and lists its attempts."""
     retry = RetryPolicy(base=1000.0, cap=1000.0)
-    async with house(play("a", Fault("error", after=0.3)), retry=retry, timeout=1.0) as home:
-        outcome = await home.outcome()
+    async with harness(scripted("a", Fault("error", after=0.3)), retry=retry, timeout=1.0) as env:
+        outcome = await env.outcome()
         assert outcome.elapsed == pytest.approx(0.3, abs=0.01)
         assert isinstance(outcome.error, AllProvidersFailed)
         assert isinstance(outcome.error.__cause__, StatusError)
         assert [record.provider for record in outcome.error.attempts] == ["a"]
-        assert "would have passed the call's timeout" in str(outcome.error)
-        assert home.total("retries_denied_total", reason="deadline") == 1
+        assert "it would exceed the call's timeout" in str(outcome.error)
+        assert env.total("retries_denied_total", reason="deadline") == 1
 
 
-async def test_a_chain_does_not_hurry_a_rest_it_has_no_time_for() -> None:
-    """Case 63: with no time to rest before the same provider, the next one is asked instead."""
+async def test_chain_fails_over_without_time_to_back_off() -> None:
+    """Case 63: without time for a backoff before the same provider, the next one is attempted."""
     retry = RetryPolicy(base=1000.0, cap=1000.0)
     route = Route("default", ["a", "b"], retries_per_provider=2)
-    async with house(play("a", error_rate=1.0), "b", routes=[route], retry=retry) as home:
-        outcome = await home.router.call_outcome("q", timeout=5)
+    async with harness(scripted("a", error_rate=1.0), "b", routes=[route], retry=retry) as env:
+        outcome = await env.router.call_outcome("q", timeout=5)
         assert [record.provider for record in outcome.attempts] == ["a", "b"]
 
 
-async def test_a_circuit_that_opens_ends_its_retries() -> None:
-    """Case 64: the loop moves on, and refusals at the door use up no attempts."""
+async def test_circuit_that_opens_ends_its_retries() -> None:
+    """Case 64: the call moves on, and rejections use no attempts."""
     route = Route("default", ["a", "b"], retries_per_provider=5)
     policy = CircuitPolicy(failures=2, open_duration=100.0)
-    async with house(
-        play("a", error_rate=1.0),
+    async with harness(
+        scripted("a", error_rate=1.0),
         "b",
         routes=[route],
         circuit=policy,
         retry=RetryPolicy(attempts=3, base=0.1),
-    ) as home:
-        outcome = await home.router.call_outcome("q")
+    ) as env:
+        outcome = await env.router.call_outcome("q")
         assert [record.provider for record in outcome.attempts] == ["a", "a", "b"]
-        assert (await home.router.call_outcome("q")).attempts[0].provider == "b"
+        assert (await env.router.call_outcome("q")).attempts[0].provider == "b"
 
 
-async def test_refusals_use_up_no_attempts() -> None:
-    """Case 64: ten providers that are out cost nothing of an `attempts` of one."""
+async def test_rejections_use_no_attempts() -> None:
+    """Case 64: ten open providers cost nothing of an `attempts` of one."""
     names = [f"out{i}" for i in range(10)]
-    async with house(*names, "in") as home:
+    async with harness(*names, "in") as env:
         for name in names:
-            home.router.hold(name, "open")
-        outcome = await home.outcome()
+            env.router.hold(name, "open")
+        outcome = await env.outcome()
         assert (outcome.provider, len(outcome.attempts)) == ("in", 1)
 
 
-async def test_the_budget_bounds_a_storm() -> None:
-    """Case 65: 300 calls in ten seconds with everybody failing: at most 1.2 times that, and ten."""
-    providers = [play(name, error_rate=1.0) for name in "abc"]
+async def test_budget_limits_a_retry_storm() -> None:
+    """Case 65: 300 calls in ten seconds that all fail: at most 1.2 times that, and ten."""
+    providers = [scripted(name, error_rate=1.0) for name in "abc"]
     retry = RetryPolicy(attempts=6, base=0.01)
-    async with house(*providers, retry=retry, circuit=PATIENT) as home:
+    async with harness(*providers, retry=retry, circuit=NEVER_TRIPS) as env:
         for name in "abc":
-            await home.fail(name)  # from here on a first try elsewhere is paid for as well
+            await env.fail(name)  # unhealthy from here on, so a first attempt is paid too
         callers = []
         for _ in range(300):
-            callers.append(home.begin())
+            callers.append(env.start_soon())
             await anyio.sleep(10 / 300)
         assert not any([(await caller.end()).ok for caller in callers])
-        attempts = len(home.news.attempts) - 3
+        attempts = len(env.recorder.attempts) - 3
         assert 300 < attempts <= 300 * 1.2 + 10 + 3
-        assert home.total("retries_denied_total", reason="budget") > 100
+        assert env.total("retries_denied_total", reason="budget") > 100
 
 
-async def test_the_balance_follows_the_model() -> None:
+async def test_budget_matches_its_model() -> None:
     """Case 66: paid attempts of a scripted run are those that the budget's model allows.
 
     The model: in the last ten seconds at most max(floor, a fifth of the calls) are paid.
-    Attempts that are cancelled have neither paid nor earned.
+    Attempts that are cancelled neither spend nor earn anything.
     """
     retry = RetryPolicy(attempts=2, base=0.0, budget=0.2, budget_floor=2)
     calls, paid = deque[float](), deque[float]()
-    async with house("a", retry=retry, circuit=PATIENT) as home:
+    async with harness("a", retry=retry, circuit=NEVER_TRIPS) as env:
         rng = Random(5)
         for _ in range(300):
             now = anyio.current_time()
             calls.append(now)
-            kind = rng.choice(["fine", "fine", "fail", "leave"])
-            asked = home["a"].count
-            if kind == "leave":
-                home["a"].then("hang")
-                await (await home.begun()).cancel()
+            kind = rng.choice(["fine", "fine", "fail", "cancel"])
+            before = env["a"].count
+            if kind == "cancel":
+                env["a"].then("hang")
+                await (await env.start()).cancel()
                 expected = 1
             elif kind == "fail":
-                home["a"].then("error")
+                env["a"].then("error")
                 affordable = len(paid) < max(2, int(0.2 * len(calls)))
                 if affordable:
                     paid.append(now)
                 expected = 1 + affordable
-                assert (await home.outcome()).ok is affordable
-                home["a"]._script.clear()
+                assert (await env.outcome()).ok is affordable
+                env["a"]._script.clear()
             else:
-                await home.call()
+                await env.call()
                 expected = 1
-            assert home["a"].count - asked == expected
+            assert env["a"].count - before == expected
         assert len(paid) > 10
-        assert anyio.current_time() < 10  # nothing has left the window, so the model needs none
+        assert anyio.current_time() < 10  # nothing has left the window, so the model has none
 
 
-async def test_a_refused_retry_leaves_the_last_error() -> None:
-    """Case 67: the provider's own error is the cause, and the refusal is counted by its reason."""
+async def test_denied_retry_raises_the_last_error() -> None:
+    """Case 67: the provider's own error is the cause, and the denial is counted by its reason."""
     retry = RetryPolicy(budget=0.0, budget_floor=0)
-    async with house("a", retry=retry) as home:
-        home["a"].then(ConnectionResetError("gone"))
-        outcome = await home.outcome()
+    async with harness("a", retry=retry) as env:
+        env["a"].then(ConnectionResetError("gone"))
+        outcome = await env.outcome()
         assert isinstance(outcome.error, AllProvidersFailed)
         assert isinstance(outcome.error.__cause__, ConnectionResetError)
         assert "the retry budget is used up" in str(outcome.error)
-        assert home.total("retries_denied_total", reason="budget") == 1
+        assert env.total("retries_denied_total", reason="budget") == 1
 
 
-class RetriedBelow(ConnectionResetError):
+class RetriedBySdk(ConnectionResetError):
     """An SDK's error that says it was retried already."""
 
     already_retried = True
@@ -250,107 +256,113 @@ class RetriedBelow(ConnectionResetError):
     "error",
     [
         ProviderError("busy", provider="a", kind=FailureKind.OVERLOADED, retried=True),
-        RetriedBelow("gone"),
+        RetriedBySdk("gone"),
     ],
     ids=["ProviderError", "attribute"],
 )
-async def test_what_was_retried_below_is_not_repeated(error: Exception) -> None:
-    """Case 68: the same provider is not asked again; the next one is."""
+async def test_request_retried_by_an_sdk_fails_over(error: Exception) -> None:
+    """Case 68: the same provider is not retried; the next one is attempted."""
     retry = RetryPolicy(attempts=9, base=0.01)
     route = Route("default", ["a", "b"], retries_per_provider=3)
-    async with house(play("a", error), "b", routes=[route], retry=retry) as home:
-        outcome = await home.router.call_outcome("q")
+    async with harness(scripted("a", error), "b", routes=[route], retry=retry) as env:
+        outcome = await env.router.call_outcome("q")
         assert [record.provider for record in outcome.attempts] == ["a", "b"]
 
 
-async def test_the_bound_on_attempts_of_a_chain() -> None:
-    """Case 68: c providers and n attempts bound a call at n - 1 paid ones and c free ones.
+async def test_maximum_attempts_of_a_chain() -> None:
+    """Case 68: c providers and n attempts limit a call to n - 1 paid ones and c free ones.
 
-    With r tries of an SDK below, r * (n - 1 + c) requests leave the process.
+    With r attempts of an SDK below, r * (n - 1 + c) requests leave the process.
     """
     retry = RetryPolicy(attempts=4, base=0.01, budget_floor=100)
-    providers = [play(name, error_rate=1.0) for name in "abc"]
-    async with house(*providers, retry=retry, circuit=PATIENT) as home:
-        outcome = await home.outcome("a", "b", "c")
+    providers = [scripted(name, error_rate=1.0) for name in "abc"]
+    async with harness(*providers, retry=retry, circuit=NEVER_TRIPS) as env:
+        outcome = await env.outcome("a", "b", "c")
         assert len(outcome.attempts) == (4 - 1) + 3
 
 
-async def test_quick_means_once() -> None:
-    """A connection that fails is tried once more on the same provider, not oftener."""
+async def test_quick_retry_happens_once() -> None:
+    """A transport failure is retried once at the same provider."""
     retry = RetryPolicy(attempts=9, base=0.01)
-    bad = play("a", error_rate=1.0, error="reset")
-    async with house(bad, retry=retry, circuit=PATIENT) as home:
-        assert len((await home.outcome()).attempts) == 2
+    bad = scripted("a", error_rate=1.0, error="reset")
+    async with harness(bad, retry=retry, circuit=NEVER_TRIPS) as env:
+        assert len((await env.outcome()).attempts) == 2
 
 
-async def test_a_timeout_is_not_repeated_on_the_same_provider() -> None:
-    """A provider that was too slow is not asked a second time by the same call."""
-    async with house(play("a", "hang"), retry=RetryPolicy(), attempt_timeout=2) as home:
-        outcome = await home.outcome()
+async def test_timeout_is_not_retried_at_the_same_provider() -> None:
+    """A provider that was too slow is not attempted again by the same call."""
+    async with harness(scripted("a", "hang"), retry=RetryPolicy(), attempt_timeout=2) as env:
+        outcome = await env.outcome()
         assert len(outcome.attempts) == 1
         assert isinstance(outcome.error, AllProvidersFailed)
 
 
-async def test_the_preferred_one_is_retried_first() -> None:
-    """`retries_per_provider` asks the primary again before the next one is asked."""
+async def test_retries_per_provider() -> None:
+    """`retries_per_provider` retries the primary before the next one is attempted."""
     route = Route("default", ["a", "b"], retries_per_provider=1)
-    async with house("a", "b", routes=[route], retry=RetryPolicy(base=0.2)) as home:
-        home["a"].then("error")
-        outcome = await home.router.call_outcome("q")
+    async with harness("a", "b", routes=[route], retry=RetryPolicy(base=0.2)) as env:
+        env["a"].then("error")
+        outcome = await env.router.call_outcome("q")
         assert [record.provider for record in outcome.attempts] == ["a", "a"]
-        assert outcome.attempts[1].why == "again after server"
-        home["a"].then(Fault("rate_limit", headers={"retry-after": "2"}))
-        outcome = await home.router.call_outcome("q")
+        assert outcome.attempts[1].why == "retry after server"
+        env["a"].then(Fault("rate_limit", headers={"retry-after": "2"}))
+        outcome = await env.router.call_outcome("q")
         assert (outcome.provider, outcome.elapsed >= 2) == ("a", True)
-        home["a"].then("error", "error")
-        outcome = await home.router.call_outcome("q")
+        env["a"].then("error", "error")
+        outcome = await env.router.call_outcome("q")
         assert [record.provider for record in outcome.attempts] == ["a", "a", "b"]
 
 
-ACTED = [("hang", False), ("reset", False), ("error", False), ("rate_limit", True), (FAULTY, False)]
+FAULTS = [
+    ("hang", False),
+    ("reset", False),
+    ("error", False),
+    ("rate_limit", True),
+    (REQUEST_FAULT, False),
+]
 
 
-@pytest.mark.parametrize(("fault", "moves_on"), ACTED)
-async def test_what_may_have_acted_is_not_repeated(fault: Any, moves_on: bool) -> None:
-    """`idempotent=False` bars another attempt after one that may have had an effect."""
-    async with house(play("a", fault), "b", attempt_timeout=2, retry=RetryPolicy()) as home:
-        outcome = await home.outcome("a", "b", idempotent=False)
-        assert (home["b"].count == 1) is moves_on
-        assert outcome.ok is moves_on
-        if fault not in (FAULTY, "rate_limit"):
-            assert "idempotent=False bars another try" in str(outcome.error)
-            assert home.total("retries_denied_total", reason="not_idempotent") == 1
+@pytest.mark.parametrize(("fault", "fails_over"), FAULTS)
+async def test_non_idempotent_call_is_not_retried(fault: Any, fails_over: bool) -> None:
+    """`idempotent=False` denies another attempt after possible side effects."""
+    async with harness(scripted("a", fault), "b", attempt_timeout=2, retry=RetryPolicy()) as env:
+        outcome = await env.outcome("a", "b", idempotent=False)
+        assert (env["b"].count == 1) is fails_over
+        assert outcome.ok is fails_over
+        if fault not in (REQUEST_FAULT, "rate_limit"):
+            assert "no retry: idempotent=False" in str(outcome.error)
+            assert env.total("retries_denied_total", reason="not_idempotent") == 1
 
 
-async def test_what_was_never_sent_may_be_repeated() -> None:
-    """`idempotent=False` allows another attempt when the request surely did not arrive."""
-    async with house(play("a", ConnectionRefusedError()), "b") as home:
-        assert await home.call("a", "b", idempotent=False) == "b: q"
+async def test_unsent_request_is_retried() -> None:
+    """`idempotent=False` allows another attempt when the request was certainly not sent."""
+    async with harness(scripted("a", ConnectionRefusedError()), "b") as env:
+        assert await env.call("a", "b", idempotent=False) == "b: q"
 
 
-async def test_too_long_for_one_goes_to_a_larger_window() -> None:
-    """A request beyond one context window goes on to larger ones only, else it is its own fault."""
+async def test_context_length_fails_over_to_larger_windows() -> None:
+    """A request beyond one context window goes to larger ones only, else the call fails."""
     too_long = Fault("error", status=400, message="maximum context length is 8 tokens")
     windows = {"small": 8, "other": 8, "large": 128}
-    providers = [play(name, context_window=size) for name, size in windows.items()]
-    async with house(*providers) as home:
-        home["small"].then(too_long)
-        assert await home.call("small", "other", "large") == "large: q"
-        assert home["other"].count == 0
-        home["small"].then(too_long)
-        home["large"].then(too_long)
+    providers = [scripted(name, context_window=size) for name, size in windows.items()]
+    async with harness(*providers) as env:
+        env["small"].then(too_long)
+        assert await env.call("small", "other", "large") == "large: q"
+        assert env["other"].count == 0
+        env["small"].then(too_long)
+        env["large"].then(too_long)
         with pytest.raises(StatusError, match="maximum context length"):
-            await home.call("small", "other", "large")
+            await env.call("small", "other", "large")
 
 
-async def test_nobody_left_but_the_full() -> None:
-    """A failed call that finds the others full rests, and asks again; they were not tried yet."""
-    full = play("b", limits=LimitPolicy(in_flight=1), latency=1.0)
-    async with house("a", full, retry=RetryPolicy(base=2.0, cap=2.0)) as home:
-        await home.begun("b")
-        home["a"].then("error")
-        outcome = await home.outcome("a", "b")
+async def test_providers_at_their_limit_are_retried() -> None:
+    """A failed call that finds the others at their limit backs off, and attempts them."""
+    full = scripted("b", limits=LimitPolicy(in_flight=1), latency=1.0)
+    async with harness("a", full, retry=RetryPolicy(base=2.0, cap=2.0)) as env:
+        await env.start("b")
+        env["a"].then("error")
+        outcome = await env.outcome("a", "b")
         assert outcome.ok
-        home.router.hold("a", "open")
-        await home.begun("b")
-        assert isinstance((await home.outcome("a", "b")).error, NoProviderAvailable)
+        env.router.hold("a", "open")
+        await env.start("b")
+        assert isinstance((await env.outcome("a", "b")).error, NoProviderAvailable)

@@ -83,19 +83,19 @@ class StreamPlan(Admission):
         self.deadline: float = min(now + self._timeout, until)
 
     def stream_continued(
-        self, step: AttemptStep, interrupted: str, how: ContinuationMode, chunks: int
+        self, step: AttemptStep, interrupted: str, mode: ContinuationMode, chunks: int
     ) -> None:
         """Reports that an interrupted stream continues.
 
         Args:
             step: the attempt that serves from here.
             interrupted: name of the provider whose stream was interrupted.
-            how: see `ContinuationMode`.
+            mode: see `ContinuationMode`.
             chunks: number of chunks that had been delivered.
         """
-        step.why = f"{step.why}; continued by {how} after {chunks} chunks from {interrupted}"
+        step.why = f"{step.why}; continued by {mode} after {chunks} chunks from {interrupted}"
         names = (self._context.router, self.route.name, interrupted, step.member.name)
-        self._context.dispatcher.post("stream_continued", StreamContinued(*names, how, chunks))
+        self._context.dispatcher.post("stream_continued", StreamContinued(*names, mode, chunks))
         self._context.dispatcher.deliver()
 
 

@@ -1,4 +1,4 @@
-"""Providers that play streams from a tape, and few words to read them with."""
+"""Providers with scripted streams, and helpers to read them."""
 
 from __future__ import annotations
 
@@ -8,44 +8,44 @@ from typing import Any
 import anyio
 
 from multirouter import Provider
-from tests.scenarios.kit import House
+from tests.scenarios.harness import Harness
 
 WORDS = ["one ", "two ", "three ", "four"]
 TEXT = "".join(WORDS)
 CHAT: dict[str, Any] = {"messages": [{"role": "user", "content": "count"}]}
-GONE = ConnectionResetError("gone")
+CONNECTION_LOST = ConnectionResetError("gone")
 
 
-def said(text: str = "", end: str | None = None, **delta: Any) -> dict[str, Any]:
+def chat_chunk(text: str = "", end: str | None = None, **delta: Any) -> dict[str, Any]:
     """A chat chunk."""
     content = {"content": text} if text else {}
     return {"choices": [{"index": 0, "delta": content | delta, "finish_reason": end}]}
 
 
-ROLE = said(role="assistant")
-WHOLE = [ROLE, *map(said, WORDS), said(end="stop")]
+ROLE = chat_chunk(role="assistant")
+COMPLETE = [ROLE, *map(chat_chunk, WORDS), chat_chunk(end="stop")]
 
 
 def text_of(chunks: list[Any]) -> str:
     return "".join(c["choices"][0]["delta"].get("content", "") for c in chunks)
 
 
-class Tape:
-    """A provider that plays a script of chunks, rests (numbers) and exceptions, one a request.
+class ScriptedStream:
+    """Stream function with a script of chunks, pauses (seconds) and exceptions for each request.
 
     Attributes:
-        asked: the requests, in order.
-        open: streams that are not ended or closed.
+        requests: the requests, in order.
+        open: number of streams that have neither ended nor been closed.
     """
 
     def __init__(self, *scripts: Any) -> None:
         self.scripts = list(scripts)
-        self.asked: list[Any] = []
+        self.requests: list[Any] = []
         self.open = 0
 
     async def __call__(self, request: Any) -> AsyncIterator[Any]:
-        self.asked.append(request)
-        script = self.scripts[min(len(self.asked), len(self.scripts)) - 1]
+        self.requests.append(request)
+        script = self.scripts[min(len(self.requests), len(self.scripts)) - 1]
         self.open += 1
         try:
             for step in script(request) if callable(script) else script:
@@ -59,14 +59,14 @@ class Tape:
             self.open -= 1
 
 
-def tape(name: str, *scripts: Any, **settings: Any) -> Provider[Any, Any, Any]:
-    return Provider(name, stream=Tape(*scripts), **settings)
+def scripted_stream(name: str, *scripts: Any, **settings: Any) -> Provider[Any, Any, Any]:
+    return Provider(name, stream=ScriptedStream(*scripts), **settings)
 
 
-def tapes(home: House) -> dict[str, Tape]:
-    return {p.name: p.stream for p in home.router.providers}  # type: ignore[misc]
+def streams_of(env: Harness) -> dict[str, ScriptedStream]:
+    return {p.name: p.stream for p in env.router.providers}  # type: ignore[misc]
 
 
-async def read(home: House, request: Any = "q", **terms: Any) -> list[Any]:
-    async with home.router.stream(request, **terms) as stream:
+async def read(env: Harness, request: Any = "q", **options: Any) -> list[Any]:
+    async with env.router.stream(request, **options) as stream:
         return [chunk async for chunk in stream]
