@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from multirouter.core.circuit.breaker import DEFAULT_FAILURE_RATE, DEFAULT_FAILURES
 from multirouter.core.circuit.durations import DEFAULT_JITTER
 from multirouter.core.circuit.states import TRANSITIONS
+from multirouter.core.circuit.trip_rules import DEFAULT_FAILURE_RATE, DEFAULT_FAILURES
 from multirouter.core.settings.policies import CircuitPolicy
 
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "circuits.md"

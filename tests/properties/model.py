@@ -23,7 +23,7 @@ class Pass:
     generation: int
     trial: bool
     lease_until: float = math.inf
-    given_at: float = -math.inf
+    issued_at: float = -math.inf
     lost: bool = False
 
 
@@ -66,15 +66,15 @@ class Door:
         """Trials that are under way and not given up for lost."""
         return sum(trial.lease_until > self.now for trial in self.trials)
 
-    def refuses(self) -> str:
+    def rejection(self) -> str:
         """Why nobody may enter, in a word; an empty string when somebody may."""
         full = self.at_most is not None and self.in_flight >= self.at_most
-        return self.refuses_by_health() or ("full" if full else "")
+        return self.refuses_by_health() or ("at its limit" if full else "")
 
     def refuses_by_health(self) -> str:
         """The same, whatever the load."""
         if self.hold == "open":
-            return "hold_changed"
+            return "held"
         if self.hold in (None, "closed") and self.now < self.cooldown_until:
             return "cooling down"
         if self.hold is not None or self.seen == "closed":
@@ -95,7 +95,7 @@ class Door:
         if self.at_most is not None and self.in_flight >= self.at_most:
             return None
         refusal = self.refuses_by_health()
-        if refusal and (refusal == "hold_changed" or not panic):
+        if refusal and (refusal == "held" or not panic):
             return None
         self.in_flight += 1
         if self.hold == "disabled":
@@ -242,7 +242,7 @@ class Door:
     def settle(self) -> None:
         """Time does its part."""
         if self.seen != self.state:
-            self._turn("half_open", "reset")
+            self._turn("half_open", "timer")
 
     def _pass(self) -> None:
         self.passed += 1
@@ -267,7 +267,7 @@ class Door:
         policy = self.policy
         self._open("trial_failed")
         rest = self.half_open_at - self.now
-        self.half_open_at = max(failed.given_at + rest, self.now + min(rest, policy.open_duration))
+        self.half_open_at = max(failed.issued_at + rest, self.now + min(rest, policy.open_duration))
         self.news[-1] = (*self.news[-1][:-1], self.half_open_at - self.now)
 
     def _turn(self, new: str, reason: str, seconds: float = 0.0) -> None:
@@ -288,11 +288,11 @@ class Door:
             return
         if hold == "open":
             self.settle()
-            self._open("hold_changed", math.inf, by_hand=True)
+            self._open("held", math.inf, by_hand=True)
         elif hold == "closed":
             self.settle()
             if self.state != "closed":
-                self._turn("closed", "hold_changed")
+                self._turn("closed", "held")
         elif was == "open":
             self._turn("half_open", "released")
         elif was == "closed":
@@ -322,4 +322,4 @@ class Door:
         self.answers = [(at + by, bad) for at, bad in self.answers]
         for trial in self.trials:
             trial.lease_until += by
-            trial.given_at += by
+            trial.issued_at += by

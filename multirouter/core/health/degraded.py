@@ -23,9 +23,9 @@ that in one of some sixty thousand such windows.
 class HealthWindow(RollingCounts):
     """Successes and failures of one provider on one route, over the last `WINDOW` seconds.
 
-    What counts as a success or failure for the circuit counts here as well; what tells nothing
-    about the provider (429s, invalid requests, cancelled calls) does not. When a circuit closes
-    again, the counts from before are discarded.
+    What counts as a success or failure for the circuit counts here as well. What is no sign of the
+    provider's health (429s, invalid requests, cancelled calls) does not count. When a circuit
+    closes again, the counts from before are discarded.
 
     Attributes:
         degraded: whether fewer than `MIN_SUCCESS_RATE` of at least `MIN_CALLS` attempts succeeded.
