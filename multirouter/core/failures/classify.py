@@ -114,7 +114,9 @@ class Classifier:
             retried=own.retried,
         )
 
-    def _call_user(self, error: BaseException | None, value: object) -> Verdict | FailureKind | None:
+    def _call_user(
+        self, error: BaseException | None, value: object
+    ) -> Verdict | FailureKind | None:
         """What the user's classifier returns; `CLASSIFIER_FAILED` when it fails."""
         try:
             answer = cast("Classify", self._user)(error, value)
