@@ -1,1 +1,1 @@
-"""Benchmarks: each answers one question by measuring; `python -m benchmarks` lists them."""
+"""Benchmarks: each measures the answer to one question; `python -m benchmarks` lists them."""

@@ -1,4 +1,4 @@
-"""Runs one benchmark by its name: whatever module here has a `main` is one."""
+"""Runs one benchmark by its name; every module here with a `main` is a benchmark."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 Main = Callable[[list[str]], int]
 
 
-def discovered() -> dict[str, str]:
+def discover() -> dict[str, str]:
     """Every benchmark's name with the first line of its docstring."""
     names = sorted(found.name for found in pkgutil.iter_modules([str(Path(__file__).parent)]))
     modules = {name: _module(name) for name in names if name != "__main__"}
@@ -25,12 +25,12 @@ def discovered() -> dict[str, str]:
 
 
 def main(argv: list[str]) -> int:
-    """Runs `argv[0]` with the rest of `argv`, or lists what there is.
+    """Runs benchmark `argv[0]` with the other arguments, or lists the benchmarks.
 
     Returns:
-        What the benchmark returns; 2 when there is none of that name.
+        The exit code of the benchmark; 2 for an unknown name.
     """
-    benchmarks = discovered()
+    benchmarks = discover()
     name, *options = argv or [""]
     if name in benchmarks:
         run: Main = _module(name).main
@@ -41,7 +41,7 @@ def main(argv: list[str]) -> int:
         print(f"  {known:{width}}  {line}")
     if name in {"", "-h", "--help"}:
         return 0
-    print(f"\nthere is no benchmark {name!r}", file=sys.stderr)
+    print(f"\nunknown benchmark {name!r}", file=sys.stderr)
     return 2
 
 

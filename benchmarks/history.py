@@ -1,4 +1,4 @@
-"""What history and prices cost the caller of a healthy call, and what the writer pays apart."""
+"""What do history and prices cost the caller of a healthy call, and what does the writer cost?"""
 
 from __future__ import annotations
 
@@ -25,11 +25,10 @@ Router = MultiProviderRouter[str, dict[str, Any]]
 AIMS = "aim of history: at most 5 µs a call on the caller's path"
 
 BLOCK = 1_000
-"""Calls in one block: two rows each, far less than may wait."""
+"""Calls in one block: two rows each, far fewer than the queue may hold."""
 
-NEVER = 3_600.0
-"""Seconds that rows gather: the writer sleeps while the caller is timed, and is timed apart."""
-
+BATCH_INTERVAL = 3_600.0
+"""Seconds between batches: the writer sleeps while the caller is timed, and is timed separately."""
 
 ANSWER: dict[str, Any] = {
     "choices": [{"message": {"role": "assistant", "content": "42"}, "finish_reason": "stop"}],
@@ -40,7 +39,7 @@ ANSWER: dict[str, Any] = {
         "completion_tokens_details": {"reasoning_tokens": 0, "audio_tokens": 0},
     },
 }
-"""What providers answer, shaped like OpenAI's answers, so that its usage can be read."""
+"""The providers' answer, in OpenAI's format, so that its usage can be read."""
 
 PRICE = Price(5.0, 25.0)
 BUDGET = Budget(1e9)
@@ -61,19 +60,19 @@ def _measured(rounds: int) -> dict[str, Any]:
     async def run() -> dict[str, Any]:
         async with AsyncExitStack() as alive:
             directory = alive.enter_context(TemporaryDirectory())
-            kept = History(Path(directory) / "history.db", gather=NEVER)
+            history_ = History(Path(directory) / "history.db", batch_interval=BATCH_INTERVAL)
             routers = {
                 "without": await _router(alive),
-                "history": await _router(alive, history=kept),
+                "history": await _router(alive, history=history_),
                 "prices": await _router(alive, price=PRICE),
                 "budgets": await _router(alive, price=PRICE, budget=BUDGET),
             }
-            return await _rounds(routers, kept, rounds)
+            return await _rounds(routers, history_, rounds)
 
     return loops.run("asyncio", run)
 
 
-async def _rounds(routers: Mapping[str, Router], kept: History, rounds: int) -> dict[str, Any]:
+async def _rounds(routers: Mapping[str, Router], history_: History, rounds: int) -> dict[str, Any]:
     progress = Progress("history", rounds)
     took: list[dict[str, float]] = []
     written: list[float] = []
@@ -84,7 +83,7 @@ async def _rounds(routers: Mapping[str, Router], kept: History, rounds: int) -> 
         turns.append(turns.pop(0))
         took.append({name: await _block(routers[name]) for name in turns})
         start = process_time()
-        assert kept.flush(), "the disk took it"
+        assert history_.flush(), "history was not written"
         written.append((process_time() - start) / BLOCK)
         progress.step()
     gc.unfreeze()
@@ -102,7 +101,7 @@ async def _rounds(routers: Mapping[str, Router], kept: History, rounds: int) -> 
 
 
 async def _block(router: Router) -> float:
-    """Seconds of the caller's thread that a call takes."""
+    """Seconds of the caller's thread per call."""
     start = thread_time()
     for _ in range(BLOCK):
         await router.call("question")
@@ -111,11 +110,11 @@ async def _block(router: Router) -> float:
     return took
 
 
-async def _router(alive: AsyncExitStack, history: History | None = None, **terms: Any) -> Router:
+async def _router(alive: AsyncExitStack, history: History | None = None, **settings: Any) -> Router:
     async def answer(_: str) -> dict[str, Any]:
         return ANSWER
 
-    providers = [Provider(name, answer, **terms) for name in "abc"]
+    providers = [Provider(name, answer, **settings) for name in "abc"]
     router = MultiProviderRouter(
         providers, history=history, registry=CollectorRegistry(), rng=Random(1)
     )
@@ -128,8 +127,8 @@ def _text(result: dict[str, Any]) -> str:
     rows = [
         ("a healthy call without history", f"{result['us_without']:.2f}"),
         ("added by history, on the caller's path", f"{result['us_added']:.2f}"),
-        ("the writer's part, in its own thread", f"{result['us_writer']:.2f}"),
-        ("added by prices: usage read, cost booked and counted", f"{result['us_prices']:.2f}"),
+        ("the writer, in its own thread", f"{result['us_writer']:.2f}"),
+        ("added by prices: usage read, cost charged and counted", f"{result['us_prices']:.2f}"),
         ("added by prices with a budget for each provider", f"{result['us_budgets']:.2f}"),
     ]
     head = f"processor time, medians of {result['rounds']} interleaved rounds; {result['gc']}"

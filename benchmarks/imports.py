@@ -1,7 +1,7 @@
-"""What does `import multirouter` cost, beside the libraries that it stands on?
+"""What does `import multirouter` cost, beside its dependencies?
 
-Each import is made by a fresh interpreter, in turns; what counts is its processor time, from
-compiled bytecode as an installed package has it.
+Each import is made by a fresh interpreter, in turns; the measure is processor time, from compiled
+bytecode as in an installed package.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ CONTESTANTS = {
     "and asyncio too": "import asyncio, multirouter",
     "aiohttp": "import aiohttp",
 }
-"""A program that runs on asyncio has loaded it anyway, which `multirouter` by itself does not."""
+"""A program on asyncio has loaded asyncio anyway; `multirouter` itself does not load it."""
 
 TIMED = "import time\nbegan = time.process_time()\n{}\nprint(time.process_time() - began)"
 
@@ -55,7 +55,7 @@ def _seconds(statement: str, bytecode: str) -> float:
     quiet = ("PYTHONDONTWRITEBYTECODE", "COVERAGE_")
     environ = {k: v for k, v in os.environ.items() if not k.startswith(quiet)}
     environ["PYTHONPYCACHEPREFIX"] = bytecode
-    done = subprocess.run(  # noqa: S603 - this very Python, with a statement of this module
+    done = subprocess.run(  # noqa: S603 - this Python, with a statement of this module
         [sys.executable, "-c", TIMED.format(statement)],
         cwd=Path(__file__).parents[1],
         env=environ,

@@ -1,7 +1,7 @@
-"""What a streamed chunk costs on its way through the router, beside a bare `async for`.
+"""What does a streamed chunk cost through the router, beside a bare `async for`?
 
-Each contestant hands on the same chunks of a provider that never waits. Timed is the processor
-time from the first chunk to the last, so opening and closing do not count.
+Each contestant passes on the same chunks of a provider that never waits. The measure is processor
+time from the first chunk to the last, without opening and closing.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ LAST: dict[str, Any] = {
 }
 
 Contestant = Callable[[int], Awaitable[float]]
-"""Streams this many chunks and returns the processor time a chunk took, seconds."""
+"""Streams this number of chunks; returns processor seconds per chunk."""
 
 
 def main(argv: list[str]) -> int:
@@ -61,7 +61,7 @@ async def words(request: int) -> AsyncIterator[str]:
 
 
 async def chat_chunks(request: int) -> AsyncIterator[dict[str, Any]]:
-    """A provider of chat chunks, the last of which proves the end."""
+    """A provider of chat chunks, the last with a finish reason."""
     for _ in range(request - 1):
         yield CHUNK
     yield LAST
@@ -89,7 +89,7 @@ def routed(provider: Callable[[int], AsyncIterator[Any]], policy: StreamPolicy) 
 
 
 def litellm() -> Contestant:
-    """`litellm.Router` over a custom provider, as its users stream."""
+    """`litellm.Router` over a custom provider."""
     import litellm as peer
 
     base: Any = peer.CustomLLM
@@ -103,7 +103,7 @@ def litellm() -> Contestant:
                     "finish_reason": "stop" if last else "",
                     "index": 0,
                     "is_finished": last,
-                    "text": f"{WORD}{number} ",  # it takes repetition for a fault
+                    "text": f"{WORD}{number} ",  # litellm treats repetition as an error
                     "tool_use": None,
                     "usage": None,
                 }
@@ -123,7 +123,7 @@ def litellm() -> Contestant:
 
 
 def contestants() -> dict[str, Contestant]:
-    """Who takes part, by name; the first is what the others are held against."""
+    """The contestants, by name; the first is the base of the comparison."""
     found = {
         "bare": bare(words),
         "bare, chat chunks": bare(chat_chunks),
@@ -138,7 +138,7 @@ def contestants() -> dict[str, Contestant]:
 
 
 async def _timed(stream: AsyncIterator[Any], chunks: int) -> float:
-    """Processor time a chunk, from the first to the last."""
+    """Processor seconds per chunk, from the first to the last."""
     start, seen = 0.0, 0
     async for _ in stream:
         if not seen:
@@ -150,7 +150,7 @@ async def _timed(stream: AsyncIterator[Any], chunks: int) -> float:
 
 
 def _measured(loop: loops.Loop, rounds: int, chunks: int) -> dict[str, Any]:
-    """Every contestant's cost a chunk on one event loop."""
+    """Every contestant's cost per chunk on one event loop."""
 
     async def run() -> dict[str, Any]:
         who = contestants()

@@ -1,7 +1,7 @@
 """How often is a healthy provider's circuit tripped, and how soon a dead one's?
 
-Drives real circuits in simulated time with calls at random instants (a Poisson process). Seeded:
-the same figures every time. The evidence of docs/circuits.md.
+Drives real circuits in simulated time with calls at random times (a Poisson process). Seeded: the
+figures are the same in every run. The figures of docs/circuits.md.
 """
 
 from __future__ import annotations
@@ -15,15 +15,16 @@ from typing import Any
 from benchmarks.harness import report
 from benchmarks.harness.progress import Progress
 from benchmarks.harness.tables import table
-from multirouter.core.circuit.breaker import DEFAULT_FAILURES, CircuitBreaker
+from multirouter.core.circuit.breaker import CircuitBreaker
 from multirouter.core.circuit.states import CircuitState
+from multirouter.core.circuit.trip_rules import DEFAULT_FAILURES
 from multirouter.core.settings.policies import CircuitPolicy
 
 LOADS = (0.1, 1.0, 10.0, 100.0)
 """Calls a second."""
 
 ERROR_RATES = (0.01, 0.05)
-"""Shares of independent errors that a provider in good health shows."""
+"""Shares of independent errors of a healthy provider."""
 
 RULES = {"failures=3": CircuitPolicy(failures=3), "default": CircuitPolicy()}
 
@@ -34,8 +35,8 @@ DAY = 86_400.0
 LEASE = 30.0
 
 
-class Driven:
-    """A circuit under random calls, with the openings counted."""
+class SimulatedCircuit:
+    """A circuit under random calls that counts its openings."""
 
     def __init__(self, policy: CircuitPolicy, load: float, seed: str) -> None:
         self.rng = Random(seed)
@@ -58,44 +59,44 @@ class Driven:
             return False
         self.trials += permit.trial
         if self.rng.random() >= error_rate:
-            self.circuit.succeeded(permit, self.now, 0.0)
+            self.circuit.record_success(permit, self.now, 0.0)
             return False
-        self.circuit.failed(permit, self.now)
+        self.circuit.record_failure(permit, self.now)
         return True
 
 
 def false_trips(rule: str, load: float, error_rate: float, calls: int) -> dict[str, Any]:
-    """Trips of a healthy provider a day, as simulated, and as a run of that length would give."""
-    driven = Driven(RULES[rule], load, f"{rule} {load} {error_rate}")
+    """Trips of a healthy provider per day, as simulated, and as computed for that run length."""
+    simulated = SimulatedCircuit(RULES[rule], load, f"{rule} {load} {error_rate}")
     for _ in range(calls):
-        driven.call(error_rate)
+        simulated.call(error_rate)
     run = DEFAULT_FAILURES
     if rule == "default":
-        # A window holds nine to ten tenths of its span.
+        # A window holds 90 to 100 % of its span.
         run = max(run, floor(log2(max(1.0, 0.95 * load * RULES[rule].window))))
     return {
         "rule": rule,
         "load": load,
         "errors": error_rate,
-        "seen": driven.openings,
-        "seen_in_days": driven.now / DAY,
-        "a_day": driven.openings * DAY / driven.now,
+        "seen": simulated.openings,
+        "seen_in_days": simulated.now / DAY,
+        "a_day": simulated.openings * DAY / simulated.now,
         "run": run,
         "run_a_day": load * DAY * (1 - error_rate) * error_rate**run,
     }
 
 
 def time_to_trip(rule: str, load: float, repeats: int) -> dict[str, Any]:
-    """How long a provider that dies at a random instant goes on being asked."""
+    """How long a provider that dies at a random time is still attempted."""
     spans, failed = [], []
     for seed in range(repeats):
-        driven = Driven(RULES[rule], load, f"dies {seed}")
-        while driven.now < max(20.0, 3 / load):
-            driven.call(0.0)
-        died, calls = driven.now, 0
-        while not driven.openings:
-            calls += driven.call(1.0)
-        spans.append(driven.now - died)
+        simulated = SimulatedCircuit(RULES[rule], load, f"dies {seed}")
+        while simulated.now < max(20.0, 3 / load):
+            simulated.call(0.0)
+        died, calls = simulated.now, 0
+        while not simulated.openings:
+            calls += simulated.call(1.0)
+        spans.append(simulated.now - died)
         failed.append(calls)
     return {
         "rule": rule,
@@ -107,16 +108,16 @@ def time_to_trip(rule: str, load: float, repeats: int) -> dict[str, Any]:
 
 
 def recovery(rule: str, load: float, outage: float, repeats: int) -> dict[str, Any]:
-    """How soon after an outage the provider is back in use, and what testing it cost."""
+    """How soon after an outage the provider is used again, and how many trials it took."""
     late, trials = [], 0
     for seed in range(repeats):
-        driven = Driven(RULES[rule], load, f"recovers {seed}")
-        while driven.now < outage:
-            driven.call(1.0)
-        trials += driven.trials
-        while driven.circuit.state(driven.now) is not CircuitState.CLOSED:
-            driven.call(0.0)
-        late.append(driven.now - outage)
+        simulated = SimulatedCircuit(RULES[rule], load, f"recovers {seed}")
+        while simulated.now < outage:
+            simulated.call(1.0)
+        trials += simulated.trials
+        while simulated.circuit.state(simulated.now) is not CircuitState.CLOSED:
+            simulated.call(0.0)
+        late.append(simulated.now - outage)
     return {
         "rule": rule,
         "load": load,
@@ -186,8 +187,8 @@ def _text(result: dict[str, list[dict[str, Any]]]) -> str:
     return "\n\n".join(
         [
             table(["a healthy provider", "trips seen", "a day", "run", "a day by p^run"], trips),
-            table(["a dead one", "s to trip, median", "p99", "calls failed"], dead),
-            table(["after an outage", "s to be back, mean", "longest", "trials an hour"], back),
+            table(["a dead provider", "s to trip, median", "p99", "calls failed"], dead),
+            table(["after an outage", "s until used, mean", "longest", "trials an hour"], back),
         ]
     )
 

@@ -1,8 +1,8 @@
-"""What one call through router and adapter costs over a real socket, beside a bare aiohttp call.
+"""What does a call through router and adapter cost over a real socket, beside bare aiohttp?
 
-The upstream is a process of its own on loopback. Calls are made one after the other, contestants
-in turns. Wall time is what a caller waits; processor time is what this process works, all its
-threads together, and is what other work on the machine stretches least.
+The upstream is a separate process on loopback. Contestants take turns, and make their calls in
+sequence. Wall time is what a caller waits; processor time is the work of this process in all its
+threads, which other work on the machine affects least.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def main(argv: list[str]) -> int:
 
 
 def _measured(loop: loops.Loop, url: str, rounds: int, chunks: int) -> dict[str, Any]:
-    """Calls and streams of everybody on one event loop."""
+    """Calls and streams of all clients on one event loop."""
 
     async def run() -> dict[str, Any]:
         async with AsyncExitStack() as alive:
@@ -63,7 +63,7 @@ def _measured(loop: loops.Loop, url: str, rounds: int, chunks: int) -> dict[str,
 
 
 Turn = Callable[[], Awaitable[int]]
-"""One contestant's turn in a round; how many calls, or chunks, it was."""
+"""One contestant's turn in a round; returns its number of calls, or chunks."""
 
 
 def _callers(clients: dict[str, Client]) -> dict[str, Turn]:
@@ -79,7 +79,7 @@ def _callers(clients: dict[str, Client]) -> dict[str, Turn]:
 
 
 def _readers(clients: dict[str, Client], chunks: int) -> dict[str, Turn]:
-    # No two words alike: litellm takes repetition for a fault.
+    # No word twice: litellm treats repetition as an error.
     prompt = " ".join(f"word{number}" for number in range(chunks))
 
     def reader(client: Client) -> Turn:

@@ -1,4 +1,4 @@
-"""Everybody who can ask the upstream: a bare client, routers with adapters, installed peers."""
+"""The clients: bare aiohttp, routers with adapters, installed peers."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ KEY = "sk-none"
 
 
 class Client(NamedTuple):
-    """One way to ask.
+    """One way to send requests.
 
     Attributes:
-        call: asks for a whole answer; None where only streams are of interest.
-        stream: asks for a streamed answer and iterates over its chunks.
+        call: requests a whole answer; None where only streams are measured.
+        stream: requests a streamed answer and iterates over its chunks.
     """
 
     call: Callable[[str], Awaitable[object]] | None
@@ -37,7 +37,7 @@ Make = Callable[[str, AsyncExitStack], Awaitable[Client]]
 
 
 async def bare(url: str, alive: AsyncExitStack) -> Client:
-    """The least there is: aiohttp, one parse of each JSON, no look at anything else."""
+    """The minimum: aiohttp, and one parse of each JSON."""
     session = await alive.enter_async_context(aiohttp.ClientSession())
     address, headers = f"{url}/v1/chat/completions", {"Authorization": f"Bearer {KEY}"}
 
@@ -77,7 +77,7 @@ def routed(make: Callable[[str], Any]) -> Make:
 
 
 async def openai_sdk(url: str, alive: AsyncExitStack) -> Client:
-    """The official SDK, its own retries off."""
+    """The official SDK, with its retries off."""
     from openai import AsyncOpenAI
 
     sdk: Any = AsyncOpenAI(base_url=f"{url}/v1", api_key=KEY, max_retries=0)
@@ -113,7 +113,7 @@ async def litellm(url: str, alive: AsyncExitStack) -> Client:  # noqa: ARG001 - 
 
 
 async def tensorzero(url: str, alive: AsyncExitStack) -> Client:
-    """TensorZero's embedded client, its observability off."""
+    """TensorZero's embedded client, with observability off."""
     from tensorzero import AsyncTensorZeroGateway
 
     os.environ[_VARIABLE] = KEY
@@ -166,7 +166,7 @@ PEERS: dict[str, tuple[str, Make]] = {
 
 
 def present() -> dict[str, Make]:
-    """Who takes part, by name; the first is what the others are held against."""
+    """The contestants, by name; the first is the base of the comparison."""
     found: dict[str, Make] = {
         "bare aiohttp": bare,
         "router, OpenAI": routed(

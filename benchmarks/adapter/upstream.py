@@ -1,4 +1,4 @@
-"""The fake upstream in a process of its own, so that its work is not counted as a client's."""
+"""The fake upstream in a separate process, so that its work is not counted as a client's."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def upstream() -> Iterator[str]:
-    """Serves OpenAI's, Anthropic's and Gemini's formats on loopback; gives the URL."""
+    """Serves the formats of OpenAI, Anthropic and Gemini on loopback; yields the URL."""
     command = [sys.executable, "-m", "multirouter", "fake-provider", "--port", "0"]
     with subprocess.Popen(  # noqa: S603 - our own interpreter and module
         command, stdout=subprocess.PIPE, text=True

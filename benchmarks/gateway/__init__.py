@@ -1,8 +1,8 @@
-"""What does the gateway cost beside a bare aiohttp proxy and other gateways; does it hold out?
+"""What does the gateway cost beside a bare proxy and other gateways; is it stable in a soak?
 
-One upstream, one load client, and every proxy as a process on loopback; they take turns, round by
-round, and what counts is ratios within one run. The gateway has a key to check, metrics, trail and
-access log on, as it would be run.
+One upstream, one load client, and every proxy as a process on loopback. They take turns, round by
+round; the results are ratios within one run. The gateway checks a key and has metrics, trail and
+access log on, as in production.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from benchmarks.harness import loops, report
 
 
 def main(argv: Sequence[str]) -> int:
-    """Measures and prints; the exit code is 1 when the soak found something."""
+    """Measures and prints; the exit code is 1 when the soak found a problem."""
     options = _options(argv)
     if options.what == "soak":
         return soak.run(options)
@@ -25,8 +25,8 @@ def main(argv: Sequence[str]) -> int:
         result = loops.run(loop, lambda: streams.measure(shape))
         report.show("gateway", result, lambda: streams.text(result), as_json=options.json)
         return 0
-    wanted = _calls(options)
-    result = loops.run(loop, lambda: calls.measure(wanted, contestants.programs(options)))
+    shape = _calls(options)
+    result = loops.run(loop, lambda: calls.measure(shape, contestants.programs(options)))
     result["summary"] = calls.summary(result["contestants"])
     report.show("gateway", result, lambda: calls.text(result), as_json=options.json)
     return 0
@@ -36,10 +36,10 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     parser = report.parser("gateway", (__doc__ or "").split("\n", 1)[0])
     parser.add_argument("what", nargs="?", choices=("calls", "streams", "soak"), default="calls")
     parser.add_argument("--rounds", type=int, help="of calls and streams (7; quick: 1)")
-    parser.add_argument("--workers", type=int, default=2, help="of the gateway's second appearance")
-    parser.add_argument("--plain", action="store_true", help="neither wrk nor nginx, though there")
+    parser.add_argument("--workers", type=int, default=2, help="workers of the second gateway (2)")
+    parser.add_argument("--plain", action="store_true", help="do not use wrk and nginx")
     parser.add_argument("--streams", type=int, help="at once (500; quick: 20)")
-    parser.add_argument("--pace", type=float, default=10.0, help="chunks a second of each stream")
+    parser.add_argument("--rate", type=float, default=10.0, help="chunks per second of a stream")
     parser.add_argument("--requests", type=int, help="of the soak (100,000; quick: 600)")
     contestants.add_options(parser)
     return parser.parse_args(list(argv))
@@ -54,4 +54,4 @@ def _calls(options: argparse.Namespace) -> calls.Shape:
 def _streams(options: argparse.Namespace) -> streams.Shape:
     many = options.streams or (20 if options.quick else 500)
     rounds = options.rounds or (1 if options.quick else 7)
-    return streams.Shape(rounds, many, options.latency, 1.4 if options.quick else 4.0)
+    return streams.Shape(rounds, many, options.rate, 1.4 if options.quick else 4.0)

@@ -1,4 +1,4 @@
-"""Whole answers: latency at one connection, throughput at many, start and memory, side by side."""
+"""Whole answers: latency at one connection, throughput at many, start-up time and memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from typing import Any
 
 from benchmarks.gateway import contestants, nginx
 from benchmarks.gateway.contestants import Contestant, Place
-from benchmarks.gateway.load import Load, Target, own, wrk
+from benchmarks.gateway.load import Load, Target, python_client, wrk
 from benchmarks.gateway.processes import (
     free_ports,
     process,
@@ -32,8 +32,8 @@ from benchmarks.harness.tables import table
 MANY = 32
 """Connections at a time, for throughput."""
 
-PATIENCE = 180.0
-"""Seconds that a gateway may take to start: some compile themselves at first."""
+START_TIMEOUT = 180.0
+"""Seconds that a gateway may take to start: some compile themselves first."""
 
 P50, THROUGHPUT, PROCESSOR = "p50, s", "requests/s", "processor s/request"
 
@@ -43,9 +43,9 @@ class Shape:
     """How much is measured.
 
     Attributes:
-        rounds: how many, after one that warms up.
-        seconds: for each load of each contestant in each round.
-        workers: of our gateway's second appearance; 1 leaves it out.
+        rounds: number of rounds, after one to warm up.
+        seconds: of each load of each contestant in each round.
+        workers: workers of the second gateway; 1 leaves it out.
         tools: whether wrk and nginx are used where they are installed.
     """
 
@@ -56,10 +56,10 @@ class Shape:
 
 
 async def measure(shape: Shape, found: dict[str, str]) -> dict[str, Any]:
-    """Starts everybody, lets them take turns, and returns all figures.
+    """Starts all contestants, lets them take turns, and returns all figures.
 
     Args:
-        shape: how much.
+        shape: how much to measure.
         found: programs of peers by name.
 
     Raises:
@@ -82,35 +82,35 @@ async def measure(shape: Shape, found: dict[str, str]) -> dict[str, Any]:
             for each in running if turn % 2 else reversed(running):
                 await each.turn(load, shape.seconds, counts=turn > 0)
             progress.step()
-        told = {each.contestant.name: each.told() for each in running}
-    return {"client": tools, "upstream": upstream[0].rpartition("/")[2], "contestants": told}
+        figures = {each.contestant.name: each.figures() for each in running}
+    return {"client": tools, "upstream": upstream[0].rpartition("/")[2], "contestants": figures}
 
 
 async def ready(made: Popen[bytes], target: Callable[[], Target | None]) -> Target:
-    """Waits until a process has answered a whole request with 200, and says where.
+    """Waits until a process has answered a whole request with 200, and returns its target.
 
     Raises:
-        RuntimeError: it ended.
-        TimeoutError: it did not answer so.
+        RuntimeError: the process ended.
+        TimeoutError: it did not answer in time.
     """
-    until = time.perf_counter() + PATIENCE
+    until = time.perf_counter() + START_TIMEOUT
     while time.perf_counter() < until:
         if made.poll() is not None:
-            raise RuntimeError(f"ended by itself with {made.returncode}: {made.args!r}")
-        asked = target()
-        if asked is not None:
+            raise RuntimeError(f"exited with {made.returncode}: {made.args!r}")
+        request_bytes = target()
+        if request_bytes is not None:
             try:
-                answered = await own(asked, 1, 0)
+                answered = await python_client(request_bytes, 1, 0)
             except OSError:
                 answered = None
             if answered is not None and answered.answered and not answered.failed:
-                return asked
+                return request_bytes
         await asyncio.sleep(0.01)
-    raise TimeoutError(f"no answer in {PATIENCE} s from {target()}")
+    raise TimeoutError(f"no answer in {START_TIMEOUT} s from {target()}")
 
 
 class _Running:
-    """A contestant's process, and what was seen of it so far."""
+    """A contestant's process, and its figures so far."""
 
     def __init__(self, contestant: Contestant, pid: int, target: Target, started: float) -> None:
         self.contestant = contestant
@@ -120,7 +120,7 @@ class _Running:
         self._seen: dict[str, list[float]] = {P50: [], THROUGHPUT: [], PROCESSOR: []}
 
     async def turn(self, load: Load, seconds: float, *, counts: bool) -> None:
-        """One round: alone, then many at once."""
+        """One round: one connection, then many."""
         alone = await load(self._target, 1, seconds)
         before = processor_seconds(self._pid)
         many = await load(self._target, MANY, seconds)
@@ -132,8 +132,8 @@ class _Running:
             self._seen[THROUGHPUT].append(many.per_second)
             self._seen[PROCESSOR].append(used / many.answered)
 
-    def told(self) -> dict[str, Any]:
-        """Everything seen."""
+    def figures(self) -> dict[str, Any]:
+        """All figures."""
         return {**self._seen, "ready_s": self._started, "resident_mib": resident(self._pid)}
 
 
@@ -147,7 +147,7 @@ def _places(upstream: int, folder: Path) -> Iterator[Place]:
 def _client(folder: Path, *, tools: bool) -> tuple[Load, str]:
     if tools and shutil.which("wrk"):
         return partial(wrk, folder=folder), "wrk"
-    return own, "own"
+    return python_client, "own"
 
 
 def _upstream(folder: Path, *, tools: bool) -> tuple[int, tuple[str, ...]]:
@@ -157,13 +157,13 @@ def _upstream(folder: Path, *, tools: bool) -> tuple[int, tuple[str, ...]]:
     return port, python("benchmarks.gateway.upstream", str(port))
 
 
-# -- what it says -------------------------------------------------------------------------------
+# -- output -------------------------------------------------------------------------------------
 
 
-def summary(told: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float]]:
-    """Of each contestant the medians, and its ratios to the first within the rounds."""
-    base = next(iter(told.values()))
-    return {name: _summed(seen, base) for name, seen in told.items()}
+def summary(figures: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, float]]:
+    """The medians of each contestant, and its ratios to the first within the rounds."""
+    base = next(iter(figures.values()))
+    return {name: _summed(seen, base) for name, seen in figures.items()}
 
 
 def _summed(seen: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, float]:
@@ -179,7 +179,7 @@ def _summed(seen: Mapping[str, Any], base: Mapping[str, Any]) -> dict[str, float
 
 
 def text(result: Mapping[str, Any]) -> str:
-    """The result as a table, and how often our throughput is that of each peer."""
+    """The result as a table, and our throughput as multiples of each peer's."""
     found = summary(result["contestants"])
     rows = [
         (
@@ -195,14 +195,16 @@ def text(result: Mapping[str, Any]) -> str:
         for name, one in found.items()
     ]
     head = ("", "p50 ms", "x floor", "req/s", "x floor", "µs cpu", "ready s", "MiB")
-    ours = found["gateway"]["per_second"]
+    our_gateway = found["gateway"]["per_second"]
     peers = [
-        f"{ours / one['per_second']:.1f} times {name}'s"
+        f"{our_gateway / one['per_second']:.1f} times {name}'s"
         for name, one in found.items()
         if not name.startswith(("bare", "gateway"))
     ]
-    hold_changed = (
+    comparison = (
         f"throughput of the gateway: {', '.join(peers)}" if peers else "no peer is installed"
     )
     load = f"load by {result['client']}, upstream {result['upstream']}"
-    return f"{load}; p50 at 1 connection, requests/s at {MANY}\n\n{table(head, rows)}\n\n{hold_changed}"
+    return (
+        f"{load}; p50 at 1 connection, requests/s at {MANY}\n\n{table(head, rows)}\n\n{comparison}"
+    )

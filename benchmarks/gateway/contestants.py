@@ -1,4 +1,4 @@
-"""Who is held against whom: the bare proxy, our gateway, and those peers that are installed."""
+"""The compared gateways: the bare proxy, our gateway, and the peers that are installed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.gateway.load import Target
 from benchmarks.gateway.processes import python
 from benchmarks.gateway.wire import CHAT, question
 
-OURS = """\
+GATEWAY_CONFIG = """\
 providers:
   up: {{kind: openai, base_url: "http://127.0.0.1:{upstream}/v1", api_key: sk-benchmark, model: m}}
 routes:
@@ -47,21 +47,21 @@ served = tensorzero._start_http_gateway(
 pathlib.Path(sys.argv[2]).write_text(served.base_url.split(":")[2].split("/")[0])
 time.sleep(1e6)
 """
-"""The package for Python carries the whole gateway, and starts it on a port that it chooses."""
+"""The Python package contains the whole gateway, and starts it on a port that it chooses."""
 
 
 @dataclass(frozen=True, slots=True)
 class Contestant:
-    """One gateway: how it is started and asked.
+    """One gateway: how to start it and how to send requests to it.
 
     Attributes:
-        name: as it stands in the table.
+        name: its name in the table.
         command: the program with its arguments.
-        port: where it listens, or the file in which it will say so.
+        port: the port it listens on, or the file to which it writes it.
         body: of each request.
         headers: of each request.
         path: of each request.
-        environment: what its process gets besides ours.
+        environment: additional environment variables of its process.
     """
 
     name: str
@@ -73,16 +73,16 @@ class Contestant:
     environment: Mapping[str, str] = field(default_factory=dict)
 
     def target(self) -> Target | None:
-        """Where a load goes; None while it has not said."""
+        """The target of a load; None until the port is known."""
         if isinstance(self.port, int):
             return Target(self.port, self.body, dict(self.headers), self.path)
-        told = self.port.read_text() if self.port.exists() else ""
-        return Target(int(told), self.body, dict(self.headers), self.path) if told else None
+        text = self.port.read_text() if self.port.exists() else ""
+        return Target(int(text), self.body, dict(self.headers), self.path) if text else None
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What a contestant is made for: the upstream's port, a port of its own, a folder."""
+    """The environment of a contestant: the upstream's port, its own port, and a folder."""
 
     upstream: int
     port: int
@@ -102,26 +102,26 @@ def floor(place: Place) -> Contestant:
     return Contestant("bare proxy", command, place.port)
 
 
-def ours(place: Place, workers: int = 1, name: str = "gateway") -> Contestant:
+def our_gateway(place: Place, workers: int = 1, name: str = "gateway") -> Contestant:
     """Our gateway, with a key to check, metrics, trail and access log on."""
-    file, token = with_key(place, OURS.format(upstream=place.upstream))
+    file, token = with_key(place, GATEWAY_CONFIG.format(upstream=place.upstream))
     command = (sys.executable, "-m", "multirouter", "serve", file, "--port", str(place.port))
     headers = {"Authorization": f"Bearer {token}"}
     return Contestant(name, (*command, "--workers", str(workers)), place.port, headers=headers)
 
 
 def with_key(place: Place, config: str) -> tuple[str, str]:
-    """Writes a gateway's configuration and its `keys.json`; returns the file and the one key."""
-    from multirouter.config.keyfile import write_keys
+    """Writes a gateway configuration and its `keys.json`; returns the file and the only key."""
+    from multirouter.config.key_file import save_keys
     from multirouter.config.keys import KeyBook
 
     book, token = KeyBook().new("benchmark")
-    write_keys(place.folder / "keys.json", book)
+    save_keys(place.folder / "keys.json", book)
     return place.file("gateway.yaml", config), token
 
 
 def litellm(place: Place, program: str) -> Contestant:
-    """The proxy of litellm: one worker and one key, prices from the package, else as it comes."""
+    """The proxy of litellm: one worker and one key, prices from the package, otherwise defaults."""
     file = place.file("litellm.yaml", LITELLM.format(upstream=place.upstream))
     address = ("--host", "127.0.0.1", "--port", str(place.port))
     return Contestant(
@@ -134,7 +134,7 @@ def litellm(place: Place, program: str) -> Contestant:
 
 
 def portkey(place: Place, program: str) -> Contestant:
-    """Portkey's gateway on Node: the provider is named by each request, and no key is checked."""
+    """Portkey's gateway on Node: each request names the provider, and no key is checked."""
     return Contestant(
         "Portkey",
         ("node", str(Path(program).resolve()), f"--port={place.port}", "--headless"),
@@ -150,11 +150,11 @@ def portkey(place: Place, program: str) -> Contestant:
 def tensorzero(place: Place, program: str) -> Contestant:
     """TensorZero's HTTP gateway, in Rust, on as many threads as there are processors; no key."""
     file = place.file("tensorzero.toml", TENSORZERO.format(upstream=place.upstream))
-    told = place.folder / "tensorzero.port"
+    port_file = place.folder / "tensorzero.port"
     return Contestant(
         "TensorZero",
-        (program, "-c", TENSORZERO_MAIN, file, str(told)),
-        told,
+        (program, "-c", TENSORZERO_MAIN, file, str(port_file)),
+        port_file,
         body=question("tensorzero::model_name::m"),
         path="/openai/v1/chat/completions",
     )
@@ -164,7 +164,7 @@ PEERS = {"litellm": litellm, "portkey": portkey, "tensorzero": tensorzero}
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Adds where peers are installed."""
+    """Adds options for the locations of peers."""
     parser.add_argument("--litellm", metavar="PROGRAM", help="its `litellm` (that on PATH)")
     parser.add_argument(
         "--portkey", metavar="FILE", help="build/start-server.js of @portkey-ai/gateway"
@@ -175,7 +175,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def programs(options: argparse.Namespace) -> dict[str, str]:
-    """The program of each peer that is there."""
+    """The program of each installed peer."""
     here = sys.executable if find_spec("tensorzero") else None
     found = {
         "litellm": options.litellm or shutil.which("litellm"),
@@ -186,10 +186,10 @@ def programs(options: argparse.Namespace) -> dict[str, str]:
 
 
 def all_of(places: Iterator[Place], found: Mapping[str, str], workers: int) -> Iterator[Contestant]:
-    """The contestants, each in a place of its own; the first is what others are held against."""
+    """The contestants, each in its own place; the first is the base of the ratios."""
     yield floor(next(places))
-    yield ours(next(places))
+    yield our_gateway(next(places))
     if workers > 1:
-        yield ours(next(places), workers, f"gateway, {workers} workers")
+        yield our_gateway(next(places), workers, f"gateway, {workers} workers")
     for name, program in found.items():
         yield PEERS[name](next(places), program)

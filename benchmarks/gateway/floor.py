@@ -1,4 +1,4 @@
-"""The floor: a bare aiohttp proxy that reads, asks and hands on, without checks of any kind."""
+"""The floor: a bare aiohttp proxy that reads, forwards and relays, without any checks."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def proxy(upstream: str) -> web.Application:
 
 
 async def _relay(request: web.Request, answered: aiohttp.ClientResponse) -> web.StreamResponse:
-    """Hands a stream on as its bytes come."""
+    """Relays a stream as its bytes arrive."""
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
     await response.prepare(request)
     async for data in answered.content.iter_any():

@@ -1,4 +1,4 @@
-"""Two load clients: wrk where it is installed, else one of our own."""
+"""Two load clients: wrk where it is installed, otherwise one in Python."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ end
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where a load goes, and what each request carries."""
+    """Address of a load, and the content of each request."""
 
     port: int
     body: bytes
@@ -39,14 +39,14 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
-class Loaded:
-    """What a load met.
+class LoadResult:
+    """Result of a load.
 
     Attributes:
         p50: the median latency, seconds.
-        per_second: answers.
-        answered: how many.
-        failed: answers that were not 200, and connections that broke.
+        per_second: answers per second.
+        answered: number of answers.
+        failed: answers that were not 200, and broken connections.
     """
 
     p50: float
@@ -55,17 +55,17 @@ class Loaded:
     failed: int
 
 
-Load = Callable[[Target, int, float], Awaitable[Loaded]]
-"""Keeps so many connections busy for so many seconds."""
+Load = Callable[[Target, int, float], Awaitable[LoadResult]]
+"""Keeps a number of connections busy for a number of seconds."""
 
 
-async def wrk(target: Target, connections: int, seconds: float, folder: Path) -> Loaded:
+async def wrk(target: Target, connections: int, seconds: float, folder: Path) -> LoadResult:
     """A load by wrk on one thread.
 
     Args:
-        target: where it goes.
-        connections: requests under way at a time.
-        seconds: how long.
+        target: its address.
+        connections: number of connections.
+        seconds: its duration.
         folder: where the script is written.
     """
     script = folder / f"{target.port}.lua"
@@ -79,37 +79,39 @@ async def wrk(target: Target, connections: int, seconds: float, folder: Path) ->
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
     )
-    _, told = await ran.communicate()
-    p50, requests, took, failed = map(float, told.split())
-    return Loaded(p50 / 1e6, requests / took * 1e6, int(requests), int(failed))
+    _, output = await ran.communicate()
+    p50, requests, took, failed = map(float, output.split())
+    return LoadResult(p50 / 1e6, requests / took * 1e6, int(requests), int(failed))
 
 
-async def own(target: Target, connections: int, seconds: float) -> Loaded:
+async def python_client(target: Target, connections: int, seconds: float) -> LoadResult:
     """A load by this process."""
-    asked = request(target.port, target.body, target.headers, target.path)
+    request_bytes = request(target.port, target.body, target.headers, target.path)
     loop = asyncio.get_running_loop()
     began = time.perf_counter()
     made = [
         await loop.create_connection(
-            lambda: _Asking(asked, began + seconds), "127.0.0.1", target.port
+            lambda: _Connection(request_bytes, began + seconds), "127.0.0.1", target.port
         )
         for _ in range(connections)
     ]
-    await asyncio.gather(*(asking.ended for _, asking in made))
+    await asyncio.gather(*(connection.ended for _, connection in made))
     took = time.perf_counter() - began
-    latencies = [each for _, asking in made for each in asking.seconds]
-    failed = sum(asking.failed for _, asking in made)
-    return Loaded(median(latencies or [math.nan]), len(latencies) / took, len(latencies), failed)
+    latencies = [each for _, connection in made for each in connection.seconds]
+    failed = sum(connection.failed for _, connection in made)
+    return LoadResult(
+        median(latencies or [math.nan]), len(latencies) / took, len(latencies), failed
+    )
 
 
-class _Asking(asyncio.Protocol):
-    """One connection that asks again as soon as it is answered, until the time is over."""
+class _Connection(asyncio.Protocol):
+    """One connection that repeats its request as soon as it is answered, until the time is over."""
 
-    def __init__(self, asked: bytes, until: float) -> None:
+    def __init__(self, request_bytes: bytes, until: float) -> None:
         self.ended = asyncio.get_running_loop().create_future()
         self.seconds: list[float] = []
         self.failed = 0
-        self._request = asked
+        self._request = request_bytes
         self._until = until
         self._buffer = b""
         self._began = 0.0
@@ -118,7 +120,7 @@ class _Asking(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
-        self._ask()
+        self._send()
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -130,7 +132,7 @@ class _Asking(asyncio.Protocol):
         self.failed += b" 200 " not in head.partition(b"\r\n")[0]
         self._buffer = b""
         if now < self._until:
-            self._ask()
+            self._send()
         else:
             self._over = True
             self._transport.close()
@@ -140,13 +142,13 @@ class _Asking(asyncio.Protocol):
         if not self.ended.done():
             self.ended.set_result(None)
 
-    def _ask(self) -> None:
+    def _send(self) -> None:
         self._began = time.perf_counter()
         self._transport.write(self._request)
 
 
 def _whole(head: bytes, body: bytes) -> bool:
-    """Whether all of an answer has come."""
+    """Whether an answer is complete."""
     _, found, rest = head.lower().partition(b"content-length: ")
     if not found:
         return body.endswith(b"0\r\n\r\n")
@@ -154,5 +156,5 @@ def _whole(head: bytes, body: bytes) -> bool:
 
 
 def _lua(text: str) -> str:
-    """A string as Lua writes it; of what JSON escapes only plain ASCII comes here."""
+    """A string as a Lua literal; only plain ASCII without JSON escapes is used here."""
     return json.dumps(text)

@@ -1,4 +1,4 @@
-"""nginx as the upstream: it answers so fast that it is out of the picture."""
+"""nginx as the upstream: its own cost is negligible."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ http {{
 
 
 def command(port: int, folder: Path) -> tuple[str, ...]:
-    """The command that serves the answer on a port; its files stand in the folder."""
+    """The command that serves the answer on a port; its files are in the folder."""
     folder.mkdir(exist_ok=True)
     file = folder / "nginx.conf"
     file.write_text(SETTINGS.format(folder=folder, port=port, answer=json.dumps(ANSWER)))

@@ -1,4 +1,4 @@
-"""Processes of a benchmark: started, watched from outside, and ended with its block."""
+"""Processes of a benchmark: started, measured from outside, and ended with their block."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 
 PROC = Path("/proc")
 MEBIBYTE = 2**20
-PATIENCE = 10.0
-"""Seconds that a process gets to end by itself."""
+EXIT_TIMEOUT = 10.0
+"""Seconds that a process gets to end before it is killed."""
 
 
 def python(module: str, *arguments: str) -> tuple[str, ...]:
@@ -30,15 +30,15 @@ def python(module: str, *arguments: str) -> tuple[str, ...]:
 def process(
     command: Sequence[str], environment: Mapping[str, str] | None = None
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """A process in a session of its own, which ends, with all its children, with the block.
+    """A process in its own session, ended with all its children at the end of the block.
 
     Args:
         command: the program and its arguments.
-        environment: what is added to this process' own.
+        environment: variables added to those of this process.
     """
-    made = subprocess.Popen(  # noqa: S603 - commands that stand here, or that the user named
+    made = subprocess.Popen(  # noqa: S603 - commands of this package, or from the user's options
         command,
-        env={**_compiling(), **(environment or {})},
+        env={**_environment(), **(environment or {})},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
@@ -49,16 +49,16 @@ def process(
     finally:
         made.send_signal(signal.SIGINT)
         try:
-            made.wait(PATIENCE)
+            made.wait(EXIT_TIMEOUT)
         except subprocess.TimeoutExpired:
             os.killpg(made.pid, signal.SIGKILL)
             made.wait()
 
 
-def _compiling() -> dict[str, str]:
-    """This process' environment, in which Python keeps what it has compiled.
+def _environment() -> dict[str, str]:
+    """This process's environment, with writing of bytecode allowed.
 
-    Installed programs are compiled already; where that is forbidden each start would compile again.
+    Installed programs are compiled already; otherwise each start would compile again.
     """
     kept = dict(os.environ)
     kept.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -66,17 +66,17 @@ def _compiling() -> dict[str, str]:
 
 
 def free_ports(number: int) -> list[int]:
-    """Ports of loopback that nobody listens on."""
-    from multirouter.gateway.server import listen
+    """Free ports of loopback."""
+    from multirouter.gateway.server import bind
 
     with ExitStack() as stack:
-        taken = [stack.enter_context(listen("127.0.0.1", 0)) for _ in range(number)]
+        taken = [stack.enter_context(bind("127.0.0.1", 0)) for _ in range(number)]
         return [one.getsockname()[1] for one in taken]
 
 
 def resident(pid: int) -> float:
-    """MiB of resident memory of a process and its children; pages they share count for each."""
-    pages = sum(int(_read(one, "statm").split()[1]) for one in _family(pid))
+    """MiB of resident memory of a process and its children; shared pages count for each."""
+    pages = sum(int(_read(one, "statm").split()[1]) for one in _process_tree(pid))
     return pages * os.sysconf("SC_PAGE_SIZE") / MEBIBYTE
 
 
@@ -85,17 +85,17 @@ def processor_seconds(pid: int) -> float:
 
     Source: proc(5), /proc/pid/stat: utime and stime are the fields 14 and 15, in clock ticks.
     """
-    ticks = sum(sum(map(int, _fields(one)[11:13])) for one in _family(pid))
+    ticks = sum(sum(map(int, _fields(one)[11:13])) for one in _process_tree(pid))
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def descriptors(pid: int) -> int:
-    """How many files and sockets a process has open."""
+    """Number of open files and sockets of a process."""
     return sum(1 for _ in (PROC / str(pid) / "fd").iterdir())
 
 
-def _family(pid: int) -> list[int]:
-    """A process and its children, however deep."""
+def _process_tree(pid: int) -> list[int]:
+    """A process and its descendants."""
     children: dict[int, list[int]] = {}
     for folder in PROC.iterdir():
         if folder.name.isdigit() and (fields := _fields(int(folder.name))):
@@ -107,7 +107,7 @@ def _family(pid: int) -> list[int]:
 
 
 def _fields(pid: int) -> list[str]:
-    """The fields of a process' stat from the third on; none when it is gone."""
+    """The fields of a process's stat from the third on; none when the process has ended."""
     return _read(pid, "stat").rpartition(")")[2].split()
 
 

@@ -1,4 +1,4 @@
-"""Serves an aiohttp application of the benchmark's own, on uvloop as the gateway is."""
+"""Serves an aiohttp application of the benchmark on uvloop, like the gateway."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from aiohttp import web
 
 
 def serve(app: web.Application, port: int) -> None:
-    """Serves until SIGINT or SIGTERM; nothing is logged."""
+    """Serves until SIGINT or SIGTERM, without logs."""
     import uvloop
 
     web.run_app(

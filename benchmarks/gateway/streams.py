@@ -1,4 +1,4 @@
-"""Five hundred streams at once: how long a chunk takes from the upstream's write to the client."""
+"""Many streams at once: the time of a chunk from the upstream's write to the client's read."""
 
 from __future__ import annotations
 
@@ -30,38 +30,38 @@ class Shape:
     """How much is streamed.
 
     Attributes:
-        rounds: how many.
-        streams: at once.
-        pace: chunks a second of each stream.
+        rounds: number of rounds.
+        streams: number of concurrent streams.
+        rate: chunks per second of each stream.
         seconds: that a stream takes; the first of them, in which all begin, does not count.
     """
 
     rounds: int
     streams: int
-    latency: float
+    rate: float
     seconds: float
 
     @property
     def chunks(self) -> int:
         """Chunks of a stream."""
-        return round(self.latency * self.seconds)
+        return round(self.rate * self.seconds)
 
 
 async def measure(shape: Shape) -> dict[str, Any]:
-    """Streams from the upstream itself, through the bare proxy and through the gateway, in turns.
+    """Streams from the upstream directly, through the bare proxy and through the gateway, in turns.
 
     Raises:
         RuntimeError: a stream ended early or lost a chunk.
     """
     upstream, floor_port, our_port = free_ports(3)
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
-        given = (str(upstream), str(shape.chunks), str(shape.latency))
+        given = (str(upstream), str(shape.chunks), str(shape.rate))
         made = stack.enter_context(process(python("benchmarks.gateway.upstream", *given)))
         itself = await ready(made, lambda: Target(upstream, question(), {}))
         through: dict[str, tuple[Target, int | None]] = {"no proxy": (itself, None)}
         for one in (
             contestants.floor(Place(upstream, floor_port, Path(name))),
-            contestants.ours(Place(upstream, our_port, Path(name))),
+            contestants.our_gateway(Place(upstream, our_port, Path(name))),
         ):
             made = stack.enter_context(process(one.command))
             through[one.name] = (await ready(made, one.target), made.pid)
@@ -77,20 +77,20 @@ async def measure(shape: Shape) -> dict[str, Any]:
     }
     return {
         "streams": shape.streams,
-        "latency": shape.latency,
+        "rate": shape.rate,
         "chunks": shape.chunks,
         "ms": medians,
     }
 
 
 async def _round(shape: Shape, target: Target, pid: int | None) -> dict[str, float]:
-    """Percentiles of the chunks' milliseconds in one round, and the processor's µs a chunk."""
-    asked = request(target.port, question(stream=True), target.headers, target.path)
+    """Percentiles of the chunks' milliseconds in one round, and processor µs per chunk."""
+    request_bytes = request(target.port, question(stream=True), target.headers, target.path)
     before = 0.0 if pid is None else processor_seconds(pid)
     loop = asyncio.get_running_loop()
     made = await asyncio.gather(
         *(
-            loop.create_connection(lambda: _Reading(asked), "127.0.0.1", target.port)
+            loop.create_connection(lambda: _StreamReader(request_bytes), "127.0.0.1", target.port)
             for _ in range(shape.streams)
         )
     )
@@ -98,19 +98,19 @@ async def _round(shape: Shape, target: Target, pid: int | None) -> dict[str, flo
     used = 0.0 if pid is None else processor_seconds(pid) - before
     whole = [len(reading.took) == shape.chunks for _, reading in made]
     if not all(whole):
-        raise RuntimeError(f"{whole.count(False)} of {len(whole)} streams are not whole")
-    skipped = round(shape.latency)
+        raise RuntimeError(f"{whole.count(False)} of {len(whole)} streams are incomplete")
+    skipped = round(shape.rate)
     took = [each / 1e6 for _, reading in made for each in reading.took[skipped:]]
     return {**percentiles(took), "processor_us": used / (shape.chunks * shape.streams) * 1e6}
 
 
-class _Reading(asyncio.Protocol):
-    """One stream: holds each chunk's stamp against the clock as it comes."""
+class _StreamReader(asyncio.Protocol):
+    """One stream: compares the timestamp in each chunk with the clock on arrival."""
 
-    def __init__(self, asked: bytes) -> None:
+    def __init__(self, request_bytes: bytes) -> None:
         self.ended = asyncio.get_running_loop().create_future()
         self.took: list[int] = []
-        self._asked = asked
+        self._asked = request_bytes
         self._rest = b""
         self._transport: Any = None
 
@@ -138,6 +138,6 @@ def text(result: Mapping[str, Any]) -> str:
         (who, *(f"{one[share]:.2f}" for share in shares), f"{one['processor_us']:.0f}")
         for who, one in found.items()
     ]
-    latency = f"{result['streams']} streams of {result['latency']:g} chunks a second each"
+    heading = f"{result['streams']} streams of {result['rate']:g} chunks a second each"
     head = ("", *(f"{share} ms" for share in shares), "µs cpu a chunk")
-    return f"{latency}\n{AIM}\n\n{table(head, rows)}"
+    return f"{heading}\n{AIM}\n\n{table(head, rows)}"

@@ -1,6 +1,6 @@
-"""The upstream: answers at once, streams by the clock, and on demand fails in every way.
+"""The upstream: answers at once, streams at a fixed rate, and on request fails in every way.
 
-Which way is asked for by the model's name: `m` is always well, `faulty` never for long.
+The model's name selects the behaviour: `m` never fails, `faulty` often does.
 """
 
 from __future__ import annotations
@@ -19,33 +19,33 @@ WHOLE = json.dumps(ANSWER).encode()
 EVENTS = {"Content-Type": "text/event-stream"}
 
 FAULTS = ("error", "limit", "reset", "hang", "cut", "stall", "rubbish", "unfinished")
-"""What befalls a request for the model `faulty`, each equally often."""
+"""Faults of requests for the model `faulty`, each equally often."""
 
 FAULTY = 0.12
-"""The share of requests for that model that something befalls."""
+"""The share of requests for that model with a fault."""
 
 
 class Upstream:
     """Answers chats, whole or streamed.
 
     Args:
-        chunks: how many a stream has, before the one that says it is over.
-        pace: how many of them come in a second.
-        seed: of the choice of faults and of the instants at which streams begin.
+        chunks: chunks of a stream, before the last one with the finish reason.
+        rate: chunks per second of a stream.
+        seed: of the choice of faults and of the start times of streams.
     """
 
-    def __init__(self, chunks: int, latency: float, seed: int) -> None:
+    def __init__(self, chunks: int, rate: float, seed: int) -> None:
         self._chunks = chunks
-        self._every = 1 / latency
+        self._every = 1 / rate
         self._rng = Random(seed)
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
-        """The door."""
-        asked = await request.json()
-        fault = self._fault(asked.get("model"))
+        """Handles one request."""
+        request_bytes = await request.json()
+        fault = self._fault(request_bytes.get("model"))
         if fault in {"error", "limit", "reset", "hang"}:
-            return await _refuse(request, fault)
-        if asked.get("stream"):
+            return await _fail(request, fault)
+        if request_bytes.get("stream"):
             return await self._stream(request, fault)
         return web.Response(body=WHOLE, content_type="application/json")
 
@@ -55,14 +55,14 @@ class Upstream:
         return self._rng.choice(FAULTS)
 
     async def _stream(self, request: web.Request, fault: str) -> web.StreamResponse:
-        """Stamped chunks, evenly."""
+        """Sends timestamped chunks at the fixed rate."""
         response = web.StreamResponse(headers=EVENTS)
         await response.prepare(request)
         clock = asyncio.get_running_loop()
         began = clock.time() + self._rng.uniform(0, self._every)
         for number in range(self._chunks):
             await asyncio.sleep(max(0.0, began + number * self._every - clock.time()))
-            if number == self._chunks // 2 and await _befalls(request, response, fault):
+            if number == self._chunks // 2 and await _fail_stream(request, response, fault):
                 return response
             await response.write(stamped())
         if fault != "unfinished":
@@ -71,8 +71,8 @@ class Upstream:
         return response
 
 
-async def _refuse(request: web.Request, fault: str) -> web.Response:
-    """What befalls a request before anything was answered."""
+async def _fail(request: web.Request, fault: str) -> web.Response:
+    """A fault before any of the answer was sent."""
     if fault == "hang":
         await asyncio.sleep(30)
     if fault in {"reset", "hang"}:
@@ -83,8 +83,8 @@ async def _refuse(request: web.Request, fault: str) -> web.Response:
     return web.json_response(message, status=status, headers={"Retry-After": "0"})
 
 
-async def _befalls(request: web.Request, response: web.StreamResponse, fault: str) -> bool:
-    """What befalls a stream half-way; whether that was its end."""
+async def _fail_stream(request: web.Request, response: web.StreamResponse, fault: str) -> bool:
+    """A fault in the middle of a stream; whether it ended the stream."""
     if fault == "rubbish":
         await response.write(b'data: {"choices": [{"del\n\n')
     if fault == "stall":
@@ -96,13 +96,13 @@ async def _befalls(request: web.Request, response: web.StreamResponse, fault: st
 
 
 def _drop(request: web.Request) -> None:
-    """The connection is gone, without goodbye."""
+    """Aborts the connection."""
     if request.transport is not None:
         request.transport.abort()
 
 
-def main(port: str, chunks: str = "8", latency: str = "1000", seed: str = "1") -> None:
+def main(port: str, chunks: str = "8", rate: str = "1000", seed: str = "1") -> None:
     """The upstream as a process."""
     app = web.Application()
-    app.router.add_post(CHAT, Upstream(int(chunks), float(latency), int(seed)).answer)
+    app.router.add_post(CHAT, Upstream(int(chunks), float(rate), int(seed)).answer)
     serve(app, int(port))

@@ -1,4 +1,4 @@
-"""What goes over the wire: the question, the answer, the chunks of a stream, and their stamps."""
+"""What is sent: the request, the answer, the chunks of a stream, and their timestamps."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ ANSWER: dict[str, Any] = {
 DONE = b"data: [DONE]\n\n"
 
 STAMP = re.compile(rb"@(\d+)@")
-"""A stamp as it stands in a chunk's content: nanoseconds of the machine's monotonic clock."""
+"""A timestamp in a chunk's content: nanoseconds of the machine's monotonic clock."""
 
 
 def question(model: str = "m", **more: Any) -> bytes:
@@ -45,18 +45,18 @@ def request(port: int, body: bytes, headers: dict[str, str], path: str = CHAT) -
 def chunk(content: str | None, finish: str | None = None) -> bytes:
     """One event of a stream in OpenAI's format."""
     delta = {} if content is None else {"content": content}
-    told = {
+    event = {
         "id": "chatcmpl-1",
         "object": "chat.completion.chunk",
         "created": 1_700_000_000,
         "model": "m",
         "choices": [{"index": 0, "delta": delta, "finish_reason": finish}],
     }
-    return b"data: " + json.dumps(told).encode() + b"\n\n"
+    return b"data: " + json.dumps(event).encode() + b"\n\n"
 
 
 def stamped() -> bytes:
-    """A chunk that says when it was made.
+    """A chunk that contains the time at which it was made.
 
     Source: clock_gettime(2): CLOCK_MONOTONIC is one clock for all processes of a machine.
     """

@@ -1,1 +1,1 @@
-"""What the benchmarks have in common: loops, interleaved rounds, tables, progress, options."""
+"""Shared parts of the benchmarks: event loops, interleaved rounds, tables, progress, options."""

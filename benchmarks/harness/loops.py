@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def installed() -> tuple[Loop, ...]:
-    """The names of the event loops that can be measured here."""
+    """The names of the event loops that are installed."""
     return ("asyncio", "uvloop") if find_spec("uvloop") else ("asyncio",)
 
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 
 SHARES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "p99.9": 0.999, "max": 1.0}
-"""What a table of latencies shows."""
+"""The percentiles in tables of latencies."""
 
 
 def percentiles(seconds: Sequence[float]) -> dict[str, float]:

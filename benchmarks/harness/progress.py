@@ -1,11 +1,11 @@
-"""Shows on stderr how far a long run has come; silent where nobody watches."""
+"""Progress of a long run on stderr; silent when stderr is not a terminal."""
 
 from __future__ import annotations
 
 import sys
 from time import monotonic
 
-EVERY = 0.2
+INTERVAL = 0.2
 """Seconds between two updates on a terminal."""
 
 
@@ -13,8 +13,8 @@ class Progress:
     """Counts the steps of a run; on a terminal it rewrites one line.
 
     Args:
-        what: what the run is about, a few words.
-        steps: how many steps it has.
+        what: a short description of the run.
+        steps: number of steps.
     """
 
     def __init__(self, what: str, steps: int) -> None:
@@ -22,13 +22,13 @@ class Progress:
         self._steps = steps
         self._done = 0
         self._shown = 0.0
-        self._watched = sys.stderr.isatty()
+        self._is_terminal = sys.stderr.isatty()
 
     def step(self, by: int = 1) -> None:
         """Counts steps as done."""
         self._done += by
         ended = self._done >= self._steps
-        if self._watched and (ended or monotonic() - self._shown >= EVERY):
+        if self._is_terminal and (ended or monotonic() - self._shown >= INTERVAL):
             self._shown = monotonic()
             share = self._done / self._steps
             end = "\n" if ended else ""

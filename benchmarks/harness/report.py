@@ -1,4 +1,4 @@
-"""The options that every benchmark has, and its result as text or JSON with the machine's facts."""
+"""Options that all benchmarks have, and their results as text or JSON with the machine's data."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ PACKAGES = (
 def parser(name: str, question: str) -> argparse.ArgumentParser:
     """A parser with `--quick` and `--json`; the benchmark adds its own options."""
     made = argparse.ArgumentParser(prog=f"python -m benchmarks {name}", description=question)
-    made.add_argument("--quick", action="store_true", help="a second's run: proves that it works")
+    made.add_argument("--quick", action="store_true", help="run briefly, as a check")
     made.add_argument("--json", action="store_true", help="print JSON instead of tables")
     return made
 
 
 def show(name: str, result: Mapping[str, Any], text: Callable[[], str], *, as_json: bool) -> None:
-    """Prints a result: for machines as JSON, for people as `text()`."""
+    """Prints a result, as JSON or as `text()`."""
     whole = {"benchmark": name, "machine": machine(), **result}
     print(json.dumps(whole, indent=2) if as_json else f"{_headline(whole)}\n\n{text()}")
 
 
 def machine() -> dict[str, Any]:
-    """What the figures depend on: Python, processors, versions of packages."""
+    """What the figures depend on: Python, processors, load, versions of packages."""
     return {
         "python": f"{platform.python_implementation()} {platform.python_version()}",
         "system": f"{platform.system()} {platform.machine()}",

@@ -1,7 +1,7 @@
-"""Times contestants in interleaved rounds, so that what befalls the machine befalls them all.
+"""Times contestants in interleaved rounds, so that disturbances affect all of them alike.
 
-What is timed is the processor time of the process: nobody here waits for anything, and whatever
-else the machine runs meanwhile is not counted.
+The measure is the processor time of the process: nothing waits here, and other work of the machine
+is not counted.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ GC_POLICY = (
 )
 
 TURN = 256
-"""Calls between two turns of the event loop, which clears away the timers that were cancelled, as
-it would between real answers. A block has whole turns, at least one however long it takes."""
+"""Calls between two iterations of the event loop, in which it removes cancelled timers, as it would
+between real answers. A block has a whole number of such turns, at least one."""
 
 Call = Callable[[str], Awaitable[object]]
 """One call as its user makes it: a request in, an answer out."""
@@ -39,7 +39,7 @@ async def interleave(
         contestants: what to time, by name.
         rounds: how many rounds, at least 1.
         block: seconds that one contestant is timed for in one round, about.
-        progress: told of each round.
+        progress: counts the rounds.
 
     Returns:
         Seconds a call, by contestant and round.
@@ -60,7 +60,7 @@ async def interleave(
 
 
 def over(times: Times, name: str, base: str) -> list[float]:
-    """Seconds a call of `name` takes beyond one of `base`, round by round."""
+    """Seconds that a call of `name` takes beyond one of `base`, round by round."""
     return [mine - bare for mine, bare in zip(times[name], times[base], strict=True)]
 
 
@@ -79,7 +79,7 @@ def microseconds(seconds: Sequence[float]) -> float:
 
 
 async def _turns(call: Call, block: float) -> int:
-    """How many turns fill a block; first calls are slower, so they only warm the contestant up."""
+    """How many turns fill a block; the first calls are slower and only warm up the contestant."""
     await _time(call, 1)
     turns = 1
     while True:
@@ -99,7 +99,7 @@ async def _time(call: Call, turns: int) -> float:
 
 
 def _order(names: list[str], number: int) -> list[str]:
-    """Each name comes first equally often, and every second round goes backwards."""
+    """Each name comes first equally often, and every second round is reversed."""
     turn = number // 2 % len(names)
     turned = names[turn:] + names[:turn]
     return turned[::-1] if number % 2 else turned

@@ -1,4 +1,4 @@
-"""Plain text tables: the first column to the left, figures to the right."""
+"""Plain text tables: the first column aligned left, the others right."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Lines up rows under their heads; each row has as many cells as the head."""
+    """Aligns rows under their headings; each row has as many cells as the heading."""
     widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
     lines = [_line(row, widths) for row in [head, *rows]]
     lines.insert(1, "  ".join("─" * width for width in widths))

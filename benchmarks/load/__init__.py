@@ -1,4 +1,4 @@
-"""How the router bears load: throughput, latencies, and memory with 10,000 calls in flight."""
+"""How does the router perform under load: throughput, latency, memory of 10,000 calls in flight?"""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from benchmarks.harness.percentiles import SHARES, percentiles
 from benchmarks.harness.progress import Progress
 from benchmarks.harness.rounds import Call
 from benchmarks.harness.tables import table
-from benchmarks.load.driving import Driven, closed, opened
-from benchmarks.load.flight import in_flight
-from benchmarks.load.world import SPEEDS, Speed, by_hand, routed
+from benchmarks.load.drivers import LoadResult, closed_loop, open_loop
+from benchmarks.load.memory import in_flight
+from benchmarks.load.providers import SPEEDS, Speed, by_hand, routed
 
 ROUNDS = (
     "lognormal, median:sigma:weight in seconds; {rounds} interleaved rounds of {seconds:g} s; "
@@ -78,51 +78,51 @@ def _measured(loop: loops.Loop, options: argparse.Namespace) -> dict[str, Any]:
                 "router": router.call,
             }
 
-            async def in_closed_loop(call: Call, _: int) -> Driven:
-                return await closed(call, callers=options.callers, seconds=options.seconds)
+            async def in_closed_loop(call: Call, _: int) -> LoadResult:
+                return await closed_loop(call, callers=options.callers, seconds=options.seconds)
 
-            async def in_open_loop(call: Call, number: int) -> Driven:
+            async def in_open_loop(call: Call, number: int) -> LoadResult:
                 rate, seconds = options.rate, options.seconds
-                return await opened(call, rate=rate, seconds=seconds, seed=number)
+                return await open_loop(call, rate=rate, seconds=seconds, seed=number)
 
             loads = {"closed": in_closed_loop, "open": in_open_loop}
-            driven = {
+            result = {
                 name: await _interleaved(contestants, load, options.rounds, progress)
                 for name, load in loads.items()
             }
-        flight = await in_flight(options.in_flight)
+        memory = await in_flight(options.in_flight)
         progress.step()
-        return {"loop": loop, **driven, "in_flight": flight}
+        return {"loop": loop, **result, "in_flight": memory}
 
     return loops.run(loop, run)
 
 
 async def _interleaved(
     contestants: dict[str, Call],
-    load: Callable[[Call, int], Awaitable[Driven]],
+    load: Callable[[Call, int], Awaitable[LoadResult]],
     rounds: int,
     progress: Progress,
 ) -> dict[str, dict[str, Any]]:
-    """Drives the contestants in turns, and sums up what came of each."""
-    driven: dict[str, list[Driven]] = {name: [] for name in contestants}
+    """Drives the contestants in turns, and summarizes the results of each."""
+    result: dict[str, list[LoadResult]] = {name: [] for name in contestants}
     for number in range(rounds):
         names = list(contestants)
         for name in names[::-1] if number % 2 else names:
-            driven[name].append(await load(contestants[name], number))
+            result[name].append(await load(contestants[name], number))
             progress.step()
-    return {name: _summary(spans) for name, spans in driven.items()}
+    return {name: _summary(results) for name, results in result.items()}
 
 
-def _summary(spans: list[Driven]) -> dict[str, Any]:
-    latencies = [latency for span in spans for latency in span.latencies]
+def _summary(results: list[LoadResult]) -> dict[str, Any]:
+    latencies = [latency for result in results for latency in result.latencies]
     if not latencies:
-        raise SystemExit("load: not one call was answered; the router's log says why")
+        raise SystemExit("load: no call was answered; see the router's log")
     return {
         "calls": len(latencies),
-        "failed": sum(span.failed for span in spans),
-        "calls_per_second": median(len(span.latencies) / span.seconds for span in spans),
+        "failed": sum(result.failed for result in results),
+        "calls_per_second": median(len(result.latencies) / result.seconds for result in results),
         "processor_us_per_call": median(
-            span.processor / len(span.latencies) * 1e6 for span in spans
+            result.processor / len(result.latencies) * 1e6 for result in results
         ),
         "latency": percentiles(latencies),
     }
@@ -142,7 +142,7 @@ def _text(result: dict[str, Any]) -> str:
     return "\n\n".join([*parts, AIMS])
 
 
-def _table(driven: dict[str, dict[str, Any]]) -> str:
+def _table(result: dict[str, dict[str, Any]]) -> str:
     head = ("", "calls/s", "failed", "µs processor", *(f"{name} ms" for name in SHARES))
     rows = [
         (
@@ -152,18 +152,22 @@ def _table(driven: dict[str, dict[str, Any]]) -> str:
             f"{found['processor_us_per_call']:.1f}",
             *(f"{found['latency'][share] * 1e3:.1f}" for share in SHARES),
         )
-        for name, found in driven.items()
+        for name, found in result.items()
     ]
     return table(head, rows)
 
 
-def _flight_text(flight: dict[str, Any], loop: loops.Loop) -> str:
+def _flight_text(memory: dict[str, Any], loop: loops.Loop) -> str:
     rows = [
-        (name, f"{flight['bytes_per_call'][name]:,.0f}", f"{flight['seconds'][name]:.3f}")
+        (
+            name,
+            f"{memory['bytes_per_call'][name]:,.0f}",
+            f"{memory['seconds'][name]:.3f}",
+        )
         for name in ("bare", "router")
     ]
     return (
-        f"{flight['calls']:,} calls in flight at once, on {loop} ({flight['method']})\n\n"
+        f"{memory['calls']:,} calls in flight at once, on {loop} ({memory['method']})\n\n"
         f"{table(('', 'bytes a call', 'seconds for all'), rows)}\n\n"
-        f"beyond the bare coroutine: {flight['bytes_beyond_bare']:,.0f} bytes a call"
+        f"beyond the bare coroutine: {memory['bytes_beyond_bare']:,.0f} bytes a call"
     )

@@ -1,4 +1,4 @@
-"""What callers notice of a month of outages, beside an oracle and what is written by hand."""
+"""What do callers notice of a month of outages, beside an oracle and hand-written policies?"""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from typing import Any
 
 from benchmarks.harness import report
 from benchmarks.outages import text
-from benchmarks.outages.contest import Trial, trials
 from benchmarks.outages.contestants import ORACLE, POLICIES, contestants
+from benchmarks.outages.experiments import Experiment, run_experiments
 from benchmarks.outages.measures import PERCENTILES, percentile
 from benchmarks.outages.schedule import Scenario, busy, month
-from benchmarks.outages.summary import summarized
+from benchmarks.outages.summary import summarize
 from benchmarks.outages.tail import tail
 from multirouter.errors import ConfigurationError
 
 BUSY_HOURS = 2.0
-"""Hours of the busy day that are run unless asked otherwise: all 24 take far longer than the month,
-8.6 million calls for each policy and seed."""
+"""Hours of the busy day that run by default: all 24 have 8.6 million calls for each policy and
+seed, and take far longer than the month."""
 
 
 def main(argv: list[str]) -> int:
@@ -31,7 +31,7 @@ def main(argv: list[str]) -> int:
     except ConfigurationError as error:
         parser.error(str(error))
     seeds = range(options.seed, options.seed + options.seeds)
-    found = trials(
+    found = run_experiments(
         _scenarios(options),
         policies,
         seeds,
@@ -60,8 +60,8 @@ def _parser() -> argparse.ArgumentParser:
         "--variant",
         action="append",
         default=[],
-        metavar="'NAME: circuit.open_duration=3 pace.floor=1.5'",
-        help="one more policy: ours with other settings; topics circuit, hedge, pace, retry",
+        metavar="'NAME: circuit.open_duration=3 latency.floor=1.5'",
+        help="one more policy: the router with other settings of circuit, hedge, latency, retry",
     )
     add(
         "--length-share",
@@ -69,9 +69,14 @@ def _parser() -> argparse.ArgumentParser:
         default=0.0,
         help="share of a latency's variance that belongs to the request, 0 to 1 (0)",
     )
-    add("--tail", action="append", default=[], metavar="POLICY", help="say where it loses time")
-    add("--picture", type=Path, metavar="FILE", help="draw into a .png or .svg (needs matplotlib)")
-    add("--workers", type=int, help="processes at one time (2)")
+    add("--tail", action="append", default=[], metavar="POLICY", help="show where it loses time")
+    add(
+        "--picture",
+        type=Path,
+        metavar="FILE",
+        help="write a figure as .png or .svg (requires matplotlib)",
+    )
+    add("--workers", type=int, help="number of processes (2)")
     return parser
 
 
@@ -86,30 +91,31 @@ def _scenarios(options: argparse.Namespace) -> list[Scenario]:
     return found
 
 
-def _result(options: argparse.Namespace, found: Sequence[Trial]) -> dict[str, Any]:
+def _result(options: argparse.Namespace, found: Sequence[Experiment]) -> dict[str, Any]:
     scenarios = {}
     for scenario in _scenarios(options):
-        of_it = [trial for trial in found if trial.scenario == scenario.name]
+        of_it = [experiment for experiment in found if experiment.scenario == scenario.name]
         scenarios[scenario.name] = {
             "hours": scenario.seconds / 3600.0,
             "rate": scenario.rate,
-            **summarized(of_it),
+            **summarize(of_it),
         }
-    tails = [_tail(found, trial) for trial in found if trial.policy in options.tail]
+    tails = [_tail(found, experiment) for experiment in found if experiment.policy in options.tail]
     return {"length_share": options.length_share, "scenarios": scenarios, "tails": tails}
 
 
-def _tail(found: Sequence[Trial], trial: Trial) -> dict[str, Any]:
-    """The breakdown of one trial against the oracle's p99.9 in the same world."""
+def _tail(found: Sequence[Experiment], experiment: Experiment) -> dict[str, Any]:
+    """The breakdown of one experiment against the oracle's p99.9 in the same world."""
     oracle = next(
         other
         for other in found
-        if (other.policy, other.scenario, other.seed) == (ORACLE, trial.scenario, trial.seed)
+        if (other.policy, other.scenario, other.seed)
+        == (ORACLE, experiment.scenario, experiment.seed)
     )
     limit = percentile(sorted(oracle.run.elapsed), PERCENTILES["p99.9"])
     return {
-        "scenario": trial.scenario,
-        "policy": trial.policy,
-        "seed": trial.seed,
-        **tail(trial.world, trial.run, limit),
+        "scenario": experiment.scenario,
+        "policy": experiment.policy,
+        "seed": experiment.seed,
+        **tail(experiment.world, experiment.run, limit),
     }

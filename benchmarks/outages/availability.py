@@ -1,4 +1,4 @@
-"""Who was kept out when, held against the truth: absences after recovery, and false openings."""
+"""When providers were unavailable, compared with the outages: late recoveries, false openings."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 
-from benchmarks.outages.policy import Asked, Turn
-from benchmarks.outages.trial import Run
+from benchmarks.outages.policy import Attempt, StateChange
+from benchmarks.outages.simulation import Run
 from benchmarks.outages.world import Incident, World
 
 AFTERMATH = 31.0
 """Seconds after an outage in which attempts that began in it may still fail: the longest attempt
-timeout. What opens a circuit in that time is no mistake."""
+timeout. A circuit that opens in that time is no false opening."""
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
-    """A time in which a provider was in one state other than closed."""
+class Period:
+    """A period in which a provider was in a state other than closed."""
 
     state: str
     start: float
@@ -27,11 +27,11 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Absence:
-    """A recovered provider that was still kept out.
+    """A recovered provider that was still unavailable.
 
     Attributes:
-        incident: the outage that was over.
-        back: loop time at which it took part again, or the next outage began.
+        incident: the outage that had ended.
+        back: loop time at which it was available again, or the next outage began.
     """
 
     incident: Incident
@@ -44,34 +44,36 @@ class Absence:
 
     @property
     def after_recovery(self) -> float:
-        """Seconds from the recovery until it was back."""
+        """Seconds from the recovery until it was available."""
         return self.back - self.recovered
 
 
-def stretches(turns: Sequence[Turn], provider: int, until: float) -> list[Stretch]:
-    """When one provider's circuit was not closed, and when it rested, each by its begin."""
+def unavailable_periods(
+    changes: Sequence[StateChange], provider: int, until: float
+) -> list[Period]:
+    """The periods in which a provider's circuit was not closed, or in a cooldown, by start."""
     found = []
     state, since = "closed", 0.0
-    for turn in turns:
-        if turn.provider != provider:
+    for change in changes:
+        if change.provider != provider:
             continue
-        if turn.state == "cooling down":
-            found.append(Stretch("cooling down", turn.at, turn.at + turn.seconds))
+        if change.state == "cooling down":
+            found.append(Period("cooling down", change.at, change.at + change.seconds))
             continue
         if state != "closed":
-            found.append(Stretch(state, since, turn.at))
-        state, since = turn.state, turn.at
+            found.append(Period(state, since, change.at))
+        state, since = change.state, change.at
     if state != "closed":
-        found.append(Stretch(state, since, until))
-    return sorted(found, key=lambda stretch: stretch.start)
+        found.append(Period(state, since, until))
+    return sorted(found, key=lambda period: period.start)
 
 
-def absences(world: World, turns: Sequence[Turn]) -> list[Absence]:
-    """For each outage after whose end its provider was kept out: until when."""
+def absences(world: World, changes: Sequence[StateChange]) -> list[Absence]:
+    """For each outage: until when its provider was unavailable after its end, if it was."""
     found = []
-    for number, course in enumerate(world.courses()):
-        outs = _joined(stretches(turns, number, world.seconds))
-        for incident, following in zip_longest(course.incidents, course.incidents[1:]):
+    for number, timeline in enumerate(world.timelines()):
+        outs = _joined(unavailable_periods(changes, number, world.seconds))
+        for incident, following in zip_longest(timeline.incidents, timeline.incidents[1:]):
             until = world.seconds if following is None else following.outage.start
             back = _back(outs, incident.outage.end, until)
             if back is not None:
@@ -79,19 +81,19 @@ def absences(world: World, turns: Sequence[Turn]) -> list[Absence]:
     return found
 
 
-def _joined(found: Sequence[Stretch]) -> list[tuple[float, float]]:
-    """Stretches that touch or overlap, as one."""
+def _joined(found: Sequence[Period]) -> list[tuple[float, float]]:
+    """Merges periods that touch or overlap."""
     joined: list[tuple[float, float]] = []
-    for stretch in found:
-        if joined and stretch.start <= joined[-1][1]:
-            joined[-1] = (joined[-1][0], max(joined[-1][1], stretch.end))
+    for period in found:
+        if joined and period.start <= joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(joined[-1][1], period.end))
         else:
-            joined.append((stretch.start, stretch.end))
+            joined.append((period.start, period.end))
     return joined
 
 
 def _back(outs: Sequence[tuple[float, float]], recovered: float, until: float) -> float | None:
-    """The end of the last time out that the outage itself, or its last attempts, brought about."""
+    """End of the last unavailable period that the outage, or its last attempts, caused."""
     ends = [
         end for start, end in outs if end > recovered and start < min(recovered + AFTERMATH, until)
     ]
@@ -111,33 +113,38 @@ def incident_near(world: World, provider: int, at: float, before: float = 0.0) -
 
 @dataclass(frozen=True, slots=True)
 class FalseOpening:
-    """A circuit that opened though nothing was wrong with its provider.
+    """A circuit that opened although its provider was healthy.
 
     Attributes:
-        turn: the opening.
+        change: the opening.
         trial: the attempt that decided it, when the circuit was half-open.
     """
 
-    turn: Turn
-    trial: Asked | None
+    change: StateChange
+    trial: Attempt | None
 
 
 def false_openings(world: World, run: Run) -> list[FalseOpening]:
-    """Openings of circuits whose provider was well, and had been long enough.
+    """Openings of circuits whose provider was healthy, and had been for long enough.
 
-    A failed trial is held against the instant at which it began.
+    A failed trial is compared with the outages at the instant at which it began.
     """
     ended = {
-        (asked.provider, round(asked.started + asked.elapsed, 6)): asked
-        for asked in (*run.background, *(asked for trail in run.trails.values() for asked in trail))
+        (attempt.provider, round(attempt.started + attempt.elapsed, 6)): attempt
+        for attempt in (
+            *run.background,
+            *(attempt for trail in run.trails.values() for attempt in trail),
+        )
     }
     found = []
-    for turn in run.turns:
-        if turn.state != "open":
+    for change in run.changes:
+        if change.state != "open":
             continue
-        trial = None if turn.old == "closed" else ended.get((turn.provider, round(turn.at, 6)))
-        at = turn.at if trial is None else trial.started
-        before = AFTERMATH if turn.old == "closed" else 0.0
-        if incident_near(world, turn.provider, at, before) is None:
-            found.append(FalseOpening(turn, trial))
+        trial = (
+            None if change.old == "closed" else ended.get((change.provider, round(change.at, 6)))
+        )
+        at = change.at if trial is None else trial.started
+        before = AFTERMATH if change.old == "closed" else 0.0
+        if incident_near(world, change.provider, at, before) is None:
+            found.append(FalseOpening(change, trial))
     return found

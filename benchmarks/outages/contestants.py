@@ -1,4 +1,4 @@
-"""Who is held beside whom, and router settings read from the command line."""
+"""The compared policies, and router settings read from the command line."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from benchmarks.outages.ours import Ours
+from benchmarks.outages.baselines import Chain, Oracle, WeightedBreaker
 from benchmarks.outages.policy import PolicyMaker
-from benchmarks.outages.rivals import Chain, Oracle, WeightedBreaker
+from benchmarks.outages.router_policy import RouterPolicy
 from multirouter.core.settings.policies import (
     CircuitPolicy,
     HedgePolicy,
@@ -21,16 +21,16 @@ from multirouter.errors import ConfigurationError
 ORACLE = "oracle"
 OURS = "ours"
 HEDGED = "ours, hedged"
-PROBED = "ours, probe="
+HEALTH_CHECKED = "ours, health_check="
 
 HEDGE = HedgePolicy()
-"""What `ours, hedged` hedges by; docs/outages.md shows what other percentiles cost and bring."""
+"""The policy of `ours, hedged`; the outage study shows cost and effect of other percentiles."""
 
 POLICIES: Mapping[str, PolicyMaker] = {
     ORACLE: Oracle,
-    OURS: Ours(),
-    HEDGED: Ours({"hedge": HEDGE}),
-    PROBED: Ours(probed=True),
+    OURS: RouterPolicy(),
+    HEDGED: RouterPolicy({"hedge": HEDGE}),
+    HEALTH_CHECKED: RouterPolicy(with_health_check=True),
     "breaker": WeightedBreaker,
     "chain": Chain,
 }
@@ -44,37 +44,41 @@ _TOPICS = {
 
 
 def contestants(only: Iterable[str], variants: Iterable[str]) -> dict[str, PolicyMaker]:
-    """The oracle, the named policies (all when none is named), and variants of ours.
+    """The oracle, the named policies (all when none is named), and variants of the router.
 
     Args:
-        only: names out of `POLICIES`.
-        variants: each as `variant` reads it.
+        only: names in `POLICIES`.
+        variants: each in the format of `variant`.
 
     Raises:
-        ConfigurationError: for an unknown name or a setting that is refused.
+        ConfigurationError: for an unknown name or an invalid setting.
     """
-    wanted = set(only)
-    unknown = wanted - POLICIES.keys()
+    needed = set(only)
+    unknown = needed - POLICIES.keys()
     if unknown:
         known = ", ".join(POLICIES)
-        raise ConfigurationError("--only", f"knows {known}, not {', '.join(sorted(unknown))}")
+        raise ConfigurationError(
+            "--only", f"must be one of {known}, got {', '.join(sorted(unknown))}"
+        )
     chosen = {
         name: maker
         for name, maker in POLICIES.items()
-        if not wanted or name in wanted or name == ORACLE
+        if not needed or name in needed or name == ORACLE
     }
     return {**chosen, **dict(variant(text) for text in variants)}
 
 
-def variant(text: str) -> tuple[str, Ours]:
+def variant(text: str) -> tuple[str, RouterPolicy]:
     """Reads `name: circuit.open_duration=3 latency.floor=1.5 hedge.percentile=0.98`.
 
     Raises:
-        ConfigurationError: for what is no such text, or a setting that the router refuses.
+        ConfigurationError: for another format, or an invalid setting.
     """
     name, colon, rest = text.partition(":")
     if not colon or not name.strip():
-        raise ConfigurationError("--variant", f"is `name: topic.setting=value ...`, not {text!r}")
+        raise ConfigurationError(
+            "--variant", f"must be `name: topic.setting=value ...`, got {text!r}"
+        )
     topics: dict[str, dict[str, Any]] = {}
     settings: dict[str, Any] = {}
     for word in rest.split():
@@ -85,13 +89,15 @@ def variant(text: str) -> tuple[str, Ours]:
         elif topic in _TOPICS:
             topics.setdefault(topic, {})[setting] = _value(word, value)
         else:
-            raise ConfigurationError("--variant", f"knows {', '.join(_TOPICS)}, not {topic!r}")
+            raise ConfigurationError(
+                "--variant", f"topic must be one of {', '.join(_TOPICS)}, got {topic!r}"
+            )
     for topic, given in topics.items():
         try:
             settings[topic] = _TOPICS[topic](**given)
         except TypeError as error:
             raise ConfigurationError("--variant", str(error)) from None
-    return name.strip(), Ours(settings)
+    return name.strip(), RouterPolicy(settings)
 
 
 def _value(word: str, value: str) -> Any:
@@ -100,4 +106,4 @@ def _value(word: str, value: str) -> Any:
     try:
         return ast.literal_eval(value)
     except (SyntaxError, ValueError):
-        raise ConfigurationError("--variant", f"cannot read the value in {word!r}") from None
+        raise ConfigurationError("--variant", f"invalid value in {word!r}") from None

@@ -1,4 +1,4 @@
-"""What a run comes to in figures: errors, latencies, attempts, mistakes, returns, shares, cost."""
+"""Figures of a run: errors, latencies, attempts, false openings, recoveries, shares, cost."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 
 from benchmarks.outages.availability import Absence, absences, false_openings
 from benchmarks.outages.provider import REGULAR
-from benchmarks.outages.trial import NOBODY, Run
+from benchmarks.outages.simulation import NO_PROVIDER, Run
 from benchmarks.outages.world import World
 
 PERCENTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "p99.9": 0.999, "max": 1.0}
 
 BACK_WITHIN = 30.0
-"""Seconds within which a recovered provider is to be back."""
+"""Seconds within which a recovered provider should be available."""
 
 Figures = dict[str, Any]
 
@@ -33,18 +33,18 @@ def figures(world: World, run: Run) -> Figures:
     return {
         "calls": calls,
         "errors": len(run.errors),
-        "caught": _caught(run),
+        "caught": _recovered_failures(run),
         **{name: percentile(ordered, share) for name, share in PERCENTILES.items()},
         "attempts_per_call": sum(run.attempts) / calls,
-        "wasted": sum(n for kind, n in run.struck.items() if kind != REGULAR),
-        "regular_errors": run.struck[REGULAR],
-        "background": len(run.background) - sum(run.half_open_max_calls),
-        "probes": sum(run.half_open_max_calls),
+        "wasted": sum(n for kind, n in run.faults.items() if kind != REGULAR),
+        "regular_errors": run.faults[REGULAR],
+        "background": len(run.background) - sum(run.health_checks),
+        "health_checks": sum(run.health_checks),
         "hedges": sum(a.role == "hedge" for trail in run.trails.values() for a in trail),
-        **_mistakes(world, run),
-        **_returns(world, run),
+        **_false_openings(world, run),
+        **_recoveries(world, run),
         "shares": {
-            spec.name: run.served.count(number) / max(1, calls - run.served.count(NOBODY))
+            spec.name: run.served.count(number) / max(1, calls - run.served.count(NO_PROVIDER))
             for number, spec in enumerate(world.specs)
         },
         "usd_per_1000": 1000 * sum(run.cost) / calls,
@@ -52,29 +52,31 @@ def figures(world: World, run: Run) -> Figures:
     }
 
 
-def _caught(run: Run) -> int:
-    """Failed attempts whose caller got an answer all the same."""
+def _recovered_failures(run: Run) -> int:
+    """Failed attempts whose call was answered by a later attempt."""
     return sum(
-        asked.kind not in {"success", "cancelled"}
+        attempt.kind not in {"success", "cancelled"}
         for number, trail in run.trails.items()
         if number not in run.errors
-        for asked in trail
+        for attempt in trail
     )
 
 
-def _mistakes(world: World, run: Run) -> Figures:
-    """Circuits that opened, or failed their trial, while their provider was well."""
-    wrong = [false.turn.old for false in false_openings(world, run)]
+def _false_openings(world: World, run: Run) -> Figures:
+    """Circuits that opened, or failed their trial, while their provider was healthy."""
+    wrong = [false.change.old for false in false_openings(world, run)]
     return {
-        "openings": sum(turn.state == "open" and turn.old == "closed" for turn in run.turns),
+        "openings": sum(
+            change.state == "open" and change.old == "closed" for change in run.changes
+        ),
         "opened_by_mistake": wrong.count("closed"),
         "reopened_by_mistake": len(wrong) - wrong.count("closed"),
     }
 
 
-def _returns(world: World, run: Run) -> Figures:
-    """How long recovered providers stayed away, and the calls that had to do without them."""
-    away = absences(world, run.turns)
+def _recoveries(world: World, run: Run) -> Figures:
+    """How long recovered providers stayed unavailable, and the calls during that time."""
+    away = absences(world, run.changes)
     spans = sorted(absence.after_recovery for absence in away)
     late = [absence for absence in away if absence.after_recovery > BACK_WITHIN]
     serves = sorted(_until_serving(world, run))
@@ -91,16 +93,16 @@ def _returns(world: World, run: Run) -> Figures:
 
 
 def _calls_after(run: Run, absence: Absence) -> int:
-    """Calls that came while a provider was still away 30 s after its recovery."""
+    """Calls that arrived while a provider was still unavailable 30 s after its recovery."""
     first = bisect_right(run.started, absence.recovered + BACK_WITHIN)
     return bisect_left(run.started, absence.back) - first
 
 
 def _until_serving(world: World, run: Run) -> list[float]:
-    """Seconds from each recovery to the first answer after it, which the traffic bounds too."""
+    """Seconds from each recovery to the provider's first answer, which depends on traffic too."""
     answers: list[list[float]] = [[] for _ in world.specs]
     for started, elapsed, served in zip(run.started, run.elapsed, run.served, strict=True):
-        if served != NOBODY:
+        if served != NO_PROVIDER:
             answers[served].append(started + elapsed)
     spans = []
     for incident in world.incidents:

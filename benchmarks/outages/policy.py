@@ -1,4 +1,4 @@
-"""What a policy under test is: it answers one request, and keeps a log of who it takes part."""
+"""The interface of a policy under test: it answers requests and records state changes."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from benchmarks.outages.provider import Request, SimulatedProvider
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Attempt:
     """One attempt in a call's trail.
 
     Attributes:
-        provider: index of who was asked.
-        role: `call`, `hedge` or `health_check`.
-        kind: what it came to: `success`, `cancelled`, or the failure's kind.
+        provider: the provider's index.
+        role: `call`, `hedge` or `trial`.
+        kind: the result: `success`, `cancelled`, or the failure's kind.
         started: loop time, seconds.
         elapsed: seconds.
-        why: why this provider, in words, where the policy says.
+        why: why this provider was chosen, as text, where the policy tells.
     """
 
     provider: int
@@ -31,25 +31,25 @@ class Asked:
 
 
 @dataclass(frozen=True, slots=True)
-class Ending:
-    """How a call ended: who answered, or why nobody did, and the trail."""
+class CallEnd:
+    """The end of a call: the provider that answered, or the error, and the trail."""
 
     served: int | None
     error: str
-    trail: Sequence[Asked]
+    trail: Sequence[Attempt]
 
 
 @dataclass(frozen=True, slots=True)
-class Turn:
-    """A change in whether a provider takes part.
+class StateChange:
+    """A change of a provider's availability.
 
     Attributes:
         at: loop time, seconds.
         provider: its index.
-        state: `closed`, `open`, `half_open`; or `cooldown`, beside which the circuit goes on.
+        state: `closed`, `open`, `half_open`; or `cooling down`, which leaves the circuit as it is.
         old: the circuit's state before.
-        reason: why, in the policy's own words.
-        seconds: how long it cools.
+        reason: the policy's reason.
+        seconds: length of the cooldown.
     """
 
     at: float
@@ -64,25 +64,25 @@ class Policy(Protocol):
     """A way of calling four providers.
 
     Attributes:
-        turns: who was taken out and back in, in order; empty for policies without memory.
-        background: attempts that no caller awaited.
+        changes: state changes of circuits and cooldowns, in order; empty for stateless policies.
+        background: attempts that ran in the background.
     """
 
-    turns: list[Turn]
-    background: list[Asked]
+    changes: list[StateChange]
+    background: list[Attempt]
 
-    async def ask(self, request: Request) -> Ending:
+    async def call(self, request: Request) -> CallEnd:
         """Answers one request; never raises a provider's error."""
         ...
 
     async def aclose(self) -> None:
-        """Ends what runs in the background."""
+        """Ends background tasks."""
         ...
 
 
 class PolicyMaker(Protocol):
-    """Makes a policy in the running loop; it must survive pickling."""
+    """Makes a policy in the running loop; must be picklable."""
 
     def __call__(self, providers: Sequence[SimulatedProvider], seed: int) -> Policy:
-        """The policy over these providers, its chance drawn from the seed."""
+        """The policy over these providers, with random numbers of this seed."""
         ...

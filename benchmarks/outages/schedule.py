@@ -1,4 +1,4 @@
-"""When which provider falls ill with what: seeded, every sort as often, never all at once."""
+"""The schedule of outages: seeded, each kind equally often, never all providers at once."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from dataclasses import dataclass
 from benchmarks.outages.world import SPECS, Incident, World
 from multirouter.testing import Fault, Outage
 
-QUIET = 120.0
-"""Seconds that a provider is left in health between two outages of its own."""
+MIN_GAP = 120.0
+"""Minimum seconds between two outages of one provider."""
 
-FAST = 0.1
-"""Seconds after which a fast error shows."""
+FAST_ERROR_AFTER = 0.1
+"""Seconds after which a fast error is returned."""
 
-TRIES = 40
-"""Places that are tried for an outage before it is left out."""
+MAX_PLACEMENTS = 40
+"""Attempts to place an outage before it is left out."""
 
 DAY = 86_400.0
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """How much of what happens.
+    """Length, traffic and outages of a scenario.
 
     Attributes:
-        name: of the scenario.
+        name: its name.
         seconds: how long calls arrive.
-        rate: calls a second.
-        outages: how many; a pair of two at once counts as one.
+        rate: calls per second.
+        outages: their number; a pair of two at once counts as one.
         shortest: the shortest outage, seconds.
-        longest: the longest outage, seconds; lengths are drawn evenly by their logarithm.
+        longest: the longest outage, seconds; lengths are log-uniform.
     """
 
     name: str
@@ -55,21 +55,21 @@ def month(days: float = 30.0) -> Scenario:
 
 
 def busy(hours: float = 24.0) -> Scenario:
-    """A day, or some of it, at 100 calls a second; one outage an hour, but each sort once."""
+    """A day, or part of it, at 100 calls per second; one outage an hour, but each kind once."""
     outages = max(len(KINDS), round(hours))
     return Scenario("busy", hours * 3600.0, 100.0, outages, 20.0, 600.0)
 
 
-# -- the sorts ------------------------------------------------------------------------------
+# -- kinds of outages ------------------------------------------------------------------------------
 
 
 def _dead(rng: random.Random) -> Fault:
-    """One of the plain ways of not answering."""
+    """A random fault without an answer."""
     return rng.choice((_error(rng), Fault("hang"), Fault("reset")))
 
 
 def _error(rng: random.Random) -> Fault:
-    return Fault("error", status=rng.choice((500, 502, 503)), after=FAST)
+    return Fault("error", status=rng.choice((500, 502, 503)), after=FAST_ERROR_AFTER)
 
 
 Maker = Callable[[random.Random, float, float], Outage]
@@ -95,9 +95,9 @@ def _decline(rng: random.Random, start: float, end: float) -> Outage:
 KINDS: dict[str, Maker] = {
     "errors": _lasting(_error),
     "hang": _lasting(lambda _: Fault("hang")),
-    "429": _lasting(lambda _: Fault("rate_limit", after=FAST)),
+    "429": _lasting(lambda _: Fault("rate_limit", after=FAST_ERROR_AFTER)),
     "429 retry-after": _lasting(
-        lambda _: Fault("rate_limit", after=FAST, headers={"Retry-After": "20"})
+        lambda _: Fault("rate_limit", after=FAST_ERROR_AFTER, headers={"Retry-After": "20"})
     ),
     "slow": _lasting(lambda rng: Fault("slow", factor=rng.uniform(4.0, 15.0))),
     "reset": _lasting(lambda _: Fault("reset")),
@@ -107,19 +107,19 @@ KINDS: dict[str, Maker] = {
     "decline": _decline,
     "lies": _lasting(lambda _: Fault("rubbish", value="rubbish")),
 }
-"""Every sort of outage and how one is made of its begin and end."""
+"""The kinds of outages, each with a function of start and end that makes one."""
 
 
-# -- places in time -------------------------------------------------------------------------
+# -- placement in time -------------------------------------------------------------------------
 
 
 def _incidents(scenario: Scenario, rng: random.Random) -> list[Incident]:
     placed: list[Incident] = []
-    deck = _deck(rng)
+    deck = _shuffled_kinds(rng)
     slot = scenario.seconds / scenario.outages
     for number in range(scenario.outages):
         kind = next(deck)
-        for _ in range(TRIES):
+        for _ in range(MAX_PLACEMENTS):
             span = _span(scenario, rng)
             start = (number + rng.random()) * slot
             found = _place(kind, start, min(start + span, scenario.seconds), placed, rng)
@@ -129,8 +129,8 @@ def _incidents(scenario: Scenario, rng: random.Random) -> list[Incident]:
     return sorted(placed, key=lambda incident: incident.outage.start)
 
 
-def _deck(rng: random.Random) -> Iterator[str]:
-    """All sorts in mixed order, again and again: each as often as the others."""
+def _shuffled_kinds(rng: random.Random) -> Iterator[str]:
+    """All kinds in random order, repeatedly: each as often as the others."""
     while True:
         kinds = list(KINDS)
         rng.shuffle(kinds)
@@ -138,24 +138,27 @@ def _deck(rng: random.Random) -> Iterator[str]:
 
 
 def _span(scenario: Scenario, rng: random.Random) -> float:
-    least, most = math.log(scenario.shortest), math.log(scenario.longest)
-    return math.exp(rng.uniform(least, most))
+    minimum, maximum = math.log(scenario.shortest), math.log(scenario.longest)
+    return math.exp(rng.uniform(minimum, maximum))
 
 
 def _place(
     kind: str, start: float, end: float, placed: list[Incident], rng: random.Random
 ) -> list[Incident]:
-    """The outage at that place, or nothing when it cannot be there.
+    """The outage at that place, or nothing when it does not fit.
 
-    Whoever is ill at any time within it counts as ill throughout, and one provider must be left.
+    A provider with an outage at any time within it counts as unhealthy throughout, and one provider
+    must stay healthy.
     """
-    wanted = 2 if kind == "two at once" else 1
-    ill = {i.provider for i in placed if i.outage.start < end and i.outage.end > start}
-    tired = {
-        i.provider for i in placed if i.outage.start < end + QUIET and i.outage.end > start - QUIET
+    needed = 2 if kind == "two at once" else 1
+    unhealthy = {i.provider for i in placed if i.outage.start < end and i.outage.end > start}
+    recent = {
+        i.provider
+        for i in placed
+        if i.outage.start < end + MIN_GAP and i.outage.end > start - MIN_GAP
     }
-    free = [number for number in range(len(SPECS)) if number not in tired]
-    if end - start < 1.0 or len(free) < wanted or len(ill) + wanted >= len(SPECS):
+    free = [number for number in range(len(SPECS)) if number not in recent]
+    if end - start < 1.0 or len(free) < needed or len(unhealthy) + needed >= len(SPECS):
         return []
-    chosen = rng.sample(free, wanted)
+    chosen = rng.sample(free, needed)
     return [Incident(kind, number, KINDS[kind](rng, start, end)) for number in chosen]

@@ -1,4 +1,4 @@
-"""Where a policy loses against the oracle: slow calls, extra attempts, false openings by sort."""
+"""Where a policy loses against the oracle, by outage kind: slow calls, attempts, false openings."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from typing import Any
 
 from benchmarks.outages.availability import absences, false_openings, incident_near
 from benchmarks.outages.measures import BACK_WITHIN
-from benchmarks.outages.policy import Asked
-from benchmarks.outages.trial import Run
+from benchmarks.outages.policy import Attempt
+from benchmarks.outages.simulation import Run
 from benchmarks.outages.world import World
 
-NONE = "nobody ill"
-"""The sort of what happened while the provider was well: long answers and regular errors."""
+NONE = "no outage"
+"""The kind of what happened while the provider was healthy: long answers and regular errors."""
 
 EXAMPLES = 3
-"""Trails shown of each sort, the slowest."""
+"""The slowest trails that are shown for each kind."""
 
 
 def tail(world: World, run: Run, limit: float) -> dict[str, Any]:
     """The breakdown of one run.
 
     Args:
-        world: the truth.
-        run: what a policy made of it.
-        limit: calls slower than this many seconds are the tail: the oracle's p99.9.
+        world: the world.
+        run: a policy's run in it.
+        limit: calls slower than this, seconds, are the tail: the oracle's p99.9.
     """
     return {
         "slower_than": limit,
@@ -38,9 +38,9 @@ def tail(world: World, run: Run, limit: float) -> dict[str, Any]:
     }
 
 
-def blame(world: World, asked: Asked) -> str:
-    """The sort of outage that was in force when an attempt began."""
-    incident = incident_near(world, asked.provider, asked.started)
+def incident_of(world: World, attempt: Attempt) -> str:
+    """The kind of outage that was in force when an attempt began."""
+    incident = incident_near(world, attempt.provider, attempt.started)
     if incident is None:
         return NONE
     inner = incident.fault.kind
@@ -48,34 +48,34 @@ def blame(world: World, asked: Asked) -> str:
     return f"{incident.kind} ({inner})" if mixed else incident.kind
 
 
-def trail_in_words(world: World, start: float, trail: Sequence[Asked]) -> str:
-    """A trail in one line: who was asked when, what came of it, in whose outage."""
+def trail_text(world: World, start: float, trail: Sequence[Attempt]) -> str:
+    """A trail in one line: each attempt with start, provider, result and outage."""
     return " | ".join(
-        f"+{asked.started - start:.2f} {asked.role} {world.specs[asked.provider].name} "
-        f"{asked.kind} in {asked.elapsed:.2f} [{blame(world, asked)}]"
-        for asked in sorted(trail, key=lambda asked: asked.started)
+        f"+{attempt.started - start:.2f} {attempt.role} {world.specs[attempt.provider].name} "
+        f"{attempt.kind} in {attempt.elapsed:.2f} [{incident_of(world, attempt)}]"
+        for attempt in sorted(trail, key=lambda attempt: attempt.started)
     )
 
 
 def _slow_calls(world: World, run: Run, limit: float) -> list[dict[str, Any]]:
-    """By the sort that cost most of the time: how many calls, and the slowest in words."""
-    by_sort: dict[str, list[int]] = defaultdict(list)
+    """By the outage kind of the longest attempt: number of calls, and the slowest trails."""
+    by_kind: dict[str, list[int]] = defaultdict(list)
     for number, trail in run.trails.items():
         if run.elapsed[number] > limit:
-            longest = max(trail, key=lambda asked: asked.elapsed, default=None)
-            by_sort["no attempt" if longest is None else blame(world, longest)].append(number)
+            longest = max(trail, key=lambda attempt: attempt.elapsed, default=None)
+            by_kind["no attempt" if longest is None else incident_of(world, longest)].append(number)
     rows = []
-    for sort, numbers in sorted(by_sort.items(), key=lambda item: -len(item[1])):
+    for kind, numbers in sorted(by_kind.items(), key=lambda item: -len(item[1])):
         numbers.sort(key=lambda number: -run.elapsed[number])
         rows.append(
             {
-                "sort": sort,
+                "kind": kind,
                 "calls": len(numbers),
                 "of_one_attempt": sum(len(run.trails[number]) == 1 for number in numbers),
                 "median": run.elapsed[numbers[len(numbers) // 2]],
                 "slowest": run.elapsed[numbers[0]],
                 "examples": [
-                    trail_in_words(world, run.started[number], run.trails[number])
+                    trail_text(world, run.started[number], run.trails[number])
                     for number in numbers[:EXAMPLES]
                 ],
             }
@@ -84,21 +84,21 @@ def _slow_calls(world: World, run: Run, limit: float) -> list[dict[str, Any]]:
 
 
 def _extra_attempts(world: World, run: Run) -> list[dict[str, Any]]:
-    """Attempts beyond the first of each call: after which failure, or for what purpose."""
+    """Attempts after the first of each call, by the failure before them or their role."""
     found: Counter[tuple[str, str]] = Counter()
     for trail in run.trails.values():
-        ordered = sorted(trail, key=lambda asked: asked.started)
-        for before, asked in pairwise(ordered):
-            if asked.role == "hedge":
-                found["hedge", blame(world, before)] += 1
+        ordered = sorted(trail, key=lambda attempt: attempt.started)
+        for before, attempt in pairwise(ordered):
+            if attempt.role == "hedge":
+                found["hedge", incident_of(world, before)] += 1
             else:
-                found[f"after {before.kind}", blame(world, before)] += 1
-    for asked in run.background:
-        found[f"{asked.role}: {asked.kind}", blame(world, asked)] += 1
+                found[f"after {before.kind}", incident_of(world, before)] += 1
+    for attempt in run.background:
+        found[f"{attempt.role}: {attempt.kind}", incident_of(world, attempt)] += 1
     calls = len(run.started)
     return [
-        {"why": why, "sort": sort, "attempts": n, "per_call": n / calls}
-        for (why, sort), n in found.most_common()
+        {"why": why, "kind": kind, "attempts": n, "per_call": n / calls}
+        for (why, kind), n in found.most_common()
     ]
 
 
@@ -107,8 +107,8 @@ def _false_openings(world: World, run: Run) -> list[dict[str, Any]]:
     found: Counter[tuple[str, str, str]] = Counter()
     for false in false_openings(world, run):
         trial = false.trial
-        how = false.turn.reason if trial is None else f"{trial.role} ended as {trial.kind}"
-        found[world.specs[false.turn.provider].name, false.turn.old, how] += 1
+        how = false.change.reason if trial is None else f"{trial.role} ended as {trial.kind}"
+        found[world.specs[false.change.provider].name, false.change.old, how] += 1
     return [
         {"provider": provider, "from": old, "why": how, "times": n}
         for (provider, old, how), n in found.most_common()
@@ -116,19 +116,19 @@ def _false_openings(world: World, run: Run) -> list[dict[str, Any]]:
 
 
 def _late_returns(world: World, run: Run) -> list[dict[str, Any]]:
-    """Recoveries after which a provider stayed out too long, and what happened meanwhile."""
-    late = [a for a in absences(world, run.turns) if a.after_recovery > BACK_WITHIN]
+    """Recoveries after which a provider was unavailable for too long, with its state changes."""
+    late = [a for a in absences(world, run.changes) if a.after_recovery > BACK_WITHIN]
     return [
         {
             "provider": world.specs[absence.incident.provider].name,
-            "sort": absence.incident.kind,
+            "kind": absence.incident.kind,
             "recovered": absence.recovered,
             "seconds": absence.after_recovery,
             "turns": ", ".join(
-                f"+{turn.at - absence.recovered:.0f} {turn.state} ({turn.reason})"
-                for turn in run.turns
-                if turn.provider == absence.incident.provider
-                and absence.recovered <= turn.at <= absence.back
+                f"+{change.at - absence.recovered:.0f} {change.state} ({change.reason})"
+                for change in run.changes
+                if change.provider == absence.incident.provider
+                and absence.recovered <= change.at <= absence.back
             ),
         }
         for absence in sorted(late, key=lambda absence: -absence.after_recovery)

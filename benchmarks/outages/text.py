@@ -1,4 +1,4 @@
-"""The report for people: one table a scenario, the aims, and where the time went."""
+"""The text report: one table per scenario, the aims, and the tail breakdowns."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _decimals(places: int) -> Format:
 ROWS: tuple[tuple[str, str, Format], ...] = (
     ("calls", "calls", _whole),
     ("errors seen by callers", "errors", _whole),
-    ("failures caught", "caught", _whole),
+    ("failures recovered by failover", "caught", _whole),
     ("p50, s", "p50", _decimals(2)),
     ("p95, s", "p95", _decimals(2)),
     ("p99, s", "p99", _decimals(2)),
@@ -30,19 +30,19 @@ ROWS: tuple[tuple[str, str, Format], ...] = (
     ("p99 over the oracle's", "p99_of_oracle", _decimals(3)),
     ("p99.9 over the oracle's", "p99.9_of_oracle", _decimals(3)),
     ("attempts per call", "attempts_per_call", _decimals(4)),
-    ("attempts struck by an outage", "wasted", _whole),
+    ("attempts that met an outage", "wasted", _whole),
     ("  of all, in the background", "background", _whole),
     ("  of all, hedges", "hedges", _whole),
-    ("tests by probe=", "probes", _whole),
+    ("runs of health_check=", "health_checks", _whole),
     ("circuits opened", "openings", _whole),
-    ("  at a healthy provider", "opened_by_mistake", _whole),
-    ("trials failed at a healthy one", "reopened_by_mistake", _whole),
-    ("recoveries of who was out", "returns", _whole),
-    ("  back after, median s", "back_median", _decimals(1)),
-    ("  back after, p95 s", "back_p95", _decimals(1)),
-    ("  back after, max s", "back_max", _decimals(1)),
+    ("  of a healthy provider", "opened_by_mistake", _whole),
+    ("failed trials of a healthy provider", "reopened_by_mistake", _whole),
+    ("recoveries of unavailable providers", "returns", _whole),
+    ("  available after, median s", "back_median", _decimals(1)),
+    ("  available after, p95 s", "back_p95", _decimals(1)),
+    ("  available after, max s", "back_max", _decimals(1)),
     ("  later than 30 s", "back_late", _whole),
-    ("  calls past it after 30 s", "passed_over_late", _whole),
+    ("  calls without it after 30 s", "passed_over_late", _whole),
     ("serves again after, median s", "serves_median", _decimals(1)),
     ("serves again after, max s", "serves_max", _decimals(1)),
     ("USD per 1,000 calls", "usd_per_1000", _decimals(2)),
@@ -65,7 +65,7 @@ def _headline(name: str, found: Mapping[str, Any]) -> str:
     seeds = (
         f"seed {found['seeds'][0]}"
         if len(found["seeds"]) == 1
-        else (f"{len(found['seeds'])} seeds, median (least..most)")
+        else (f"{len(found['seeds'])} seeds, median (min..max)")
     )
     return (
         f"{name}: {hours:g} hours at {found['rate']:.3g} calls a second, "
@@ -90,8 +90,8 @@ def _share(value: float) -> str:
 
 
 def _cell(value: Mapping[str, float], form: Format) -> str:
-    least, middle, most = form(value["least"]), form(value["median"]), form(value["most"])
-    return middle if least == most else f"{middle} ({least}..{most})"
+    minimum, middle, maximum = form(value["min"]), form(value["median"]), form(value["max"])
+    return middle if minimum == maximum else f"{middle} ({minimum}..{maximum})"
 
 
 def _aims(found: Mapping[str, Any]) -> str:
@@ -110,25 +110,26 @@ def _aims(found: Mapping[str, Any]) -> str:
 def _tail(where: Mapping[str, Any]) -> str:
     head = (
         f"{where['scenario']}, {where['policy']}, seed {where['seed']}: "
-        f"calls slower than {where['slower_than']:.2f} s (the oracle's p99.9), by what took longest"
+        f"calls slower than {where['slower_than']:.2f} s (the oracle's p99.9), "
+        "by their longest attempt"
     )
     slow = [
-        [r["sort"], str(r["calls"]), str(r["of_one_attempt"]), f"{r['median']:.1f}",
+        [r["kind"], str(r["calls"]), str(r["of_one_attempt"]), f"{r['median']:.1f}",
          f"{r['slowest']:.1f}"]
         for r in where["slow_calls"]
     ]  # fmt: skip
     extra = [
-        [f"{r['why']}, {r['sort']}", str(r["attempts"]), f"{r['per_call']:.5f}"]
+        [f"{r['why']}, {r['kind']}", str(r["attempts"]), f"{r['per_call']:.5f}"]
         for r in where["extra_attempts"]
     ]
     return "\n\n".join(
         [
             head,
-            table(["sort of outage", "calls", "of one attempt", "median s", "max s"], slow),
+            table(["kind of outage", "calls", "of one attempt", "median s", "max s"], slow),
             *_examples(where["slow_calls"]),
             table(["attempts beyond the first", "attempts", "per call"], extra),
             _openings(where["false_openings"]),
-            _returns(where["late_returns"]),
+            _recoveries(where["late_returns"]),
             *(f"call {number} failed: {error}" for number, error in where["errors"].items()),
         ]
     )
@@ -136,7 +137,7 @@ def _tail(where: Mapping[str, Any]) -> str:
 
 def _examples(rows: Sequence[Mapping[str, Any]]) -> list[str]:
     return [
-        "\n".join([f"{row['sort']}, the slowest:", *(f"  {line}" for line in row["examples"])])
+        "\n".join([f"{row['kind']}, the slowest:", *(f"  {line}" for line in row["examples"])])
         for row in rows
     ]
 
@@ -148,12 +149,12 @@ def _openings(found: Sequence[Mapping[str, Any]]) -> str:
     return table(["circuit of a healthy provider opened", "times"], rows)
 
 
-def _returns(found: Sequence[Mapping[str, Any]]) -> str:
+def _recoveries(found: Sequence[Mapping[str, Any]]) -> str:
     if not found:
-        return "every recovered provider was back in time"
+        return "every recovered provider was available in time"
     lines = [
-        f"  {late['seconds']:6.1f} s  {late['provider']} after {late['sort']} "
+        f"  {late['seconds']:6.1f} s  {late['provider']} after {late['kind']} "
         f"(at {late['recovered']:.0f}): {late['turns']}"
         for late in found
     ]
-    return "\n".join(["back later than 30 s after the recovery:", *lines])
+    return "\n".join(["available later than 30 s after the recovery:", *lines])

@@ -1,4 +1,4 @@
-"""What all policies meet alike: four providers, the outages that befall them, and the calls."""
+"""The world that all policies share: four providers, their outages, and the arrivals of calls."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ from dataclasses import dataclass
 from multirouter.testing import Fault, Outage
 
 REGULAR_ERRORS = 0.01
-"""The share of attempts that fail at every provider at all times."""
+"""The share of attempts that fail at each provider at all times."""
 
-SICK_FACTOR = 1.5
-"""A provider that grows slower counts as ill from this many times its usual latency."""
+UNHEALTHY_FACTOR = 1.5
+"""A provider that becomes slower is unhealthy from this multiple of its usual latency."""
 
 
 @dataclass(frozen=True, slots=True)
 class Spec:
-    """One provider in health.
+    """A provider without outages.
 
     Attributes:
         name: its name.
         median: its median latency, seconds.
-        sigma: the spread of its latency's logarithm.
-        weight: its weight in the draw.
-        price: USD for one answer.
+        sigma: the standard deviation of its latency's logarithm.
+        weight: its weight in the weighted choice.
+        price: USD per answer.
     """
 
     name: str
@@ -47,9 +47,9 @@ class Incident:
     """One outage of one provider.
 
     Attributes:
-        kind: its sort, one of `schedule.KINDS`.
+        kind: one of `schedule.KINDS`.
         provider: index into the world's specs.
-        outage: when, and what befalls whom.
+        outage: its time, fault and share.
     """
 
     kind: str
@@ -58,13 +58,13 @@ class Incident:
 
     @property
     def fault(self) -> Fault:
-        """What befalls the attempts."""
+        """The fault of its attempts."""
         fault = self.outage.fault
-        assert isinstance(fault, Fault)  # an Outage makes one of a name when it is born
+        assert isinstance(fault, Fault)  # an Outage converts names at construction
         return fault
 
-    def sick(self, now: float) -> bool:
-        """Whether the provider is ill at `now`: flapping has healthy times, decline a begin."""
+    def is_unhealthy(self, now: float) -> bool:
+        """Whether the provider is unhealthy at `now`: flapping has healthy times in between."""
         outage = self.outage
         since = now - outage.start
         if not 0.0 <= since < outage.end - outage.start:
@@ -73,20 +73,20 @@ class Incident:
             return False
         if outage.growing:
             grown = since / (outage.end - outage.start)
-            return 1.0 + (self.fault.factor - 1.0) * grown >= SICK_FACTOR
+            return 1.0 + (self.fault.factor - 1.0) * grown >= UNHEALTHY_FACTOR
         return True
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """A span of time with its calls and outages.
+    """A period of time with its calls and outages.
 
     Attributes:
-        seed: draws everything.
+        seed: determines everything.
         seconds: how long calls arrive.
-        rate: calls a second, on average.
+        rate: calls per second, on average.
         incidents: all outages, by their start.
-        length_share: see `Chance`.
+        length_share: see `Randomness`.
         specs: the providers.
     """
 
@@ -98,23 +98,23 @@ class World:
     specs: tuple[Spec, ...] = SPECS
 
     def arrivals(self) -> Iterator[float]:
-        """The instants at which calls arrive: a Poisson process, whatever the policies do."""
+        """The arrival times of calls: a Poisson process, independent of the policies."""
         rng = random.Random(f"arrivals {self.seed}")
         at = rng.expovariate(self.rate)
         while at < self.seconds:
             yield at
             at += rng.expovariate(self.rate)
 
-    def courses(self) -> list[Course]:
-        """One `Course` a provider."""
+    def timelines(self) -> list[Timeline]:
+        """One `Timeline` per provider."""
         return [
-            Course([i for i in self.incidents if i.provider == number])
+            Timeline([i for i in self.incidents if i.provider == number])
             for number in range(len(self.specs))
         ]
 
 
-class Course:
-    """One provider's outages in order, asked about instants that only grow."""
+class Timeline:
+    """One provider's outages in order, for lookups at increasing times."""
 
     __slots__ = ("_at", "_end", "_start", "incidents")
 
@@ -125,7 +125,7 @@ class Course:
         self._advance()
 
     def at(self, now: float) -> Incident | None:
-        """The outage at `now`, or None; `now` must not be less than in an earlier question."""
+        """The outage at `now`, or None; `now` must not be less than in an earlier call."""
         while now >= self._end:
             self._advance()
         return None if now < self._start else self.incidents[self._at]

@@ -1,4 +1,4 @@
-"""What one healthy call through the router costs beyond its coroutine, beside floor and peers."""
+"""What does a healthy call through the router cost beyond its coroutine, beside floor and peers?"""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ def main(argv: list[str]) -> int:
     options = parser.parse_args(argv)
     rounds = options.rounds or (3 if options.quick else 60)
     block = options.block or (0.001 if options.quick else 0.01)
-    settled = not options.quick
+    warmed_up = not options.quick
     found = [
-        _measured(loop, rounds, block, settled=settled)
+        _measured(loop, rounds, block, warmed_up=warmed_up)
         for loop in options.loop or loops.installed()
     ]
     result = {"rounds": rounds, "block": block, "gc": GC_POLICY, "aims": AIMS, "loops": found}
@@ -47,13 +47,13 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _measured(loop: loops.Loop, rounds: int, block: float, *, settled: bool) -> dict[str, Any]:
+def _measured(loop: loops.Loop, rounds: int, block: float, *, warmed_up: bool) -> dict[str, Any]:
     """Everything measured on one event loop."""
 
     async def run() -> dict[str, Any]:
         progress = Progress(f"overhead on {loop}", 2 * rounds)
         async with AsyncExitStack() as alive:
-            who = await contestants.healthy(SIZES, alive, settled=settled)
+            who = await contestants.healthy(SIZES, alive, warmed_up=warmed_up)
             healthy = await interleave(who, rounds=rounds, block=block, progress=progress)
             who = await contestants.failing_over(alive)
             failing = await interleave(who, rounds=rounds, block=block, progress=progress)
@@ -81,7 +81,7 @@ def _costs(times: Times, bare: str, floor: str | None) -> dict[str, dict[str, An
 
 
 def _against_aims(times: Times) -> dict[str, float]:
-    """The ratios that the aims are about, each the median of the ratios within the rounds."""
+    """The ratios that the aims refer to, each the median of the ratios within the rounds."""
     ours, floor = over(times, SMALL, "bare"), over(times, "floor", "bare")
     ratios = {
         "router_to_floor": ratio(ours, floor),

@@ -1,4 +1,4 @@
-"""The floor: the least that a routed, bounded and counted call can cost, written out by hand."""
+"""The floor: the minimum that a routed, bounded and counted call can cost, written by hand."""
 
 from __future__ import annotations
 
@@ -18,22 +18,27 @@ OF_CALLS = ("floor", "default", "success")
 
 
 def make_floor(providers: Sequence[Call]) -> Call:
-    """One draw, two clock reads, one `asyncio.timeout`, two counts, two observations, one gauge.
+    """A random choice, two clock reads, an `asyncio.timeout`, five metric updates, no more.
 
-    Its metrics have the router's labels and buckets, one series for each provider, in a registry
-    of their own. It has no circuit, no failover, no trail of attempts and no whole-call deadline.
-    Call it in the loop that it will run in.
+    These are two counts, two observations and one gauge. The metrics have the router's labels and
+    buckets, one series for each provider, in a registry of their own. It has no circuit, no
+    failover, no trail of attempts and no deadline of the call. Call this function in the loop that
+    the floor will run in.
     """
-    bound = _Bound(CollectorRegistry())
-    calls, call_seconds = bound.calls, bound.call_seconds
-    seats = [bound.seat(f"provider-{n}", provider) for n, provider in enumerate(providers)]
-    cumulative = list(accumulate(1.0 for _ in seats))
-    total, draw = cumulative[-1], Random(1).random
+    metrics = _Metrics(CollectorRegistry())
+    calls, call_seconds = metrics.calls, metrics.call_seconds
+    bound_providers = [
+        metrics.of_provider(f"provider-{n}", provider) for n, provider in enumerate(providers)
+    ]
+    cumulative = list(accumulate(1.0 for _ in bound_providers))
+    total, random = cumulative[-1], Random(1).random
     time: Callable[[], float] = asyncio.get_running_loop().time
 
     async def floor(request: str) -> object:
         started = time()
-        provider, gauge, attempts, attempt_seconds = seats[bisect_right(cumulative, draw() * total)]
+        provider, gauge, attempts, attempt_seconds = bound_providers[
+            bisect_right(cumulative, random() * total)
+        ]
         gauge.inc()
         try:
             async with asyncio.timeout(ATTEMPT_TIMEOUT):
@@ -50,7 +55,7 @@ def make_floor(providers: Sequence[Call]) -> Call:
     return floor
 
 
-class _Bound:
+class _Metrics:
     """Metrics with their labels bound: those of the calls, and those of each provider."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -66,7 +71,7 @@ class _Bound:
             "call_seconds", "calls", names, buckets=BUCKETS, registry=registry
         ).labels(*OF_CALLS)
 
-    def seat(self, name: str, provider: Call) -> tuple[Call, Gauge, Counter, Histogram]:
+    def of_provider(self, name: str, provider: Call) -> tuple[Call, Gauge, Counter, Histogram]:
         """One provider with its gauge, counter and histogram."""
         labels = ("floor", name, "success")
         return (

@@ -1,4 +1,4 @@
-"""Peers, each in its shortest healthy use; who is not installed does not take part."""
+"""Peers, each in its shortest healthy use; only installed ones take part."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ ATTEMPTS = 3
 
 
 def tenacity(answer: Call) -> Call:
-    """Retries alone: `AsyncRetrying` as a callable, which is its cheapest form."""
+    """Retries only: `AsyncRetrying` as a callable, its cheapest form."""
     from tenacity import AsyncRetrying, stop_after_attempt, wait_random_exponential
 
     retrying = AsyncRetrying(stop=stop_after_attempt(ATTEMPTS), wait=wait_random_exponential())
@@ -27,7 +27,7 @@ def tenacity(answer: Call) -> Call:
 
 
 def stamina(answer: Call) -> Call:
-    """Retries alone, with stamina's own defaults; its instrumentation is off."""
+    """Retries only, with stamina's defaults; its instrumentation is off."""
     import stamina as peer
     from stamina.instrumentation import set_on_retry_hooks
 
@@ -36,7 +36,7 @@ def stamina(answer: Call) -> Call:
 
 
 def purgatory(answer: Call) -> Call:
-    """A circuit breaker alone, in memory."""
+    """A circuit breaker only, in memory."""
     from purgatory import AsyncCircuitBreakerFactory
 
     breakers = AsyncCircuitBreakerFactory()
@@ -50,8 +50,8 @@ def purgatory(answer: Call) -> Call:
 
 def litellm(answer: Call) -> Call:
     """`litellm.Router` over three custom providers that answer at once with a ready response."""
-    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # no look at the network
-    peer: Any = import_module("litellm")  # not everybody who checks types has it
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # no network access
+    peer: Any = import_module("litellm")  # may be missing where types are checked
     peer.suppress_debug_info = True
     logging.getLogger("LiteLLM").setLevel(logging.ERROR)
     hello = [{"role": "user", "content": "question"}]
@@ -87,5 +87,5 @@ PEERS: dict[str, Callable[[Call], Call]] = {
 
 
 def installed() -> Iterator[tuple[str, Callable[[Call], Call]]]:
-    """The peers that can be imported here, by name."""
+    """The peers that are installed, by name."""
     return ((name, make) for name, make in PEERS.items() if find_spec(name) is not None)

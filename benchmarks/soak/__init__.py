@@ -1,4 +1,4 @@
-"""Whether memory stays flat over very many calls with faults; the exit code is 1 when it grows."""
+"""Does memory stay flat over very many calls with faults? The exit code is 1 when it grows."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from benchmarks.harness.memory import CHECKPOINTS, Footprint, footprint, growth
 from benchmarks.harness.progress import Progress
 from benchmarks.harness.tables import table
 from benchmarks.soak.callers import Callers
-from benchmarks.soak.world import make_router, meddle
+from benchmarks.soak.world import make_router, reconfigure
 from multirouter import Listener
 
-REAL_SCALE = 0.005
-"""How much faster the world turns by the real clock: answers take 5 ms instead of 1 s."""
+REAL_TIME_SCALE = 0.005
+"""Scale of all durations by the real clock: answers take 5 ms instead of 1 s."""
 
-REST = 10.0
-"""Seconds, times the scale, in which most background attempts of ended calls end as well."""
+SETTLE_TIME = 10.0
+"""Seconds, times the scale, in which most background attempts of ended calls end too."""
 
 
 def main(argv: list[str]) -> int:
@@ -30,7 +30,7 @@ def main(argv: list[str]) -> int:
     options = _options(argv)
     result = loops.run(
         options.loop,
-        lambda: soak(options.calls, 1.0 if options.virtual else REAL_SCALE),
+        lambda: soak(options.calls, 1.0 if options.virtual else REAL_TIME_SCALE),
         virtual=options.virtual,
     )
     result = {"loop": options.loop, "virtual": options.virtual, **result}
@@ -53,24 +53,24 @@ def _options(argv: list[str]) -> argparse.Namespace:
 
 
 async def soak(calls: int, scale: float, listeners: Iterable[Listener] = ()) -> dict[str, Any]:
-    """Makes `calls` calls in a world turning at `scale`, and looks at memory between them.
+    """Makes `calls` calls in a scenario scaled by `scale`, and measures memory in between.
 
     Returns:
-        Among others `ended` (calls by how they ended), `footprints` and `problems`: sentences,
-        none when all is well.
+        Among others `ended` (calls by result), `footprints` and `problems`: sentences, none when
+        everything is well.
     """
     registry = CollectorRegistry()
     footprints: list[Footprint] = []
     start, began = perf_counter(), asyncio.get_running_loop().time()
     async with make_router(scale, registry, listeners) as router:
         callers = Callers(router, scale, Progress("soak", calls))
-        meddling = asyncio.create_task(meddle(router, scale))
+        reconfiguring = asyncio.create_task(reconfigure(router, scale))
         for part in range(CHECKPOINTS):
             done = sum(callers.ended.values())
             await callers.make(calls * (part + 1) // CHECKPOINTS - done)
-            await asyncio.sleep(REST * scale)
+            await asyncio.sleep(SETTLE_TIME * scale)
             footprints.append(footprint())
-        meddling.cancel()
+        reconfiguring.cancel()
     in_flight = sum(router.in_flight(name) for name in router.names())
     return {
         "calls": calls,
@@ -106,9 +106,9 @@ def _text(result: dict[str, Any]) -> str:
         (f"{number}/{CHECKPOINTS}", f"{found['blocks']:,}", f"{found['resident'] / 2**20:,.1f}")
         for number, found in enumerate(result["footprints"], 1)
     ]
-    looks = table(("calls made", "blocks", "resident MiB"), rows)
+    samples = table(("calls made", "blocks", "resident MiB"), rows)
     verdict = "; ".join(result["problems"]) or "memory is flat"
-    return f"{_story(result)}\n\n{looks}\n\n{verdict}"
+    return f"{_story(result)}\n\n{samples}\n\n{verdict}"
 
 
 def _story(result: dict[str, Any]) -> str:

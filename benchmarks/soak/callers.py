@@ -1,4 +1,4 @@
-"""Callers of every sort: patient, impatient, hedging, choosing for themselves."""
+"""Callers of all kinds: plain, hedged, cancelling, with a route of their own."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ from benchmarks.soak.world import NAMES
 from multirouter import CallFailed, MultiProviderRouter
 
 CALLERS = 50
-"""Callers at a time: by the real clock, few enough that the loop keeps up with them."""
+"""Concurrent callers: few enough that the loop keeps up by the real clock."""
 
-SORTS: dict[str, tuple[float, dict[str, Any]]] = {
+CALL_KINDS: dict[str, tuple[float, dict[str, Any]]] = {
     "plain": (88, {}),
     "hedged": (4, {"route": "hedged"}),
     "chain": (2, {"route": "chain"}),
     "ad hoc": (2, {"route": list(NAMES[:2])}),
     "not idempotent": (2, {"idempotent": False}),
-    "leaves early": (2, {}),
+    "cancels": (2, {}),
 }
-"""Sorts of calls: how many of a hundred, and the keywords."""
+"""Kinds of calls: percentage and keyword arguments."""
 
 
 class Callers:
     """Makes calls and counts how they end.
 
     Attributes:
-        ended: calls by `answered`, `left` or the name of the error.
+        ended: calls by `answered`, `cancelled` or the name of the error.
     """
 
     def __init__(
@@ -44,25 +44,25 @@ class Callers:
         self._left = 0
 
     async def make(self, calls: int) -> None:
-        """Makes so many calls, `CALLERS` at a time, and waits for all of them to end."""
+        """Makes the given number of calls, `CALLERS` at a time, and waits until all have ended."""
         self._left = calls
         async with asyncio.TaskGroup() as group:
             for _ in range(CALLERS):
                 group.create_task(self._caller())
 
     async def _caller(self) -> None:
-        sorts = list(SORTS)
-        shares = [share for share, _ in SORTS.values()]
+        kinds = list(CALL_KINDS)
+        shares = [share for share, _ in CALL_KINDS.values()]
         while self._left > 0:
             self._left -= 1
-            sort = self._rng.choices(sorts, shares)[0]
-            self.ended[await self._one(sort)] += 1
+            kind = self._rng.choices(kinds, shares)[0]
+            self.ended[await self._one(kind)] += 1
             self._progress.step()
 
-    async def _one(self, sort: str) -> str:
-        keywords = SORTS[sort][1]
-        if sort == "leaves early":
-            return await self._leave_early()
+    async def _one(self, kind: str) -> str:
+        keywords = CALL_KINDS[kind][1]
+        if kind == "cancels":
+            return await self._cancel_early()
         try:
             await self._router.call(self._left, **keywords)
         except CallFailed as error:
@@ -70,7 +70,7 @@ class Callers:
             return type(error).__name__
         return "answered"
 
-    async def _leave_early(self) -> str:
+    async def _cancel_early(self) -> str:
         call = asyncio.create_task(self._router.call(self._left))
         await asyncio.sleep(self._rng.uniform(0.0, 2.0) * self._scale)
         if not call.cancel():
@@ -78,4 +78,4 @@ class Callers:
                 await call
         with suppress(asyncio.CancelledError, CallFailed):
             await call
-        return "left"
+        return "cancelled"

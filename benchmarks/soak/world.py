@@ -1,7 +1,7 @@
-"""Four providers that keep failing in every way, behind a router that is reconfigured all along.
+"""Four providers that fail in every way, behind a router that is reconfigured continually.
 
-All spans are given for virtual time; `scale` shrinks them, with the policies' own, so that the
-same world turns faster by the real clock.
+All durations are those of virtual time; `scale` shrinks them, and those of the policies, for runs
+by the real clock.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from multirouter.testing.faults import FaultKind
 
 NAMES = ("resetting", "erring", "hanging", "limited")
 ERRORS = 0.01
-"""The share of calls that fail at every provider, on the best of days too."""
+"""The share of calls that fail at each provider without an outage."""
 
 
 def providers(scale: float) -> list[Provider[int, Any]]:
-    """Each provider with its own plague, again and again without end."""
-    asked_to_rest = Fault("rate_limit", headers={"Retry-After": f"{5 * scale:g}"})
-    plagues: dict[str, tuple[Fault | FaultKind, float, float, float]] = {
+    """The providers, each with a repeating outage of its own."""
+    rate_limited = Fault("rate_limit", headers={"Retry-After": f"{5 * scale:g}"})
+    outages_of: dict[str, tuple[Fault | FaultKind, float, float, float]] = {
         "resetting": ("reset", 0.3, 120.0, 300.0),
         "erring": ("error", 1.0, 60.0, 600.0),
         "hanging": ("hang", 0.5, 40.0, 900.0),
-        "limited": (asked_to_rest, 0.5, 30.0, 400.0),
+        "limited": (rate_limited, 0.5, 30.0, 400.0),
     }
     return [
         Provider(
@@ -50,11 +50,11 @@ def providers(scale: float) -> list[Provider[int, Any]]:
                 latency=LogNormal(scale, 0.5),
                 error_rate=ERRORS,
                 outages=[Outage(0, math.inf, fault, share, down * scale, up * scale)],
-                remember=0,
+                max_requests=0,
             ),
             weight=weight,
         )
-        for weight, (name, (fault, share, down, up)) in enumerate(plagues.items(), 1)
+        for weight, (name, (fault, share, down, up)) in enumerate(outages_of.items(), 1)
     ]
 
 
@@ -84,8 +84,8 @@ def make_router(
     )
 
 
-async def meddle(router: MultiProviderRouter[int, Any], scale: float) -> None:
-    """Holds, releases, reweighs, removes and adds, one of them every half minute, for ever."""
+async def reconfigure(router: MultiProviderRouter[int, Any], scale: float) -> None:
+    """Holds, releases, updates, removes and adds providers, one step every 30 s, without end."""
     rng = Random(2)
     while True:
         await asyncio.sleep(30 * scale)
@@ -95,12 +95,12 @@ async def meddle(router: MultiProviderRouter[int, Any], scale: float) -> None:
         router.unhold(name)
         router.update(name, weight=rng.uniform(0.5, 4.0))
         await asyncio.sleep(30 * scale)
-        guest = ScriptedProvider("guest", latency=LogNormal(scale, 0.5), remember=0)
+        guest = ScriptedProvider("guest", latency=LogNormal(scale, 0.5), max_requests=0)
         router.add(Provider("guest", guest))
         await asyncio.sleep(30 * scale)
         router.remove("guest")
 
 
 def _silent(_: Any, __: str, ___: Any) -> tuple[tuple[()], dict[str, Any]]:
-    """Renders every event to nothing: memory is what counts here, and lines would be kept."""
+    """Renders every event to nothing: kept log lines would count as memory."""
     return (), {}

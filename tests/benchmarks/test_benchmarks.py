@@ -1,4 +1,4 @@
-"""Each benchmark in its quick form: it runs, and its output has what it promises."""
+"""Each benchmark in its quick form: it runs, and its output has the expected figures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.overhead import peers
 from multirouter import CallOutcome, Listener
 
 
-def ran(capsys: pytest.CaptureFixture[str], *argv: str) -> dict[str, Any]:
+def run_benchmark(capsys: pytest.CaptureFixture[str], *argv: str) -> dict[str, Any]:
     """The JSON that a benchmark prints."""
     assert command.main([*argv, "--quick", "--json"]) == 0
     result: dict[str, Any] = json.loads(capsys.readouterr().out)
@@ -25,7 +25,7 @@ def ran(capsys: pytest.CaptureFixture[str], *argv: str) -> dict[str, Any]:
 
 def test_overhead(capsys: pytest.CaptureFixture[str]) -> None:
     """The router at each size, the floor and the installed peers are timed beside the bare call."""
-    result = ran(capsys, "overhead", "--loop", "asyncio")
+    result = run_benchmark(capsys, "overhead", "--loop", "asyncio")
     assert result["gc"]
     assert "1.2 times the floor" in result["aims"]
     (found,) = result["loops"]
@@ -44,24 +44,24 @@ def test_overhead(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_load(capsys: pytest.CaptureFixture[str]) -> None:
     """Both loads have throughput and percentiles, and calls in flight have their memory."""
-    result = ran(capsys, "load", "--loop", "asyncio", "--latency", "0.01:0.5:1")
+    result = run_benchmark(capsys, "load", "--loop", "asyncio", "--latency", "0.01:0.5:1")
     (found,) = result["loops"]
     for load in ("closed", "open"):
-        for who in ("by hand", "router"):
-            assert found[load][who]["calls"] > 0
-            assert found[load][who]["failed"] >= 0
-            assert found[load][who]["calls_per_second"] > 0
-            latency = found[load][who]["latency"]
+        for name in ("by hand", "router"):
+            assert found[load][name]["calls"] > 0
+            assert found[load][name]["failed"] >= 0
+            assert found[load][name]["calls_per_second"] > 0
+            latency = found[load][name]["latency"]
             assert 0 < latency["p50"] <= latency["p95"] <= latency["p99"] <= latency["max"]
-    flight = found["in_flight"]
-    assert flight["calls"] == 1_000
-    assert 0 < flight["bytes_beyond_bare"] < 4096
+    in_flight_result = found["in_flight"]
+    assert in_flight_result["calls"] == 1_000
+    assert 0 < in_flight_result["bytes_beyond_bare"] < 4096
 
 
 @pytest.mark.parametrize("clock", [["--virtual"], ["--calls", "1000"]], ids=["virtual", "real"])
 def test_soak(capsys: pytest.CaptureFixture[str], clock: list[str]) -> None:
-    """Every call ends somehow, faults are met, nothing stays in flight and memory is flat."""
-    result = ran(capsys, "soak", *clock)
+    """Every call ends, faults occur, nothing stays in flight and memory is flat."""
+    result = run_benchmark(capsys, "soak", *clock)
     assert sum(result["ended"].values()) == result["calls"]
     assert result["ended"]["answered"] > 0
     assert result["failovers"] > 0
@@ -70,17 +70,17 @@ def test_soak(capsys: pytest.CaptureFixture[str], clock: list[str]) -> None:
     assert result["problems"] == []
 
 
-class Hoarder(Listener):
-    """Keeps what it hears."""
+class LeakingListener(Listener):
+    """Keeps every outcome."""
 
     def __init__(self) -> None:
-        self.hoard: list[CallOutcome[Any]] = []
+        self.outcomes: list[CallOutcome[Any]] = []
 
     def call_ended(self, outcome: CallOutcome[Any]) -> None:
-        self.hoard.append(outcome)
+        self.outcomes.append(outcome)
 
 
-def test_soak_notices_a_leak() -> None:
-    """One listener that keeps every outcome is enough for the soak to fail."""
-    result = loops.run("asyncio", lambda: soak.soak(5_000, 1.0, [Hoarder()]), virtual=True)
+def test_soak_detects_a_leak() -> None:
+    """One listener that keeps every outcome makes the soak fail."""
+    result = loops.run("asyncio", lambda: soak.soak(5_000, 1.0, [LeakingListener()]), virtual=True)
     assert any("memory grew" in problem for problem in result["problems"])

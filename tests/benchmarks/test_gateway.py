@@ -1,4 +1,4 @@
-"""The gateway's benchmarks in their quick forms, and what they judge by."""
+"""The gateway's benchmarks in their quick forms, and how they evaluate their results."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import pytest
 
 from benchmarks import __main__ as command
 from benchmarks.gateway import calls, processes, soak
-from benchmarks.gateway.visitors import SORTS, surprises
+from benchmarks.gateway.clients import REQUEST_KINDS, unexpected
 from benchmarks.harness.memory import CHECKPOINTS
 
 
-def ran(capsys: pytest.CaptureFixture[str], *argv: str) -> dict[str, Any]:
+def run_benchmark(capsys: pytest.CaptureFixture[str], *argv: str) -> dict[str, Any]:
     """The JSON that the benchmark prints."""
     code = command.main(["gateway", *argv, "--quick", "--json"])
     printed = capsys.readouterr().out
@@ -24,8 +24,8 @@ def ran(capsys: pytest.CaptureFixture[str], *argv: str) -> dict[str, Any]:
 
 
 def test_calls(capsys: pytest.CaptureFixture[str]) -> None:
-    """The bare proxy is the measure; the gateway has its latency, throughput, start and memory."""
-    result = ran(capsys, "calls", "--plain", "--workers", "1")
+    """Ratios refer to the bare proxy; the gateway has latency, throughput, start-up and memory."""
+    result = run_benchmark(capsys, "calls", "--plain", "--workers", "1")
     assert (result["client"], result["upstream"]) == ("own", "python")
     summary = result["summary"]
     assert {"bare proxy", "gateway"} <= set(summary)
@@ -36,8 +36,8 @@ def test_calls(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_streams(capsys: pytest.CaptureFixture[str]) -> None:
-    """Every stream comes whole from the upstream and through both proxies, chunk by chunk."""
-    result = ran(capsys, "streams")
+    """Every stream arrives complete from the upstream and through both proxies."""
+    result = run_benchmark(capsys, "streams")
     assert set(result["ms"]) == {"no proxy", "bare proxy", "gateway"}
     assert (result["streams"], result["chunks"]) == (20, 14)
     for figures in result["ms"].values():
@@ -45,71 +45,74 @@ def test_streams(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_soak(capsys: pytest.CaptureFixture[str]) -> None:
-    """Every request ends as it should, nothing is left behind, memory and descriptors are flat."""
-    result = ran(capsys, "soak")
+    """Every request ends as expected, nothing is left, memory and descriptors are flat."""
+    result = run_benchmark(capsys, "soak")
     assert sum(result["ended"].values()) == result["requests"] == 600
-    assert {name.partition(": ")[0] for name in result["ended"]} == set(SORTS)
-    assert len(result["looks"]) == CHECKPOINTS
+    assert {name.partition(": ")[0] for name in result["ended"]} == set(REQUEST_KINDS)
+    assert len(result["samples"]) == CHECKPOINTS
     assert result["in_flight"] == 0
     assert result["problems"] == []
 
 
-def looks(**last: Sequence[int]) -> list[dict[str, int]]:
-    """A flat soak, but for the last looks at what is named."""
+def samples(**last: Sequence[int]) -> list[dict[str, int]]:
+    """A flat soak, except for the last samples of the named figures."""
     flat = {"blocks": 300_000, "resident": 70 << 20, "descriptors": 25}
     found = [dict(flat) for _ in range(CHECKPOINTS)]
     for what, values in last.items():
-        for look, value in zip(found[-len(values) :], values, strict=True):
-            look[what] = value
+        for sample, value in zip(found[-len(values) :], values, strict=True):
+            sample[what] = value
     return found
 
 
 @pytest.mark.parametrize(
-    ("seen", "told"),
+    ("seen", "expected"),
     [
-        (looks(), []),
-        (looks(descriptors=[900, 40, 900]), []),
-        (looks(descriptors=[90, 80, 90]), ["55 more files and sockets are open at the end"]),
-        (looks(blocks=[303_000] * 3), ["memory grew: 3,000 blocks more at the end, allowed 2,000"]),
+        (samples(), []),
+        (samples(descriptors=[900, 40, 900]), []),
+        (samples(descriptors=[90, 80, 90]), ["55 more files and sockets are open at the end"]),
+        (
+            samples(blocks=[303_000] * 3),
+            ["memory grew: 3,000 blocks more at the end, allowed 2,000"],
+        ),
     ],
-    ids=["flat", "a passing high", "descriptors", "memory"],
+    ids=["flat", "a short peak", "descriptors", "memory"],
 )
-def test_a_soak_tells_what_grew(seen: list[dict[str, int]], told: list[str]) -> None:
-    """What the last looks all have beyond the settled ones is told; a passing high is not."""
-    assert soak.grown(seen) == told
+def test_a_soak_reports_growth(seen: list[dict[str, int]], expected: list[str]) -> None:
+    """Growth in all of the last samples is reported; a short peak is not."""
+    assert soak.grown(seen) == expected
 
 
 @pytest.mark.parametrize(
-    ("ended", "told"),
+    ("ended", "expected"),
     [
-        ({"chat: 200": 99, "stream: broken": 1, "chat, leaves: 502": 50}, []),
-        ({"wrong key: 401": 5, "wrong key: 200": 1}, ["1 of the sort wrong key: 200"]),
+        ({"chat: 200": 99, "stream: broken": 1, "chat, cancelled: 502": 50}, []),
+        ({"wrong key: 401": 5, "wrong key: 200": 1}, ["1 of the kind wrong key: 200"]),
         (
             {"chat: no answer in 30 s": 1, "chat: 200": 999},
-            ["1 of the sort chat: no answer in 30 s"],
+            ["1 of the kind chat: no answer in 30 s"],
         ),
-        ({"stream: 502": 6, "stream: whole": 94}, ["6 of 100 patient requests not answered"]),
+        ({"stream: 502": 6, "stream: complete": 94}, ["6 of 100 patient requests not answered"]),
     ],
-    ids=["as it should", "a key that opens", "hangs", "too many fail"],
+    ids=["as expected", "accepted invalid key", "hangs", "too many fail"],
 )
-def test_a_soak_tells_surprises(ended: dict[str, int], told: list[str]) -> None:
-    """An end that a sort may not have is told, and patient requests that faults reach too often."""
-    assert surprises(ended) == told
+def test_a_soak_reports_unexpected_ends(ended: dict[str, int], expected: list[str]) -> None:
+    """So are ends that a kind may not have, and too many failed patient requests."""
+    assert unexpected(ended) == expected
 
 
 @pytest.mark.backends("asyncio")
-async def test_a_process_that_ends_is_not_waited_for() -> None:
-    """Whoever cannot start says so at once, with what was asked of it."""
+async def test_a_process_that_exits_raises_at_once() -> None:
+    """The error has the exit code and the command."""
     with (
         processes.process(("false", "--port", "1")) as made,
-        pytest.raises(RuntimeError, match=r"ended by itself with 1: .*'--port'"),
+        pytest.raises(RuntimeError, match=r"exited with 1: .*'--port'"),
     ):
         made.wait()
         await calls.ready(made, lambda: None)
 
 
 def test_ratios_are_of_medians_within_rounds() -> None:
-    """A machine that is slower in one round moves no ratio, for it is slower for everybody."""
+    """A round in which the machine is slow changes no ratio: all contestants are slow in it."""
     bare = {
         calls.P50: [0.001, 0.010, 0.002],
         calls.THROUGHPUT: [3000.0, 300.0, 1500.0],

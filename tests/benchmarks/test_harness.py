@@ -1,4 +1,4 @@
-"""The benchmarks' common parts: discovery, rounds, percentiles, tables, the growth of memory."""
+"""The benchmarks' shared parts: discovery, rounds, percentiles, tables, growth of memory."""
 
 from __future__ import annotations
 
@@ -7,36 +7,42 @@ from itertools import pairwise
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks.harness.memory import CHECKPOINTS, MOST_BLOCKS, MOST_RESIDENT, Footprint, growth
+from benchmarks.harness.memory import (
+    CHECKPOINTS,
+    MAX_BLOCK_GROWTH,
+    MAX_RESIDENT_GROWTH,
+    Footprint,
+    growth,
+)
 from benchmarks.harness.percentiles import percentiles
 from benchmarks.harness.progress import Progress
 from benchmarks.harness.rounds import interleave, over, ratio
 from benchmarks.harness.tables import table
 
 
-def test_benchmarks_are_found_by_what_they_have() -> None:
-    """Whatever has a `main` is a benchmark and says in a line what it asks; the harness is none."""
-    found = command.discovered()
+def test_modules_with_main_are_benchmarks() -> None:
+    """Each has a description; the harness is not one."""
+    found = command.discover()
     assert {"overhead", "load", "soak"} <= set(found)
     assert "harness" not in found
     assert all(found.values())
 
 
-def test_an_unknown_name_is_an_error_and_none_is_a_question(
+def test_the_command_lists_benchmarks_and_rejects_unknown_names(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """The command lists what there is; it fails only when asked for what there is not."""
+    """It fails only for an unknown name."""
     assert command.main([]) == 0
     listed = capsys.readouterr().out
-    assert all(name in listed for name in command.discovered())
+    assert all(name in listed for name in command.discover())
     assert command.main(["overheat"]) == 2
     assert "overheat" in capsys.readouterr().err
 
 
 @pytest.mark.real_io
 @pytest.mark.backends("asyncio")
-async def test_rounds_time_everybody_once_each_in_changing_order() -> None:
-    """Each contestant has one time a round, and follows each of the others at some time."""
+async def test_each_round_times_every_contestant_once() -> None:
+    """Each contestant has one time per round, and follows each of the others at some time."""
     order: list[str] = []
 
     def contestant(name: str):
@@ -62,15 +68,15 @@ def test_costs_are_compared_within_their_round() -> None:
     assert ratios == {"median": 2.0, "lower_quartile": 2.0, "upper_quartile": 2.0}
 
 
-def test_percentiles_are_latencies_that_were_measured() -> None:
+def test_percentiles_are_measured_latencies() -> None:
     """By nearest rank: of 1,000 latencies the 990th is p99, and one alone is every percentile."""
     found = percentiles([float(rank) for rank in range(1000, 0, -1)])
     assert found == {"p50": 500, "p95": 950, "p99": 990, "p99.9": 999, "max": 1000}
     assert set(percentiles([7.0]).values()) == {7.0}
 
 
-def test_tables_line_up() -> None:
-    """Names stand to the left, figures to the right, and no line ends in spaces."""
+def test_tables_are_aligned() -> None:
+    """Names are aligned left, figures right, and no line ends in spaces."""
     assert table(("", "µs"), [("a", "1.0"), ("longer", "10.0")]).splitlines() == [
         "          µs",
         "──────  ────",
@@ -80,17 +86,17 @@ def test_tables_line_up() -> None:
 
 
 def footprints(blocks: float = 0.0, resident: float = 0.0) -> list[Footprint]:
-    """Looks at a run whose memory grows evenly, by so much from one look to the next."""
+    """Footprints of a run whose memory grows evenly, by this much per checkpoint."""
     return [
-        Footprint(200_000 + round(look * blocks), 50_000_000 + round(look * resident))
-        for look in range(CHECKPOINTS)
+        Footprint(200_000 + round(sample * blocks), 50_000_000 + round(sample * resident))
+        for sample in range(CHECKPOINTS)
     ]
 
 
-def test_memory_that_grows_is_told_from_a_passing_high() -> None:
-    """Growth beyond the bounds is a problem in either measure; one high look among flat is none."""
+def test_growth_is_reported_and_a_peak_is_not() -> None:
+    """Growth beyond the bounds is a problem in either measure; one high sample is not."""
     assert growth(footprints()) == []
-    assert len(growth(footprints(blocks=MOST_BLOCKS / 3))) == 1
-    assert len(growth(footprints(resident=MOST_RESIDENT / 3))) == 1
+    assert len(growth(footprints(blocks=MAX_BLOCK_GROWTH / 3))) == 1
+    assert len(growth(footprints(resident=MAX_RESIDENT_GROWTH / 3))) == 1
     flat = footprints()
     assert growth([*flat[:-1], Footprint(300_000, 90_000_000)]) == []

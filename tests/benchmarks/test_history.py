@@ -1,4 +1,4 @@
-"""The history benchmark in its quick form: it runs, and its output has what it promises."""
+"""The history benchmark in its quick form."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ import json
 from benchmarks import history
 
 
-def test_it_tells_what_history_costs(capsys):
-    """The quick run gives the cost of a call without history, and what history adds."""
+def test_json_has_the_costs(capsys):
+    """The quick run has the cost of a call without history, and what history adds."""
     assert history.main(["--quick", "--json"]) == 0
-    told = json.loads(capsys.readouterr().out)
-    assert told["us_without"] > 0
-    assert told["us_writer"] > 0
-    assert "us_added" in told
+    printed = json.loads(capsys.readouterr().out)
+    assert printed["us_without"] > 0
+    assert printed["us_writer"] > 0
+    assert "us_added" in printed
 
 
-def test_it_is_told_in_words(capsys):
-    """The table names both threads."""
+def test_text_names_both_threads(capsys):
+    """The table has the caller's part and the writer's."""
     assert history.main(["--rounds", "1"]) == 0
-    told = capsys.readouterr().out
-    assert "on the caller's path" in told
-    assert "in its own thread" in told
+    printed = capsys.readouterr().out
+    assert "on the caller's path" in printed
+    assert "in its own thread" in printed

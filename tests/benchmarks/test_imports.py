@@ -1,4 +1,4 @@
-"""The benchmark of imports runs and tells what it promises."""
+"""The benchmark of imports in its quick form."""
 
 from __future__ import annotations
 

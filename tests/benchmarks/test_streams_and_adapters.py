@@ -1,4 +1,4 @@
-"""The benchmarks of streams and adapters in their quick form: they run and tell their figures."""
+"""The benchmarks of streams and adapters in their quick form."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from benchmarks import __main__ as command
 
 
-def ran(capsys: pytest.CaptureFixture[str], *argv: str) -> dict[str, Any]:
-    """What the benchmark found on one event loop."""
+def run_benchmark(capsys: pytest.CaptureFixture[str], *argv: str) -> dict[str, Any]:
+    """The result of the benchmark on one event loop."""
     assert command.main([*argv, "--quick", "--json", "--loop", "asyncio"]) == 0
     result: dict[str, Any] = json.loads(capsys.readouterr().out)
     assert "aim" in result["aims"]
@@ -21,8 +21,8 @@ def ran(capsys: pytest.CaptureFixture[str], *argv: str) -> dict[str, Any]:
 
 
 def test_stream(capsys: pytest.CaptureFixture[str]) -> None:
-    """Each way to stream through the router has its cost a chunk, beyond the bare one's."""
-    costs = ran(capsys, "stream")["chunks"]
+    """Each way to stream through the router has its cost per chunk, beyond the bare one."""
+    costs = run_benchmark(capsys, "stream")["chunks"]
     ours = {"router, strings", "router, chat chunks", "router, all limits", "router, continue"}
     assert {"bare", "bare, chat chunks"} | ours <= set(costs)
     for name in ours:
@@ -30,8 +30,8 @@ def test_stream(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_adapter(capsys: pytest.CaptureFixture[str]) -> None:
-    """Calls and chunks of each format are timed beside the bare client's, over a real socket."""
-    found = ran(capsys, "adapter", "--rounds", "1", "--chunks", "20")
+    """Calls and chunks of each format are timed beside the bare client, over a real socket."""
+    found = run_benchmark(capsys, "adapter", "--rounds", "1", "--chunks", "20")
     for kind in ("calls", "chunks"):
         assert {"bare aiohttp", "router, OpenAI", "router, Anthropic", "router, Gemini"} <= set(
             found[kind]

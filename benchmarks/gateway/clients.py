@@ -1,4 +1,4 @@
-"""Clients of every sort: patient, leaving early, unknown, talking nonsense, never finishing."""
+"""Clients of all kinds: patient, cancelling, unauthorized, with malformed or partial requests."""
 
 from __future__ import annotations
 
@@ -13,53 +13,53 @@ import aiohttp
 from benchmarks.gateway.wire import CHAT, QUESTION, question, request
 from benchmarks.harness.progress import Progress
 
-VISITORS = 16
-"""At a time."""
+CONCURRENCY = 16
+"""Concurrent clients."""
 
-SORTS = {
+REQUEST_KINDS = {
     "chat": 32,
     "stream": 24,
     "message": 8,
     "message stream": 8,
-    "chat, leaves": 6,
-    "stream, leaves": 8,
-    "embeds": 2,
+    "chat, cancelled": 6,
+    "stream, cancelled": 8,
+    "embeddings": 2,
     "wrong key": 2,
-    "nonsense": 3,
+    "malformed body": 3,
     "unknown model": 3,
     "half a request": 2,
-    "reads nothing": 2,
+    "never reads": 2,
 }
-"""Sorts of requests, and how many there are of each in a hundred."""
+"""Kinds of requests, each with its percentage."""
 
-ENDS = {
+EXPECTED_ENDS = {
     "wrong key": {"401"},
-    "nonsense": {"400"},
+    "malformed body": {"400"},
     "unknown model": {"404"},
-    "embeds": {"404"},
-    "half a request": {"left"},
-    "reads nothing": {"left"},
+    "embeddings": {"404"},
+    "half a request": {"cancelled"},
+    "never reads": {"cancelled"},
 }
-"""How these sorts end, all of them: the upstream has no embeddings."""
+"""The ends of kinds that always end the same way: the upstream has no embeddings."""
 
-ANSWERED = {"200", "whole"}
-MOST_UNANSWERED = 0.05
-"""The share of patient requests that faults upstream, at two providers at once, may spoil."""
+ANSWERED = {"200", "complete"}
+MAX_UNANSWERED = 0.05
+"""The share of patient requests that may fail, by simultaneous faults of both providers."""
 
 ROUTES = ("chain", "even")
 MESSAGES = "/v1/messages"
 
 
-class Visitors:
+class Clients:
     """Makes requests and counts how they end.
 
     Args:
         port: of the gateway, on loopback.
-        key: that it knows.
-        progress: told of each request.
+        key: a valid key.
+        progress: counts each request.
 
     Attributes:
-        ended: requests by sort and end: a status, `whole`, `broken` or `left`.
+        ended: requests by kind and end: a status, `complete`, `broken` or `cancelled`.
     """
 
     def __init__(self, port: int, key: str, progress: Progress) -> None:
@@ -71,68 +71,68 @@ class Visitors:
         self._left = 0
 
     async def make(self, requests: int) -> None:
-        """Makes so many requests, and waits until all have ended and nobody is connected."""
+        """Makes the given number of requests, and waits until all have ended and disconnected."""
         self._left = requests
         url, connector = f"http://127.0.0.1:{self._port}", aiohttp.TCPConnector(limit=0)
         async with (
             aiohttp.ClientSession(url, connector=connector) as session,
             asyncio.TaskGroup() as group,
         ):
-            for _ in range(VISITORS):
-                group.create_task(self._visitor(session))
+            for _ in range(CONCURRENCY):
+                group.create_task(self._client(session))
 
-    async def _visitor(self, session: aiohttp.ClientSession) -> None:
-        sorts, shares = list(SORTS), list(SORTS.values())
+    async def _client(self, session: aiohttp.ClientSession) -> None:
+        kinds, shares = list(REQUEST_KINDS), list(REQUEST_KINDS.values())
         while self._left > 0:
             self._left -= 1
-            sort = self._rng.choices(sorts, shares)[0]
-            self.ended[f"{sort}: {await self._one(session, sort)}"] += 1
+            kind = self._rng.choices(kinds, shares)[0]
+            self.ended[f"{kind}: {await self._one(session, kind)}"] += 1
             self._progress.step()
 
-    async def _one(self, session: aiohttp.ClientSession, sort: str) -> str:
-        ask, leaves = self._asking(session, sort), sort.endswith("leaves")
+    async def _one(self, session: aiohttp.ClientSession, kind: str) -> str:
+        send, cancels = self._request_of(session, kind), kind.endswith("cancelled")
         try:
-            async with asyncio.timeout(self._rng.uniform(0.001, 0.012) if leaves else 30):
-                return await ask()
+            async with asyncio.timeout(self._rng.uniform(0.001, 0.012) if cancels else 30):
+                return await send()
         except TimeoutError:
-            return "left" if leaves else "no answer in 30 s"
+            return "cancelled" if cancels else "no answer in 30 s"
         except aiohttp.ClientError:
             return "broken"
 
-    def _asking(
-        self, session: aiohttp.ClientSession, sort: str
+    def _request_of(
+        self, session: aiohttp.ClientSession, kind: str
     ) -> Callable[[], Coroutine[Any, Any, str]]:
         body: dict[str, Any] = {**QUESTION, "model": self._rng.choice(ROUTES)}
         key, path = self._key, CHAT
-        match sort:
+        match kind:
             case "message" | "message stream":
                 path, body = MESSAGES, {**body, "max_tokens": 100}
-            case "embeds":
+            case "embeddings":
                 path, body = "/v1/embeddings", {"model": body["model"], "input": "Hello"}
             case "wrong key":
                 key = f"{key}x"
-            case "nonsense":
+            case "malformed body":
                 body = {"model": body["model"], "messages": self._rng.choice((None, 7, [[]], {}))}
-            case "half a request" | "reads nothing":
-                return lambda: self._leave_open(half=sort == "half a request")
+            case "half a request" | "never reads":
+                return lambda: self._leave_open(half=kind == "half a request")
             case "unknown model":
                 body["model"] = f"gpt-{self._rng.randrange(10**9)}"
             case _:
                 pass
-        if "stream" in sort:
+        if "stream" in kind:
             return lambda: _stream(session, path, key, {**body, "stream": True})
         return lambda: _whole(session, path, key, body)
 
     async def _leave_open(self, *, half: bool) -> str:
-        """Sends half a request, or asks for a stream and reads none of it; then drops the line."""
+        """Sends half a request, or requests a stream and reads nothing; then disconnects."""
         body = question(self._rng.choice(ROUTES), stream=True)
-        asked = request(self._port, body, _headers(self._key))
+        request_bytes = request(self._port, body, _headers(self._key))
         _, writer = await asyncio.open_connection("127.0.0.1", self._port)
-        writer.write(asked[: len(asked) // 2] if half else asked)
+        writer.write(request_bytes[: len(request_bytes) // 2] if half else request_bytes)
         await writer.drain()
         await asyncio.sleep(self._rng.uniform(0.001, 0.05))
         writer.transport.abort()
-        return "left"
+        return "cancelled"
 
 
 async def _whole(session: aiohttp.ClientSession, path: str, key: str, body: dict[str, Any]) -> str:
@@ -142,31 +142,31 @@ async def _whole(session: aiohttp.ClientSession, path: str, key: str, body: dict
 
 
 async def _stream(session: aiohttp.ClientSession, path: str, key: str, body: dict[str, Any]) -> str:
-    """`whole` when the stream says so in its format; an error event is no end."""
+    """`complete` when the stream has its format's end marker; an error event is not one."""
     async with session.post(path, json=body, headers=_headers(key)) as answer:
         said = await answer.read()
         if answer.status != 200:
             return str(answer.status)
-        return "whole" if b"[DONE]" in said or b"message_stop" in said else "broken"
+        return "complete" if b"[DONE]" in said or b"message_stop" in said else "broken"
 
 
 def _headers(key: str) -> dict[str, str]:
     return {"Authorization": f"Bearer {key}"}
 
 
-def surprises(ended: Mapping[str, int]) -> list[str]:
-    """What ended otherwise than it should have, in words; nothing when all is well.
+def unexpected(ended: Mapping[str, int]) -> list[str]:
+    """Requests that ended in an unexpected way, as sentences; none when all is well.
 
     Args:
-        ended: requests by sort and end, as `Visitors.ended`.
+        ended: requests by kind and end, as `Clients.ended`.
     """
     found, patient = [], Counter[bool]()
     for name, number in ended.items():
-        sort, _, end = name.rpartition(": ")
-        if end.startswith("no answer") or end not in ENDS.get(sort, {end}):
-            found.append(f"{number:,} of the sort {name}")
-        if sort not in ENDS and not sort.endswith("leaves"):
+        kind, _, end = name.rpartition(": ")
+        if end.startswith("no answer") or end not in EXPECTED_ENDS.get(kind, {end}):
+            found.append(f"{number:,} of the kind {name}")
+        if kind not in EXPECTED_ENDS and not kind.endswith("cancelled"):
             patient[end in ANSWERED] += number
-    if patient[False] > MOST_UNANSWERED * patient.total():
+    if patient[False] > MAX_UNANSWERED * patient.total():
         found.append(f"{patient[False]:,} of {patient.total():,} patient requests not answered")
     return found

@@ -1,4 +1,4 @@
-"""The router under test, with whatever policies it is given."""
+"""The router under test, with any settings."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 
 from prometheus_client import CollectorRegistry
 
-from benchmarks.outages.policy import Asked, Ending, Turn
+from benchmarks.outages.policy import Attempt, CallEnd, StateChange
 from benchmarks.outages.provider import Request, SimulatedProvider, is_answer
 from multirouter import MultiProviderRouter, Provider
 from multirouter.core.events import CircuitChanged, CooldownStarted, Listener
@@ -22,24 +22,26 @@ _SILENT.propagate = False
 
 
 @dataclass(frozen=True)
-class Ours:
+class RouterPolicy:
     """Makes a `RouterUnderTest`.
 
     Attributes:
         settings: arguments of the router, such as `{"hedge": HedgePolicy(percentile=0.97)}`.
-        probed: whether each provider has a `health_check=`.
+        with_health_check: whether each provider has a `health_check=`.
     """
 
     settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    probed: bool = False
+    with_health_check: bool = False
 
     def __call__(self, providers: Sequence[SimulatedProvider], seed: int) -> RouterUnderTest:
         """The router over these providers."""
-        return RouterUnderTest(providers, seed, self.settings, probed=self.probed)
+        return RouterUnderTest(
+            providers, seed, self.settings, with_health_check=self.with_health_check
+        )
 
 
 class RouterUnderTest(Listener):
-    """A `MultiProviderRouter`, and the news of it that the figures are made of."""
+    """A `MultiProviderRouter` that records the events that the figures are made of."""
 
     def __init__(
         self,
@@ -47,10 +49,10 @@ class RouterUnderTest(Listener):
         seed: int,
         settings: Mapping[str, Any],
         *,
-        probed: bool = False,
+        with_health_check: bool = False,
     ) -> None:
-        self.turns: list[Turn] = []
-        self.background: list[Asked] = []
+        self.changes: list[StateChange] = []
+        self.background: list[Attempt] = []
         self._numbers = {p.spec.name: p.number for p in providers}
         self.router: MultiProviderRouter[Request, str] = MultiProviderRouter(
             [
@@ -58,7 +60,7 @@ class RouterUnderTest(Listener):
                     p.spec.name,
                     p,
                     weight=p.spec.weight,
-                    health_check=p.health_check if probed else None,
+                    health_check=p.health_check if with_health_check else None,
                 )
                 for p in providers
             ],
@@ -70,34 +72,34 @@ class RouterUnderTest(Listener):
             **settings,
         )
 
-    async def ask(self, request: Request) -> Ending:
+    async def call(self, request: Request) -> CallEnd:
         """One call."""
         outcome = await self.router.call_outcome(request)
         served = None if outcome.provider is None else self._numbers[outcome.provider]
         error = "" if outcome.error is None else f"{type(outcome.error).__name__}: {outcome.error}"
-        return Ending(served, error, [self._asked(record) for record in outcome.attempts])
+        return CallEnd(served, error, [self._attempt_of(record) for record in outcome.attempts])
 
     async def aclose(self) -> None:
         """Closes the router."""
         await self.router.aclose()
 
     def attempt_ended(self, record: AttemptRecord) -> None:
-        """Keeps the attempts that stand in no call's trail."""
+        """Records attempts that are in no call's trail."""
         if record.role not in ("call", "hedge"):
-            self.background.append(self._asked(record))
+            self.background.append(self._attempt_of(record))
 
-    def circuit_changed(self, news: CircuitChanged) -> None:
-        """Keeps who left the draw, and who came back."""
-        number = self._numbers[news.provider]
-        self.turns.append(Turn(news.at, number, news.new, news.old, news.reason))
+    def circuit_changed(self, event: CircuitChanged) -> None:
+        """Records state changes of circuits."""
+        number = self._numbers[event.provider]
+        self.changes.append(StateChange(event.at, number, event.new, event.old, event.reason))
 
-    def cooldown_started(self, news: CooldownStarted) -> None:
-        """Keeps who rests after a 429."""
-        number = self._numbers[news.provider]
-        self.turns.append(Turn(news.at, number, "cooling down", "", "429", news.seconds))
+    def cooldown_started(self, event: CooldownStarted) -> None:
+        """Records cooldowns after a 429."""
+        number = self._numbers[event.provider]
+        self.changes.append(StateChange(event.at, number, "cooling down", "", "429", event.seconds))
 
-    def _asked(self, record: AttemptRecord) -> Asked:
-        return Asked(
+    def _attempt_of(self, record: AttemptRecord) -> Attempt:
+        return Attempt(
             self._numbers[record.provider],
             record.role,
             record.verdict.kind.value,

@@ -1,4 +1,4 @@
-"""The providers that are put under load, called through the router or by hand."""
+"""The providers under load, called through the router or by a hand-written choice."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ SPEEDS = (Speed(0.02, 0.5, 3), Speed(0.04, 0.5, 2), Speed(0.08, 0.5, 1))
 
 
 def coroutine_of(speed: Speed, seed: int) -> Call:
-    """A provider that takes as long as its distribution says, and echoes."""
+    """A provider that takes as long as its distribution says, and returns the request."""
     latency, rng = LogNormal(speed.median, speed.sigma), Random(seed)
 
     async def answer(request: str) -> str:

@@ -1,4 +1,4 @@
-"""Many calls in flight at once: what one of them holds in memory, and how long all take."""
+"""Many calls in flight at once: memory per call, and the time that all of them take."""
 
 from __future__ import annotations
 
@@ -25,19 +25,21 @@ async def in_flight(calls: int) -> dict[str, Any]:
 
     Returns:
         `bytes_per_call` (of `bare` and `router`, task included), `bytes_beyond_bare`, and
-        `seconds` to begin and end all of them, taken without tracemalloc.
+        `seconds` to start and end all of them, measured without tracemalloc.
     """
     tracemalloc.start()
     try:
-        hold_changed = {name: await _with(name, _held, calls) for name in ("bare", "router")}
+        bytes_per_call = {
+            name: await _with(name, _bytes_per_call, calls) for name in ("bare", "router")
+        }
     finally:
         tracemalloc.stop()
     return {
         "calls": calls,
         "method": METHOD,
-        "bytes_per_call": hold_changed,
-        "bytes_beyond_bare": hold_changed["router"] - hold_changed["bare"],
-        "seconds": {name: await _with(name, _passed, calls) for name in ("bare", "router")},
+        "bytes_per_call": bytes_per_call,
+        "bytes_beyond_bare": bytes_per_call["router"] - bytes_per_call["bare"],
+        "seconds": {name: await _with(name, _total_seconds, calls) for name in ("bare", "router")},
     }
 
 
@@ -54,8 +56,8 @@ async def _with(name: str, measure: Measure, calls: int) -> float:
 
     if name == "bare":
         return await measure(provider, answered, calls)
-    providers = [Provider(who, provider) for who in ("a", "b", "c")]
-    # All answers come at once and later than any before: slowness is not what is asked about here.
+    providers = [Provider(name, provider) for name in ("a", "b", "c")]
+    # All answers arrive at once and later than any before; that must not count as slow.
     latency = LatencyPolicy(slow_factor=math.inf)
     async with MultiProviderRouter(
         providers, registry=CollectorRegistry(), rng=Random(1), latency=latency
@@ -63,35 +65,35 @@ async def _with(name: str, measure: Measure, calls: int) -> float:
         return await measure(router.call, answered, calls)
 
 
-async def _held(call: Call, answered: asyncio.Event, calls: int) -> float:
+async def _bytes_per_call(call: Call, answered: asyncio.Event, calls: int) -> float:
     """Bytes that one call holds while it waits for its provider."""
-    await _flown(call, answered, 100)  # whatever is made once is made now
+    await _run_all(call, answered, 100)  # make everything that is made only once
     answered.clear()
     before = traced()
-    tasks = await _begun(call, calls)
-    hold_changed = (traced() - before) / calls
+    tasks = await _start_all(call, calls)
+    bytes_per_call = (traced() - before) / calls
     answered.set()
     await asyncio.gather(*tasks)
-    return hold_changed
+    return bytes_per_call
 
 
-async def _passed(call: Call, answered: asyncio.Event, calls: int) -> float:
-    """Seconds from the first call's begin to the last one's answer."""
-    await _flown(call, answered, 100)
+async def _total_seconds(call: Call, answered: asyncio.Event, calls: int) -> float:
+    """Seconds from the start of the first call to the answer of the last."""
+    await _run_all(call, answered, 100)
     answered.clear()
     start = perf_counter()
-    await _flown(call, answered, calls)
+    await _run_all(call, answered, calls)
     return perf_counter() - start
 
 
-async def _flown(call: Call, answered: asyncio.Event, calls: int) -> None:
-    tasks = await _begun(call, calls)
+async def _run_all(call: Call, answered: asyncio.Event, calls: int) -> None:
+    tasks = await _start_all(call, calls)
     answered.set()
     answers = await asyncio.gather(*tasks)
     assert answers == ["question"] * calls
 
 
-async def _begun(call: Call, calls: int) -> list[asyncio.Task[Any]]:
+async def _start_all(call: Call, calls: int) -> list[asyncio.Task[Any]]:
     """Tasks that have all reached their provider."""
 
     async def one() -> object:

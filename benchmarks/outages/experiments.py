@@ -1,4 +1,4 @@
-"""Runs every policy through every world, in worker processes, and gathers the figures."""
+"""Runs every policy in every world, in worker processes."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from benchmarks.harness.progress import Progress
 from benchmarks.outages.policy import PolicyMaker
 from benchmarks.outages.schedule import Scenario
-from benchmarks.outages.trial import Run, run
+from benchmarks.outages.simulation import Run, run
 from benchmarks.outages.world import World
 
-MOST_WORKERS = 2
-"""Processes at one time, so that a shared machine stays usable."""
+MAX_WORKERS = 2
+"""Maximum number of processes by default, so that a shared machine stays usable."""
 
 
 @dataclass(frozen=True, slots=True)
-class Trial:
+class Experiment:
     """One policy in one world.
 
     Attributes:
@@ -26,7 +26,7 @@ class Trial:
         policy: the policy's name.
         seed: the world's seed.
         world: the world.
-        run: what came of it.
+        run: its result.
     """
 
     scenario: str
@@ -36,15 +36,15 @@ class Trial:
     run: Run
 
 
-def trials(
+def run_experiments(
     scenarios: Iterable[Scenario],
     policies: Mapping[str, PolicyMaker],
     seeds: Sequence[int],
     *,
     length_share: float,
     workers: int | None = None,
-) -> list[Trial]:
-    """Every policy in the world of every scenario and seed."""
+) -> list[Experiment]:
+    """Runs every policy in the world of every scenario and seed."""
     jobs = [
         (scenario.name, policy, seed, scenario.world(seed, length_share))
         for scenario in scenarios
@@ -52,15 +52,17 @@ def trials(
         for policy in policies
     ]
     progress = Progress("outages", len(jobs))
-    workers = min(MOST_WORKERS, os.cpu_count() or 1) if workers is None else workers
+    workers = min(MAX_WORKERS, os.cpu_count() or 1) if workers is None else workers
     if workers == 1:
         found = []
         for name, policy, seed, world in jobs:
-            found.append(Trial(name, policy, seed, world, run(world, policies[policy])))
+            found.append(Experiment(name, policy, seed, world, run(world, policies[policy])))
             progress.step()
         return found
     with ProcessPoolExecutor(workers) as pool:
         under_way = [pool.submit(run, world, policies[policy]) for _, policy, _, world in jobs]
         for future in under_way:
             future.add_done_callback(lambda _: progress.step())
-        return [Trial(*job, future.result()) for job, future in zip(jobs, under_way, strict=True)]
+        return [
+            Experiment(*job, future.result()) for job, future in zip(jobs, under_way, strict=True)
+        ]

@@ -1,4 +1,4 @@
-"""One policy in one world: open-loop arrivals in virtual time, one task a call."""
+"""Runs one policy in one world: open-loop arrivals in virtual time, one task per call."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from benchmarks.outages.chance import Chance
-from benchmarks.outages.policy import Asked, Ending, Policy, PolicyMaker, Turn
+from benchmarks.outages.policy import Attempt, CallEnd, Policy, PolicyMaker, StateChange
 from benchmarks.outages.provider import Request, SimulatedProvider
+from benchmarks.outages.randomness import Randomness
 from benchmarks.outages.world import World
 from multirouter.testing import VirtualLoop
 
 TRAIL_FROM = 4.0
-"""Calls that took longer, seconds, keep their trail, and so do those of several attempts."""
+"""Seconds: longer calls keep their trail, and so do calls with several attempts."""
 
-NOBODY = 255
-"""Stands for the provider of a call that nobody answered."""
+NO_PROVIDER = 255
+"""The provider index of a call that no provider answered."""
 
 
 @dataclass(slots=True)
 class Run:
-    """What came of one policy in one world; calls are in the order of their arrival.
+    """The result of one policy in one world; calls are in the order of their arrival.
 
     Attributes:
-        started: when each call came, seconds.
+        started: when each call arrived, seconds.
         elapsed: how long it took, seconds.
-        served: index of who answered it, or `NOBODY`.
-        trails: the attempts of those that needed several, or long, by their number.
-        errors: what their callers saw, by number.
-        turns: see `Policy`.
+        served: index of the provider that answered it, or `NO_PROVIDER`.
+        trails: the attempts of calls with several attempts, or long ones, by call number.
+        errors: the errors that callers saw, by call number.
+        changes: see `Policy`.
         background: see `Policy`.
-        attempts: asked of each provider.
-        probes: tests by `health_check=` of each provider, which are no attempts.
-        struck: attempts that an outage or a regular error befell, by sort.
+        attempts: attempts at each provider.
+        health_checks: health checks of each provider, which are no attempts.
+        faults: attempts with the fault of an outage or a regular error, by kind.
         cost: USD paid to each provider.
         took: seconds of real time.
     """
@@ -44,19 +44,19 @@ class Run:
     started: array[float]
     elapsed: array[float]
     served: bytearray
-    trails: dict[int, Sequence[Asked]] = field(default_factory=dict[int, Sequence[Asked]])
+    trails: dict[int, Sequence[Attempt]] = field(default_factory=dict[int, Sequence[Attempt]])
     errors: dict[int, str] = field(default_factory=dict[int, str])
-    turns: list[Turn] = field(default_factory=list[Turn])
-    background: list[Asked] = field(default_factory=list[Asked])
+    changes: list[StateChange] = field(default_factory=list[StateChange])
+    background: list[Attempt] = field(default_factory=list[Attempt])
     attempts: list[int] = field(default_factory=list[int])
-    half_open_max_calls: list[int] = field(default_factory=list[int])
-    struck: Counter[str] = field(default_factory=Counter[str])
+    health_checks: list[int] = field(default_factory=list[int])
+    faults: Counter[str] = field(default_factory=Counter[str])
     cost: list[float] = field(default_factory=list[float])
     took: float = 0.0
 
 
 def run(world: World, maker: PolicyMaker) -> Run:
-    """Runs one policy through the whole of a world."""
+    """Runs one policy through a whole world."""
     began = time.perf_counter()
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         result = runner.run(_run(world, maker))
@@ -65,28 +65,28 @@ def run(world: World, maker: PolicyMaker) -> Run:
 
 
 async def _run(world: World, maker: PolicyMaker) -> Run:
-    chance = Chance(world.seed, world.length_share)
+    randomness = Randomness(world.seed, world.length_share)
     providers = [
-        SimulatedProvider(number, world, course, chance)
-        for number, course in enumerate(world.courses())
+        SimulatedProvider(number, world, timeline, randomness)
+        for number, timeline in enumerate(world.timelines())
     ]
     policy = maker(providers, world.seed)
     result = Run(array("d"), array("d"), bytearray())
     await _Arrivals(world, policy, result).all_ended
     await policy.aclose()
-    result.turns, result.background = policy.turns, policy.background
+    result.changes, result.background = policy.changes, policy.background
     result.attempts = [provider.attempts for provider in providers]
-    result.half_open_max_calls = [provider.half_open_max_calls for provider in providers]
-    result.struck = sum((provider.struck for provider in providers), Counter[str]())
+    result.health_checks = [provider.health_checks for provider in providers]
+    result.faults = sum((provider.faults for provider in providers), Counter[str]())
     result.cost = [provider.paid for provider in providers]
     return result
 
 
 class _Arrivals:
-    """Starts each call at its instant, whether or not earlier ones have ended.
+    """Starts each call at its arrival time, whether or not earlier ones have ended.
 
     Attributes:
-        all_ended: done when no call is left.
+        all_ended: a future that is done when no call is left.
     """
 
     def __init__(self, world: World, policy: Policy, result: Run) -> None:
@@ -113,7 +113,7 @@ class _Arrivals:
         number = len(result.started)
         result.started.append(self._loop.time())
         result.elapsed.append(-1.0)
-        result.served.append(NOBODY)
+        result.served.append(NO_PROVIDER)
         task = self._loop.create_task(self._call(number))
         self._tasks.add(task)
         task.add_done_callback(self._ended)
@@ -121,17 +121,17 @@ class _Arrivals:
 
     async def _call(self, number: int) -> None:
         result = self._result
-        ending = await self._policy.ask(Request(number, self._providers))
+        end = await self._policy.call(Request(number, self._providers))
         elapsed = result.elapsed[number] = self._loop.time() - result.started[number]
-        if ending.served is not None:
-            result.served[number] = ending.served
-        if elapsed > TRAIL_FROM or len(ending.trail) != 1 or ending.error:
-            self._keep(number, ending)
+        if end.served is not None:
+            result.served[number] = end.served
+        if elapsed > TRAIL_FROM or len(end.trail) != 1 or end.error:
+            self._keep(number, end)
 
-    def _keep(self, number: int, ending: Ending) -> None:
-        self._result.trails[number] = ending.trail
-        if ending.error:
-            self._result.errors[number] = ending.error
+    def _keep(self, number: int, end: CallEnd) -> None:
+        self._result.trails[number] = end.trail
+        if end.error:
+            self._result.errors[number] = end.error
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
