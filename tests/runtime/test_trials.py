@@ -21,7 +21,7 @@ from multirouter import (
 )
 from multirouter.runtime.trials import MAX_BACKGROUND
 from multirouter.testing import Fault, StatusError, VirtualClock
-from tests.scenarios.harness import TRIPS_AT_ONCE, REQUEST_FAULT, Harness, Logger, harness, scripted
+from tests.scenarios.harness import REQUEST_FAULT, TRIPS_AT_ONCE, Harness, Logger, harness, scripted
 
 # ── copies of calls ───────────────────────────────────────────────────────────────────────────
 

@@ -22,13 +22,13 @@ from multirouter.core.planning.stream_plan import PROVEN_AFTER
 from tests.scenarios.harness import TRIPS_AT_ONCE, Harness, harness
 from tests.scenarios.scripted_streams import (
     CHAT,
+    COMPLETE,
     CONNECTION_LOST,
     ROLE,
     TEXT,
-    COMPLETE,
     WORDS,
-    read,
     chat_chunk,
+    read,
     scripted_stream,
     streams_of,
     text_of,

@@ -20,7 +20,7 @@ from multirouter import (
     StreamPolicy,
     UsageError,
 )
-from tests.scenarios.harness import TRIPS_AT_ONCE, TICK, harness
+from tests.scenarios.harness import TICK, TRIPS_AT_ONCE, harness
 from tests.scenarios.scripted_streams import (
     CONNECTION_LOST,
     WORDS,
