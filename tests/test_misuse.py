@@ -1,4 +1,4 @@
-"""What users do wrong, and what they hear of it."""
+"""Misuse by the user, and the errors it raises."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from multirouter import (
     Route,
     UsageError,
 )
-from tests.scenarios.kit import BRITTLE, Logger, house, play
+from tests.scenarios.harness import TRIPS_AT_ONCE, Logger, harness, scripted
 
 
 async def answer(request: object) -> object:
@@ -25,9 +25,9 @@ async def answer(request: object) -> object:
 
 
 class Client:
-    """A client with a method, and callable itself."""
+    """A client with methods, and callable itself."""
 
-    async def ask(self, request: object) -> object:
+    async def call(self, request: object) -> object:
         return request
 
     async def __call__(self, request: object) -> object:
@@ -38,12 +38,12 @@ class Client:
         return request
 
     @classmethod
-    async def of_class(cls, request: object) -> object:
+    async def class_method(cls, request: object) -> object:
         return request
 
 
-def handing_on(request: object) -> Awaitable[object]:
-    """A plain function, but it returns something to await."""
+def returns_awaitable(request: object) -> Awaitable[object]:
+    """A plain function that returns an awaitable."""
     return answer(request)
 
 
@@ -51,25 +51,25 @@ async def with_options(option: int, request: object) -> object:
     return request
 
 
-GOOD: dict[str, Callable[..., Any]] = {
+VALID: dict[str, Callable[..., Any]] = {
     "coroutine function": answer,
-    "bound method": Client().ask,
+    "bound method": Client().call,
     "object": Client(),
     "static method": Client.static,
-    "class method": Client.of_class,
+    "class method": Client.class_method,
     "partial": functools.partial(with_options, 7),
     "partial of a partial": functools.partial(functools.partial(with_options), 7),
-    "plain function that returns an awaitable": handing_on,
+    "plain function that returns an awaitable": returns_awaitable,
     "lambda": lambda request: with_options(7, request),
 }
 
 
-@pytest.mark.parametrize("call", GOOD.values(), ids=GOOD.keys())
-async def test_whatever_returns_an_awaitable_is_a_provider(call: Callable[..., Any]) -> None:
+@pytest.mark.parametrize("call", VALID.values(), ids=VALID.keys())
+async def test_any_callable_that_returns_an_awaitable(call: Callable[..., Any]) -> None:
     """Functions, methods, partials and objects alike."""
-    async with house() as home:
-        home.router.add(Provider("a", call))
-        assert await home.call() == "q"
+    async with harness() as env:
+        env.router.add(Provider("a", call))
+        assert await env.call() == "q"
 
 
 def plain(request: str) -> str:
@@ -84,18 +84,18 @@ async def generator(request: str) -> Any:
     yield request
 
 
-REFUSED: list[tuple[Any, str]] = [
-    (plain, r"plain\(\) is a plain one"),
-    (plain_as_text, "is a plain one"),
-    (functools.partial(plain), "is a plain one"),
-    (generator, "give it as stream="),
-    ("gpt", "must be an async function, not 'gpt'"),
-    (7, "must be an async function, not 7"),
+INVALID: list[tuple[Any, str]] = [
+    (plain, r"got the plain function plain\(\)"),
+    (plain_as_text, "got the plain function"),
+    (functools.partial(plain), "got the plain function"),
+    (generator, "pass it as stream="),
+    ("gpt", "must be an async function, got 'gpt'"),
+    (7, "must be an async function, got 7"),
 ]
 
 
-@pytest.mark.parametrize(("call", "why"), REFUSED)
-def test_what_is_surely_no_provider_is_refused_at_once(call: Any, why: str) -> None:
+@pytest.mark.parametrize(("call", "why"), INVALID)
+def test_invalid_call_raises_at_once(call: Any, why: str) -> None:
     """The error names the provider and says what is wrong."""
     with pytest.raises(ConfigurationError, match=why) as caught:
         Provider("a", call)
@@ -111,97 +111,104 @@ NOT_AWAITABLE: dict[str, Callable[..., Any]] = {
 
 
 @pytest.mark.parametrize("call", NOT_AWAITABLE.values(), ids=NOT_AWAITABLE.keys())
-async def test_what_only_a_call_can_tell_is_told_at_the_first(call: Callable[..., Any]) -> None:
-    """A UsageError names the provider; nobody else is asked, and no circuit moves."""
-    async with house("b", circuit=BRITTLE) as home:
-        home.router.add(Provider("a", call))
+async def test_non_awaitable_raises_at_the_first_call(call: Callable[..., Any]) -> None:
+    """A UsageError names the provider; there is no failover, and no circuit changes."""
+    async with harness("b", circuit=TRIPS_AT_ONCE) as env:
+        env.router.add(Provider("a", call))
         with pytest.raises(UsageError, match="'a'"):
-            await home.call("a", "b")
-        assert (home.state("a"), home["b"].count) == ("closed", 0)
-        assert home.router.in_flight("a") == 0
+            await env.call("a", "b")
+        assert (env.state("a"), env["b"].count) == ("closed", 0)
+        assert env.router.in_flight("a") == 0
 
 
-async def test_a_type_error_of_the_providers_own_code_is_its_failure() -> None:
-    """One that is raised by a line of the provider's is no misuse."""
+async def test_type_error_in_the_providers_code_is_its_failure() -> None:
+    """A TypeError raised in the provider's own code is no misuse."""
 
-    async def broken(request: Any) -> Any:
+    async def failing(request: Any) -> Any:
         return request + 1
 
-    async with house("b", circuit=BRITTLE) as home:
-        home.router.add(Provider("a", broken))
-        assert await home.call("a", "b") == "b: q"
-        assert home.state("a") == "open"
+    async with harness("b", circuit=TRIPS_AT_ONCE) as env:
+        env.router.add(Provider("a", failing))
+        assert await env.call("a", "b") == "b: q"
+        assert env.state("a") == "open"
 
 
-def made(*providers: Any, **settings: Any) -> MultiProviderRouter[Any, Any, Any]:
+def create_router(*providers: Any, **settings: Any) -> MultiProviderRouter[Any, Any, Any]:
     settings = {"registry": CollectorRegistry(), "logger": Logger()} | settings
     return MultiProviderRouter(providers, **settings)
 
 
-BAD_ROUTERS: dict[str, Callable[[], object]] = {
-    "a name": lambda: made(name=""),
-    "a name with blanks": lambda: made(name=" x "),
-    "a timeout": lambda: made(timeout="1"),
-    "a panic": lambda: made(panic=2),
-    "a route": lambda: made(play("a"), routes=["a"]),
-    "a route twice": lambda: made(play("a"), routes=[Route("r", ["a"]), Route("r", ["a"])]),
-    "a reserved route": lambda: made(play("a"), routes=[Route("adhoc", ["a"])]),
-    "a rule": lambda: made(rules={"no_such": 1}),
-    "a registry": lambda: made(registry=object()),
-    "weights of a route": lambda: made(play("a"), routes=[Route("r", ["a"], weights={"b": 1.0})]),
+INVALID_SETTINGS: dict[str, Callable[[], object]] = {
+    "a name": lambda: create_router(name=""),
+    "a name with blanks": lambda: create_router(name=" x "),
+    "a timeout": lambda: create_router(timeout="1"),
+    "a panic": lambda: create_router(panic=2),
+    "a route": lambda: create_router(scripted("a"), routes=["a"]),
+    "a route twice": lambda: create_router(
+        scripted("a"), routes=[Route("r", ["a"]), Route("r", ["a"])]
+    ),
+    "a reserved route": lambda: create_router(scripted("a"), routes=[Route("adhoc", ["a"])]),
+    "a rule": lambda: create_router(rules={"no_such": 1}),
+    "a registry": lambda: create_router(registry=object()),
+    "weights of a route": lambda: create_router(
+        scripted("a"), routes=[Route("r", ["a"], weights={"b": 1.0})]
+    ),
     "no call": lambda: Provider("a"),  # type: ignore[call-overload]
     "names": lambda: Provider("", answer),
-    "tags": lambda: play("a", tags="cheap"),
-    "a window": lambda: play("a", context_window=0),
+    "tags": lambda: scripted("a", tags="cheap"),
+    "a window": lambda: scripted("a", context_window=0),
     "failures": lambda: CircuitPolicy(failures=0),
-    "probes": lambda: CircuitPolicy(half_open_max_calls=1.5),  # type: ignore[arg-type]
+    "trials": lambda: CircuitPolicy(half_open_max_calls=1.5),  # type: ignore[arg-type]
 }
 
 
-@pytest.mark.parametrize("make", BAD_ROUTERS.values(), ids=BAD_ROUTERS.keys())
-def test_bad_settings_are_refused_at_construction(make: Callable[[], object]) -> None:
-    """Nothing waits for the first call that can be known before."""
+@pytest.mark.parametrize("make", INVALID_SETTINGS.values(), ids=INVALID_SETTINGS.keys())
+def test_invalid_settings_raise_at_construction(make: Callable[[], object]) -> None:
+    """Every setting that can be checked before the first call is."""
     with pytest.raises(ConfigurationError):
         make()
 
 
-async def test_routes_that_cannot_be_served() -> None:
-    """A name that nobody has, a single string's letters, or nothing at all are said so."""
-    async with house("a") as home:
+async def test_invalid_routes_of_a_call() -> None:
+    """An unknown name, an empty list or a wrong type raise."""
+    async with harness("a") as env:
         for route, why in [
             (Route("x", ["b"]), "unknown provider 'b'"),
-            ([], "is empty"),
-            ([7], "must be a string"),
+            ([], "must not be empty"),
+            ([7], "must be a non-empty printable string"),
         ]:
             with pytest.raises(UsageError, match=why):
-                await home.router.call("q", route=route)
+                await env.router.call("q", route=route)
 
 
-async def test_a_stream_only_provider_cannot_be_called() -> None:
-    """A route none of whose providers has `call=` says so, and a mixed one leaves it out."""
-    async with house(Provider("s", stream=generator)) as home:  # type: ignore[arg-type]
+async def test_stream_only_provider_cannot_be_called() -> None:
+    """A route without `call=` raises; in a mixed one only those with `call=` are attempted."""
+    async with harness(Provider("s", stream=generator)) as env:  # type: ignore[arg-type]
         with pytest.raises(UsageError, match="none of its providers has call="):
-            await home.call()
+            await env.call()
         with pytest.raises(UsageError, match="none of its providers has call="):
-            await home.call("s")
-        home.router.add(play("a"))
-        assert await home.call() == "a: q"
+            await env.call("s")
+        env.router.add(scripted("a"))
+        assert await env.call() == "a: q"
 
 
-async def test_classify_that_says_cancelled_ends_the_call() -> None:
-    """A verdict of `cancelled` on an error is neutral, and the error reaches the caller."""
+async def test_classify_cancelled_ends_the_call() -> None:
+    """A verdict of `cancelled` on an error is neutral, and the error is raised."""
     error = ConnectionResetError("gone")
-    async with house(
-        play("a", error), "b", circuit=BRITTLE, classify=lambda e, v: "cancelled" if e else None
-    ) as home:
+    async with harness(
+        scripted("a", error),
+        "b",
+        circuit=TRIPS_AT_ONCE,
+        classify=lambda e, v: "cancelled" if e else None,
+    ) as env:
         with pytest.raises(ConnectionResetError):
-            await home.call("a", "b")
-        assert (home.state("a"), home["b"].count) == ("closed", 0)
+            await env.call("a", "b")
+        assert (env.state("a"), env["b"].count) == ("closed", 0)
 
 
-async def test_classify_that_says_nonsense_is_told_once() -> None:
-    """What is no kind makes the attempt a failure, and is logged."""
-    async with house("a", circuit=BRITTLE, classify=lambda e, v: "splendid") as home:
-        assert await home.call() == "a: q"
-        assert home.state("a") == "open"
-        assert len(home.logger.of("classifier broken")) == 1
+async def test_classify_with_an_invalid_kind() -> None:
+    """An invalid kind makes the attempt a failure, and is logged once."""
+    async with harness("a", circuit=TRIPS_AT_ONCE, classify=lambda e, v: "unheard-of") as env:
+        assert await env.call() == "a: q"
+        assert env.state("a") == "open"
+        assert len(env.logger.of("classifier failed")) == 1

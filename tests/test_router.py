@@ -1,4 +1,4 @@
-"""The router as its users meet it first."""
+"""First use of the router: examples, decorator, outcomes, routes, settings."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from multirouter import (
     Rule,
 )
 from multirouter.core.settings.failure_rules import CircuitEffect, Failover, Retry
-from tests.scenarios.kit import BRITTLE, FAULTY, Logger, house, play
+from tests.scenarios.harness import REQUEST_FAULT, TRIPS_AT_ONCE, Logger, harness, scripted
 
 
 async def call_openai(prompt: str) -> str:
@@ -46,58 +46,58 @@ def example(**settings: Any) -> MultiProviderRouter[str, str]:
     )
 
 
-async def test_the_first_example() -> None:
-    """Three providers with weights, one of them dead: every call is answered."""
+async def test_first_example() -> None:
+    """Three providers with weights, one of them down: every call is answered."""
     async with example() as router:
         answers = {await router.call("entanglement") for _ in range(100)}
         assert answers == {"openai on entanglement", "anthropic on entanglement"}
 
 
 @pytest.mark.backends("asyncio", "uvloop")
-async def test_the_first_example_without_a_block() -> None:
+async def test_first_example_without_a_block() -> None:
     """On asyncio a router is usable at once."""
     router = example()
     assert (await router.call("entanglement")).endswith("on entanglement")
     await router.aclose()
 
 
-async def test_the_articles_breaker() -> None:
-    """Three failures open for a minute exactly; then one success closes it again."""
+async def test_breaker_with_a_fixed_duration() -> None:
+    """Three failures open for exactly a minute; then calls go to the other provider."""
     policy = CircuitPolicy(failures=3, open_duration=60, growth=1)
-    async with house("a", "b", circuit=policy) as home:
-        await home.fail("a", times=3)
-        assert home.news.of("circuit_changed")[0].open_duration == 60
-        assert all([(await home.outcome()).provider == "b" for _ in range(20)])
+    async with harness("a", "b", circuit=policy) as env:
+        await env.fail("a", times=3)
+        assert env.recorder.of("circuit_changed")[0].open_duration == 60
+        assert all([(await env.outcome()).provider == "b" for _ in range(20)])
 
 
-async def test_a_decorator_registers() -> None:
-    """`@router.provider` adds the function, and gives it back as it was."""
-    async with house() as home:
+async def test_decorator_registers() -> None:
+    """`@router.provider` adds the function, and returns it unchanged."""
+    async with harness() as env:
 
-        @home.router.provider("late", weight=2)
+        @env.router.provider("late", weight=2)
         async def late(request: str) -> str:
             return f"late {request}"
 
-        assert await home.call() == await late("q") == "late q"
-        assert home.router.providers[0].weight == 2
+        assert await env.call() == await late("q") == "late q"
+        assert env.router.providers[0].weight == 2
 
 
-async def test_a_decorated_generator_is_a_stream() -> None:
+async def test_decorated_generator_is_a_stream() -> None:
     """An async generator function is registered as `stream=`."""
-    async with house("a") as home:
+    async with harness("a") as env:
 
-        @home.router.provider("streaming")
+        @env.router.provider("streaming")
         async def streaming(request: str) -> Any:
             yield request
 
-        assert home.router.providers[1].stream is streaming
-        assert home.router.providers[1].call is None
+        assert env.router.providers[1].stream is streaming
+        assert env.router.providers[1].call is None
 
 
-async def test_an_outcome_tells_all() -> None:
-    """Who answered, after how many failovers, when, how long, and why there."""
-    async with house(play("a", "error"), play("b", latency=1.5)) as home:
-        outcome = await home.outcome("a", "b")
+async def test_outcome_attributes() -> None:
+    """Provider, failovers, start, duration, and the reason of each choice."""
+    async with harness(scripted("a", "error"), scripted("b", latency=1.5)) as env:
+        outcome = await env.outcome("a", "b")
         assert (outcome.ok, outcome.value, outcome.provider) == (True, "b: q", "b")
         assert (outcome.route, outcome.failovers) == ("adhoc", 1)
         assert outcome.elapsed == pytest.approx(1.5, abs=0.01)
@@ -106,9 +106,9 @@ async def test_an_outcome_tells_all() -> None:
         assert "server" in repr(outcome.attempts[0])
 
 
-async def test_named_routes_have_their_own_terms() -> None:
-    """Weights, rules and retries of a route hold on it alone."""
-    anyway = Rule(
+async def test_named_routes_have_their_own_settings() -> None:
+    """Weights, rules and retries of a route apply to it alone."""
+    fail_over = Rule(
         retry=Retry.NEVER,
         failover=Failover.AT_ONCE,
         circuit=CircuitEffect.NEUTRAL,
@@ -116,45 +116,45 @@ async def test_named_routes_have_their_own_terms() -> None:
     )
     routes = [
         Route("only-b", [["a", "b"]], weights={"a": 0}),
-        Route("stubborn", ["a", "b"], rules={"request": anyway}),
+        Route("lenient", ["a", "b"], rules={"request": fail_over}),
     ]
-    async with house("a", "b", routes=routes) as home:
+    async with harness("a", "b", routes=routes) as env:
         for _ in range(30):
-            assert await home.router.call("q", route="only-b") == "b: q"
-        home["a"].then(FAULTY)
-        assert await home.router.call("q", route="stubborn") == "b: q"
-        home["a"].then(FAULTY)
-        assert not (await home.outcome("a", "b")).ok
+            assert await env.router.call("q", route="only-b") == "b: q"
+        env["a"].then(REQUEST_FAULT)
+        assert await env.router.call("q", route="lenient") == "b: q"
+        env["a"].then(REQUEST_FAULT)
+        assert not (await env.outcome("a", "b")).ok
 
 
-async def test_rules_of_the_router_hold_on_all_routes() -> None:
-    """A kind may be made to count as the user wants."""
+async def test_rules_of_the_router_apply_to_all_routes() -> None:
+    """The rule of a failure kind may be replaced."""
     strict = Rule(
         retry=Retry.NEVER,
         failover=Failover.AT_ONCE,
         circuit=CircuitEffect.TRIP,
         side_effects_possible=False,
     )
-    async with house("a", "b", rules={"request": strict}) as home:
-        home["a"].then(FAULTY)
-        assert await home.call("a", "b") == "b: q"
-        assert home.state("a") == "open"
+    async with harness("a", "b", rules={"request": strict}) as env:
+        env["a"].then(REQUEST_FAULT)
+        assert await env.call("a", "b") == "b: q"
+        assert env.state("a") == "open"
 
 
-async def test_a_route_object_may_be_given_with_a_call() -> None:
+async def test_route_object_passed_with_a_call() -> None:
     """For one call alone, with all of its settings."""
-    async with house("a", "b") as home:
-        home["a"].then("hang")
+    async with harness("a", "b") as env:
+        env["a"].then("hang")
         route = Route("quick", ["a", "b"], attempt_timeout=1)
-        outcome = await home.router.call_outcome("q", route=route)
+        outcome = await env.router.call_outcome("q", route=route)
         assert (outcome.provider, outcome.route) == ("b", "adhoc")
         assert outcome.elapsed == pytest.approx(1, abs=0.01)
 
 
-async def test_one_error_for_a_web_handler() -> None:
-    """CallFailed's fields are there whatever went wrong."""
-    async with house("a", circuit=BRITTLE, retry=RetryPolicy(attempts=1)) as home:
-        failed = (await home.fail("a")).error
+async def test_call_failed_attributes() -> None:
+    """CallFailed has its fields for every kind of failure."""
+    async with harness("a", circuit=TRIPS_AT_ONCE, retry=RetryPolicy(attempts=1)) as env:
+        failed = (await env.fail("a")).error
         assert isinstance(failed, AllProvidersFailed)
         assert len(failed.attempts) == 1
         assert failed.elapsed == 0
@@ -162,21 +162,21 @@ async def test_one_error_for_a_web_handler() -> None:
 
 
 @pytest.mark.parametrize("answer", [None, 0, "", [], False])
-async def test_an_empty_answer_is_an_answer(answer: object) -> None:
-    """Falsy values are answered as they are."""
+async def test_falsy_answers(answer: object) -> None:
+    """Falsy values are returned as they are."""
 
     async def falsy(request: object) -> object:
         return answer
 
-    async with house() as home:
-        home.router.add(Provider("a", falsy))
-        outcome = await home.outcome()
+    async with harness() as env:
+        env.router.add(Provider("a", falsy))
+        outcome = await env.outcome()
         assert outcome.ok
         assert outcome.value is answer
 
 
-async def test_a_timing_is_tied_to_its_trace() -> None:
-    """`exemplar=` of the router gives the labels that stand at the bucket of a call's timing."""
+async def test_exemplar_of_a_timing() -> None:
+    """`exemplar=` of the router returns the labels at the bucket of a call's timing."""
     registry = CollectorRegistry()
     async with MultiProviderRouter(
         [Provider("openai", call_openai)],
@@ -184,21 +184,21 @@ async def test_a_timing_is_tied_to_its_trace() -> None:
         exemplar=lambda: {"trace_id": "4bf92f"},
     ) as router:
         await router.call("entanglement")
-    tied = [line for line in openmetrics(registry).decode().splitlines() if "4bf92f" in line]
-    assert any(line.startswith("multirouter_call_duration_seconds_bucket") for line in tied)
+    lines = [line for line in openmetrics(registry).decode().splitlines() if "4bf92f" in line]
+    assert any(line.startswith("multirouter_call_duration_seconds_bucket") for line in lines)
 
 
-@pytest.mark.parametrize(("asked", "quoted"), [(True, True), (False, False)])
-async def test_what_errors_say_is_logged_when_asked_for(asked: bool, quoted: bool) -> None:
-    """`error_messages=True` of the router quotes errors in its events; left out, nothing does."""
+@pytest.mark.parametrize(("enabled", "quoted"), [(True, True), (False, False)])
+async def test_error_messages_are_opt_in(enabled: bool, quoted: bool) -> None:
+    """`error_messages=True` of the router quotes errors in its log events."""
     logger = Logger()
     async with MultiProviderRouter(
         [Provider("local", call_local)],
         registry=CollectorRegistry(),
         logger=logger,
         retry=RetryPolicy(attempts=1),
-        error_messages=asked,
+        error_messages=enabled,
     ) as router:
         with pytest.raises(AllProvidersFailed):
             await router.call("entanglement")
-    assert ("not started" in repr(logger.told)) is quoted
+    assert ("not started" in repr(logger.entries)) is quoted

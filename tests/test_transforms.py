@@ -1,4 +1,4 @@
-"""Each provider gets the request in its own form, and the route's hooks work through a router."""
+"""Transforms and the route hooks, through a whole router."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ async def failing(request: Any) -> Any:
     raise ConnectionError(request)
 
 
-async def echoing(request: str) -> AsyncIterator[str]:
+async def echo_stream(request: str) -> AsyncIterator[str]:
     yield request
 
 
-async def test_each_provider_gets_its_own_form() -> None:
-    """The route's transform, then the provider's; the next one starts from the caller's."""
+async def test_each_provider_gets_its_own_request() -> None:
+    """The route's transform, then the provider's; each provider starts from the caller's."""
     providers = [
         Provider("a", failing, transform=lambda request: f"<a {request}>"),
         Provider("b", echo, transform=lambda request: f"<b {request}>"),
@@ -40,29 +40,31 @@ async def test_each_provider_gets_its_own_form() -> None:
     assert str(outcome.attempts[0].error) == "<a HI>"
 
 
-async def test_streams_are_transformed_too() -> None:
-    """What a stream is asked goes through the same."""
-    provider = Provider("a", stream=echoing, transform=str.upper)
+async def test_stream_requests_are_transformed() -> None:
+    """Transforms apply to the requests of streams too."""
+    provider = Provider("a", stream=echo_stream, transform=str.upper)
     async with router(provider) as r, r.stream("hi") as stream:
         assert [chunk async for chunk in stream] == ["HI"]
 
 
-async def test_a_transform_that_raises_is_the_requests_fault() -> None:
-    """The user's exception comes out as it is, with a note; nobody is asked or blamed."""
+async def test_failing_transform_is_a_request_fault() -> None:
+    """The user's exception is raised unchanged, with a note; no provider is attempted."""
 
-    def broken(request: Any) -> Any:
+    def failing_transform(request: Any) -> Any:
         return request["system"]
 
-    async with router(Provider("a", echo, transform=broken), Provider("b", echo, weight=0)) as r:
+    async with router(
+        Provider("a", echo, transform=failing_transform), Provider("b", echo, weight=0)
+    ) as r:
         with pytest.raises(KeyError) as caught:
             await r.call({})
-        assert "raised by transform= before 'a' was asked" in caught.value.__notes__[0]
-        assert "the request's own fault" in caught.value.__notes__[1]
+        assert "raised by transform= before the attempt at 'a'" in caught.value.__notes__[0]
+        assert "the request itself is at fault" in caught.value.__notes__[1]
         assert r.snapshot()["providers"]["a"]["failures"] == 0
 
 
-async def test_a_function_that_cannot_be_awaited_is_still_found() -> None:
-    """Behind a transform, too, a provider that returns no awaitable is a usage error."""
+async def test_non_awaitable_behind_a_transform() -> None:
+    """A provider that returns no awaitable is a usage error behind a transform too."""
 
     def plain(request):
         return "not awaited"
@@ -72,14 +74,14 @@ async def test_a_function_that_cannot_be_awaited_is_still_found() -> None:
             await r.call("hi")
 
 
-async def test_the_router_chooses_the_route() -> None:
-    """By length, or by name with a substitute for unknown ones; for streams as well."""
+async def test_route_selection() -> None:
+    """By length, or by name with `unknown_route=`; for streams as well."""
     settings: dict[str, Any] = {
         "routes": [Route("short", ["a"]), Route("long", ["b"])],
         "route": by_length({5: "short", 50: "long"}, size=len),
         "unknown_route": "short",
     }
-    providers = [Provider(name, echo, stream=echoing) for name in ("a", "b")]
+    providers = [Provider(name, echo, stream=echo_stream) for name in ("a", "b")]
     async with router(*providers, **settings) as r:
         assert (await r.call_outcome("hi")).provider == "a"
         assert (await r.call_outcome("hi there")).provider == "b"
@@ -91,16 +93,16 @@ async def test_the_router_chooses_the_route() -> None:
         assert r.explain().route == "default"
 
 
-async def test_who_does_not_fit_is_not_asked() -> None:
-    """`requires=` and `size=` of the router hold for calls and streams on every route."""
+async def test_ineligible_providers_are_not_attempted() -> None:
+    """`requires=` of the router applies to calls and streams on every route."""
     providers = [
-        Provider("blind", echo, stream=echoing),
-        Provider("seeing", echo, stream=echoing, capabilities=["vision"]),
+        Provider("text-only", echo, stream=echo_stream),
+        Provider("vision", echo, stream=echo_stream, capabilities=["vision"]),
     ]
     async with router(*providers, requires=lambda request: ["vision"]) as r:
         for _ in range(5):
-            assert (await r.call_outcome("q")).provider == "seeing"
+            assert (await r.call_outcome("q")).provider == "vision"
             async with r.stream("q") as stream:
-                assert stream.provider == "seeing"
+                assert stream.provider == "vision"
                 assert [chunk async for chunk in stream] == ["q"]
         assert "lacks vision" in str(r.explain(request="q"))

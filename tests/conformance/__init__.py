@@ -1,1 +1,1 @@
-"""The cases the router is held against, and the page that says which test holds which."""
+"""The conformance cases of a router, and the page that lists their tests."""

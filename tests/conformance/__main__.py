@@ -1,4 +1,4 @@
-"""`python -m tests.conformance` writes docs/conformance.md; with `--check` it only looks."""
+"""`python -m tests.conformance` writes docs/conformance.md; `--check` only compares it."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from tests.conformance import page
 
 def main(arguments: list[str]) -> int:
     """Writes or checks the page; returns the exit status."""
-    tests = page.holders()
+    tests = page.tests_by_case()
     text = page.render(tests)
-    wrong = page.problems(tests)
+    errors = page.problems(tests)
     if arguments == ["--check"]:
         if not page.PAGE.exists() or page.PAGE.read_text(encoding="utf-8") != text:
-            wrong.append("docs/conformance.md is stale: run `python -m tests.conformance`")
+            errors.append("docs/conformance.md is stale: run `python -m tests.conformance`")
     elif arguments:
-        wrong = [f"unknown arguments {arguments}; there is only --check"]
+        errors = [f"unknown arguments {arguments}; only --check is known"]
     else:
         page.PAGE.parent.mkdir(exist_ok=True)
         page.PAGE.write_text(text, encoding="utf-8")
-    print(*wrong, sep="\n", end="\n" if wrong else "")
-    print(f"{len(tests.keys())} of {len(page.cases())} cases are held by tests")
-    return 1 if wrong else 0
+    print(*errors, sep="\n", end="\n" if errors else "")
+    print(f"{len(tests.keys())} of {len(page.cases())} cases are covered by tests")
+    return 1 if errors else 0
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
-"""Finds the tests that name a conformance case, and writes the page that says which holds which.
+"""Finds the tests that name a conformance case, and renders the page that lists them.
 
 A test names its cases in its own name (`test_case_12_...`) or in its docstring ("Case 12: ...",
-"cases 23, 24 and 26", "cases 43-45"). Files are parsed, never imported, so the page can be made
-without any dependency of the tests.
+"cases 23, 24 and 26", "cases 43-45"). Files are parsed, never imported, so the page needs none
+of the tests' dependencies.
 """
 
 from __future__ import annotations
@@ -21,18 +21,20 @@ CASES = Path(__file__).with_name("cases.toml")
 
 LEVELS = {0: "must", 1: "best", 2: "offered"}
 
-IN_WORDS = re.compile(r"\bcases?\s+(\d+(?:(?:\s*(?:,\s*and|,|-|and|to)\s*)\d+)*)", re.IGNORECASE)
+IN_DOCSTRINGS = re.compile(
+    r"\bcases?\s+(\d+(?:(?:\s*(?:,\s*and|,|-|and|to)\s*)\d+)*)", re.IGNORECASE
+)
 IN_NAMES = re.compile(r"case_(\d+)")
 RANGE = re.compile(r"(\d+)\s*(?:-|to)\s*(\d+)")
 
 INTRODUCTION = """\
-# Which test holds which case
+# Conformance cases and their tests
 
-<!-- Made by `python -m tests.conformance`; do not edit. -->
+<!-- Written by `python -m tests.conformance`; do not edit. -->
 
-A router of providers can be wrong in many quiet ways. These are the cases this one is held
-against; each is a test that names its number. *must*: a router that fails it is wrong. *best*:
-the best ones do it. *offered*: it matters where the feature exists.
+Ninety cases that a router of providers must handle correctly, and the tests that cover them. Each
+test names the numbers of its cases. *must*: required of every router. *best*: done by the best
+ones. *offered*: applies where the feature exists.
 """
 
 
@@ -57,29 +59,29 @@ def cases() -> list[Case]:
     return [case for _, group in sections() for case in group]
 
 
-def numbers_in(name: str, words: str) -> set[int]:
-    """Returns the numbers of the cases that a test's name and docstring speak of."""
+def numbers_in(name: str, docstring: str) -> set[int]:
+    """Returns the numbers of the cases in a test's name and docstring."""
     found = {int(n) for n in IN_NAMES.findall(name)}
-    for listing in IN_WORDS.findall(words):
+    for listing in IN_DOCSTRINGS.findall(docstring):
         found.update(int(n) for n in re.findall(r"\d+", listing))
         for first, last in RANGE.findall(listing):
             found.update(range(int(first), int(last) + 1))
     return found
 
 
-def holders() -> dict[int, list[str]]:
-    """Returns, for each number that is named anywhere, the ids of the tests that name it."""
+def tests_by_case() -> dict[int, list[str]]:
+    """Returns, for each case number, the ids of the tests that name it."""
     found: defaultdict[int, list[str]] = defaultdict(list)
     for path in sorted((ROOT / "tests").rglob("test_*.py")):
-        place = path.relative_to(ROOT).as_posix()
-        for name, words in _tests(ast.parse(path.read_text(encoding="utf-8"))):
-            for number in numbers_in(name, words):
-                found[number].append(f"{place}::{name}")
+        file = path.relative_to(ROOT).as_posix()
+        for name, docstring in _tests(ast.parse(path.read_text(encoding="utf-8"))):
+            for number in numbers_in(name, docstring):
+                found[number].append(f"{file}::{name}")
     return dict(found)
 
 
 def _tests(scope: ast.Module | ast.ClassDef, prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Yields name and docstring of each test; a group and a state machine count as tests."""
+    """Yields name and docstring of each test; a state machine counts as a test."""
     for node in scope.body:
         if not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             continue
@@ -92,14 +94,14 @@ def _tests(scope: ast.Module | ast.ClassDef, prefix: str = "") -> Iterator[tuple
 
 
 def _is_machine(node: ast.AST) -> bool:
-    """A hypothesis state machine becomes a test by `TestX = X.TestCase`."""
+    """Whether it is a hypothesis state machine, which becomes a test by `TestX = X.TestCase`."""
     return isinstance(node, ast.ClassDef) and any(
         ast.unparse(base).endswith("StateMachine") for base in node.bases
     )
 
 
 def _is_skipped(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> bool:
-    """A test that is never run, or is expected to fail, holds nothing."""
+    """Whether a test is never run, or is expected to fail, and so covers no case."""
     return any(
         re.match(r"pytest\.mark\.(skip\b|xfail\b)", ast.unparse(mark))
         for mark in node.decorator_list
@@ -107,20 +109,20 @@ def _is_skipped(node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> 
 
 
 def problems(tests: dict[int, list[str]]) -> list[str]:
-    """Returns what is wrong between cases and tests, in words; empty when nothing is."""
+    """Returns the mismatches between cases and tests; empty when there are none."""
     known = {case.number: case for case in cases()}
-    unheld = [
+    uncovered = [
         f"case {n} has no test: {case.title}"
         for n, case in known.items()
         if not case.waits_for and n not in tests
     ]
-    overdue = [
+    premature = [
         f"case {n} has a test and need not wait for {case.waits_for}: {tests[n][0]}"
         for n, case in known.items()
         if case.waits_for and n in tests
     ]
     unknown = [f"there is no case {n}: {tests[n][0]}" for n in sorted(tests.keys() - known.keys())]
-    return unheld + overdue + unknown
+    return uncovered + premature + unknown
 
 
 def render(tests: dict[int, list[str]]) -> str:
@@ -128,14 +130,14 @@ def render(tests: dict[int, list[str]]) -> str:
     parts = [INTRODUCTION]
     for title, group in sections():
         rows = [_row(case, tests.get(case.number, [])) for case in group]
-        table = ["| case | level | what must hold | tests |", "|---|---|---|---|", *rows]
+        table = ["| case | level | requirement | tests |", "|---|---|---|---|", *rows]
         parts.append(f"## {title}\n\n" + "\n".join(table) + "\n")
     return "\n".join(parts)
 
 
 def _row(case: Case, tests: list[str]) -> str:
-    held_by = "<br>".join(map(_link, tests)) or f"waits for {case.waits_for or 'a test'}"
-    return f"| {case.number} | {LEVELS[case.level]} | {case.title} | {held_by} |"
+    covered_by = "<br>".join(map(_link, tests)) or f"waits for {case.waits_for or 'a test'}"
+    return f"| {case.number} | {LEVELS[case.level]} | {case.title} | {covered_by} |"
 
 
 def _link(test: str) -> str:
