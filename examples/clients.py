@@ -1,9 +1,9 @@
-"""The models of the examples: asked by their vendors' SDKs where a key is set, else played here.
+"""Models of the examples: vendors' SDKs where an API key is set, simulated models otherwise.
 
     OPENAI_API_KEY=... ANTHROPIC_API_KEY=... python examples/task_chains.py
 
-Copy the three functions that ask an SDK; the player is only there to run the examples offline.
-Each SDK's own retries are off (`max_retries=0`): the router retries, and knows whom else to ask.
+Copy the three functions that call an SDK; the simulation only lets the examples run offline. The
+SDKs' own retries are off (`max_retries=0`): the router retries, and can fail over.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from multirouter import Provider
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer: its text, and the usage that the vendor told, which says what it cost."""
+    """An answer: its text, and the usage that the vendor reported, from which the cost follows."""
 
     text: str
     usage: Any = None
@@ -30,11 +30,11 @@ Ask = Callable[[str], Awaitable[Reply]]
 Model = Provider[str, Reply]
 
 
-def openai(model: str, **where: Any) -> tuple[Ask, Callable[[], Awaitable[None]]]:
-    """Asks OpenAI, or whoever speaks its protocol, by the SDK of OpenAI."""
+def openai(model: str, **settings: Any) -> tuple[Ask, Callable[[], Awaitable[None]]]:
+    """Calls OpenAI, or an OpenAI-compatible service, with the SDK of OpenAI."""
     from openai import AsyncOpenAI
 
-    client = AsyncOpenAI(max_retries=0, **where)
+    client = AsyncOpenAI(max_retries=0, **settings)
 
     async def ask(prompt: str) -> Reply:
         messages: list[Any] = [{"role": "user", "content": prompt}]
@@ -45,7 +45,7 @@ def openai(model: str, **where: Any) -> tuple[Ask, Callable[[], Awaitable[None]]
 
 
 def anthropic(model: str) -> tuple[Ask, Callable[[], Awaitable[None]]]:
-    """Asks Anthropic by its SDK."""
+    """Calls Anthropic with its SDK."""
     from anthropic import AsyncAnthropic
 
     client = AsyncAnthropic(max_retries=0)
@@ -61,17 +61,18 @@ def anthropic(model: str) -> tuple[Ask, Callable[[], Awaitable[None]]]:
 
 
 def gemini(model: str) -> tuple[Ask, Callable[[], Awaitable[None]]]:
-    """Asks Gemini by Google's SDK."""
+    """Calls Gemini with Google's SDK."""
     from google import genai
 
     client = genai.Client(api_key=os.environ["GEMINI_API_KEY"]).aio
 
     async def ask(prompt: str) -> Reply:
         answer = await client.models.generate_content(model=model, contents=prompt)
-        told = answer.usage_metadata
-        counts = (0, 0) if told is None else (told.prompt_token_count, told.candidates_token_count)
-        read, written = (count or 0 for count in counts)
-        return Reply(answer.text or "", {"prompt_tokens": read, "completion_tokens": written})
+        usage = answer.usage_metadata
+        prompt = usage.prompt_token_count if usage is not None else 0
+        completion = usage.candidates_token_count if usage is not None else 0
+        counts = {"prompt_tokens": prompt or 0, "completion_tokens": completion or 0}
+        return Reply(answer.text or "", counts)
 
     return ask, client.aclose
 
@@ -92,44 +93,44 @@ VENDORS: dict[str, tuple[str, Callable[[str], tuple[Ask, Callable[[], Awaitable[
 
 
 class Unavailable(Exception):
-    """What a played model fails with: a 503, as its vendor would send it."""
+    """The error of a simulated model: a 503."""
 
     status_code = 503
 
 
-class Player:
-    """A model that is played: it takes its time, and now and then it fails.
+class SimulatedModel:
+    """A simulated model with latency and random failures.
 
     Attributes:
         down: whether every request fails.
 
     Args:
-        name: begins its answers, and seeds its chance.
-        seconds: what an answer takes.
-        fails: the share of requests that fail, 0 to 1.
-        says: makes the answer's text from the prompt.
+        name: start of its answers, and seed of its failures.
+        seconds: latency of an answer.
+        error_rate: share of requests that fail, 0 to 1.
+        answer: makes the answer's text from the prompt; None: a text with name and prompt.
     """
 
     def __init__(
         self,
         name: str,
         seconds: float,
-        fails: float,
-        says: Callable[[str], str] | None,
+        error_rate: float,
+        answer: Callable[[str], str] | None,
     ) -> None:
         self.down = False
         self._name = name
         self._seconds = seconds
-        self._fails = fails
-        self._says = says
-        self._chance = Random(name)
+        self._error_rate = error_rate
+        self._answer = answer
+        self._rng = Random(name)
 
     async def __call__(self, prompt: str) -> Reply:
-        """Answers, or fails."""
+        """Answers or fails."""
         await asyncio.sleep(self._seconds)
-        if self.down or self._chance.random() < self._fails:
+        if self.down or self._rng.random() < self._error_rate:
             raise Unavailable(f"{self._name} is overloaded")
-        text = f"{self._name} answers {prompt!r}" if self._says is None else self._says(prompt)
+        text = f"{self._name} answers {prompt!r}" if self._answer is None else self._answer(prompt)
         usage = {"prompt_tokens": 20 + len(prompt) // 4, "completion_tokens": 300}
         return Reply(text, usage)
 
@@ -140,32 +141,33 @@ def model(
     id_: str,
     *,
     seconds: float = 0.02,
-    fails: float = 0.0,
-    says: Callable[[str], str] | None = None,
+    error_rate: float = 0.0,
+    answer: Callable[[str], str] | None = None,
     **settings: Any,
 ) -> Model:
-    """A provider: the real model where its vendor's key is set, a played one elsewhere.
+    """A provider: the real model if its vendor's API key is set, else a simulated one.
 
     Args:
         name: the provider's name in the router.
         vendor: one of `VENDORS`.
-        id_: what the vendor calls the model.
-        seconds: see `Player`.
-        fails: see `Player`.
-        says: see `Player`.
-        settings: the provider's, as for `Provider`.
+        id_: the vendor's name of the model.
+        seconds: see `SimulatedModel`.
+        error_rate: see `SimulatedModel`.
+        answer: see `SimulatedModel`.
+        settings: as for `Provider`.
     """
     key, connect = VENDORS[vendor]
     if not os.environ.get(key):
-        return Provider(name, Player(name, seconds, fails, says), domains=(vendor,), **settings)
+        simulated = SimulatedModel(name, seconds, error_rate, answer)
+        return Provider(name, simulated, domains=(vendor,), **settings)
     ask, aclose = connect(id_)
     return Provider(name, ask, aclose=aclose, domains=(vendor,), **settings)
 
 
-def switch(provider: Model, *, down: bool) -> bool:
-    """Takes a played model down, or up again; False for a real one, which is left alone."""
-    player = provider.call
-    if isinstance(player, Player):
-        player.down = down
+def set_down(provider: Model, *, down: bool) -> bool:
+    """Starts or ends an outage of a simulated model; False for a real one, which is unchanged."""
+    simulated = provider.call
+    if isinstance(simulated, SimulatedModel):
+        simulated.down = down
         return True
     return False

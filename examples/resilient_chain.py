@@ -1,11 +1,12 @@
-"""A chain that is asked in order, each node with its retries, and four priorities to choose from.
+"""A chain of providers in order, with retries, and four routes with different priorities.
 
     python examples/resilient_chain.py
 
-The default route asks opus first, twice if need be, then gpt, then flash; a circuit opens after
-three failures in a row. `speed`, `quality`, `balanced` and `cheapest` are routes over the same
-models. Each answer says who gave it, at which attempt and after how long: what a web service would
-put into an `X-Provider` header. Runs offline; a vendor whose key is set is asked for real.
+The default route attempts opus first, at most twice, then gpt, then flash; a circuit opens after
+three consecutive failures. `speed`, `quality`, `balanced` and `cheapest` are routes over the same
+models. For each answer the provider, the number of attempts and the duration are printed, as a web
+service would send them in an `X-Provider` header. Runs offline; vendors whose API key is set are
+called for real.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from __future__ import annotations
 import asyncio
 from random import Random
 
-from clients import Reply, model, switch
+from clients import Reply, model, set_down
 from prometheus_client import CollectorRegistry
 
 from multirouter import (
@@ -29,7 +30,7 @@ OPUS = model("opus", "anthropic", "claude-opus-5", seconds=0.08, quality=95, pri
 GPT = model("gpt", "openai", "gpt-5", seconds=0.04, quality=90, price=Price(1.25, 10.0))
 FLASH = model("flash", "gemini", "gemini-3-flash", seconds=0.01, quality=70, price=Price(0.5, 3.0))
 
-EVERYBODY = [["opus", "gpt", "flash"]]
+ONE_TIER = [["opus", "gpt", "flash"]]
 PRIORITIES = {
     "speed": "fastest",
     "quality": "highest_quality",
@@ -39,13 +40,13 @@ PRIORITIES = {
 
 
 def make_router(rng: Random | None = None) -> MultiProviderRouter[str, Reply]:
-    """The chain and its priorities."""
+    """The chain, and a route for each priority."""
     return MultiProviderRouter(
         [OPUS, GPT, FLASH],
         name="chain",
         routes=[
             Route("default", ["opus", "gpt", "flash"], retries_per_provider=1),
-            *(Route(name, EVERYBODY, strategy=how) for name, how in PRIORITIES.items()),
+            *(Route(name, ONE_TIER, strategy=strategy) for name, strategy in PRIORITIES.items()),
         ],
         retry=RetryPolicy(base=0.02, max_retry_after=30.0),
         circuit=CircuitPolicy(failures=3, open_duration=60.0),
@@ -56,7 +57,7 @@ def make_router(rng: Random | None = None) -> MultiProviderRouter[str, Reply]:
 
 
 def described(outcome: CallOutcome[Reply]) -> str:
-    """Who answered, at which attempt, after how long."""
+    """Provider, number of attempts, duration and trail of a call."""
     trail = " > ".join(f"{record.provider}:{record.verdict.kind}" for record in outcome.attempts)
     return (
         f"{outcome.route:9} X-Provider: {outcome.provider}, "
@@ -65,18 +66,18 @@ def described(outcome: CallOutcome[Reply]) -> str:
 
 
 async def main(rng: Random | None = None) -> list[CallOutcome[Reply]]:
-    """Asks each route, then the chain while its first node is down."""
+    """Calls each route, then the chain while its first provider is down."""
     async with make_router(rng) as router:
-        for route in ("default", *PRIORITIES) * 10:  # so that latencies are known
+        for route in ("default", *PRIORITIES) * 10:  # measures the latencies
             await router.call("Hello?", route=route)
         routes = ["default", *PRIORITIES]
         outcomes = [await router.call_outcome("What is a monad?", route=route) for route in routes]
-        if switch(OPUS, down=True):
+        if set_down(OPUS, down=True):
             print("opus is down")
         outcomes += [await router.call_outcome("And a comonad?") for _ in range(3)]
         print(*map(described, outcomes), sep="\n")
         print(router.explain())
-    switch(OPUS, down=False)
+    set_down(OPUS, down=False)
     return outcomes
 
 

@@ -1,11 +1,11 @@
-"""Traffic by weight over three vendors, with a circuit breaker each; one of them has an outage.
+"""Traffic by weight over three vendors, each with a circuit breaker, and an outage of one of them.
 
     python examples/weighted_router.py
 
 Half of the calls go to openai, a third to anthropic, a sixth to gemini. Then openai goes down: its
-circuit opens after a few failures, which the callers do not see, and its traffic goes to the two
-others by their weights, until a copy of a call has shown that it is well again. Runs offline; a
-vendor whose key is set is asked for real, and has no outage.
+circuit opens after a few failures, which callers do not see, and its traffic goes to the two others
+by their weights, until a trial succeeds. Runs offline; vendors whose API key is set are called for
+real, and have no outage.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import asyncio
 from collections import Counter
 from random import Random
 
-from clients import model, switch
+from clients import model, set_down
 from prometheus_client import CollectorRegistry
 
 from multirouter import CircuitPolicy, MultiProviderRouter
@@ -24,7 +24,7 @@ OUTAGE = range(200, 400)
 
 
 async def main(calls: int = 600, rng: Random | None = None) -> Counter[str]:
-    """Makes the calls and says who answered them; returns how many each did, and the errors."""
+    """Makes the calls; prints and returns the number of answers by provider, and of errors."""
     openai = model("openai", "openai", "gpt-5", weight=3)
     router = MultiProviderRouter(
         [
@@ -38,21 +38,21 @@ async def main(calls: int = 600, rng: Random | None = None) -> Counter[str]:
         rng=rng,
     )
     answered: Counter[str] = Counter()
-    whole: Counter[str] = Counter()
+    total: Counter[str] = Counter()
     async with router:
         for number in range(calls):
             if number in {OUTAGE.start, OUTAGE.stop}:
                 down = number == OUTAGE.start
                 print(f"calls {number - 200} to {number - 1}: {dict(sorted(answered.items()))}")
-                whole += answered
+                total += answered
                 answered.clear()
-                if switch(openai, down=down):
+                if set_down(openai, down=down):
                     print(f"openai is {'down' if down else 'up again'}")
             outcome = await router.call_outcome(f"question {number}")
             answered[outcome.provider or "error"] += 1
-        print(f"the rest: {dict(sorted(answered.items()))}")
+        print(f"calls {OUTAGE.stop} to {calls - 1}: {dict(sorted(answered.items()))}")
         print(router.explain())
-    return whole + answered
+    return total + answered
 
 
 if __name__ == "__main__":
