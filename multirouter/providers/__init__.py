@@ -1,6 +1,6 @@
 """Providers over HTTP: one canonical request and response, three wire formats, many services.
 
-Nothing heavy is imported here: aiohttp is loaded when the first connection is opened.
+aiohttp is loaded when the first connection is opened, not when this package is imported.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What all adapters do alike: send, read, judge, and tell a whole stream from a cut one.
+"""Adapter of one provider over HTTP: sends the request, reads the response, maps every failure.
 
-A `Wire` knows one format and does no I/O; an `Adapter` does the I/O and knows no format.
+A `Wire` knows one wire format and does no I/O. An `Adapter` does the I/O and knows no format.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 from multirouter.errors import ProviderError
 from multirouter.model import RequestT_contra, ResponseT_co
 from multirouter.providers.canonical import ChatCompletionChunk
-from multirouter.providers.failures import Failures, request_id_of
+from multirouter.providers.error_factory import ErrorFactory, request_id_of
 from multirouter.providers.http import BodyTooLong, Http
 from multirouter.providers.json_bytes import dumps_strict, loads
 from multirouter.providers.sse import Event, EventTooLong, SSEParser
@@ -23,37 +23,42 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-LINGER = 1.0
-"""Seconds that a stream proven complete may take to say goodbye (usage, terminal event, EOF)."""
+DRAIN_TIMEOUT = 1.0
+"""Seconds that a complete stream may take to send what is left: usage, terminal event, EOF."""
 
 
 class Translator(Protocol):
-    """One stream's events into canonical chunks.
+    """Translates the events of one stream into canonical chunks.
 
     Attributes:
-        complete: every choice has its finish reason: the answer is whole, whatever comes.
-        ended: the format's terminal event was read; nothing more is worth waiting for.
+        complete: whether every choice has its finish reason. The answer is then whole, and later
+            errors do not change that.
+        ended: whether the format's terminal event was read. The stream is not read further.
     """
 
     complete: bool
     ended: bool
 
     def feed(self, event: Event) -> Iterable[ChatCompletionChunk]:
-        """The chunks of one event. Raises ProviderError for an error event or rubbish."""
+        """Returns the chunks of one event.
+
+        Raises:
+            ProviderError: for an error event, or an event that is not of this format.
+        """
         ...
 
     def finish(self) -> Iterable[ChatCompletionChunk]:
-        """What was held back until the end. Called only when `complete`."""
+        """Returns the chunks held back until the end. Called only when `complete`."""
         ...
 
 
-class Prepared:
-    """One request, translated and ready to send.
+class PreparedRequest:
+    """One request in a provider's wire format, ready to send.
 
     Attributes:
-        url: where to.
-        headers: all but the content type; they hold the key, so they are never shown.
-        body: JSON.
+        url: the full address.
+        headers: all headers, including the API key. `repr` does not show them.
+        body: JSON, UTF-8.
     """
 
     __slots__ = ("body", "headers", "url")
@@ -68,168 +73,187 @@ class Prepared:
 
 
 class Wire(Protocol[RequestT_contra, ResponseT_co]):
-    """One format: pure translation, with a provider's name, model and key."""
+    """One wire format with a provider's address, model and key. Translates only; does no I/O."""
 
-    def prepare(self, request: RequestT_contra, *, stream: bool) -> Prepared:
-        """The request on the wire. Raises ProviderError for what cannot be expressed."""
+    def prepare(self, request: RequestT_contra, *, stream: bool) -> PreparedRequest:
+        """Translates a canonical request.
+
+        Raises:
+            ProviderError: of kind `request`, for what this format cannot express.
+        """
         ...
 
     def read(self, body: dict[str, Any], request: RequestT_contra) -> ResponseT_co:
-        """The canonical response. Raises ProviderError for a body that is none."""
+        """Translates a response body.
+
+        Raises:
+            ProviderError: of kind `transport`, for a body that is not a response of this format.
+        """
         ...
 
     def translator(self, request: RequestT_contra) -> Translator:
-        """Reads one streamed response."""
+        """Returns a translator for one streamed response."""
         ...
 
 
 class Adapter(Generic[RequestT_contra, ResponseT_co]):
-    """A provider over HTTP: its bound methods fill the slots of a `Provider`.
+    """Calls one provider over HTTP. Its bound methods are the functions of a `Provider`.
 
     Args:
-        wire: the format, with the provider's address and key.
-        failures: makes the provider's errors.
+        wire: the wire format, with the provider's address and key.
+        errors: makes the provider's errors.
         http: the connections.
     """
 
     def __init__(
-        self, wire: Wire[RequestT_contra, ResponseT_co], failures: Failures, http: Http
+        self, wire: Wire[RequestT_contra, ResponseT_co], errors: ErrorFactory, http: Http
     ) -> None:
         self._wire = wire
-        self._failures = failures
+        self._errors = errors
         self._http = http
-        self._sharing = False
+        self._acquired = False
 
     async def call(self, request: RequestT_contra) -> ResponseT_co:
-        """One whole answer.
+        """Returns one whole response.
 
         Raises:
-            ProviderError: see its kind.
+            ProviderError: when the provider fails or the request cannot be sent; see its kind.
         """
         response = await self._send(self._prepared(request, stream=False))
         async with response:
-            body = await self._body_of(response)
-        return self._wire.read(self._object_in(response, body), request)
+            body = await self._read_body(response)
+        return self._wire.read(self._parse_object(response, body), request)
 
     async def stream(self, request: RequestT_contra) -> AsyncIterator[ChatCompletionChunk]:
-        """The answer in chunks; it ends without an error only when it is proven complete.
+        """Yields the response in chunks. Ends without an error only when the answer is complete.
 
         Raises:
-            ProviderError: `interrupted` when it breaks off, else see its kind.
+            ProviderError: of kind `interrupted` when the stream ends early; otherwise see its
+                kind.
         """
         prepared = self._prepared(request, stream=True)
-        with self._failures.malformed():
+        with self._errors.reading_request():
             translator = self._wire.translator(request)
         response = await self._send(prepared)
         async with response:
-            await self._must_be_events(response)
+            await self._check_content_type(response)
             parser = SSEParser()
             while not translator.ended:
-                data = await self._next(response, translator)
-                for event in self._events_in(parser, data, translator):
-                    for chunk in self._chunks_of(translator, event, response):
+                data = await self._next_bytes(response, translator)
+                for event in self._parse_events(parser, data, translator):
+                    for chunk in self._translate(translator, event, response):
                         yield chunk
                 if not data:
                     break
             if not translator.complete:
-                raise self._failures.unproven(response.headers)
+                raise self._errors.truncated_stream(response.headers)
             for chunk in translator.finish():
                 yield chunk
-            await self._goodbye(response)
+            await self._drain(response)
 
     async def aclose(self) -> None:
-        """Leaves the connections; the last adapter that shares them closes them.
+        """Releases the connections; the last adapter that shares them closes them.
 
-        Used again after that, it shares them again.
+        An adapter that is used again after that acquires them again.
         """
-        if self._sharing:
-            self._sharing = False
-            await self._http.leave()
+        if self._acquired:
+            self._acquired = False
+            await self._http.release()
 
-    def _prepared(self, request: RequestT_contra, *, stream: bool) -> Prepared:
-        """The request on the wire; whatever is wrong with it, its provider is not to blame."""
+    def _prepared(self, request: RequestT_contra, *, stream: bool) -> PreparedRequest:
+        """Translates the request. An invalid request is not the provider's failure."""
         if not isinstance(request, Mapping):
-            kind = type(request).__name__
-            why = f"must be a dict, not {kind}: multirouter.providers.chat() makes one from a text"
-            raise self._failures.inexpressible("the request", why)
+            raise self._errors.invalid_request(
+                f"must be a dict, got {type(request).__name__}; "
+                "multirouter.providers.chat() makes one from a text"
+            )
         return self._wire.prepare(request, stream=stream)
 
-    async def _send(self, prepared: Prepared) -> aiohttp.ClientResponse:
-        if not self._sharing:
-            self._sharing = True
-            self._http.share()
+    async def _send(self, prepared: PreparedRequest) -> aiohttp.ClientResponse:
+        if not self._acquired:
+            self._acquired = True
+            self._http.acquire()
         session = await self._http.session()
-        response = await self._reached(
+        response = await self._awaited(
             self._http.post(session, prepared.url, prepared.headers, prepared.body)
         )
         if response.status >= 300:
             async with response:
-                body = await self._body_of(response)
-            raise self._failures.answered(response.status, response.headers, body)
+                body = await self._read_body(response)
+            raise self._errors.http_error(response.status, response.headers, body)
         return response
 
-    async def _reached(self, waiting: Awaitable[T], *, streaming: bool = False) -> T:
-        """What was awaited; a failure is raised outside of `except`, so that no context stays."""
+    async def _awaited(self, waiting: Awaitable[T], *, streaming: bool = False) -> T:
+        """Awaits network I/O and maps its errors.
+
+        The error is raised outside of `except`, so that it carries no `__context__`.
+        """
         try:
             return await waiting
         except BodyTooLong:
             raise
-        except Exception as error:  # noqa: BLE001 - aiohttp lets OSError and ValueError out too
-            failure = self._failures.unreached(error, streaming=streaming)
+        except Exception as error:  # noqa: BLE001 - aiohttp also lets OSError and ValueError out
+            failure = self._errors.network_error(error, streaming=streaming)
         raise failure
 
-    async def _body_of(self, response: aiohttp.ClientResponse) -> bytes:
+    async def _read_body(self, response: aiohttp.ClientResponse) -> bytes:
         try:
-            return await self._reached(self._http.read(response))
+            return await self._awaited(self._http.read(response))
         except BodyTooLong as error:
-            raise self._failures.rubbish(str(error), response.headers) from None
+            raise self._errors.invalid_response(str(error), response.headers) from None
 
-    def _object_in(self, response: aiohttp.ClientResponse, body: bytes) -> dict[str, Any]:
+    def _parse_object(self, response: aiohttp.ClientResponse, body: bytes) -> dict[str, Any]:
+        """Parses the body of a 200. An `error` object in it is raised as what it says."""
         try:
             value = loads(body)
         except (ValueError, RecursionError):
-            raise self._failures.not_json(response.headers, body) from None
+            raise self._errors.unparsable_body(response.headers, body) from None
         if isinstance(value, list) and value:
             value = value[0]
         if not isinstance(value, dict):
-            raise self._failures.rubbish("the body is no JSON object", response.headers)
+            raise self._errors.invalid_response("the body is not a JSON object", response.headers)
         if value.get("error"):
-            raise self._failures.told(value, response.headers)
+            raise self._errors.reported(value, response.headers)
         return value
 
-    async def _must_be_events(self, response: aiohttp.ClientResponse) -> None:
-        """A 200 that is no event stream is read whole: it may say what is wrong."""
-        if response.content_type in _NO_STREAM:
-            body = await self._body_of(response)
-            self._object_in(response, body)
-            raise self._failures.rubbish("a stream was asked for, and JSON came", response.headers)
+    async def _check_content_type(self, response: aiohttp.ClientResponse) -> None:
+        """Reads a 200 that is not an event stream whole, because it may contain an error."""
+        if response.content_type in _NOT_A_STREAM:
+            body = await self._read_body(response)
+            self._parse_object(response, body)
+            raise self._errors.invalid_response(
+                "the response to a stream request is JSON, not an event stream", response.headers
+            )
 
-    async def _next(self, response: aiohttp.ClientResponse, translator: Translator) -> bytes:
-        """The next bytes, b"" at the end; once the answer is whole, a bad end is an end too."""
+    async def _next_bytes(self, response: aiohttp.ClientResponse, translator: Translator) -> bytes:
+        """Reads the next bytes; b"" at the end.
+
+        Once the answer is complete, a failure counts as the end.
+        """
         if not translator.complete:
-            return await self._reached(response.content.readany(), streaming=True)
+            return await self._awaited(response.content.readany(), streaming=True)
         try:
-            async with asyncio.timeout(LINGER):
+            async with asyncio.timeout(DRAIN_TIMEOUT):
                 return await response.content.readany()
-        except Exception:  # noqa: BLE001 - see above
+        except Exception:  # noqa: BLE001 - the answer is complete, see above
             response.close()
             return b""
 
-    def _events_in(self, parser: SSEParser, data: bytes, translator: Translator) -> list[Event]:
-        """The events that say something: empty ones are a proxy's way to keep a stream alive."""
+    def _parse_events(self, parser: SSEParser, data: bytes, translator: Translator) -> list[Event]:
+        """Returns the events with data. Proxies send empty events to keep a stream alive."""
         try:
             events = parser.feed(data) if data else parser.finish()
         except EventTooLong as error:
             if not translator.complete:
-                raise self._failures.rubbish(str(error), {}) from None
+                raise self._errors.invalid_response(str(error), {}) from None
             translator.ended = True
             return []
         return [event for event in events if event.data]
 
-    def _chunks_of(
+    def _translate(
         self, translator: Translator, event: Event, response: aiohttp.ClientResponse
     ) -> Iterable[ChatCompletionChunk]:
-        """The chunks of an event; once the answer is whole, an error is its end."""
+        """Returns the chunks of an event. Once the answer is complete, an error ends the stream."""
         try:
             return translator.feed(event)
         except ProviderError as error:
@@ -239,26 +263,27 @@ class Adapter(Generic[RequestT_contra, ResponseT_co]):
             error.request_id = request_id_of(response.headers)
             raise
 
-    async def _goodbye(self, response: aiohttp.ClientResponse) -> None:
-        """Reads the body's end, so that the connection can serve again; or drops it."""
+    async def _drain(self, response: aiohttp.ClientResponse) -> None:
+        """Reads the rest of the body so that the connection can be reused, or closes it."""
         try:
-            async with asyncio.timeout(LINGER):
+            async with asyncio.timeout(DRAIN_TIMEOUT):
                 while await response.content.readany():
                     pass
-        except Exception:  # noqa: BLE001 - the answer is whole, however its connection ends
+        except Exception:  # noqa: BLE001 - the answer is complete, however its connection ends
             response.close()
 
     def __repr__(self) -> str:
         return f"<{type(self._wire).__name__} adapter>"
 
 
-_NO_STREAM = frozenset({"application/json", "text/html"})
+_NOT_A_STREAM = frozenset({"application/json", "text/html"})
 
 
 def encode(value: Mapping[str, Any]) -> bytes:
-    """JSON for a request's body.
+    """Encodes a request body as JSON.
 
     Raises:
-        TypeError: and ValueError, for what JSON cannot hold; NaN is no JSON.
+        TypeError: for a value that JSON cannot represent.
+        ValueError: for NaN, an infinity, or a circular structure.
     """
     return dumps_strict(value)

@@ -1,4 +1,4 @@
-"""A tool call's arguments, which OpenAI has as a string and the others as an object."""
+"""Arguments of a tool call: a JSON string in OpenAI's format, an object in the others."""
 
 from __future__ import annotations
 
@@ -7,7 +7,12 @@ from typing import Any
 
 
 def arguments_object(arguments: Any) -> dict[str, Any]:
-    """Arguments as an object; what a model wrote that is none stays readable in one."""
+    """Returns arguments as an object.
+
+    Args:
+        arguments: an object, or a JSON text. A text that is not a JSON object is kept as
+            `{"arguments": ...}`: its value, or the text itself when it is not JSON.
+    """
     if isinstance(arguments, dict):
         return arguments
     if not arguments:
@@ -20,5 +25,5 @@ def arguments_object(arguments: Any) -> dict[str, Any]:
 
 
 def arguments_text(arguments: Any) -> str:
-    """Arguments as JSON, `{}` when there are none."""
+    """Returns arguments as a JSON text; `{}` when there are none."""
     return json.dumps(arguments or {}, ensure_ascii=False)

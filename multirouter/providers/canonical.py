@@ -1,8 +1,8 @@
-"""The request and the response all adapters share: OpenAI Chat Completions, as plain dicts.
+"""The canonical request and response of all adapters: OpenAI Chat Completions as plain dicts.
 
-The TypedDicts are for type checkers and cost nothing at run time. A request may hold more keys
-than stand here: an OpenAI-compatible provider gets them as they are, the other adapters refuse
-what they do not know (docs/translation.md).
+The TypedDicts are for type checkers and cost nothing at run time. A request may contain more keys
+than are listed here: an OpenAI-compatible provider receives them unchanged, the other adapters
+reject fields that they do not know (docs/translation.md).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Literal, NotRequired, Required, TypeAlias
 from typing_extensions import TypedDict, Unpack
 
 Part: TypeAlias = dict[str, Any]
-"""A piece of content: `{"type": "text", "text": ...}`, `image_url`, `input_audio`, `file`."""
+"""A content part: `{"type": "text", "text": ...}`, `image_url`, `input_audio`, `file`."""
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "function_call"]
 Effort = Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"]
@@ -27,7 +27,7 @@ class FunctionCall(TypedDict):
 
 
 class ToolCall(TypedDict, total=False):
-    """A call the model wants made. `extra_content` keeps what its provider wants back."""
+    """A tool call. `extra_content` is what its provider needs back in the next turn."""
 
     id: Required[str]
     type: Required[str]
@@ -37,10 +37,10 @@ class ToolCall(TypedDict, total=False):
 
 
 class Message(TypedDict, total=False):
-    """One turn of a conversation, of any role.
+    """One message of a conversation, of any role.
 
-    `reasoning_content` and `thinking_blocks` are what a thinking model thought: the text, and
-    the signed blocks that Anthropic wants back.
+    `reasoning_content` is the reasoning text of a model; `thinking_blocks` are the signed blocks
+    that Anthropic needs back in the next turn.
     """
 
     role: Required[Literal["system", "developer", "user", "assistant", "tool", "function"]]
@@ -55,7 +55,7 @@ class Message(TypedDict, total=False):
 
 
 class Options(TypedDict, total=False):
-    """What a request may ask besides its messages; the units are OpenAI's."""
+    """The optional fields of a request besides `messages`; units as in OpenAI's API."""
 
     model: str
     temperature: float | None
@@ -88,13 +88,13 @@ class Options(TypedDict, total=False):
 
 
 class ChatRequest(Options, total=False):
-    """A request. `model` may be left out: the provider's own is used."""
+    """A chat request. Without `model` the provider's own model is used."""
 
     messages: Required[Sequence[Message]]
 
 
 class Usage(TypedDict, total=False):
-    """Tokens. `prompt_tokens` include cached ones, `completion_tokens` the reasoning."""
+    """Token counts. `prompt_tokens` include cached tokens, `completion_tokens` reasoning tokens."""
 
     prompt_tokens: Required[int]
     completion_tokens: Required[int]
@@ -104,7 +104,7 @@ class Usage(TypedDict, total=False):
 
 
 class Answer(TypedDict, total=False):
-    """The assistant's message in a response; `content` is None beside tool calls."""
+    """The assistant's message in a response. `content` is None when there are only tool calls."""
 
     role: Required[Literal["assistant"]]
     content: Required[str | None]
@@ -117,7 +117,7 @@ class Answer(TypedDict, total=False):
 
 
 class Choice(TypedDict):
-    """One of `n` answers."""
+    """One of the `n` answers of a response."""
 
     index: int
     finish_reason: FinishReason
@@ -139,7 +139,7 @@ class ChatCompletion(TypedDict):
 
 
 class Delta(TypedDict, total=False):
-    """What a chunk adds to its choice; tool calls join by their `index`."""
+    """What a chunk adds to its choice. Tool calls are joined by their `index`."""
 
     role: Literal["assistant"]
     content: str | None
@@ -151,7 +151,7 @@ class Delta(TypedDict, total=False):
 
 
 class ChunkChoice(TypedDict):
-    """One choice's share of a chunk; `finish_reason` is None until its last."""
+    """The part of a chunk for one choice. `finish_reason` is None until the choice's last chunk."""
 
     index: int
     delta: Delta
@@ -160,11 +160,11 @@ class ChunkChoice(TypedDict):
 
 
 class ChatCompletionChunk(TypedDict):
-    """A piece of a streamed response.
+    """One chunk of a streamed response.
 
-    `choices` is empty in the usage chunk alone, which comes only when the request asked for it
-    by `stream_options={"include_usage": True}`; else the last chunk with a finish reason
-    carries the usage.
+    `choices` is empty only in the usage chunk, which is sent only for requests with
+    `stream_options={"include_usage": True}`. Otherwise the last chunk with a finish reason has the
+    usage.
     """
 
     id: str
@@ -178,7 +178,7 @@ class ChatCompletionChunk(TypedDict):
 
 
 class EmbeddingRequest(TypedDict, total=False):
-    """Texts (or token ids) to embed; the provider's own model is used when none is named."""
+    """Texts or token ids to embed. Without `model` the provider's own model is used."""
 
     input: Required[str | Sequence[str] | Sequence[int] | Sequence[Sequence[int]]]
     model: str
@@ -213,12 +213,12 @@ def chat(
     """Builds a request: `chat("Hello", system="Be brief.", temperature=0.2)`.
 
     Args:
-        prompt: a text, a list of content parts for one user message, or whole messages.
-        system: a system prompt to put in front.
-        **options: any other field of the request; one given as None is left out.
+        prompt: a text, a list of content parts for one user message, or a list of messages.
+        system: a system prompt, placed before the other messages.
+        **options: any other field of the request. A field with the value None is left out.
 
     Returns:
-        A new dict; `prompt`'s messages are not copied.
+        A new dict. The messages in `prompt` are not copied.
     """
     messages: list[Message] = []
     if system is not None:
@@ -227,5 +227,5 @@ def chat(
         messages.append({"role": "user", "content": prompt})  # type: ignore[typeddict-item] # the test above leaves str and parts, which mypy cannot see
     else:
         messages.extend(prompt)  # type: ignore[arg-type] # see above: these are messages
-    given = {key: value for key, value in options.items() if value is not None}
-    return {"messages": messages, **given}  # type: ignore[typeddict-item] # Options without its None
+    set_options = {key: value for key, value in options.items() if value is not None}
+    return {"messages": messages, **set_options}  # type: ignore[typeddict-item] # Options without its None

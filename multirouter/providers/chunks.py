@@ -1,4 +1,4 @@
-"""Makes canonical chunks and usage for formats that have others."""
+"""Builds canonical chunks and usage for formats other than OpenAI's."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from multirouter.providers.canonical import ChatCompletionChunk, Delta, FinishRe
 
 
 class ChunkMaker:
-    """Makes the chunks of one stream: the same id, time and model in each.
+    """Makes the chunks of one stream; all have the same id, time and model.
 
     Args:
         created: seconds since 1970.
-        usage_asked: whether the consumer wants usage as a chunk of its own, without choices.
+        include_usage: whether the consumer wants the usage in a chunk of its own, without choices.
     """
 
-    __slots__ = ("_created", "_usage_asked", "id", "model")
+    __slots__ = ("_created", "_include_usage", "id", "model")
 
-    def __init__(self, created: int, *, usage_asked: bool) -> None:
+    def __init__(self, created: int, *, include_usage: bool) -> None:
         self.id: str = ""
         self.model: str = ""
         self._created = created
-        self._usage_asked = usage_asked
+        self._include_usage = include_usage
 
     def chunk(
         self,
@@ -31,7 +31,7 @@ class ChunkMaker:
         index: int = 0,
         logprobs: dict[str, Any] | None = None,
     ) -> ChatCompletionChunk:
-        """One chunk with one choice."""
+        """Returns a chunk with one choice."""
         choice: Any = {"index": index, "delta": delta, "finish_reason": finish_reason}
         if logprobs is not None:
             choice["logprobs"] = logprobs
@@ -40,10 +40,13 @@ class ChunkMaker:
     def with_usage(
         self, last: ChatCompletionChunk, usage: Usage | None
     ) -> list[ChatCompletionChunk]:
-        """The stream's end: usage in the last chunk, or after it when it was asked for."""
+        """Returns the last chunks of a stream.
+
+        The usage is in `last`, or in a chunk after it with `include_usage`.
+        """
         if usage is None:
             return [last]
-        if not self._usage_asked:
+        if not self._include_usage:
             last["usage"] = usage
             return [last]
         end = self._chunk([])
@@ -61,7 +64,7 @@ class ChunkMaker:
 
 
 def usage(*, prompt: int, completion: int, cached: int, written: int, reasoning: int) -> Usage:
-    """Usage as OpenAI counts it: the details are parts of the sums."""
+    """Builds usage as OpenAI counts it: the detail counts are included in the totals."""
     return {
         "prompt_tokens": prompt,
         "completion_tokens": completion,

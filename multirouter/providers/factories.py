@@ -1,4 +1,4 @@
-"""The factories: each makes a `Provider` whose slots an adapter fills."""
+"""Factories of providers over HTTP. Each returns a `Provider` that uses an adapter."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from multirouter.core.settings.provider import Provider, ProviderSettings
 from multirouter.errors import ConfigurationError
 from multirouter.providers.adapter import Adapter, Wire
 from multirouter.providers.anthropic import wire as anthropic
-from multirouter.providers.anthropic.request import Accent, ThinkingStyle
+from multirouter.providers.anthropic.request import ModelSettings, ThinkingStyle
 from multirouter.providers.canonical import (
     ChatCompletion,
     ChatCompletionChunk,
@@ -21,10 +21,10 @@ from multirouter.providers.canonical import (
     EmbeddingRequest,
     EmbeddingResponse,
 )
-from multirouter.providers.failures import Failures
+from multirouter.providers.error_factory import ErrorFactory
 from multirouter.providers.gemini import wire as gemini
 from multirouter.providers.gemini.embeddings import GeminiEmbeddingsWire
-from multirouter.providers.http import Http, checked_base_url
+from multirouter.providers.http import Http, check_base_url
 from multirouter.providers.openai.presets import PRESETS, Preset, PresetName
 from multirouter.providers.openai.wire import OpenAIEmbeddingsWire, OpenAIWire
 from multirouter.providers.secret import KeySource, Secret
@@ -33,7 +33,7 @@ ChatProvider: TypeAlias = Provider[ChatRequest, ChatCompletion, ChatCompletionCh
 EmbeddingProvider: TypeAlias = Provider[EmbeddingRequest, EmbeddingResponse, Never]
 
 
-def OpenAI(  # noqa: N802 - it makes a provider and reads as one
+def OpenAI(  # noqa: N802 - a factory that is used like a class
     name: str,
     *,
     model: str | None = None,
@@ -49,26 +49,28 @@ def OpenAI(  # noqa: N802 - it makes a provider and reads as one
 
     Args:
         name: the provider's name in the router.
-        model: the model to ask for, whatever the request names; None takes the request's.
+        model: the model of every request, whatever the request names. None uses the request's.
         preset: a service by name (`deepseek`, `glm`, `kimi`, `qwen`, `mistral`, `groq`,
-            `openrouter`, `ollama`, `vllm`): its address, its key's variable, its accents.
-        api_key: the key, or a function that returns the current one; None reads the preset's
+            `openrouter`, `ollama`, `vllm`): its address, its key's environment variable, and the
+            differences of its API.
+        api_key: the key, or a function that returns the current one. None reads the preset's
             environment variable.
-        base_url: another address than the preset's, without `/chat/completions`.
+        base_url: an address instead of the preset's, without `/chat/completions`.
         headers: sent with each request (`{"OpenAI-Organization": ...}`).
-        options: fields put into each request, over the caller's (`{"service_tier": "flex"}`).
-        http: connections to share with other providers; None makes its own.
+        options: fields set in each request; they override the caller's
+            (`{"service_tier": "flex"}`).
+        http: connections to share with other providers. None opens connections of its own.
         **settings: see `Provider`.
 
     Raises:
-        ConfigurationError: for a missing key, a bad address or an unknown preset.
+        ConfigurationError: for a missing key, an invalid address or an unknown preset.
     """
-    me = f"OpenAI({name!r})"
-    known = _preset(me, preset)
-    key = _key(me, api_key, known)
-    failures = Failures(name, key)
-    wire = OpenAIWire(**_openai(me, known, model, key, base_url, headers, options, failures))
-    return _chat(name, wire, failures, http, settings)
+    label = f"OpenAI({name!r})"
+    service = _preset(label, preset)
+    key = _key(label, api_key, service)
+    errors = ErrorFactory(name, key)
+    wire = OpenAIWire(**_openai(label, service, model, key, base_url, headers, options, errors))
+    return _chat(name, wire, errors, http, settings)
 
 
 def OpenAIEmbeddings(  # noqa: N802 - see OpenAI
@@ -83,18 +85,18 @@ def OpenAIEmbeddings(  # noqa: N802 - see OpenAI
     http: Http | None = None,
     **settings: Unpack[ProviderSettings],
 ) -> EmbeddingProvider:
-    """A provider of embeddings that speaks OpenAI's `/embeddings`; the arguments are OpenAI's.
+    """A provider of embeddings that speaks OpenAI's `/embeddings`; arguments as for `OpenAI`.
 
-    Vectors of different models do not compare: route among providers of one model only.
+    Vectors of different models cannot be compared: route only among providers of one model.
     """
-    me = f"OpenAIEmbeddings({name!r})"
-    known = _preset(me, preset)
-    key = _key(me, api_key, known)
-    failures = Failures(name, key)
+    label = f"OpenAIEmbeddings({name!r})"
+    service = _preset(label, preset)
+    key = _key(label, api_key, service)
+    errors = ErrorFactory(name, key)
     wire = OpenAIEmbeddingsWire(
-        **_openai(me, known, model, key, base_url, headers, options, failures)
+        **_openai(label, service, model, key, base_url, headers, options, errors)
     )
-    return _embeddings(name, wire, failures, http, settings)
+    return _embeddings(name, wire, errors, http, settings)
 
 
 def Anthropic(  # noqa: N802 - see OpenAI
@@ -111,39 +113,43 @@ def Anthropic(  # noqa: N802 - see OpenAI
     http: Http | None = None,
     **settings: Unpack[ProviderSettings],
 ) -> ChatProvider:
-    """A provider that speaks Anthropic Messages; requests and answers are translated.
+    """A provider that speaks Anthropic Messages. Requests and responses are translated.
 
     Args:
         name: the provider's name in the router.
-        model: the model to ask for, whatever the request names; None takes the request's.
-        api_key: the key, or a function that returns the current one; None reads
+        model: the model of every request, whatever the request names. None uses the request's.
+        api_key: the key, or a function that returns the current one. None reads
             `ANTHROPIC_API_KEY`.
-        base_url: what `/v1/messages` is appended to.
-        max_tokens: sent when a request names none, because the API wants one; at least 1.
-        thinking: how `reasoning_effort` is said: `adaptive`, or a `budget` for older models.
-        drops: request fields this model refuses (`("temperature", "top_p")`).
+        base_url: the address before `/v1/messages`.
+        max_tokens: sent when a request has no limit, because the API requires one. At least 1.
+        thinking: how `reasoning_effort` is translated: `adaptive`, or a token `budget` for older
+            models.
+        drops: request fields that are left out because this model rejects them
+            (`("temperature", "top_p")`).
         headers: sent with each request (`{"anthropic-beta": ...}`).
-        options: fields put into each request after translation (`{"top_k": 40}`).
-        http: connections to share with other providers; None makes its own.
+        options: fields set in each request after translation (`{"top_k": 40}`).
+        http: connections to share with other providers. None opens connections of its own.
         **settings: see `Provider`.
 
     Raises:
-        ConfigurationError: for a missing key, a bad address or a bad setting.
+        ConfigurationError: for a missing key, an invalid address or an invalid setting.
     """
-    me = f"Anthropic({name!r})"
-    key = Secret(f"{me}.api_key", api_key, variable="ANTHROPIC_API_KEY")
-    failures = Failures(name, key)
+    label = f"Anthropic({name!r})"
+    key = Secret(f"{label}.api_key", api_key, variable="ANTHROPIC_API_KEY")
+    errors = ErrorFactory(name, key)
     wire = anthropic.AnthropicWire(
-        base_url=checked_base_url(f"{me}.base_url", base_url),
-        model=_model(me, model),
+        base_url=check_base_url(f"{label}.base_url", base_url),
+        model=_model(label, model),
         key=key,
         headers=headers or {},
         options=options or {},
-        accent=Accent(max_tokens=max_tokens, thinking=thinking, drops=frozenset(drops)),
-        failures=failures,
+        model_settings=ModelSettings(
+            max_tokens=max_tokens, thinking=thinking, drops=frozenset(drops)
+        ),
+        errors=errors,
         wall=time.time,
     )
-    return _chat(name, wire, failures, http, settings)
+    return _chat(name, wire, errors, http, settings)
 
 
 def Gemini(  # noqa: N802 - see OpenAI
@@ -158,27 +164,27 @@ def Gemini(  # noqa: N802 - see OpenAI
     http: Http | None = None,
     **settings: Unpack[ProviderSettings],
 ) -> ChatProvider:
-    """A provider that speaks Gemini's generateContent; requests and answers are translated.
+    """A provider that speaks Gemini's generateContent. Requests and responses are translated.
 
     Args:
         name: the provider's name in the router.
-        model: the model to ask for, whatever the request names; None takes the request's.
-        api_key: the key, or a function that returns the current one; None reads
+        model: the model of every request, whatever the request names. None uses the request's.
+        api_key: the key, or a function that returns the current one. None reads
             `GEMINI_API_KEY`.
-        base_url: what `/{version}/models/...` is appended to.
-        version: the API's version.
+        base_url: the address before `/{version}/models/...`.
+        version: the version of the API.
         headers: sent with each request.
         options: fields merged into each request after translation
             (`{"safetySettings": [...], "generationConfig": {"topK": 40}}`).
-        http: connections to share with other providers; None makes its own.
+        http: connections to share with other providers. None opens connections of its own.
         **settings: see `Provider`.
 
     Raises:
-        ConfigurationError: for a missing key or a bad address.
+        ConfigurationError: for a missing key or an invalid address.
     """
-    me = f"Gemini({name!r})"
-    made = _gemini(me, name, model, api_key, base_url, version, headers, options)
-    return _chat(name, gemini.GeminiWire(**made), made["failures"], http, settings)
+    label = f"Gemini({name!r})"
+    made = _gemini(label, name, model, api_key, base_url, version, headers, options)
+    return _chat(name, gemini.GeminiWire(**made), made["errors"], http, settings)
 
 
 def GeminiEmbeddings(  # noqa: N802 - see OpenAI
@@ -193,14 +199,14 @@ def GeminiEmbeddings(  # noqa: N802 - see OpenAI
     http: Http | None = None,
     **settings: Unpack[ProviderSettings],
 ) -> EmbeddingProvider:
-    """A provider of embeddings by Gemini's batchEmbedContents; the arguments are Gemini's."""
-    me = f"GeminiEmbeddings({name!r})"
-    made = _gemini(me, name, model, api_key, base_url, version, headers, options)
-    return _embeddings(name, GeminiEmbeddingsWire(**made), made["failures"], http, settings)
+    """A provider of embeddings by Gemini's batchEmbedContents; arguments as for `Gemini`."""
+    label = f"GeminiEmbeddings({name!r})"
+    made = _gemini(label, name, model, api_key, base_url, version, headers, options)
+    return _embeddings(name, GeminiEmbeddingsWire(**made), made["errors"], http, settings)
 
 
 def _gemini(
-    me: str,
+    label: str,
     name: str,
     model: str | None,
     api_key: KeySource,
@@ -209,71 +215,71 @@ def _gemini(
     headers: Mapping[str, str] | None,
     options: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    key = Secret(f"{me}.api_key", api_key, variable="GEMINI_API_KEY")
+    key = Secret(f"{label}.api_key", api_key, variable="GEMINI_API_KEY")
     return {
-        "base_url": checked_base_url(f"{me}.base_url", base_url),
-        "version": check.name(f"{me}.version", version),
-        "model": _model(me, model),
+        "base_url": check_base_url(f"{label}.base_url", base_url),
+        "version": check.name(f"{label}.version", version),
+        "model": _model(label, model),
         "key": key,
         "headers": headers or {},
         "options": options or {},
-        "failures": Failures(name, key),
+        "errors": ErrorFactory(name, key),
         "wall": time.time,
     }
 
 
-def _preset(me: str, preset: PresetName) -> Preset:
+def _preset(label: str, preset: PresetName) -> Preset:
     if preset not in PRESETS:
-        raise ConfigurationError(f"{me}.preset", f"must be one of {', '.join(PRESETS)}")
+        raise ConfigurationError(f"{label}.preset", f"must be one of {', '.join(PRESETS)}")
     return PRESETS[preset]
 
 
-def _key(me: str, api_key: KeySource, preset: Preset) -> Secret:
-    return Secret(f"{me}.api_key", api_key, variable=preset.variable, needed=preset.needs_key)
+def _key(label: str, api_key: KeySource, preset: Preset) -> Secret:
+    return Secret(f"{label}.api_key", api_key, variable=preset.variable, required=preset.needs_key)
 
 
 def _openai(
-    me: str,
+    label: str,
     preset: Preset,
     model: str | None,
     key: Secret,
     base_url: str | None,
     headers: Mapping[str, str] | None,
     options: Mapping[str, Any] | None,
-    failures: Failures,
+    errors: ErrorFactory,
 ) -> dict[str, Any]:
     return {
-        "base_url": checked_base_url(f"{me}.base_url", base_url or preset.base_url),
+        "base_url": check_base_url(f"{label}.base_url", base_url or preset.base_url),
         "preset": preset,
-        "model": _model(me, model),
+        "model": _model(label, model),
         "key": key,
         "headers": headers or {},
         "options": options or {},
-        "failures": failures,
+        "errors": errors,
     }
 
 
-def _model(me: str, model: str | None) -> str | None:
-    return model if model is None else check.name(f"{me}.model", model)
+def _model(label: str, model: str | None) -> str | None:
+    return model if model is None else check.name(f"{label}.model", model)
 
 
 def _chat(
     name: str,
     wire: Wire[ChatRequest, ChatCompletion],
-    failures: Failures,
+    errors: ErrorFactory,
     http: Http | None,
     settings: ProviderSettings,
 ) -> ChatProvider:
-    adapter = Adapter(wire, failures, http or Http())
+    adapter = Adapter(wire, errors, http or Http())
     return Provider(name, adapter.call, stream=adapter.stream, aclose=adapter.aclose, **settings)
 
 
 def _embeddings(
     name: str,
     wire: Wire[EmbeddingRequest, EmbeddingResponse],
-    failures: Failures,
+    errors: ErrorFactory,
     http: Http | None,
     settings: ProviderSettings,
 ) -> EmbeddingProvider:
-    adapter = Adapter(wire, failures, http or Http())
+    adapter = Adapter(wire, errors, http or Http())
     return Provider(name, adapter.call, aclose=adapter.aclose, **settings)

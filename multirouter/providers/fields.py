@@ -1,6 +1,6 @@
-"""What becomes of each field of a request in a format that is not OpenAI's: one row a field.
+"""How each field of an OpenAI request is treated in another format; one table row for each field.
 
-The tables are read by the code and shown in docs/translation.md, so neither can lie.
+The code reads these tables, and docs/translation.md is generated from them.
 """
 
 from __future__ import annotations
@@ -9,20 +9,20 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from multirouter.providers.failures import Failures
+from multirouter.providers.error_factory import ErrorFactory
 
-Treatment = Literal["translated", "dropped", "refused"]
+Treatment = Literal["translated", "dropped", "rejected"]
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """One row.
+    """One row of a table.
 
     Attributes:
-        treatment: `translated`, `dropped` (the request means the same without it, or the note
-            says what is lost) or `refused` (before anything is sent).
-        note: into what, or why not.
-        harmless: values that say nothing, and so are never refused.
+        treatment: `translated`; `dropped`, when the request means the same without it or the note
+            says what is lost; `rejected`, before anything is sent.
+        note: the field's counterpart, or the reason why there is none.
+        harmless: values of a rejected field that have no effect, and are accepted.
     """
 
     treatment: Treatment
@@ -43,24 +43,25 @@ def dropped(note: str) -> Field:
     return Field("dropped", note)
 
 
-def refused(note: str, *harmless: object) -> Field:
-    """A field whose loss would change the answer."""
-    return Field("refused", note, harmless)
+def rejected(note: str, *harmless: object) -> Field:
+    """A field that this format lacks, and without which the answer would differ."""
+    return Field("rejected", note, harmless)
 
 
-def check_fields(request: Mapping[str, Any], fields: Fields, failures: Failures) -> None:
-    """Refuses what the format cannot say; None is as good as absent.
+def check_fields(request: Mapping[str, Any], fields: Fields, errors: ErrorFactory) -> None:
+    """Rejects fields that the format cannot express. None counts as absent.
 
     Raises:
         ProviderError: of kind `request`, naming the field.
     """
     for name, value in request.items():
         field = fields.get(name)
-        if value is None or (field is not None and field.treatment != "refused"):
+        if value is None or (field is not None and field.treatment != "rejected"):
             continue
         if field is None:
-            raise failures.inexpressible(
-                name, "is unknown to this format; the provider's options= can carry its own fields"
+            raise errors.unsupported(
+                name,
+                "is not a field of this format; set its own fields with the provider's options=",
             )
         if not any(value == harmless for harmless in field.harmless):
-            raise failures.inexpressible(name, field.note)
+            raise errors.unsupported(name, field.note)

@@ -1,6 +1,6 @@
-"""HTTP as the adapters need it: pooled, bounded, through the environment's proxies, no redirects.
+"""HTTP connections of the adapters: pooled and bounded, with proxies, without redirects.
 
-aiohttp is loaded when the first session is made.
+aiohttp is loaded when the first session is opened.
 """
 
 from __future__ import annotations
@@ -21,35 +21,36 @@ if TYPE_CHECKING:
     import aiohttp
 
 
-_LARGE = 2**20
-"""Bytes from which aiohttp warns of a body in one piece, and sends one of these in parts."""
+_LARGE_BODY = 2**20
+"""Bytes. aiohttp warns about a larger body given as bytes, and sends a stream in parts."""
 
 
 class BodyTooLong(ValueError):
-    """A response's body grew beyond the bound."""
+    """The body of a response is longer than `Http.max_body`."""
 
 
 class Http:
-    """Connections to share: one aiohttp session an event loop, made when it is first needed.
+    """A connection pool: one aiohttp session for each event loop, opened when first used.
 
-    Each adapter has its own unless `http=` gives several the same one; the last of them to
-    close closes it. Used again after that, it opens again.
+    Each adapter has a pool of its own unless `http=` gives several adapters the same one. The last
+    adapter that closes closes the pool. A pool that is used again after that opens again.
 
     Attributes:
-        max_body: bytes a response's body may have, decompressed.
+        max_body: maximum bytes of a response body after decompression.
 
     Args:
-        connections: how many may be open at once, at least 1.
-        connect_timeout: seconds for DNS, TCP, TLS and the wait for a free connection together.
-        read_timeout: seconds of silence on an open connection. A safety net under the router's
-            own limits: models that think may be silent for minutes.
-        keepalive: seconds an idle connection is kept.
-        dns_ttl: seconds a resolved address is used.
-        proxy: the proxy's URL; None takes `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and
-            `NO_PROXY` from the environment, "" uses none.
+        connections: maximum open connections, at least 1.
+        connect_timeout: seconds for DNS, TCP, TLS and waiting for a free connection together.
+        read_timeout: seconds without data on an open connection; `math.inf` for no limit. This is
+            only a backstop behind the router's own limits: a reasoning model may send nothing for
+            minutes.
+        keepalive: seconds an idle connection is kept open.
+        dns_ttl: seconds a resolved address is cached.
+        proxy: the proxy's http(s) URL. None reads `HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY` and
+            `NO_PROXY` from the environment; "" uses no proxy.
         ssl: a TLS context instead of the default one (for a private certificate authority).
-        read_buffer: bytes read ahead; a consumer slower than its provider holds it back once
-            twice this much waits.
+        read_buffer: bytes read ahead, at least 1024. When the consumer is slower than the provider,
+            reading pauses once twice this many bytes are buffered.
         max_body: see above.
     """
 
@@ -67,66 +68,68 @@ class Http:
         max_body: int = 2**26,
     ) -> None:
         self._connections = check.count("Http.connections", connections)
-        self._connect_timeout = check.span("Http.connect_timeout", connect_timeout)
-        self._read_timeout = check.span("Http.read_timeout", read_timeout, endless=True)
-        self._keepalive = check.span("Http.keepalive", keepalive)
-        self._dns_ttl = check.span("Http.dns_ttl", dns_ttl)
-        self._read_buffer = check.count("Http.read_buffer", read_buffer, least=1024)
+        self._connect_timeout = check.duration("Http.connect_timeout", connect_timeout)
+        self._read_timeout = check.duration("Http.read_timeout", read_timeout, allow_inf=True)
+        self._keepalive = check.duration("Http.keepalive", keepalive)
+        self._dns_ttl = check.duration("Http.dns_ttl", dns_ttl)
+        self._read_buffer = check.count("Http.read_buffer", read_buffer, minimum=1024)
         self.max_body: int = check.count("Http.max_body", max_body)
         self._proxy = proxy if proxy is None else _checked_proxy(proxy)
         self._ssl = ssl
         self._proxies: dict[str, str | None] = {}
         self._sessions: WeakKeyDictionary[asyncio.AbstractEventLoop, aiohttp.ClientSession]
         self._sessions = WeakKeyDictionary()
-        self._sharers = 0
+        self._users = 0
 
-    def share(self) -> None:
-        """One more adapter uses these connections."""
-        self._sharers += 1
+    def acquire(self) -> None:
+        """Registers one more adapter that uses this pool."""
+        self._users += 1
 
-    async def leave(self) -> None:
-        """One adapter less; the last closes the sessions."""
-        self._sharers -= 1
-        if self._sharers <= 0:
+    async def release(self) -> None:
+        """Removes one adapter; when it was the last, closes the sessions."""
+        self._users -= 1
+        if self._users <= 0:
             await self.aclose()
 
     async def aclose(self) -> None:
-        """Closes the running loop's session and those whose loops are gone."""
-        here = asyncio.get_running_loop()
-        for loop in [loop for loop in self._sessions if loop is here or loop.is_closed()]:
+        """Closes the session of the running loop and the sessions of closed loops."""
+        running = asyncio.get_running_loop()
+        for loop in [loop for loop in self._sessions if loop is running or loop.is_closed()]:
             await self._sessions.pop(loop).close()
 
     async def session(self) -> aiohttp.ClientSession:
-        """The running loop's session.
+        """Returns the session of the running loop.
 
         Raises:
-            UsageError: where no asyncio loop runs (on trio).
+            UsageError: when no asyncio loop runs (on trio).
         """
         try:
             session = self._sessions.get(asyncio.get_running_loop())
         except RuntimeError:
-            raise UsageError("the adapters need asyncio: aiohttp knows no other loop") from None
+            raise UsageError(
+                "the adapters of multirouter.providers need asyncio, because aiohttp does"
+            ) from None
         return session or await self._open()
 
     async def post(
         self, session: aiohttp.ClientSession, url: str, headers: dict[str, str], body: bytes
     ) -> aiohttp.ClientResponse:
-        """Sends `body`; redirects are answers like any other, so no key travels on.
+        """Sends `body`. A redirect is returned like any response, so the key reaches no other host.
 
         Raises:
-            aiohttp.ClientError: and OSError, TimeoutError: no response came.
+            aiohttp.ClientError: when no response came; also OSError and TimeoutError.
         """
-        data = body if len(body) < _LARGE else BytesIO(body)
+        data = body if len(body) < _LARGE_BODY else BytesIO(body)
         return await session.post(
             url, data=data, headers=headers, allow_redirects=False, proxy=self._proxy_for(url)
         )
 
     async def read(self, response: aiohttp.ClientResponse) -> bytes:
-        """The whole body.
+        """Returns the whole body.
 
         Raises:
             BodyTooLong: beyond `max_body` bytes.
-            aiohttp.ClientError: the connection broke off.
+            aiohttp.ClientError: when the connection breaks.
         """
         parts: list[bytes] = []
         size = 0
@@ -134,11 +137,11 @@ class Http:
             parts.append(part)
             size += len(part)
             if size > self.max_body:
-                raise BodyTooLong(f"a body of more than {self.max_body} bytes")
+                raise BodyTooLong(f"the response body exceeds {self.max_body} bytes")
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     async def _open(self) -> aiohttp.ClientSession:
-        """A new session; what closed loops have left behind is cleared away."""
+        """Opens a session for the running loop, and closes the sessions of closed loops."""
         session = self._sessions[asyncio.get_running_loop()] = self._new_session()
         for loop in [loop for loop in self._sessions if loop.is_closed()]:
             await self._sessions.pop(loop).close()
@@ -153,11 +156,11 @@ class Http:
             keepalive_timeout=self._keepalive,
             ssl=self._ssl if self._ssl is not None else True,
         )
-        endless = self._read_timeout == float("inf")
+        unlimited = self._read_timeout == float("inf")
         timeout = aiohttp.ClientTimeout(
             total=None,
             connect=self._connect_timeout,
-            sock_read=None if endless else self._read_timeout,
+            sock_read=None if unlimited else self._read_timeout,
         )
         return aiohttp.ClientSession(
             connector=connector,
@@ -170,10 +173,10 @@ class Http:
         )
 
     def _proxy_for(self, url: str) -> str | None:
-        """The proxy, looked up once a host.
+        """Returns the proxy for a URL, looked up once for each origin.
 
         aiohttp's own `trust_env` reads the environment and `.netrc` in a thread on each request,
-        and a `.netrc` entry for the host would clash with the provider's key.
+        and a `.netrc` entry for the host would conflict with the provider's key.
         """
         if self._proxy is not None:
             return self._proxy or None
@@ -184,7 +187,7 @@ class Http:
             return self._proxies.setdefault(origin, _proxy_from_environment(url))
 
     def __repr__(self) -> str:
-        return f"<Http sessions={len(self._sessions)} sharers={self._sharers}>"
+        return f"<Http sessions={len(self._sessions)} sharers={self._users}>"
 
 
 def _proxy_from_environment(url: str) -> str | None:
@@ -202,16 +205,16 @@ def _checked_proxy(proxy: str) -> str:
     return proxy
 
 
-def checked_base_url(what: str, url: str) -> str:
-    """`url` without its last slashes, or a refusal that shows no key.
+def check_base_url(what: str, url: str) -> str:
+    """Returns `url` without trailing slashes. The error does not show it, as it may contain a key.
 
     Raises:
-        ConfigurationError: when it is no http(s) URL, or carries a user, a query or a fragment,
-            which would put a key where logs show it.
+        ConfigurationError: when it is not an http(s) URL, or has a user, a query or a fragment,
+            which could put a key where logs show it.
     """
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ConfigurationError(what, "must be an http:// or https:// URL")
     if parts.username or parts.password or parts.query or parts.fragment:
-        raise ConfigurationError(what, "must not carry a user, a query or a fragment")
+        raise ConfigurationError(what, "must not contain a user, a query or a fragment")
     return url.rstrip("/")

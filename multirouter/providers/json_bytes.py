@@ -1,10 +1,10 @@
-"""JSON as bytes: by orjson where it is installed, by the standard library where it is not.
+"""JSON as bytes: with orjson where it is installed, otherwise with the standard library.
 
-Between two processes a gateway reads JSON twice and writes it once more than the request needs;
-orjson does that in a quarter of the time. What it refuses (NaN, half a surrogate pair, keys that
-are no text) or would change (integers beyond 64 bits) goes to the standard library, so that both
-take the same texts and values. One difference stays: orjson writes an Enum by its value and a UUID
-as text, which the standard library refuses.
+A gateway reads JSON twice for each request and writes it once; orjson takes a quarter of the time
+for that. What orjson rejects (NaN, half a surrogate pair, keys that are not strings) or would
+change (integers beyond 64 bits) is left to the standard library, so both installations accept the
+same texts and values. One difference remains: orjson writes an Enum as its value and a UUID as
+text, which the standard library rejects.
 """
 
 from __future__ import annotations
@@ -20,78 +20,80 @@ _COMPACT = (",", ":")
 _encode = json.JSONEncoder(ensure_ascii=False, separators=_COMPACT).encode
 _encode_ascii = json.JSONEncoder(separators=_COMPACT).encode
 _encode_strict = json.JSONEncoder(ensure_ascii=False, separators=_COMPACT, allow_nan=False).encode
-# Made once: `json.dumps` makes an encoder for each call that has settings of its own.
+# Made once: `json.dumps` with settings makes an encoder for each call.
 
-_PLAIN = (
+_ORJSON_OPTIONS = (
     0 if _orjson is None else _orjson.OPT_PASSTHROUGH_DATACLASS | _orjson.OPT_PASSTHROUGH_DATETIME
 )
-_SHORT = 4096
-"""Bytes; about where the two searches of `_rounded` take as long for a request."""
+_SHORT_TEXT = 4096
+"""Bytes. At about this length both searches of `_may_have_rounded` take equally long."""
 
-_FAR = 2.0**63
-_LONG = b"0" * 19
-"""As many digits as the longest integers of 64 bits have, for a sign takes one bit."""
-_AS_NOUGHTS = bytes(48 if 48 <= byte <= 57 else 32 for byte in range(256))  # every digit as "0"
+_INT64_LIMIT = 2.0**63
+_LONG_DIGITS = b"0" * 19
+"""As many digits as the longest 64-bit integer without its sign."""
+_DIGITS_AS_ZEROS = bytes(48 if 48 <= byte <= 57 else 32 for byte in range(256))  # digits as "0"
 
 
-def loads(data: bytes, otherwise: Callable[[bytes], Any] = json.loads) -> Any:
-    """The value that a JSON text stands for.
+def loads(data: bytes, fallback: Callable[[bytes], Any] = json.loads) -> Any:
+    """Parses a JSON text.
 
     Args:
         data: the text, UTF-8.
-        otherwise: reads what orjson refuses, or raises what tells why.
+        fallback: parses what orjson rejects, or raises an error that says why.
 
     Raises:
-        Exception: what `otherwise` raises: ValueError and RecursionError.
+        ValueError: for invalid JSON; also RecursionError, and whatever else `fallback` raises.
     """
     if _orjson is None:
-        return otherwise(data)
+        return fallback(data)
     try:
         value = _orjson.loads(data)
     except ValueError:
-        return otherwise(data)
-    return otherwise(data) if _rounded(data, value) else value
+        return fallback(data)
+    return fallback(data) if _may_have_rounded(data, value) else value
 
 
 def dumps(value: Any) -> bytes:
-    """A value as compact JSON, UTF-8; half a surrogate pair is escaped, as it came.
+    """Encodes a value as compact JSON, UTF-8. Half a surrogate pair is escaped.
 
     Raises:
-        TypeError: for what JSON cannot hold; ValueError for a circle.
+        TypeError: for a value that JSON cannot represent.
+        ValueError: for a circular structure.
     """
     if _orjson is None:
-        return _written(value)
+        return _dumps_standard(value)
     try:
-        return bytes(_orjson.dumps(value, None, _PLAIN))
+        return bytes(_orjson.dumps(value, None, _ORJSON_OPTIONS))
     except TypeError:
-        return _written(value)
+        return _dumps_standard(value)
 
 
 def dumps_strict(value: Any) -> bytes:
-    """A value as compact JSON, UTF-8, for who refuses what is no JSON: NaN, half a surrogate pair.
+    """Encodes a value as compact JSON, UTF-8, and rejects NaN and half a surrogate pair.
 
     Raises:
-        TypeError: and ValueError, for what JSON cannot hold.
+        TypeError: for a value that JSON cannot represent.
+        ValueError: for NaN, an infinity, half a surrogate pair, or a circular structure.
     """
     if _orjson is not None:
         try:
-            data = bytes(_orjson.dumps(value, None, _PLAIN))
+            data = bytes(_orjson.dumps(value, None, _ORJSON_OPTIONS))
         except TypeError:
             pass
         else:
-            if b"null" not in data:  # as which orjson writes NaN; a None is written once more
+            if b"null" not in data:  # orjson writes NaN as null; a None is encoded a second time
                 return data
     return _encode_strict(value).encode()
 
 
-def _rounded(data: bytes, value: Any) -> bool:
-    """Whether orjson may have read an integer beyond 64 bits, which it makes a float of.
+def _may_have_rounded(data: bytes, value: Any) -> bool:
+    """Whether orjson may have read an integer beyond 64 bits, which it turns into a float.
 
-    A short text is searched for digits in less time than its values are; a long one is mostly
-    strings, which need no look.
+    In a short text it is faster to search the text for long digit sequences. A long text is mostly
+    strings, so searching the parsed values is faster.
     """
-    if len(data) < _SHORT:
-        return _LONG in data.translate(_AS_NOUGHTS)
+    if len(data) < _SHORT_TEXT:
+        return _LONG_DIGITS in data.translate(_DIGITS_AS_ZEROS)
     left = [value]
     while left:
         value = left.pop()
@@ -99,12 +101,12 @@ def _rounded(data: bytes, value: Any) -> bool:
             left.extend(value.values())
         elif isinstance(value, list):
             left.extend(value)
-        elif isinstance(value, float) and not -_FAR < value < _FAR:
+        elif isinstance(value, float) and not -_INT64_LIMIT < value < _INT64_LIMIT:
             return True
     return False
 
 
-def _written(value: Any) -> bytes:
+def _dumps_standard(value: Any) -> bytes:
     try:
         return _encode(value).encode()
     except UnicodeEncodeError:

@@ -1,4 +1,4 @@
-"""Images, sounds and documents inside a request: data URLs and their types."""
+"""Images, audio and documents inside a request: data URLs and media types."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import mimetypes
 from typing import Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from multirouter.providers.failures import Failures
+from multirouter.providers.error_factory import ErrorFactory
 
 
 class Media(NamedTuple):
-    """Something that travels inside the request.
+    """Content that is sent inside the request.
 
     Attributes:
-        mime: its type (`image/png`).
+        mime: the media type (`image/png`).
         data: base64.
     """
 
@@ -23,47 +23,51 @@ class Media(NamedTuple):
     data: str
 
 
-def from_data_url(url: str, what: str, failures: Failures) -> Media:
-    """The content of a `data:` URL.
+def from_data_url(url: str, what: str, errors: ErrorFactory) -> Media:
+    """Returns the content of a `data:` URL.
 
     Raises:
-        ProviderError: of kind `request`, when it is none.
+        ProviderError: of kind `request`, when the URL has no comma.
 
     Source: RFC 2397.
     """
     head, comma, data = url.partition(",")
     if not comma:
-        raise failures.inexpressible(what, "is no data: URL with a comma in it")
+        raise errors.unsupported(what, "must be a data: URL with a comma")
     mime, *parameters = head.removeprefix("data:").split(";")
     if "base64" not in parameters:
         data = base64.b64encode(unquote_to_bytes(data)).decode()
     return Media(mime.lower() or "text/plain", data)
 
 
-def from_file(part: dict[str, Any], failures: Failures) -> Media:
-    """The content of a `file` part: a data: URL, or base64 with a telling file name.
+def from_file(part: dict[str, Any], errors: ErrorFactory) -> Media:
+    """Returns the content of a `file` part: a data: URL, or base64 with a file name.
 
     Raises:
         ProviderError: of kind `request`, when there is no content, or its type is unknown.
     """
     data = part.get("file_data")
     if not isinstance(data, str):
-        raise failures.inexpressible("file", "has no file_data; a file_id belongs to its provider")
+        raise errors.unsupported(
+            "file", "file_data is missing; a file_id is only valid at the provider that issued it"
+        )
     if data.startswith("data:"):
-        return from_data_url(data, "file.file_data", failures)
+        return from_data_url(data, "file.file_data", errors)
     mime, _ = mimetypes.guess_type(part.get("filename") or "")
     if mime is None:
-        raise failures.inexpressible("file", "needs a data: URL, or a filename that tells its type")
+        raise errors.unsupported(
+            "file", "file_data must be a data: URL, or filename must have a known extension"
+        )
     return Media(mime, data)
 
 
-def text_in(media: Media, what: str, failures: Failures) -> str:
-    """The text that base64 holds.
+def decode_text(media: Media, what: str, errors: ErrorFactory) -> str:
+    """Returns the text in base64 content.
 
     Raises:
-        ProviderError: of kind `request`, when it holds none.
+        ProviderError: of kind `request`, when the content is not base64 of UTF-8.
     """
     try:
         return base64.b64decode(media.data, validate=True).decode()
     except (binascii.Error, ValueError):
-        raise failures.inexpressible(what, "is no base64 of UTF-8 text") from None
+        raise errors.unsupported(what, "must be base64 of UTF-8 text") from None

@@ -1,4 +1,4 @@
-"""Keys: read once, shown never."""
+"""API keys, which are never shown."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import TypeAlias
 from multirouter.errors import ConfigurationError
 
 KeySource: TypeAlias = str | Callable[[], str] | None
-"""A key, a function that returns the current one (for keys that rotate), or None."""
+"""A key, a function that returns the current key (for keys that rotate), or None."""
 
-_HIDDEN = "***"
+_REDACTED = "***"
 
-_LOOKS_SECRET = re.compile(
+_KEY_PATTERN = re.compile(
     r"""\b(?:sk|pk|rk|gsk|xai|key)[-_][A-Za-z0-9_*.\-]{8,}   # OpenAI, Anthropic, Groq, xAI ...
       | \bAIza[A-Za-z0-9_\-]{16,}                            # Google
       | \b[Bb]earer\s+[^\s"',;]{4,}
@@ -25,54 +25,54 @@ _LOOKS_SECRET = re.compile(
 
 
 class Secret:
-    """Holds a key; neither `repr`, `str` nor a pickled copy of it shows what it is.
+    """Holds an API key. Neither `repr` nor `str` shows it, and it cannot be pickled.
 
     Args:
         what: the setting's name, for errors.
-        source: see `KeySource`; None reads `variable` now.
+        source: see `KeySource`. None reads `variable` once, now.
         variable: the environment variable's name, or "" when the provider has none.
-        needed: whether a missing key is refused.
+        required: whether a missing key is an error.
 
     Raises:
-        ConfigurationError: for a missing key, or one that no header can carry. It does not
-            show the key.
+        ConfigurationError: for a missing key, or one that cannot be sent in a header. The error
+            does not show the key.
     """
 
     __slots__ = ("_last", "_source", "_what")
 
     def __init__(
-        self, what: str, source: KeySource, *, variable: str = "", needed: bool = True
+        self, what: str, source: KeySource, *, variable: str = "", required: bool = True
     ) -> None:
         self._what = what
         if source is None and variable:
             source = os.environ.get(variable) or None
-        if source is None and needed:
+        if source is None and required:
             where = f", or set the environment variable {variable}" if variable else ""
-            raise ConfigurationError(what, f"is needed: pass api_key={where}")
-        self._source = source if source is None or callable(source) else self._clean(source)
+            raise ConfigurationError(what, f"is missing: pass api_key={where}")
+        self._source = source if source is None or callable(source) else self._check(source)
         self._last = ""
 
     def reveal(self) -> str | None:
-        """The key itself, for a header; None when there is none."""
+        """Returns the key for a header; None when there is none."""
         source = self._source
         if source is None:
             return None
-        self._last = self._clean(source()) if callable(source) else source
+        self._last = self._check(source()) if callable(source) else source
         return self._last
 
-    def hide_in(self, text: str) -> str:
-        """`text` with this key, and whatever looks like one, replaced by `***`."""
+    def redact(self, text: str) -> str:
+        """Returns `text` with this key, and everything that looks like a key, replaced by `***`."""
         if self._last:
-            text = text.replace(self._last, _HIDDEN)
-        return hide_secrets(text)
+            text = text.replace(self._last, _REDACTED)
+        return redact_secrets(text)
 
-    def _clean(self, key: str) -> str:
+    def _check(self, key: str) -> str:
         if not isinstance(key, str):
-            raise ConfigurationError(self._what, f"must be a string, not a {type(key).__name__}")
+            raise ConfigurationError(self._what, f"must be a string, got {type(key).__name__}")
         key = key.strip()
         if not key or not key.isascii() or not key.isprintable() or " " in key:
             raise ConfigurationError(
-                self._what, "must be printable ASCII without blanks (it is not shown here)"
+                self._what, "must be printable ASCII without spaces (the value is not shown here)"
             )
         return key
 
@@ -80,9 +80,9 @@ class Secret:
         return "Secret('***')" if self._source is not None else "Secret(None)"
 
     def __reduce__(self) -> str:
-        raise TypeError("a Secret is not copied or pickled")
+        raise TypeError("a Secret cannot be copied or pickled")
 
 
-def hide_secrets(text: str) -> str:
-    """`text` with whatever looks like an API key replaced by `***`."""
-    return _LOOKS_SECRET.sub(_HIDDEN, text)
+def redact_secrets(text: str) -> str:
+    """Returns `text` with everything that looks like an API key replaced by `***`."""
+    return _KEY_PATTERN.sub(_REDACTED, text)

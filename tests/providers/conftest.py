@@ -1,4 +1,4 @@
-"""Providers of each format, pointed at a fake upstream on a real loopback socket."""
+"""Fixtures: a provider of each format that talks to a fake upstream on a loopback socket."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Make = Callable[..., ChatProvider]
 
 @pytest.fixture
 def make() -> Make:
-    """Makes a provider of a format for a fake: `make("gemini", fake, model="stall")`."""
+    """Returns a factory of providers for a fake: `make("gemini", fake, model="stall")`."""
 
     def factory(kind: str, fake: FakeProvider, **settings: Any) -> ChatProvider:
         settings = {"api_key": KEY, **settings}

@@ -1,7 +1,7 @@
-"""The adapters against a mock of somebody else's making: what our own fakes get wrong shows here.
+"""Tests of the adapters against aimock, a third-party mock, to find mistakes in our own fakes.
 
-Runs where `npm install @copilotkit/aimock` has put its command `llmock` into the path (1.43 was
-found sound), or where AIMOCK names it.
+They run when `npm install @copilotkit/aimock` has put its command `llmock` into the path (tested
+with 1.43), or when AIMOCK names it.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ MOCK = os.environ.get("AIMOCK") or shutil.which("llmock")
 pytestmark = [
     pytest.mark.real_io,
     pytest.mark.backends("asyncio"),
-    pytest.mark.skipif(MOCK is None, reason="aimock comes with npm"),
+    pytest.mark.skipif(MOCK is None, reason="aimock is not installed (npm)"),
 ]
 
-SAID = "A longer answer than one piece of a stream can hold, and then some."
+ANSWER = "A longer answer than one piece of a stream can hold, and then some."
 ARGUMENTS = '{"city": "Paris"}'
 TOOL = {
     "type": "function",
@@ -46,11 +46,11 @@ def fixture(prompt: str, model: str = "", **answer: Any) -> dict[str, Any]:
 
 OVERLOADED = {"error": {"message": "overloaded", "type": "server_error"}, "status": 503}
 FIXTURES = [
-    fixture("hello", response={"content": SAID}),
+    fixture("hello", response={"content": ANSWER}),
     fixture("tool", response={"toolCalls": [{"name": "get_weather", "arguments": ARGUMENTS}]}),
     fixture("busy", response=OVERLOADED),
-    fixture("half", "first", response={"content": SAID}, truncateAfterChunks=4, latency=10),
-    fixture("half", response={"content": SAID}),
+    fixture("half", "first", response={"content": ANSWER}, truncateAfterChunks=4, latency=10),
+    fixture("half", response={"content": ANSWER}),
 ]
 
 
@@ -70,7 +70,7 @@ def mock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 def providers(url: str, first: str = "") -> list[Any]:
-    """One provider of each format; `first` is the model of the first of them."""
+    """Returns one provider of each format; `first` is the model of the first one."""
     http = Http()
     return [
         OpenAI("openai", model=first or "gpt-5", api_key="k", base_url=f"{url}/v1", http=http),
@@ -87,26 +87,26 @@ NAMES = ("openai", "anthropic", "gemini")
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_text_whole_and_in_pieces(mock: str, name: str) -> None:
-    """An answer and a stream say what the mock was told to, and end as whole ones do."""
-    async with router(providers(mock)) as asked:
-        answer = await asked.call(chat("hello"), route=[name])
-        assert text_of(answer) == SAID
+async def test_text_called_and_streamed(mock: str, name: str) -> None:
+    """A call and a stream return the mock's text with the finish reason `stop`."""
+    async with router(providers(mock)) as client:
+        answer = await client.call(chat("hello"), route=[name])
+        assert text_of(answer) == ANSWER
         assert answer["choices"][0]["finish_reason"] == "stop"
-        async with asked.stream(chat("hello"), route=[name]) as stream:
+        async with client.stream(chat("hello"), route=[name]) as stream:
             chunks = [chunk async for chunk in stream]
-        assert "".join(map(text_of, chunks)) == SAID
+        assert "".join(map(text_of, chunks)) == ANSWER
         assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_tool_calls_whole_and_in_pieces(mock: str, name: str) -> None:
-    """A tool call comes out the same, whichever format it came in."""
-    async with router(providers(mock)) as asked:
-        answer = await asked.call(chat("tool", tools=[TOOL]), route=[name])
+async def test_tool_calls_called_and_streamed(mock: str, name: str) -> None:
+    """A tool call is the same in every format."""
+    async with router(providers(mock)) as client:
+        answer = await client.call(chat("tool", tools=[TOOL]), route=[name])
         (call,) = answer["choices"][0]["message"]["tool_calls"]
         assert json.loads(call["function"]["arguments"]) == json.loads(ARGUMENTS)
-        async with asked.stream(chat("tool", tools=[TOOL]), route=[name]) as stream:
+        async with client.stream(chat("tool", tools=[TOOL]), route=[name]) as stream:
             deltas = [chunk["choices"][0]["delta"] async for chunk in stream if chunk["choices"]]
     pieces = [piece["function"] for delta in deltas for piece in delta.get("tool_calls") or ()]
     assert "".join(piece.get("name") or "" for piece in pieces) == "get_weather"
@@ -114,25 +114,25 @@ async def test_tool_calls_whole_and_in_pieces(mock: str, name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-async def test_overload_is_known_as_such(mock: str, name: str) -> None:
-    """A 503 in each format's own words is the kind that fails over."""
-    async with router(providers(mock)) as asked:
-        outcome = await asked.call_outcome(chat("busy"), route=[name])
+async def test_503_is_overloaded(mock: str, name: str) -> None:
+    """A 503 in each format's error body has the kind `overloaded`, which fails over."""
+    async with router(providers(mock)) as client:
+        outcome = await client.call_outcome(chat("busy"), route=[name])
     assert outcome.attempts[0].verdict.kind is FailureKind.OVERLOADED
 
 
-async def test_a_cut_stream_is_interrupted_or_goes_on(mock: str) -> None:
-    """What the mock cuts off is no success, and another format's provider says the rest."""
+async def test_truncated_stream_is_interrupted_or_continued(mock: str) -> None:
+    """A truncated stream raises, or is continued by a provider of another format."""
     names = ["openai", "gemini"]
-    async with router(providers(mock, "first")) as asked:
+    async with router(providers(mock, "first")) as client:
         with pytest.raises(StreamInterrupted) as caught:
-            async with asked.stream(chat("half"), route=names) as stream:
+            async with client.stream(chat("half"), route=names) as stream:
                 async for chunk in stream:
-                    assert text_of(chunk) in SAID
+                    assert text_of(chunk) in ANSWER
         assert caught.value.chunks > 0
     policy = StreamPolicy(on_interrupt="continue")
-    async with router(providers(mock, "first"), stream=policy) as asked:
-        async with asked.stream(chat("half"), route=names) as stream:
+    async with router(providers(mock, "first"), stream=policy) as client:
+        async with client.stream(chat("half"), route=names) as stream:
             chunks = [chunk async for chunk in stream]
             assert stream.provider == "gemini"
-        assert "".join(map(text_of, chunks)) == SAID
+        assert "".join(map(text_of, chunks)) == ANSWER

@@ -1,4 +1,4 @@
-"""Requests and answers as Anthropic Messages, case by case."""
+"""Translation of requests, responses and streams for Anthropic Messages."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from multirouter import ConfigurationError, ProviderError
 from multirouter.model import FailureKind
 from multirouter.providers import Anthropic, chat
 from multirouter.providers.anthropic.content import tool_id
-from multirouter.providers.anthropic.request import Accent, to_anthropic
+from multirouter.providers.anthropic.request import ModelSettings, to_anthropic
 from multirouter.providers.anthropic.response import from_anthropic
 from multirouter.providers.anthropic.stream import AnthropicTranslator
-from multirouter.providers.failures import Failures
+from multirouter.providers.error_factory import ErrorFactory
 from multirouter.providers.secret import Secret
 from multirouter.providers.sse import Event
 
-FAILURES = Failures("up", Secret("key", "sk-abcdefghijkl"))
+ERRORS = ErrorFactory("up", Secret("key", "sk-abcdefghijkl"))
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
 
 
-def said(request: Any, **accent: Any) -> dict[str, Any]:
-    return to_anthropic(request, Accent(**accent), FAILURES, stream=False)
+def translated(request: Any, **model_settings: Any) -> dict[str, Any]:
+    return to_anthropic(request, ModelSettings(**model_settings), ERRORS, stream=False)
 
 
 def call(call_id: str, arguments: str = "{}") -> dict[str, Any]:
     return {"id": call_id, "type": "function", "function": {"name": "f", "arguments": arguments}}
 
 
-def test_system_messages_join_at_the_top() -> None:
-    """System and developer turns, wherever they stand, are the system prompt, in order."""
-    body = said(
+def test_system_and_developer_messages_become_the_system_prompt() -> None:
+    """System and developer messages at any position become the system prompt, in order."""
+    body = translated(
         chat(
             [
                 {"role": "system", "content": "a"},
@@ -46,17 +46,17 @@ def test_system_messages_join_at_the_top() -> None:
     assert body["messages"] == [{"role": "user", "content": [{"type": "text", "text": "x"}]}]
 
 
-def test_max_tokens_is_always_there() -> None:
-    """The API wants a limit: the request's newer field, its older one, or the provider's."""
-    assert said(chat("x"))["max_tokens"] == 4096
-    assert said(chat("x"), max_tokens=9)["max_tokens"] == 9
-    assert said(chat("x", max_tokens=5))["max_tokens"] == 5
-    assert said(chat("x", max_tokens=5, max_completion_tokens=6))["max_tokens"] == 6
+def test_max_tokens_is_always_sent() -> None:
+    """The API requires a limit: the request's newer field, its older one, or the default."""
+    assert translated(chat("x"))["max_tokens"] == 4096
+    assert translated(chat("x"), max_tokens=9)["max_tokens"] == 9
+    assert translated(chat("x", max_tokens=5))["max_tokens"] == 5
+    assert translated(chat("x", max_tokens=5, max_completion_tokens=6))["max_tokens"] == 6
 
 
-def test_tool_results_stand_in_one_turn_before_text() -> None:
-    """All results of a turn, and what the user says next, are one user turn, results first."""
-    body = said(
+def test_tool_results_share_one_turn_before_text() -> None:
+    """Tool results and the following user text share one user turn, results first."""
+    body = translated(
         chat(
             [
                 {"role": "user", "content": "x"},
@@ -91,14 +91,14 @@ def test_tool_results_stand_in_one_turn_before_text() -> None:
     ],
 )
 def test_arguments_become_an_object(arguments: str, value: Any) -> None:
-    """Arguments that are no object, which models do write, stay readable within one."""
-    body = said(chat([{"role": "assistant", "tool_calls": [call("a", arguments)]}]))
+    """Arguments that are not a JSON object, which models do write, are kept inside one."""
+    body = translated(chat([{"role": "assistant", "tool_calls": [call("a", arguments)]}]))
     assert body["messages"][0]["content"][0]["input"] == value
 
 
 @pytest.mark.parametrize("foreign", ["call.1", "functions.f:0", "ü", "", "a b", "x" * 80 + "!"])
-def test_foreign_ids_are_rewritten_in_pairs(foreign: str) -> None:
-    """An id that the API refuses becomes one it takes, the same for call and result."""
+def test_invalid_ids_are_rewritten_consistently(foreign: str) -> None:
+    """An id that the API rejects becomes a valid one, the same for call and result."""
     made = tool_id(foreign)
     assert made == tool_id(foreign)
     assert made.replace("_", "").replace("-", "").isalnum()
@@ -108,8 +108,8 @@ def test_foreign_ids_are_rewritten_in_pairs(foreign: str) -> None:
 
 
 def test_blank_text_is_left_out() -> None:
-    """The API refuses empty text blocks: there are none, and no empty turns."""
-    body = said(
+    """The API rejects empty text blocks, so there are no blank blocks and no empty turns."""
+    body = translated(
         chat(
             [
                 {
@@ -125,23 +125,25 @@ def test_blank_text_is_left_out() -> None:
     assert [block["text"] for block in turn["content"]] == ["x", "y"]
 
 
-def test_a_prefill_does_not_end_in_blanks() -> None:
-    """A last assistant turn goes up as a prefill, without its trailing blanks."""
-    talk = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "So \n"}]
-    assert said(chat(talk))["messages"][-1]["content"][0]["text"] == "So"
+def test_prefill_has_no_trailing_whitespace() -> None:
+    """A last assistant message is sent as a prefill without trailing whitespace."""
+    messages = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "So \n"}]
+    assert translated(chat(messages))["messages"][-1]["content"][0]["text"] == "So"
 
 
-def test_refusals_are_text() -> None:
-    """What an assistant refused goes back as what it said, as a field or as a part."""
+def test_refusal_becomes_text() -> None:
+    """A refusal in an assistant message, as a field or a part, becomes text."""
     for turn in (
         {"role": "assistant", "content": None, "refusal": "no"},
         {"role": "assistant", "content": [{"type": "refusal", "refusal": "no"}]},
     ):
-        assert said(chat([turn]))["messages"][0]["content"] == [{"type": "text", "text": "no"}]
+        assert translated(chat([turn]))["messages"][0]["content"] == [
+            {"type": "text", "text": "no"}
+        ]
 
 
-def test_thinking_goes_back_first() -> None:
-    """Signed thoughts stand before the text and the calls they led to."""
+def test_thinking_blocks_come_first() -> None:
+    """Signed thinking blocks come before text and tool calls."""
     block = {"type": "thinking", "thinking": "hm", "signature": "s"}
     turn = {
         "role": "assistant",
@@ -149,7 +151,7 @@ def test_thinking_goes_back_first() -> None:
         "thinking_blocks": [block],
         "tool_calls": [call("c")],
     }
-    content = said(chat([turn]))["messages"][0]["content"]
+    content = translated(chat([turn]))["messages"][0]["content"]
     assert [part["type"] for part in content] == ["thinking", "text", "tool_use"]
     assert content[0] == block
 
@@ -176,9 +178,9 @@ def test_thinking_goes_back_first() -> None:
         ({"file_id": "file_011"}, {"type": "file", "file_id": "file_011"}),
     ],
 )
-def test_documents(file: Any, source: Any) -> None:
-    """PDF as base64, text as text, the API's own file ids as they are."""
-    body = said(chat([{"type": "file", "file": file}]))
+def test_documents_are_translated(file: Any, source: Any) -> None:
+    """PDF becomes base64, text becomes text, and the API's own file ids are unchanged."""
+    body = translated(chat([{"type": "file", "file": file}]))
     (block,) = body["messages"][0]["content"]
     assert block["source"] == source
     assert block.get("title") == file.get("filename")
@@ -192,17 +194,17 @@ def test_documents(file: Any, source: Any) -> None:
         {"file_data": "AAAA", "filename": "x.unknown-type"},
     ],
 )
-def test_documents_that_are_none(file: Any) -> None:
-    """What is neither PDF nor text has no place."""
+def test_other_documents_are_rejected(file: Any) -> None:
+    """Only PDF and text are supported."""
     with pytest.raises(ProviderError) as caught:
-        said(chat([{"type": "file", "file": file}]))
+        translated(chat([{"type": "file", "file": file}]))
     assert caught.value.kind is FailureKind.REQUEST
 
 
-def test_images_by_address() -> None:
-    """An http(s) picture is fetched by the provider."""
+def test_image_url_is_passed_on() -> None:
+    """An http(s) image is fetched by the provider."""
     part = {"type": "image_url", "image_url": {"url": "https://x.org/a.png"}}
-    (block,) = said(chat([part]))["messages"][0]["content"]
+    (block,) = translated(chat([part]))["messages"][0]["content"]
     assert block == {"type": "image", "source": {"type": "url", "url": "https://x.org/a.png"}}
 
 
@@ -215,9 +217,9 @@ def test_images_by_address() -> None:
         ({"prompt_cache_breakpoint": {"ttl": "9d"}}, {"type": "ephemeral"}),
     ],
 )
-def test_cache_marks_are_kept(mark: Any, control: Any) -> None:
-    """Marks of either format say where the prompt may be cached, on parts, results and tools."""
-    body = said(
+def test_cache_control_is_kept(mark: Any, control: Any) -> None:
+    """Cache marks of either format are kept on parts and tool results."""
+    body = translated(
         chat(
             [
                 {"role": "user", "content": [{"type": "text", "text": "x", **mark}]},
@@ -230,8 +232,8 @@ def test_cache_marks_are_kept(mark: Any, control: Any) -> None:
     assert body["messages"][2]["content"][0]["cache_control"] == control
 
 
-def test_tools_and_their_choice() -> None:
-    """A tool keeps its strictness and its mark; allowed_tools filters; parallel can be off."""
+def test_tools_and_tool_choice() -> None:
+    """`strict` and `cache_control` are kept, allowed_tools filters, parallel calls can be off."""
     tools = [
         {
             "type": "function",
@@ -242,85 +244,85 @@ def test_tools_and_their_choice() -> None:
     ]
     allowed = {"mode": "required", "tools": [{"type": "function", "function": {"name": "g"}}]}
     choice = {"type": "allowed_tools", "allowed_tools": allowed}
-    body = said(chat("x", tools=tools, tool_choice=choice, parallel_tool_calls=False))
+    body = translated(chat("x", tools=tools, tool_choice=choice, parallel_tool_calls=False))
     assert [made["name"] for made in body["tools"]] == ["g"]
     assert body["tool_choice"] == {"type": "any", "disable_parallel_tool_use": True}
-    assert said(chat("x", tools=tools))["tools"][0] == {
+    assert translated(chat("x", tools=tools))["tools"][0] == {
         "name": "f",
         "input_schema": {"type": "object", "properties": {}},
         "description": "d",
         "strict": True,
         "cache_control": {"type": "ephemeral"},
     }
-    quiet = said(chat("x", tools=tools, parallel_tool_calls=False))
+    quiet = translated(chat("x", tools=tools, parallel_tool_calls=False))
     assert quiet["tool_choice"] == {"type": "auto", "disable_parallel_tool_use": True}
-    off = said(chat("x", tools=tools, parallel_tool_calls=False, tool_choice="none"))
+    off = translated(chat("x", tools=tools, parallel_tool_calls=False, tool_choice="none"))
     assert off["tool_choice"] == {"type": "none"}
     with pytest.raises(ProviderError, match="tool_choice"):
-        said(chat("x", tools=tools, tool_choice={"type": "custom", "custom": {"name": "c"}}))
+        translated(chat("x", tools=tools, tool_choice={"type": "custom", "custom": {"name": "c"}}))
 
 
-def test_reasoning_by_effort_or_budget() -> None:
-    """Effort is adaptive thinking, or a budget above which max_tokens is what was asked."""
-    adaptive = said(chat("x", reasoning_effort="minimal", temperature=0.2, top_p=0.5))
+def test_reasoning_effort_becomes_adaptive_thinking_or_budget() -> None:
+    """A budget is added to `max_tokens`, and thinking drops `temperature` and `top_p`."""
+    adaptive = translated(chat("x", reasoning_effort="minimal", temperature=0.2, top_p=0.5))
     assert adaptive["thinking"] == {"type": "adaptive"}
     assert adaptive["output_config"] == {"effort": "low"}
     assert not {"temperature", "top_p"} & set(adaptive)
-    budget = said(chat("x", reasoning_effort="low", max_tokens=100), thinking="budget")
+    budget = translated(chat("x", reasoning_effort="low", max_tokens=100), thinking="budget")
     assert budget["thinking"] == {"type": "enabled", "budget_tokens": 2048}
     assert budget["max_tokens"] == 2148
-    off = said(chat("x", reasoning_effort="none", temperature=1.5))
+    off = translated(chat("x", reasoning_effort="none", temperature=1.5))
     assert off["thinking"] == {"type": "disabled"}
     assert off["temperature"] == 1
 
 
-def test_reasoning_gives_way_to_a_forced_tool() -> None:
-    """The API allows no thinking beside a forced tool: the tool is what was asked."""
-    body = said(chat("x", reasoning_effort="high", tools=[TOOL], tool_choice="required"))
+def test_no_thinking_with_forced_tool() -> None:
+    """The API does not allow thinking with a forced tool."""
+    body = translated(chat("x", reasoning_effort="high", tools=[TOOL], tool_choice="required"))
     assert "thinking" not in body
 
 
-def test_a_budget_gives_way_in_an_unsigned_tool_turn() -> None:
-    """When another model called the tools, its turn has no signed thoughts to begin with."""
+def test_no_budget_in_unsigned_tool_turn() -> None:
+    """Tool calls of another model have no signed thinking, which a budget requires."""
     foreign = [
         {"role": "user", "content": "x"},
         {"role": "assistant", "tool_calls": [call("c")]},
         {"role": "tool", "tool_call_id": "c", "content": "1"},
     ]
-    assert "thinking" not in said(chat(foreign, reasoning_effort="high"), thinking="budget")
-    assert "thinking" in said(chat(foreign, reasoning_effort="high"))
+    assert "thinking" not in translated(chat(foreign, reasoning_effort="high"), thinking="budget")
+    assert "thinking" in translated(chat(foreign, reasoning_effort="high"))
     later = [*foreign, {"role": "assistant", "content": "a"}, {"role": "user", "content": "y"}]
-    assert "thinking" in said(chat(later, reasoning_effort="high"), thinking="budget")
+    assert "thinking" in translated(chat(later, reasoning_effort="high"), thinking="budget")
 
 
-def test_schema_and_effort_share_their_place() -> None:
-    """A schema and an effort both stand in output_config."""
+def test_schema_and_effort_share_output_config() -> None:
+    """A schema and an effort are both in `output_config`."""
     form = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}}
-    body = said(chat("x", response_format=form, reasoning_effort="max"))
+    body = translated(chat("x", response_format=form, reasoning_effort="max"))
     assert body["output_config"] == {
         "effort": "max",
         "format": {"type": "json_schema", "schema": {"type": "object"}},
     }
 
 
-def test_who_asks_and_which_tier() -> None:
-    """The safety identifier goes before the user; tiers have their own names."""
-    body = said(chat("x", user="u", safety_identifier="s", service_tier="default"))
+def test_user_id_and_service_tier() -> None:
+    """`safety_identifier` overrides `user`; tiers have other names."""
+    body = translated(chat("x", user="u", safety_identifier="s", service_tier="default"))
     assert body["metadata"] == {"user_id": "s"}
     assert body["service_tier"] == "standard_only"
-    assert said(chat("x", user="u"))["metadata"] == {"user_id": "u"}
-    assert "service_tier" not in said(chat("x", service_tier="flex"))
+    assert translated(chat("x", user="u"))["metadata"] == {"user_id": "u"}
+    assert "service_tier" not in translated(chat("x", service_tier="flex"))
 
 
-def test_fields_a_model_refuses_can_be_dropped() -> None:
-    """`drops` leaves fields out for models that refuse them, even ones the format cannot say."""
-    body = said(chat("x", temperature=0.5, n=3), drops=frozenset({"temperature", "n"}))
+def test_drops_leaves_fields_out() -> None:
+    """`drops` leaves fields out, even those that the format would reject."""
+    body = translated(chat("x", temperature=0.5, n=3), drops=frozenset({"temperature", "n"}))
     assert set(body) == {"max_tokens", "messages"}
 
 
 @pytest.mark.parametrize("setting", [{"max_tokens": 0}, {"thinking": "hard"}])
-def test_settings_are_checked_at_birth(setting: Any) -> None:
-    """A limit of nothing and an unknown way to think are refused at construction."""
+def test_invalid_settings_are_rejected(setting: Any) -> None:
+    """An invalid `max_tokens` or `thinking` raises at construction."""
     with pytest.raises(ConfigurationError, match="Anthropic"):
         Anthropic("a", model="m", api_key="sk-abcdefghij", **setting)
 
@@ -330,7 +332,7 @@ def test_settings_are_checked_at_birth(setting: Any) -> None:
 
 def answer(**fields: Any) -> Any:
     message = {"id": "msg_1", "model": "m", "content": [], "stop_reason": "end_turn", **fields}
-    return from_anthropic(message, 1, FAILURES)
+    return from_anthropic(message, 1, ERRORS)
 
 
 @pytest.mark.parametrize(
@@ -346,12 +348,12 @@ def answer(**fields: Any) -> Any:
         ("something_new", "stop"),
     ],
 )
-def test_stop_reasons(reason: str, finish: str) -> None:
-    """Every stop reason has its finish reason, and one that is new ends like any other."""
+def test_stop_reason_becomes_finish_reason(reason: str, finish: str) -> None:
+    """Every stop reason has a finish reason; an unknown one becomes `stop`."""
     assert answer(stop_reason=reason)["choices"][0]["finish_reason"] == finish
 
 
-def test_usage_counts_the_cache_in() -> None:
+def test_prompt_tokens_include_the_cache() -> None:
     """OpenAI's prompt tokens include what the cache read and wrote."""
     usage = answer(
         usage={
@@ -371,8 +373,8 @@ def test_usage_counts_the_cache_in() -> None:
     assert usage["completion_tokens_details"] == {"reasoning_tokens": 2}
 
 
-def test_an_answer_without_text_has_empty_content() -> None:
-    """Content is "" when nothing was said, None beside calls alone."""
+def test_content_without_text() -> None:
+    """Content is "" without any output, and None when there are only tool calls."""
     assert answer()["choices"][0]["message"]["content"] == ""
     block = {"type": "tool_use", "id": "t", "name": "f", "input": {}}
     message = answer(content=[block], stop_reason="tool_use")["choices"][0]["message"]
@@ -380,26 +382,26 @@ def test_an_answer_without_text_has_empty_content() -> None:
     assert message["tool_calls"][0]["function"]["arguments"] == "{}"
 
 
-def test_a_refusal_says_why() -> None:
-    """The explanation of a refusal is the message's refusal."""
+def test_refusal_has_its_explanation() -> None:
+    """The explanation of a refusal is the message's `refusal`."""
     details = {"type": "refusal", "category": "cyber", "explanation": "Not that."}
     message = answer(stop_reason="refusal", stop_details=details)["choices"][0]["message"]
     assert message["refusal"] == "Not that."
 
 
 @pytest.mark.parametrize("body", [{}, {"content": []}, {"content": "x", "stop_reason": "end_turn"}])
-def test_no_message_is_rubbish(body: Any) -> None:
-    """A 200 that is no message is the provider's failure."""
+def test_body_without_message_is_a_transport_failure(body: Any) -> None:
+    """A 200 without a message is a failure of the provider."""
     with pytest.raises(ProviderError) as caught:
-        from_anthropic(body, 1, FAILURES)
+        from_anthropic(body, 1, ERRORS)
     assert caught.value.kind is FailureKind.TRANSPORT
 
 
 # ── streams ─────────────────────────────────────────────────────────────────────────────────────
 
 
-def read(*events: Any, usage_asked: bool = False) -> tuple[list[Any], AnthropicTranslator]:
-    translator = AnthropicTranslator(FAILURES, 1, usage_asked=usage_asked)
+def read(*events: Any, include_usage: bool = False) -> tuple[list[Any], AnthropicTranslator]:
+    translator = AnthropicTranslator(ERRORS, 1, include_usage=include_usage)
     chunks = [
         chunk
         for event in events
@@ -409,7 +411,7 @@ def read(*events: Any, usage_asked: bool = False) -> tuple[list[Any], AnthropicT
 
 
 def test_unknown_events_blocks_and_deltas_are_skipped() -> None:
-    """What a newer API adds does no harm."""
+    """Additions of a newer API version are ignored."""
     chunks, translator = read(
         {"type": "message_start", "message": {"id": "m", "model": "x"}},
         {"type": "something_new", "x": 1},
@@ -432,8 +434,8 @@ def test_unknown_events_blocks_and_deltas_are_skipped() -> None:
     assert "usage" not in last
 
 
-def test_a_call_that_comes_whole_or_empty_has_arguments() -> None:
-    """Input in the block's start, or none at all, ends in JSON all the same."""
+def test_call_without_deltas_has_arguments() -> None:
+    """Input in the block's start, or no input at all, becomes a JSON text."""
     for given, arguments in (({"a": 1}, '{"a": 1}'), ({}, "{}")):
         block = {"type": "tool_use", "id": "t", "name": "f", "input": given}
         chunks, _ = read(
@@ -450,8 +452,8 @@ def test_a_call_that_comes_whole_or_empty_has_arguments() -> None:
         assert "".join(call["function"]["arguments"] for call in calls) == arguments
 
 
-def test_redacted_thoughts_are_kept_for_the_next_turn() -> None:
-    """A redacted block shows nothing, and goes back as it came."""
+def test_redacted_thinking_is_kept() -> None:
+    """A redacted block has no text and is kept for the next turn."""
     block = {"type": "redacted_thinking", "data": "xyz"}
     chunks, _ = read(
         {"type": "content_block_start", "index": 0, "content_block": block},
@@ -460,8 +462,8 @@ def test_redacted_thoughts_are_kept_for_the_next_turn() -> None:
     assert chunks[0]["choices"][0]["delta"] == {"thinking_blocks": [block]}
 
 
-def test_text_in_a_blocks_start_is_not_lost() -> None:
-    """A text block may begin with text."""
+def test_text_in_block_start_is_emitted() -> None:
+    """A text block may start with text."""
     chunks, _ = read(
         {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": "a"}}
     )
@@ -477,8 +479,8 @@ def test_text_in_a_blocks_start_is_not_lost() -> None:
         [],
     ],
 )
-def test_events_out_of_shape_are_broken_chunks(event: Any) -> None:
-    """An event that has not its documented shape is a failure of the provider."""
-    translator = AnthropicTranslator(FAILURES, 1, usage_asked=False)
-    with pytest.raises(ProviderError, match="broken chunk"):
+def test_malformed_events_are_invalid_chunks(event: Any) -> None:
+    """An event without its documented shape is a failure of the provider."""
+    translator = AnthropicTranslator(ERRORS, 1, include_usage=False)
+    with pytest.raises(ProviderError, match="invalid chunk"):
         translator.feed(Event("", json.dumps(event).encode()))

@@ -1,4 +1,4 @@
-"""The canonical request, its builder, and what reads canonical answers."""
+"""The canonical request, `chat()`, and the functions that read canonical responses."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from multirouter.providers import (
 
 
 def test_chat_builds_a_request() -> None:
-    """A prompt, perhaps a system prompt, and options; None is left out."""
+    """A prompt, an optional system prompt, and options; None is left out."""
     assert chat("Hello") == {"messages": [{"role": "user", "content": "Hello"}]}
     assert chat("Hello", system="s", temperature=0.0, seed=None) == {
         "messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "Hello"}],
@@ -32,13 +32,13 @@ def test_chat_builds_a_request() -> None:
     }
 
 
-def test_chat_takes_parts_and_messages() -> None:
-    """Parts are one user message; messages are the conversation, after the system prompt."""
+def test_chat_accepts_parts_and_messages() -> None:
+    """Parts become one user message; messages follow the system prompt."""
     parts = [{"type": "text", "text": "x"}]
     assert chat(parts)["messages"] == [{"role": "user", "content": parts}]
-    talk: Any = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
-    assert chat(talk, system="s")["messages"] == [{"role": "system", "content": "s"}, *talk]
-    assert talk == [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    messages: Any = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
+    assert chat(messages, system="s")["messages"] == [{"role": "system", "content": "s"}, *messages]
+    assert messages == [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_chat_takes_parts_and_messages() -> None:
     ],
 )
 def test_text_of(answer: Any, text: str) -> None:
-    """The first choice's text, wherever it may be missing."""
+    """The text of the first choice; "" when any part of it is missing."""
     assert text_of(answer) == text
 
 
@@ -71,7 +71,7 @@ def test_text_of(answer: Any, text: str) -> None:
     ],
 )
 def test_has_content(delta: Any, content: bool) -> None:
-    """A role alone proves nothing; text, thoughts, refusals and calls do."""
+    """A role alone is no content; text, reasoning, refusals and tool calls are."""
     chunk = {"choices": [{"index": 0, "delta": delta}]}
     assert has_content(chunk) is content
     assert has_tool_calls(chunk) is ("tool_calls" in delta)
@@ -88,8 +88,8 @@ def test_is_finished() -> None:
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_presets_find_their_key(preset: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each named service reads its own variable; only local ones need no key."""
+def test_preset_reads_its_key(preset: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each preset reads its own environment variable; only local ones need no key."""
     known = PRESETS[preset]
     monkeypatch.setenv(known.variable, "sk-abcdefghij")
     assert OpenAI("a", preset=preset).name == "a"
@@ -103,15 +103,15 @@ def test_presets_find_their_key(preset: Any, monkeypatch: pytest.MonkeyPatch) ->
         assert known.base_url.startswith("http://localhost")
 
 
-def test_an_unknown_preset_is_refused_with_the_known_ones() -> None:
-    """The message lists what there is."""
+def test_unknown_preset_lists_the_known_ones() -> None:
+    """The message lists the presets."""
     with pytest.raises(ConfigurationError, match="deepseek"):
         OpenAI("a", preset="skynet")  # type: ignore[arg-type] # what is tested
 
 
 @pytest.mark.parametrize("maker", [OpenAI, Anthropic, Gemini])
-def test_settings_of_a_provider_pass_through(maker: Any) -> None:
-    """What every provider may be told is told by the same keywords."""
+def test_provider_settings_are_passed_on(maker: Any) -> None:
+    """Every setting of `Provider` is accepted by the factories."""
     made = maker("a", model="m", api_key="sk-abcdefghij", weight=3, tags=("cheap",), domains=("x",))
     assert (made.weight, made.tags, made.domains) == (3.0, ("cheap",), ("x",))
     assert made.replace(weight=5).weight == 5.0
@@ -121,14 +121,14 @@ def test_settings_of_a_provider_pass_through(maker: Any) -> None:
         maker("a", model="m", api_key="sk-abcdefghij", base_url="nowhere")
 
 
-def test_a_key_does_not_travel_with_a_pickle() -> None:
-    """Pickling a provider fails rather than write its key down."""
+def test_provider_with_key_cannot_be_pickled() -> None:
+    """Pickling a provider raises, so its key is not written anywhere."""
     with pytest.raises(Exception, match="pickle"):
         pickle.dumps(OpenAI("a", model="m", api_key="sk-abcdefghij"))
 
 
-def test_importing_the_adapters_is_light() -> None:
-    """Aiohttp is loaded when the first connection opens, not when providers are described."""
+def test_import_does_not_load_aiohttp() -> None:
+    """Aiohttp is loaded when the first connection opens, not when providers are constructed."""
     script = (
         "import sys; from multirouter.providers import OpenAI;"
         "OpenAI('a', model='m', api_key='sk-abcdefghij'); print('aiohttp' in sys.modules)"

@@ -1,4 +1,4 @@
-"""The fake upstream itself: its faults by option, its strictness, its serving."""
+"""The fake upstream: its faults, its validation, and serving it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HELLO = [{"role": "user", "content": "x"}]
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_every_fault_can_be_named(name: str) -> None:
-    """A fault stands alone or with its number, as a model's whole name or after a plus."""
+    """A fault is a model's whole name, or follows a plus."""
     text = name.replace("-N", "-3")
     fault = Fault.named(text)
     assert fault is not None
@@ -27,8 +27,8 @@ def test_every_fault_can_be_named(name: str) -> None:
     assert str(fault) == text
 
 
-def test_other_names_are_no_faults() -> None:
-    """Models are called what they like; an option must be a fault."""
+def test_other_model_names_are_no_faults() -> None:
+    """A model may have any name; the `fault` option must be a known fault."""
     for model in ("gpt-5", "", "fail", "cut-after", "my-fail-500", "a+b"):
         assert Fault.of_model(model) == Fault()
     with pytest.raises(ConfigurationError, match="cut-after-N"):
@@ -37,10 +37,10 @@ def test_other_names_are_no_faults() -> None:
         make_app("nothing-like-it")
 
 
-async def test_a_fault_by_option_strikes_every_model_but_those_that_name_another(
+async def test_fault_option_applies_unless_the_model_names_another(
     make: Any,
 ) -> None:
-    """The option is for all requests; a model's own fault goes first."""
+    """The option applies to all requests; a fault in the model's name takes precedence."""
     async with FakeProvider("fail-503") as fake, aiohttp.ClientSession() as session:
         for model, status in (("gpt-5", 503), ("gpt-5+fail-418", 418)):
             body = {"model": model, "messages": HELLO}
@@ -52,7 +52,7 @@ async def test_a_fault_by_option_strikes_every_model_but_those_that_name_another
 
 
 @pytest.mark.parametrize(
-    ("path", "headers", "body", "status", "told"),
+    ("path", "headers", "body", "status", "expected"),
     [
         ("/v1/chat/completions", {}, {"messages": HELLO}, 401, "API key"),
         ("/v1/chat/completions", {"Authorization": "Bearer k"}, {}, 400, "messages"),
@@ -118,10 +118,10 @@ async def test_a_fault_by_option_strikes_every_model_but_those_that_name_another
         ),
     ],
 )
-async def test_what_the_real_services_refuse_is_refused(
-    path: str, headers: Any, body: Any, status: int, told: str
+async def test_invalid_requests_are_rejected_as_by_the_real_services(
+    path: str, headers: Any, body: Any, status: int, expected: str
 ) -> None:
-    """Keys, fields, turns and limits are checked, so that a wrong translation cannot pass."""
+    """Keys, fields, turns and limits are validated, so that a wrong translation fails a test."""
     async with FakeProvider() as fake, aiohttp.ClientSession() as session:
         data = b"{" if body is None else None
         async with (
@@ -130,11 +130,11 @@ async def test_what_the_real_services_refuse_is_refused(
             else session.post(fake.url + path, data=data, headers=headers) as answer
         ):
             assert answer.status == status
-            assert told in await answer.text()
+            assert expected in await answer.text()
 
 
-async def test_serving_until_cancelled() -> None:
-    """`serve_fake` takes a port, and gives it back when it is cancelled."""
+async def test_serve_fake_until_cancelled() -> None:
+    """`serve_fake` opens a port, and closes it when it is cancelled."""
     server = asyncio.ensure_future(serve_fake(port=0))
     await asyncio.sleep(0.005)
     assert not server.done()
@@ -143,9 +143,9 @@ async def test_serving_until_cancelled() -> None:
         await server
 
 
-async def test_requests_are_remembered_up_to_a_number() -> None:
-    """The last requests stand in `requests`, oldest first."""
-    async with FakeProvider(keep=2) as fake, aiohttp.ClientSession() as session:
+async def test_last_requests_are_kept() -> None:
+    """`requests` has the last `keep` requests, oldest first."""
+    async with FakeProvider(max_requests=2) as fake, aiohttp.ClientSession() as session:
         for number in range(3):
             async with session.post(f"{fake.url}/v1/embeddings", json={"input": str(number)}):
                 pass

@@ -1,4 +1,4 @@
-"""Requests and answers as Gemini's generateContent, case by case."""
+"""Translation of requests, responses and streams for Gemini's generateContent."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 from multirouter import ProviderError
 from multirouter.model import FailureKind
 from multirouter.providers import Gemini, chat
-from multirouter.providers.failures import Failures
+from multirouter.providers.error_factory import ErrorFactory
 from multirouter.providers.gemini.content import FOREIGN_SIGNATURE
 from multirouter.providers.gemini.request import to_gemini
 from multirouter.providers.gemini.response import from_gemini
@@ -19,12 +19,12 @@ from multirouter.providers.secret import Secret
 from multirouter.providers.sse import Event
 from multirouter.testing.fakes import FakeProvider
 
-FAILURES = Failures("up", Secret("key", "sk-abcdefghijkl"))
+ERRORS = ErrorFactory("up", Secret("key", "sk-abcdefghijkl"))
 TOOL = {"type": "function", "function": {"name": "f", "description": "d"}}
 
 
-def said(request: Any, model: str = "gemini-3-pro") -> dict[str, Any]:
-    return to_gemini(request, model, FAILURES)
+def translated(request: Any, model: str = "gemini-3-pro") -> dict[str, Any]:
+    return to_gemini(request, model, ERRORS)
 
 
 def call(call_id: str, signature: str = "") -> dict[str, Any]:
@@ -33,9 +33,9 @@ def call(call_id: str, signature: str = "") -> dict[str, Any]:
     return {**made, "extra_content": extra} if signature else made
 
 
-def test_turns_and_the_instruction() -> None:
-    """System and developer turns are the instruction; neighbours of one role are one turn."""
-    body = said(
+def test_turns_and_system_instruction() -> None:
+    """System messages become the instruction; adjacent messages of a role share a turn."""
+    body = translated(
         chat(
             [
                 {"role": "system", "content": "a"},
@@ -55,9 +55,9 @@ def test_turns_and_the_instruction() -> None:
     }
 
 
-def test_results_know_their_function() -> None:
-    """A result carries the name its call had; results of one turn are one turn."""
-    body = said(
+def test_tool_results_have_the_function_name() -> None:
+    """A result has the name of its call; results of one turn share a turn."""
+    body = translated(
         chat(
             [
                 {"role": "assistant", "content": "hm", "tool_calls": [call("a", "S"), call("b")]},
@@ -79,21 +79,21 @@ def test_results_know_their_function() -> None:
 
 
 @pytest.mark.parametrize("message", [{"tool_call_id": "lost"}, {}])
-def test_a_result_without_its_call_is_refused(message: Any) -> None:
-    """Without the call there is no name, and the API wants one."""
-    with pytest.raises(ProviderError, match="answers no call"):
-        said(chat([{"role": "tool", "content": "1", **message}]))
+def test_tool_result_without_call_is_rejected(message: Any) -> None:
+    """The API requires a name, which only the call has."""
+    with pytest.raises(ProviderError, match="does not match an earlier tool call"):
+        translated(chat([{"role": "tool", "content": "1", **message}]))
 
 
-def test_a_result_must_be_text() -> None:
-    """A picture as a tool's result has no place."""
+def test_tool_result_must_be_text() -> None:
+    """An image as a tool result is not supported."""
     picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}}
     turns = [
         {"role": "assistant", "tool_calls": [call("a")]},
         {"role": "tool", "tool_call_id": "a", "content": [picture]},
     ]
     with pytest.raises(ProviderError, match="must be text"):
-        said(chat(turns))
+        translated(chat(turns))
 
 
 @pytest.mark.parametrize(
@@ -104,19 +104,19 @@ def test_a_result_must_be_text() -> None:
         ("gemini-4", FOREIGN_SIGNATURE),
     ],
 )
-def test_calls_of_other_models_are_let_through(model: str, signature: str | None) -> None:
-    """Models that insist on signatures get the one that Google names for foreign calls."""
+def test_calls_of_other_models_get_a_signature(model: str, signature: str | None) -> None:
+    """Models that require signatures get the one that Google documents for foreign calls."""
     turn = {"role": "assistant", "tool_calls": [call("a"), call("b")]}
-    first, second = said(chat([turn]), model)["contents"][0]["parts"]
+    first, second = translated(chat([turn]), model)["contents"][0]["parts"]
     assert first.get("thoughtSignature") == signature
     assert "thoughtSignature" not in second
 
 
-def test_signed_text_goes_back_signed() -> None:
-    """A signature that came with text stands on the text's part again."""
+def test_text_signature_is_sent_back() -> None:
+    """A signature that came with text is on the text's part again."""
     extra = {"google": {"thought_signature": "S"}}
     turn = {"role": "assistant", "content": "a", "refusal": "b", "extra_content": extra}
-    parts = said(chat([turn]))["contents"][0]["parts"]
+    parts = translated(chat([turn]))["contents"][0]["parts"]
     assert parts == [{"text": "a"}, {"text": "b", "thoughtSignature": "S"}]
 
 
@@ -149,9 +149,9 @@ def test_signed_text_goes_back_signed() -> None:
         ({"type": "refusal", "refusal": "no"}, {"text": "no"}),
     ],
 )
-def test_parts(part: Any, made: Any) -> None:
-    """Pictures, sounds and documents by value, Google's own files by address."""
-    assert said(chat([part]))["contents"][0]["parts"] == [made]
+def test_parts_are_translated(part: Any, made: Any) -> None:
+    """Images, audio and documents are sent inline, Google's own files by URI."""
+    assert translated(chat([part]))["contents"][0]["parts"] == [made]
 
 
 @pytest.mark.parametrize(
@@ -161,17 +161,17 @@ def test_parts(part: Any, made: Any) -> None:
         {"type": "image_url", "image_url": {"url": "https://elsewhere.org/a.png"}},
     ],
 )
-def test_parts_that_are_refused(part: Any) -> None:
-    """Sounds of other formats, and pictures that somebody would have to fetch, are refused."""
+def test_other_parts_are_rejected(part: Any) -> None:
+    """Other audio formats, and images that would have to be fetched, are rejected."""
     with pytest.raises(ProviderError) as caught:
-        said(chat([part]))
+        translated(chat([part]))
     assert caught.value.kind is FailureKind.REQUEST
 
 
-def test_settings() -> None:
+def test_generation_config() -> None:
     """Each setting of a request has its name in generationConfig."""
     form = {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}}
-    body = said(
+    body = translated(
         chat(
             "x",
             temperature=1.5,
@@ -206,25 +206,25 @@ def test_settings() -> None:
 
 
 @pytest.mark.parametrize(("effort", "budget"), [("none", 0), ("low", 1024), ("max", 24576)])
-def test_older_models_think_by_budget(effort: Any, budget: int) -> None:
-    """Gemini 2 has no levels."""
-    body = said(chat("x", reasoning_effort=effort), "gemini-2.5-flash")
+def test_gemini_2_has_a_thinking_budget(effort: Any, budget: int) -> None:
+    """Gemini 2 has no thinking levels."""
+    body = translated(chat("x", reasoning_effort=effort), "gemini-2.5-flash")
     assert body["generationConfig"] == {"thinkingConfig": {"thinkingBudget": budget}}
 
 
 def test_allowed_tools() -> None:
-    """A choice among some tools names them, forced or validated."""
-    for mode, said_mode in (("required", "ANY"), ("auto", "VALIDATED")):
+    """A choice among some tools names them, with mode ANY or VALIDATED."""
+    for mode, mode_name in (("required", "ANY"), ("auto", "VALIDATED")):
         allowed = {"mode": mode, "tools": [{"type": "function", "function": {"name": "f"}}]}
         choice = {"type": "allowed_tools", "allowed_tools": allowed}
-        config = said(chat("x", tools=[TOOL], tool_choice=choice))["toolConfig"]
-        assert config["functionCallingConfig"] == {"mode": said_mode, "allowedFunctionNames": ["f"]}
+        config = translated(chat("x", tools=[TOOL], tool_choice=choice))["toolConfig"]
+        assert config["functionCallingConfig"] == {"mode": mode_name, "allowedFunctionNames": ["f"]}
     with pytest.raises(ProviderError, match="tool_choice"):
-        said(chat("x", tools=[TOOL], tool_choice={"type": "custom"}))
+        translated(chat("x", tools=[TOOL], tool_choice={"type": "custom"}))
 
 
-def test_no_model_anywhere_is_refused() -> None:
-    """The model is part of the address: one of provider and request must name it."""
+def test_missing_model_is_rejected() -> None:
+    """The URL needs a model, from the provider or from the request."""
     provider = Gemini("g", api_key="sk-abcdefghij")
     with pytest.raises(ProviderError, match="model"):
         provider.call(chat("x")).send(None)  # type: ignore[union-attr] # a coroutine
@@ -232,8 +232,8 @@ def test_no_model_anywhere_is_refused() -> None:
 
 @pytest.mark.real_io
 @pytest.mark.backends("asyncio")
-async def test_options_merge_into_what_was_translated() -> None:
-    """A setting of the format's own stands beside the request's, not instead of it."""
+async def test_options_are_merged() -> None:
+    """An option for generationConfig is merged with the request's settings."""
     options = {"generationConfig": {"topK": 40}, "safetySettings": []}
     async with FakeProvider() as fake:
         provider = Gemini(
@@ -252,7 +252,7 @@ async def test_options_merge_into_what_was_translated() -> None:
 
 
 def answer(*candidates: Any, **fields: Any) -> Any:
-    return from_gemini({"candidates": list(candidates), **fields}, "m", 1, FAILURES)
+    return from_gemini({"candidates": list(candidates), **fields}, "m", 1, ERRORS)
 
 
 def candidate(reason: str = "STOP", *parts: Any) -> dict[str, Any]:
@@ -275,22 +275,22 @@ def candidate(reason: str = "STOP", *parts: Any) -> dict[str, Any]:
     ],
 )
 def test_finish_reasons(reason: str, finish: str) -> None:
-    """A candidate without content is a choice with empty content, never no choice."""
+    """A candidate without content is a choice with empty content."""
     (choice,) = answer(candidate(reason))["choices"]
     assert (choice["finish_reason"], choice["message"]["content"]) == (finish, "")
 
 
 @pytest.mark.parametrize("reason", ["MALFORMED_FUNCTION_CALL", "OTHER", "UNEXPECTED_TOOL_CALL"])
-def test_failing_to_answer_is_a_failure(reason: str) -> None:
-    """When nothing useful came, the provider failed; when something did, it is an answer."""
+def test_failure_finish_reasons(reason: str) -> None:
+    """Without any output the kind is `server`; with output it is an answer."""
     with pytest.raises(ProviderError) as caught:
         answer(candidate(reason))
     assert (caught.value.kind, caught.value.code) == (FailureKind.SERVER, reason)
     assert answer(candidate(reason, {"text": "a"}))["choices"][0]["finish_reason"] == "stop"
 
 
-def test_calls_without_ids_get_their_own() -> None:
-    """Minted ids differ within an answer and between answers; given ones are kept."""
+def test_calls_without_ids_get_new_ones() -> None:
+    """New ids differ within and between responses; existing ids are kept."""
     parts = [{"functionCall": {"name": "f"}}, {"functionCall": {"name": "f", "args": {"a": 1}}}]
     given = {"functionCall": {"name": "f", "id": "mine"}}
     ids = [
@@ -304,8 +304,8 @@ def test_calls_without_ids_get_their_own() -> None:
     assert len(set(ids)) == 7
 
 
-def test_thoughts_and_signatures_are_kept_apart() -> None:
-    """Thoughts are no content; signatures travel in extra_content of message and call."""
+def test_reasoning_and_signatures_are_separate() -> None:
+    """Reasoning is not content; signatures are in extra_content of message and call."""
     message = answer(
         candidate(
             "STOP",
@@ -319,8 +319,8 @@ def test_thoughts_and_signatures_are_kept_apart() -> None:
     assert message["tool_calls"][0]["extra_content"] == {"google": {"thought_signature": "C"}}
 
 
-def test_usage_adds_thoughts_and_tool_prompts() -> None:
-    """OpenAI's completion tokens include the thoughts, its prompt tokens the tools' own."""
+def test_usage_includes_thinking_and_tool_prompts() -> None:
+    """OpenAI's completion tokens include reasoning, its prompt tokens those of tool prompts."""
     usage = answer(
         candidate(),
         usageMetadata={
@@ -336,18 +336,18 @@ def test_usage_adds_thoughts_and_tool_prompts() -> None:
     assert usage["completion_tokens_details"]["reasoning_tokens"] == 3
 
 
-def test_a_blocked_prompt_is_an_answer_that_says_so() -> None:
-    """No candidates and a block reason is a content filter's end, not an error."""
+def test_blocked_prompt_is_content_filter() -> None:
+    """A block reason without candidates ends with `content_filter`; it is not an error."""
     (choice,) = answer(promptFeedback={"blockReason": "SAFETY"})["choices"]
     assert choice["finish_reason"] == "content_filter"
     assert "SAFETY" in choice["message"]["refusal"]
 
 
 @pytest.mark.parametrize("body", [{}, {"promptFeedback": {}}, {"candidates": [{}]}])
-def test_an_answer_without_an_answer_is_rubbish(body: Any) -> None:
-    """No candidate, or one that neither ended nor said anything, is the provider's failure."""
+def test_response_without_answer_is_transport(body: Any) -> None:
+    """No candidate, or one without content and finish reason, is a failure of the provider."""
     with pytest.raises(ProviderError) as caught:
-        from_gemini(body, "m", 1, FAILURES)
+        from_gemini(body, "m", 1, ERRORS)
     assert caught.value.kind is FailureKind.TRANSPORT
 
 
@@ -355,15 +355,15 @@ def test_an_answer_without_an_answer_is_rubbish(body: Any) -> None:
 
 
 def read(*events: Any, candidates: int = 1) -> tuple[list[Any], GeminiTranslator]:
-    translator = GeminiTranslator(FAILURES, 1, "asked", candidates=candidates, usage_asked=False)
+    translator = GeminiTranslator(ERRORS, 1, "requested-model", candidates=candidates, include_usage=False)
     chunks = []
     for event in events:
         chunks.extend(translator.feed(Event("", json.dumps(event).encode())))
     return chunks, translator
 
 
-def test_calls_over_several_chunks_are_counted_on() -> None:
-    """The index of a call counts the calls of the whole message; the finish is `tool_calls`."""
+def test_call_index_counts_over_chunks() -> None:
+    """A call's index counts the calls of the whole message; the finish reason is `tool_calls`."""
     one = {"candidates": [candidate("", {"functionCall": {"name": "f"}})]}
     two = {"candidates": [candidate("STOP", {"functionCall": {"name": "g"}})], "usageMetadata": {}}
     chunks, translator = read(one, two)
@@ -372,11 +372,11 @@ def test_calls_over_several_chunks_are_counted_on() -> None:
     assert calls[0]["id"] != calls[1]["id"]
     (last,) = translator.finish()
     assert last["choices"][0]["finish_reason"] == "tool_calls"
-    assert last["model"] == "asked"
+    assert last["model"] == "requested-model"
 
 
-def test_the_last_usage_counts() -> None:
-    """Usage is cumulative: it is not added up."""
+def test_last_usage_wins() -> None:
+    """Usage is cumulative, so it is not added up."""
     first = {"candidates": [candidate("", {"text": "a"})], "usageMetadata": {"promptTokenCount": 1}}
     last = {
         "candidates": [candidate()],
@@ -387,8 +387,8 @@ def test_the_last_usage_counts() -> None:
     assert end["usage"]["total_tokens"] == 5
 
 
-def test_a_failure_to_answer_within_a_stream() -> None:
-    """A stream that ends in a failure with nothing useful before is a failure."""
+def test_failure_finish_reason_in_stream() -> None:
+    """A stream that ends in a failure without any output is a failure."""
     thought = {"candidates": [candidate("", {"text": "hm", "thought": True})]}
     failed = {"candidates": [candidate("MALFORMED_FUNCTION_CALL")]}
     with pytest.raises(ProviderError) as caught:
@@ -396,7 +396,7 @@ def test_a_failure_to_answer_within_a_stream() -> None:
     assert caught.value.kind is FailureKind.SERVER
 
 
-def test_a_list_is_an_error() -> None:
+def test_error_in_a_list() -> None:
     """Front ends wrap errors in a list, in streams too."""
     error = {"error": {"code": 429, "status": "RESOURCE_EXHAUSTED", "message": "m"}}
     with pytest.raises(ProviderError) as caught:
@@ -404,14 +404,14 @@ def test_a_list_is_an_error() -> None:
     assert caught.value.kind is FailureKind.RATE_LIMIT
 
 
-def test_chunks_without_candidates_bring_nothing() -> None:
-    """A chunk of usage alone is no end and no error."""
+def test_usage_only_chunk_has_no_effect() -> None:
+    """A chunk with usage alone is neither the end nor an error."""
     chunks, translator = read({"usageMetadata": {"promptTokenCount": 1}})
     assert (chunks, translator.complete) == ([], False)
 
 
 @pytest.mark.parametrize("event", [3, {"candidates": 3}, {"candidates": [3]}])
-def test_events_out_of_shape_are_broken_chunks(event: Any) -> None:
-    """An event that has not its documented shape is a failure of the provider."""
-    with pytest.raises(ProviderError, match="broken chunk"):
+def test_malformed_events_are_invalid_chunks(event: Any) -> None:
+    """An event without its documented shape is a failure of the provider."""
+    with pytest.raises(ProviderError, match="invalid chunk"):
         read(event)

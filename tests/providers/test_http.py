@@ -1,4 +1,4 @@
-"""Connections: pooled, closed, bounded, through proxies, never redirected; keys never shown."""
+"""Connections: pooled, closed, bounded, through proxies, never redirected; keys are never shown."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from aiohttp import web
 from multirouter import ConfigurationError, ProviderError, UsageError
 from multirouter.model import FailureKind
 from multirouter.providers import Http, OpenAI, chat, text_of
-from multirouter.providers.adapter import Prepared
-from multirouter.providers.http import checked_base_url
+from multirouter.providers.adapter import PreparedRequest
+from multirouter.providers.http import check_base_url
 from multirouter.providers.secret import Secret
 from multirouter.testing.fakes import FakeProvider
 
@@ -33,27 +33,27 @@ def trusting(authority: trustme.CA) -> ssl.SSLContext:
 
 
 async def test_tls_is_verified(make: Any) -> None:
-    """A certificate of an unknown authority is refused as transport; a known one is served."""
+    """An unknown certificate authority is a `transport` failure; a trusted one works."""
     authority = trustme.CA()
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     authority.issue_cert("127.0.0.1").configure_cert(server)
     fake = FakeProvider()
     await fake.start(tls=server)
-    stranger = make("openai", fake, model="m")
+    untrusting = make("openai", fake, model="m")
     with pytest.raises(ProviderError, match="certificate") as caught:
-        await stranger.call(chat("x"))
+        await untrusting.call(chat("x"))
     assert caught.value.kind is FailureKind.TRANSPORT
-    await stranger.aclose()
-    friend = make("openai", fake, model="m", http=Http(ssl=trusting(authority)))
-    assert text_of(await friend.call(chat("x"))) == "You said: x"
-    chunks = [chunk async for chunk in friend.stream(chat("x"))]
+    await untrusting.aclose()
+    provider = make("openai", fake, model="m", http=Http(ssl=trusting(authority)))
+    assert text_of(await provider.call(chat("x"))) == "You said: x"
+    chunks = [chunk async for chunk in provider.stream(chat("x"))]
     assert "".join(map(text_of, chunks)) == "You said: x"
-    await friend.aclose()
+    await provider.aclose()
     await fake.aclose()
 
 
 async def connections_of(fake_app: web.Application) -> tuple[web.AppRunner, set[Any]]:
-    """Serves an application and notes the connections that its requests come by."""
+    """Serves an application and records the connections of its requests."""
     seen: set[Any] = set()
 
     @web.middleware
@@ -69,8 +69,8 @@ async def connections_of(fake_app: web.Application) -> tuple[web.AppRunner, set[
     return runner, seen
 
 
-async def test_connections_are_kept_and_shared() -> None:
-    """Calls and finished streams of several providers that share an Http use one connection."""
+async def test_connections_are_reused_and_shared() -> None:
+    """Calls and finished streams of providers that share an Http use one connection."""
     runner, seen = await connections_of(FakeProvider().app())
     url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
     http = Http()
@@ -87,8 +87,8 @@ async def test_connections_are_kept_and_shared() -> None:
     await runner.cleanup()
 
 
-async def test_a_closed_provider_opens_again(make: Any) -> None:
-    """Closing is idempotent, and a provider may serve another router afterwards."""
+async def test_closed_provider_reopens(make: Any) -> None:
+    """Closing is idempotent, and a provider can be used again afterwards."""
     async with FakeProvider() as fake:
         provider = make("openai", fake, model="m")
         await provider.aclose()
@@ -99,7 +99,7 @@ async def test_a_closed_provider_opens_again(make: Any) -> None:
 
 
 def test_each_loop_has_its_own_session() -> None:
-    """A provider that lived in a loop which is gone works in the next, and leaks nothing."""
+    """A provider whose event loop is closed works in the next one, and leaks nothing."""
     http = Http()
     provider = OpenAI("up", model="m", api_key=KEY, base_url="http://127.0.0.1:9/v1", http=http)
 
@@ -118,8 +118,8 @@ def test_each_loop_has_its_own_session() -> None:
     gc.collect()
 
 
-async def test_a_redirect_is_not_followed(make: Any, kind: str) -> None:
-    """The key goes to the address it was meant for, and to no other."""
+async def test_redirects_are_not_followed(make: Any, kind: str) -> None:
+    """The key is sent to the configured address only."""
     async with FakeProvider() as fake:
         provider = make(kind, fake, model="redirect")
         with pytest.raises(ProviderError, match="redirect"):
@@ -128,10 +128,8 @@ async def test_a_redirect_is_not_followed(make: Any, kind: str) -> None:
         assert len(fake.requests) == 1
 
 
-async def test_proxies_come_from_the_environment(
-    make: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """HTTP_PROXY carries the request, NO_PROXY keeps it, `proxy=` says it outright."""
+async def test_proxy_from_environment(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """HTTP_PROXY is used, NO_PROXY excludes a host, `proxy=` overrides both."""
     for variable in ("http_proxy", "HTTP_PROXY", "no_proxy", "NO_PROXY"):
         monkeypatch.delenv(variable, raising=False)
     async with FakeProvider() as proxy, FakeProvider() as target:
@@ -149,8 +147,8 @@ async def test_proxies_come_from_the_environment(
         assert (len(proxy.requests), len(target.requests)) == (2, 2)
 
 
-async def test_compressed_answers_are_read() -> None:
-    """Whole answers and streams may come compressed."""
+async def test_compressed_responses_are_read() -> None:
+    """Responses and streams may be compressed."""
 
     async def compressed(request: web.Request) -> web.StreamResponse:
         body = await request.json()
@@ -177,10 +175,8 @@ async def test_compressed_answers_are_read() -> None:
     await runner.cleanup()
 
 
-async def test_a_key_is_nowhere_to_be_seen(
-    make: Any, kind: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    """Neither repr, nor errors, causes and tracebacks, nor logs, nor addresses show the key."""
+async def test_key_is_never_shown(make: Any, kind: str, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither repr, errors, causes, tracebacks, logs nor URLs contain the key."""
     caplog.set_level(logging.DEBUG)
     seen: list[str] = []
     async with FakeProvider() as fake:
@@ -200,8 +196,8 @@ async def test_a_key_is_nowhere_to_be_seen(
     assert KEY not in "\n".join([*seen, caplog.text])
 
 
-async def test_a_broken_http_answer_hides_the_key() -> None:
-    """What aiohttp tells of an answer that is no HTTP holds the request's headers: it is cut."""
+async def test_invalid_http_response_hides_the_key() -> None:
+    """The aiohttp error holds the request's headers, so it is not kept as the cause."""
 
     async def nonsense(_: Any, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 abc def\r\n\r\n")
@@ -226,18 +222,18 @@ async def test_a_broken_http_answer_hides_the_key() -> None:
 # ── keys, addresses, settings ───────────────────────────────────────────────────────────────────
 
 
-def test_a_secret_shows_nothing() -> None:
-    """A key's holder has no telling repr, and is not pickled."""
+def test_secret_is_not_shown() -> None:
+    """A Secret's repr does not show the key, and it cannot be pickled."""
     secret = Secret("key", KEY)
     assert KEY not in f"{secret!r}{secret}"
-    assert repr(Secret("key", None, needed=False)) == "Secret(None)"
+    assert repr(Secret("key", None, required=False)) == "Secret(None)"
     with pytest.raises(TypeError, match="pickled"):
         secret.__reduce__()
-    assert KEY not in repr(Prepared("http://x", {"Authorization": KEY}, b""))
+    assert KEY not in repr(PreparedRequest("http://x", {"Authorization": KEY}, b""))
 
 
-def test_a_key_comes_from_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The environment is read at construction; a missing key is refused there, by name."""
+def test_key_from_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The environment is read at construction; a missing key raises there, naming the variable."""
     monkeypatch.setenv("OPENAI_API_KEY", f" {KEY}\n")
     assert Secret("key", None, variable="OPENAI_API_KEY").reveal() == KEY
     monkeypatch.delenv("OPENAI_API_KEY")
@@ -246,16 +242,16 @@ def test_a_key_comes_from_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("key", ["", "  ", "a b", "schlüssel", "a\x00b", 7])
-def test_a_key_no_header_can_carry_is_refused_unseen(key: Any) -> None:
-    """A mangled key is refused at construction, and not shown."""
+def test_invalid_key_is_rejected_without_showing_it(key: Any) -> None:
+    """A key that no header can contain raises at construction, without showing it."""
     with pytest.raises(ConfigurationError, match=r"OpenAI\('a'\).api_key") as caught:
         OpenAI("a", model="m", api_key=key)
     if isinstance(key, str) and key.strip():
         assert key not in str(caught.value)
 
 
-async def test_a_key_may_rotate(make: Any) -> None:
-    """A function is asked for the key at each request, and the current one stays hidden."""
+async def test_key_function_is_called_for_each_request(make: Any) -> None:
+    """The current key is used for each request, and hidden in errors."""
     keys = iter(["sk-first-aaaaaaaa", "sk-second-bbbbbbb"])
     async with FakeProvider() as fake:
         provider = make("openai", fake, model="m", api_key=lambda: next(keys))
@@ -278,12 +274,12 @@ async def test_a_key_may_rotate(make: Any) -> None:
         "https://host/v1#x",
     ],
 )
-def test_a_bad_address_is_refused(url: str) -> None:
-    """An address must be http(s), and must not carry what logs would show."""
+def test_invalid_base_url_is_rejected(url: str) -> None:
+    """A base URL must be http(s), without parts that could put a key into logs."""
     with pytest.raises(ConfigurationError) as caught:
-        checked_base_url("x.base_url", url)
+        check_base_url("x.base_url", url)
     assert "secret" not in str(caught.value)
-    assert checked_base_url("x", "https://host/v1/") == "https://host/v1"
+    assert check_base_url("x", "https://host/v1/") == "https://host/v1"
 
 
 @pytest.mark.parametrize(
@@ -297,13 +293,13 @@ def test_a_bad_address_is_refused(url: str) -> None:
         {"proxy": "socks5://host:1"},
     ],
 )
-def test_settings_of_connections_are_checked(setting: Any) -> None:
-    """Limits that cannot work are refused at construction."""
+def test_invalid_http_settings_are_rejected(setting: Any) -> None:
+    """Invalid limits raise at construction."""
     with pytest.raises(ConfigurationError, match=f"Http.{next(iter(setting))}"):
         Http(**setting)
 
 
-async def test_endless_reading_is_allowed(make: Any) -> None:
+async def test_read_timeout_can_be_disabled(make: Any) -> None:
     """`math.inf` leaves silence to the router's own limits."""
     async with FakeProvider() as fake:
         provider = make("openai", fake, model="m", http=Http(read_timeout=float("inf")))
@@ -312,8 +308,8 @@ async def test_endless_reading_is_allowed(make: Any) -> None:
 
 
 @pytest.mark.backends("trio")
-async def test_trio_is_refused_in_words(virtual_clock: Any) -> None:
-    """Aiohttp needs asyncio: on trio a call says so."""
+async def test_trio_raises_usage_error(virtual_clock: Any) -> None:
+    """Aiohttp needs asyncio, so a call on trio raises a UsageError that says so."""
     provider = OpenAI("up", model="m", api_key=KEY)
     with pytest.raises(UsageError, match="asyncio"):
         await provider.call(chat("x"))

@@ -1,4 +1,4 @@
-"""OpenAI's format: passed through, unknown fields and all."""
+"""OpenAI's format: requests and responses pass unchanged, including unknown fields."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ WEATHER = {
 }
 
 
-async def test_a_call_is_answered(make: Any) -> None:
-    """The answer is the provider's own body, the model the provider's, the key in its header."""
+async def test_call(make: Any) -> None:
+    """The response is the provider's body; the model is the provider's; a header has the key."""
     async with FakeProvider() as fake:
         provider = make("openai", fake, model="gpt-5", headers={"OpenAI-Project": "p"})
         answer = await provider.call(chat("Hello", system="Be brief.", temperature=0.5))
@@ -46,8 +46,8 @@ async def test_a_call_is_answered(make: Any) -> None:
     }
 
 
-async def test_unknown_fields_pass_both_ways(make: Any) -> None:
-    """What the adapter does not know goes up as it is, and comes down as it is."""
+async def test_unknown_fields_are_passed_on(make: Any) -> None:
+    """Unknown fields of requests and responses are unchanged."""
     async with FakeProvider() as fake:
         provider = make("openai", fake, options={"service_tier": "flex"})
         request = chat("Hello", model="m")
@@ -60,8 +60,8 @@ async def test_unknown_fields_pass_both_ways(make: Any) -> None:
     assert "a_new_field" not in request
 
 
-async def test_a_stream_is_whole(make: Any) -> None:
-    """The pieces make the answer; the last has the finish reason and the usage, none is empty."""
+async def test_stream(make: Any) -> None:
+    """The last chunk has the finish reason and the usage, and no chunk is without choices."""
     async with FakeProvider() as fake:
         provider = make("openai", fake, model="gpt-5")
         chunks = [chunk async for chunk in provider.stream(chat("Hello there"))]
@@ -72,8 +72,8 @@ async def test_a_stream_is_whole(make: Any) -> None:
     assert all(chunk["choices"] for chunk in chunks)
 
 
-async def test_usage_that_was_asked_for_is_a_chunk_of_its_own(make: Any) -> None:
-    """With include_usage the stream ends in a chunk without choices, as OpenAI's own does."""
+async def test_include_usage_adds_a_chunk(make: Any) -> None:
+    """With include_usage the stream ends in a chunk without choices, as OpenAI's does."""
     async with FakeProvider() as fake:
         provider = make("openai", fake, model="gpt-5")
         request = chat("Hello", stream_options={"include_usage": True})
@@ -86,7 +86,7 @@ async def test_usage_that_was_asked_for_is_a_chunk_of_its_own(make: Any) -> None
 
 
 async def test_every_choice_must_finish(make: Any) -> None:
-    """With n=3 the stream is whole when three choices are."""
+    """With n=3 the stream is complete when three choices are finished."""
     async with FakeProvider() as fake:
         provider = make("openai", fake, model="gpt-5")
         chunks = [chunk async for chunk in provider.stream(chat("Hi", n=3))]
@@ -96,8 +96,8 @@ async def test_every_choice_must_finish(make: Any) -> None:
     assert chunks[-1].get("usage") is not None
 
 
-async def test_tool_arguments_come_token_by_token(make: Any) -> None:
-    """Pieces of arguments pass as they came, and join to JSON."""
+async def test_tool_arguments_are_streamed(make: Any) -> None:
+    """Parts of arguments are passed on unchanged, and join to JSON."""
     async with FakeProvider() as fake:
         provider = make("openai", fake, model="gpt-5")
         chunks = [chunk async for chunk in provider.stream(chat("weather?", tools=[WEATHER]))]
@@ -113,8 +113,8 @@ async def test_tool_arguments_come_token_by_token(make: Any) -> None:
     assert chunks[-1]["choices"][0]["finish_reason"] == "tool_calls"
 
 
-async def test_turns_of_other_providers_are_stripped(make: Any) -> None:
-    """What Anthropic and Gemini want back in their turns is no field of OpenAI's."""
+async def test_fields_of_other_providers_are_stripped(make: Any) -> None:
+    """Fields that Anthropic and Gemini need in their turns are not sent to OpenAI."""
     turn = {
         "role": "assistant",
         "content": None,
@@ -142,8 +142,8 @@ async def test_turns_of_other_providers_are_stripped(make: Any) -> None:
     assert "thinking_blocks" in turn
 
 
-async def test_mistral_gets_its_own_words(make: Any) -> None:
-    """A preset renames what its service knows by another name, and drops what it refuses."""
+async def test_mistral_fields_are_renamed_and_dropped(make: Any) -> None:
+    """A preset renames fields of its service, and drops fields that the service rejects."""
     async with FakeProvider() as fake:
         provider = make("openai", fake, model="m", preset="mistral")
         request = chat("x", seed=7, max_completion_tokens=9, user="me", store=True)
@@ -161,8 +161,8 @@ async def test_mistral_gets_its_own_words(make: Any) -> None:
     assert streamed == {**whole, "stream": True}
 
 
-async def test_a_local_server_needs_no_key(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a key no Authorization is sent."""
+async def test_local_server_without_key(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a key no Authorization header is sent."""
     monkeypatch.delenv("OLLAMA_API_KEY", raising=False)
     async with FakeProvider() as fake:
         provider = make("openai", fake, model="m", preset="ollama", api_key=None)
@@ -173,8 +173,8 @@ async def test_a_local_server_needs_no_key(make: Any, monkeypatch: pytest.Monkey
     assert caught.value.kind is FailureKind.CREDENTIALS
 
 
-async def test_what_json_cannot_hold_is_refused_before_anything_is_sent(make: Any) -> None:
-    """NaN, or an object of the caller's own, is the request's fault."""
+async def test_request_that_is_not_json_is_not_sent(make: Any) -> None:
+    """NaN, or an object of the caller's own, is of kind `request`."""
     async with FakeProvider() as fake:
         provider = make("openai", fake, model="gpt-5")
         for value in (float("nan"), object()):
@@ -185,8 +185,8 @@ async def test_what_json_cannot_hold_is_refused_before_anything_is_sent(make: An
         assert not fake.requests
 
 
-async def test_a_malformed_message_is_the_requests_fault() -> None:
-    """Messages that are no objects are refused before anything is sent."""
+async def test_malformed_message_is_not_sent() -> None:
+    """Messages that are not objects are rejected before anything is sent."""
     provider = OpenAI("up", model="gpt-5", api_key="sk-abcdefgh")
     with pytest.raises(ProviderError, match="malformed") as caught:
         await provider.call({"messages": ["x"]})
@@ -195,20 +195,18 @@ async def test_a_malformed_message_is_the_requests_fault() -> None:
 
 
 @pytest.mark.parametrize(("preset", "role"), [("openai", "developer"), ("deepseek", "system")])
-async def test_the_developer_speaks_as_the_system_where_he_is_unknown(
-    make: Any, preset: str, role: str
-) -> None:
-    """Only OpenAI knows the role `developer`; elsewhere it would be refused."""
+async def test_developer_role_becomes_system(make: Any, preset: str, role: str) -> None:
+    """Only OpenAI accepts the role `developer`; the other services would reject it."""
     async with FakeProvider() as fake:
         provider = make("openai", fake, model="m", preset=preset)
-        talk = [{"role": "developer", "content": "d"}, {"role": "user", "content": "u"}]
-        await provider.call(chat(talk))
+        messages = [{"role": "developer", "content": "d"}, {"role": "user", "content": "u"}]
+        await provider.call(chat(messages))
         await provider.aclose()
         assert [message["role"] for message in fake.requests[0].body["messages"]] == [role, "user"]
 
 
 @pytest.mark.parametrize(
-    ("preset", "turn", "asked"),
+    ("preset", "turn", "request_fields"),
     [
         ("openai", {}, {}),
         ("groq", {}, {}),
@@ -219,16 +217,16 @@ async def test_the_developer_speaks_as_the_system_where_he_is_unknown(
         ("vllm", {}, {"continue_final_message": True, "add_generation_prompt": False}),
     ],
 )
-def test_the_beginning_of_an_answer_is_marked_as_such(
-    preset: Any, turn: dict[str, Any], asked: dict[str, Any]
+def test_prefill_is_marked(
+    preset: Any, turn: dict[str, Any], request_fields: dict[str, Any]
 ) -> None:
-    """Each service has its own sign that it shall go on with the assistant's last turn."""
+    """Each service has its own sign that the assistant's last message is to be continued."""
     begun: dict[str, Any] = {"role": "assistant", "content": "One"}
     done: dict[str, Any] = {"role": "user", "content": "Two"}
     called: dict[str, Any] = {**begun, "tool_calls": [{"id": "c"}]}
     made: Any = OpenAI("up", preset=preset, model="m", api_key=KEY).call
     for messages, marked, more in (
-        ([done, begun], [done, {**begun, **turn}], asked),
+        ([done, begun], [done, {**begun, **turn}], request_fields),
         ([begun, done], [begun, done], {}),
         ([done, called], [done, called], {}),
     ):

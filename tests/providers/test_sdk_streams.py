@@ -1,4 +1,4 @@
-"""Streams of the official SDKs, passed on as they come: proven, mended and billed like others."""
+"""Streams of the official SDKs behind a router: completeness, continuation and cost."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ pytestmark = [
 ]
 
 PROMPT = "once upon a time there was a router"
-SAID = f"You said: {PROMPT}"
+ANSWER = f"You said: {PROMPT}"
 CHATS = ["openai", "anthropic", "gemini"]
 
 
 class Clients:
-    """The ways to stream by an SDK, each a function of a canonical request."""
+    """One streaming function for each SDK; each takes a canonical request."""
 
     def __init__(self, url: str, models: dict[str, str]) -> None:
         self.openai_ = openai.AsyncOpenAI(api_key=KEY, base_url=f"{url}/v1", max_retries=0)
@@ -41,14 +41,14 @@ class Clients:
         self._models = models
 
     async def openai(self, request: Any) -> AsyncIterator[Any]:
-        asked = {**request, "model": self._models["openai"], "stream": True}
-        async with await self.openai_.chat.completions.create(**asked) as stream:
+        params = {**request, "model": self._models["openai"], "stream": True}
+        async with await self.openai_.chat.completions.create(**params) as stream:
             async for chunk in stream:
                 yield chunk
 
     async def anthropic(self, request: Any) -> AsyncIterator[Any]:
-        asked = {**request, "model": self._models["anthropic"], "max_tokens": 99, "stream": True}
-        async with await self.anthropic_.messages.create(**asked) as stream:
+        params = {**request, "model": self._models["anthropic"], "max_tokens": 99, "stream": True}
+        async with await self.anthropic_.messages.create(**params) as stream:
             async for event in stream:
                 yield event
 
@@ -68,7 +68,7 @@ class Clients:
 async def streamed(
     first: str, fault: str, second: str | None = None, on_interrupt: Any = "raise"
 ) -> tuple[list[Any], Any]:
-    """The chunks and the outcome of one stream, by `first` with a fault, else by `second`."""
+    """Returns the chunks and the outcome of a stream by `first` with a fault, then `second`."""
     models = dict.fromkeys(CHATS, "m") | {first: f"m+{fault}" if fault else "m"}
     async with AsyncExitStack() as stack:
         fake = await stack.enter_async_context(FakeProvider())
@@ -85,8 +85,8 @@ async def streamed(
         return [chunk async for chunk in stream], stream.outcome
 
 
-def said(chunk: Any) -> str:
-    """What a chunk says, read by hand."""
+def text_in(chunk: Any) -> str:
+    """Returns the text of an SDK's chunk."""
     if hasattr(chunk, "choices"):
         return "".join(choice.delta.content or "" for choice in chunk.choices)
     if hasattr(chunk, "candidates"):
@@ -95,10 +95,10 @@ def said(chunk: Any) -> str:
 
 
 @pytest.mark.parametrize("name", CHATS)
-async def test_a_whole_stream(name: str) -> None:
-    """It is proven whole, passes unchanged, and its own usage is billed."""
+async def test_complete_stream(name: str) -> None:
+    """It passes unchanged, counts as complete, and its own usage is billed."""
     chunks, outcome = await streamed(name, "")
-    assert "".join(map(said, chunks)) == SAID
+    assert "".join(map(text_in, chunks)) == ANSWER
     assert outcome.ok
     (attempt,) = outcome.attempts
     assert attempt.usage is not None
@@ -107,24 +107,24 @@ async def test_a_whole_stream(name: str) -> None:
 
 @pytest.mark.parametrize("name", CHATS)
 @pytest.mark.parametrize("fault", ["eof-after-2", "cut-after-2"])
-async def test_a_stream_that_only_ends_is_no_answer(name: str, fault: str) -> None:
-    """The SDKs end a truncated stream as if it were whole; the router does not."""
+async def test_truncated_stream_is_interrupted(name: str, fault: str) -> None:
+    """The SDKs end a truncated stream without an error; the router raises."""
     with pytest.raises(StreamInterrupted) as caught:
         await streamed(name, fault)
     assert caught.value.provider == name
 
 
 @pytest.mark.parametrize("name", ["openai", "anthropic"])
-async def test_a_role_alone_is_no_content(name: str) -> None:
-    """What fails after the opening of an answer, and before its content, fails over."""
+async def test_failure_after_role_fails_over(name: str) -> None:
+    """A failure after the first event, but before any content, fails over."""
     chunks, outcome = await streamed(name, "role-only", "gemini")
-    assert "".join(map(said, chunks)) == SAID
+    assert "".join(map(text_in, chunks)) == ANSWER
     assert [attempt.provider for attempt in outcome.attempts] == [name, "gemini"]
 
 
 @pytest.mark.parametrize(("first", "second"), list(pairwise([*CHATS, "openai"])))
-async def test_one_sdk_goes_on_for_another(first: str, second: str) -> None:
-    """A broken stream is matched across formats, cut to the character."""
+async def test_continuation_across_sdks(first: str, second: str) -> None:
+    """A broken stream is continued in another format, cut to the character."""
     chunks, outcome = await streamed(first, "eof-after-2", second, "continue")
-    assert "".join(map(said, chunks)) == SAID
-    assert "goes on by match" in outcome.attempts[-1].why
+    assert "".join(map(text_in, chunks)) == ANSWER
+    assert "continued by match" in outcome.attempts[-1].why

@@ -1,4 +1,4 @@
-"""The official SDKs: their types read what we send and give, their clients speak to the fakes."""
+"""The official SDKs: their types accept our requests and responses, their clients the fakes."""
 
 from __future__ import annotations
 
@@ -93,8 +93,8 @@ REQUESTS: dict[str, dict[str, Any]] = {
 
 
 @functools.cache
-def reader(kind: Any) -> SchemaValidator:
-    """Validates a request type of an SDK; lists are read at once, not when somebody iterates."""
+def validator(kind: Any) -> SchemaValidator:
+    """Returns a validator of an SDK's request type. It reads lists eagerly."""
     return SchemaValidator(eager(TypeAdapter(kind).core_schema))
 
 
@@ -111,7 +111,7 @@ def check_openai(body: Any) -> None:
         body = {**body, "stream": True}
     else:
         kind = completion_create_params.CompletionCreateParamsNonStreaming
-    reader(kind).validate_python(body)
+    validator(kind).validate_python(body)
 
 
 def check_anthropic(body: Any) -> None:
@@ -119,7 +119,7 @@ def check_anthropic(body: Any) -> None:
         kind: Any = message_create_params.MessageCreateParamsStreaming
     else:
         kind = message_create_params.MessageCreateParamsNonStreaming
-    reader(kind).validate_python(body)
+    validator(kind).validate_python(body)
 
 
 def check_gemini(body: Any) -> None:
@@ -137,8 +137,8 @@ CHECKS = {"openai": check_openai, "anthropic": check_anthropic, "gemini": check_
 
 
 @pytest.mark.parametrize("name", REQUESTS)
-async def test_the_sdks_types_read_what_goes_over_the_wire(make: Any, kind: str, name: str) -> None:
-    """Requests fit the SDKs' request types; answers and chunks fit OpenAI's answer types."""
+async def test_requests_and_responses_fit_the_sdk_types(make: Any, kind: str, name: str) -> None:
+    """Requests fit the SDKs' request types; responses and chunks fit OpenAI's response types."""
     async with FakeProvider() as fake:
         provider = make(kind, fake, model="gemini-3-pro")
         answer = await provider.call(REQUESTS[name])
@@ -151,20 +151,20 @@ async def test_the_sdks_types_read_what_goes_over_the_wire(make: Any, kind: str,
         ChatCompletionChunk.model_validate(chunk, strict=True)
 
 
-async def test_openais_client_and_the_adapter_see_the_same(make: Any) -> None:
-    """The official client reads the fake as the adapter does: text, stream, errors."""
+async def test_openai_client_agrees_with_the_adapter(make: Any) -> None:
+    """The official client reads text, streams and errors of the fake as the adapter does."""
     async with (
         FakeProvider() as fake,
         openai.AsyncOpenAI(api_key=KEY, base_url=f"{fake.url}/v1", max_retries=0) as client,
     ):
         provider = make("openai", fake, model="gpt-5")
         request: Any = chat("Hello", model="gpt-5")
-        theirs = await client.chat.completions.create(**request)
-        ours = await provider.call(request)
-        assert theirs.choices[0].message.content == text_of(ours)
+        expected = await client.chat.completions.create(**request)
+        actual = await provider.call(request)
+        assert expected.choices[0].message.content == text_of(actual)
         stream = await client.chat.completions.create(**request, stream=True)
         pieces = [chunk.choices[0].delta.content or "" async for chunk in stream]
-        assert "".join(pieces) == text_of(ours)
+        assert "".join(pieces) == text_of(actual)
         with pytest.raises(openai.RateLimitError):
             await client.chat.completions.create(**{**request, "model": "rate-limit"})
         vectors = await client.embeddings.create(model="m", input=["a", "bb"])
@@ -174,54 +174,54 @@ async def test_openais_client_and_the_adapter_see_the_same(make: Any) -> None:
         await provider.aclose()
 
 
-async def test_anthropics_client_and_the_adapter_see_the_same(make: Any) -> None:
+async def test_anthropic_client_agrees_with_the_adapter(make: Any) -> None:
     """The official client accumulates from the fake what the adapter translates."""
     async with (
         FakeProvider() as fake,
         anthropic.AsyncAnthropic(api_key=KEY, base_url=fake.url, max_retries=0) as client,
     ):
         provider = make("anthropic", fake, model="m")
-        ours = await provider.call(chat("weather", tools=TOOLS))
+        actual = await provider.call(chat("weather", tools=TOOLS))
         tools: Any = [{"name": "weather", "input_schema": TOOLS[0]["function"]["parameters"]}]
-        asked: Any = [{"role": "user", "content": "weather"}]
+        messages: Any = [{"role": "user", "content": "weather"}]
         async with client.messages.stream(
-            model="m", max_tokens=100, messages=asked, tools=tools
+            model="m", max_tokens=100, messages=messages, tools=tools
         ) as stream:
-            theirs = await stream.get_final_message()
-        (block,) = theirs.content
-        call = ours["choices"][0]["message"]["tool_calls"][0]
+            expected = await stream.get_final_message()
+        (block,) = expected.content
+        call = actual["choices"][0]["message"]["tool_calls"][0]
         assert (block.id, block.name) == (call["id"], call["function"]["name"])
         assert block.input == json.loads(call["function"]["arguments"])
-        usage = ours["usage"]
+        usage = actual["usage"]
         assert (
-            theirs.usage.input_tokens + theirs.usage.cache_read_input_tokens
+            expected.usage.input_tokens + expected.usage.cache_read_input_tokens
             == (usage["prompt_tokens"])
         )
         with pytest.raises(anthropic.APIStatusError):
             async with client.messages.stream(
-                model="event-error-1", max_tokens=9, messages=asked
+                model="event-error-1", max_tokens=9, messages=messages
             ) as broken:
                 await broken.get_final_message()
         await provider.aclose()
 
 
-async def test_googles_client_and_the_adapter_see_the_same(make: Any) -> None:
+async def test_google_client_agrees_with_the_adapter(make: Any) -> None:
     """The official client reads calls, signatures and errors of the fake as the adapter does."""
     async with FakeProvider() as fake:
         client = genai.Client(api_key=KEY, http_options=google.HttpOptions(base_url=fake.url))
         provider = make("gemini", fake, model="gemini-3-pro")
-        ours = await provider.call(chat("weather", tools=TOOLS))
+        actual = await provider.call(chat("weather", tools=TOOLS))
         function = google.FunctionDeclaration(
             name="weather", parameters_json_schema=TOOLS[0]["function"]["parameters"]
         )
         config = google.GenerateContentConfig(tools=[google.Tool(function_declarations=[function])])
-        theirs = await client.aio.models.generate_content(
+        expected = await client.aio.models.generate_content(
             model="gemini-3-pro", contents="weather", config=config
         )
-        call = ours["choices"][0]["message"]["tool_calls"][0]
-        assert theirs.function_calls[0].name == call["function"]["name"]
-        assert theirs.function_calls[0].args == json.loads(call["function"]["arguments"])
-        assert theirs.candidates[0].content.parts[0].thought_signature == b"signature"
+        call = actual["choices"][0]["message"]["tool_calls"][0]
+        assert expected.function_calls[0].name == call["function"]["name"]
+        assert expected.function_calls[0].args == json.loads(call["function"]["arguments"])
+        assert expected.candidates[0].content.parts[0].thought_signature == b"signature"
         pieces = [
             chunk.text or ""
             async for chunk in await client.aio.models.generate_content_stream(
@@ -239,7 +239,7 @@ async def test_googles_client_and_the_adapter_see_the_same(make: Any) -> None:
 
 
 async def test_embeddings_of_both_formats_agree() -> None:
-    """Vectors come in the order of the inputs, as floats or packed, in OpenAI's form."""
+    """Vectors are in the order of the inputs, as floats or base64, in OpenAI's form."""
     async with FakeProvider() as fake:
         for provider in (
             OpenAIEmbeddings("e", model="m", api_key=KEY, base_url=f"{fake.url}/v1"),
@@ -257,8 +257,8 @@ async def test_embeddings_of_both_formats_agree() -> None:
             await provider.aclose()
 
 
-async def test_token_ids_mean_nothing_to_another_model() -> None:
-    """OpenAI takes token ids; Gemini refuses them before anything is sent."""
+async def test_token_ids_are_rejected_by_gemini() -> None:
+    """OpenAI accepts token ids; Gemini's adapter rejects them before anything is sent."""
     async with FakeProvider() as fake:
         provider = OpenAIEmbeddings("e", model="m", api_key=KEY, base_url=f"{fake.url}/v1")
         assert (await provider.call({"input": [[1, 2], [3]]}))["data"][0]["embedding"][0] == 2
@@ -271,7 +271,7 @@ async def test_token_ids_mean_nothing_to_another_model() -> None:
 
 
 async def test_embeddings_fail_like_calls() -> None:
-    """Errors and rubbish are told apart for embeddings too."""
+    """Failures of embeddings have the same kinds as those of chat."""
     async with FakeProvider() as fake:
         for model, kind in (
             ("fail-500", "server"),

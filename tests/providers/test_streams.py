@@ -1,4 +1,4 @@
-"""Streams under load: memory stays flat, slow consumers hold back, early leavers close."""
+"""Streams under load: flat memory, backpressure, and closing the upstream."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ import pytest
 from multirouter import ProviderError
 from multirouter.model import FailureKind
 from multirouter.providers import Http, chat, has_content, text_of
-from multirouter.providers.adapter import LINGER
+from multirouter.providers.adapter import DRAIN_TIMEOUT
 from multirouter.providers.anthropic.stream import AnthropicTranslator
-from multirouter.providers.failures import Failures
+from multirouter.providers.error_factory import ErrorFactory
 from multirouter.providers.gemini.stream import GeminiTranslator
 from multirouter.providers.openai.stream import OpenAITranslator
 from multirouter.providers.secret import Secret
@@ -24,10 +24,10 @@ from multirouter.testing.fakes import FakeProvider
 
 pytestmark = [pytest.mark.real_io, pytest.mark.backends("asyncio")]
 
-FAILURES = Failures("up", Secret("key", "sk-abcdefghijkl"))
+ERRORS = ErrorFactory("up", Secret("key", "sk-abcdefghijkl"))
 
 
-async def test_leaving_early_closes_the_upstream(make: Any, kind: str) -> None:
+async def test_closing_early_closes_the_upstream(make: Any, kind: str) -> None:
     """A consumer that stops after a chunk leaves nothing running at the provider."""
     async with FakeProvider() as fake:
         provider = make(kind, fake, model="endless")
@@ -36,28 +36,28 @@ async def test_leaving_early_closes_the_upstream(make: Any, kind: str) -> None:
             if has_content(chunk):
                 break
         await stream.aclose()
-        while fake.open:
+        while fake.in_flight:
             await asyncio.sleep(0)
-        assert fake.left == 1
+        assert fake.abandoned == 1
         await provider.aclose()
 
 
-async def test_a_slow_consumer_holds_back_the_upstream(make: Any, kind: str) -> None:
-    """While nobody reads, the provider can send no more than the buffers between take."""
+async def test_slow_consumer_pauses_the_upstream(make: Any, kind: str) -> None:
+    """While nothing is read, the provider can send no more than the buffers hold."""
     async with FakeProvider() as fake:
         provider = make(kind, fake, model="endless", http=Http(read_buffer=2048))
         stream = provider.stream(chat("x"))
         await anext(stream)
         before = -1
-        while fake.written != before:
-            before = fake.written
+        while fake.bytes_written != before:
+            before = fake.bytes_written
             await asyncio.sleep(0.01)
         assert before < 16 * 2**20
         for _ in range(before // 20):
             await anext(stream)
-            if fake.written > before:
+            if fake.bytes_written > before:
                 break
-        assert fake.written > before
+        assert fake.bytes_written > before
         await stream.aclose()
         await provider.aclose()
 
@@ -79,8 +79,8 @@ async def test_memory_stays_flat_over_a_long_stream(make: Any, kind: str) -> Non
     assert peak < 1_200_000
 
 
-async def test_one_piece_of_many_megabytes(make: Any, kind: str) -> None:
-    """A single event of 3 MiB arrives whole."""
+async def test_large_event_is_read(make: Any, kind: str) -> None:
+    """A single event of 3 MiB is read whole."""
     async with FakeProvider() as fake:
         provider = make(kind, fake, model="huge-3")
         chunks = [chunk async for chunk in provider.stream(chat("x"))]
@@ -88,8 +88,8 @@ async def test_one_piece_of_many_megabytes(make: Any, kind: str) -> None:
     assert sum(len(text_of(chunk)) for chunk in chunks) == 3 * 2**20
 
 
-async def test_a_piece_beyond_the_bound_is_rubbish(make: Any, kind: str) -> None:
-    """An event of more than 16 MiB ends the stream as the provider's failure."""
+async def test_event_beyond_the_maximum_is_transport(make: Any, kind: str) -> None:
+    """An event of more than 16 MiB ends the stream as a failure of the provider."""
     async with FakeProvider() as fake:
         provider = make(kind, fake, model="huge-17")
         with pytest.raises(ProviderError, match="bytes") as caught:
@@ -99,10 +99,10 @@ async def test_a_piece_beyond_the_bound_is_rubbish(make: Any, kind: str) -> None
     assert caught.value.kind is FailureKind.TRANSPORT
 
 
-async def test_a_whole_stream_waits_for_no_goodbye(make: Any, monkeypatch: Any) -> None:
-    """After the last finish reason a server that never closes is left within the bound."""
-    monkeypatch.setattr("multirouter.providers.adapter.LINGER", 0.01)
-    assert LINGER == 1.0
+async def test_complete_stream_has_a_drain_timeout(make: Any, monkeypatch: Any) -> None:
+    """After the last finish reason a server that never closes is left after DRAIN_TIMEOUT."""
+    monkeypatch.setattr("multirouter.providers.adapter.DRAIN_TIMEOUT", 0.01)
+    assert DRAIN_TIMEOUT == 1.0
 
     async def endless(
         tail: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -133,8 +133,8 @@ async def test_a_whole_stream_waits_for_no_goodbye(make: Any, monkeypatch: Any) 
 # ── OpenAI's translator, event by event ─────────────────────────────────────────────────────────
 
 
-def feed(*events: Any, choices: int = 1, usage_asked: bool = False) -> tuple[Any, list[Any]]:
-    translator = OpenAITranslator(FAILURES, choices=choices, usage_asked=usage_asked)
+def feed(*events: Any, choices: int = 1, include_usage: bool = False) -> tuple[Any, list[Any]]:
+    translator = OpenAITranslator(ERRORS, choices=choices, include_usage=include_usage)
     chunks = []
     for event in events:
         data = event if isinstance(event, bytes) else json.dumps(event).encode()
@@ -147,22 +147,22 @@ def piece(content: str, finish: str | None = None, index: int = 0) -> dict[str, 
     return {"id": "x", "choices": [choice]}
 
 
-def test_done_alone_proves_nothing() -> None:
-    """`[DONE]` without a finish reason is an end, not a proof."""
+def test_done_without_finish_reason_is_incomplete() -> None:
+    """`[DONE]` without a finish reason ends the stream, but does not complete it."""
     translator, chunks = feed(piece("a"), b"[DONE]")
     assert (translator.ended, translator.complete, len(chunks)) == (True, False, 1)
 
 
-def test_a_finish_is_held_until_the_usage_or_the_end() -> None:
-    """Usage joins the last finish; content after a finish lets it go on."""
+def test_last_finish_is_held_until_usage_or_end() -> None:
+    """Usage is added to the last finish; content after a finish releases it."""
     translator, chunks = feed(piece("a", "stop"))
     assert chunks == []
-    (hold_changed,) = translator.finish()
-    assert hold_changed == piece("a", "stop")
+    (held,) = translator.finish()
+    assert held == piece("a", "stop")
     usage = {"choices": [], "usage": {"total_tokens": 3}}
     translator, chunks = feed(piece("a", "stop"), usage)
-    (hold_changed,) = translator.finish()
-    assert hold_changed["usage"] == {"total_tokens": 3}
+    (held,) = translator.finish()
+    assert held["usage"] == {"total_tokens": 3}
     translator, chunks = feed(piece("a", "stop"), piece("b", None, 1), choices=2)
     assert [chunk["choices"][0]["index"] for chunk in chunks] == [0, 1]
     assert not translator.complete
@@ -170,11 +170,11 @@ def test_a_finish_is_held_until_the_usage_or_the_end() -> None:
 
 
 def test_chunks_without_choices() -> None:
-    """Azure's prompt filter is skipped; usage without a held finish goes nowhere or as asked."""
+    """Azure's prompt filter is skipped; usage without a held finish is dropped, or passed on."""
     usage = {"choices": [], "usage": {"total_tokens": 3}}
     _, chunks = feed({"choices": [], "prompt_filter_results": []}, usage, piece("a"))
     assert len(chunks) == 1
-    _, chunks = feed(usage, usage_asked=True)
+    _, chunks = feed(usage, include_usage=True)
     assert chunks == [usage]
 
 
@@ -182,29 +182,29 @@ def test_chunks_without_choices() -> None:
     "data",
     [b"{", b"[1]", b"3", b"\xff", b'{"choices": [3]}', b'{"choices": 3}', b'{"choices": {"a": 1}}'],
 )
-def test_broken_chunks(data: bytes) -> None:
-    """What is no chunk is named a broken chunk, shortened."""
-    with pytest.raises(ProviderError, match="broken chunk") as caught:
+def test_invalid_chunks(data: bytes) -> None:
+    """Data that is not a chunk raises "invalid chunk" with the start of the data."""
+    with pytest.raises(ProviderError, match="invalid chunk") as caught:
         feed(data)
     assert caught.value.kind is FailureKind.TRANSPORT
 
 
-def test_bottomless_json_is_a_broken_chunk() -> None:
-    """JSON nested deeper than any reader goes is the provider's failure, not a crash."""
+def test_deeply_nested_json_is_an_invalid_chunk() -> None:
+    """JSON nested deeper than the parser allows is a failure of the provider, not a crash."""
     deep = b"[" * 100_000
     translators: list[Any] = [
-        OpenAITranslator(FAILURES, choices=1, usage_asked=False),
-        AnthropicTranslator(FAILURES, 1, usage_asked=False),
-        GeminiTranslator(FAILURES, 1, "m", candidates=1, usage_asked=False),
+        OpenAITranslator(ERRORS, choices=1, include_usage=False),
+        AnthropicTranslator(ERRORS, 1, include_usage=False),
+        GeminiTranslator(ERRORS, 1, "m", candidates=1, include_usage=False),
     ]
     for translator in translators:
-        with pytest.raises(ProviderError, match="broken chunk"):
+        with pytest.raises(ProviderError, match="invalid chunk"):
             translator.feed(Event("", deep))
-    assert FAILURES.answered(500, {}, deep).kind is FailureKind.SERVER
+    assert ERRORS.http_error(500, {}, deep).kind is FailureKind.SERVER
 
 
-def test_an_error_beside_choices_counts() -> None:
-    """OpenRouter tells errors in a chunk that has choices, and a number as its code."""
+def test_error_in_a_chunk_with_choices() -> None:
+    """OpenRouter reports errors in a chunk that has choices, with a number as the code."""
     choice = {"index": 0, "delta": {}, "finish_reason": "error"}
     with pytest.raises(ProviderError) as caught:
         feed({"error": {"code": 502, "message": "upstream"}, "choices": [choice]})

@@ -1,4 +1,4 @@
-"""One canonical request, three formats: the fakes refuse what the real services refuse."""
+"""One canonical request in three formats; the fakes reject what the real services reject."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def tool(name: str) -> dict[str, Any]:
 
 
 def joined(chunks: list[Any]) -> dict[str, Any]:
-    """A message put together from chunks, by the rules clients use."""
+    """Joins chunks to a message, by the rules that clients use."""
     message: dict[str, Any] = {"content": "", "reasoning_content": "", "tool_calls": []}
     for chunk in chunks:
         for choice in chunk["choices"]:
@@ -58,7 +58,7 @@ def joined(chunks: list[Any]) -> dict[str, Any]:
 
 
 async def both(provider: ChatProvider, request: Any) -> tuple[dict[str, Any], dict[str, Any]]:
-    """The message of the same request, called and streamed."""
+    """Returns the message of the same request, called and streamed."""
     answer = await provider.call(request)
     message: dict[str, Any] = {
         "reasoning_content": "",
@@ -90,7 +90,7 @@ async def test_text_and_usage(make: Any, kind: str) -> None:
     assert usage["prompt_tokens_details"]["cached_tokens"] == 1
 
 
-async def test_usage_that_was_asked_for_is_a_chunk_of_its_own(make: Any, kind: str) -> None:
+async def test_include_usage_adds_a_chunk(make: Any, kind: str) -> None:
     """With include_usage each format's stream ends in a chunk without choices."""
     async with FakeProvider() as fake:
         provider = make(kind, fake, model="m")
@@ -104,7 +104,7 @@ async def test_usage_that_was_asked_for_is_a_chunk_of_its_own(make: Any, kind: s
 
 
 async def test_parallel_tool_calls_and_their_results(make: Any, kind: str) -> None:
-    """Calls come out whole, streamed piece by piece, and their results find their way back."""
+    """Calls are complete, called and streamed, and their results are accepted in the next turn."""
     tools = [tool("weather"), tool("clock")]
     async with FakeProvider() as fake:
         for model in ("gemini-3-pro", "gemini-2.5-pro"):
@@ -123,8 +123,8 @@ async def test_parallel_tool_calls_and_their_results(make: Any, kind: str) -> No
                     {"role": "tool", "tool_call_id": call["id"], "content": f"{place} degrees"}
                     for place, call in enumerate(calls)
                 ]
-                talk = [*request["messages"], turn, *results]
-                last = await provider.call(chat(talk, tools=tools))
+                messages = [*request["messages"], turn, *results]
+                last = await provider.call(chat(messages, tools=tools))
                 assert "1 degrees" in text_of(last)
             await provider.aclose()
 
@@ -139,7 +139,7 @@ async def test_parallel_tool_calls_and_their_results(make: Any, kind: str) -> No
     ],
 )
 async def test_tool_choice(make: Any, kind: str, choice: Any, called: list[str]) -> None:
-    """Auto, none, required and a named tool mean the same everywhere."""
+    """Auto, none, required and a named tool have the same effect in each format."""
     async with FakeProvider() as fake:
         provider = make(kind, fake, model="m")
         request = chat("hi", tools=[tool("weather"), tool("clock")], tool_choice=choice)
@@ -148,8 +148,8 @@ async def test_tool_choice(make: Any, kind: str, choice: Any, called: list[str])
             assert [call["function"]["name"] for call in calls] == called
 
 
-async def test_an_answer_to_a_schema(make: Any, kind: str) -> None:
-    """JSON Schema output is JSON to the schema."""
+async def test_json_schema(make: Any, kind: str) -> None:
+    """An answer to a JSON Schema is valid JSON for it."""
     form = {"type": "json_schema", "json_schema": {"name": "w", "schema": SCHEMA, "strict": True}}
     async with FakeProvider() as fake:
         provider = make(kind, fake, model="m")
@@ -157,8 +157,8 @@ async def test_an_answer_to_a_schema(make: Any, kind: str) -> None:
             assert json.loads(message["content"]) == {"city": "Zürich", "warm": True}
 
 
-async def test_an_answer_in_json(make: Any, kind: str) -> None:
-    """JSON mode is said in each format: a field, or a sentence where there is none."""
+async def test_json_mode(make: Any, kind: str) -> None:
+    """JSON mode is a field of the format, or an instruction where there is none."""
     async with FakeProvider() as fake:
         provider = make(kind, fake, model="m")
         request = chat("x", response_format={"type": "json_object"})
@@ -168,7 +168,7 @@ async def test_an_answer_in_json(make: Any, kind: str) -> None:
 
 
 async def test_length_and_stop(make: Any, kind: str) -> None:
-    """A limit on tokens ends with `length`, a stop sequence with `stop`."""
+    """A token limit ends with `length`, a stop sequence with `stop`."""
     async with FakeProvider() as fake:
         provider = make(kind, fake, model="m")
         for limit in ({"max_tokens": 2}, {"max_completion_tokens": 2}):
@@ -180,8 +180,8 @@ async def test_length_and_stop(make: Any, kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["openai", "gemini"])
-async def test_several_answers_with_log_probabilities(make: Any, kind: str) -> None:
-    """Where a format has n and logprobs, both arrive, called and streamed."""
+async def test_n_and_log_probabilities(make: Any, kind: str) -> None:
+    """Formats with n and logprobs return both, called and streamed."""
     async with FakeProvider() as fake:
         provider = make(kind, fake, model="m")
         request = chat("hi", n=2, logprobs=True, top_logprobs=2, seed=1, presence_penalty=0.5)
@@ -208,8 +208,8 @@ async def test_several_answers_with_log_probabilities(make: Any, kind: str) -> N
         ),
     ],
 )
-async def test_thoughts(make: Any, kind: str, settings: Any) -> None:
-    """What a model thought is told apart from what it said, called and streamed."""
+async def test_reasoning(make: Any, kind: str, settings: Any) -> None:
+    """Reasoning is separate from content, called and streamed."""
     async with FakeProvider() as fake:
         provider = make(kind, fake, model="m", **settings)
         request = chat("x", reasoning_effort="high", temperature=0.3)
@@ -224,7 +224,7 @@ async def test_thoughts(make: Any, kind: str, settings: Any) -> None:
 
 @pytest.mark.parametrize("kind", ["anthropic", "gemini"])
 async def test_images_and_documents(make: Any, kind: str) -> None:
-    """Pictures and PDF travel inside the request."""
+    """Images and PDF are sent inside the request."""
     parts = [
         {"type": "text", "text": "see"},
         {"type": "image_url", "image_url": {"url": PNG, "detail": "low"}},
@@ -258,15 +258,17 @@ async def test_images_and_documents(make: Any, kind: str) -> None:
         ("gemini", "tools", [{"type": "custom", "custom": {"name": "x"}}]),
     ],
 )
-async def test_what_cannot_be_said_is_refused(make: Any, kind: str, field: str, value: Any) -> None:
-    """What a format cannot say is named in a `request` error before anything is sent."""
+async def test_unsupported_fields_are_rejected(
+    make: Any, kind: str, field: str, value: Any
+) -> None:
+    """A field that the format cannot express raises a `request` error before anything is sent."""
     async with FakeProvider() as fake:
         provider = make(kind, fake, model="m")
         request = {**chat("x"), field: value}
         for attempt in (provider.call, lambda r: anext(aiter(provider.stream(r)))):
             with pytest.raises(ProviderError, match=field) as caught:
                 await attempt(request)
-            assert (caught.value.kind, caught.value.code) == (FailureKind.REQUEST, "inexpressible")
+            assert (caught.value.kind, caught.value.code) == (FailureKind.REQUEST, "unsupported")
         assert not fake.requests
         await provider.aclose()
 
@@ -288,8 +290,8 @@ async def test_what_cannot_be_said_is_refused(make: Any, kind: str, field: str, 
         {"role": "assistant", "tool_calls": [{"id": "c", "type": "custom", "custom": {}}]},
     ],
 )
-async def test_content_that_has_no_place_is_refused(make: Any, kind: str, message: Any) -> None:
-    """Content that a format has no form for never becomes something else in silence."""
+async def test_unsupported_content_is_rejected(make: Any, kind: str, message: Any) -> None:
+    """Content that a format cannot express is never silently changed."""
     async with FakeProvider() as fake:
         provider = make(kind, fake, model="m")
         with pytest.raises(ProviderError) as caught:
@@ -300,8 +302,8 @@ async def test_content_that_has_no_place_is_refused(make: Any, kind: str, messag
 
 
 @pytest.mark.parametrize("kind", ["anthropic", "gemini"])
-async def test_harmless_values_are_not_refused(make: Any, kind: str) -> None:
-    """None, one answer, no log probabilities, text only: they say nothing and are let through."""
+async def test_harmless_values_are_accepted(make: Any, kind: str) -> None:
+    """Values without an effect (None, n=1, logprobs=False, text only) are accepted."""
     async with FakeProvider() as fake:
         provider = make(kind, fake, model="m")
         request = chat("x", n=1, logprobs=False, modalities=["text"], store=True, verbosity="low")
@@ -310,18 +312,16 @@ async def test_harmless_values_are_not_refused(make: Any, kind: str) -> None:
     assert text_of(answer) == "You said: x"
 
 
-async def test_the_request_names_the_model_where_the_provider_does_not(
-    make: Any, kind: str
-) -> None:
-    """Without `model=` the request's own model is asked for, and answers."""
+async def test_model_from_the_request(make: Any, kind: str) -> None:
+    """Without `model=` the request's own model is used."""
     async with FakeProvider() as fake:
         provider = make(kind, fake)
         assert (await provider.call(chat("x", model="from-request")))["model"] == "from-request"
         await provider.aclose()
 
 
-async def test_requests_are_never_changed(make: Any, kind: str) -> None:
-    """The same request can go to another provider next: no adapter writes into it."""
+async def test_requests_are_not_mutated(make: Any, kind: str) -> None:
+    """The same request can go to another provider next."""
     request = chat(
         [
             {"role": "system", "content": "s"},

@@ -1,1 +1,1 @@
-"""Anthropic Messages: requests, responses and streams, to and from the canonical format."""
+"""Anthropic Messages: translates requests, responses and streams."""

@@ -1,4 +1,4 @@
-"""Conversations as Anthropic has them: alternating turns of blocks, and one system prompt."""
+"""Messages in Anthropic's format: alternating turns of content blocks, and one system prompt."""
 
 from __future__ import annotations
 
@@ -8,36 +8,36 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from multirouter.providers.arguments import arguments_object
-from multirouter.providers.failures import Failures
-from multirouter.providers.media import from_data_url, from_file, text_in
+from multirouter.providers.error_factory import ErrorFactory
+from multirouter.providers.media import decode_text, from_data_url, from_file
 
 Block = dict[str, Any]
 
-_FOREIGN = re.compile(r"[^a-zA-Z0-9_-]")
+_INVALID_ID_CHARACTER = re.compile(r"[^a-zA-Z0-9_-]")
 _TTLS = frozenset({"5m", "1h"})
 
 
 class Conversation:
-    """Messages become turns, one by one.
+    """Builds turns out of messages.
 
     Attributes:
         system: text blocks of all system and developer messages, in order.
-        turns: user and assistant turns in turn; neighbours of one role are one.
+        turns: alternating user and assistant turns; adjacent messages of one role share a turn.
 
     Args:
-        failures: makes the error for what cannot be said.
+        errors: makes the error for content that this format cannot express.
     """
 
-    def __init__(self, failures: Failures) -> None:
+    def __init__(self, errors: ErrorFactory) -> None:
         self.system: list[Block] = []
         self.turns: list[dict[str, Any]] = []
-        self._failures = failures
+        self._errors = errors
 
     def add(self, message: Mapping[str, Any]) -> None:
         """Adds one message.
 
         Raises:
-            ProviderError: of kind `request`, for content that has no place here.
+            ProviderError: of kind `request`, for content that this format cannot express.
         """
         role = message.get("role")
         if role in {"system", "developer"}:
@@ -45,14 +45,16 @@ class Conversation:
         elif role == "user":
             self._turn("user", self._blocks(message.get("content")))
         elif role == "assistant":
-            self._turn("assistant", self._said(message))
+            self._turn("assistant", self._assistant(message))
         elif role == "tool":
-            self._turn("user", [self._result(message)])
+            self._turn("user", [self._tool_result(message)])
         else:
-            raise self._failures.inexpressible("messages.role", f"{role!r} is no role here")
+            raise self._errors.unsupported(
+                "messages.role", f"must be system, developer, user, assistant or tool, got {role!r}"
+            )
 
     def finish(self) -> None:
-        """A last assistant turn is a prefill, which must not end in blanks."""
+        """Removes trailing whitespace, which the API rejects, from a last assistant turn."""
         if self.turns and self.turns[-1]["role"] == "assistant":
             last = self.turns[-1]["content"][-1]
             if last["type"] == "text":
@@ -66,20 +68,20 @@ class Conversation:
         else:
             self.turns.append({"role": role, "content": blocks})
 
-    def _said(self, message: Mapping[str, Any]) -> list[Block]:
+    def _assistant(self, message: Mapping[str, Any]) -> list[Block]:
         if message.get("audio"):
-            raise self._failures.inexpressible("messages.audio", "there is no audio")
+            raise self._errors.unsupported("messages.audio", "audio is not supported")
         blocks = [dict(block) for block in message.get("thinking_blocks") or ()]
         blocks.extend(self._blocks(message.get("content")))
         if message.get("refusal"):
             blocks.append({"type": "text", "text": message["refusal"]})
-        blocks.extend(self._use(call) for call in message.get("tool_calls") or ())
+        blocks.extend(self._tool_use(call) for call in message.get("tool_calls") or ())
         return blocks
 
-    def _use(self, call: Mapping[str, Any]) -> Block:
+    def _tool_use(self, call: Mapping[str, Any]) -> Block:
         function = call.get("function")
         if not function:
-            raise self._failures.inexpressible("tool_calls", "only function tools exist here")
+            raise self._errors.unsupported("tool_calls", "only function tools are supported")
         return {
             "type": "tool_use",
             "id": tool_id(call.get("id") or ""),
@@ -87,14 +89,14 @@ class Conversation:
             "input": arguments_object(function.get("arguments")),
         }
 
-    def _result(self, message: Mapping[str, Any]) -> Block:
+    def _tool_result(self, message: Mapping[str, Any]) -> Block:
         content = message.get("content")
         blocks: Any = content if isinstance(content, str) else self._blocks(content)
         result = {"type": "tool_result", "tool_use_id": tool_id(message.get("tool_call_id") or "")}
         return {**result, "content": blocks, **_cache_control(message)} if blocks else result
 
     def _blocks(self, content: Any) -> list[Block]:
-        """Text of blanks alone is left out: the API refuses it."""
+        """Returns content as blocks. Blank text is left out, because the API rejects it."""
         if content is None:
             return []
         if isinstance(content, str):
@@ -113,58 +115,58 @@ class Conversation:
             return {"type": "image", "source": self._image(part["image_url"]["url"]), **extra}
         if kind == "file":
             return {**self._document(part["file"]), **extra}
-        raise self._failures.inexpressible("messages.content", f"there is no {kind!r} part here")
+        raise self._errors.unsupported("messages.content", f"{kind!r} parts are not supported")
 
     def _image(self, url: str) -> Block:
         if url.startswith("data:"):
-            media = from_data_url(url, "image_url", self._failures)
+            media = from_data_url(url, "image_url", self._errors)
             return {"type": "base64", "media_type": media.mime, "data": media.data}
         if url.startswith(("https://", "http://")):
             return {"type": "url", "url": url}
-        raise self._failures.inexpressible("image_url", "must be an http(s) or data: URL")
+        raise self._errors.unsupported("image_url", "must be an http(s) or data: URL")
 
     def _document(self, file: dict[str, Any]) -> Block:
         title = {"title": file["filename"]} if file.get("filename") else {}
         file_id = file.get("file_id")
         if isinstance(file_id, str) and file_id.startswith("file_"):
             return {"type": "document", "source": {"type": "file", "file_id": file_id}, **title}
-        media = from_file(file, self._failures)
+        media = from_file(file, self._errors)
         if media.mime == "application/pdf":
             source = {"type": "base64", "media_type": media.mime, "data": media.data}
         elif media.mime.startswith("text/"):
-            text = text_in(media, "file.file_data", self._failures)
+            text = decode_text(media, "file.file_data", self._errors)
             source = {"type": "text", "media_type": "text/plain", "data": text}
         else:
-            raise self._failures.inexpressible("file", f"{media.mime} is neither PDF nor text")
+            raise self._errors.unsupported("file", f"must be PDF or text, got {media.mime}")
         return {"type": "document", "source": source, **title}
 
 
-def conversation(messages: Iterable[Mapping[str, Any]], failures: Failures) -> Conversation:
-    """Translates whole messages.
+def conversation(messages: Iterable[Mapping[str, Any]], errors: ErrorFactory) -> Conversation:
+    """Translates a list of messages.
 
     Raises:
-        ProviderError: of kind `request`, for content that has no place here.
+        ProviderError: of kind `request`, for content that this format cannot express.
     """
-    made = Conversation(failures)
+    result = Conversation(errors)
     for message in messages:
-        made.add(message)
-    made.finish()
-    return made
+        result.add(message)
+    result.finish()
+    return result
 
 
-def tool_id(foreign: str) -> str:
-    """An id the API takes, the same for the same foreign id, so that pairs stay pairs.
+def tool_id(call_id: str) -> str:
+    """Returns an id that the API accepts. Equal ids stay equal, so calls and results still match.
 
     Source: `^[a-zA-Z0-9_-]+$` in the API's validation errors.
     """
-    if foreign and not _FOREIGN.search(foreign):
-        return foreign
-    mark = hashlib.sha256(foreign.encode()).hexdigest()[:12]
-    return f"{_FOREIGN.sub('_', foreign)[:40]}_{mark}"
+    if call_id and not _INVALID_ID_CHARACTER.search(call_id):
+        return call_id
+    digest = hashlib.sha256(call_id.encode()).hexdigest()[:12]
+    return f"{_INVALID_ID_CHARACTER.sub('_', call_id)[:40]}_{digest}"
 
 
 def _cache_control(part: Mapping[str, Any]) -> dict[str, Any]:
-    """`cache_control` as it is, or what OpenAI's own breakpoint says."""
+    """Returns `cache_control` unchanged, or translated from OpenAI's `prompt_cache_breakpoint`."""
     if part.get("cache_control"):
         return {"cache_control": part["cache_control"]}
     breakpoint_ = part.get("prompt_cache_breakpoint")

@@ -1,4 +1,4 @@
-"""A canonical request as Anthropic Messages."""
+"""Translates a canonical request to Anthropic Messages."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from multirouter.errors import ConfigurationError
 from multirouter.providers.anthropic.content import conversation
 from multirouter.providers.anthropic.fields import FIELDS
 from multirouter.providers.canonical import ChatRequest
-from multirouter.providers.failures import Failures
+from multirouter.providers.error_factory import ErrorFactory
 from multirouter.providers.fields import check_fields
 
 ThinkingStyle = Literal["adaptive", "budget"]
 
-JSON_PLEASE = "Answer with one JSON object and nothing else."
+JSON_INSTRUCTION = "Answer with one JSON object and nothing else."
 
 _EFFORTS = {"minimal": "low", "low": "low", "medium": "medium", "high": "high"} | {
     "xhigh": "xhigh",
@@ -30,21 +30,22 @@ BUDGETS = {
     "xhigh": 24576,
     "max": 32768,
 }
-"""Tokens of thinking by effort, for models that want a budget; the API's least is 1024."""
+"""Thinking tokens for each effort, for models that need a budget. The API's minimum is 1024."""
 
 _OFF = {"type": "disabled"}
 _TIERS = {"auto": "auto", "default": "standard_only", "priority": "auto"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Accent:
-    """What differs from model to model.
+class ModelSettings:
+    """What differs between models.
 
     Attributes:
-        max_tokens: sent when the request names none; the API wants one. At least 1.
-        thinking: how `reasoning_effort` is said: `adaptive` with an effort (models since 2026),
-            or a `budget` of tokens.
-        drops: request fields this model refuses (`("temperature", "top_p")`).
+        max_tokens: sent when the request has no limit, because the API requires one. At least 1.
+        thinking: how `reasoning_effort` is translated: `adaptive` with an effort (models since
+            2026), or a `budget` of tokens.
+        drops: request fields that are left out because this model rejects them
+            (`("temperature", "top_p")`).
     """
 
     max_tokens: int = 4096
@@ -54,72 +55,78 @@ class Accent:
     def __post_init__(self) -> None:
         check.count("Anthropic.max_tokens", self.max_tokens)
         if self.thinking not in ("adaptive", "budget"):
-            raise ConfigurationError("Anthropic.thinking", "must be 'adaptive' or 'budget'")
+            raise ConfigurationError(
+                "Anthropic.thinking", f"must be 'adaptive' or 'budget', got {self.thinking!r}"
+            )
 
 
 def to_anthropic(
-    request: ChatRequest, accent: Accent, failures: Failures, *, stream: bool
+    request: ChatRequest, model_settings: ModelSettings, errors: ErrorFactory, *, stream: bool
 ) -> dict[str, Any]:
-    """The body of `POST /v1/messages`, without `model` where the request has none.
+    """Returns the body of `POST /v1/messages`, without `model` when the request has none.
 
     Raises:
-        ProviderError: of kind `request`, for what cannot be said.
+        ProviderError: of kind `request`, for what this format cannot express.
     """
-    wanted = {key: value for key, value in request.items() if key not in accent.drops}
-    check_fields(wanted, FIELDS, failures)
-    talk = conversation(request["messages"], failures)
-    asked: dict[str, Any] = {key: value for key, value in wanted.items() if value is not None}
-    limit = asked.get("max_completion_tokens") or asked.get("max_tokens") or accent.max_tokens
-    body: dict[str, Any] = {"max_tokens": limit, "messages": talk.turns}
-    if "model" in asked:
-        body["model"] = asked["model"]
-    body.update(_tools(asked, failures))
-    body.update(_thinking(asked, body, accent))
-    body.update(_sampling(asked, body, failures))
-    system = talk.system + _form(asked, body, failures)
+    kept = {key: value for key, value in request.items() if key not in model_settings.drops}
+    check_fields(kept, FIELDS, errors)
+    converted = conversation(request["messages"], errors)
+    params: dict[str, Any] = {key: value for key, value in kept.items() if value is not None}
+    limit = (
+        params.get("max_completion_tokens") or params.get("max_tokens") or model_settings.max_tokens
+    )
+    body: dict[str, Any] = {"max_tokens": limit, "messages": converted.turns}
+    if "model" in params:
+        body["model"] = params["model"]
+    body.update(_tools(params, errors))
+    body.update(_thinking(params, body, model_settings))
+    body.update(_sampling(params, body, errors))
+    system = converted.system + _response_format(params, body, errors)
     if system:
         body["system"] = system
-    user = asked.get("safety_identifier") or asked.get("user")
+    user = params.get("safety_identifier") or params.get("user")
     if user:
         body["metadata"] = {"user_id": user}
-    if asked.get("service_tier") in _TIERS:
-        body["service_tier"] = _TIERS[asked["service_tier"]]
+    if params.get("service_tier") in _TIERS:
+        body["service_tier"] = _TIERS[params["service_tier"]]
     if stream:
         body["stream"] = True
     return body
 
 
 def _sampling(
-    asked: Mapping[str, Any], body: Mapping[str, Any], failures: Failures
+    params: Mapping[str, Any], body: Mapping[str, Any], errors: ErrorFactory
 ) -> dict[str, Any]:
-    """Temperature and the like; a thinking model takes neither temperature nor top_p."""
-    said: dict[str, Any] = {}
+    """Sampling settings. With thinking, neither temperature nor top_p is allowed."""
+    settings: dict[str, Any] = {}
     if body.get("thinking", _OFF) == _OFF:
-        if "temperature" in asked:
-            said["temperature"] = min(asked["temperature"], 1)
-        if "top_p" in asked:
-            said["top_p"] = asked["top_p"]
-    stop = asked.get("stop")
+        if "temperature" in params:
+            settings["temperature"] = min(params["temperature"], 1)
+        if "top_p" in params:
+            settings["top_p"] = params["top_p"]
+    stop = params.get("stop")
     if stop:
-        said["stop_sequences"] = [stop] if isinstance(stop, str) else list(stop)
-        if not all(sequence.strip() for sequence in said["stop_sequences"]):
-            raise failures.inexpressible("stop", "a sequence of blanks alone is refused")
-    return said
+        settings["stop_sequences"] = [stop] if isinstance(stop, str) else list(stop)
+        if not all(sequence.strip() for sequence in settings["stop_sequences"]):
+            raise errors.unsupported("stop", "a stop sequence must not be blank")
+    return settings
 
 
-def _thinking(asked: Mapping[str, Any], body: Mapping[str, Any], accent: Accent) -> dict[str, Any]:
-    """Reasoning, unless a forced tool or an unsigned tool turn rules it out."""
-    effort = asked.get("reasoning_effort")
+def _thinking(
+    params: Mapping[str, Any], body: Mapping[str, Any], model_settings: ModelSettings
+) -> dict[str, Any]:
+    """Thinking settings; none with a forced tool, or in an unsigned tool turn with a budget."""
+    effort = params.get("reasoning_effort")
     if effort is None or effort not in _EFFORTS:
         return {"thinking": _OFF} if effort == "none" else {}
     if body.get("tool_choice", {}).get("type") in {"any", "tool"}:
         return {}
-    if accent.thinking == "adaptive":
+    if model_settings.thinking == "adaptive":
         return {
             "thinking": {"type": "adaptive"},
             "output_config": {"effort": _EFFORTS[effort]},
         }
-    if _in_unsigned_tool_turn(asked["messages"]):
+    if _in_unsigned_tool_turn(params["messages"]):
         return {}
     budget = BUDGETS[effort]
     return {
@@ -129,9 +136,9 @@ def _thinking(asked: Mapping[str, Any], body: Mapping[str, Any], accent: Accent)
 
 
 def _in_unsigned_tool_turn(messages: Iterable[Mapping[str, Any]]) -> bool:
-    """Whether tools that another provider's model called are being answered.
+    """Whether the last turn answers tool calls of another provider's model.
 
-    With a thinking budget the API wants that turn to begin with thinking it has signed.
+    With a thinking budget the API requires that such a turn begins with thinking it has signed.
     """
     unsigned = False
     for message in messages:
@@ -142,39 +149,39 @@ def _in_unsigned_tool_turn(messages: Iterable[Mapping[str, Any]]) -> bool:
     return unsigned
 
 
-def _tools(asked: Mapping[str, Any], failures: Failures) -> dict[str, Any]:
-    tools = [_tool(tool, failures) for tool in asked.get("tools") or ()]
+def _tools(params: Mapping[str, Any], errors: ErrorFactory) -> dict[str, Any]:
+    tools = [_tool(tool, errors) for tool in params.get("tools") or ()]
     if not tools:
         return {}
-    choice, allowed = _choice(asked.get("tool_choice"), failures)
+    choice, allowed = _choice(params.get("tool_choice"), errors)
     if allowed is not None:
         tools = [tool for tool in tools if tool["name"] in allowed]
-    if asked.get("parallel_tool_calls") is False and choice != {"type": "none"}:
+    if params.get("parallel_tool_calls") is False and choice != {"type": "none"}:
         choice = {**(choice or {"type": "auto"}), "disable_parallel_tool_use": True}
     return {"tools": tools, "tool_choice": choice} if choice else {"tools": tools}
 
 
-def _tool(tool: Mapping[str, Any], failures: Failures) -> dict[str, Any]:
+def _tool(tool: Mapping[str, Any], errors: ErrorFactory) -> dict[str, Any]:
     function = tool.get("function")
     if tool.get("type") != "function" or not function:
-        raise failures.inexpressible("tools", f"{tool.get('type')!r}: only functions exist here")
-    made = {
+        raise errors.unsupported("tools", f"must be of type function, got {tool.get('type')!r}")
+    result = {
         "name": function["name"],
         "input_schema": function.get("parameters") or {"type": "object", "properties": {}},
     }
     for field, source in (("description", function), ("strict", function), ("cache_control", tool)):
         if source.get(field):
-            made[field] = source[field]
-    return made
+            result[field] = source[field]
+    return result
 
 
 _CHOICES = {"auto": "auto", "none": "none", "required": "any"}
 
 
 def _choice(
-    choice: str | dict[str, Any] | None, failures: Failures
+    choice: str | dict[str, Any] | None, errors: ErrorFactory
 ) -> tuple[dict[str, Any] | None, set[str] | None]:
-    """The choice, and the names that are allowed where not all are."""
+    """Returns the tool choice, and the names of the allowed tools when not all are allowed."""
     if choice is None:
         return None, None
     if isinstance(choice, str):
@@ -186,21 +193,23 @@ def _choice(
         allowed = choice["allowed_tools"]
         names = {(tool.get("function") or tool).get("name") for tool in allowed["tools"]}
         return {"type": _CHOICES[allowed["mode"]]}, names
-    raise failures.inexpressible("tool_choice", f"{choice!r} cannot be said here")
+    raise errors.unsupported("tool_choice", f"{choice!r} is not supported")
 
 
-def _form(
-    asked: Mapping[str, Any], body: dict[str, Any], failures: Failures
+def _response_format(
+    params: Mapping[str, Any], body: dict[str, Any], errors: ErrorFactory
 ) -> list[dict[str, Any]]:
-    """The form of the answer: a schema in the body, or a sentence for the system prompt."""
-    form = asked.get("response_format") or {}
-    kind = form.get("type", "text")
+    """Sets a schema in the body, or returns an instruction for the system prompt."""
+    response_format = params.get("response_format") or {}
+    kind = response_format.get("type", "text")
     if kind == "json_object":
-        return [{"type": "text", "text": JSON_PLEASE}]
+        return [{"type": "text", "text": JSON_INSTRUCTION}]
     if kind == "json_schema":
-        schema = form["json_schema"].get("schema") or {"type": "object"}
+        schema = response_format["json_schema"].get("schema") or {"type": "object"}
         config = body.setdefault("output_config", {})
         config["format"] = {"type": "json_schema", "schema": schema}
     elif kind != "text":
-        raise failures.inexpressible("response_format", f"{kind!r} is unknown")
+        raise errors.unsupported(
+            "response_format", f"must be text, json_object or json_schema, got {kind!r}"
+        )
     return []

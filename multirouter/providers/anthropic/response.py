@@ -1,4 +1,4 @@
-"""An answer of Anthropic Messages as a canonical response."""
+"""Translates a response of Anthropic Messages to a canonical response."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from multirouter.providers.arguments import arguments_text
 from multirouter.providers.canonical import Answer, ChatCompletion, FinishReason, ToolCall, Usage
 from multirouter.providers.chunks import usage
-from multirouter.providers.failures import Failures
+from multirouter.providers.error_factory import ErrorFactory
 
 FINISH: Mapping[str, FinishReason] = MappingProxyType(
     {
@@ -22,26 +22,26 @@ FINISH: Mapping[str, FinishReason] = MappingProxyType(
         "refusal": "content_filter",
     }
 )
-"""Stop reasons; one that is not here is a new way to stop."""
+"""Finish reason for each stop reason. An unknown stop reason counts as `stop`."""
 
-_THOUGHTS = frozenset({"thinking", "redacted_thinking"})
+_THINKING_TYPES = frozenset({"thinking", "redacted_thinking"})
 
 
-def from_anthropic(body: Mapping[str, Any], created: int, failures: Failures) -> ChatCompletion:
-    """The canonical response.
+def from_anthropic(body: Mapping[str, Any], created: int, errors: ErrorFactory) -> ChatCompletion:
+    """Returns the canonical response.
 
     Args:
-        body: the parsed answer.
-        created: seconds since 1970; the format itself tells no time.
-        failures: makes the errors.
+        body: the parsed response.
+        created: seconds since 1970; the format has no time of its own.
+        errors: makes the errors.
 
     Raises:
-        ProviderError: of kind `transport`, when it is no message.
+        ProviderError: of kind `transport`, when the body is not a message.
     """
     blocks = body.get("content")
     reason = body.get("stop_reason")
     if not isinstance(blocks, list) or not isinstance(reason, str):
-        raise failures.rubbish("the answer has no content or no stop_reason")
+        raise errors.invalid_response("the response has no content or no stop_reason")
     return {
         "id": str(body.get("id", "")),
         "object": "chat.completion",
@@ -60,7 +60,7 @@ def from_anthropic(body: Mapping[str, Any], created: int, failures: Failures) ->
 
 
 def usage_from(counts: Mapping[str, Any]) -> Usage:
-    """Usage; `input_tokens` leave out what the cache read and wrote, OpenAI's do not."""
+    """Returns usage. `input_tokens` exclude what the cache read or wrote; OpenAI's do not."""
     read = counts.get("cache_read_input_tokens") or 0
     written = counts.get("cache_creation_input_tokens") or 0
     details = counts.get("output_tokens_details") or {}
@@ -73,8 +73,8 @@ def usage_from(counts: Mapping[str, Any]) -> Usage:
     )
 
 
-def refusal_in(details: Any) -> str | None:
-    """Why a model refused, as far as it says."""
+def refusal_text(details: Any) -> str | None:
+    """Returns why a model refused, or None when it does not say."""
     if not isinstance(details, dict) or details.get("type") != "refusal":
         return None
     return details.get("explanation") or details.get("category")
@@ -83,17 +83,17 @@ def refusal_in(details: Any) -> str | None:
 def _answer(blocks: list[Any], stop_details: Any) -> Answer:
     text = "".join(b.get("text") or "" for b in blocks if b.get("type") == "text")
     calls = [_call(block) for block in blocks if block.get("type") == "tool_use"]
-    thoughts = [block for block in blocks if block.get("type") in _THOUGHTS]
+    thinking = [block for block in blocks if block.get("type") in _THINKING_TYPES]
     answer: Answer = {
         "role": "assistant",
         "content": text or (None if calls else ""),
-        "refusal": refusal_in(stop_details),
+        "refusal": refusal_text(stop_details),
     }
     if calls:
         answer["tool_calls"] = calls
-    if thoughts:
-        answer["thinking_blocks"] = thoughts
-        answer["reasoning_content"] = "".join(b.get("thinking") or "" for b in thoughts)
+    if thinking:
+        answer["thinking_blocks"] = thinking
+        answer["reasoning_content"] = "".join(b.get("thinking") or "" for b in thinking)
     return answer
 
 

@@ -1,15 +1,15 @@
-"""Reads a stream of Anthropic Messages into canonical chunks, event by event."""
+"""Translates a stream of Anthropic Messages to canonical chunks, event by event."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from multirouter.providers.anthropic.response import FINISH, refusal_in, usage_from
+from multirouter.providers.anthropic.response import FINISH, refusal_text, usage_from
 from multirouter.providers.arguments import arguments_text
 from multirouter.providers.canonical import ChatCompletionChunk
 from multirouter.providers.chunks import ChunkMaker
-from multirouter.providers.failures import Failures
+from multirouter.providers.error_factory import ErrorFactory
 from multirouter.providers.json_bytes import loads
 from multirouter.providers.sse import Event
 
@@ -17,23 +17,25 @@ Chunks = Iterable[ChatCompletionChunk]
 
 
 class AnthropicTranslator:
-    """One stream. Whole is what has a stop reason; unknown events and blocks are skipped.
+    """Translates one stream.
+
+    It is complete when it has a stop reason. Unknown events and blocks are skipped.
 
     Args:
-        failures: makes the provider's errors.
+        errors: makes the provider's errors.
         created: seconds since 1970.
-        usage_asked: whether the consumer wants the usage chunk.
+        include_usage: whether the consumer wants the usage in a chunk of its own.
     """
 
-    def __init__(self, failures: Failures, created: int, *, usage_asked: bool) -> None:
+    def __init__(self, errors: ErrorFactory, created: int, *, include_usage: bool) -> None:
         self.complete: bool = False
         self.ended: bool = False
-        self._failures = failures
-        self._make = ChunkMaker(created, usage_asked=usage_asked)
+        self._errors = errors
+        self._make = ChunkMaker(created, include_usage=include_usage)
         self._counts: dict[str, Any] = {}
         self._blocks: dict[int, dict[str, Any]] = {}
         self._calls = 0
-        self._last: ChatCompletionChunk | None = None
+        self._final_chunk: ChatCompletionChunk | None = None
         self._handlers: dict[str, Callable[[Any], Chunks]] = {
             "message_start": self._message_start,
             "content_block_start": self._block_start,
@@ -51,17 +53,21 @@ class AnthropicTranslator:
             handler = self._handlers.get(data.get("type") or event.name)
             return () if handler is None else handler(data)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise self._failures.broken_chunk(event.data) from None
+            raise self._errors.invalid_chunk(event.data) from None
 
     def finish(self) -> Chunks:
         """See `Translator.finish`."""
-        return () if self._last is None else self._make.with_usage(self._last, self._usage())
+        return (
+            ()
+            if self._final_chunk is None
+            else self._make.with_usage(self._final_chunk, self._usage())
+        )
 
     def _message_start(self, data: dict[str, Any]) -> Chunks:
         message = data["message"]
         self._make.id = message.get("id") or ""
         self._make.model = message.get("model") or ""
-        self._count(message.get("usage"))
+        self._update_usage(message.get("usage"))
         return (self._make.chunk({"role": "assistant", "content": ""}),)
 
     def _block_start(self, data: dict[str, Any]) -> Chunks:
@@ -88,7 +94,7 @@ class AnthropicTranslator:
             piece = delta["partial_json"]
             if not piece:
                 return ()
-            state["begun"] = True
+            state["has_arguments"] = True
             return self._call_delta(state, function={"arguments": piece})
         if kind == "thinking_delta":
             state["parts"].append(delta["thinking"])
@@ -98,10 +104,10 @@ class AnthropicTranslator:
         return ()
 
     def _block_stop(self, data: dict[str, Any]) -> Chunks:
-        """A call without a piece of arguments gets them whole; thoughts come signed and whole."""
+        """Emits the arguments of a call that had no delta, or a whole signed thinking block."""
         state = self._blocks.pop(data["index"])
         block = state["block"]
-        if "call" in state and "begun" not in state:
+        if "call" in state and "has_arguments" not in state:
             function = {"arguments": arguments_text(block.get("input"))}
             return self._call_delta(state, function=function)
         if state["type"] == "thinking":
@@ -114,12 +120,12 @@ class AnthropicTranslator:
         return (self._make.chunk({"tool_calls": [{"index": state["call"], **call}]}),)
 
     def _message_delta(self, data: dict[str, Any]) -> Chunks:
-        self._count(data.get("usage"))
+        self._update_usage(data.get("usage"))
         delta = data["delta"]
         reason = delta.get("stop_reason")
         if reason is not None:
-            refusal = refusal_in(delta.get("stop_details"))
-            self._last = self._make.chunk(
+            refusal = refusal_text(delta.get("stop_details"))
+            self._final_chunk = self._make.chunk(
                 {} if refusal is None else {"refusal": refusal}, FINISH.get(reason, "stop")
             )
             self.complete = True
@@ -130,10 +136,10 @@ class AnthropicTranslator:
         return ()
 
     def _error(self, data: dict[str, Any]) -> Chunks:
-        raise self._failures.told(data, {})
+        raise self._errors.reported(data, {})
 
-    def _count(self, counts: dict[str, Any] | None) -> None:
-        """Later counts replace earlier ones: they are cumulative."""
+    def _update_usage(self, counts: dict[str, Any] | None) -> None:
+        """Replaces earlier counts with later ones, because they are cumulative."""
         self._counts.update({k: v for k, v in (counts or {}).items() if v is not None})
 
     def _usage(self) -> Any:

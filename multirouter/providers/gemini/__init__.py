@@ -1,1 +1,1 @@
-"""Gemini generateContent: requests, responses and streams, to and from the canonical format."""
+"""Gemini generateContent: translates requests, responses and streams."""

@@ -1,4 +1,4 @@
-"""Conversations as Gemini has them: turns of parts by user and model, and one instruction."""
+"""Messages in Gemini's format: turns of parts by user and model, and one system instruction."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from multirouter.providers.arguments import arguments_object
-from multirouter.providers.failures import Failures
+from multirouter.providers.error_factory import ErrorFactory
 from multirouter.providers.media import Media, from_data_url, from_file
 
 Part = dict[str, Any]
 
 FOREIGN_SIGNATURE = "skip_thought_signature_validator"
-"""Stands in for the signature of a call that another provider's model made.
+"""Replaces the thought signature of a call that another provider's model made.
 
 Source: the FAQ on thought signatures in Google's Gemini API documentation.
 """
@@ -24,22 +24,22 @@ _AUDIO = {"wav": "audio/wav", "mp3": "audio/mp3"}
 
 
 class Conversation:
-    """Messages become turns, one by one.
+    """Builds turns out of messages.
 
     Attributes:
         system: parts of all system and developer messages, in order.
-        contents: user and model turns; neighbours of one role are one.
+        contents: user and model turns; adjacent messages of one role share a turn.
 
     Args:
-        failures: makes the error for what cannot be said.
-        sign_foreign: whether calls without a signature get `FOREIGN_SIGNATURE`; models from
-            Gemini 3 on refuse such calls otherwise.
+        errors: makes the error for content that this format cannot express.
+        sign_foreign: whether calls without a signature get `FOREIGN_SIGNATURE`. Models from
+            Gemini 3 on reject such calls otherwise.
     """
 
-    def __init__(self, failures: Failures, *, sign_foreign: bool) -> None:
+    def __init__(self, errors: ErrorFactory, *, sign_foreign: bool) -> None:
         self.system: list[Part] = []
         self.contents: list[dict[str, Any]] = []
-        self._failures = failures
+        self._errors = errors
         self._sign_foreign = sign_foreign
         self._names: dict[str, str] = {}
 
@@ -47,7 +47,7 @@ class Conversation:
         """Adds one message.
 
         Raises:
-            ProviderError: of kind `request`, for content that has no place here.
+            ProviderError: of kind `request`, for content that this format cannot express.
         """
         role = message.get("role")
         if role in {"system", "developer"}:
@@ -55,11 +55,13 @@ class Conversation:
         elif role == "user":
             self._turn("user", self._parts(message.get("content")))
         elif role == "assistant":
-            self._turn("model", self._said(message))
+            self._turn("model", self._assistant(message))
         elif role == "tool":
-            self._turn("user", [self._result(message)])
+            self._turn("user", [self._tool_result(message)])
         else:
-            raise self._failures.inexpressible("messages.role", f"{role!r} is no role here")
+            raise self._errors.unsupported(
+                "messages.role", f"must be system, developer, user, assistant or tool, got {role!r}"
+            )
 
     def _turn(self, role: str, parts: list[Part]) -> None:
         if not parts:
@@ -69,25 +71,25 @@ class Conversation:
         else:
             self.contents.append({"role": role, "parts": parts})
 
-    def _said(self, message: Mapping[str, Any]) -> list[Part]:
-        """Text, then calls; what Gemini signed goes back signed."""
+    def _assistant(self, message: Mapping[str, Any]) -> list[Part]:
+        """Text, then tool calls, each with the thought signature that came with it."""
         if message.get("audio"):
-            raise self._failures.inexpressible("messages.audio", "there is no such audio here")
+            raise self._errors.unsupported("messages.audio", "audio is not supported here")
         parts = self._parts(message.get("content"))
         if message.get("refusal"):
             parts.append({"text": message["refusal"]})
         signature = signature_of(message)
         if signature and parts:
             parts[-1]["thoughtSignature"] = signature
-        calls = [self._call(call) for call in message.get("tool_calls") or ()]
+        calls = [self._tool_call(call) for call in message.get("tool_calls") or ()]
         if calls and self._sign_foreign and "thoughtSignature" not in calls[0]:
             calls[0]["thoughtSignature"] = FOREIGN_SIGNATURE
         return parts + calls
 
-    def _call(self, call: Mapping[str, Any]) -> Part:
+    def _tool_call(self, call: Mapping[str, Any]) -> Part:
         function = call.get("function")
         if not function:
-            raise self._failures.inexpressible("tool_calls", "only function tools exist here")
+            raise self._errors.unsupported("tool_calls", "only function tools are supported")
         name = function["name"]
         self._names[call["id"]] = name
         args = arguments_object(function.get("arguments"))
@@ -95,22 +97,24 @@ class Conversation:
         signature = signature_of(call)
         return {**part, "thoughtSignature": signature} if signature else part
 
-    def _result(self, message: Mapping[str, Any]) -> Part:
-        """A result needs the function's name, which only the call knows."""
+    def _tool_result(self, message: Mapping[str, Any]) -> Part:
+        """A tool result. The API requires the function's name, which only the call has."""
         call_id = message.get("tool_call_id")
         name = self._names.get(call_id) if isinstance(call_id, str) else None
         if name is None:
-            raise self._failures.inexpressible("tool_call_id", f"{call_id!r} answers no call")
+            raise self._errors.unsupported(
+                "tool_call_id", f"{call_id!r} does not match an earlier tool call"
+            )
         content = message.get("content")
         if not isinstance(content, str):
-            content = "".join(part.get("text", "") for part in self._texts(content))
+            content = "".join(part.get("text", "") for part in self._text_parts(content))
         response = {"id": call_id, "name": name, "response": {"output": content}}
         return {"functionResponse": response}
 
-    def _texts(self, content: Any) -> list[Part]:
+    def _text_parts(self, content: Any) -> list[Part]:
         parts = self._parts(content)
         if any("text" not in part for part in parts):
-            raise self._failures.inexpressible("messages.content", "a tool's result must be text")
+            raise self._errors.unsupported("messages.content", "a tool's result must be text")
         return parts
 
     def _parts(self, content: Any) -> list[Part]:
@@ -129,53 +133,57 @@ class Conversation:
         if kind == "image_url":
             return self._image(part["image_url"]["url"])
         if kind == "input_audio":
-            sound = part["input_audio"]
-            if sound["format"] not in _AUDIO:
-                raise self._failures.inexpressible("input_audio.format", "must be wav or mp3")
-            return _inline(Media(_AUDIO[sound["format"]], sound["data"]))
+            audio = part["input_audio"]
+            if audio["format"] not in _AUDIO:
+                raise self._errors.unsupported("input_audio.format", "must be wav or mp3")
+            return _inline(Media(_AUDIO[audio["format"]], audio["data"]))
         if kind == "file":
             return self._file(part["file"])
-        raise self._failures.inexpressible("messages.content", f"there is no {kind!r} part here")
+        raise self._errors.unsupported("messages.content", f"{kind!r} parts are not supported")
 
     def _image(self, url: str) -> Part:
         if url.startswith("data:"):
-            return _inline(from_data_url(url, "image_url", self._failures))
+            return _inline(from_data_url(url, "image_url", self._errors))
         if url.startswith((*_GOOGLE_FILES, *_YOUTUBE)):
-            return _by_address(url)
-        raise self._failures.inexpressible(
-            "image_url", "must be a data: URL or a Google file; other addresses are not fetched"
+            return _file_data(url)
+        raise self._errors.unsupported(
+            "image_url", "must be a data: URL or a Google file; other URLs are not fetched"
         )
 
     def _file(self, file: dict[str, Any]) -> Part:
         file_id = file.get("file_id")
         if isinstance(file_id, str) and file_id.startswith(_GOOGLE_FILES):
-            return _by_address(file_id)
-        return _inline(from_file(file, self._failures))
+            return _file_data(file_id)
+        return _inline(from_file(file, self._errors))
 
 
 def conversation(
-    messages: Iterable[Mapping[str, Any]], failures: Failures, *, sign_foreign: bool
+    messages: Iterable[Mapping[str, Any]], errors: ErrorFactory, *, sign_foreign: bool
 ) -> Conversation:
-    """Translates whole messages.
+    """Translates a list of messages.
 
     Raises:
-        ProviderError: of kind `request`, for content that has no place here.
+        ProviderError: of kind `request`, for content that this format cannot express.
     """
-    made = Conversation(failures, sign_foreign=sign_foreign)
+    result = Conversation(errors, sign_foreign=sign_foreign)
     for message in messages:
-        made.add(message)
-    return made
+        result.add(message)
+    return result
 
 
-def signature_of(thing: Mapping[str, Any]) -> str | None:
-    """The thought signature in a message or a tool call, where `signed` put it."""
-    google = (thing.get("extra_content") or {}).get("google") or {}
+def signature_of(item: Mapping[str, Any]) -> str | None:
+    """Returns the thought signature of a message or a tool call; None when it has none.
+
+    Args:
+        item: a message or a tool call with the `extra_content` of `signature_extra`.
+    """
+    google = (item.get("extra_content") or {}).get("google") or {}
     signature: str | None = google.get("thought_signature")
     return signature
 
 
-def signed(signature: str) -> dict[str, Any]:
-    """The `extra_content` that keeps a signature, as Google's OpenAI-compatible endpoint has it."""
+def signature_extra(signature: str) -> dict[str, Any]:
+    """Returns the `extra_content` for a signature, as in Google's OpenAI-compatible endpoint."""
     return {"google": {"thought_signature": signature}}
 
 
@@ -183,7 +191,7 @@ def _inline(media: Media) -> Part:
     return {"inlineData": {"mimeType": media.mime, "data": media.data}}
 
 
-def _by_address(uri: str) -> Part:
+def _file_data(uri: str) -> Part:
     mime, _ = mimetypes.guess_type(uri)
     data = {"fileUri": uri}
     return {"fileData": {**data, "mimeType": mime} if mime else data}

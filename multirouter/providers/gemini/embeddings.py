@@ -1,4 +1,4 @@
-"""Gemini's embeddings in OpenAI's form."""
+"""Wire format of Gemini's embeddings; requests and responses are OpenAI's."""
 
 from __future__ import annotations
 
@@ -7,31 +7,33 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
-from multirouter.providers.adapter import Prepared, Translator
+from multirouter.providers.adapter import PreparedRequest, Translator
 from multirouter.providers.canonical import Embedding, EmbeddingRequest, EmbeddingResponse
 from multirouter.providers.gemini.wire import GeminiAddress
 
 
 class GeminiEmbeddingsWire(GeminiAddress):
-    """Embeddings, always as a batch."""
+    """Wire format of batchEmbedContents. One text is sent as a batch of one."""
 
-    def prepare(self, request: EmbeddingRequest, *, stream: bool) -> Prepared:
-        """See `Wire.prepare`; token ids mean nothing here, and there is nothing to stream."""
+    def prepare(self, request: EmbeddingRequest, *, stream: bool) -> PreparedRequest:
+        """See `Wire.prepare`. Token ids are rejected, and `stream` has no effect."""
         model = self._model_for(request)
-        given: object = request.get("input")
-        texts = [given] if isinstance(given, str) else given
+        inputs: object = request.get("input")
+        texts = [inputs] if isinstance(inputs, str) else inputs
         if not isinstance(texts, Sequence) or not all(isinstance(text, str) for text in texts):
-            raise self._failures.inexpressible("input", "must be texts: token ids differ by model")
+            raise self._errors.unsupported(
+                "input", "must be a text or texts; token ids are only valid for their own model"
+            )
         one: dict[str, Any] = {"model": f"models/{model}"}
         dimensions = request.get("dimensions")
         if dimensions:
             one["outputDimensionality"] = dimensions
-        asked = [{**one, "content": {"parts": [{"text": text}]}} for text in texts]
-        return self._prepared(model, "batchEmbedContents", {"requests": asked})
+        requests = [{**one, "content": {"parts": [{"text": text}]}} for text in texts]
+        return self._prepared(model, "batchEmbedContents", {"requests": requests})
 
     def read(self, body: dict[str, Any], request: EmbeddingRequest) -> EmbeddingResponse:
-        """See `Wire.read`; tokens are told by newer models only, and are 0 otherwise."""
-        with self._failures.unreadable():
+        """See `Wire.read`. Only newer models report tokens; otherwise they are 0."""
+        with self._errors.reading_response():
             vectors = [item["values"] for item in body["embeddings"]]
             tokens = (body.get("usageMetadata") or {}).get("promptTokenCount") or 0
         packed = request.get("encoding_format") == "base64"
@@ -51,10 +53,10 @@ class GeminiEmbeddingsWire(GeminiAddress):
         }
 
     def translator(self, request: EmbeddingRequest) -> Translator:
-        """Embeddings do not stream."""
+        """Not used: embeddings are not streamed."""
         raise NotImplementedError
 
 
 def _packed(vector: list[float]) -> str:
-    """Base64 of little-endian float32, as OpenAI packs it."""
+    """Returns base64 of little-endian float32, OpenAI's encoding."""
     return base64.b64encode(struct.pack(f"<{len(vector)}f", *vector)).decode()

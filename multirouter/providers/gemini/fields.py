@@ -1,49 +1,55 @@
-"""What becomes of each OpenAI field in Gemini's format."""
+"""How each field of an OpenAI request is treated for Gemini's generateContent."""
 
 from __future__ import annotations
 
 from types import MappingProxyType
 
-from multirouter.providers.fields import Fields, dropped, refused, translated
+from multirouter.providers.fields import Fields, dropped, rejected, translated
 
 FIELDS: Fields = MappingProxyType(
     {
-        "audio": refused("audio output has another form here: see options="),
+        "audio": rejected("audio output has a different form in this API; use options="),
         "frequency_penalty": translated("`generationConfig.frequencyPenalty`"),
-        "function_call": refused("is the old form: use tool_choice"),
-        "functions": refused("is the old form: use tools"),
-        "logit_bias": refused("there is no bias on tokens", {}),
+        "function_call": rejected("is deprecated; use tool_choice"),
+        "functions": rejected("is deprecated; use tools"),
+        "logit_bias": rejected("token bias is not supported", {}),
         "logprobs": translated("`generationConfig.responseLogprobs`"),
         "max_completion_tokens": translated("`generationConfig.maxOutputTokens`"),
-        "max_tokens": translated("`maxOutputTokens`, where `max_completion_tokens` is not given"),
-        "messages": translated("`contents`; system and developer turns join in systemInstruction"),
+        "max_tokens": translated("`maxOutputTokens`, unless `max_completion_tokens` is set"),
+        "messages": translated(
+            "`contents`; system and developer messages are joined in `systemInstruction`"
+        ),
         "metadata": dropped("labels for OpenAI's own records"),
-        "modalities": refused("other output than text: see options=", ["text"], ("text",)),
-        "model": translated("the address, where the provider names no model"),
-        "moderation": refused("there is no moderation setting: see options= for safetySettings"),
+        "modalities": rejected(
+            "only text output is translated; use options= for others", ["text"], ("text",)
+        ),
+        "model": translated("the URL, unless the provider has `model=`"),
+        "moderation": rejected(
+            "a moderation setting is not supported; use safetySettings in options="
+        ),
         "n": translated("`generationConfig.candidateCount`"),
-        "parallel_tool_calls": dropped("it cannot be turned off: several calls may come"),
+        "parallel_tool_calls": dropped("cannot be disabled; several calls may be returned"),
         "prediction": dropped("a hint for speed"),
         "presence_penalty": translated("`generationConfig.presencePenalty`"),
         "prompt_cache_key": dropped("a hint for speed"),
         "prompt_cache_options": dropped("a hint for speed"),
         "prompt_cache_retention": dropped("a hint for speed"),
-        "reasoning_effort": translated("`thinkingConfig`: a level, for Gemini 2 a budget"),
+        "reasoning_effort": translated("`thinkingConfig`: a level, or a budget for Gemini 2"),
         "response_format": translated("`responseMimeType`, `responseJsonSchema`"),
-        "safety_identifier": dropped("there is no place for it"),
+        "safety_identifier": dropped("the API has no such field"),
         "seed": translated("`generationConfig.seed`"),
-        "service_tier": dropped("tiers have other names: see options="),
-        "stop": translated("`generationConfig.stopSequences`; more than five are refused"),
-        "store": dropped("there is no store"),
-        "stream": dropped("call or stream decides"),
-        "stream_options": translated("include_usage: a usage chunk of its own"),
+        "service_tier": dropped("tiers have different names in this API; use options="),
+        "stop": translated("`generationConfig.stopSequences`; more than five are rejected"),
+        "store": dropped("storing is not supported"),
+        "stream": dropped("set by `router.call` or `router.stream`"),
+        "stream_options": translated("include_usage: a separate usage chunk"),
         "temperature": translated("`generationConfig.temperature`"),
         "tool_choice": translated("`toolConfig.functionCallingConfig`"),
-        "tools": translated("`tools.functionDeclarations`; custom ones are refused"),
+        "tools": translated("`tools.functionDeclarations`; custom tools are rejected"),
         "top_logprobs": translated("`generationConfig.logprobs`"),
         "top_p": translated("`generationConfig.topP`"),
-        "user": dropped("there is no place for it"),
-        "verbosity": dropped("there is no such setting"),
-        "web_search_options": refused("its web search is another tool: see options="),
+        "user": dropped("the API has no such field"),
+        "verbosity": dropped("a verbosity setting is not supported"),
+        "web_search_options": rejected("web search is a different tool in this API; use options="),
     }
 )

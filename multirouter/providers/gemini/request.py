@@ -1,4 +1,4 @@
-"""A canonical request as Gemini's generateContent."""
+"""Translates a canonical request to Gemini's generateContent."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from multirouter.providers.canonical import ChatRequest
-from multirouter.providers.failures import Failures
+from multirouter.providers.error_factory import ErrorFactory
 from multirouter.providers.fields import check_fields
 from multirouter.providers.gemini.content import conversation
 from multirouter.providers.gemini.fields import FIELDS
@@ -21,7 +21,7 @@ _GENERATION = {
     "logprobs": "responseLogprobs",
     "top_logprobs": "logprobs",
 }
-_MOST_STOPS = 5
+_MAX_STOP_SEQUENCES = 5
 
 _LEVELS = {
     "none": "MINIMAL",
@@ -41,106 +41,111 @@ _BUDGETS = {
     "xhigh": 24576,
     "max": 24576,
 }
-"""Tokens of thinking. Source: the table of Google's OpenAI-compatible endpoint."""
+"""Thinking tokens for each effort. Source: the table of Google's OpenAI-compatible endpoint."""
 
 
-def has_levels(model: str) -> bool:
-    """Whether a model thinks by level and wants its signatures back: Gemini 3 and later."""
+def uses_thinking_levels(model: str) -> bool:
+    """Whether a model has thinking levels and requires thought signatures: Gemini 3 and later."""
     name = model.rpartition("/")[2]
     return not name.startswith(("gemini-1", "gemini-2"))
 
 
-def to_gemini(request: ChatRequest, model: str, failures: Failures) -> dict[str, Any]:
-    """The body of `:generateContent`.
+def to_gemini(request: ChatRequest, model: str, errors: ErrorFactory) -> dict[str, Any]:
+    """Returns the body of `:generateContent`.
 
     Args:
         request: the canonical request.
-        model: who will answer; it decides how thinking is said.
-        failures: makes the errors.
+        model: the model's name; it decides how reasoning is translated.
+        errors: makes the errors.
 
     Raises:
-        ProviderError: of kind `request`, for what cannot be said.
+        ProviderError: of kind `request`, for what this format cannot express.
     """
-    check_fields(request, FIELDS, failures)
-    asked: dict[str, Any] = {key: value for key, value in request.items() if value is not None}
-    talk = conversation(request["messages"], failures, sign_foreign=has_levels(model))
-    body: dict[str, Any] = {"contents": talk.contents}
-    if talk.system:
-        body["systemInstruction"] = {"parts": talk.system}
-    body.update(_tools(asked, failures))
+    check_fields(request, FIELDS, errors)
+    params: dict[str, Any] = {key: value for key, value in request.items() if value is not None}
+    converted = conversation(request["messages"], errors, sign_foreign=uses_thinking_levels(model))
+    body: dict[str, Any] = {"contents": converted.contents}
+    if converted.system:
+        body["systemInstruction"] = {"parts": converted.system}
+    body.update(_tools(params, errors))
     config = {
-        **{name: asked[field] for field, name in _GENERATION.items() if field in asked},
-        **_limits(asked, failures),
-        **_form(asked, failures),
-        **_thinking(asked, model),
+        **{name: params[field] for field, name in _GENERATION.items() if field in params},
+        **_limits(params, errors),
+        **_response_format(params, errors),
+        **_thinking(params, model),
     }
     if config:
         body["generationConfig"] = config
     return body
 
 
-def _limits(asked: Mapping[str, Any], failures: Failures) -> dict[str, Any]:
-    said: dict[str, Any] = {}
-    limit = asked.get("max_completion_tokens") or asked.get("max_tokens")
+def _limits(params: Mapping[str, Any], errors: ErrorFactory) -> dict[str, Any]:
+    settings: dict[str, Any] = {}
+    limit = params.get("max_completion_tokens") or params.get("max_tokens")
     if limit:
-        said["maxOutputTokens"] = limit
-    stop = asked.get("stop")
+        settings["maxOutputTokens"] = limit
+    stop = params.get("stop")
     if stop:
-        said["stopSequences"] = [stop] if isinstance(stop, str) else list(stop)
-        if len(said["stopSequences"]) > _MOST_STOPS:
-            raise failures.inexpressible("stop", f"at most {_MOST_STOPS} sequences")
-    return said
+        settings["stopSequences"] = [stop] if isinstance(stop, str) else list(stop)
+        if len(settings["stopSequences"]) > _MAX_STOP_SEQUENCES:
+            count = len(settings["stopSequences"])
+            raise errors.unsupported(
+                "stop", f"must have at most {_MAX_STOP_SEQUENCES} sequences, got {count}"
+            )
+    return settings
 
 
-def _form(asked: Mapping[str, Any], failures: Failures) -> dict[str, Any]:
-    form = asked.get("response_format") or {}
-    kind = form.get("type", "text")
+def _response_format(params: Mapping[str, Any], errors: ErrorFactory) -> dict[str, Any]:
+    response_format = params.get("response_format") or {}
+    kind = response_format.get("type", "text")
     if kind == "text":
         return {}
     if kind == "json_object":
         return {"responseMimeType": "application/json"}
     if kind == "json_schema":
-        schema = form["json_schema"].get("schema") or {"type": "object"}
+        schema = response_format["json_schema"].get("schema") or {"type": "object"}
         return {"responseMimeType": "application/json", "responseJsonSchema": schema}
-    raise failures.inexpressible("response_format", f"{kind!r} is unknown")
+    raise errors.unsupported(
+        "response_format", f"must be text, json_object or json_schema, got {kind!r}"
+    )
 
 
-def _thinking(asked: Mapping[str, Any], model: str) -> dict[str, Any]:
-    effort = asked.get("reasoning_effort")
+def _thinking(params: Mapping[str, Any], model: str) -> dict[str, Any]:
+    effort = params.get("reasoning_effort")
     if effort not in _LEVELS:
         return {}
-    if has_levels(model):
+    if uses_thinking_levels(model):
         return {"thinkingConfig": {"thinkingLevel": _LEVELS[effort]}}
     return {"thinkingConfig": {"thinkingBudget": _BUDGETS[effort]}}
 
 
-def _tools(asked: Mapping[str, Any], failures: Failures) -> dict[str, Any]:
-    declarations = [_declaration(tool, failures) for tool in asked.get("tools") or ()]
+def _tools(params: Mapping[str, Any], errors: ErrorFactory) -> dict[str, Any]:
+    declarations = [_declaration(tool, errors) for tool in params.get("tools") or ()]
     if not declarations:
         return {}
-    said: dict[str, Any] = {"tools": [{"functionDeclarations": declarations}]}
-    choice = asked.get("tool_choice")
+    settings: dict[str, Any] = {"tools": [{"functionDeclarations": declarations}]}
+    choice = params.get("tool_choice")
     if choice is not None:
-        said["toolConfig"] = {"functionCallingConfig": _choice(choice, failures)}
-    return said
+        settings["toolConfig"] = {"functionCallingConfig": _choice(choice, errors)}
+    return settings
 
 
-def _declaration(tool: Mapping[str, Any], failures: Failures) -> dict[str, Any]:
+def _declaration(tool: Mapping[str, Any], errors: ErrorFactory) -> dict[str, Any]:
     function = tool.get("function")
     if tool.get("type") != "function" or not function:
-        raise failures.inexpressible("tools", f"{tool.get('type')!r}: only functions exist here")
-    made = {"name": function["name"]}
+        raise errors.unsupported("tools", f"must be of type function, got {tool.get('type')!r}")
+    result = {"name": function["name"]}
     if function.get("description"):
-        made["description"] = function["description"]
+        result["description"] = function["description"]
     if function.get("parameters"):
-        made["parametersJsonSchema"] = function["parameters"]
-    return made
+        result["parametersJsonSchema"] = function["parameters"]
+    return result
 
 
 _MODES = {"auto": "AUTO", "none": "NONE", "required": "ANY"}
 
 
-def _choice(choice: str | dict[str, Any], failures: Failures) -> dict[str, Any]:
+def _choice(choice: str | dict[str, Any], errors: ErrorFactory) -> dict[str, Any]:
     if isinstance(choice, str):
         if choice in _MODES:
             return {"mode": _MODES[choice]}
@@ -149,7 +154,7 @@ def _choice(choice: str | dict[str, Any], failures: Failures) -> dict[str, Any]:
     elif choice["type"] == "allowed_tools":
         allowed = choice["allowed_tools"]
         names = [(tool.get("function") or tool)["name"] for tool in allowed["tools"]]
-        # Names are taken only where a call is forced or validated; AUTO would refuse them.
+        # The API accepts names with ANY and VALIDATED only, not with AUTO.
         mode = "ANY" if allowed["mode"] == "required" else "VALIDATED"
         return {"mode": mode, "allowedFunctionNames": names}
-    raise failures.inexpressible("tool_choice", f"{choice!r} cannot be said here")
+    raise errors.unsupported("tool_choice", f"{choice!r} is not supported")

@@ -1,4 +1,4 @@
-"""An answer of Gemini as a canonical response; streams share all but the putting together."""
+"""Translates a response of Gemini to a canonical response; shared with the stream translator."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from typing import Any
 from multirouter.providers.arguments import arguments_text
 from multirouter.providers.canonical import Answer, ChatCompletion, Choice, FinishReason, Usage
 from multirouter.providers.chunks import usage
-from multirouter.providers.failures import Failures
-from multirouter.providers.gemini.content import signed
+from multirouter.providers.error_factory import ErrorFactory
+from multirouter.providers.gemini.content import signature_extra
 
 _FILTERED = (
     "SAFETY",
@@ -34,29 +34,29 @@ FINISH: Mapping[str, FinishReason] = MappingProxyType(
         **dict.fromkeys(_FILTERED, "content_filter"),
     }
 )
-"""Finish reasons; those that are not here (MALFORMED_FUNCTION_CALL, OTHER ...) tell a failure."""
+"""Finish reasons. One that is missing here (MALFORMED_FUNCTION_CALL, OTHER ...) is a failure."""
 
 
 def from_gemini(
-    body: Mapping[str, Any], model: str, created: int, failures: Failures
+    body: Mapping[str, Any], model: str, created: int, errors: ErrorFactory
 ) -> ChatCompletion:
-    """The canonical response; a blocked prompt is a choice that a content filter ended.
+    """Returns the canonical response. A blocked prompt becomes a choice ended by a content filter.
 
     Args:
-        body: the parsed answer.
-        model: who was asked, where the answer does not say.
-        created: seconds since 1970; the format itself tells no time.
-        failures: makes the errors.
+        body: the parsed response.
+        model: the model's name, for a response without one.
+        created: seconds since 1970; the format has no time of its own.
+        errors: makes the errors.
 
     Raises:
-        ProviderError: of kind `transport` when it holds no candidate, of kind `server` when the
+        ProviderError: of kind `transport` when there is no candidate; of kind `server` when the
             model failed to answer.
     """
     candidates = body.get("candidates") or ()
-    mint = CallIds(body.get("responseId") or "")
-    choices = [_choice(candidate, mint, failures) for candidate in candidates]
+    call_ids = CallIds(body.get("responseId") or "")
+    choices = [_choice(candidate, call_ids, errors) for candidate in candidates]
     if not choices:
-        choices = [_blocked(blocked_by(body, failures))]
+        choices = [_blocked_choice(block_reason(body, errors))]
     return {
         "id": str(body.get("responseId") or f"gemini-{uuid.uuid4().hex}"),
         "object": "chat.completion",
@@ -68,37 +68,37 @@ def from_gemini(
 
 
 class CallIds:
-    """Mints ids for calls that come without one, unique within the answer and the conversation."""
+    """Creates ids for tool calls without one, unique within the response and the conversation."""
 
     def __init__(self, response_id: str) -> None:
         self._stem = re.sub(r"[^A-Za-z0-9]", "", response_id)[:24] or uuid.uuid4().hex[:24]
-        self._minted = 0
+        self._count = 0
 
     def __call__(self, call: Mapping[str, Any]) -> str:
-        """The id of a functionCall: its own, or a new one."""
+        """Returns the id of a functionCall, or a new one."""
         if call.get("id"):
             return str(call["id"])
-        self._minted += 1
-        return f"call_{self._stem}_{self._minted}"
+        self._count += 1
+        return f"call_{self._stem}_{self._count}"
 
 
-class Pieces:
-    """What the parts of a candidate say, sorted."""
+class CandidateContent:
+    """The parts of one candidate, by kind."""
 
     __slots__ = ("calls", "signature", "text", "thoughts")
 
-    def __init__(self, candidate: Mapping[str, Any], mint: CallIds) -> None:
+    def __init__(self, candidate: Mapping[str, Any], call_ids: CallIds) -> None:
         self.text: str = ""
         self.thoughts: str = ""
         self.signature: str = ""
         self.calls: list[Any] = []
         for part in (candidate.get("content") or {}).get("parts") or ():
-            self._take(part, mint)
+            self._take(part, call_ids)
 
-    def _take(self, part: Mapping[str, Any], mint: CallIds) -> None:
+    def _take(self, part: Mapping[str, Any], call_ids: CallIds) -> None:
         signature = part.get("thoughtSignature")
         if "functionCall" in part:
-            self.calls.append(tool_call(part["functionCall"], signature, mint))
+            self.calls.append(tool_call(part["functionCall"], signature, call_ids))
             return
         text = part.get("text") or ""
         if part.get("thought"):
@@ -108,46 +108,48 @@ class Pieces:
         self.signature = signature or self.signature
 
 
-def tool_call(call: Mapping[str, Any], signature: str | None, mint: CallIds) -> dict[str, Any]:
-    """A functionCall as a tool call, with its signature kept for the next turn."""
+def tool_call(call: Mapping[str, Any], signature: str | None, call_ids: CallIds) -> dict[str, Any]:
+    """Returns a functionCall as a tool call, with its thought signature for the next turn."""
     arguments = arguments_text(call.get("args"))
-    made = {
-        "id": mint(call),
+    result = {
+        "id": call_ids(call),
         "type": "function",
         "function": {"name": call["name"], "arguments": arguments},
     }
-    return {**made, "extra_content": signed(signature)} if signature else made
+    return {**result, "extra_content": signature_extra(signature)} if signature else result
 
 
-def finish_of(
-    reason: str, *, called: bool, useful: bool, failures: Failures, message: str | None = None
+def finish_reason(
+    reason: str, *, called: bool, has_output: bool, errors: ErrorFactory, message: str | None = None
 ) -> FinishReason:
-    """The finish reason; calls come with STOP and are told by their being there.
+    """Returns the finish reason; `tool_calls` for STOP with calls.
 
     Raises:
-        ProviderError: of kind `server`, when the model failed and nothing useful came.
+        ProviderError: of kind `server`, when the model failed without any text or call.
     """
     if reason in FINISH:
         return "tool_calls" if called and reason == "STOP" else FINISH[reason]
-    if not useful:
-        raise failures.failed(message or f"the model ended with {reason}", code=reason)
+    if not has_output:
+        raise errors.generation_failed(
+            message or f"the model ended with finishReason {reason}", code=reason
+        )
     return "tool_calls" if called else "stop"
 
 
-def blocked_by(body: Mapping[str, Any], failures: Failures) -> str:
-    """Why a prompt was blocked.
+def block_reason(body: Mapping[str, Any], errors: ErrorFactory) -> str:
+    """Returns why a prompt was blocked.
 
     Raises:
-        ProviderError: of kind `transport`, when it was not, and yet nothing came.
+        ProviderError: of kind `transport`, when the prompt was not blocked.
     """
     reason = (body.get("promptFeedback") or {}).get("blockReason")
     if not reason:
-        raise failures.rubbish("the answer has no candidates")
+        raise errors.invalid_response("the response has no candidates")
     return f"the prompt was blocked: {reason}"
 
 
 def usage_from(counts: Mapping[str, Any]) -> Usage:
-    """Usage; the prompt includes what was cached, thoughts are counted apart."""
+    """Returns usage. Prompt tokens include cached ones; Gemini counts thinking tokens apart."""
     thoughts = counts.get("thoughtsTokenCount") or 0
     return usage(
         prompt=(counts.get("promptTokenCount") or 0) + (counts.get("toolUsePromptTokenCount") or 0),
@@ -159,15 +161,17 @@ def usage_from(counts: Mapping[str, Any]) -> Usage:
 
 
 def logprobs_from(candidate: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Log probabilities, token by token."""
+    """Returns the log probabilities of each token, or None."""
     result = candidate.get("logprobsResult")
     if not result:
         return None
     tops = result.get("topCandidates") or []
     content = []
-    for place, chosen in enumerate(result.get("chosenCandidates") or ()):
-        top = tops[place].get("candidates") or () if place < len(tops) else ()
-        content.append({**_logprob(chosen), "top_logprobs": [_logprob(other) for other in top]})
+    for index, token in enumerate(result.get("chosenCandidates") or ()):
+        top = tops[index].get("candidates") or () if index < len(tops) else ()
+        content.append(
+            {**_logprob(token), "top_logprobs": [_logprob(alternative) for alternative in top]}
+        )
     return {"content": content, "refusal": None}
 
 
@@ -180,29 +184,29 @@ def _logprob(token: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _choice(candidate: Mapping[str, Any], mint: CallIds, failures: Failures) -> Choice:
-    pieces = Pieces(candidate, mint)
+def _choice(candidate: Mapping[str, Any], call_ids: CallIds, errors: ErrorFactory) -> Choice:
+    content = CandidateContent(candidate, call_ids)
     reason = candidate.get("finishReason")
     if not reason:
-        raise failures.rubbish("the answer has no finishReason")
-    finish = finish_of(
+        raise errors.invalid_response("the response has no finishReason")
+    finish = finish_reason(
         reason,
-        called=bool(pieces.calls),
-        useful=bool(pieces.calls or pieces.text),
-        failures=failures,
+        called=bool(content.calls),
+        has_output=bool(content.calls or content.text),
+        errors=errors,
         message=candidate.get("finishMessage"),
     )
     answer: Answer = {
         "role": "assistant",
-        "content": pieces.text or (None if pieces.calls else ""),
+        "content": content.text or (None if content.calls else ""),
         "refusal": None,
     }
-    if pieces.calls:
-        answer["tool_calls"] = pieces.calls
-    if pieces.thoughts:
-        answer["reasoning_content"] = pieces.thoughts
-    if pieces.signature:
-        answer["extra_content"] = signed(pieces.signature)
+    if content.calls:
+        answer["tool_calls"] = content.calls
+    if content.thoughts:
+        answer["reasoning_content"] = content.thoughts
+    if content.signature:
+        answer["extra_content"] = signature_extra(content.signature)
     return {
         "index": candidate.get("index") or 0,
         "finish_reason": finish,
@@ -211,7 +215,7 @@ def _choice(candidate: Mapping[str, Any], mint: CallIds, failures: Failures) -> 
     }
 
 
-def _blocked(why: str) -> Choice:
+def _blocked_choice(why: str) -> Choice:
     return {
         "index": 0,
         "finish_reason": "content_filter",

@@ -1,4 +1,4 @@
-"""Reads a stream of Gemini's answers into canonical chunks."""
+"""Translates a stream of Gemini to canonical chunks."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 from multirouter.providers.canonical import ChatCompletionChunk, Delta
 from multirouter.providers.chunks import ChunkMaker
-from multirouter.providers.failures import Failures
-from multirouter.providers.gemini.content import signed
+from multirouter.providers.error_factory import ErrorFactory
+from multirouter.providers.gemini.content import signature_extra
 from multirouter.providers.gemini.response import (
     CallIds,
-    Pieces,
-    blocked_by,
-    finish_of,
+    CandidateContent,
+    block_reason,
+    finish_reason,
     logprobs_from,
     usage_from,
 )
@@ -23,50 +23,56 @@ from multirouter.providers.sse import Event
 
 
 class _Candidate:
-    """How far one of the answers has come."""
+    """Progress of one candidate."""
 
-    __slots__ = ("begun", "calls", "useful")
+    __slots__ = ("calls", "has_output", "started")
 
     def __init__(self) -> None:
-        self.begun = False
+        self.started = False
         self.calls = 0
-        self.useful = False
+        self.has_output = False
 
 
 class GeminiTranslator:
-    """One stream. Whole is what has a finish reason for every candidate; it ends by its EOF.
+    """Translates one stream. It is complete when every candidate has a finish reason; EOF ends it.
 
     Args:
-        failures: makes the provider's errors.
+        errors: makes the provider's errors.
         created: seconds since 1970.
-        model: who was asked, where the answer does not say.
-        candidates: how many answers were asked for (`n`).
-        usage_asked: whether the consumer wants the usage chunk.
+        model: the model's name, for a response without one.
+        candidates: how many answers were requested (`n`).
+        include_usage: whether the consumer wants the usage in a chunk of its own.
     """
 
     def __init__(
-        self, failures: Failures, created: int, model: str, *, candidates: int, usage_asked: bool
+        self,
+        errors: ErrorFactory,
+        created: int,
+        model: str,
+        *,
+        candidates: int,
+        include_usage: bool,
     ) -> None:
         self.complete: bool = False
         self.ended = False
-        self._failures = failures
-        self._make = ChunkMaker(created, usage_asked=usage_asked)
+        self._errors = errors
+        self._make = ChunkMaker(created, include_usage=include_usage)
         self._make.model = model
         self._unfinished = candidates
         self._candidates: dict[int, _Candidate] = {}
         self._finished: dict[int, ChatCompletionChunk] = {}
         self._counts: dict[str, Any] = {}
-        self._mint: CallIds | None = None
+        self._call_ids: CallIds | None = None
 
     def feed(self, event: Event) -> Iterable[ChatCompletionChunk]:
         """See `Translator.feed`."""
         try:
             data = loads(event.data)
             if isinstance(data, list) or data.get("error"):
-                raise self._failures.told(data, {})
+                raise self._errors.reported(data, {})
             return self._read(data)
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-            raise self._failures.broken_chunk(event.data) from None
+            raise self._errors.invalid_chunk(event.data) from None
 
     def finish(self) -> Iterable[ChatCompletionChunk]:
         """See `Translator.finish`."""
@@ -75,15 +81,15 @@ class GeminiTranslator:
         return (*others, *self._make.with_usage(last, usage))
 
     def _read(self, data: dict[str, Any]) -> list[ChatCompletionChunk]:
-        if self._mint is None:
+        if self._call_ids is None:
             response_id = data.get("responseId") or f"gemini-{uuid.uuid4().hex}"
             self._make.id = response_id
             self._make.model = data.get("modelVersion") or self._make.model
-            self._mint = CallIds(response_id)
-        self._counts = data.get("usageMetadata") or self._counts  # cumulative: the last counts
+            self._call_ids = CallIds(response_id)
+        self._counts = data.get("usageMetadata") or self._counts  # cumulative, so the last one wins
         candidates = data.get("candidates") or ()
         if not candidates and not self._candidates and data.get("promptFeedback"):
-            return self._block(blocked_by(data, self._failures))
+            return self._block(block_reason(data, self._errors))
         return [chunk for candidate in candidates for chunk in self._candidate(candidate)]
 
     def _block(self, why: str) -> list[ChatCompletionChunk]:
@@ -96,39 +102,39 @@ class GeminiTranslator:
     def _candidate(self, candidate: dict[str, Any]) -> Iterable[ChatCompletionChunk]:
         index = candidate.get("index") or 0
         state = self._candidates.setdefault(index, _Candidate())
-        pieces = Pieces(candidate, self._mint or CallIds(""))
-        for delta in _deltas(pieces, state):
+        content = CandidateContent(candidate, self._call_ids or CallIds(""))
+        for delta in _deltas(content, state):
             yield self._make.chunk(delta, index=index, logprobs=logprobs_from(candidate))
         reason = candidate.get("finishReason")
         if reason:
-            finish = finish_of(
+            finish = finish_reason(
                 reason,
                 called=state.calls > 0,
-                useful=state.useful,
-                failures=self._failures,
+                has_output=state.has_output,
+                errors=self._errors,
                 message=candidate.get("finishMessage"),
             )
             self._finished[index] = self._make.chunk({}, finish, index=index)
             self.complete = len(self._finished) >= self._unfinished
 
 
-def _deltas(pieces: Pieces, state: _Candidate) -> Iterable[Delta]:
-    """A chunk's pieces as deltas: the role first, then at most one with all that came."""
-    if not state.begun:
-        state.begun = True
-        yield {"role": "assistant", "content": None if pieces.calls else ""}
+def _deltas(content: CandidateContent, state: _Candidate) -> Iterable[Delta]:
+    """Returns an event's parts as deltas: the role first, then at most one with everything else."""
+    if not state.started:
+        state.started = True
+        yield {"role": "assistant", "content": None if content.calls else ""}
     delta: Delta = {}
-    if pieces.thoughts:
-        delta["reasoning_content"] = pieces.thoughts
-    if pieces.text:
-        delta["content"] = pieces.text
-    if pieces.calls:
+    if content.thoughts:
+        delta["reasoning_content"] = content.thoughts
+    if content.text:
+        delta["content"] = content.text
+    if content.calls:
         delta["tool_calls"] = [
-            {"index": state.calls + place, **call} for place, call in enumerate(pieces.calls)
+            {"index": state.calls + place, **call} for place, call in enumerate(content.calls)
         ]
-        state.calls += len(pieces.calls)
-    if pieces.signature:
-        delta["extra_content"] = signed(pieces.signature)
-    state.useful = state.useful or bool(pieces.text or pieces.calls)
+        state.calls += len(content.calls)
+    if content.signature:
+        delta["extra_content"] = signature_extra(content.signature)
+    state.has_output = state.has_output or bool(content.text or content.calls)
     if delta:
         yield delta

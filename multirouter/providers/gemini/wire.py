@@ -1,4 +1,4 @@
-"""Gemini on the wire: generateContent, streamGenerateContent, and batchEmbedContents."""
+"""The wire formats of Gemini: generateContent, streamGenerateContent and batchEmbedContents."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 from urllib.parse import quote
 
 from multirouter.core.chat import completions as chat
-from multirouter.providers.adapter import Prepared, encode
+from multirouter.providers.adapter import PreparedRequest, encode
 from multirouter.providers.canonical import ChatCompletion, ChatRequest
-from multirouter.providers.failures import Failures
+from multirouter.providers.error_factory import ErrorFactory
 from multirouter.providers.gemini.request import to_gemini
 from multirouter.providers.gemini.response import from_gemini
 from multirouter.providers.gemini.stream import GeminiTranslator
@@ -19,17 +19,17 @@ BASE_URL = "https://generativelanguage.googleapis.com"
 
 
 class GeminiAddress:
-    """Address, model and key, which chat and embeddings share.
+    """Address, model and key; common base of the chat and embeddings formats.
 
     Args:
-        base_url: what `/{version}/models/...` is appended to.
-        version: the API's version (`v1beta`).
-        model: the model to ask for; None takes the request's.
-        key: the key; it travels in a header, never in the address.
+        base_url: the address before `/{version}/models/...`.
+        version: the version of the API (`v1beta`).
+        model: the model of every request; None uses the request's.
+        key: the API key, sent in a header and never in the URL.
         headers: extra headers.
-        options: fields merged into every request, over what was translated; a dict is merged
-            into a dict (`{"generationConfig": {"topK": 40}}`).
-        failures: makes the provider's errors.
+        options: fields merged into every request after translation; a dict is merged into a dict
+            (`{"generationConfig": {"topK": 40}}`).
+        errors: makes the provider's errors.
         wall: wall-clock seconds since 1970, for `created`.
     """
 
@@ -42,7 +42,7 @@ class GeminiAddress:
         key: Secret,
         headers: Mapping[str, str],
         options: Mapping[str, Any],
-        failures: Failures,
+        errors: ErrorFactory,
         wall: Callable[[], float],
     ) -> None:
         self._base = f"{base_url}/{version}/models/"
@@ -50,16 +50,18 @@ class GeminiAddress:
         self._key = key
         self._headers = {**headers, "Content-Type": "application/json"}
         self._options = dict(options)
-        self._failures = failures
+        self._errors = errors
         self._wall = wall
 
     def _model_for(self, request: Mapping[str, Any]) -> str:
         model = self._model or request.get("model")
         if not isinstance(model, str) or not model:
-            raise self._failures.inexpressible("model", "is named by neither provider nor request")
+            raise self._errors.unsupported(
+                "model", "is set neither on the provider nor in the request"
+            )
         return model.removeprefix("models/")
 
-    def _prepared(self, model: str, method: str, body: dict[str, Any]) -> Prepared:
+    def _prepared(self, model: str, method: str, body: dict[str, Any]) -> PreparedRequest:
         for name, value in self._options.items():
             old = body.get(name)
             both = isinstance(old, dict) and isinstance(value, dict)
@@ -69,33 +71,33 @@ class GeminiAddress:
         if key is not None:
             headers["x-goog-api-key"] = key
         url = f"{self._base}{quote(model, safe='')}:{method}"
-        return Prepared(url, headers, self._failures.encoded(encode, body))
+        return PreparedRequest(url, headers, self._errors.encode_body(encode, body))
 
 
 class GeminiWire(GeminiAddress):
-    """Chat."""
+    """Wire format of Gemini chat."""
 
-    def prepare(self, request: ChatRequest, *, stream: bool) -> Prepared:
+    def prepare(self, request: ChatRequest, *, stream: bool) -> PreparedRequest:
         """See `Wire.prepare`."""
         model = self._model_for(request)
-        with self._failures.malformed():
-            body = to_gemini(request, model, self._failures)
+        with self._errors.reading_request():
+            body = to_gemini(request, model, self._errors)
         method = "streamGenerateContent?alt=sse" if stream else "generateContent"
         return self._prepared(model, method, body)
 
     def read(self, body: dict[str, Any], request: ChatRequest) -> ChatCompletion:
         """See `Wire.read`."""
         model = self._model_for(request)
-        with self._failures.unreadable():
-            return from_gemini(body, model, int(self._wall()), self._failures)
+        with self._errors.reading_response():
+            return from_gemini(body, model, int(self._wall()), self._errors)
 
     def translator(self, request: ChatRequest) -> GeminiTranslator:
         """See `Wire.translator`."""
-        asked = request.get("stream_options") or {}
+        stream_options = request.get("stream_options") or {}
         return GeminiTranslator(
-            self._failures,
+            self._errors,
             int(self._wall()),
             self._model_for(request),
-            candidates=chat.choices_of(request),
-            usage_asked=bool(asked.get("include_usage")),
+            candidates=chat.choice_count(request),
+            include_usage=bool(stream_options.get("include_usage")),
         )

@@ -1,1 +1,1 @@
-"""OpenAI Chat Completions and the services that speak it."""
+"""OpenAI Chat Completions and compatible services."""

@@ -1,4 +1,4 @@
-"""OpenAI's other paths, passed through as they are, with a provider's key and address."""
+"""Passes other endpoints of an OpenAI-compatible service through, with a provider's key and URL."""
 
 from __future__ import annotations
 
@@ -6,87 +6,89 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeAlias
 
 from multirouter.core.settings.provider import Provider
-from multirouter.providers.adapter import Adapter, Prepared, encode
-from multirouter.providers.failures import Failures
+from multirouter.providers.adapter import Adapter, PreparedRequest, encode
+from multirouter.providers.error_factory import ErrorFactory
 from multirouter.providers.json_bytes import loads
-from multirouter.providers.openai.wire import OpenAIWire
+from multirouter.providers.openai.wire import OpenAIWire, by_index
 from multirouter.providers.sse import Event
 
-PassingProvider: TypeAlias = Provider[Mapping[str, Any], dict[str, Any], Event]
+PassthroughProvider: TypeAlias = Provider[Mapping[str, Any], dict[str, Any], Event]
 
 
-def beside(provider: Provider[Any, Any, Any], path: str) -> PassingProvider | None:
-    """A provider for another path of the same service.
+def passthrough_provider(
+    provider: Provider[Any, Any, Any], path: str
+) -> PassthroughProvider | None:
+    """Returns a provider for another endpoint of the same service.
 
     Args:
         provider: a chat provider, as `OpenAI` makes it.
-        path: what follows the base URL (`/embeddings`).
+        path: the path after the base URL (`/embeddings`).
 
     Returns:
-        A provider of the same name that sends requests as they are, with that provider's key,
-        headers and connections; None when it speaks another format.
+        A provider of the same name that sends requests unchanged, with that provider's key,
+        headers and connections; None for a provider of another format.
     """
     adapter = getattr(provider.call, "__self__", None)
-    if not isinstance(adapter, Adapter) or not isinstance(adapter._wire, OpenAIWire):  # noqa: SLF001 - its own room
+    if not isinstance(adapter, Adapter) or not isinstance(adapter._wire, OpenAIWire):  # noqa: SLF001 - same package
         return None
-    wire = PassingWire(adapter._wire, path)  # noqa: SLF001 - see above
-    passing = Adapter(wire, adapter._failures, adapter._http)  # noqa: SLF001 - see above
+    wire = PassthroughWire(adapter._wire, path)  # noqa: SLF001 - see above
+    passthrough = Adapter(wire, adapter._errors, adapter._http)  # noqa: SLF001 - see above
     return Provider(
         provider.name,
-        passing.call,
-        stream=passing.stream,  # type: ignore[arg-type] # its chunks are those of `PassingTranslator`
+        passthrough.call,
+        stream=passthrough.stream,  # type: ignore[arg-type] # its chunks are those of `PassthroughTranslator`
         weight=provider.weight,
         attempt_timeout=provider.attempt_timeout,
         circuit=provider.circuit,
-        aclose=passing.aclose,
+        aclose=passthrough.aclose,
     )
 
 
-class PassingWire:
-    """Any path of a service that speaks OpenAI's format; see `adapter.Wire`."""
+class PassthroughWire:
+    """Wire format of any endpoint of an OpenAI-compatible service; see `adapter.Wire`."""
 
     def __init__(self, chat: OpenAIWire, path: str) -> None:
-        self._url = chat._url.removesuffix(chat.path) + path  # noqa: SLF001 - see `beside`
-        self._key = chat._key  # noqa: SLF001 - see `beside`
-        self._headers = chat._headers  # noqa: SLF001 - see `beside`
-        self._failures = chat._failures  # noqa: SLF001 - see `beside`
+        self._url = chat._url.removesuffix(chat.path) + path  # noqa: SLF001 - see `passthrough_provider`
+        self._key = chat._key  # noqa: SLF001 - see `passthrough_provider`
+        self._headers = chat._headers  # noqa: SLF001 - see `passthrough_provider`
+        self._errors = chat._errors  # noqa: SLF001 - see `passthrough_provider`
 
-    def prepare(self, request: Mapping[str, Any], *, stream: bool) -> Prepared:
+    def prepare(self, request: Mapping[str, Any], *, stream: bool) -> PreparedRequest:
         """See `Wire.prepare`."""
         body = {**request, "stream": True} if stream else request
         headers = dict(self._headers)
         key = self._key.reveal()
         if key is not None:
             headers["Authorization"] = f"Bearer {key}"
-        return Prepared(self._url, headers, self._failures.encoded(encode, dict(body)))
+        return PreparedRequest(self._url, headers, self._errors.encode_body(encode, dict(body)))
 
     def read(self, body: dict[str, Any], request: Mapping[str, Any]) -> dict[str, Any]:
-        """See `Wire.read`; vectors come in the order of the inputs."""
+        """See `Wire.read`. Embeddings are sorted in the order of the inputs."""
         data = body.get("data")
         if body.get("object") == "list" and isinstance(data, list):
-            with self._failures.unreadable():
-                data.sort(key=_place)
+            with self._errors.reading_response():
+                data.sort(key=by_index)
         return body
 
-    def translator(self, request: Mapping[str, Any]) -> PassingTranslator:
+    def translator(self, request: Mapping[str, Any]) -> PassthroughTranslator:
         """See `Wire.translator`."""
-        return PassingTranslator(self._failures)
+        return PassthroughTranslator(self._errors)
 
 
 _ENDS = frozenset({"response.completed", "response.incomplete"})
 _FAILS = frozenset({"response.failed", "error"})
 
 
-class PassingTranslator:
-    """Passes events on, and notices an error or the end among them; see `adapter.Translator`.
+class PassthroughTranslator:
+    """Passes events on, and detects an error or the end; see `adapter.Translator`.
 
     The end is `[DONE]`, a finish reason, or the last event of a response.
     """
 
-    def __init__(self, failures: Failures) -> None:
+    def __init__(self, errors: ErrorFactory) -> None:
         self.complete: bool = False
         self.ended: bool = False
-        self._failures = failures
+        self._errors = errors
 
     def feed(self, event: Event) -> Iterable[Any]:
         """See `Translator.feed`."""
@@ -94,15 +96,15 @@ class PassingTranslator:
             self.complete = self.ended = True
             return (event,)
         try:
-            told = loads(event.data)
+            body = loads(event.data)
         except (ValueError, RecursionError):
-            raise self._failures.broken_chunk(event.data) from None
-        if not isinstance(told, dict):
-            raise self._failures.broken_chunk(event.data)
-        kind = told.get("type") or event.name
-        if told.get("error") or kind in _FAILS:
-            raise self._failures.told(told.get("response") or told, {})
-        if kind in _ENDS or _finishes(told):
+            raise self._errors.invalid_chunk(event.data) from None
+        if not isinstance(body, dict):
+            raise self._errors.invalid_chunk(event.data)
+        kind = body.get("type") or event.name
+        if body.get("error") or kind in _FAILS:
+            raise self._errors.reported(body.get("response") or body, {})
+        if kind in _ENDS or _finishes(body):
             self.complete = True
             self.ended = kind in _ENDS
         return (event,)
@@ -112,13 +114,8 @@ class PassingTranslator:
         return ()
 
 
-def _place(item: Mapping[str, Any]) -> int:
-    place: int = item.get("index", 0)
-    return place
-
-
-def _finishes(told: Mapping[str, Any]) -> bool:
-    choices = told.get("choices")
+def _finishes(body: Mapping[str, Any]) -> bool:
+    choices = body.get("choices")
     if not isinstance(choices, list):
         return False
     return any(isinstance(choice, dict) and choice.get("finish_reason") for choice in choices)

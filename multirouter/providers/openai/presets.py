@@ -1,4 +1,4 @@
-"""OpenAI-compatible services by name: their addresses, their keys' variables, their accents."""
+"""OpenAI-compatible services by name: address, key variable, and the differences of each API."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PresetName = Literal[
 ]
 
 OWN_FIELDS = ("thinking_blocks", "extra_content")
-"""What other adapters add to assistant messages for their own next turn."""
+"""Fields that other adapters add to assistant messages for their own next turn."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,16 +29,16 @@ class Preset:
     """An OpenAI-compatible service.
 
     Attributes:
-        base_url: what `/chat/completions` and `/embeddings` are appended to.
-        variable: the environment variable that holds the key, or "".
-        needs_key: whether a missing key is refused; local servers have none.
-        renames: request fields this service knows by another name.
-        drops: request fields it refuses, and that change no meaning when left out.
-        strips: fields of assistant messages that it refuses.
-        developer: whether it knows the role `developer`; elsewhere such turns are `system`.
-        prefill_turn: what marks a last assistant turn as one to go on with, in that turn.
-        prefill_request: what asks for the same in the request.
-        stream_usage: whether it understands `stream_options={"include_usage": true}`.
+        base_url: the address before `/chat/completions` and `/embeddings`.
+        variable: the environment variable of the key, or "".
+        needs_key: whether a missing key is an error; local servers need none.
+        renames: request fields that this service has under another name.
+        drops: request fields that it rejects, and whose absence does not change the meaning.
+        strips: fields of assistant messages that it rejects.
+        developer: whether it accepts the role `developer`; for others it becomes `system`.
+        prefill_turn: fields that mark a last assistant message as a prefill.
+        prefill_request: fields of the request that do the same.
+        stream_usage: whether it accepts `stream_options={"include_usage": true}`.
     """
 
     base_url: str
@@ -68,7 +68,7 @@ _FINAL: Mapping[str, bool] = MappingProxyType(
 
 PRESETS: Mapping[PresetName, Preset] = MappingProxyType(
     {
-        # Its validator refuses message fields that it does not know.
+        # Its validator rejects unknown message fields.
         "openai": Preset(
             base_url="https://api.openai.com/v1",
             variable="OPENAI_API_KEY",
@@ -96,7 +96,7 @@ PRESETS: Mapping[PresetName, Preset] = MappingProxyType(
             renames=_OLD_LIMIT,
             prefill_turn=_PARTIAL,
         ),
-        # Refuses every field that it does not know (422 extra_forbidden), and always sends usage.
+        # Rejects every unknown field (422 extra_forbidden), and always sends usage.
         "mistral": Preset(
             base_url="https://api.mistral.ai/v1",
             variable="MISTRAL_API_KEY",

@@ -1,39 +1,39 @@
-"""Reads an OpenAI stream: each event is parsed once and passed on as it is."""
+"""Reads a stream in OpenAI's format. Each event is parsed once and passed on unchanged."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
 
-from multirouter.core.chat.completions import BROKEN_OFF
+from multirouter.core.chat.completions import ERROR_FINISH_REASONS
 from multirouter.providers.canonical import ChatCompletionChunk
-from multirouter.providers.failures import Failures
+from multirouter.providers.error_factory import ErrorFactory
 from multirouter.providers.json_bytes import loads
 from multirouter.providers.openai.answer_checks import check_choice
 from multirouter.providers.sse import Event
 
 
 class OpenAITranslator:
-    """One stream in OpenAI's format.
+    """Reads one stream in OpenAI's format.
 
-    Whole is what has a finish reason for every choice. `[DONE]` proves nothing: proxies are known
-    to send it after a stream that broke off behind them. Usage that nobody asked for comes with
-    the last finish reason instead of a chunk of its own, because many consumers read `choices[0]`
-    of every chunk.
+    It is complete when every choice has a finish reason. `[DONE]` is no sign of completeness:
+    proxies send it after streams that broke off behind them. Usage that the consumer did not
+    request is added to the chunk with the last finish reason, because many consumers read
+    `choices[0]` of every chunk.
 
     Args:
-        failures: makes the provider's errors.
-        choices: how many answers were asked for (`n`).
-        usage_asked: whether the consumer wants the usage chunk.
+        errors: makes the provider's errors.
+        choices: how many answers were requested (`n`).
+        include_usage: whether the consumer wants the usage in a chunk of its own.
     """
 
-    def __init__(self, failures: Failures, *, choices: int, usage_asked: bool) -> None:
+    def __init__(self, errors: ErrorFactory, *, choices: int, include_usage: bool) -> None:
         self.complete: bool = False
         self.ended: bool = False
-        self._failures = failures
+        self._errors = errors
         self._unfinished = choices
         self._finished: set[int] = set()
-        self._usage_asked = usage_asked
+        self._include_usage = include_usage
         self._held: Any = None
 
     def feed(self, event: Event) -> Iterable[ChatCompletionChunk]:
@@ -45,66 +45,65 @@ class OpenAITranslator:
         try:
             chunk = loads(data)
         except (ValueError, RecursionError):
-            raise self._failures.broken_chunk(data) from None
+            raise self._errors.invalid_chunk(data) from None
         if not isinstance(chunk, dict):
-            raise self._failures.broken_chunk(data)
+            raise self._errors.invalid_chunk(data)
         choices = chunk.get("choices")
         if not choices:
             return self._without_choices(chunk)
         if chunk.get("error"):
-            raise self._failures.told(chunk, {})
+            raise self._errors.reported(chunk, {})
         if not self._finishes(choices, data):
-            return self._passed(chunk) if self._held is None else self._released(chunk)
-        hold_changed, self._held = self._held, chunk
-        return () if hold_changed is None else (hold_changed,)
+            return (chunk,) if self._held is None else self._release(chunk)
+        held, self._held = self._held, chunk
+        return () if held is None else (held,)
 
     def finish(self) -> Iterable[ChatCompletionChunk]:
         """See `Translator.finish`."""
-        hold_changed, self._held = self._held, None
-        return () if hold_changed is None else (hold_changed,)
+        held, self._held = self._held, None
+        return () if held is None else (held,)
 
-    @staticmethod
-    def _passed(chunk: Any) -> Iterable[ChatCompletionChunk]:
-        return (chunk,)
-
-    def _released(self, chunk: Any) -> Iterable[ChatCompletionChunk]:
-        hold_changed, self._held = self._held, None
-        return (hold_changed, chunk)
+    def _release(self, chunk: Any) -> Iterable[ChatCompletionChunk]:
+        """Returns the chunk that was held back, and this one."""
+        held, self._held = self._held, None
+        return (held, chunk)
 
     def _finishes(self, choices: Any, data: bytes) -> bool:
-        """Whether a choice ends here, and with it perhaps the answer."""
+        """Whether a choice ends in this chunk. Updates `complete`."""
         ends = False
         try:
             for choice in choices:
                 check_choice(choice, "delta")
                 reason = choice.get("finish_reason")
                 if reason:
-                    must_finish(reason, self._failures)
+                    check_finish_reason(reason, self._errors)
                     ends = True
                     self._finished.add(choice.get("index", 0))
         except TypeError:
-            raise self._failures.broken_chunk(data) from None
+            raise self._errors.invalid_chunk(data) from None
         if ends:
             self.complete = len(self._finished) >= self._unfinished
         return ends
 
     def _without_choices(self, chunk: Any) -> Iterable[ChatCompletionChunk]:
-        """An error, the usage, or something of the provider's own (Azure's prompt filter)."""
+        """Handles an error, the usage, or a chunk of the provider's own (Azure's prompt filter)."""
         if chunk.get("error"):
-            raise self._failures.told(chunk, {})
+            raise self._errors.reported(chunk, {})
         usage = chunk.get("usage")
-        if self._usage_asked and usage:
-            return self._released(chunk) if self._held is not None else (chunk,)
+        if self._include_usage and usage:
+            return self._release(chunk) if self._held is not None else (chunk,)
         if usage and self._held is not None:
             self._held["usage"] = usage
         return ()
 
 
-def must_finish(reason: Any, failures: Failures) -> None:
-    """Refuses a finish reason that tells of a failure.
+def check_finish_reason(reason: Any, errors: ErrorFactory) -> None:
+    """Raises for a finish reason that reports a failure of the provider.
 
     Raises:
-        ProviderError: of kind `server`; the reason is its code.
+        ProviderError: of kind `server`, with the reason as its code.
     """
-    if reason in BROKEN_OFF:
-        raise failures.failed("the answer broke off", code=reason)
+    if reason in ERROR_FINISH_REASONS:
+        raise errors.generation_failed(
+            f"the answer is incomplete: finish_reason is {reason!r}", code=reason
+        )

@@ -1,6 +1,6 @@
-"""Writes the tables of docs/providers.md and docs/translation.md out of the code they describe.
+"""Generates the tables of docs/providers.md and docs/translation.md from the code.
 
-Run it with `python -m tests.providers.translation_page`.
+Run it with `python -m tests.providers.docs_tables`.
 """
 
 from __future__ import annotations
@@ -18,15 +18,16 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 
 def fields_table() -> str:
-    """What becomes of each field, by format."""
+    """How each field is treated, by format."""
     rows = [
-        f"| `{name}` | {_told(ANTHROPIC[name])} | {_told(GEMINI[name])} |" for name in ANTHROPIC
+        f"| `{name}` | {_described(ANTHROPIC[name])} | {_described(GEMINI[name])} |"
+        for name in ANTHROPIC
     ]
     return "\n".join(["| field | Anthropic | Gemini |", "|---|---|---|", *rows])
 
 
 def presets_table() -> str:
-    """The services by name."""
+    """The OpenAI-compatible services."""
     rows = [
         f"| `{name}` | `{preset.base_url}` | `{preset.variable}`"
         f"{'' if preset.needs_key else ' (may be missing)'} |"
@@ -49,7 +50,7 @@ TABLES = {
 
 
 def shown(table: str) -> str:
-    """A table as its page has it."""
+    """Returns a table as it is on its page."""
     page, _ = TABLES[table]
     found = re.search(_between(table), (DOCS / page).read_text(encoding="utf-8"), re.DOTALL)
     assert found is not None, f"{page} has no place for the table of {table}"
@@ -57,7 +58,7 @@ def shown(table: str) -> str:
 
 
 def write() -> None:
-    """Brings the pages up to date."""
+    """Updates the pages."""
     for table, (page, made) in TABLES.items():
         path = DOCS / page
         text = path.read_text(encoding="utf-8")
@@ -72,9 +73,9 @@ def _between(table: str) -> str:
     return rf"(<!-- table: {table} -->)(.*?)(<!-- end of table -->)"
 
 
-def _told(field: Field) -> str:
-    mark = {"translated": "", "dropped": "*dropped*: ", "refused": "**refused**: "}
-    return mark[field.treatment] + field.note
+def _described(field: Field) -> str:
+    prefix = {"translated": "", "dropped": "*dropped*: ", "rejected": "**rejected**: "}
+    return prefix[field.treatment] + field.note
 
 
 if __name__ == "__main__":

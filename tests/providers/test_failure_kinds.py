@@ -1,4 +1,4 @@
-"""What each failure of a provider counts as, in each format, whole and streamed."""
+"""The kind of each failure of a provider, in each format, called and streamed."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from multirouter import ProviderError
 from multirouter.model import FailureKind
 from multirouter.providers import Http, chat, text_of
-from multirouter.providers.failures import Failures
+from multirouter.providers.error_factory import ErrorFactory
 from multirouter.providers.secret import Secret
 from multirouter.testing.fakes import FAULTS, FakeProvider
 
@@ -41,7 +41,7 @@ BEFORE: dict[str, FailureKind] = {
     "no-choices": FailureKind.TRANSPORT,
     "redirect": FailureKind.TRANSPORT,
 }
-"""Failures before the first content: a call and a stream fail alike."""
+"""Failures before the first content: the same for a call and a stream."""
 
 WITHIN: dict[str, FailureKind] = {
     "cut-after-0": FailureKind.INTERRUPTED,
@@ -56,7 +56,7 @@ WITHIN: dict[str, FailureKind] = {
 
 
 async def failure_of(provider: Any, request: Any, *, stream: bool) -> tuple[ProviderError, int]:
-    """The error a request ends in, and how many chunks came before it."""
+    """Returns the error that a request ends with, and the number of chunks before it."""
     chunks = 0
     with pytest.raises(ProviderError) as caught:
         if stream:
@@ -70,8 +70,10 @@ async def failure_of(provider: Any, request: Any, *, stream: bool) -> tuple[Prov
 
 @pytest.mark.parametrize("stream", [False, True], ids=["call", "stream"])
 @pytest.mark.parametrize("fault", BEFORE)
-async def test_a_failure_before_content(make: Any, kind: str, fault: str, stream: bool) -> None:
-    """Each failure before the first content has its kind, in each format, called or streamed."""
+async def test_kind_of_failure_before_content(
+    make: Any, kind: str, fault: str, stream: bool
+) -> None:
+    """Each failure before the first content has its kind in each format, called and streamed."""
     async with FakeProvider() as fake:
         error, chunks = await failure_of(make(kind, fake, model=fault), chat("x"), stream=stream)
     expected = BEFORE[fault]
@@ -85,8 +87,8 @@ async def test_a_failure_before_content(make: Any, kind: str, fault: str, stream
 
 
 @pytest.mark.parametrize("fault", WITHIN)
-async def test_a_failure_within_a_stream(make: Any, kind: str, fault: str) -> None:
-    """A stream that breaks, ends without a finish, or turns to rubbish never looks whole."""
+async def test_kind_within_a_stream(make: Any, kind: str, fault: str) -> None:
+    """A stream that breaks, ends without a finish reason, or is malformed raises."""
     async with FakeProvider() as fake:
         request = chat("one two three four")
         error, chunks = await failure_of(make(kind, fake, model=fault), request, stream=True)
@@ -96,9 +98,9 @@ async def test_a_failure_within_a_stream(make: Any, kind: str, fault: str) -> No
 
 
 @pytest.mark.parametrize("fault", ["event-error", "event-error-2", "role-only"])
-async def test_an_error_event_is_the_providers_failure(make: Any, kind: str, fault: str) -> None:
-    """An error told in a stream, after its 200, has the kind of what it tells."""
-    told = {
+async def test_error_event_has_the_kind_it_reports(make: Any, kind: str, fault: str) -> None:
+    """An error event in a stream, after its 200, has the kind that it reports."""
+    expected = {
         "openai": (FailureKind.SERVER, "server_error"),
         "anthropic": (FailureKind.OVERLOADED, "overloaded_error"),
         "gemini": (FailureKind.OVERLOADED, "UNAVAILABLE"),
@@ -106,13 +108,13 @@ async def test_an_error_event_is_the_providers_failure(make: Any, kind: str, fau
     async with FakeProvider() as fake:
         request = chat("one two three four")
         error, _ = await failure_of(make(kind, fake, model=fault), request, stream=True)
-    assert (error.kind, error.code) == told[kind]
+    assert (error.kind, error.code) == expected[kind]
     assert error.request_id == "req_fake"
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["call", "stream"])
-async def test_retry_after_is_read_wherever_it_stands(make: Any, kind: str, stream: bool) -> None:
-    """A header for two formats; for Gemini its RetryInfo, in a list when it streams."""
+async def test_retry_after_is_read(make: Any, kind: str, stream: bool) -> None:
+    """From a header for two formats; for Gemini from its RetryInfo, in a list when streamed."""
     async with FakeProvider() as fake:
         provider = make(kind, fake, model="429-retry-after-2.5")
         error, _ = await failure_of(provider, chat("x"), stream=stream)
@@ -120,8 +122,8 @@ async def test_retry_after_is_read_wherever_it_stands(make: Any, kind: str, stre
 
 
 @pytest.mark.parametrize("fault", ["no-done", "crlf", "pings", "split-7", "slow-first-token-2"])
-async def test_oddities_that_are_no_failure(make: Any, kind: str, fault: str) -> None:
-    """A missing terminal event, CRLF, keep-alives, tiny packets and a slow start are all whole."""
+async def test_unusual_streams_are_complete(make: Any, kind: str, fault: str) -> None:
+    """No terminal event, CRLF, keep-alives, tiny packets and a slow start are no failures."""
     async with FakeProvider() as fake:
         provider = make(kind, fake, model=fault)
         chunks = [chunk async for chunk in provider.stream(chat("Grüße, Welt"))]
@@ -129,8 +131,8 @@ async def test_oddities_that_are_no_failure(make: Any, kind: str, fault: str) ->
     assert "".join(text_of(chunk) for chunk in chunks) == "You said: Grüße, Welt"
 
 
-async def test_a_refusal_is_an_answer(make: Any, kind: str) -> None:
-    """A model that refuses has answered: the finish reason says so, whole and streamed."""
+async def test_refusal_is_an_answer(make: Any, kind: str) -> None:
+    """A refusal of the model is an answer with the finish reason `content_filter`."""
     async with FakeProvider() as fake:
         provider = make(kind, fake, model="refuses")
         answer = await provider.call(chat("x"))
@@ -140,8 +142,8 @@ async def test_a_refusal_is_an_answer(make: Any, kind: str) -> None:
     assert chunks[-1]["choices"][0]["finish_reason"] == "content_filter"
 
 
-async def test_nobody_listening_is_unsent_transport(make: Any, kind: str) -> None:
-    """A refused connection is transport, and its cause shows that nothing was sent."""
+async def test_refused_connection_is_transport(make: Any, kind: str) -> None:
+    """A refused connection is `transport`; its cause shows that nothing was sent."""
     async with FakeProvider() as fake:
         provider = make(kind, fake, model="m")
     error, _ = await failure_of(provider, chat("x"), stream=False)
@@ -149,8 +151,8 @@ async def test_nobody_listening_is_unsent_transport(make: Any, kind: str) -> Non
     assert type(error.__cause__).__name__ == "ClientConnectorError"
 
 
-async def test_silence_ends_at_the_read_limit(make: Any, kind: str) -> None:
-    """A stalled provider is a timeout of its own, whole and streamed."""
+async def test_read_timeout(make: Any, kind: str) -> None:
+    """A stalled provider ends with the kind `timeout`, called and streamed."""
     async with FakeProvider() as fake:
         for fault, stream in (("stall", False), ("stall-1", True)):
             provider = make(kind, fake, model=fault, http=Http(read_timeout=0.02))
@@ -158,15 +160,15 @@ async def test_silence_ends_at_the_read_limit(make: Any, kind: str) -> None:
             assert error.kind is FailureKind.TIMEOUT
 
 
-async def test_a_cut_body_is_transport(make: Any, kind: str) -> None:
-    """A connection that drops instead of an answer is transport."""
+async def test_dropped_connection_is_transport(make: Any, kind: str) -> None:
+    """A connection that drops before an answer is `transport`."""
     async with FakeProvider() as fake:
         error, _ = await failure_of(make(kind, fake, model="cut-after-0"), chat("x"), stream=False)
     assert error.kind is FailureKind.TRANSPORT
 
 
-async def test_a_body_beyond_the_bound_is_rubbish(make: Any, kind: str) -> None:
-    """An answer of more bytes than allowed is given up, not swallowed."""
+async def test_body_beyond_max_body_is_transport(make: Any, kind: str) -> None:
+    """A response beyond `max_body` is not read further."""
     async with FakeProvider() as fake:
         provider = make(kind, fake, model="huge-1", http=Http(max_body=2000))
         error, _ = await failure_of(provider, chat("x" * 5000), stream=False)
@@ -174,8 +176,8 @@ async def test_a_body_beyond_the_bound_is_rubbish(make: Any, kind: str) -> None:
     assert "2000 bytes" in str(error)
 
 
-async def test_every_fault_is_tried(make: Any) -> None:
-    """No fault of the fake is left out of these tests or those of streams."""
+async def test_every_fault_is_covered(make: Any) -> None:
+    """Every fault of the fake occurs in these tests or in those of streams."""
     named = {*BEFORE, *WITHIN, "event-error", "role-only", "no-done", "crlf", "pings", "split"}
     named |= {"slow-first-token", "refuses", "stall", "endless", "huge"}
     for fault in FAULTS:
@@ -185,10 +187,10 @@ async def test_every_fault_is_tried(make: Any) -> None:
 # ── the messages ────────────────────────────────────────────────────────────────────────────────
 
 
-def failures() -> Failures:
+def errors() -> ErrorFactory:
     key = Secret("key", KEY)
     key.reveal()
-    return Failures("up", key)
+    return ErrorFactory("up", key)
 
 
 @pytest.mark.parametrize(
@@ -223,9 +225,9 @@ def failures() -> Failures:
         ([], None, "no message"),
     ],
 )
-def test_error_bodies_of_all_shapes_are_read(body: Any, code: str | None, message: str) -> None:
-    """Code and message are found in every envelope that services are known to use."""
-    error = failures().answered(400, {"request-id": "r"}, json.dumps(body).encode())
+def test_error_bodies_of_every_shape_are_read(body: Any, code: str | None, message: str) -> None:
+    """Code and message are found in every known error envelope."""
+    error = errors().http_error(400, {"request-id": "r"}, json.dumps(body).encode())
     assert (error.code, error.request_id, error.status) == (code, "r", 400)
     assert str(error) == f"up: 400 {code}: {message}" if code else f"up: 400: {message}"
 
@@ -242,46 +244,46 @@ def test_error_bodies_of_all_shapes_are_read(body: Any, code: str | None, messag
 )
 def test_no_message_shows_a_key(leak: str) -> None:
     """The provider's own key, and whatever looks like one, is hidden in messages."""
-    error = failures().answered(401, {}, json.dumps({"error": {"message": leak}}).encode())
+    error = errors().http_error(401, {}, json.dumps({"error": {"message": leak}}).encode())
     for secret in (KEY, "abcdefghij0123456789", "AIzaSyA", "topsecretvalue", "abcdef.ghi"):
         assert secret not in str(error)
     assert "***" in str(error)
 
 
-def test_messages_are_bounded_and_of_one_line() -> None:
-    """However much a provider says, an error's message stays short enough for a log line."""
-    error = failures().answered(500, {}, b"word\n" * 100_000)
+def test_messages_are_bounded_and_single_line() -> None:
+    """However long an error body is, the message stays short enough for a log line."""
+    error = errors().http_error(500, {}, b"word\n" * 100_000)
     assert len(str(error)) < 600
     assert "\n" not in str(error)
 
 
-def test_web_pages_are_named_not_quoted() -> None:
-    """An HTML error page is told as one."""
-    error = failures().answered(502, {"cf-ray": "9"}, b"<html><body>secret</body></html>")
+def test_html_error_page_is_not_quoted() -> None:
+    """The message of an HTML error page is "a web page"."""
+    error = errors().http_error(502, {"cf-ray": "9"}, b"<html><body>secret</body></html>")
     assert str(error) == "up: 502: a web page"
     assert error.request_id == "9"
 
 
-def test_an_answer_that_breaks_its_reader_is_still_told() -> None:
-    """Unreadable error bodies end in an error like any other."""
+def test_unreadable_error_body_is_still_an_error() -> None:
+    """An error body that cannot be read gives an error like any other."""
     deep: Any = {}
     for _ in range(100):
         deep = {"error": deep}
-    assert failures().told(deep, {}).kind is FailureKind.SERVER
-    assert failures().told([3], {}).kind is FailureKind.SERVER
+    assert errors().reported(deep, {}).kind is FailureKind.SERVER
+    assert errors().reported([3], {}).kind is FailureKind.SERVER
 
 
-async def test_cancellation_is_not_a_failure(make: Any, kind: str) -> None:
-    """A cancelled call stays cancelled, and the upstream is left at once."""
+async def test_cancellation_is_raised(make: Any, kind: str) -> None:
+    """A cancelled call raises CancelledError, and the upstream connection is closed at once."""
     async with FakeProvider() as fake:
         provider = make(kind, fake, model="stall")
         task = asyncio.ensure_future(provider.call(chat("x")))
-        while not fake.open:
+        while not fake.in_flight:
             await asyncio.sleep(0)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
-        while fake.open:
+        while fake.in_flight:
             await asyncio.sleep(0)
-        assert fake.left == 1
+        assert fake.abandoned == 1
         await provider.aclose()

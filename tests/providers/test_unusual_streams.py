@@ -1,4 +1,4 @@
-"""Streams as odd as services and their proxies make them, from the socket to the last chunk."""
+"""Unusual streams of services and proxies, from the socket to the last chunk."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from multirouter.model import FailureKind
 from multirouter.providers import adapter, chat, text_of
 from multirouter.providers.sse import SSEParser
 
-from .test_ends import EVENTS, WHOLE, events, served
+from .test_completeness import EVENTS, WHOLE, events, served
 
 pytestmark = [pytest.mark.real_io, pytest.mark.backends("asyncio")]
 
@@ -22,7 +22,7 @@ GZIP = "Content-Encoding: gzip"
 
 
 async def read(make: Any, kind: str, body: bytes, *headers: str) -> list[Any]:
-    """The chunks that an adapter makes of these bytes."""
+    """Returns the chunks that an adapter makes of these bytes."""
     async with served(body, EVENTS, *headers) as up:
         provider = make(kind, up, model="m")
         try:
@@ -42,44 +42,42 @@ def is_whole(chunks: list[Any], text: str = "hi") -> bool:
     "between",
     [b": ping\n\n", b"data:\n\n", b"data: \n\n", b"event: ping\n\n", b"retry: 5\nid: 7\n\n", b"\n"],
 )
-async def test_what_says_nothing_is_skipped(make: Any, kind: str, between: bytes) -> None:
-    """Comments, empty data, names and numbers between the events keep a stream alive, no more."""
-    body = between + between.join(events(said) for said in WHOLE[kind]) + between
+async def test_events_without_data_are_skipped(make: Any, kind: str, between: bytes) -> None:
+    """Comments, empty data, names and numbers between events only keep the stream alive."""
+    body = between + between.join(events(event) for event in WHOLE[kind]) + between
     assert is_whole(await read(make, kind, body))
 
 
 @pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
-async def test_lines_end_in_any_way_and_the_last_one_not_at_all(
-    make: Any, kind: str, end: bytes
-) -> None:
-    """A BOM at the start, one kind of line end throughout, and no blank line after the last."""
+async def test_every_line_ending_and_a_missing_last_one(make: Any, kind: str, end: bytes) -> None:
+    """A BOM, one kind of line ending throughout, and no blank line after the last event."""
     body = b"\xef\xbb\xbf" + events(*WHOLE[kind]).rstrip(b"\n").replace(b"\n", end)
     assert is_whole(await read(make, kind, body))
 
 
-async def test_an_event_in_many_lines(make: Any, kind: str) -> None:
-    """JSON may be spread over `data:` lines, which line feeds join."""
+async def test_event_of_several_data_lines(make: Any, kind: str) -> None:
+    """JSON may be spread over `data:` lines, which are joined by line feeds."""
     body = b"".join(
-        b"".join(b"data: %s\n" % line for line in json.dumps(said, indent=1).encode().split(b"\n"))
+        b"".join(b"data: %s\n" % line for line in json.dumps(event, indent=1).encode().split(b"\n"))
         + b"\n"
-        for said in WHOLE[kind]
+        for event in WHOLE[kind]
     )
     assert is_whole(await read(make, kind, body))
 
 
-async def test_a_flood_after_the_proof_is_only_the_end(
+async def test_oversized_event_after_completion_ends_the_stream(
     make: Any, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """An event beyond the bound fails an answer that is not whole, and ends one that is."""
+    """An event beyond the maximum fails an incomplete answer, and ends a complete one."""
     monkeypatch.setattr(adapter, "SSEParser", partial(SSEParser, 20_000))
-    flood, whole = b"data: " + b"x" * 200_000, events(*WHOLE[kind])
-    assert is_whole(await read(make, kind, whole + b": \n" * 50_000 + flood))
+    flood, complete = b"data: " + b"x" * 200_000, events(*WHOLE[kind])
+    assert is_whole(await read(make, kind, complete + b": \n" * 50_000 + flood))
     with pytest.raises(ProviderError, match="20000 bytes"):
-        await read(make, kind, flood + whole)
+        await read(make, kind, flood + complete)
 
 
 async def test_compressed_streams(make: Any, kind: str) -> None:
-    """A gzipped stream is read; one that is cut in two is interrupted, before the proof."""
+    """A gzipped stream is read; one that is truncated before completion is interrupted."""
     noise = b"".join(b": %d\n\n" % (n * 7919) for n in range(20_000))
     *begun, last = WHOLE[kind]
     body = gzip.compress(events(*begun) + noise + events(last))
@@ -91,23 +89,23 @@ async def test_compressed_streams(make: Any, kind: str) -> None:
     assert is_whole(await read(make, kind, rest[: len(rest) - 9], GZIP))
 
 
-async def test_what_is_not_what_it_says(make: Any, kind: str) -> None:
-    """Plain bytes under the name of gzip are the provider's failure."""
+async def test_wrong_content_encoding_is_a_failure(make: Any, kind: str) -> None:
+    """Plain bytes declared as gzip are a failure of the provider."""
     with pytest.raises(ProviderError) as caught:
         await read(make, kind, events(*WHOLE[kind]), GZIP)
     assert caught.value.kind in (FailureKind.TRANSPORT, FailureKind.INTERRUPTED)
 
 
-@pytest.mark.parametrize("asked", [True, False])
-async def test_a_bare_usage_chunk_and_the_end(make: Any, asked: bool) -> None:
-    """Usage comes once: in a chunk of its own where it was asked for, else with the finish."""
+@pytest.mark.parametrize("requested", [True, False])
+async def test_usage_comes_once(make: Any, requested: bool) -> None:
+    """Usage is in its own chunk with include_usage, otherwise in the last chunk with a finish."""
     usage = {"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 2}}
     body = events(*WHOLE["openai"], usage, b"[DONE]", b"[DONE]")
     async with served(body, EVENTS) as up:
         provider = make("openai", up, model="m")
-        request = chat("x", stream_options={"include_usage": True} if asked else None)
+        request = chat("x", stream_options={"include_usage": True} if requested else None)
         chunks = [chunk async for chunk in provider.stream(request)]
         await provider.aclose()
-    told = [chunk for chunk in chunks if chunk.get("usage")]
-    assert told == chunks[-1:]
-    assert bool(chunks[-1]["choices"]) is not asked
+    with_usage = [chunk for chunk in chunks if chunk.get("usage")]
+    assert with_usage == chunks[-1:]
+    assert bool(chunks[-1]["choices"]) is not requested

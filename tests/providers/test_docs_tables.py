@@ -1,4 +1,4 @@
-"""The pages about providers say what the code does."""
+"""The tables in the docs about providers match the code."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from multirouter.providers.anthropic.fields import FIELDS as ANTHROPIC
 from multirouter.providers.fields import Fields
 from multirouter.providers.gemini.fields import FIELDS as GEMINI
 
-from .translation_page import DOCS, TABLES, shown
+from .docs_tables import DOCS, TABLES, shown
 
 
 @pytest.mark.parametrize("table", TABLES)
-def test_the_tables_of_the_pages_are_those_of_the_code(table: str) -> None:
-    """`python -m tests.providers.translation_page` would change nothing."""
+def test_tables_match_the_code(table: str) -> None:
+    """`python -m tests.providers.docs_tables` would change nothing."""
     _, made = TABLES[table]
     assert shown(table) == made()
 
 
 @pytest.mark.parametrize("fields", [ANTHROPIC, GEMINI], ids=["anthropic", "gemini"])
-def test_every_field_of_openais_has_its_row(fields: Fields) -> None:
-    """No field of the official SDK's request is forgotten, and both tables have the same rows."""
+def test_every_openai_field_has_a_row(fields: Fields) -> None:
+    """No field of the official SDK's request is missing, and both tables have the same rows."""
     known: dict[str, Any] = CompletionCreateParamsBase.__annotations__
     assert set(known) - set(fields) == set()
     assert list(ANTHROPIC) == list(GEMINI) == sorted(ANTHROPIC)
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_the_recipes_for_sdks_work() -> None:
-    """The page's recipes run, by the real clock; Google's SDK warns of what it does itself."""
+def test_sdk_examples_run() -> None:
+    """The examples run with the real clock; Google's SDK emits warnings about itself."""
     text = (DOCS / "providers.md").read_text(encoding="utf-8")
     section = text.partition("## An SDK as a provider")[2]
     section = section.partition("\n## ")[0]

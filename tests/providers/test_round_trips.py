@@ -1,4 +1,4 @@
-"""Properties of the translations: what goes through a format and back is what it was."""
+"""Property tests of the translations: a translation and back gives the original."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from hypothesis import strategies as st
 
 from multirouter.providers import chat
 from multirouter.providers.adapter import Translator
-from multirouter.providers.anthropic.request import Accent, to_anthropic
+from multirouter.providers.anthropic.request import ModelSettings, to_anthropic
 from multirouter.providers.anthropic.response import from_anthropic
 from multirouter.providers.anthropic.stream import AnthropicTranslator
-from multirouter.providers.failures import Failures
+from multirouter.providers.error_factory import ErrorFactory
 from multirouter.providers.gemini.request import to_gemini
 from multirouter.providers.gemini.response import from_gemini
 from multirouter.providers.gemini.stream import GeminiTranslator
 from multirouter.providers.openai.stream import OpenAITranslator
 from multirouter.providers.secret import Secret
 from multirouter.providers.sse import SSEParser
-from multirouter.testing.fakes.answers import Answer, Asked, Call, sample
+from multirouter.testing.fakes.answers import Answer, ParsedRequest, ToolCall, sample
 from multirouter.testing.fakes.anthropic import AnthropicFormat
 from multirouter.testing.fakes.formats import Format
 from multirouter.testing.fakes.gemini import GeminiFormat
 from multirouter.testing.fakes.openai import OpenAIFormat
 
-FAILURES = Failures("up", Secret("key", "sk-abcdefghijkl"))
+ERRORS = ErrorFactory("up", Secret("key", "sk-abcdefghijkl"))
 MODEL = "gemini-3-pro"
 
 TEXT = st.text(min_size=1, max_size=20).filter(lambda text: bool(text.strip()))
@@ -45,32 +45,32 @@ IDS = st.from_regex(r"[a-zA-Z0-9_-]{1,24}", fullmatch=True)
 
 @st.composite
 def conversations(draw: Any) -> list[dict[str, Any]]:
-    """Alternating turns; assistants may call tools, whose results follow in order."""
-    talk: list[dict[str, Any]] = [{"role": "user", "content": draw(TEXT)}]
+    """Alternating turns; assistant messages may have tool calls, whose results follow in order."""
+    messages: list[dict[str, Any]] = [{"role": "user", "content": draw(TEXT)}]
     for turn in range(draw(st.integers(0, 3))):
         calls = [
             {
-                "id": f"{turn}-{place}-{draw(IDS)}",
+                "id": f"{turn}-{call_index}-{draw(IDS)}",
                 "type": "function",
                 "function": {"name": draw(NAMES), "arguments": json.dumps(draw(ARGUMENTS))},
             }
-            for place in range(draw(st.integers(0, 3)))
+            for call_index in range(draw(st.integers(0, 3)))
         ]
-        said = draw(TEXT) if not calls else draw(st.none() | TEXT)
-        message: dict[str, Any] = {"role": "assistant", "content": said}
-        talk.append({**message, "tool_calls": calls} if calls else message)
-        talk.extend(
+        content = draw(TEXT) if not calls else draw(st.none() | TEXT)
+        message: dict[str, Any] = {"role": "assistant", "content": content}
+        messages.append({**message, "tool_calls": calls} if calls else message)
+        messages.extend(
             {"role": "tool", "tool_call_id": call["id"], "content": draw(TEXT)} for call in calls
         )
         if not calls:
-            talk.append({"role": "user", "content": draw(TEXT)})
-    return talk
+            messages.append({"role": "user", "content": draw(TEXT)})
+    return messages
 
 
-def loaded(talk: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The conversation with arguments as values, so that spelling makes no difference."""
+def loaded(messages: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns the messages with parsed arguments, so that JSON formatting makes no difference."""
     made = []
-    for message in talk:
+    for message in messages:
         copied = {key: value for key, value in message.items() if value is not None}
         if "tool_calls" in copied:
             copied["tool_calls"] = [
@@ -82,55 +82,57 @@ def loaded(talk: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def back_from_anthropic(body: dict[str, Any]) -> list[dict[str, Any]]:
-    """A plain reading of Anthropic's turns, as its documents describe them."""
-    talk: list[dict[str, Any]] = []
+    """Reads Anthropic's turns as its API reference describes them."""
+    messages: list[dict[str, Any]] = []
     for turn in body["messages"]:
-        said: dict[str, Any] = {"role": turn["role"]}
+        message: dict[str, Any] = {"role": turn["role"]}
         for block in turn["content"]:
             if block["type"] == "text":
-                said["content"] = block["text"]
+                message["content"] = block["text"]
             elif block["type"] == "tool_use":
                 call = (block["id"], block["name"], block["input"])
-                said.setdefault("tool_calls", []).append(call)
+                message.setdefault("tool_calls", []).append(call)
             else:
-                talk.append(
+                messages.append(
                     {
                         "role": "tool",
                         "tool_call_id": block["tool_use_id"],
                         "content": block["content"],
                     }
                 )
-        if len(said) > 1:
-            talk.append(said)
-    return talk
+        if len(message) > 1:
+            messages.append(message)
+    return messages
 
 
 def back_from_gemini(body: dict[str, Any]) -> list[dict[str, Any]]:
-    """A plain reading of Gemini's turns, as its documents describe them."""
-    talk: list[dict[str, Any]] = []
+    """Reads Gemini's turns as its API reference describes them."""
+    messages: list[dict[str, Any]] = []
     for content in body["contents"]:
-        said: dict[str, Any] = {"role": {"model": "assistant"}.get(content["role"], "user")}
+        message: dict[str, Any] = {"role": {"model": "assistant"}.get(content["role"], "user")}
         for part in content["parts"]:
             if "text" in part:
-                said["content"] = part["text"]
+                message["content"] = part["text"]
             elif "functionCall" in part:
                 call = part["functionCall"]
-                said.setdefault("tool_calls", []).append((call["id"], call["name"], call["args"]))
+                message.setdefault("tool_calls", []).append(
+                    (call["id"], call["name"], call["args"])
+                )
             else:
                 response = part["functionResponse"]
                 result = response["response"]["output"]
-                talk.append({"role": "tool", "tool_call_id": response["id"], "content": result})
-        if len(said) > 1:
-            talk.append(said)
-    return talk
+                messages.append({"role": "tool", "tool_call_id": response["id"], "content": result})
+        if len(message) > 1:
+            messages.append(message)
+    return messages
 
 
 @settings(max_examples=40)
-@given(talk=conversations())
-def test_a_conversation_survives_anthropic(talk: list[dict[str, Any]]) -> None:
-    """Roles, texts, calls and results of any conversation come back from Anthropic's form."""
-    body = to_anthropic(chat(talk), Accent(), FAILURES, stream=False)
-    expected = loaded(talk)
+@given(messages=conversations())
+def test_conversation_round_trip_anthropic(messages: list[dict[str, Any]]) -> None:
+    """Property: roles, texts, calls and results of any conversation are unchanged."""
+    body = to_anthropic(chat(messages), ModelSettings(), ERRORS, stream=False)
+    expected = loaded(messages)
     if expected[-1]["role"] == "assistant":
         expected[-1]["content"] = expected[-1]["content"].rstrip()
     assert back_from_anthropic(body) == expected
@@ -139,16 +141,18 @@ def test_a_conversation_survives_anthropic(talk: list[dict[str, Any]]) -> None:
 
 
 @settings(max_examples=40)
-@given(talk=conversations())
-def test_a_conversation_survives_gemini(talk: list[dict[str, Any]]) -> None:
-    """Roles, texts, calls and results of any conversation come back from Gemini's form."""
-    body = to_gemini(chat(talk), MODEL, FAILURES)
-    assert back_from_gemini(body) == loaded(talk)
+@given(messages=conversations())
+def test_conversation_round_trip_gemini(messages: list[dict[str, Any]]) -> None:
+    """Property: roles, texts, calls and results of any conversation are unchanged."""
+    body = to_gemini(chat(messages), MODEL, ERRORS)
+    assert back_from_gemini(body) == loaded(messages)
 
 
-# ── answers: the fakes write a format from an answer, the adapters read it back ─────────────────
+# ── answers: the fakes write an answer in a format, the adapters read it ────────────────────────
 
-CALLS = st.lists(st.builds(Call, IDS, NAMES, ARGUMENTS), max_size=3, unique_by=lambda call: call.id)
+CALLS = st.lists(
+    st.builds(ToolCall, IDS, NAMES, ARGUMENTS), max_size=3, unique_by=lambda call: call.id
+)
 ANSWERS = st.builds(
     lambda thoughts, pieces, calls, finish: Answer(
         thoughts, pieces or ([] if calls else ["."]), calls, "calls" if calls else finish, 5
@@ -158,13 +162,13 @@ ANSWERS = st.builds(
     CALLS,
     st.sampled_from(["stop", "length", "refusal"]),
 )
-ASKED = Asked(model=MODEL, prompt="x", stream=True)
+REQUEST = ParsedRequest(model=MODEL, prompt="x", stream=True)
 FINISH = {"stop": "stop", "length": "length", "calls": "tool_calls", "refusal": "content_filter"}
 
 
 def streamed(form: Format, translator: Translator, answer: Answer, size: int) -> dict[str, Any]:
-    """The message that the chunks of a stream make, with the stream cut into equal pieces."""
-    raw = b"".join(told.encoded(b"\n") for told in form.events(ASKED, answer))
+    """Returns the message of a stream that is split into equal parts of `size` bytes."""
+    raw = b"".join(event.encoded(b"\n") for event in form.events(REQUEST, answer))
     parser = SSEParser()
     message: dict[str, Any] = {"text": "", "thoughts": "", "calls": []}
     chunks: list[Any] = []
@@ -187,7 +191,7 @@ def streamed(form: Format, translator: Translator, answer: Answer, size: int) ->
     return message
 
 
-def whole(completion: Any) -> dict[str, Any]:
+def full_response(completion: Any) -> dict[str, Any]:
     choice = completion["choices"][0]
     message = choice["message"]
     return {
@@ -202,22 +206,22 @@ def whole(completion: Any) -> dict[str, Any]:
     }
 
 
-def check(said: dict[str, Any], answer: Answer) -> None:
-    assert said["text"] == answer.text
-    assert said["thoughts"] == "".join(answer.thoughts)
-    assert said["finish"] == FINISH[answer.finish]
-    assert [(i, n, json.loads(a)) for i, n, a in said["calls"]] == [
+def check(message: dict[str, Any], answer: Answer) -> None:
+    assert message["text"] == answer.text
+    assert message["thoughts"] == "".join(answer.thoughts)
+    assert message["finish"] == FINISH[answer.finish]
+    assert [(i, n, json.loads(a)) for i, n, a in message["calls"]] == [
         (call.id, call.name, call.arguments) for call in answer.calls
     ]
 
 
 @settings(max_examples=40)
 @given(answer=ANSWERS, size=st.integers(1, 300))
-def test_any_answer_of_anthropics_is_read(answer: Answer, size: int) -> None:
-    """Whole and streamed, cut anywhere, thoughts, text, calls, finish and usage are the same."""
+def test_answer_round_trip_anthropic(answer: Answer, size: int) -> None:
+    """Property: called and streamed, split anywhere, an answer and its usage are equal."""
     form = AnthropicFormat()
-    called = whole(from_anthropic(form.whole(ASKED, answer), 1, FAILURES))
-    translator = AnthropicTranslator(FAILURES, 1, usage_asked=False)
+    called = full_response(from_anthropic(form.full_response(REQUEST, answer), 1, ERRORS))
+    translator = AnthropicTranslator(ERRORS, 1, include_usage=False)
     pieces = streamed(form, translator, answer, size)
     check(called, answer)
     check(pieces, answer)
@@ -226,11 +230,11 @@ def test_any_answer_of_anthropics_is_read(answer: Answer, size: int) -> None:
 
 @settings(max_examples=40)
 @given(answer=ANSWERS, size=st.integers(1, 300))
-def test_any_answer_of_geminis_is_read(answer: Answer, size: int) -> None:
-    """Whole and streamed, cut anywhere, thoughts, text, calls, finish and usage are the same."""
+def test_answer_round_trip_gemini(answer: Answer, size: int) -> None:
+    """Property: called and streamed, split anywhere, an answer and its usage are equal."""
     form = GeminiFormat(MODEL, stream=True)
-    called = whole(from_gemini(form.whole(ASKED, answer), MODEL, 1, FAILURES))
-    translator = GeminiTranslator(FAILURES, 1, MODEL, candidates=1, usage_asked=False)
+    called = full_response(from_gemini(form.full_response(REQUEST, answer), MODEL, 1, ERRORS))
+    translator = GeminiTranslator(ERRORS, 1, MODEL, candidates=1, include_usage=False)
     pieces = streamed(form, translator, answer, size)
     check(called, answer)
     check(pieces, answer)
@@ -239,16 +243,16 @@ def test_any_answer_of_geminis_is_read(answer: Answer, size: int) -> None:
 
 @settings(max_examples=40)
 @given(answer=ANSWERS, size=st.integers(1, 300))
-def test_any_answer_of_openais_is_read(answer: Answer, size: int) -> None:
-    """A stream cut anywhere is passed on whole."""
-    translator = OpenAITranslator(FAILURES, choices=1, usage_asked=False)
+def test_answer_round_trip_openai(answer: Answer, size: int) -> None:
+    """Property: a stream split anywhere is passed on unchanged."""
+    translator = OpenAITranslator(ERRORS, choices=1, include_usage=False)
     content = Answer(answer.thoughts, answer.pieces, answer.calls, answer.finish, 5)
     check(streamed(OpenAIFormat(), translator, content, size), answer)
 
 
 @settings(max_examples=20)
 @given(value=JSON)
-def test_a_sample_fits_its_schema(value: Any) -> None:
-    """What the fake answers to a schema with one allowed value is that value."""
+def test_sample_matches_its_schema(value: Any) -> None:
+    """The fake's answer to a schema with one allowed value is that value."""
     schema = {"type": "object", "properties": {"a": {"enum": [value]}}}
     assert sample(schema) == {"a": value}

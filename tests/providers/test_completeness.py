@@ -1,4 +1,4 @@
-"""How answers end on the wire: what is proof, what is none, and what comes after it."""
+"""When a response counts as complete, when it does not, and what may follow a complete one."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from unittest.mock import Mock
 import pytest
 
 from multirouter import ProviderError
-from multirouter.core.chat.completions import BROKEN_OFF
+from multirouter.core.chat.completions import ERROR_FINISH_REASONS
 from multirouter.model import FailureKind
 from multirouter.providers import chat, text_of
 
@@ -23,7 +23,7 @@ EVENTS = "text/event-stream"
 
 @asynccontextmanager
 async def served(body: bytes, kind: str, *headers: str) -> AsyncIterator[Any]:
-    """A server that answers each request with these bytes and hangs up."""
+    """A server that answers each request with these bytes and closes the connection."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
@@ -37,9 +37,9 @@ async def served(body: bytes, kind: str, *headers: str) -> AsyncIterator[Any]:
         yield Mock(url=f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}")
 
 
-def events(*said: Any) -> bytes:
-    """Server-sent events, of JSON or of bytes as they are."""
-    data = (one if isinstance(one, bytes) else json.dumps(one).encode() for one in said)
+def events(*values: Any) -> bytes:
+    """Server-sent events of JSON values, or of bytes unchanged."""
+    data = (one if isinstance(one, bytes) else json.dumps(one).encode() for one in values)
     return b"".join(b"data: %s\n\n" % one for one in data)
 
 
@@ -61,7 +61,7 @@ WHOLE: dict[str, tuple[dict[str, Any], ...]] = {
     ),
     "gemini": (gemini("hi"), gemini("", "STOP")),
 }
-"""An answer without what may follow it: usage, a last event."""
+"""A complete answer without what may follow it: usage, a terminal event."""
 
 ERROR = {"type": "error", "error": {"type": "overloaded_error", "message": "m", "code": 503}}
 
@@ -69,8 +69,8 @@ ERROR = {"type": "error", "error": {"type": "overloaded_error", "message": "m", 
 @pytest.mark.parametrize(
     "after", [ERROR, b'{"half', [{"error": {"code": 429}}]], ids=["error", "rubbish", "list"]
 )
-async def test_what_comes_after_the_proof_harms_nobody(make: Any, kind: str, after: Any) -> None:
-    """Behind the last finish reason, an error event or a broken chunk is only the end."""
+async def test_errors_after_completion_are_ignored(make: Any, kind: str, after: Any) -> None:
+    """After the last finish reason, an error event or a malformed chunk only ends the stream."""
     async with served(events(*WHOLE[kind], after), EVENTS) as up:
         provider = make(kind, up, model="m")
         chunks = [chunk async for chunk in provider.stream(chat("x"))]
@@ -79,8 +79,8 @@ async def test_what_comes_after_the_proof_harms_nobody(make: Any, kind: str, aft
     assert chunks[-1]["choices"][0]["finish_reason"] == "stop"
 
 
-async def test_the_same_before_the_proof_is_a_failure(make: Any, kind: str) -> None:
-    """One event earlier, the error is the provider's."""
+async def test_error_before_completion_is_a_failure(make: Any, kind: str) -> None:
+    """One event earlier, the same error is a failure of the provider."""
     async with served(events(*WHOLE[kind][:-1], ERROR), EVENTS) as up:
         provider = make(kind, up, model="m")
         with pytest.raises(ProviderError) as caught:
@@ -89,27 +89,27 @@ async def test_the_same_before_the_proof_is_a_failure(make: Any, kind: str) -> N
     assert caught.value.kind in (FailureKind.OVERLOADED, FailureKind.SERVER)
 
 
-@pytest.mark.parametrize("reason", sorted(BROKEN_OFF))
-async def test_a_finish_that_tells_of_a_failure_is_one(make: Any, reason: str) -> None:
-    """Services say by a finish reason of their own that they failed: it proves nothing whole."""
+@pytest.mark.parametrize("reason", sorted(ERROR_FINISH_REASONS))
+async def test_failure_finish_reason_raises(make: Any, reason: str) -> None:
+    """Finish reasons by which services report their own failure do not complete an answer."""
     message = {"role": "assistant", "content": "hi"}
     whole = {"choices": [{"index": 0, "message": message, "finish_reason": reason}]}
     async with served(json.dumps(whole).encode(), "application/json") as up:
         provider = make("openai", up, model="m")
-        with pytest.raises(ProviderError, match="broke off") as called:
+        with pytest.raises(ProviderError, match="finish_reason") as called:
             await provider.call(chat("x"))
         await provider.aclose()
     async with served(events(openai("hi"), openai("", reason), b"[DONE]"), EVENTS) as up:
         provider = make("openai", up, model="m")
-        with pytest.raises(ProviderError, match="broke off") as streamed:
+        with pytest.raises(ProviderError, match="finish_reason") as streamed:
             [chunk async for chunk in provider.stream(chat("x"))]
         await provider.aclose()
     for error in (called.value, streamed.value):
         assert (error.kind, error.code) == (FailureKind.SERVER, reason)
 
 
-async def test_choices_that_are_none(make: Any) -> None:
-    """A 200 whose choices are no objects holds no answer."""
+async def test_choices_that_are_not_objects(make: Any) -> None:
+    """A 200 whose choices are not objects has no answer."""
     async with served(b'{"choices": [null]}', "application/json") as up:
         provider = make("openai", up, model="m")
         with pytest.raises(ProviderError, match="malformed") as caught:
