@@ -113,9 +113,9 @@ def litellm() -> Contestant:
     router = peer.Router(model_list=models)
 
     async def run(chunks: int) -> float:
-        asked = [{"role": "user", "content": "question"}]
+        messages = [{"role": "user", "content": "question"}]
         stream = await router.acompletion(
-            model="any", messages=asked, stream=True, max_tokens=chunks
+            model="any", messages=messages, stream=True, max_tokens=chunks
         )
         return await _timed(stream, chunks)
 
@@ -153,15 +153,15 @@ def _measured(loop: loops.Loop, rounds: int, chunks: int) -> dict[str, Any]:
     """Every contestant's cost per chunk on one event loop."""
 
     async def run() -> dict[str, Any]:
-        who = contestants()
+        timed = contestants()
         progress = Progress(f"stream on {loop}", rounds)
-        for contestant in who.values():
+        for contestant in timed.values():
             await contestant(min(chunks, 50))
         gc.collect()
-        times: dict[str, list[float]] = {name: [] for name in who}
+        times: dict[str, list[float]] = {name: [] for name in timed}
         for number in range(rounds):
-            for name in list(who) if number % 2 else reversed(list(who)):
-                times[name].append(await who[name](chunks))
+            for name in list(timed) if number % 2 else reversed(list(timed)):
+                times[name].append(await timed[name](chunks))
             progress.step()
         return {"loop": loop, "chunks": _costs(times)}
 

@@ -1,7 +1,7 @@
 """How often is a healthy provider's circuit tripped, and how soon a dead one's?
 
 Drives real circuits in simulated time with calls at random times (a Poisson process). Seeded: the
-figures are the same in every run. The figures of docs/circuits.md.
+figures are the same in every run. The figures of docs/explanation/circuits.md.
 """
 
 from __future__ import annotations

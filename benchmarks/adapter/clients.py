@@ -122,14 +122,14 @@ async def tensorzero(url: str, alive: AsyncExitStack) -> Client:
     gateway: Any = await built
     alive.push_async_exit(gateway.__aexit__)
 
-    def asked(prompt: str) -> dict[str, Any]:
+    def arguments(prompt: str) -> dict[str, Any]:
         return {"model_name": "any", "input": {"messages": [{"role": "user", "content": prompt}]}}
 
     async def call(prompt: str) -> object:
-        return await gateway.inference(**asked(prompt))
+        return await gateway.inference(**arguments(prompt))
 
     async def stream(prompt: str) -> AsyncIterator[object]:
-        async for chunk in await gateway.inference(stream=True, **asked(prompt)):
+        async for chunk in await gateway.inference(stream=True, **arguments(prompt)):
             yield chunk
 
     return Client(call, stream)

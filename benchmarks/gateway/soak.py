@@ -109,8 +109,8 @@ async def _serving() -> AsyncIterator[_Gateway]:
     with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
         folder = Path(name)
         for number, upstream in enumerate((first, second)):
-            given = (str(upstream), "8", "1000", str(number))
-            made = stack.enter_context(process(python("benchmarks.gateway.upstream", *given)))
+            arguments = (str(upstream), "8", "1000", str(number))
+            made = stack.enter_context(process(python("benchmarks.gateway.upstream", *arguments)))
             await ready(made, partial(Target, upstream, question(), {}))
         place = Place(first, port, folder)
         config, key = with_key(place, CONFIG.format(first=first, second=second))

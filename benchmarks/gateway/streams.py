@@ -54,26 +54,26 @@ async def measure(shape: Shape) -> dict[str, Any]:
         RuntimeError: a stream ended early or lost a chunk.
     """
     upstream, floor_port, our_port = free_ports(3)
-    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
-        given = (str(upstream), str(shape.chunks), str(shape.rate))
-        made = stack.enter_context(process(python("benchmarks.gateway.upstream", *given)))
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+        arguments = (str(upstream), str(shape.chunks), str(shape.rate))
+        made = stack.enter_context(process(python("benchmarks.gateway.upstream", *arguments)))
         itself = await ready(made, lambda: Target(upstream, question(), {}))
         through: dict[str, tuple[Target, int | None]] = {"no proxy": (itself, None)}
         for one in (
-            contestants.floor(Place(upstream, floor_port, Path(name))),
-            contestants.our_gateway(Place(upstream, our_port, Path(name))),
+            contestants.floor(Place(upstream, floor_port, Path(folder))),
+            contestants.our_gateway(Place(upstream, our_port, Path(folder))),
         ):
             made = stack.enter_context(process(one.command))
             through[one.name] = (await ready(made, one.target), made.pid)
         progress = Progress("streams", shape.rounds)
-        seen: dict[str, list[dict[str, float]]] = {who: [] for who in through}
+        seen: dict[str, list[dict[str, float]]] = {name: [] for name in through}
         for turn in range(shape.rounds):
-            for who in list(through) if turn % 2 else reversed(list(through)):
-                seen[who].append(await _round(shape, *through[who]))
+            for name in list(through) if turn % 2 else reversed(list(through)):
+                seen[name].append(await _round(shape, *through[name]))
             progress.step()
     medians = {
-        who: {figure: median(one[figure] for one in rounds) for figure in rounds[0]}
-        for who, rounds in seen.items()
+        name: {figure: median(one[figure] for one in rounds) for figure in rounds[0]}
+        for name, rounds in seen.items()
     }
     return {
         "streams": shape.streams,
@@ -135,8 +135,8 @@ def text(result: Mapping[str, Any]) -> str:
     found = result["ms"]
     shares = [name for name in next(iter(found.values())) if name != "processor_us"]
     rows = [
-        (who, *(f"{one[share]:.2f}" for share in shares), f"{one['processor_us']:.0f}")
-        for who, one in found.items()
+        (name, *(f"{one[share]:.2f}" for share in shares), f"{one['processor_us']:.0f}")
+        for name, one in found.items()
     ]
     heading = f"{result['streams']} streams of {result['rate']:g} chunks a second each"
     head = ("", *(f"{share} ms" for share in shares), "µs cpu a chunk")

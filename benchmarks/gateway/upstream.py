@@ -79,7 +79,7 @@ async def _fail(request: web.Request, fault: str) -> web.Response:
         _drop(request)
         return web.Response()
     status = 500 if fault == "error" else 429
-    message = {"error": {"message": f"{fault}, as asked for", "type": "x", "code": None}}
+    message = {"error": {"message": f"{fault}, as requested", "type": "x", "code": None}}
     return web.json_response(message, status=status, headers={"Retry-After": "0"})
 
 

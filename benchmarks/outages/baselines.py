@@ -88,13 +88,13 @@ class WeightedBreaker(_Baseline):
     async def call(self, request: Request) -> CallEnd:
         """Chooses, attempts, backs off, chooses again."""
         trail: list[Attempt] = []
-        error = "nobody available"
+        error = "no provider available"
         for attempt in range(self.ATTEMPTS):
             if attempt:
                 await asyncio.sleep(BACKOFF * 2 ** (attempt - 1))
             admitted = [n for n in range(len(self._providers)) if self._admits(n)]
             if not admitted:
-                error = "nobody available"
+                error = "no provider available"
                 continue
             weights = [self._weights[number] for number in admitted]
             number = self._rng.choices(admitted, weights)[0]

@@ -58,7 +58,7 @@ class SimulatedProvider:
         self.faults: Counter[str] = Counter()
         self.paid = 0.0
         self._timeline = timeline
-        self._chance = Random(f"probes {world.seed} {number}")
+        self._check_random = Random(f"probes {world.seed} {number}")
         self._draws = randomness.attempt
         self._time = asyncio.get_running_loop().time
 
@@ -93,7 +93,9 @@ class SimulatedProvider:
         self.health_checks += 1
         span = HEALTH_CHECK_SHARE * self.spec.median
         incident = self._timeline.at(self._time())
-        fault = None if incident is None else incident.outage.fault_at(self._time(), self._chance)
+        fault = (
+            None if incident is None else incident.outage.fault_at(self._time(), self._check_random)
+        )
         if incident is None or fault is None:
             value = await self._answer(span, ANSWER, HEALTH_CHECK_SHARE)
         else:

@@ -1,4 +1,4 @@
-"""Random numbers per attempt: each draw is a function of (call, provider, nth attempt).
+"""Random numbers per attempt: each number is a function of (call, provider, nth attempt).
 
 All policies meet the same latencies and the same faults, in whatever order they attempt providers,
 so that their figures differ by their decisions and not by luck.
@@ -48,7 +48,7 @@ class Randomness:
         self._own = (1.0 - length_share) ** 0.5
 
     def attempt(self, call: int, provider: int, nth: int) -> tuple[float, float, float]:
-        """The draws of one attempt.
+        """The random numbers of one attempt.
 
         Returns:
             A standard normal for the latency, and two numbers from [0, 1): for the fault of an

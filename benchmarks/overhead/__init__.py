@@ -53,10 +53,10 @@ def _measured(loop: loops.Loop, rounds: int, block: float, *, warmed_up: bool) -
     async def run() -> dict[str, Any]:
         progress = Progress(f"overhead on {loop}", 2 * rounds)
         async with AsyncExitStack() as alive:
-            who = await contestants.healthy(SIZES, alive, warmed_up=warmed_up)
-            healthy = await interleave(who, rounds=rounds, block=block, progress=progress)
-            who = await contestants.failing_over(alive)
-            failing = await interleave(who, rounds=rounds, block=block, progress=progress)
+            timed = await contestants.healthy(SIZES, alive, warmed_up=warmed_up)
+            healthy = await interleave(timed, rounds=rounds, block=block, progress=progress)
+            timed = await contestants.failing_over(alive)
+            failing = await interleave(timed, rounds=rounds, block=block, progress=progress)
         return {
             "loop": loop,
             "healthy": _costs(healthy, "bare", "floor"),

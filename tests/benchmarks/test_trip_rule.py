@@ -1,4 +1,4 @@
-"""The figures of docs/circuits.md for the default rule hold in the simulation."""
+"""The figures of docs/explanation/circuits.md for the default rule hold in the simulation."""
 
 from __future__ import annotations
 
