@@ -161,12 +161,12 @@ def _timed_out(plan: Plan, step: AttemptStep, keyword: str) -> tuple[Verdict, Ba
 def apply_accept(accept: Callable[[Any], object], value: Any) -> Verdict:
     """The verdict of `accept=` on an answer: False, a string or an exception rejects it."""
     try:
-        said = accept(value)
+        result = accept(value)
     except Exception as error:  # noqa: BLE001 - a check that raises rejects the answer
         return Verdict(FailureKind.INVALID, reason=f"accept raised {type(error).__name__}")
-    if isinstance(said, str):
-        return Verdict(FailureKind.INVALID, reason=said[:200])
-    return SUCCESS if said is not False else Verdict(FailureKind.INVALID, reason="accept")
+    if isinstance(result, str):
+        return Verdict(FailureKind.INVALID, reason=result[:200])
+    return SUCCESS if result is not False else Verdict(FailureKind.INVALID, reason="accept")
 
 
 def _error_of_value(step: AttemptStep, verdict: Verdict) -> ProviderError:

@@ -99,8 +99,8 @@ async def apply_fallback(
     loop = attempter.loop
     value = fallback(request, outcome.error) if callable(fallback) else fallback
     if inspect.isawaitable(value):
-        begun = loop.time()
-        bound = loop.bound(max(plan.deadline, begun + FALLBACK_MIN_SECONDS))
+        started = loop.time()
+        bound = loop.bound(max(plan.deadline, started + FALLBACK_MIN_SECONDS))
         try:
             with bound:
                 value = await value
@@ -109,6 +109,6 @@ async def apply_fallback(
             raise
         if bound.expired or bound.stray:
             outcome.error.add_note("multirouter: fallback= timed out too")
-            outcome.elapsed += loop.time() - begun
+            outcome.elapsed += loop.time() - started
             return outcome
     return plan.fall_back(value, loop.time())

@@ -461,10 +461,10 @@ async def test_an_outer_cancellation_ends_background_tasks_after_the_body() -> N
 
 async def test_nothing_starts_after_close() -> None:
     """Case 45: a task that a late attempt spawns after the close is done before it begins."""
-    begun: list[str] = []
+    started: list[str] = []
 
     async def late() -> None:
-        begun.append("late")
+        started.append("late")
 
     async with running_loop(fail_on_error) as loop:
         await loop.close()
@@ -472,4 +472,4 @@ async def test_nothing_starts_after_close() -> None:
         assert task.done
         task.cancel()
         await anyio.sleep(1)
-    assert begun == []
+    assert started == []

@@ -53,27 +53,29 @@ class Matcher:
         """
         if self.done:
             return (chunk,)
-        said = reader.text(chunk)
+        chunk_text = reader.text(chunk)
         # A chunk may hold a tool call beside repeated text: that is new and is not held back.
-        if self._text.startswith(said, self._at) and not reader.has_non_text_content(chunk):
-            self._at += len(said)
-            return self._end_with(chunk, said, reader) if last else ()
+        if self._text.startswith(chunk_text, self._at) and not reader.has_non_text_content(chunk):
+            self._at += len(chunk_text)
+            return self._end_with(chunk, chunk_text, reader) if last else ()
         left = self._text[self._at :]
-        if said.startswith(left) and reader.replace_text is not None:
+        if chunk_text.startswith(left) and reader.replace_text is not None:
             self._at = len(self._text)
-            return (reader.replace_text(chunk, said[len(left) :]),)
+            return (reader.replace_text(chunk, chunk_text[len(left) :]),)
         if not self._lenient:
             raise Diverged
         self._at = len(self._text)
         return (chunk,)
 
-    def _end_with(self, chunk: Any, said: str, reader: ChunkReader) -> Iterable[Any]:
+    def _end_with(self, chunk: Any, chunk_text: str, reader: ChunkReader) -> Iterable[Any]:
         """The last chunk of an answer without its repeated text: its finish reason is new."""
         if not (self.done or self._lenient):
             raise Diverged
         self._at = len(self._text)
         return (
-            chunk if not said or reader.replace_text is None else reader.replace_text(chunk, ""),
+            chunk
+            if not chunk_text or reader.replace_text is None
+            else reader.replace_text(chunk, ""),
         )
 
 
@@ -168,7 +170,7 @@ def _prefill(request: Any, text: str) -> Approach:
     Anthropic rejects trailing white space; the matcher removes it where the provider repeats it.
     Source: Anthropic's error 400 "final assistant content cannot end with trailing whitespace".
     """
-    begun = text.rstrip()
+    prefix = text.rstrip()
     return Approach(
-        chat.with_prefill(request, begun), "prefill", Matcher(text[len(begun) :], lenient=True)
+        chat.with_prefill(request, prefix), "prefill", Matcher(text[len(prefix) :], lenient=True)
     )

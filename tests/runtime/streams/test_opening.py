@@ -45,10 +45,10 @@ async def test_hedged_streams_race_to_the_first_content() -> None:
     async with harness(
         scripted_stream("a", [9, *COMPLETE]), scripted_stream("b", [ROLE, 2, *COMPLETE[1:]]), **RACE
     ) as env:
-        begun = anyio.current_time()
+        started = anyio.current_time()
         async with env.router.stream(CHAT, route=["a", "b"]) as stream:
             assert stream.provider == "b"
-            assert anyio.current_time() - begun == pytest.approx(3, abs=0.05)
+            assert anyio.current_time() - started == pytest.approx(3, abs=0.05)
             assert streams_of(env)["a"].open == 0
             assert [chunk async for chunk in stream] == COMPLETE
         assert [(r.provider, r.role, r.outcome) for r in env.recorder.attempts] == [
@@ -159,9 +159,9 @@ async def test_a_streaming_trial_closes_the_circuit_after_ten_seconds() -> None:
         states = []
         with pytest.raises(StreamInterrupted):
             async with env.router.stream("q") as stream:
-                begun = anyio.current_time()
+                started = anyio.current_time()
                 async for _ in stream:
-                    states.append((anyio.current_time() - begun >= PROVEN_AFTER, env.state("a")))
+                    states.append((anyio.current_time() - started >= PROVEN_AFTER, env.state("a")))
         assert {state for proven, state in states if not proven} == {"half_open"}
         assert {state for proven, state in states if proven} == {"closed"}
         assert env.state("a") == "open"

@@ -58,10 +58,10 @@ async def test_closing_takes_at_most_one_second() -> None:
             await anyio.sleep_forever()
 
     async with harness(Provider("a", stream=lambda _: Endless())) as env:
-        begun = anyio.current_time()
+        started = anyio.current_time()
         async with env.router.stream("q") as stream:
             await anext(stream)
-        assert anyio.current_time() - begun == pytest.approx(1, abs=0.01)
+        assert anyio.current_time() - started == pytest.approx(1, abs=0.01)
 
 
 async def test_an_iterator_without_close_is_dropped() -> None:
