@@ -355,7 +355,9 @@ def test_response_without_answer_is_transport(body: Any) -> None:
 
 
 def read(*events: Any, candidates: int = 1) -> tuple[list[Any], GeminiTranslator]:
-    translator = GeminiTranslator(ERRORS, 1, "requested-model", candidates=candidates, include_usage=False)
+    translator = GeminiTranslator(
+        ERRORS, 1, "requested-model", candidates=candidates, include_usage=False
+    )
     chunks = []
     for event in events:
         chunks.extend(translator.feed(Event("", json.dumps(event).encode())))
