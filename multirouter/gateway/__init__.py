@@ -1,1 +1,1 @@
-"""The same router behind HTTP doors: OpenAI's and Anthropic's formats, for all languages."""
+"""HTTP gateway in front of a router: OpenAI, Anthropic and Gemini formats for clients."""

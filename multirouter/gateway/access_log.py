@@ -1,4 +1,4 @@
-"""The access log: one structlog event a request, with its id and its trail; never what was said."""
+"""Access log: one structlog event per request, with its id and attempts, without its content."""
 
 from __future__ import annotations
 
@@ -8,43 +8,49 @@ from multirouter.gateway.http.exchange import Exchange
 
 
 class AccessLog:
-    """Tells each request once it has ended.
+    """Logs requests, internal errors, and changes of the configuration.
 
     Args:
-        logger: a structlog logger; None asks structlog, as it is configured when first used.
-        quiet: whether only failures are told.
+        logger: a structlog logger; None uses structlog as it is configured at the first event.
+        quiet: whether only failed requests are logged.
     """
 
     def __init__(self, logger: Any = None, *, quiet: bool = False) -> None:
-        self._given = logger
+        self._logger = logger
         self._quiet = quiet
 
-    def ended(self, exchange: Exchange, status: int, seconds: float) -> None:
-        """Tells a request that has ended; 499 is a client that left."""
-        if not exchange.door or (self._quiet and status < 400):
+    def request_ended(self, exchange: Exchange, status: int, seconds: float) -> None:
+        """Logs a request.
+
+        Args:
+            exchange: the request; not logged if its `path` is "".
+            status: the HTTP status; 499 if the client disconnected.
+            seconds: from arrival to end.
+        """
+        if not exchange.path or (self._quiet and status < 400):
             return
-        fields = exchange.summary(status, seconds)
-        told = {name: value for name, value in fields.items() if value}
+        summary = exchange.summary(status, seconds)
+        fields = {name: value for name, value in summary.items() if value}
         trail = [f"{a.provider} {a.verdict.kind} {a.elapsed * 1000:.0f}ms" for a in exchange.trail]
-        self._log.info("request", **told, trail=trail)
+        self._log.info("request", **fields, trail=trail)
 
-    def broken(self, exchange: Exchange, error: Exception) -> None:
-        """Tells an error that nobody foresaw, with where it came from."""
-        self._log.error("gateway failed", request_id=exchange.id, exc_info=error)
+    def internal_error(self, exchange: Exchange, error: Exception) -> None:
+        """Logs an unexpected error with its traceback."""
+        self._log.error("internal error", request_id=exchange.id, exc_info=error)
 
-    def changed(self, what: str, **fields: Any) -> None:
-        """Tells what somebody has changed, or tried to."""
-        self._log.info(what, **fields)
+    def changed(self, event: str, **fields: Any) -> None:
+        """Logs a change that was applied."""
+        self._log.info(event, **fields)
 
-    def refused(self, what: str, **fields: Any) -> None:
-        """Tells a change that was refused."""
-        self._log.warning(what, **fields)
+    def change_rejected(self, event: str, **fields: Any) -> None:
+        """Logs a change that was rejected."""
+        self._log.warning(event, **fields)
 
     @property
     def _log(self) -> Any:
-        if self._given is None:
+        if self._logger is None:
             import structlog
 
-            # Bound once: what `get_logger` gives is bound anew for each event.
-            self._given = structlog.get_logger("multirouter.gateway").bind()
-        return self._given
+            # Bound once: the proxy that `get_logger` returns binds anew for each event.
+            self._logger = structlog.get_logger("multirouter.gateway").bind()
+        return self._logger

@@ -1,122 +1,79 @@
-"""Gateway: a router's HTTP doors, who may use them, and what every answer has in common."""
+"""Gateway: dispatches HTTP requests to the endpoints in front of a router."""
 
 from __future__ import annotations
 
 import asyncio
 import random
 import re
-import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any, NoReturn
+from collections.abc import Callable, Collection, Mapping
+from typing import Any
 
 from aiohttp import web
 
-from multirouter.core import validation as check
-from multirouter.errors import UsageError
 from multirouter.gateway.access_log import AccessLog
-from multirouter.gateway.auth.access_control import Guard, Key, Keys, check_route
+from multirouter.gateway.auth.access_control import AccessControl
+from multirouter.gateway.auth.keys import Key, Keys
 from multirouter.gateway.endpoints import health
-from multirouter.gateway.endpoints.admin import Admin
-from multirouter.gateway.endpoints.chat import answer_chat, json_response
-from multirouter.gateway.endpoints.gemini import Generation
+from multirouter.gateway.endpoints.admin import AdminAPI
+from multirouter.gateway.endpoints.chat import answer_chat
+from multirouter.gateway.endpoints.gemini import GenerateContent
 from multirouter.gateway.endpoints.messages import answer_messages
-from multirouter.gateway.endpoints.models import list_of, listed
-from multirouter.gateway.endpoints.passthrough import Passing, passing_doors
-from multirouter.gateway.endpoints.recent_calls import Recent
+from multirouter.gateway.endpoints.model_requests import Answer, ModelRequests, record_model
+from multirouter.gateway.endpoints.passthrough import Passthrough, passthrough_endpoints
+from multirouter.gateway.endpoints.recent_calls import RecentCalls
 from multirouter.gateway.formats.anthropic.requests import from_messages
 from multirouter.gateway.http import cors
-from multirouter.gateway.http.active_streams import Relays
-from multirouter.gateway.http.error_bodies import (
+from multirouter.gateway.http.active_streams import ActiveStreams
+from multirouter.gateway.http.endpoint_table import Endpoint, EndpointTable, Handler
+from multirouter.gateway.http.exchange import Exchange
+from multirouter.gateway.http.http_error import HTTPError, http_error_from
+from multirouter.gateway.http.server_limits import ServerLimits
+from multirouter.gateway.http.wire_format import (
     ANTHROPIC,
     GEMINI,
     OPENAI,
-    Shape,
-    refusal_headers,
-    shape_of,
+    WireFormat,
+    client_format,
+    error_headers,
 )
-from multirouter.gateway.http.error_responses import Refusal, refusal_of
-from multirouter.gateway.http.exchange import Exchange
-from multirouter.gateway.http.request_body import read_object
-from multirouter.gateway.routing.model_catalogue import Catalog
-from multirouter.gateway.routing.request_options import Wanted, wanted
+from multirouter.gateway.routing.model_catalogue import ModelCatalogue
+from multirouter.gateway.routing.request_options import RequestOptions
 from multirouter.gateway.routing.router_calls import Router
-from multirouter.gateway.short_wait import Patience
+from multirouter.gateway.short_wait import ShortWait
 
-__all__ = ["Bounds", "Gateway", "Key", "Keys"]
+__all__ = ["Gateway", "Key", "Keys", "ServerLimits"]
 
-_FIT_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
-_WITH_IT = {"GET": ("GET", "HEAD")}
-_LEFT = 499
-"""The status in the log of a client that left: nginx's number for it."""
+_VALID_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+_MAX_PATH = 200
+"""Characters of a path that are logged."""
 
-Answer = Callable[[Router, Wanted, Exchange], Awaitable[web.StreamResponse]]
-ServeRequest = Callable[[Exchange], Awaitable[web.StreamResponse]]
-Read = Callable[[dict[str, Any]], dict[str, Any]]
-
-
-def _as_it_is(body: dict[str, Any]) -> dict[str, Any]:
-    return body
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Bounds:
-    """What one client may take.
-
-    Attributes:
-        body: bytes of a request's body.
-        header: bytes of one header field, and of the request line.
-        read_timeout: seconds in which a body must have come.
-        keepalive: seconds of silence in a stream before a comment is sent.
-        idle: seconds a connection may rest between requests, or take over the headers of one.
-        connections: connections at once.
-    """
-
-    body: int = 64 * 2**20
-    header: int = 16 * 2**10
-    read_timeout: float = 60.0
-    keepalive: float = 15.0
-    idle: float = 75.0
-    connections: int = 10_000
-
-    def __post_init__(self) -> None:
-        check.count("Bounds.body", self.body)
-        check.count("Bounds.header", self.header, least=256)
-        check.span("Bounds.read_timeout", self.read_timeout)
-        check.span("Bounds.keepalive", self.keepalive)
-        check.span("Bounds.idle", self.idle)
-        check.count("Bounds.connections", self.connections)
-
-
-@dataclass(frozen=True, slots=True)
-class _Door:
-    """One method of one path; without a shape of its own it has that of whoever asks."""
-
-    serve: ServeRequest
-    shape: Shape | None = OPENAI
+_DISCONNECTED = 499
+"""Status in the log when the client disconnected before the answer, as nginx logs it."""
 
 
 class Gateway:
-    """Serves a router of chat providers over HTTP; `gateway.server.serve` puts it on a port.
+    """Serves a router of chat providers over HTTP; `gateway.server.Server` binds it to a port.
 
     Args:
-        router: whose providers answer.
-        models: a route for each model's name, or pattern of names, that clients may ask for.
-        keys: who may come in; None lets in this machine alone, unless `anyone`.
-        anyone: whether a gateway without keys serves other machines too.
+        router: the router that answers.
+        models: a route for each model's name, or pattern of names, that clients may use.
+        keys: the gateway keys; None serves this machine alone, unless `allow_anyone`.
+        allow_anyone: whether a gateway without keys serves other machines too.
         origins: web pages that may use it (`https://app.example`, `*`).
-        bounds: what one client may take.
-        registry: the Prometheus registry that `/metrics` shows; None is the default one.
+        limits: limits on what one client may use.
+        registry: the Prometheus registry of `/metrics`; None is the default one.
         log: the access log.
-        new_id: makes a request's id where the client brings none.
-        patience: who may wait when nobody can be asked now; None for a second, on all routes.
+        new_request_id: makes the id of a request that brings none.
+        short_wait: which requests wait when no provider is available; None is one second on all
+            routes.
 
     Attributes:
-        admin: the admin API; whoever can reload tells it how.
+        access: authenticates requests.
+        admin: the admin API; its `reload` is set by the owner of the configuration.
         recent: the last calls.
         draining: set when it is about to stop: `/readyz` fails from then on.
         in_flight: requests under way.
-        relays: the streams among them.
+        active_streams: the streams among them.
     """
 
     def __init__(
@@ -125,62 +82,68 @@ class Gateway:
         *,
         models: Mapping[str, str],
         keys: Keys | None = None,
-        anyone: bool = False,
+        allow_anyone: bool = False,
         origins: Collection[str] = (),
-        bounds: Bounds | None = None,
+        limits: ServerLimits | None = None,
         registry: Any = None,
         log: AccessLog | None = None,
-        new_id: Callable[[], str] | None = None,
-        patience: Patience | None = None,
+        new_request_id: Callable[[], str] | None = None,
+        short_wait: ShortWait | None = None,
     ) -> None:
         self.router = router
-        self.catalog: Catalog = Catalog(models)
-        self.guard: Guard = Guard(keys, origins=origins, anyone=anyone)
-        self.bounds: Bounds = bounds or Bounds()
+        self.access: AccessControl = AccessControl(keys, origins=origins, allow_anyone=allow_anyone)
+        self.limits: ServerLimits = limits or ServerLimits()
         self.log: AccessLog = log or AccessLog()
         self.draining = False
         self.in_flight: int = 0
-        self.relays: Relays = Relays()
-        self.patience: Patience = patience or Patience()
+        self.active_streams: ActiveStreams = ActiveStreams()
+        self.short_wait: ShortWait = short_wait or ShortWait()
+        self.recent: RecentCalls = RecentCalls()
+        self.admin: AdminAPI = AdminAPI(router, self.access, self.recent, self.log)
         self._origins = origins
         self._registry = registry
-        self._new_id = new_id or _ids()
-        self._began = int(time.time())
-        self._doors: dict[str, dict[str, _Door]] = {}
-        self.recent: Recent = Recent()
-        self.admin: Admin = Admin(router, self.guard, self.recent, self.log)
-        self._passing = passing_doors(router, registry)
-        self._open_doors()
+        self._new_request_id = new_request_id or _request_ids()
+        self._model_requests = ModelRequests(
+            router, self.access, ModelCatalogue(models), self.limits.read_timeout
+        )
+        self._passthrough = passthrough_endpoints(router, registry)
+        self._endpoints = EndpointTable()
+        self._add_endpoints()
 
-    def adopt(self, *, models: Mapping[str, str], keys: Keys | None, patience: Patience) -> None:
-        """Goes on with other models, keys and waits; requests under way are not touched."""
-        self.catalog = Catalog(models)
-        self.patience = patience
-        self.guard.keys = keys
+    @property
+    def catalogue(self) -> ModelCatalogue:
+        """The models in force."""
+        return self._model_requests.catalogue
+
+    def apply(self, *, models: Mapping[str, str], keys: Keys | None, short_wait: ShortWait) -> None:
+        """Applies other models, keys and waits; requests under way are not affected."""
+        self._model_requests.catalogue = ModelCatalogue(models)
+        self.short_wait = short_wait
+        self.access.keys = keys
 
     async def aclose(self) -> None:
-        """Closes what the gateway has opened beside the router, which is not its own."""
-        for _, passing in self._passing:
-            await passing.aclose()
+        """Closes the routers of the passthrough endpoints; `router` is its owner's to close."""
+        for passthrough in self._passthrough.values():
+            await passthrough.aclose()
 
-    def open(
-        self, method: str, path: str, serve: ServeRequest, shape: Shape | None = OPENAI
+    def add_endpoint(
+        self, method: str, path: str, handler: Handler, wire_format: WireFormat | None = OPENAI
     ) -> None:
-        """Opens a door; `path` may end in `*`, and without a shape it has its client's."""
-        self._doors.setdefault(path, {})[method] = _Door(serve, shape)
+        """Adds an endpoint; see `EndpointTable.add` and `Endpoint`."""
+        self._endpoints.add(method, path, Endpoint(handler, wire_format))
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answers one request, whatever comes."""
+        """Answers one request; errors become responses."""
         loop = asyncio.get_running_loop()
         exchange = Exchange(
             request,
-            self._id_of(request),
+            self._request_id(request),
             loop.time,
             self._origins,
-            relays=self.relays,
-            patience=self.patience,
+            active_streams=self.active_streams,
+            short_wait=self.short_wait,
         )
-        status = _LEFT
+        status = _DISCONNECTED
         self.in_flight += 1
         try:
             response = await self._answer(exchange)
@@ -188,169 +151,104 @@ class Gateway:
             return response
         finally:
             self.in_flight -= 1
-            self._ended(exchange, status, loop.time() - exchange.began)
+            self._record_end(exchange, status, loop.time() - exchange.started)
 
-    def _ended(self, exchange: Exchange, status: int, seconds: float) -> None:
-        self.log.ended(exchange, status, seconds)
-        if exchange.route:
-            self.recent.note(exchange, status, seconds)
-
-    def refused(self, exchange: Exchange, refusal: Refusal) -> web.Response:
-        """A refusal as an answer in the shape of the door."""
-        exchange.why = exchange.why or refusal.code or str(refusal.status)
+    def error_response(self, exchange: Exchange, error: HTTPError) -> web.Response:
+        """An error in the format of the endpoint."""
+        exchange.error_code = exchange.error_code or error.code or str(error.status)
         headers = exchange.headers()
-        headers.update(refusal_headers(refusal))
-        body = exchange.shape.body(refusal, exchange.id)
-        return web.json_response(body, status=refusal.status, headers=headers)
-
-    # -- doors ------------------------------------------------------------------------------
-
-    def _open_doors(self) -> None:
-        self.open("POST", "/v1/chat/completions", self.door(self._chat))
-        messages = self.door(self._messages, from_messages)
-        self.open("POST", "/v1/messages", messages, ANTHROPIC)
-        for path, passing in self._passing:
-            self.open("POST", path, self.door(self._passed(passing)))
-        for version in ("v1", "v1beta"):
-            self.open("POST", f"/{version}/models/*", self._generate, GEMINI)
-            self.open("GET", f"/{version}/models", self._models, None)
-            self.open("GET", f"/{version}/models/*", self._model, None)
-        for (method, path), work in self.admin.doors().items():
-            self.open(method, path, self.admin.serving(work))
-        self.open("GET", "/healthz", self._alive)
-        self.open("GET", "/readyz", self._ready)
-        self.open("GET", "/metrics", self._metrics)
-
-    def door(self, answer: Answer, read: Read = _as_it_is) -> ServeRequest:
-        """A door behind the guard, for requests that name a model.
-
-        Args:
-            answer: answers a request that was let in.
-            read: makes the canonical request of a body, or raises Refusal.
-        """
-
-        async def serve(exchange: Exchange) -> web.StreamResponse:
-            key = self._key_of(exchange)
-            if key is None:
-                return await self._routed(exchange, answer, read, None)
-            exchange.key = key.name
-            self.guard.enter(key, exchange.clock())
-            try:
-                return await self._routed(exchange, answer, read, key)
-            finally:
-                self.guard.leave(key, exchange.tokens, exchange.cost, exchange.clock())
-
-        return serve
-
-    async def _routed(
-        self, exchange: Exchange, answer: Answer, read: Read, key: Key | None
-    ) -> web.StreamResponse:
-        body = await read_object(exchange.request, self.bounds.read_timeout)
-        exchange.asked = exchange.asked or str(body.get("model") or "")[:200]
-        asked = wanted(read(body), self.catalog.find, self._check_route)
-        check_route(key, asked.targets)
-        return await answer(self.router, asked, exchange)
-
-    def _check_route(self, route: str) -> None:
-        try:
-            self.router.explain(route)
-        except UsageError as error:
-            raise Refusal(400, str(error), code="invalid_value", param="route") from None
-
-    async def _chat(self, router: Router, asked: Wanted, exchange: Exchange) -> web.StreamResponse:
-        return await answer_chat(router, asked, exchange, keepalive=self.bounds.keepalive)
-
-    async def _messages(
-        self, router: Router, asked: Wanted, exchange: Exchange
-    ) -> web.StreamResponse:
-        return await answer_messages(router, asked, exchange, keepalive=self.bounds.keepalive)
-
-    async def _generate(self, exchange: Exchange) -> web.StreamResponse:
-        generation = Generation(exchange.request, self.bounds.keepalive)
-        exchange.asked = generation.model[:200]
-        return await self.door(generation.answer, generation.read)(exchange)
-
-    def _passed(self, passing: Passing) -> Answer:
-        async def answer(_: Router, asked: Wanted, exchange: Exchange) -> web.StreamResponse:
-            return await passing.answer(asked, exchange, keepalive=self.bounds.keepalive)
-
-        return answer
-
-    async def _models(self, exchange: Exchange) -> web.StreamResponse:
-        key = self._key_of(exchange)
-        names = [name for name in self.catalog.names if self._may_see(key, name)]
-        return json_response(exchange, list_of(names, exchange.shape, self._began))
-
-    async def _model(self, exchange: Exchange) -> web.StreamResponse:
-        key = self._key_of(exchange)
-        name = exchange.request.path.partition("/models/")[2]
-        check_route(key, [self.catalog.find(name)])
-        return json_response(exchange, listed(name, exchange.shape, self._began))
-
-    def _key_of(self, exchange: Exchange) -> Key | None:
-        request = exchange.request
-        in_address = request.query.get("key") if exchange.shape.key_in_address else None
-        return self.guard.key_of(request.headers, in_address)
-
-    def _may_see(self, key: Key | None, name: str) -> bool:
-        return key is None or key.may_use(str(self.catalog.find(name).route))
-
-    async def _alive(self, exchange: Exchange) -> web.StreamResponse:
-        exchange.door = ""  # too often to be told
-        return health.alive()
-
-    async def _ready(self, exchange: Exchange) -> web.StreamResponse:
-        exchange.door = ""
-        return health.ready(self.router, draining=self.draining)
-
-    async def _metrics(self, exchange: Exchange) -> web.StreamResponse:
-        exchange.door = ""
-        return health.metrics(self._registry)
-
-    # -- inside -----------------------------------------------------------------------------
+        headers.update(error_headers(error))
+        body = exchange.wire_format.error_body(error, exchange.id)
+        return web.json_response(body, status=error.status, headers=headers)
 
     async def _answer(self, exchange: Exchange) -> web.StreamResponse:
         try:
             request = exchange.request
-            exchange.door = request.path[:200]
-            exchange.shape = shape_of(request.path, request.headers)
-            methods = self._methods(request.path)
+            exchange.path = request.path[:_MAX_PATH]
+            exchange.wire_format = client_format(request.path, request.headers)
             if request.method == "OPTIONS" and self._origins:
+                methods = self._endpoints.methods(request.path)
                 return cors.preflight(request, exchange.headers(), methods)
-            # aiohttp leaves out the body of an answer to HEAD by itself.
-            method = "GET" if request.method == "HEAD" else request.method
-            door = methods.get(method) or _no_such_method(request, methods)
-            exchange.shape = door.shape or exchange.shape
-            return await door.serve(exchange)
+            endpoint = self._endpoints.find(request)
+            exchange.wire_format = endpoint.wire_format or exchange.wire_format
+            return await endpoint.handler(exchange)
         except ConnectionError:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever it was, the client gets an answer
-            refusal = refusal_of(error)
-            if refusal.code == "internal_error":
-                self.log.broken(exchange, error)
-            return self.refused(exchange, refusal)
+        except Exception as error:  # noqa: BLE001 - the client gets an answer to any error
+            http_error = http_error_from(error)
+            if http_error.code == "internal_error":
+                self.log.internal_error(exchange, error)
+            return self.error_response(exchange, http_error)
 
-    def _methods(self, path: str) -> Mapping[str, _Door]:
-        methods = self._doors.get(path)
-        while methods is None:
-            path, slash, _ = path.rstrip("*").rstrip("/").rpartition("/")
-            if not slash:
-                raise Refusal(404, "there is no such path here", code="not_found")
-            methods = self._doors.get(f"{path}/*")
-        return methods
+    def _record_end(self, exchange: Exchange, status: int, seconds: float) -> None:
+        self.log.request_ended(exchange, status, seconds)
+        if exchange.route:
+            self.recent.record(exchange, status, seconds)
 
-    def _id_of(self, request: web.BaseRequest) -> str:
-        given = request.headers.get("X-Request-Id", "")
-        return given if _FIT_ID.fullmatch(given) else self._new_id()
+    def _request_id(self, request: web.BaseRequest) -> str:
+        """The client's id if it is valid in a header, else a new one."""
+        id_ = request.headers.get("X-Request-Id", "")
+        return id_ if _VALID_ID.fullmatch(id_) else self._new_request_id()
+
+    # -- endpoints --------------------------------------------------------------------------
+
+    def _add_endpoints(self) -> None:
+        requests = self._model_requests
+        self.add_endpoint("POST", "/v1/chat/completions", requests.handler(self._chat))
+        messages = requests.handler(self._messages, from_messages)
+        self.add_endpoint("POST", "/v1/messages", messages, ANTHROPIC)
+        for path, passthrough in self._passthrough.items():
+            self.add_endpoint("POST", path, requests.handler(self._passed_to(passthrough)))
+        for version in ("v1", "v1beta"):
+            self.add_endpoint("POST", f"/{version}/models/*", self._generate_content, GEMINI)
+            self.add_endpoint("GET", f"/{version}/models", requests.list_models, None)
+            self.add_endpoint("GET", f"/{version}/models/*", requests.get_model, None)
+        for (method, path), handler in self.admin.handlers().items():
+            self.add_endpoint(method, path, handler)
+        self.add_endpoint("GET", "/healthz", self._healthz)
+        self.add_endpoint("GET", "/readyz", self._readyz)
+        self.add_endpoint("GET", "/metrics", self._metrics)
+
+    async def _chat(
+        self, router: Router, options: RequestOptions, exchange: Exchange
+    ) -> web.StreamResponse:
+        interval = self.limits.comment_interval
+        return await answer_chat(router, options, exchange, comment_interval=interval)
+
+    async def _messages(
+        self, router: Router, options: RequestOptions, exchange: Exchange
+    ) -> web.StreamResponse:
+        interval = self.limits.comment_interval
+        return await answer_messages(router, options, exchange, comment_interval=interval)
+
+    async def _generate_content(self, exchange: Exchange) -> web.StreamResponse:
+        request = GenerateContent(exchange.request, self.limits.comment_interval)
+        record_model(exchange, request.model)
+        return await self._model_requests.handler(request.answer, request.read)(exchange)
+
+    def _passed_to(self, passthrough: Passthrough) -> Answer:
+        async def answer(
+            _: Router, options: RequestOptions, exchange: Exchange
+        ) -> web.StreamResponse:
+            interval = self.limits.comment_interval
+            return await passthrough.answer(options, exchange, comment_interval=interval)
+
+        return answer
+
+    async def _healthz(self, exchange: Exchange) -> web.StreamResponse:
+        exchange.path = ""  # not logged: monitoring calls it too often
+        return health.alive()
+
+    async def _readyz(self, exchange: Exchange) -> web.StreamResponse:
+        exchange.path = ""
+        return health.ready(self.router, draining=self.draining)
+
+    async def _metrics(self, exchange: Exchange) -> web.StreamResponse:
+        exchange.path = ""
+        return health.metrics(self._registry)
 
 
-def _ids() -> Callable[[], str]:
-    """Makes ids of 96 random bits; the system is asked for chance once, not for every request."""
-    chance = random.Random()
-    return lambda: f"req_{chance.getrandbits(96):024x}"
-
-
-def _no_such_method(request: web.BaseRequest, methods: Iterable[str]) -> NoReturn:
-    told = f"{request.path} takes {', '.join(methods)}"
-    allow = [name for method in methods for name in _WITH_IT.get(method, (method,))]
-    raise Refusal(405, told, code="method_not_allowed", allow=allow)
+def _request_ids() -> Callable[[], str]:
+    """Makes ids of 96 random bits; seeded by the system once, not for every request."""
+    source = random.Random()
+    return lambda: f"req_{source.getrandbits(96):024x}"

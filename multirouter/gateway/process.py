@@ -11,31 +11,31 @@ from dataclasses import dataclass, replace
 
 from multirouter.config import Settings, discover, load
 from multirouter.errors import ConfigurationError
-from multirouter.gateway import startup_message as greeting
 from multirouter.gateway.access_log import AccessLog
-from multirouter.gateway.app import Bounds, Gateway
-from multirouter.gateway.auth.access_control import is_loopback
+from multirouter.gateway.app import Gateway, ServerLimits
+from multirouter.gateway.auth.loopback import is_loopback
 from multirouter.gateway.log_setup import configure_logs
 from multirouter.gateway.reload import Reloader, watch
-from multirouter.gateway.server import LEAD, Server
-from multirouter.gateway.short_wait import Patience
+from multirouter.gateway.server import READINESS_LEAD, Server
+from multirouter.gateway.short_wait import ShortWait
+from multirouter.gateway.startup_message import startup_message
 
-YOUNG = 10_000
-"""Containers made beyond those freed before the collector looks at the young ones; Python's own
-700 come about with every few dozen requests, nearly all of which free what they took at once."""
+GC_THRESHOLD = 10_000
+"""Container allocations beyond deallocations that start a collection of the young generation.
+Python's own 700 are reached every few dozen requests, which free nearly all they allocate."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """What the command line asks for; None leaves it to the file.
+class ServeOptions:
+    """Options of the command line; None takes the file's value.
 
     Attributes:
-        config: the file, or None for the environment.
-        host: where to listen.
-        port: where to listen.
-        reload: whether the file is read again whenever it changes.
-        quiet: whether only requests that failed are logged.
-        anyone: whether other machines are served without keys.
+        config: the configuration file, or None for the environment.
+        host: address to listen on.
+        port: port to listen on.
+        reload: whether the file is reloaded whenever it changes.
+        quiet: whether only failed requests are logged.
+        allow_anyone: whether other machines are served without keys.
         worker: whether this is one of several processes on a port.
     """
 
@@ -44,82 +44,82 @@ class Wish:
     port: int | None = None
     reload: bool = False
     quiet: bool = False
-    anyone: bool = False
+    allow_anyone: bool = False
     worker: bool = False
 
-    def settings(self) -> Settings:
-        """The settings as they are now.
+    def load_settings(self) -> Settings:
+        """The current settings.
 
         Raises:
-            ConfigurationError: when they are refused.
+            ConfigurationError: when they are invalid.
             OSError: when the file cannot be read.
         """
         return discover() if self.config is None else load(self.config)
 
-    def renewed(self, host: str) -> Settings:
-        """The settings as they are now, for a gateway that listens on a host already.
+    def reload_settings(self, host: str) -> Settings:
+        """The current settings, for a gateway that listens on a host already.
 
         Raises:
-            ConfigurationError: when they are refused, or would serve other machines without keys.
+            ConfigurationError: when they are invalid, or would serve other machines without keys.
             OSError: when the file cannot be read.
         """
-        settings = self.settings()
-        replace(self, host=host).place(settings)
+        settings = self.load_settings()
+        replace(self, host=host).address(settings)
         return settings
 
-    def place(self, settings: Settings) -> tuple[str, int]:
-        """The host and the port.
+    def address(self, settings: Settings) -> tuple[str, int]:
+        """The host and the port to listen on.
 
         Raises:
-            ConfigurationError: other machines would be served without keys.
+            ConfigurationError: the host would serve other machines without keys.
         """
         host = settings.server.host if self.host is None else self.host
         port = settings.server.port if self.port is None else self.port
-        if settings.keys is None and not self.anyone and not is_loopback(host):
+        if settings.keys is None and not self.allow_anyone and not is_loopback(host):
             raise ConfigurationError(
                 "host",
-                f"{host!r} serves other machines, and no keys are configured: make some with "
-                "`multirouter keys new`, or say --allow-anyone",
+                f"{host!r} serves other machines, and no keys are configured: make a key with "
+                "`multirouter keys new`, or pass --allow-anyone",
             )
         return host, port
 
 
-def run_one(wish: Wish) -> int:
+def run_single(options: ServeOptions) -> int:
     """Serves in this process until SIGTERM or Ctrl-C.
 
     Raises:
-        ConfigurationError: see `Wish`.
-        OSError: when the port is taken.
+        ConfigurationError: see `ServeOptions`.
+        OSError: when the port is in use.
     """
-    settings = wish.settings()
+    settings = options.load_settings()
 
-    def greet(url: str) -> None:
-        sys.stdout.write(greeting.text(settings, url))
+    def print_message(url: str) -> None:
+        sys.stdout.write(startup_message(settings, url))
         sys.stdout.flush()
 
-    serve(wish, settings, greet)
+    serve(options, settings, print_message)
     return 0
 
 
-def serve(wish: Wish, settings: Settings, ready: Callable[[str], object]) -> None:
-    """Serves these settings in this process until SIGTERM or Ctrl-C.
+def serve(options: ServeOptions, settings: Settings, on_ready: Callable[[str], object]) -> None:
+    """Serves settings in this process until SIGTERM or Ctrl-C.
 
     Args:
-        wish: where, and how they are read again.
-        settings: what is served.
-        ready: is told the address once it listens.
+        options: the address, and how the settings are reloaded.
+        settings: the settings to start with.
+        on_ready: called with the URL once it listens.
 
     Raises:
-        ConfigurationError: see `Wish`.
-        OSError: when the port is taken.
+        ConfigurationError: see `ServeOptions`.
+        OSError: when the port is in use.
     """
     configure_logs()
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(_serve(wish, settings, ready))
+        runner.run(_serve(options, settings, on_ready))
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """uvloop's, where it is installed."""
+    """The loop factory of uvloop, or None where it is not installed."""
     try:
         import uvloop
     except ImportError:
@@ -127,76 +127,78 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     return uvloop.new_event_loop
 
 
-async def _serve(wish: Wish, settings: Settings, ready: Callable[[str], object]) -> None:
-    host, port = wish.place(settings)
+async def _serve(
+    options: ServeOptions, settings: Settings, on_ready: Callable[[str], object]
+) -> None:
+    host, port = options.address(settings)
     async with settings.build() as router:
-        log = AccessLog(quiet=wish.quiet)
-        gateway = make_gateway(router, settings, anyone=wish.anyone, log=log)
-        reloader = Reloader(lambda: wish.renewed(host), router, gateway, settings.files)
+        log = AccessLog(quiet=options.quiet)
+        gateway = make_gateway(router, settings, allow_anyone=options.allow_anyone, log=log)
+        reloader = Reloader(lambda: options.reload_settings(host), router, gateway, settings.files)
         gateway.admin.reload = reloader.reload
-        drain = settings.server.drain
-        server = Server(gateway, host, port, shared=wish.worker, drain=drain)
+        drain = settings.server.drain_timeout
+        server = Server(gateway, host, port, reuse_port=options.worker, drain=drain)
         await server.start()
-        settle()
-        ready(server.url)
+        freeze_startup_objects()
+        on_ready(server.url)
         async with asyncio.TaskGroup() as group:
-            watching = group.create_task(watch(reloader)) if wish.reload else None
-            gently = await _told_to_stop(reloader)
+            watching = group.create_task(watch(reloader)) if options.reload else None
+            graceful = await _wait_for_stop(reloader)
             if watching is not None:
                 watching.cancel()
-        await server.drain(lead=LEAD if gently else 0.0)
+        await server.drain(lead=READINESS_LEAD if graceful else 0.0)
 
 
-def settle() -> None:
-    """Spares what lives as long as the process from every later collection.
+def freeze_startup_objects() -> None:
+    """Excludes all objects so far from later garbage collections, and enables them.
 
-    Modules, models and metrics are some 100,000 containers. Walking through them again and again
-    takes time from requests, and sweeps the processor's caches.
+    Modules, models and metrics are some 100,000 containers that live as long as the process.
+    Traversing them again and again takes time from requests, and sweeps the processor's caches.
     """
     gc.collect()
     gc.freeze()
     gc.enable()  # see `command.run`
-    gc.set_threshold(YOUNG, *gc.get_threshold()[1:])
+    gc.set_threshold(GC_THRESHOLD, *gc.get_threshold()[1:])
 
 
 def make_gateway(
-    router: object, settings: Settings, *, anyone: bool = False, log: AccessLog | None = None
+    router: object, settings: Settings, *, allow_anyone: bool = False, log: AccessLog | None = None
 ) -> Gateway:
-    """The gateway that a configuration describes, in front of its router."""
+    """The gateway of a configuration, in front of its router."""
     server = settings.server
     return Gateway(
         router,  # type: ignore[arg-type] # a ChatRouter is a Router, whose types are Any
         models=settings.models,
         keys=settings.keys,
-        anyone=anyone,
+        allow_anyone=allow_anyone,
         origins=server.cors_origins,
-        bounds=Bounds(
-            body=server.body_limit,
-            header=server.header_limit,
+        limits=ServerLimits(
+            max_body_size=server.max_body_size,
+            max_header_size=server.max_header_size,
             read_timeout=server.read_timeout,
-            idle=server.keepalive,
+            keepalive_timeout=server.keepalive_timeout,
         ),
         log=log,
-        patience=Patience(settings.wait, settings.waits),
+        short_wait=ShortWait(settings.wait, settings.waits),
     )
 
 
-async def _told_to_stop(reloader: Reloader) -> bool:
-    """Waits for SIGTERM or Ctrl-C; True when balancers should be given time to notice.
+async def _wait_for_stop(reloader: Reloader) -> bool:
+    """Waits for SIGTERM (True) or Ctrl-C (False); SIGHUP reloads.
 
-    A second Ctrl-C stops at once.
+    After SIGTERM load balancers get time to notice. A second Ctrl-C stops at once.
     """
     loop = asyncio.get_running_loop()
-    told: asyncio.Future[bool] = loop.create_future()
+    stopped: asyncio.Future[bool] = loop.create_future()
     main = asyncio.current_task()
 
-    def stop(*, gently: bool) -> None:
-        if not told.done():
-            told.set_result(gently)
-        elif not gently and main is not None:
+    def stop(*, graceful: bool) -> None:
+        if not stopped.done():
+            stopped.set_result(graceful)
+        elif not graceful and main is not None:
             main.cancel()
 
-    loop.add_signal_handler(signal.SIGTERM, lambda: stop(gently=True))
-    loop.add_signal_handler(signal.SIGINT, lambda: stop(gently=False))
+    loop.add_signal_handler(signal.SIGTERM, lambda: stop(graceful=True))
+    loop.add_signal_handler(signal.SIGINT, lambda: stop(graceful=False))
     loop.add_signal_handler(signal.SIGHUP, lambda: reloader.reload("SIGHUP"))
-    return await told
+    return await stopped

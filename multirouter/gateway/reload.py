@@ -1,4 +1,4 @@
-"""Reads the configuration again while calls are in flight; one that is refused changes nothing."""
+"""Reloads the configuration while requests are under way; an invalid one changes nothing."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from multirouter.config import Settings
 from multirouter.errors import MultirouterError
 from multirouter.gateway.app import Gateway
 from multirouter.gateway.routing.router_calls import Router
-from multirouter.gateway.short_wait import Patience
+from multirouter.gateway.short_wait import ShortWait
 
-EVERY = 1.0
-"""Seconds between two looks at a watched file."""
+POLL_INTERVAL = 1.0
+"""Seconds between two checks of watched files."""
 
 
 class Reloader:
-    """Brings a gateway and its router to the settings as they are now.
+    """Applies the current settings to a gateway and its router.
 
     Args:
-        read: reads them.
-        router: is brought to them as a whole.
-        gateway: takes over its models and keys.
-        files: what the settings in force were read from.
+        read: reads the settings.
+        router: gets their providers, routes and policies.
+        gateway: gets their models, keys and waits.
+        files: the files that the settings in force were read from.
 
     Attributes:
         files: the same, as of the last reload.
@@ -41,50 +41,57 @@ class Reloader:
         self._router = router
         self._gateway = gateway
 
-    def reload(self, why: str) -> str:
-        """Reads and takes over.
+    def reload(self, reason: str) -> str:
+        """Reads the settings and applies them.
 
         Args:
-            why: who asked, for the log.
+            reason: what caused the reload, for the log.
 
         Returns:
-            What is wrong with the new settings, "" when they are in force.
+            What is wrong with the new settings, or "" when they are in force.
         """
         try:
             settings = self._read()
             settings.apply(self._router)
         except (MultirouterError, OSError) as error:
-            return self._refused(why, str(error))
-        except Exception as error:  # noqa: BLE001 - a reload ends nothing that runs, whatever it is
-            return self._refused(why, repr(error))
+            return self._rejected(reason, str(error))
+        except Exception as error:  # noqa: BLE001 - no failure of a reload may end the process
+            return self._rejected(reason, repr(error))
         self.files = settings.files
-        self._gateway.adopt(
+        self._gateway.apply(
             models=settings.models,
             keys=settings.keys,
-            patience=Patience(settings.wait, settings.waits),
+            short_wait=ShortWait(settings.wait, settings.waits),
         )
-        self._gateway.log.changed("reloaded", why=why, source=settings.source)
+        log = self._gateway.log
+        log.changed("configuration reloaded", reason=reason, source=settings.source)
         return ""
 
-    def _refused(self, why: str, error: str) -> str:
-        self._gateway.log.refused("reload refused", why=why, error=error)
+    def _rejected(self, reason: str, error: str) -> str:
+        log = self._gateway.log
+        log.change_rejected("configuration reload rejected", reason=reason, error=error)
         return error
 
 
-async def watch(reloader: Reloader, *, every: float = EVERY) -> None:
-    """Reloads whenever a file of the settings has changed, the keys' too, until cancelled."""
-    seen = {path: _mark(path) for path in reloader.files}
+async def watch(reloader: Reloader, *, interval: float = POLL_INTERVAL) -> None:
+    """Reloads whenever a file of the settings, or of the keys, has changed, until cancelled.
+
+    Args:
+        reloader: its `files` are watched.
+        interval: seconds between two checks.
+    """
+    known = {path: _file_state(path) for path in reloader.files}
     while True:
-        await asyncio.sleep(every)
-        marks = {path: _mark(path) or seen.get(path) for path in reloader.files}
-        changed = [path.name for path in marks if path in seen and marks[path] != seen[path]]
-        seen = marks
+        await asyncio.sleep(interval)
+        states = {path: _file_state(path) or known.get(path) for path in reloader.files}
+        changed = [path.name for path in states if path in known and states[path] != known[path]]
+        known = states
         if changed:
             reloader.reload(f"{' and '.join(changed)} changed")
 
 
-def _mark(path: Path) -> tuple[int, int, int] | None:
-    """What changes with a file, also when an editor puts a new one in its place."""
+def _file_state(path: Path) -> tuple[int, int, int] | None:
+    """Time, size and inode: one of them changes, also when an editor replaces the file."""
     try:
         stat = path.stat()
     except OSError:

@@ -1,4 +1,4 @@
-"""Puts a gateway on a port: sockets, connections, and the end that lets streams finish."""
+"""HTTP server of a gateway: sockets, connections, and a shutdown that drains."""
 
 from __future__ import annotations
 
@@ -11,36 +11,36 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from multirouter.gateway.app import Gateway
-from multirouter.gateway.http.error_bodies import OPENAI
-from multirouter.gateway.http.error_responses import Refusal
+from multirouter.gateway.http.http_error import HTTPError
+from multirouter.gateway.http.wire_format import OPENAI
 
 if TYPE_CHECKING:
     from typing import Self
 
-LEAD = 1.0
-"""Seconds in which `/readyz` already fails and requests are still taken, when it drains."""
+READINESS_LEAD = 1.0
+"""Seconds of a drain in which `/readyz` fails and requests are still accepted."""
 
 BACKLOG = 1024
 
-_AT_ONCE = 0.01
-"""Seconds; 0 would be no limit to aiohttp."""
+_MIN_TIMEOUT = 0.01
+"""Seconds; aiohttp takes 0 for no limit."""
 
-_LAST_WORDS = 0.25
-"""Seconds in which a stream that may not go on can say so to a client that reads."""
+_ERROR_EVENT_TIMEOUT = 0.25
+"""Seconds in which a cancelled stream can send its error event to a client that reads."""
 
 
 class Server:
-    """A gateway on a port: `async with Server(gateway) as server: server.url`.
+    """Serves a gateway on a port: `async with Server(gateway) as server: server.url`.
 
     Args:
-        gateway: what is served.
-        host: where to listen.
-        port: where to listen; 0 takes a free one.
-        shared: whether other processes listen on the same port (SO_REUSEPORT).
+        gateway: the gateway.
+        host: address or host name to listen on.
+        port: port to listen on; 0 takes a free one.
+        reuse_port: whether other processes listen on the same port (SO_REUSEPORT).
         drain: seconds that requests under way get when it closes.
 
     Raises:
-        OSError: when the port is taken, once it starts.
+        OSError: when it starts and the port is in use.
     """
 
     def __init__(
@@ -49,43 +49,43 @@ class Server:
         host: str = "127.0.0.1",
         port: int = 0,
         *,
-        shared: bool = False,
+        reuse_port: bool = False,
         drain: float = 30.0,
     ) -> None:
         self._gateway = gateway
         self._host = host
         self._port = port
-        self._shared = shared
+        self._reuse_port = reuse_port
         self._drain = drain
         self._runner: web.ServerRunner | None = None
         self._site: web.SockSite | None = None
 
     async def start(self) -> None:
-        """Listens."""
-        bounds = self._gateway.bounds
+        """Starts to listen."""
+        limits = self._gateway.limits
         self._runner = web.ServerRunner(
-            _Connections(
+            _HTTPServer(
                 self._gateway.handle,
                 self._gateway,
                 handler_cancellation=True,
                 access_log=None,
-                keepalive_timeout=bounds.idle,
-                max_line_size=bounds.header,
-                max_field_size=bounds.header,
+                keepalive_timeout=limits.keepalive_timeout,
+                max_line_size=limits.max_header_size,
+                max_field_size=limits.max_header_size,
                 lingering_time=1.0,
             ),
             shutdown_timeout=self._drain,
         )
         await self._runner.setup()
-        listener = listen(self._host, self._port, shared=self._shared)
+        listener = bind(self._host, self._port, reuse_port=self._reuse_port)
         self._site = web.SockSite(self._runner, listener, backlog=BACKLOG)
         await self._site.start()
 
-    async def drain(self, *, lead: float = LEAD) -> None:
-        """Stops: first `/readyz` fails, then nobody new is taken, then what runs may finish.
+    async def drain(self, *, lead: float = READINESS_LEAD) -> None:
+        """Stops: `/readyz` fails, then no request is accepted, then requests under way finish.
 
         Args:
-            lead: seconds between the first and the second, for balancers to notice.
+            lead: seconds between the first two steps, for load balancers to notice.
         """
         self._gateway.draining = True
         if lead:
@@ -93,7 +93,7 @@ class Server:
         await self.aclose()
 
     async def aclose(self) -> None:
-        """Takes nobody new, and gives what runs its `drain` seconds."""
+        """Accepts no more requests, and gives those under way `drain` seconds."""
         if self._runner is not None:
             runner, self._runner = self._runner, None
             await runner.cleanup()
@@ -108,20 +108,20 @@ class Server:
 
     @property
     def url(self) -> str:
-        """Where it listens, without a last slash; OpenAI's base URL is this and `/v1`."""
+        """Its URL, without a slash at the end; OpenAI's base URL is this and `/v1`."""
         if self._runner is None:
             return ""
         host, port = self._runner.addresses[0][:2]
         return f"http://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
+def bind(host: str, port: int, *, reuse_port: bool = False) -> socket.socket:
     """A bound socket.
 
     Args:
-        host: an address or a name.
+        host: an address or a host name.
         port: 0 takes a free one.
-        shared: whether other processes may listen there too.
+        reuse_port: whether other processes may listen there too.
 
     Raises:
         OSError: when it cannot be bound.
@@ -132,7 +132,7 @@ def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if shared:
+        if reuse_port:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listener.bind(address)
     except OSError as error:
@@ -141,48 +141,48 @@ def listen(host: str, port: int, *, shared: bool = False) -> socket.socket:
     return listener
 
 
-class _Connections(web.Server):
-    """aiohttp's server, with bounded bodies and connections."""
+class _HTTPServer(web.Server):
+    """aiohttp's server, with limits on bodies and connections."""
 
     def __init__(self, handler: Callable[..., Any], gateway: Gateway, **settings: Any) -> None:
         super().__init__(handler, request_factory=self._request, **settings)
         self._gateway = gateway
 
     def __call__(self) -> RequestHandler:
-        """A new connection."""
+        """The handler of a new connection."""
         return _Connection(self, loop=self._loop, **self._kwargs)
 
-    def full(self) -> bool:
-        """Whether there are as many connections as may be."""
-        return len(self.connections) > self._gateway.bounds.connections
+    def over_limit(self) -> bool:
+        """Whether there are more connections than the limit."""
+        return len(self.connections) > self._gateway.limits.max_connections
 
-    def last_call(self) -> None:
-        """Ends the streams under way, once."""
-        if not self._gateway.relays.over:
-            self._gateway.relays.break_off()
+    def cancel_streams(self) -> None:
+        """Cancels the streams under way, once."""
+        if not self._gateway.active_streams.cancelled:
+            self._gateway.active_streams.cancel_all()
 
     def _request(
         self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any
     ) -> web.BaseRequest:
-        size = self._gateway.bounds.body
+        size = self._gateway.limits.max_body_size
         return web.BaseRequest(
             message, payload, protocol, writer, task, self._loop, client_max_size=size
         )
 
 
 class _Connection(RequestHandler):
-    """aiohttp's connection, which tells errors of HTTP itself as JSON, and no more than that."""
+    """aiohttp's connection, with protocol errors as JSON and a bounded shutdown."""
 
-    __slots__ = ("_connections",)
+    __slots__ = ("_http_server",)
 
-    def __init__(self, server: _Connections, **settings: Any) -> None:
+    def __init__(self, server: _HTTPServer, **settings: Any) -> None:
         super().__init__(server, **settings)
-        self._connections = server
+        self._http_server = server
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Closes what comes beyond the bound at once."""
+        """Closes a connection beyond the limit at once."""
         super().connection_made(transport)
-        if self._connections.full():
+        if self._http_server.over_limit():
             self.force_close()
 
     def handle_error(
@@ -192,26 +192,29 @@ class _Connection(RequestHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """The answer to what is no HTTP request."""
+        """The answer to bytes that are not a valid HTTP request."""
         if status >= 500 and not isinstance(exc, ConnectionError):
-            super().log_exception("no answer could be made", exc_info=exc)
+            super().log_exception("the request could not be answered", exc_info=exc)
         code = "bad_request" if status < 500 else "internal_error"
-        refusal = Refusal(status, "this is no HTTP request that can be read", code=code)
+        error = HTTPError(status, "malformed HTTP request", code=code)
         headers = {"Server": "multirouter"}
-        response = web.json_response(OPENAI.body(refusal, ""), status=status, headers=headers)
+        response = web.json_response(OPENAI.error_body(error, ""), status=status, headers=headers)
         response.force_close()
         return response
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:
-        """Gives what runs that many seconds; aiohttp's own gives them twice before it cancels."""
+        """Waits `timeout` seconds for requests under way, then cancels them.
+
+        aiohttp's own waits twice that long before it cancels.
+        """
         try:
-            async with asyncio.timeout(None if timeout is None else timeout + _AT_ONCE):
+            async with asyncio.timeout(None if timeout is None else timeout + _MIN_TIMEOUT):
                 await super().shutdown(timeout)
         except TimeoutError:
-            self._connections.last_call()
-            await super().shutdown(_LAST_WORDS)
+            self._http_server.cancel_streams()
+            await super().shutdown(_ERROR_EVENT_TIMEOUT)
 
     def log_exception(self, *args: Any, **settings: Any) -> None:
-        """Leaves out a body that broke off: its client was told, and it is in the access log."""
+        """Leaves out incomplete bodies: they are answered with 400 and in the access log."""
         if not isinstance(settings.get("exc_info"), web.RequestPayloadError):
             super().log_exception(*args, **settings)

@@ -1,4 +1,4 @@
-"""How long requests wait for room, and which of them: those for whom it is known to come soon."""
+"""Short wait of requests that no provider can take now but can take soon."""
 
 from __future__ import annotations
 
@@ -8,53 +8,56 @@ from contextlib import contextmanager
 from multirouter.core import validation as check
 from multirouter.errors import NoProviderAvailable
 
-WAIT = 1.0
-"""Seconds. Retry-After counts whole ones, so a rest that is shorter is over sooner than a client
-could come back; and who waits no longer than that is no burden, even in an outage."""
+DEFAULT_WAIT = 1.0
+"""Seconds. Retry-After counts whole seconds, so a client could not come back sooner than that. A
+wait of one second adds little load, even in an outage."""
 
-MOST = 100
-"""How many wait at once: whoever makes room looks at all of them."""
+MAX_WAITING = 100
+"""Requests that may wait at once. Each capacity change examines all of them."""
 
 
-class Patience:
-    """Says which of the requests that nobody can take stand in line for it.
+class ShortWait:
+    """Decides which requests without an available provider wait for one, and for how long.
 
     Args:
-        wait: seconds that a request may wait.
-        routes: the same for routes that differ; 0 is not at all.
+        wait: longest wait of one request, seconds, >= 0.
+        routes: the same by route name, for routes that differ; 0 disables the wait.
 
     Attributes:
-        waiting: how many stand in line.
+        waiting: requests that are waiting now.
 
     Raises:
-        ConfigurationError: for a negative span.
+        ConfigurationError: for a negative wait.
     """
 
     __slots__ = ("_routes", "_wait", "waiting")
 
-    def __init__(self, wait: float = WAIT, routes: Mapping[str, float] | None = None) -> None:
-        self._wait: float = check.number("wait", wait, least=0.0)
+    def __init__(
+        self, wait: float = DEFAULT_WAIT, routes: Mapping[str, float] | None = None
+    ) -> None:
+        self._wait: float = check.number("wait", wait, minimum=0.0)
         self._routes: dict[str, float] = {
-            name: check.number(f"routes.{name}.wait", own, least=0.0)
+            name: check.number(f"routes.{name}.wait", own, minimum=0.0)
             for name, own in (routes or {}).items()
         }
         self.waiting: int = 0
 
-    def worth(self, error: BaseException | None, route: str) -> float:
-        """Seconds that a refused request may wait for room; 0.0 when it would wait in vain.
+    def seconds_for(self, error: BaseException | None, route: str) -> float:
+        """Seconds that a failed request may wait; 0.0 when waiting cannot help.
 
         Args:
-            error: what it was refused with.
-            route: the route it went by.
+            error: how the request failed. Only `NoProviderAvailable` with a `retry_after` within
+                the route's wait is worth waiting for.
+            route: the name of the request's route.
         """
         if not isinstance(error, NoProviderAvailable) or error.retry_after is None:
             return 0.0
         wait = self._routes.get(route, self._wait)
-        return wait if error.retry_after <= wait and self.waiting < MOST else 0.0
+        return wait if error.retry_after <= wait and self.waiting < MAX_WAITING else 0.0
 
     @contextmanager
-    def standing(self) -> Generator[None]:
-        """Counts who stands in line, and who left it for an attempt, until it is answered."""
+    def counted(self) -> Generator[None]:
+        """Counts a request as waiting until it is answered, its attempts included."""
         self.waiting += 1
         try:
             yield

@@ -1,4 +1,4 @@
-"""What a gateway says when it starts: what it serves, where, and a line to paste."""
+"""Message on start: what the gateway serves, its URL, and a curl command."""
 
 from __future__ import annotations
 
@@ -6,36 +6,44 @@ import json
 
 from multirouter.config import Settings
 
-_MOST = 12
+_MAX_MODELS = 12
+"""Models that are listed by name."""
 
 
-def text(settings: Settings, url: str) -> str:
-    """The greeting.
+def startup_message(settings: Settings, url: str) -> str:
+    """The message.
 
     Args:
-        settings: what is served.
-        url: where, without a last slash.
+        settings: the settings that are served.
+        url: the gateway's URL, without a slash at the end.
     """
     sections = settings.document.providers
     models = [name for name in settings.models if "*" not in name]
-    more = f" and {len(models) - _MOST} more" if len(models) > _MOST else ""
-    keys = "none: only this machine is served" if settings.keys is None else "asked for"
+    hidden = len(models) - _MAX_MODELS
+    more = f" and {hidden} more" if hidden > 0 else ""
+    keys = "none: serves this machine only" if settings.keys is None else "required"
     lines = [
         f"multirouter serves {url}/v1 (settings: {settings.source})",
         f"  providers  {', '.join(sections)}",
-        f"  models     {', '.join(models[:_MOST])}{more}",
+        f"  models     {', '.join(models[:_MAX_MODELS])}{more}",
         f"  keys       {keys}",
     ]
     if all((section.kind or name) == "echo" for name, section in sections.items()):
-        lines.append("  NO PROVIDER'S KEY WAS FOUND: a built-in model echoes what it is told.")
+        lines.append("  NO PROVIDER KEY WAS FOUND: a built-in model echoes the prompt.")
         lines.append("  Set OPENAI_API_KEY, ANTHROPIC_API_KEY, ... and start again.")
     model = "auto" if "auto" in settings.models else models[0] if models else "MODEL"
     return "\n".join([*lines, "", curl(url, model, keyed=settings.keys is not None), "", ""])
 
 
 def curl(url: str, model: str, *, keyed: bool) -> str:
-    """A line to paste into a shell."""
+    """A curl command to paste into a shell.
+
+    Args:
+        url: the gateway's URL.
+        model: the model to ask.
+        keyed: whether the gateway requires a key.
+    """
     body = {"model": model, "messages": [{"role": "user", "content": "Hello"}]}
     key = " -H 'Authorization: Bearer YOUR_KEY'" if keyed else ""
-    kind = "-H 'Content-Type: application/json'"
-    return f"  curl {url}/v1/chat/completions {kind}{key} -d '{json.dumps(body)}'"
+    content_type = "-H 'Content-Type: application/json'"
+    return f"  curl {url}/v1/chat/completions {content_type}{key} -d '{json.dumps(body)}'"

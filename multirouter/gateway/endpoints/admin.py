@@ -1,4 +1,4 @@
-"""The admin API: look at a running gateway, hold circuits, shift weights, reload; all is logged."""
+"""Admin API: inspect a running gateway, hold circuits, change weights, reload the configuration."""
 
 from __future__ import annotations
 
@@ -10,67 +10,83 @@ from aiohttp import web
 
 from multirouter.errors import ConfigurationError, UsageError
 from multirouter.gateway.access_log import AccessLog
-from multirouter.gateway.auth.access_control import Guard, Key
+from multirouter.gateway.auth.access_control import AccessControl
+from multirouter.gateway.auth.keys import Key
 from multirouter.gateway.endpoints.chat import json_response
-from multirouter.gateway.endpoints.recent_calls import Recent
-from multirouter.gateway.http.error_responses import Refusal
+from multirouter.gateway.endpoints.recent_calls import RecentCalls
+from multirouter.gateway.http.endpoint_table import Handler
 from multirouter.gateway.http.exchange import Exchange
-from multirouter.gateway.http.request_body import read_object
+from multirouter.gateway.http.http_error import HTTPError, invalid_field
+from multirouter.gateway.http.request_body import read_json_object
 from multirouter.gateway.routing.router_calls import Router
 
 ROOT = "/admin"
-_SOON = 10.0
-"""Seconds in which the body of a change must have come."""
+_READ_TIMEOUT = 10.0
+"""Seconds in which the body of a change must arrive."""
+
+_MAX_LIMIT_DIGITS = 6
 
 Reload = Callable[[str], str]
-Work = Callable[[Exchange, Key], Awaitable[Any]]
+"""Reloads the configuration; takes the reason for the log, returns the error or ""."""
+
+AdminCall = Callable[[Exchange, Key], Awaitable[Any]]
 
 
-class Admin:
-    """What the owner of an admin key may see and do.
+class AdminAPI:
+    """Endpoints for holders of an admin key.
 
-    Changes hold in this process until the next reload: the file stays the truth.
+    Changes last in this process until the next reload, which applies the file again. Each change
+    is logged with the name of the key.
 
     Args:
-        router: what is looked at and changed.
-        guard: knows the admin keys.
+        router: the router that is inspected and changed.
+        access: authenticates admin keys.
         recent: the last calls.
-        log: is told of each change, and by whose key.
+        log: logs each change.
+
+    Attributes:
+        reload: reloads the configuration; None without a configuration file.
     """
 
-    def __init__(self, router: Router, guard: Guard, recent: Recent, log: AccessLog) -> None:
+    def __init__(
+        self, router: Router, access: AccessControl, recent: RecentCalls, log: AccessLog
+    ) -> None:
         self._router = router
-        self._guard = guard
+        self._access = access
         self._recent = recent
         self._log = log
         self.reload: Reload | None = None
 
-    def doors(self) -> Mapping[tuple[str, str], Work]:
-        """What is served, by method and path."""
+    def handlers(self) -> Mapping[tuple[str, str], Handler]:
+        """The handlers of all endpoints, by method and path."""
+        calls: Mapping[tuple[str, str], AdminCall] = {
+            ("GET", "snapshot"): self._snapshot,
+            ("GET", "providers"): self._providers,
+            ("GET", "circuits"): self._circuits,
+            ("GET", "routes"): self._routes,
+            ("GET", "calls"): self._calls,
+            ("POST", "hold"): self._hold,
+            ("POST", "unhold"): self._unhold,
+            ("POST", "weight"): self._weight,
+            ("POST", "reload"): self._reload,
+        }
         return {
-            ("GET", f"{ROOT}/snapshot"): self._snapshot,
-            ("GET", f"{ROOT}/providers"): self._providers,
-            ("GET", f"{ROOT}/circuits"): self._circuits,
-            ("GET", f"{ROOT}/routes"): self._routes,
-            ("GET", f"{ROOT}/calls"): self._calls,
-            ("POST", f"{ROOT}/hold"): self._hold,
-            ("POST", f"{ROOT}/unhold"): self._unhold,
-            ("POST", f"{ROOT}/weight"): self._weight,
-            ("POST", f"{ROOT}/reload"): self._reload,
+            (method, f"{ROOT}/{name}"): self._handler(call)
+            for (method, name), call in calls.items()
         }
 
-    def serving(self, work: Work) -> Callable[[Exchange], Awaitable[web.StreamResponse]]:
-        """A door for whoever has an admin key."""
+    def _handler(self, call: AdminCall) -> Handler:
+        """Authenticates a request before a call, and encodes what it returns."""
 
-        async def serve(exchange: Exchange) -> web.StreamResponse:
-            key = self._guard.admin_of(exchange.request.headers)
+        async def handle(exchange: Exchange) -> web.StreamResponse:
+            key = self._access.authenticate_admin(exchange.request.headers)
             exchange.key = key.name
             try:
-                return json_response(exchange, _plain(await work(exchange, key)))
+                return json_response(exchange, _finite(await call(exchange, key)))
             except (UsageError, ConfigurationError) as error:
-                raise Refusal(400, str(error), code="invalid_value") from None
+                raise HTTPError(400, str(error), code="invalid_value") from None
 
-        return serve
+        return handle
 
     async def _snapshot(self, exchange: Exchange, key: Key) -> Any:
         return self._router.snapshot()
@@ -86,54 +102,56 @@ class Admin:
         return {name: self._router.circuit_state(name) for name in names}
 
     async def _calls(self, exchange: Exchange, key: Key) -> Any:
-        most = exchange.request.query.get("most", "50")
-        if not most.isdecimal() or len(most) > 6:
-            raise Refusal(400, "most must be a whole number", code="invalid_value", param="most")
-        return self._recent.newest(int(most))
+        limit = exchange.request.query.get("limit", "50")
+        if not limit.isdecimal() or len(limit) > _MAX_LIMIT_DIGITS:
+            allowed = f"an integer of at most {_MAX_LIMIT_DIGITS} digits"
+            raise invalid_field("limit", f"must be {allowed}, got {limit!r}")
+        return self._recent.newest(int(limit))
 
     async def _hold(self, exchange: Exchange, key: Key) -> Any:
-        body = await read_object(exchange.request, _SOON)
-        provider, how = _text(body, "provider"), _text(body, "how")
-        self._router.hold(provider, how)  # type: ignore[arg-type] # hold refuses unknown ones itself
+        body = await read_json_object(exchange.request, _READ_TIMEOUT)
+        provider, how = _string(body, "provider"), _string(body, "how")
+        self._router.hold(provider, how)  # type: ignore[arg-type] # `hold` validates it
         return self._changed("provider held by admin", key, provider=provider, how=how)
 
     async def _unhold(self, exchange: Exchange, key: Key) -> Any:
-        provider = _text(await read_object(exchange.request, _SOON), "provider")
+        provider = _string(await read_json_object(exchange.request, _READ_TIMEOUT), "provider")
         self._router.unhold(provider)
         return self._changed("provider released by admin", key, provider=provider)
 
     async def _weight(self, exchange: Exchange, key: Key) -> Any:
-        body = await read_object(exchange.request, _SOON)
-        provider, weight = _text(body, "provider"), body.get("weight")
-        self._router.update(provider, weight=weight)  # type: ignore[arg-type] # update refuses it itself
+        body = await read_json_object(exchange.request, _READ_TIMEOUT)
+        provider, weight = _string(body, "provider"), body.get("weight")
+        self._router.update(provider, weight=weight)  # type: ignore[arg-type] # `update` validates it
         return self._changed("weight changed by admin", key, provider=provider, weight=weight)
 
     async def _reload(self, exchange: Exchange, key: Key) -> Any:
         if self.reload is None:
-            raise Refusal(404, "there is no file to read again", code="not_found")
-        wrong = self.reload(f"admin key {key.name}")
-        if wrong:
-            raise Refusal(400, wrong, code="configuration_refused")
+            message = "there is no configuration file to reload"
+            raise HTTPError(404, message, code="not_found")
+        error = self.reload(f"admin key {key.name}")
+        if error:
+            raise HTTPError(400, error, code="invalid_configuration")
         return {"ok": True}
 
-    def _changed(self, what: str, key: Key, **fields: Any) -> Any:
-        self._log.changed(what, by=key.name, **fields)
+    def _changed(self, event: str, key: Key, **fields: Any) -> Any:
+        self._log.changed(event, by=key.name, **fields)
         return {"ok": True, **fields}
 
 
-def _text(body: Mapping[str, Any], name: str) -> str:
-    given = body.get(name)
-    if not isinstance(given, str) or not given:
-        raise Refusal(400, f"{name} must be a name", code="invalid_value", param=name)
-    return given
+def _string(body: Mapping[str, Any], name: str) -> str:
+    value = body.get(name)
+    if not isinstance(value, str) or not value:
+        raise invalid_field(name, f"must be a non-empty string, got {value!r}")
+    return value
 
 
-def _plain(value: Any) -> Any:
-    """JSON has no infinity: what never comes is null."""
+def _finite(value: Any) -> Any:
+    """Plain data for JSON, which has no infinity: non-finite numbers become null."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {name: _plain(inner) for name, inner in value.items()}
+        return {name: _finite(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(inner) for inner in value]
+        return [_finite(inner) for inner in value]
     return value

@@ -1,4 +1,4 @@
-"""The door `POST /v1/chat/completions`: OpenAI's format, which is the canonical one."""
+"""Endpoint `POST /v1/chat/completions`: OpenAI's format, which is the canonical one."""
 
 from __future__ import annotations
 
@@ -7,92 +7,130 @@ from typing import Any
 
 from aiohttp import web
 
-from multirouter.gateway.formats.openai import normalize as tidy
-from multirouter.gateway.http.error_responses import Refusal
+from multirouter.gateway.formats.openai.normalize import ChunkTranslator, normalize_answer
 from multirouter.gateway.http.exchange import Exchange
-from multirouter.gateway.routing import router_calls as asking
-from multirouter.gateway.routing.request_options import Wanted
-from multirouter.gateway.streams.stream_relay import relay
+from multirouter.gateway.http.http_error import invalid_field
+from multirouter.gateway.http.wire_format import sse_event
+from multirouter.gateway.routing import router_calls
+from multirouter.gateway.routing.request_options import RequestOptions
+from multirouter.gateway.streams.stream_relay import Translator, relay
 from multirouter.providers.json_bytes import dumps
 
 DONE = b"data: [DONE]\n\n"
 
 
-class ChatEvents(tidy.Tidied):
-    """A stream's chunks as events, one id, time and model in all of them.
+class ChatEvents(ChunkTranslator):
+    """Encodes a stream's chunks as events; see `stream_relay.Translator`.
 
     Args:
-        request_id: what ids are made of where a provider gave none.
-        usage_asked: whether the client wants the chunk with the usage.
+        request_id: the base of ids where a provider gave none.
+        include_usage: whether the client wants the chunk with the usage.
     """
 
     def feed(self, chunk: Any) -> bytes:
         """See `Translator`."""
-        return b"".join(map(_event, self._tidy.feed(chunk)))
+        return b"".join(map(_event, self._normalizer.feed(chunk)))
 
     def end(self) -> bytes:
-        """See `Translator`: the usage where it was asked for, and the one `[DONE]`."""
-        return b"".join([*map(_event, self._tidy.end()), DONE])
+        """See `Translator`: the usage if the client wants it, and one `[DONE]`."""
+        return b"".join([*map(_event, self._normalizer.end()), DONE])
 
 
 async def answer_chat(
-    router: asking.Router, wanted: Wanted, exchange: Exchange, *, keepalive: float
+    router: router_calls.Router,
+    options: RequestOptions,
+    exchange: Exchange,
+    *,
+    comment_interval: float,
 ) -> web.StreamResponse:
     """Answers one chat completion, whole or streamed.
 
     Raises:
-        Exception: what `refusal_of` knows to tell.
+        Exception: see `http_error_from`.
     """
-    body = wanted.body
+    body = options.body
     check_messages(body)
-    if flag(body, "stream"):
-        options = body.get("stream_options") or {}
-        asked = isinstance(options, Mapping) and bool(options.get("include_usage"))
-        body["stream_options"] = {"include_usage": True}
-        return await relay(
-            exchange,
-            lambda: asking.open_stream(router, wanted, exchange),
-            ChatEvents(exchange.id, usage_asked=asked),
-            keepalive,
+    if pop_flag(body, "stream"):
+        stream_options = body.get("stream_options") or {}
+        include_usage = isinstance(stream_options, Mapping) and bool(
+            stream_options.get("include_usage")
         )
+        translator = ChatEvents(exchange.id, include_usage=include_usage)
+        return await stream_answer(router, options, exchange, translator, comment_interval)
     body.pop("stream_options", None)
-    answer = tidy.whole(await asking.call(router, wanted, exchange), exchange.id)
-    exchange.model = answer["model"]
-    exchange.usage(answer.get("usage"))
-    return json_response(exchange, answer)
+    return json_response(exchange, await whole_answer(router, options, exchange))
+
+
+async def whole_answer(
+    router: router_calls.Router, options: RequestOptions, exchange: Exchange
+) -> dict[str, Any]:
+    """Calls the router and normalizes its answer; records the model and the usage.
+
+    Raises:
+        Exception: see `http_error_from`.
+    """
+    answer = await router_calls.call(router, options, exchange)
+    normalized = normalize_answer(answer, exchange.id)
+    exchange.model = normalized["model"]
+    exchange.record_usage(normalized.get("usage"))
+    return normalized
+
+
+async def stream_answer(
+    router: router_calls.Router,
+    options: RequestOptions,
+    exchange: Exchange,
+    translator: Translator,
+    comment_interval: float,
+) -> web.StreamResponse:
+    """Relays a stream of the router; the provider always reports the usage, for the log.
+
+    Raises:
+        Exception: see `relay`.
+    """
+    options.body["stream_options"] = {"include_usage": True}
+    return await relay(
+        exchange,
+        lambda: router_calls.open_stream(router, options, exchange),
+        translator,
+        comment_interval,
+    )
 
 
 def check_messages(body: Mapping[str, Any]) -> None:
-    """Refuses what no provider could make sense of.
+    """Checks that `messages` is a list of at least one object with a role.
 
     Raises:
-        Refusal: 400 naming the field.
+        HTTPError: 400.
     """
     messages = body.get("messages")
     if not isinstance(messages, list) or not messages:
-        raise Refusal(400, "messages: at least one is required", param="messages")
-    if not all(isinstance(message, dict) and message.get("role") for message in messages):
-        raise Refusal(400, "messages: each must be an object with a role", param="messages")
+        raise invalid_field("messages", "must be a list of at least one message")
+    for position, message in enumerate(messages):
+        if not isinstance(message, dict) or not message.get("role"):
+            raise invalid_field(
+                "messages", f"must be objects with a `role`; item {position} is not"
+            )
 
 
-def flag(body: dict[str, Any], name: str) -> bool:
-    """Takes a field out of a request that is true, false or not there.
+def pop_flag(body: dict[str, Any], name: str) -> bool:
+    """Removes a boolean field from a request; False if it is missing.
 
     Raises:
-        Refusal: 400 for anything else.
+        HTTPError: 400 for any other type.
     """
-    given = body.pop(name, None)
-    if given is not None and not isinstance(given, bool):
-        raise Refusal(400, f"{name} must be true or false", code="invalid_value", param=name)
-    return bool(given)
+    value = body.pop(name, None)
+    if value is not None and not isinstance(value, bool):
+        raise invalid_field(name, f"must be true or false, got {value!r}")
+    return bool(value)
 
 
 def json_response(exchange: Exchange, answer: Any) -> web.Response:
-    """An answer with the headers that say where it came from."""
+    """A JSON answer with the headers of the exchange."""
     headers = exchange.headers()
     headers["Content-Type"] = "application/json"
     return web.Response(body=dumps(answer), headers=headers)
 
 
 def _event(chunk: Any) -> bytes:
-    return b"data: %s\n\n" % dumps(chunk)
+    return sse_event(dumps(chunk))

@@ -1,4 +1,4 @@
-"""The doors `POST /v1beta/models/{model}:generateContent` and `:streamGenerateContent`."""
+"""Endpoints `:generateContent` and `:streamGenerateContent` of a model: Gemini's format."""
 
 from __future__ import annotations
 
@@ -7,83 +7,80 @@ from typing import Any
 
 from aiohttp import web
 
-from multirouter.gateway.endpoints.chat import json_response
-from multirouter.gateway.formats.gemini.answers import to_generation
-from multirouter.gateway.formats.gemini.array import as_array
-from multirouter.gateway.formats.gemini.requests import from_generate, includes_thoughts
-from multirouter.gateway.formats.gemini.stream import GenerationEvents
-from multirouter.gateway.formats.openai import normalize as tidy
-from multirouter.gateway.http.error_bodies import GEMINI, Shape
-from multirouter.gateway.http.error_responses import Refusal
+from multirouter.gateway.endpoints.chat import json_response, stream_answer, whole_answer
+from multirouter.gateway.formats.gemini.answers import to_generate_content
+from multirouter.gateway.formats.gemini.array import json_array_format
+from multirouter.gateway.formats.gemini.requests import from_generate_content, includes_thoughts
+from multirouter.gateway.formats.gemini.stream import GenerateContentEvents
 from multirouter.gateway.http.exchange import Exchange
-from multirouter.gateway.routing import router_calls as asking
-from multirouter.gateway.routing.request_options import Wanted
-from multirouter.gateway.streams.stream_relay import relay
+from multirouter.gateway.http.http_error import HTTPError, invalid_field
+from multirouter.gateway.http.wire_format import GEMINI, WireFormat
+from multirouter.gateway.routing.request_options import RequestOptions
+from multirouter.gateway.routing.router_calls import Router
 
-_ASKED_FOR: Mapping[str, str] = {
-    "batchEmbedContents": "POST /v1/embeddings has embeddings",
-    "countTokens": "each provider counts in its own way, and only Gemini's has this",
-    "embedContent": "POST /v1/embeddings has embeddings",
+_UNSUPPORTED: Mapping[str, str] = {
+    "batchEmbedContents": "use POST /v1/embeddings",
+    "countTokens": "providers count tokens differently, and only Gemini counts them on request",
+    "embedContent": "use POST /v1/embeddings",
 }
-"""What Google's clients ask for as well, and why it is not here."""
+"""Methods that Google's clients call as well, and why the gateway lacks them."""
 
 
-class Generation:
-    """One request, whose address names the model and what is to be done with it.
+class GenerateContent:
+    """One request, whose URL names the model and the method.
 
     Args:
         request: at a path that ends in `/models/{model}:{method}`.
-        keepalive: seconds of silence in a stream before a blank line is sent.
+        comment_interval: seconds without data in a stream before a blank line is sent.
 
     Attributes:
-        model: the model that is asked for.
+        model: the model in the URL.
 
     Raises:
-        Refusal: 404 for a method that is not here, 400 for a stream in another form than JSON.
+        HTTPError: 404 for an unsupported method, 400 for an unsupported `alt`.
     """
 
-    def __init__(self, request: web.BaseRequest, keepalive: float) -> None:
+    def __init__(self, request: web.BaseRequest, comment_interval: float) -> None:
         self.model: str
         self.model, _, method = request.path.partition("/models/")[2].rpartition(":")
         self._stream = method == "streamGenerateContent"
         self._thoughts = False
-        self._keepalive = keepalive
+        self._comment_interval = comment_interval
         if not self.model or not (self._stream or method == "generateContent"):
-            why = _ASKED_FOR.get(method, "only :generateContent and :streamGenerateContent are")
-            raise Refusal(404, f":{method[:40]} is not supported here: {why}", code="not_found")
-        form = request.query.get("alt", "json")
-        if form not in {"json", "sse"}:
-            raise Refusal(400, "alt must be sse or json", code="invalid_value", param="alt")
-        self._shape: Shape = GEMINI if form == "sse" else as_array()
+            default = "supported: :generateContent, :streamGenerateContent"
+            reason = _UNSUPPORTED.get(method, default)
+            message = f"method `:{method[:40]}` is not supported: {reason}"
+            raise HTTPError(404, message, code="not_found")
+        alt = request.query.get("alt", "json")
+        if alt not in {"json", "sse"}:
+            raise invalid_field("alt", f"must be sse or json, got {alt!r}")
+        self._wire_format: WireFormat = GEMINI if alt == "sse" else json_array_format()
 
     def read(self, body: dict[str, Any]) -> dict[str, Any]:
         """The canonical request.
 
         Raises:
-            Refusal: 400 naming the field.
+            HTTPError: 400 naming the field.
         """
-        asked = from_generate(body, self.model)
+        request = from_generate_content(body, self.model)
         self._thoughts = includes_thoughts(body)
-        return asked
+        return request
 
     async def answer(
-        self, router: asking.Router, wanted: Wanted, exchange: Exchange
+        self, router: Router, options: RequestOptions, exchange: Exchange
     ) -> web.StreamResponse:
         """Answers it, whole or streamed.
 
         Raises:
-            Exception: what `refusal_of` knows to tell.
+            Exception: see `http_error_from`.
         """
         if self._stream:
-            wanted.body["stream_options"] = {"include_usage": True}
-            exchange.shape = self._shape
-            return await relay(
-                exchange,
-                lambda: asking.open_stream(router, wanted, exchange),
-                GenerationEvents(exchange.id, thoughts=self._thoughts, shape=self._shape),
-                self._keepalive,
+            exchange.wire_format = self._wire_format
+            translator = GenerateContentEvents(
+                exchange.id, thoughts=self._thoughts, wire_format=self._wire_format
             )
-        answer = tidy.whole(await asking.call(router, wanted, exchange), exchange.id)
-        exchange.model = answer["model"]
-        exchange.usage(answer.get("usage"))
-        return json_response(exchange, to_generation(answer, thoughts=self._thoughts))
+            return await stream_answer(
+                router, options, exchange, translator, self._comment_interval
+            )
+        answer = await whole_answer(router, options, exchange)
+        return json_response(exchange, to_generate_content(answer, thoughts=self._thoughts))

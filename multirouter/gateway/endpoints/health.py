@@ -1,4 +1,4 @@
-"""The doors for machines that watch: alive, ready, and the metrics in Prometheus' format."""
+"""Endpoints for monitoring: liveness, readiness and Prometheus metrics."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from aiohttp import web
 
 from multirouter.gateway.routing.router_calls import Router
 
-_NAMED = {"Server": "multirouter"}
+_HEADERS = {"Server": "multirouter"}
 
 
 def alive() -> web.Response:
-    """The process answers."""
-    return web.json_response({"status": "ok"}, headers=_NAMED)
+    """200: the process answers."""
+    return web.json_response({"status": "ok"}, headers=_HEADERS)
 
 
 def ready(router: Router, *, draining: bool) -> web.Response:
-    """200 when a request would find somebody to ask; 503 while draining or when all are out."""
-    states: dict[str, bool] = {name: router.available(name) for name in router.names()}
-    fit = any(states.values()) and not draining
-    status = "ready" if fit else "draining" if draining else "no provider can be asked"
-    body: dict[str, Any] = {"status": status, "providers": states}
-    return web.json_response(body, status=200 if fit else 503, headers=_NAMED)
+    """200 when a provider is available; 503 while draining or when none is."""
+    available: dict[str, bool] = {name: router.available(name) for name in router.names()}
+    is_ready = any(available.values()) and not draining
+    status = "ready" if is_ready else "draining" if draining else "no provider is available"
+    body: dict[str, Any] = {"status": status, "providers": available}
+    return web.json_response(body, status=200 if is_ready else 503, headers=_HEADERS)
 
 
 def metrics(registry: Any) -> web.Response:
-    """All families; where several processes share a directory, their sum.
+    """All metrics; of several processes that share a directory, their sum.
 
     Args:
         registry: a Prometheus registry; None is the default one.
@@ -40,4 +40,4 @@ def metrics(registry: Any) -> web.Response:
         registry = CollectorRegistry()
         MultiProcessCollector(registry)  # type: ignore[no-untyped-call] # it has no annotations
     body = generate_latest(REGISTRY if registry is None else registry)
-    return web.Response(body=body, headers={**_NAMED, "Content-Type": CONTENT_TYPE_LATEST})
+    return web.Response(body=body, headers={**_HEADERS, "Content-Type": CONTENT_TYPE_LATEST})

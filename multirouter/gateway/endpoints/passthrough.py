@@ -1,73 +1,75 @@
-"""The doors whose requests pass through as they are, to whoever has that path, with failover."""
+"""Endpoints that pass requests through unchanged, with failover among the providers."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 from aiohttp import web
 
-from multirouter.config.provider_builder import provider_of
+from multirouter.config.provider_builder import configured_provider
 from multirouter.core.settings.provider import Provider
 from multirouter.core.settings.stream_policy import StreamPolicy
-from multirouter.gateway.endpoints.chat import flag, json_response
-from multirouter.gateway.http.error_responses import Refusal
+from multirouter.gateway.endpoints.chat import json_response, pop_flag
 from multirouter.gateway.http.exchange import Exchange
-from multirouter.gateway.routing import router_calls as asking
+from multirouter.gateway.http.http_error import HTTPError
+from multirouter.gateway.routing import router_calls
 from multirouter.gateway.routing.model_catalogue import Target
-from multirouter.gateway.routing.request_options import Wanted
+from multirouter.gateway.routing.request_options import RequestOptions
 from multirouter.gateway.streams.stream_relay import relay
 from multirouter.providers.json_bytes import dumps
-from multirouter.providers.openai.passthrough import beside
+from multirouter.providers.openai.passthrough import passthrough_provider
 from multirouter.providers.sse import Event
 from multirouter.router import MultiProviderRouter
 
 PATHS = ("/completions", "/embeddings", "/responses")
-"""What is passed through, behind `/v1`."""
+"""Paths that are passed through, behind `/v1`."""
+
+AnyProvider = Provider[Any, Any, Any]
 
 
-class Passing:
-    """One path, in front of the providers of a router that have it.
+class Passthrough:
+    """One path, in front of those providers of the chat router that support it.
 
-    They are asked by a router of their own, of the path's name: that somebody's chat is ill says
-    little of their embeddings. The order is that of the chat route, tier by tier.
+    It has a router of its own, named after the path: whether a provider is healthy for chat says
+    little about its embeddings. Providers are tried in the order of the chat route, tier by tier.
 
     Args:
-        chat: the router whose providers, routes and order hold here too.
+        chat: the chat router; its providers, routes and order apply here too.
         path: the path behind `/v1`.
         registry: the Prometheus registry of its metrics; None is the default one.
     """
 
-    def __init__(self, chat: asking.Router, path: str, registry: Any) -> None:
+    def __init__(self, chat: router_calls.Router, path: str, registry: Any) -> None:
         self._chat = chat
         self._path = path
-        self._made: dict[str, tuple[Provider[Any, Any, Any], Provider[Any, Any, Any] | None]] = {}
-        self._router: asking.Router = MultiProviderRouter[Any, Any, Any](
+        self._made: dict[str, tuple[AnyProvider, AnyProvider | None]] = {}
+        self._router: router_calls.Router = MultiProviderRouter[Any, Any, Any](
             name=path.removeprefix("/"), stream=StreamPolicy(content=_is_content), registry=registry
         )
 
     async def answer(
-        self, wanted: Wanted, exchange: Exchange, *, keepalive: float
+        self, options: RequestOptions, exchange: Exchange, *, comment_interval: float
     ) -> web.StreamResponse:
         """Answers one request, whole or streamed.
 
         Raises:
-            Exception: what `refusal_of` knows to tell.
+            Exception: see `http_error_from`.
         """
         await self._refresh()
-        wanted = replace(wanted, targets=tuple(map(self._aimed, wanted.targets)))
-        if flag(wanted.body, "stream"):
+        options = replace(options, targets=tuple(map(self._own_target, options.targets)))
+        if pop_flag(options.body, "stream"):
             return await relay(
                 exchange,
-                lambda: asking.open_stream(self._router, wanted, exchange),
-                _Events(wanted.targets[0].model),
-                keepalive,
+                lambda: router_calls.open_stream(self._router, options, exchange),
+                _Events(options.targets[0].model),
+                comment_interval,
             )
-        answer = await asking.call(self._router, wanted, exchange)
+        answer = await router_calls.call(self._router, options, exchange)
         exchange.model = str(answer.get("model") or "")
-        exchange.usage(answer.get("usage"))
+        exchange.record_usage(answer.get("usage"))
         return json_response(exchange, answer)
 
     async def aclose(self) -> None:
@@ -75,34 +77,39 @@ class Passing:
         await self._router.aclose()
 
     async def _refresh(self) -> None:
-        """Follows the chat router's providers; a look at each, when nothing has changed."""
+        """Applies changes of the chat router's providers; without any it only compares them."""
         current = {provider.name: provider for provider in self._chat.providers}
-        changed = [n for n, (made_of, _) in self._made.items() if current.get(n) is not made_of]
-        gone = [made for made in (self._made.pop(name)[1] for name in changed) if made is not None]
-        for provider in gone:
+        changed = [n for n, (source, _) in self._made.items() if current.get(n) is not source]
+        removed = [made for made in (self._made.pop(n)[1] for n in changed) if made is not None]
+        for provider in removed:
             self._router.remove(provider.name)
         for name, provider in current.items():
             if name not in self._made:
-                made = _beside(provider, self._path)
+                made = _passthrough(provider, self._path)
                 self._made[name] = (provider, made)
                 if made is not None:
                     self._router.add(made)
-        for provider in gone:  # last, for others may look meanwhile
+        for provider in removed:  # last, since other requests may run meanwhile
             if provider.aclose is not None:
                 await provider.aclose()
 
-    def _aimed(self, target: Target) -> Target:
-        """The target here: of the chat route those who have the path, in its order."""
+    def _own_target(self, target: Target) -> Target:
+        """The target here: the providers of the chat route that support the path, in order.
+
+        Raises:
+            HTTPError: 404 if there is none.
+        """
         tiers = self._chat.explain(target.route).tiers
-        names = [seat.provider for tier in tiers for seat in tier]
-        able = tuple(name for name in names if self._made[name][1] is not None)
-        if not able:
-            raise Refusal(404, f"no provider of this model has {self._path}", code="path_not_found")
-        return Target(able, target.model)
+        names = [member.provider for tier in tiers for member in tier]
+        supporting = tuple(name for name in names if self._made[name][1] is not None)
+        if not supporting:
+            message = f"no provider of this model supports {self._path}"
+            raise HTTPError(404, message, code="path_not_found")
+        return Target(supporting, target.model)
 
 
 class _Events:
-    """Events as they came; see `relaying.Translator`."""
+    """Passes events on unchanged; see `stream_relay.Translator`."""
 
     def __init__(self, model: str) -> None:
         self.model = model
@@ -111,16 +118,16 @@ class _Events:
     def feed(self, event: Event) -> bytes:
         """See `Translator`."""
         name = f"event: {event.name}\n".encode() if event.name else b""
-        lines = b"".join(b"data: %s\n" % line for line in _strict(event.data).split(b"\n"))
+        lines = b"".join(b"data: %s\n" % line for line in _valid_json(event.data).split(b"\n"))
         return name + lines + b"\n"
 
     def end(self) -> bytes:
-        """See `Translator`: the end came as an event."""
+        """See `Translator`: the provider's own last event was passed on."""
         return b""
 
 
-def _strict(data: bytes) -> bytes:
-    """The same without numbers that JSON has not, at which clients other than Python's fail."""
+def _valid_json(data: bytes) -> bytes:
+    """The same without NaN and Infinity, which only Python's clients parse."""
     if b"NaN" not in data and b"Infinity" not in data:
         return data
     try:
@@ -130,35 +137,36 @@ def _strict(data: bytes) -> bytes:
 
 
 def _is_content(event: Any) -> bool:
-    """Whether an event brings something of the answer, or is all that comes."""
+    """Whether an event holds a part of the answer, or is the end of a stream."""
     return b"delta" in event.data or b'"choices"' in event.data or event.data.startswith(b"[DONE]")
 
 
-def _beside(provider: Provider[Any, Any, Any], path: str) -> Provider[Any, Any, Any] | None:
-    """The provider of that path; one that was configured asks for its own models there too."""
-    upstream = provider_of(provider)
-    if upstream is None:
-        return beside(provider, path)
-    made = beside(upstream._inner, path)  # noqa: SLF001 - what the configuration made it of
+def _passthrough(provider: AnyProvider, path: str) -> AnyProvider | None:
+    """The provider for a path; a configured one maps model names there as it does for chat."""
+    configured = configured_provider(provider)
+    if configured is None:
+        return passthrough_provider(provider, path)
+    adapter = configured._adapter  # noqa: SLF001 - the configuration wraps it
+    made = passthrough_provider(adapter, path)
     if made is None:
         return None
     prefix = f"{provider.name}/"
 
-    def addressed(request: Mapping[str, Any]) -> Mapping[str, Any]:
-        asked = str(request.get("model") or "")
-        if asked.startswith(prefix):
-            return {**request, "model": asked.removeprefix(prefix)}
-        model = upstream.model_for(asked)
+    def with_model(request: Mapping[str, Any]) -> Mapping[str, Any]:
+        requested = str(request.get("model") or "")
+        if requested.startswith(prefix):
+            return {**request, "model": requested.removeprefix(prefix)}
+        model = configured.model_for(requested)
         return request if model is None else {**request, "model": model}
 
-    return made.replace(call=_then(addressed, made.call), stream=_then(addressed, made.stream))
+    return made.replace(call=_after(with_model, made.call), stream=_after(with_model, made.stream))
 
 
-def _then(addressed: Callable[[Any], Any], ask: Any) -> Callable[[Any], Any]:
-    """What asks with the request as it is addressed."""
-    return lambda request: ask(addressed(request))
+def _after(transform: Callable[[Any], Any], call: Any) -> Callable[[Any], Any]:
+    """A call with a transformed request."""
+    return lambda request: call(transform(request))
 
 
-def passing_doors(chat: asking.Router, registry: Any) -> Iterable[tuple[str, Passing]]:
-    """Every path with its door."""
-    return [(f"/v1{path}", Passing(chat, path, registry)) for path in PATHS]
+def passthrough_endpoints(chat: router_calls.Router, registry: Any) -> dict[str, Passthrough]:
+    """The passthrough of each path."""
+    return {f"/v1{path}": Passthrough(chat, path, registry) for path in PATHS}

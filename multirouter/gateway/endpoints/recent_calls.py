@@ -1,4 +1,4 @@
-"""The last calls, kept in memory for the admin API: who asked for what, and how it went."""
+"""The last calls, kept in memory for the admin API."""
 
 from __future__ import annotations
 
@@ -7,22 +7,26 @@ from typing import Any
 
 from multirouter.gateway.http.exchange import Exchange
 
-KEPT = 200
-"""How many are kept."""
+CAPACITY = 200
+"""Calls that are kept."""
 
 
-class Recent:
-    """The last requests that were routed; never what was said in them."""
+class RecentCalls:
+    """The last requests that were routed, without their content.
 
-    def __init__(self, kept: int = KEPT) -> None:
-        self._calls: deque[dict[str, Any]] = deque(maxlen=kept)
+    Args:
+        capacity: calls that are kept; older ones are dropped.
+    """
 
-    def note(self, exchange: Exchange, status: int, seconds: float) -> None:
-        """Keeps a request that has ended."""
+    def __init__(self, capacity: int = CAPACITY) -> None:
+        self._calls: deque[dict[str, Any]] = deque(maxlen=capacity)
+
+    def record(self, exchange: Exchange, status: int, seconds: float) -> None:
+        """Records a request that has ended; see `Exchange.summary`."""
         call = exchange.summary(status, seconds)
-        call["trail"] = exchange.told()
+        call["trail"] = exchange.trail_data()
         self._calls.append(call)
 
-    def newest(self, most: int) -> list[dict[str, Any]]:
-        """The newest first, at most that many."""
-        return list(reversed(self._calls))[:most]
+    def newest(self, limit: int) -> list[dict[str, Any]]:
+        """At most `limit` calls, newest first."""
+        return list(reversed(self._calls))[:limit]

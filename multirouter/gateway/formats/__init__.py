@@ -1,1 +1,1 @@
-"""Wire formats of clients: requests in, answers and streams out."""
+"""Wire formats of clients: translation of requests, answers and streams."""

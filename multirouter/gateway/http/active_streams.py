@@ -1,4 +1,4 @@
-"""The streams under way: whoever stops the gateway tells them, while they can still say so."""
+"""Streams under way, so that a shutdown can end them with an error event."""
 
 from __future__ import annotations
 
@@ -8,28 +8,28 @@ from contextlib import contextmanager
 from typing import Any
 
 
-class Relays:
-    """The streams under way, which can all be told to break off.
+class ActiveStreams:
+    """Tasks that are streaming an answer to a client.
 
     Attributes:
-        over: whether they were.
+        cancelled: whether `cancel_all` was called.
     """
 
-    __slots__ = ("_tasks", "over")
+    __slots__ = ("_tasks", "cancelled")
 
     def __init__(self) -> None:
-        self.over: bool = False
+        self.cancelled: bool = False
         self._tasks: set[asyncio.Task[Any]] = set()
 
-    def break_off(self) -> None:
-        """Ends all of them with an error event."""
-        self.over = True
+    def cancel_all(self) -> None:
+        """Cancels all streams; each ends with an error event (see `streams.stream_relay`)."""
+        self.cancelled = True
         for task in self._tasks:
             task.cancel()
 
     @contextmanager
-    def entered(self) -> Generator[None, None, None]:
-        """Counts the running task as one of them."""
+    def tracked(self) -> Generator[None, None, None]:
+        """Counts the running task as a stream."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - only tasks get here
         self._tasks.add(task)

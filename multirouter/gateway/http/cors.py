@@ -1,4 +1,4 @@
-"""Lets web pages in, where that was asked for: the headers that browsers want to see."""
+"""CORS headers for web pages of the configured origins."""
 
 from __future__ import annotations
 
@@ -13,7 +13,13 @@ _EXPOSED = (
 
 
 def allow(request: web.BaseRequest, headers: CIMultiDict[str], origins: Collection[str]) -> None:
-    """Adds what a browser needs to hand the answer to a page of an allowed origin."""
+    """Adds the response headers that let a page of an allowed origin read the answer.
+
+    Args:
+        request: the request; its `Origin` header names the page.
+        headers: the response headers to add to.
+        origins: the allowed origins; `*` allows all.
+    """
     origin = request.headers.get("Origin")
     if origin is not None and (origin in origins or "*" in origins):
         headers["Access-Control-Allow-Origin"] = origin
@@ -24,7 +30,13 @@ def allow(request: web.BaseRequest, headers: CIMultiDict[str], origins: Collecti
 def preflight(
     request: web.BaseRequest, headers: CIMultiDict[str], methods: Iterable[str]
 ) -> web.Response:
-    """What a browser asks before a request; it comes without a key."""
+    """The answer to a preflight request, which browsers send without a key.
+
+    Args:
+        request: the OPTIONS request.
+        headers: the response headers so far.
+        methods: the methods of the path.
+    """
     headers["Access-Control-Allow-Methods"] = ", ".join(methods)
     headers["Access-Control-Allow-Headers"] = request.headers.get(
         "Access-Control-Request-Headers", ""

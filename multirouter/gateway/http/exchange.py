@@ -1,4 +1,4 @@
-"""One request from its arrival to its end: what its headers show and what the log tells of it."""
+"""One request from arrival to end: its state, response headers and log fields."""
 
 from __future__ import annotations
 
@@ -10,63 +10,63 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from multirouter.gateway.http import cors
-from multirouter.gateway.http.active_streams import Relays
-from multirouter.gateway.http.error_bodies import OPENAI, Shape
-from multirouter.gateway.short_wait import Patience
+from multirouter.gateway.http.active_streams import ActiveStreams
+from multirouter.gateway.http.wire_format import OPENAI, WireFormat
+from multirouter.gateway.short_wait import ShortWait
 from multirouter.model import AttemptRecord
 from multirouter.providers.json_bytes import dumps
 
-LONGEST_TRAIL = 4096
-"""Characters of the header with the trail; many clients refuse headers beyond 8 KB."""
+MAX_TRAIL = 4096
+"""Characters of the `X-Attempts` header; many clients reject headers beyond 8 KB."""
 
-_LONGEST_NAME = 200
+_MAX_NAME = 200
 
 _escaped = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Exchange:
-    """One request, from its arrival to its end.
+    """State of one request, from its arrival to its end.
 
     Attributes:
-        request: as it came in.
-        id: its id, the client's own where that is fit for a header.
-        clock: tells loop time, seconds. Kept, because to look for the running loop is a system
-            call where Python is older than 3.12, and costs more than the look at its clock.
-        began: loop time of its arrival, seconds.
+        request: the request as it arrived.
+        id: its id: the client's own if it is valid in a header, else a new one.
+        clock: reads the loop's time, seconds. Kept, because before Python 3.12 finding the
+            running loop is a system call, which costs more than reading its clock.
+        started: loop time of its arrival, seconds.
         origins: web pages that may read the answer.
-        relays: the streams under way beside it.
-        patience: who may wait for room.
-        shape: how errors are told.
-        door: the path of its door, or "" where there is none.
+        active_streams: all streams under way in the gateway.
+        short_wait: decides whether the request waits for a provider.
+        wire_format: the format of its errors and streams.
+        path: the path, as it is logged; "" if the request is not logged.
         key: the name of the gateway key, or None.
-        asked: the model it names.
-        route: the route it went by.
+        requested_model: the model that the client named.
+        route: the name of the route that was used.
         trail: the attempts, in the order in which they ended.
-        provider: who answered, or None.
+        provider: the provider that answered, or None.
         model: the model that answered, as its provider names it.
-        tokens: tokens used, as far as the provider told.
-        why: why it failed, in a word; "" when it did not.
+        tokens: tokens used, as far as the provider reported them.
+        error_code: the code of its error; "" if there was none.
     """
 
     __slots__ = (
-        "_told",
-        "asked",
-        "began",
+        "_trail_data",
+        "active_streams",
         "clock",
-        "door",
+        "error_code",
         "id",
         "key",
         "model",
         "origins",
-        "patience",
+        "path",
         "provider",
-        "relays",
         "request",
+        "requested_model",
         "route",
-        "shape",
+        "short_wait",
+        "started",
         "tokens",
         "trail",
-        "why",
+        "wire_format",
     )
 
     def __init__(
@@ -76,33 +76,34 @@ class Exchange:
         clock: Callable[[], float],
         origins: Collection[str] = (),
         *,
-        relays: Relays,
-        patience: Patience,
+        active_streams: ActiveStreams,
+        short_wait: ShortWait,
     ) -> None:
         self.request: web.BaseRequest = request
         self.origins: Collection[str] = origins
-        self.relays: Relays = relays
-        self.patience: Patience = patience
+        self.active_streams: ActiveStreams = active_streams
+        self.short_wait: ShortWait = short_wait
         self.id: str = id_
         self.clock: Callable[[], float] = clock
-        self.began: float = clock()
-        self.shape: Shape = OPENAI
-        self.door: str = ""
+        self.started: float = clock()
+        self.wire_format: WireFormat = OPENAI
+        self.path: str = ""
         self.key: str | None = None
-        self.asked: str = ""
+        self.requested_model: str = ""
         self.route: str = ""
         self.trail: list[AttemptRecord] = []
         self.provider: str | None = None
         self.model: str = ""
         self.tokens: int = 0
-        self.why: str = ""
-        self._told: list[Any] = []
+        self.error_code: str = ""
+        self._trail_data: list[Any] = []
 
-    def headers(self, *, serving: bool = False) -> CIMultiDict[str]:
-        """The headers that say who answered, and how it came to that.
+    def headers(self, *, streaming: bool = False) -> CIMultiDict[str]:
+        """The response headers: request id, provider, model, attempts, cost, overhead.
 
         Args:
-            serving: whether `provider` serves a stream, and so is not in the trail yet.
+            streaming: whether `provider` is serving a stream, so that its attempt is not in the
+                trail yet.
         """
         headers: CIMultiDict[str] = CIMultiDict()
         headers["Server"] = "multirouter"
@@ -110,82 +111,82 @@ class Exchange:
         if self.origins:
             cors.allow(self.request, headers, self.origins)
         if self.provider is not None:
-            headers["X-Provider"] = _fit(self.provider)
+            headers["X-Provider"] = _header_value(self.provider)
         if self.model:
-            headers["X-Model"] = _fit(self.model)
+            headers["X-Model"] = _header_value(self.model)
         cost = self.cost
         if cost > 0:
             headers["X-Cost-Usd"] = f"{cost:.8f}".rstrip("0")
-        if self.trail or serving:
-            headers["X-Attempts"] = self._shown(serving)
-            headers["X-Router-Overhead-Ms"] = f"{self._overhead(serving):.2f}"
+        if self.trail or streaming:
+            headers["X-Attempts"] = self._trail_header(streaming)
+            headers["X-Router-Overhead-Ms"] = f"{self._overhead(streaming):.2f}"
         return headers
 
-    def told(self) -> list[Any]:
-        """The trail as plain data; it only grows, so that what was told once stays told."""
-        told = self._told
-        told.extend(_entry(record) for record in self.trail[len(told) :])
-        return told
+    def trail_data(self) -> list[Any]:
+        """The trail as plain data; kept, since the trail only grows."""
+        data = self._trail_data
+        data.extend(_trail_entry(record) for record in self.trail[len(data) :])
+        return data
 
     def summary(self, status: int, seconds: float) -> dict[str, Any]:
-        """Who asked for what, and how it went, as plain data; never what was said.
+        """The request's log fields as plain data, without any content.
 
         Args:
-            status: how it was answered.
-            seconds: what it took.
+            status: the HTTP status of the answer.
+            seconds: from arrival to end.
         """
         return {
             "request_id": self.id,
-            "door": self.door,
+            "path": self.path,
             "status": status,
             "ms": round(seconds * 1000, 1),
             "key": self.key,
-            "asked": self.asked,
+            "requested_model": self.requested_model,
             "route": self.route,
             "provider": self.provider,
             "model": self.model,
             "tokens": self.tokens,
             "cost_usd": round(self.cost, 8),
-            "why": self.why,
+            "error_code": self.error_code,
         }
 
-    def _shown(self, serving: bool) -> str:  # noqa: FBT001 - handed on
-        told = self.told().copy()
-        if serving:
-            told.append({"provider": self.provider, "verdict": "serving"})
-        text = _ascii(told)
-        while len(text) > LONGEST_TRAIL and len(told) > 1:
-            del told[0]
-            text = _ascii(["…", *told])
-        return text if len(text) <= LONGEST_TRAIL else "[]"
+    def _trail_header(self, streaming: bool) -> str:  # noqa: FBT001 - handed on
+        entries = self.trail_data().copy()
+        if streaming:
+            entries.append({"provider": self.provider, "verdict": "serving"})
+        text = _ascii_json(entries)
+        while len(text) > MAX_TRAIL and len(entries) > 1:
+            del entries[0]
+            text = _ascii_json(["…", *entries])
+        return text if len(text) <= MAX_TRAIL else "[]"
 
-    def _overhead(self, serving: bool) -> float:  # noqa: FBT001 - handed on
-        """Milliseconds in which no provider was waited for.
+    def _overhead(self, streaming: bool) -> float:  # noqa: FBT001 - handed on
+        """Milliseconds in which no attempt was under way.
 
-        A stream that serves is waited for since the last attempt's end; only what came before
-        its first attempt can be told of it.
+        The attempt that serves a stream has been under way since the last one ended. When no
+        attempt has ended yet, the time before the first is not known, and the overhead is 0.
         """
-        if serving and not self.trail:
+        if streaming and not self.trail:
             return 0.0
-        return max(0.0, self.clock() - self.began - awaited(self.trail)) * 1000
+        return max(0.0, self.clock() - self.started - attempt_seconds(self.trail)) * 1000
 
     @property
     def cost(self) -> float:
-        """What its attempts cost, USD, as far as prices are known; a stream's once it has ended."""
+        """Cost of its attempts, USD, as far as prices are known; of a stream once it has ended."""
         cost = 0.0
         for record in self.trail:  # nearly always one: no generator for it
             cost += record.cost
         return cost
 
-    def usage(self, usage: Any) -> None:
-        """Notes the tokens that a provider counted."""
+    def record_usage(self, usage: Any) -> None:
+        """Records the tokens that a provider reported."""
         if isinstance(usage, dict):
             total = usage.get("total_tokens")
             if isinstance(total, int):
                 self.tokens = total
 
 
-def awaited(trail: Iterable[AttemptRecord]) -> float:
+def attempt_seconds(trail: Iterable[AttemptRecord]) -> float:
     """Seconds in which at least one of the attempts was under way."""
     spans = sorted((record.started, record.started + record.elapsed) for record in trail)
     seconds, reached = 0.0, float("-inf")
@@ -196,7 +197,7 @@ def awaited(trail: Iterable[AttemptRecord]) -> float:
     return seconds
 
 
-def _entry(record: AttemptRecord) -> dict[str, Any]:
+def _trail_entry(record: AttemptRecord) -> dict[str, Any]:
     entry: dict[str, Any] = {
         "provider": record.provider,
         "verdict": record.verdict.kind.value,
@@ -210,15 +211,15 @@ def _entry(record: AttemptRecord) -> dict[str, Any]:
     return entry
 
 
-def _ascii(told: list[Any]) -> str:
-    """JSON as headers want it: ASCII alone."""
-    text = dumps(told)
-    return text.decode() if text.isascii() else _escaped(told)
+def _ascii_json(value: list[Any]) -> str:
+    """JSON in ASCII alone, as headers require."""
+    text = dumps(value)
+    return text.decode() if text.isascii() else _escaped(value)
 
 
-def _fit(text: str) -> str:
-    """A value that no header can break out of, whatever a provider calls its model."""
-    text = text[:_LONGEST_NAME]
+def _header_value(text: str) -> str:
+    """A valid header value, whatever a provider calls its model."""
+    text = text[:_MAX_NAME]
     if text.isascii() and text.isprintable():
         return text
     return "".join(c if " " <= c <= "~" else "?" for c in text)

@@ -1,1 +1,1 @@
-"""From a client's request to calls of the router."""
+"""Routing of a client's request: model names, request options, and calls of the router."""

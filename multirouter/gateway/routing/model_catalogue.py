@@ -1,4 +1,4 @@
-"""The names clients ask for: which model goes by which route, and what is listed."""
+"""Model names that clients may use, with the route of each."""
 
 from __future__ import annotations
 
@@ -7,27 +7,28 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from multirouter.core import validation as check
-from multirouter.gateway.http.error_responses import Refusal
+from multirouter.gateway.http.http_error import HTTPError
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where one request may go.
+    """Route and model of one call.
 
     Attributes:
         route: a route's name, or names of providers in the order in which they are tried.
-        model: what the request names there; "" to name none.
+        model: the model that the request names there; "" to name none.
     """
 
     route: str | tuple[str, ...]
     model: str
 
 
-class Catalog:
-    """Finds the route of a model: by its name, else by a pattern.
+class ModelCatalogue:
+    """Finds the route of a model: by its exact name, else by a pattern.
 
     Args:
-        models: a route for each model's name or pattern (`gpt-*`); of patterns the first wins.
+        models: a route for each model's name or pattern (`gpt-*`); the first pattern that matches
+            is used.
     """
 
     def __init__(self, models: Mapping[str, str]) -> None:
@@ -35,10 +36,10 @@ class Catalog:
         self._patterns = [(name, route) for name, route in models.items() if "*" in name]
 
     def find(self, model: str) -> Target:
-        """Where requests for `model` go.
+        """The target of a model.
 
         Raises:
-            Refusal: 404 `model_not_found`, with the name that comes nearest.
+            HTTPError: 404 `model_not_found`, with the most similar name.
         """
         route = self._exact.get(model)
         if route is not None:
@@ -46,14 +47,14 @@ class Catalog:
         for pattern, route in self._patterns:
             if fnmatchcase(model, pattern):
                 return Target(route, model)
-        raise Refusal(
+        raise HTTPError(
             404,
-            f"there is no model {check.near(model, self._exact)}",
+            f"unknown model {check.suggestion(model, self._exact)}",
             code="model_not_found",
             param="model",
         )
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The models that have a name of their own, in their order."""
+        """The models with an exact name, in their order."""
         return tuple(self._exact)

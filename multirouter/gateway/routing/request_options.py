@@ -1,4 +1,4 @@
-"""What a request wants besides the model's answer: where it may go, how long, what if it fails."""
+"""Options of a request: its targets, fallback conditions and timeout, apart from its body."""
 
 from __future__ import annotations
 
@@ -7,130 +7,147 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from multirouter.errors import CallFailed, CallTimeout, ProviderError
-from multirouter.gateway.http.error_responses import Refusal, refusal_of
+from multirouter.gateway.http.http_error import http_error_from, invalid_field
 from multirouter.gateway.routing.model_catalogue import Target
 from multirouter.model import FailureKind
 
-EXTENSIONS = ("fallback_models", "fallback_conditions", "route", "timeout")
-"""Fields of a request that are the gateway's own and go no further; `metadata` travels on."""
+EXTENSION_FIELDS = ("fallback_models", "fallback_conditions", "route", "timeout")
+"""Fields of a request for the gateway itself, which no provider gets; `metadata` is passed on."""
 
-MOST_FALLBACKS = 16
+MAX_FALLBACKS = 16
 
-_NO_USE = frozenset({FailureKind.REQUEST, FailureKind.CONTENT_FILTER})
+_MAX_TIMEOUT = 1e9
+
+_SAME_EVERYWHERE = frozenset({FailureKind.REQUEST, FailureKind.CONTENT_FILTER})
+"""Kinds that another model would answer with the same failure."""
 
 
 @dataclass(frozen=True, slots=True)
-class Conditions:
-    """When a request goes on to its next model.
+class FallbackConditions:
+    """Conditions under which a request falls back to its next model.
 
     Attributes:
-        statuses: only failures of these statuses; None for all that another model may mend.
-        patience: seconds that a model which is not the last may take, or None.
+        statuses: only failures with these HTTP statuses; None for all that are not the fault of
+            the request.
+        timeout: seconds for a model that is not the last, or None.
     """
 
     statuses: frozenset[int] | None = None
-    patience: float | None = None
+    timeout: float | None = None
 
-    def allow(self, error: BaseException) -> bool:
-        """Whether the next model may be asked after this error."""
-        if self.patience is not None and isinstance(error, CallTimeout):
+    def met_by(self, error: BaseException) -> bool:
+        """Whether the next model may be called after this error."""
+        if self.timeout is not None and isinstance(error, CallTimeout):
             return True
         if self.statuses is not None:
             return not self.statuses.isdisjoint(_statuses_of(error))
-        return not (isinstance(error, ProviderError) and error.kind in _NO_USE)
+        return not (isinstance(error, ProviderError) and error.kind in _SAME_EVERYWHERE)
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """A request, taken apart.
+class RequestOptions:
+    """A parsed request.
 
     Attributes:
-        body: what goes to providers, without `model` and the gateway's own fields.
-        targets: where it may go, in order.
-        conditions: when it goes on to the next of them.
-        timeout: seconds for all of it, or None for the route's.
+        body: the body for providers, without `model` and the gateway's own fields.
+        targets: the calls that may be made, in order.
+        conditions: when the next target is used.
+        timeout: seconds for the whole request, or None for the route's timeout.
     """
 
     body: dict[str, Any]
     targets: tuple[Target, ...]
-    conditions: Conditions = field(default_factory=Conditions)
+    conditions: FallbackConditions = field(default_factory=FallbackConditions)
     timeout: float | None = None
 
 
-def wanted(
+def parse_options(
     body: dict[str, Any],
     find: Callable[[str], Target],
     check_route: Callable[[str], None],
-) -> Wanted:
-    """Takes a request apart.
+) -> RequestOptions:
+    """Separates a request's options from its body.
 
     Args:
-        body: the parsed request; its own fields are taken out.
-        find: the target of a model; raises Refusal for an unknown one.
-        check_route: raises Refusal for an unknown route.
+        body: the parsed body; the gateway's own fields are removed from it.
+        find: the target of a model; raises HTTPError for an unknown one.
+        check_route: raises HTTPError for an unknown route.
 
     Raises:
-        Refusal: 400 naming the field, or 404 for an unknown model.
+        HTTPError: 400 naming the field, or 404 for an unknown model.
     """
-    own = {name: body.pop(name, None) for name in EXTENSIONS}
+    own = {name: body.pop(name, None) for name in EXTENSION_FIELDS}
     model = body.pop("model", None)
     route = own["route"]
     if route is not None:
-        _must(isinstance(route, str), "route", "must be a route's name")
-        _must(model is None or isinstance(model, str), "model", "must be a string")
+        _require(isinstance(route, str), "route", f"must be a route's name, got {route!r}")
+        valid = model is None or isinstance(model, str)
+        _require(valid, "model", f"must be a string, got {model!r}")
         check_route(route)
         first = Target(route, model or "")
     else:
-        _must(isinstance(model, str) and model, "model", "is required: a model's name")
+        valid = isinstance(model, str) and bool(model)
+        _require(valid, "model", f"must be a model's name, got {model!r}")
         first = find(model)
-    names = own["fallback_models"] or ()
-    _must(
-        isinstance(names, list | tuple) and all(isinstance(name, str) for name in names),
-        "fallback_models",
-        "must be a list of models' names",
-    )
-    _must(len(names) <= MOST_FALLBACKS, "fallback_models", f"must be at most {MOST_FALLBACKS}")
-    return Wanted(
+    return RequestOptions(
         body,
-        (first, *map(find, names)),
-        _conditions(own["fallback_conditions"]),
+        (first, *map(find, _fallback_models(own["fallback_models"]))),
+        _fallback_conditions(own["fallback_conditions"]),
         _seconds(own["timeout"], "timeout", 1.0),
     )
 
 
-def _conditions(given: Any) -> Conditions:
-    if given is None:
-        return Conditions()
-    field_ = "fallback_conditions"
-    _must(isinstance(given, Mapping), field_, "must be an object")
-    unknown = sorted(set(given) - {"status_codes", "timeout_ms"})
-    _must(not unknown, field_, "knows status_codes and timeout_ms")
-    codes = given.get("status_codes")
-    _must(
+def _fallback_models(value: Any) -> list[str] | tuple[str, ...]:
+    names = value or ()
+    _require(
+        isinstance(names, list | tuple) and all(isinstance(name, str) for name in names),
+        "fallback_models",
+        "must be a list of model names",
+    )
+    count = len(names)
+    _require(
+        count <= MAX_FALLBACKS,
+        "fallback_models",
+        f"must have at most {MAX_FALLBACKS} items, got {count}",
+    )
+    return names
+
+
+def _fallback_conditions(value: Any) -> FallbackConditions:
+    if value is None:
+        return FallbackConditions()
+    param = "fallback_conditions"
+    _require(isinstance(value, Mapping), param, f"must be an object, got {value!r}")
+    unknown = sorted(set(value) - {"status_codes", "timeout_ms"})
+    allowed = "allowed: status_codes, timeout_ms"
+    _require(not unknown, param, f"has unknown keys {', '.join(unknown)}; {allowed}")
+    codes = value.get("status_codes")
+    _require(
         codes is None or (isinstance(codes, list) and all(type(code) is int for code in codes)),
-        f"{field_}.status_codes",
+        f"{param}.status_codes",
         "must be a list of HTTP statuses",
     )
-    patience = _seconds(given.get("timeout_ms"), f"{field_}.timeout_ms", 1000.0)
-    return Conditions(None if codes is None else frozenset(codes), patience)
+    timeout = _seconds(value.get("timeout_ms"), f"{param}.timeout_ms", 1000.0)
+    return FallbackConditions(None if codes is None else frozenset(codes), timeout)
 
 
-def _seconds(given: Any, name: str, units: float) -> float | None:
-    if given is None:
+def _seconds(value: Any, param: str, units_per_second: float) -> float | None:
+    if value is None:
         return None
-    number = isinstance(given, int | float) and not isinstance(given, bool)
-    _must(number and 0 < given <= 1e9, name, "must be a number above 0")
-    return max(float(given) / units, 1e-6)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    valid = is_number and 0 < value <= _MAX_TIMEOUT
+    _require(valid, param, f"must be a number > 0 and <= {_MAX_TIMEOUT:g}, got {value!r}")
+    return max(float(value) / units_per_second, 1e-6)
 
 
-def _must(met: object, param: str, what: str) -> None:
-    if not met:
-        raise Refusal(400, f"{param} {what}", code="invalid_value", param=param)
+def _require(valid: bool, param: str, problem: str) -> None:  # noqa: FBT001 - as `assert`
+    if not valid:
+        raise invalid_field(param, problem)
 
 
 def _statuses_of(error: BaseException) -> set[int]:
-    """The statuses of an error: what the client would get, and what the providers gave."""
-    statuses = {refusal_of(error).status}
+    """The statuses of an error: that of the client's answer, and those of the providers."""
+    statuses = {http_error_from(error).status}
     if isinstance(error, CallFailed):
         statuses |= {a.verdict.status for a in error.attempts if a.verdict.status is not None}
     return statuses

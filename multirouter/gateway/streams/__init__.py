@@ -1,1 +1,1 @@
-"""Streams to clients as server-sent events."""
+"""Streams to clients: server-sent events or a JSON array."""

@@ -1,4 +1,4 @@
-"""Relays a routed stream to a client: whole with its proper end, or broken for all to see."""
+"""Relays a routed stream to a client; a broken stream ends with an error event."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
-from multirouter.gateway.http.error_responses import Refusal, refusal_of
 from multirouter.gateway.http.exchange import Exchange
-from multirouter.gateway.streams.sse_response import Events
+from multirouter.gateway.http.http_error import HTTPError, http_error_from
+from multirouter.gateway.streams.sse_response import EventStreamResponse
 from multirouter.runtime.streams.stream import Stream, StreamRestarted
 
-_STOPPED = "the gateway stops, and this answer took longer than it may"
+_SHUTTING_DOWN = "the gateway is shutting down, and the stream exceeded the drain timeout"
 
 
 class Translator(Protocol):
-    """Turns the chunks of one stream into a door's events.
+    """Translates the chunks of one stream to an endpoint's events.
 
     Attributes:
-        model: the model that answers, once a chunk has told.
-        usage: the usage in OpenAI's terms, once a chunk has told.
+        model: the model that answers, once a chunk has named it.
+        usage: the usage in OpenAI's terms, once a chunk has reported it.
     """
 
     @property
@@ -30,11 +30,11 @@ class Translator(Protocol):
     def usage(self) -> Any: ...  # noqa: D102 - see above
 
     def feed(self, chunk: Any, /) -> bytes:
-        """The events of a chunk, whole; b"" for none."""
+        """The whole events of a chunk; b"" for none."""
         ...
 
     def end(self) -> bytes:
-        """What ends a stream that is whole."""
+        """The events that end a complete stream."""
         ...
 
 
@@ -42,69 +42,79 @@ async def relay(
     exchange: Exchange,
     open_: Callable[[], Awaitable[Stream[Any]]],
     translator: Translator,
-    keepalive: float,
+    comment_interval: float,
 ) -> web.StreamResponse:
-    """Answers with a stream; one that breaks ends with an error event and a dropped connection.
+    """Answers with a stream; a broken one ends with an error event and a dropped connection.
 
     Args:
-        exchange: whom to answer; notes what the stream tells.
-        open_: opens the stream; what it raises before anything was sent is raised as it is.
-        translator: makes the door's events.
-        keepalive: seconds of silence before a comment.
+        exchange: the request; gets the stream's model, usage, attempts and provider.
+        open_: opens the stream; what it raises before data was sent is raised unchanged.
+        translator: makes the endpoint's events.
+        comment_interval: seconds without data before a comment.
 
     Raises:
-        ConnectionError: the client has left.
+        ConnectionError: the client has disconnected.
         Exception: as `open_`.
     """
-    events = Events(
+    response = EventStreamResponse(
         exchange.request,
-        lambda: exchange.headers(serving=exchange.provider is not None),
-        keepalive,
-        exchange.shape,
+        lambda: exchange.headers(streaming=exchange.provider is not None),
+        comment_interval,
+        exchange.wire_format,
     )
     try:
-        with exchange.relays.entered():
+        with exchange.active_streams.tracked():
             stream = await open_()
-            await _relay(exchange, stream, translator, events)
-            return await events.end()
+            await _relay(exchange, stream, translator, response)
+            return await response.end()
     except ConnectionError:
         raise
     except asyncio.CancelledError:
-        if not (exchange.relays.over and events.begun):
+        if not (exchange.active_streams.cancelled and response.started):
             raise
-        return await _break_off(exchange, events, Refusal(503, _STOPPED, code="shutting_down"))
+        error = HTTPError(503, _SHUTTING_DOWN, code="shutting_down")
+        return await _break_off(exchange, response, error)
     except Exception as error:
-        if not events.begun:
+        if not response.started:
             raise
-        return await _break_off(exchange, events, refusal_of(error))
+        return await _break_off(exchange, response, http_error_from(error))
     finally:
-        events.stop()
+        response.stop_comments()
 
 
-async def _break_off(exchange: Exchange, events: Events, refusal: Refusal) -> web.StreamResponse:
-    """Tells the error and drops the connection: the body lacks its last chunk for all to see."""
-    exchange.why = refusal.code or "failed"
-    response = await events.send(exchange.shape.event(refusal, exchange.id))
+async def _break_off(
+    exchange: Exchange, response: EventStreamResponse, error: HTTPError
+) -> web.StreamResponse:
+    """Sends the error and drops the connection before the body's last chunk.
+
+    A client cannot take such a body for a complete one.
+    """
+    exchange.error_code = error.code or "failed"
+    sent = await response.send(exchange.wire_format.error_event(error, exchange.id))
     if exchange.request.transport is not None:
         exchange.request.transport.close()
-    return response
+    return sent
 
 
 async def _relay(
-    exchange: Exchange, stream: Stream[Any], translator: Translator, events: Events
+    exchange: Exchange,
+    stream: Stream[Any],
+    translator: Translator,
+    response: EventStreamResponse,
 ) -> None:
     earlier = exchange.trail[: len(exchange.trail) - len(stream.attempts)]
     try:
         async with stream:
             async for chunk in stream:
                 if isinstance(chunk, StreamRestarted):
-                    raise Refusal(502, "the answer would begin anew", code="stream_interrupted")
+                    message = "the stream broke, and sent content cannot be replaced"
+                    raise HTTPError(502, message, code="stream_interrupted")
                 data = translator.feed(chunk)
                 if data:
                     exchange.model = translator.model
-                    await events.send(data)
-        await events.send(translator.end())
+                    await response.send(data)
+        await response.send(translator.end())
     finally:
-        exchange.usage(translator.usage)
+        exchange.record_usage(translator.usage)
         exchange.trail = [*earlier, *stream.attempts]
         exchange.provider = stream.provider

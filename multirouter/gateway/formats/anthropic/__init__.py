@@ -1,1 +1,1 @@
-"""Anthropic's Messages at the door, whichever provider answers: translated in, translated out."""
+"""Anthropic's Messages format for clients, whichever provider answers."""

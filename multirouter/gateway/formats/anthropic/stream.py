@@ -1,139 +1,142 @@
-"""A canonical stream in Anthropic's events: one block after the other, each opened and closed."""
+"""Translates a canonical stream to Anthropic's events: one content block after the other."""
 
 from __future__ import annotations
 
 import json
 from typing import Any
 
-from multirouter.gateway.formats.anthropic.answers import STOPS, counts, opening
-from multirouter.gateway.formats.openai.normalize import Tidied
+from multirouter.gateway.formats.anthropic.answers import STOP_REASONS, empty_message, usage_counts
+from multirouter.gateway.formats.openai.normalize import ChunkTranslator
 from multirouter.providers.json_bytes import dumps
 
 
-class MessageEvents(Tidied):
-    """Makes the events of one message; see `relaying.Translator`.
+class MessageEvents(ChunkTranslator):
+    """Makes the events of one message; see `stream_relay.Translator`.
 
-    Only one block is open at a time, as the format wants it: text behind a tool call opens a
-    new one, and tool calls whose pieces interleave are told one after the other.
+    The format allows one open block at a time: text behind a tool call opens a new block, and
+    interleaved tool calls are sent one after the other.
 
     Args:
-        request_id: what ids are made of.
+        request_id: the base of ids.
     """
 
     def __init__(self, request_id: str) -> None:
         super().__init__(request_id)
         self._request_id = request_id
         self._events: list[bytes] = []
-        self._begun = False
+        self._started = False
         self._open: tuple[str, int] | None = None
         self._index = -1
         self._arguments = ""
-        self._stop = "end_turn"
+        self._stop_reason = "end_turn"
         self._waiting: dict[int, list[dict[str, Any]]] = {}
 
     def feed(self, chunk: Any) -> bytes:
         """See `Translator`."""
-        for clean in self._tidy.feed(chunk):
-            self._begin()
-            for choice in clean["choices"]:
+        for normalized in self._normalizer.feed(chunk):
+            self._start()
+            for choice in normalized["choices"]:
                 if choice["index"] == 0:
-                    self._take(choice["delta"])
+                    self._add_delta(choice["delta"])
                     if choice["finish_reason"]:
-                        self._stop = STOPS.get(choice["finish_reason"], "end_turn")
-        return self._told()
+                        reason = choice["finish_reason"]
+                        self._stop_reason = STOP_REASONS.get(reason, "end_turn")
+        return self._take_events()
 
     def end(self) -> bytes:
         """See `Translator`."""
-        self._begin()
-        self._close()
+        self._start()
+        self._close_block()
         for pieces in list(self._waiting.values()):
             for piece in pieces:
-                self._call(piece)
-            self._close()
-        stop = {"stop_reason": self._stop, "stop_sequence": None}
-        self._tell("message_delta", delta=stop, usage=counts(self._tidy.usage))
-        self._tell("message_stop")
-        return self._told()
+                self._add_call(piece)
+            self._close_block()
+        stop = {"stop_reason": self._stop_reason, "stop_sequence": None}
+        self._emit("message_delta", delta=stop, usage=usage_counts(self._normalizer.usage))
+        self._emit("message_stop")
+        return self._take_events()
 
-    def _begin(self) -> None:
-        if not self._begun:
-            self._begun = True
-            message = opening(self._tidy.id, self._tidy.model, self._request_id)
-            self._tell("message_start", message=message)
+    def _start(self) -> None:
+        if not self._started:
+            self._started = True
+            message = empty_message(self._normalizer.id, self._normalizer.model, self._request_id)
+            self._emit("message_start", message=message)
 
-    def _take(self, delta: dict[str, Any]) -> None:
-        thought = delta.get("reasoning_content")
-        if thought:
-            self._switch("thinking", 0, {"type": "thinking", "thinking": "", "signature": ""})
-            self._piece(type="thinking_delta", thinking=thought)
+    def _add_delta(self, delta: dict[str, Any]) -> None:
+        thinking = delta.get("reasoning_content")
+        if thinking:
+            block = {"type": "thinking", "thinking": "", "signature": ""}
+            self._open_block("thinking", 0, block)
+            self._emit_delta(type="thinking_delta", thinking=thinking)
         for block in delta.get("thinking_blocks") or ():
-            self._thought(block)
+            self._add_thinking_block(block)
         text = delta.get("content") or delta.get("refusal")
         if text:
-            self._switch("text", 0, {"type": "text", "text": ""})
-            self._piece(type="text_delta", text=text)
+            self._open_block("text", 0, {"type": "text", "text": ""})
+            self._emit_delta(type="text_delta", text=text)
         for call in delta.get("tool_calls") or ():
-            self._call_or_wait(call)
+            self._add_call_or_queue(call)
 
-    def _thought(self, block: dict[str, Any]) -> None:
-        """A whole signed thought: its text was told already where it came in pieces."""
+    def _add_thinking_block(self, block: dict[str, Any]) -> None:
+        """A whole signed block; if its text came in pieces before, only the signature is sent."""
         if block.get("type") != "thinking":
-            self._switch("redacted", self._index + 1, block)
+            self._open_block("redacted", self._index + 1, block)
         elif self._open != ("thinking", 0):
-            self._switch("thinking", 0, {**block, "signature": ""})
+            self._open_block("thinking", 0, {**block, "signature": ""})
         if block.get("signature"):
-            self._piece(type="signature_delta", signature=block["signature"])
-        self._close()
+            self._emit_delta(type="signature_delta", signature=block["signature"])
+        self._close_block()
 
-    def _call_or_wait(self, call: dict[str, Any]) -> None:
-        """Only one block is open: a call that comes while another is half told waits its turn."""
+    def _add_call_or_queue(self, call: dict[str, Any]) -> None:
+        """Queues a call that comes while the open block is another, incomplete call."""
         number = call["index"]
         kind, open_ = self._open or ("", -1)
-        waits = kind == "call" and open_ != number and not _is_json(self._arguments)
-        if waits or number in self._waiting:
+        blocked = kind == "call" and open_ != number and not _is_json(self._arguments)
+        if blocked or number in self._waiting:
             self._waiting.setdefault(number, []).append(call)
         else:
-            self._call(call)
+            self._add_call(call)
 
-    def _call(self, call: dict[str, Any]) -> None:
+    def _add_call(self, call: dict[str, Any]) -> None:
         function = call.get("function") or {}
         if function.get("name"):
             block = {"type": "tool_use", "id": call["id"], "name": function["name"], "input": {}}
-            self._switch("call", call["index"], block)
+            self._open_block("call", call["index"], block)
         piece = function.get("arguments")
         if piece and self._open == ("call", call["index"]):
             self._arguments += piece
-            self._piece(type="input_json_delta", partial_json=piece)
+            self._emit_delta(type="input_json_delta", partial_json=piece)
 
-    def _switch(self, kind: str, number: int, block: dict[str, Any]) -> None:
+    def _open_block(self, kind: str, number: int, block: dict[str, Any]) -> None:
+        """Opens a block, and closes another one; a block that is open stays so."""
         if self._open == (kind, number):
             return
-        self._close()
+        self._close_block()
         self._index += 1
         self._open = (kind, number)
         self._arguments = ""
-        self._tell("content_block_start", index=self._index, content_block=block)
+        self._emit("content_block_start", index=self._index, content_block=block)
 
-    def _close(self) -> None:
+    def _close_block(self) -> None:
         if self._open is not None:
             self._open = None
-            self._tell("content_block_stop", index=self._index)
+            self._emit("content_block_stop", index=self._index)
 
-    def _piece(self, **delta: Any) -> None:
-        self._tell("content_block_delta", index=self._index, delta=delta)
+    def _emit_delta(self, **delta: Any) -> None:
+        self._emit("content_block_delta", index=self._index, delta=delta)
 
-    def _tell(self, name: str, **fields: Any) -> None:
+    def _emit(self, name: str, **fields: Any) -> None:
         data = dumps({"type": name, **fields})
         self._events.append(b"event: %s\ndata: %s\n\n" % (name.encode(), data))
 
-    def _told(self) -> bytes:
-        told = b"".join(self._events)
+    def _take_events(self) -> bytes:
+        data = b"".join(self._events)
         self._events.clear()
-        return told
+        return data
 
 
 def _is_json(text: str) -> bool:
-    """Whether the arguments of a call are all there."""
+    """Whether the arguments of a call are complete."""
     try:
         json.loads(text)
     except ValueError:

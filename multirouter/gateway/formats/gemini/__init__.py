@@ -1,1 +1,1 @@
-"""Gemini's generateContent at the door, whichever provider answers: translated in and out."""
+"""Gemini's generateContent format for clients, whichever provider answers."""

@@ -1,4 +1,4 @@
-"""A canonical answer in Gemini's format."""
+"""Translates a canonical answer to Gemini's format."""
 
 from __future__ import annotations
 
@@ -10,72 +10,79 @@ from multirouter.model import Usage
 from multirouter.providers.arguments import arguments_object
 from multirouter.providers.gemini.content import signature_of
 
-FINISH: Mapping[str, str] = {
+FINISH_REASONS: Mapping[str, str] = {
     "stop": "STOP",
     "length": "MAX_TOKENS",
     "tool_calls": "STOP",
     "function_call": "STOP",
     "content_filter": "SAFETY",
 }
-"""What each finish reason is called there; calls come with STOP."""
+"""Gemini's finish reason for each canonical one; answers with calls end with STOP."""
 
 Part = dict[str, Any]
 
 
-def to_generation(answer: Mapping[str, Any], *, thoughts: bool) -> dict[str, Any]:
-    """The whole answer.
+def to_generate_content(answer: Mapping[str, Any], *, thoughts: bool) -> dict[str, Any]:
+    """The whole answer as a GenerateContentResponse.
 
     Args:
-        answer: a tidied canonical response.
-        thoughts: whether thoughts are told.
+        answer: a normalized canonical response.
+        thoughts: whether thoughts are included.
     """
     candidates = [_candidate(choice, thoughts=thoughts) for choice in answer["choices"]]
-    told = response(candidates, answer["id"], answer["model"])
-    told["usageMetadata"] = counts(answer.get("usage"))
-    return told
+    translated = response(candidates, answer["id"], answer["model"])
+    translated["usageMetadata"] = usage_counts(answer.get("usage"))
+    return translated
 
 
 def response(candidates: list[Any], id_: str, model: str) -> dict[str, Any]:
-    """A response, or a piece of one."""
+    """A response, or one element of a stream."""
     return {"candidates": candidates, "modelVersion": model, "responseId": id_}
 
 
 def candidate(
     parts: list[Part], index: int, reason: str | None = None, logprobs: Any = None
 ) -> dict[str, Any]:
-    """One candidate, or a piece of one; the reason is a canonical one, at the end alone."""
-    made: dict[str, Any] = {"content": {"role": "model", "parts": parts}, "index": index}
+    """One candidate, whole or a piece of it.
+
+    Args:
+        parts: its content.
+        index: its index among the candidates.
+        reason: the canonical finish reason, in the last piece alone.
+        logprobs: OpenAI's log probabilities, or None.
+    """
+    translated: dict[str, Any] = {"content": {"role": "model", "parts": parts}, "index": index}
     if reason is not None:
-        made["finishReason"] = FINISH.get(reason, "STOP")
+        translated["finishReason"] = FINISH_REASONS.get(reason, "STOP")
     if isinstance(logprobs, Mapping) and logprobs.get("content"):
-        made["logprobsResult"] = _logprobs(logprobs["content"])
-    return made
+        translated["logprobsResult"] = _logprobs(logprobs["content"])
+    return translated
 
 
-def counts(usage: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Usage as Gemini counts it: thoughts are apart from what was said."""
+def usage_counts(usage: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Usage in Gemini's counts: thoughts are apart from the rest of the output."""
     used = usage_of({"usage": usage}) or Usage()
-    told = {
+    counts = {
         "promptTokenCount": used.input,
         "candidatesTokenCount": max(0, used.output - used.reasoning),
         "totalTokenCount": used.input + used.output,
     }
     if used.cached:
-        told["cachedContentTokenCount"] = used.cached
+        counts["cachedContentTokenCount"] = used.cached
     if used.reasoning:
-        told["thoughtsTokenCount"] = used.reasoning
-    return told
+        counts["thoughtsTokenCount"] = used.reasoning
+    return counts
 
 
-def text_parts(said: Mapping[str, Any], *, thoughts: bool) -> list[Part]:
-    """Thoughts and text, of a message or of a piece of one; the signature is at the last."""
+def text_parts(message: Mapping[str, Any], *, thoughts: bool) -> list[Part]:
+    """Thoughts and text of a message or a delta; the signature is on the last part."""
     parts: list[Part] = []
-    if thoughts and said.get("reasoning_content"):
-        parts.append({"text": said["reasoning_content"], "thought": True})
-    text = said.get("content") or said.get("refusal")
+    if thoughts and message.get("reasoning_content"):
+        parts.append({"text": message["reasoning_content"], "thought": True})
+    text = message.get("content") or message.get("refusal")
     if text:
         parts.append({"text": text})
-    signature = signature_of(said)
+    signature = signature_of(message)
     if signature:
         if not text:
             parts.append({"text": ""})

@@ -1,23 +1,27 @@
-"""A stream as one JSON array, an element a piece: what Google sends without `alt=sse`."""
+"""Stream as one JSON array, which Google sends without `alt=sse`."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
-from multirouter.gateway.http.error_bodies import GEMINI, Shape
+from multirouter.gateway.http.wire_format import GEMINI, WireFormat
 
 
-def as_array() -> Shape:
-    """The shape of one such stream; white space, which is GEMINI's comment, may stand anywhere."""
-    return replace(GEMINI, content_type="application/json", frame=_Elements(), closing=b"]")
+def json_array_format() -> WireFormat:
+    """The format of one such stream.
+
+    White space, which is GEMINI's comment, is valid between all elements.
+    """
+    framing = _ArrayFraming()
+    return replace(GEMINI, content_type="application/json", frame=framing, closing=b"]")
 
 
-class _Elements:
-    """Puts in front of each element what belongs there."""
+class _ArrayFraming:
+    """Puts the opening bracket or a comma in front of each element."""
 
     def __init__(self) -> None:
-        self._begun = False
+        self._started = False
 
     def __call__(self, data: bytes) -> bytes:
-        before, self._begun = (b",\r\n" if self._begun else b"["), True
-        return before + data
+        prefix, self._started = (b",\r\n" if self._started else b"["), True
+        return prefix + data

@@ -1,19 +1,25 @@
-"""Gemini's contents as messages: one turn may hold what is several messages elsewhere."""
+"""Translates Gemini's contents to messages; one turn may become several messages."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from multirouter.gateway.formats.gemini import fields
-from multirouter.gateway.formats.gemini.fields import choice, items, read, text, wrong
+from multirouter.gateway.formats.gemini.fields import (
+    read_choice,
+    read_fields,
+    read_list,
+    read_string,
+)
+from multirouter.gateway.http.http_error import invalid_field
 from multirouter.providers.arguments import arguments_text
-from multirouter.providers.gemini.content import signed
+from multirouter.providers.gemini.content import signature_extra
 
 Message = dict[str, Any]
 
-_SOUNDS = {
+_AUDIO_FORMATS = {
     "audio/wav": "wav",
     "audio/x-wav": "wav",
     "audio/wave": "wav",
@@ -21,12 +27,12 @@ _SOUNDS = {
     "audio/mpeg": "mp3",
 }
 _ROLES = ("user", "model", "function")
-_SAID_ALONE = ("output", "result")
+_TEXT_KEYS = ("output", "result")
 """Keys of a tool's result that only wrap a text, as Google's clients make them."""
 
 
 class Conversation:
-    """Reads contents one by one.
+    """Translates contents one by one.
 
     Attributes:
         messages: the canonical messages so far.
@@ -34,142 +40,151 @@ class Conversation:
 
     def __init__(self) -> None:
         self.messages: list[Message] = []
-        self._unanswered: list[tuple[str, str]] = []
-        self._minted = 0
+        self._pending_calls: list[tuple[str, str]] = []
+        self._call_count = 0
 
-    def instruct(self, content: Any) -> None:
-        """Takes the system instruction: a content, or a text alone.
+    def add_system_instruction(self, content: Any) -> None:
+        """Adds the system instruction: a content, or a string.
 
         Raises:
-            Refusal: 400, for anything but text.
+            HTTPError: 400, for anything but text.
         """
-        where = "systemInstruction"
+        path = "systemInstruction"
         if isinstance(content, str):
             content = {"parts": [{"text": content}]}
-        given = items(read(content, where, fields.CONTENT).get("parts"), f"{where}.parts")
-        parts = [read(part, path, fields.PART) for part, path in given]
-        if any(not isinstance(part.get("text"), str) for part in parts):
-            raise wrong(where, "must be text")
-        self.messages.append({"role": "system", "content": _joined(p["text"] for p in parts)})
+        parts = self._parts(read_fields(content, path, fields.CONTENT), path)
+        if any(not isinstance(part.get("text"), str) for part, _ in parts):
+            raise invalid_field(path, "must be text")
+        text = "".join(part["text"] for part, _ in parts)
+        self.messages.append({"role": "system", "content": text})
 
-    def add(self, content: Any, where: str) -> None:
-        """Takes a turn.
+    def add_content(self, content: Any, path: str) -> None:
+        """Adds a turn.
+
+        Args:
+            content: the turn.
+            path: its path in the request, for errors.
 
         Raises:
-            Refusal: 400, for what is malformed or cannot be said.
+            HTTPError: 400, for what is malformed or has no counterpart.
         """
-        turn = read(content, where, fields.CONTENT)
-        given = items(turn.get("parts"), f"{where}.parts")
-        parts = [(read(part, path, fields.PART), path) for part, path in given]
-        role = choice(turn.get("role") or "user", f"{where}.role", _ROLES)
+        turn = read_fields(content, path, fields.CONTENT)
+        parts = self._parts(turn, path)
+        role = read_choice(turn.get("role") or "user", f"{path}.role", _ROLES)
         if role == "model":
-            self._model(parts)
+            self._add_model_turn(parts)
         else:
-            self._user(parts)
+            self._add_user_turn(parts)
 
-    def _user(self, parts: list[tuple[Message, str]]) -> None:
-        """Results of tools are messages of their own, and come first."""
-        said = []
-        for part, where in parts:
+    @staticmethod
+    def _parts(turn: Mapping[str, Any], path: str) -> list[tuple[Message, str]]:
+        items = read_list(turn.get("parts"), f"{path}.parts")
+        return [(read_fields(part, at, fields.PART), at) for part, at in items]
+
+    def _add_user_turn(self, parts: list[tuple[Message, str]]) -> None:
+        """Tool results are messages of their own, and come first."""
+        content = []
+        for part, path in parts:
             if "functionResponse" in part:
-                self.messages.append(self._result(part["functionResponse"], where))
+                self.messages.append(self._tool_result(part["functionResponse"], path))
             else:
-                said.append(_part(part, where))
-        if said:
-            self.messages.append({"role": "user", "content": said})
+                content.append(_part(part, path))
+        if content:
+            self.messages.append({"role": "user", "content": content})
 
-    def _model(self, parts: list[tuple[Message, str]]) -> None:
-        """Text and calls; thoughts are left out, and their signatures kept."""
+    def _add_model_turn(self, parts: list[tuple[Message, str]]) -> None:
+        """Text and calls; thoughts are dropped, and their signatures kept."""
         message: Message = {"role": "assistant", "content": None}
-        said, calls = [], []
-        for part, where in parts:
+        texts, calls = [], []
+        for part, path in parts:
             signature = part.get("thoughtSignature")
-            kept = {"extra_content": signed(signature)} if signature else {}
+            extra = {"extra_content": signature_extra(signature)} if signature else {}
             if "functionCall" in part:
-                calls.append({**self._call(part["functionCall"], where), **kept})
+                calls.append({**self._tool_call(part["functionCall"], path), **extra})
                 continue
-            message.update(kept)
+            message.update(extra)
             if not part.get("thought"):
-                said.append(_text(part, where))
-        if said:
-            message["content"] = _joined(said)
+                texts.append(_text(part, path))
+        if texts:
+            message["content"] = "".join(texts)
         if calls:
             message["tool_calls"] = calls
-        if said or calls:
+        if texts or calls:
             self.messages.append(message)
 
-    def _call(self, call: Any, where: str) -> dict[str, Any]:
-        asked = read(call, f"{where}.functionCall", fields.CALL)
-        name = text(asked.get("name"), f"{where}.functionCall.name")
-        self._minted += 1
-        id_ = str(asked.get("id") or f"call_{self._minted}")
-        self._unanswered.append((id_, name))
-        function = {"name": name, "arguments": arguments_text(asked.get("args"))}
+    def _tool_call(self, call: Any, path: str) -> dict[str, Any]:
+        path = f"{path}.functionCall"
+        given = read_fields(call, path, fields.CALL)
+        name = read_string(given.get("name"), f"{path}.name")
+        self._call_count += 1
+        id_ = str(given.get("id") or f"call_{self._call_count}")
+        self._pending_calls.append((id_, name))
+        function = {"name": name, "arguments": arguments_text(given.get("args"))}
         return {"id": id_, "type": "function", "function": function}
 
-    def _result(self, result: Any, where: str) -> Message:
-        where = f"{where}.functionResponse"
-        told = read(result, where, fields.RESPONSE)
-        response = told.get("response", {})
+    def _tool_result(self, result: Any, path: str) -> Message:
+        path = f"{path}.functionResponse"
+        given = read_fields(result, path, fields.RESPONSE)
+        response = given.get("response", {})
         if not isinstance(response, Mapping):
-            raise wrong(f"{where}.response", "must be an object")
-        id_ = self._answered(told.get("id"), told.get("name"), where)
-        return {"role": "tool", "tool_call_id": id_, "content": _content(response)}
+            raise invalid_field(f"{path}.response", "must be an object")
+        id_ = self._take_call(given.get("id"), given.get("name"), path)
+        return {"role": "tool", "tool_call_id": id_, "content": _result_text(response)}
 
-    def _answered(self, id_: Any, name: Any, where: str) -> str:
-        """The call that a result answers: by its id, else the first of its name."""
-        for place, (call, called) in enumerate(self._unanswered):
-            if call == id_ or (not id_ and called == name):
-                del self._unanswered[place]
-                return call
-        raise wrong(where, f"answers no call of {name!r}")
+    def _take_call(self, id_: Any, name: Any, path: str) -> str:
+        """The id of the call that a result belongs to: by its id, else the first of its name."""
+        for position, (call_id, call_name) in enumerate(self._pending_calls):
+            if call_id == id_ or (not id_ and call_name == name):
+                del self._pending_calls[position]
+                return call_id
+        raise invalid_field(path, f"belongs to no `functionCall`: id {id_!r}, name {name!r}")
 
 
-def _content(response: Mapping[str, Any]) -> str:
+def _result_text(response: Mapping[str, Any]) -> str:
     if len(response) == 1:
         key, value = next(iter(response.items()))
-        if key in _SAID_ALONE and isinstance(value, str):
+        if key in _TEXT_KEYS and isinstance(value, str):
             return value
     return json.dumps(response, ensure_ascii=False)
 
 
-def _part(part: Mapping[str, Any], where: str) -> dict[str, Any]:
+def _part(part: Mapping[str, Any], path: str) -> dict[str, Any]:
     if "inlineData" in part:
-        where = f"{where}.inlineData"
-        media = read(part["inlineData"], where, fields.MEDIA)
-        mime = text(media.get("mimeType"), f"{where}.mimeType").lower()
-        return _inline(mime, text(media.get("data"), f"{where}.data"))
+        path = f"{path}.inlineData"
+        media = read_fields(part["inlineData"], path, fields.MEDIA)
+        mime = read_string(media.get("mimeType"), f"{path}.mimeType").lower()
+        return _inline_media(mime, read_string(media.get("data"), f"{path}.data"))
     if "fileData" in part:
-        where = f"{where}.fileData"
-        media = read(part["fileData"], where, fields.MEDIA)
-        return _by_address(
-            text(media.get("fileUri"), f"{where}.fileUri"), str(media.get("mimeType") or "")
-        )
-    return {"type": "text", "text": _text(part, where)}
+        path = f"{path}.fileData"
+        media = read_fields(part["fileData"], path, fields.MEDIA)
+        uri = read_string(media.get("fileUri"), f"{path}.fileUri")
+        return _linked_media(uri, str(media.get("mimeType") or ""))
+    return {"type": "text", "text": _text(part, path)}
 
 
-def _text(part: Mapping[str, Any], where: str) -> str:
-    said = part.get("text")
-    if not isinstance(said, str):
-        raise wrong(where, f"{', '.join(part) or 'nothing'}: has no place in this turn")
-    return said
+def _text(part: Mapping[str, Any], path: str) -> str:
+    text = part.get("text")
+    if not isinstance(text, str):
+        raise invalid_field(path, f"must be text in this turn, has: {_names(part)}")
+    return text
 
 
-def _inline(mime: str, data: str) -> dict[str, Any]:
+def _names(part: Iterable[str]) -> str:
+    return ", ".join(part) or "no field"
+
+
+def _inline_media(mime: str, data: str) -> dict[str, Any]:
     url = f"data:{mime};base64,{data}"
     if mime.startswith("image/"):
         return {"type": "image_url", "image_url": {"url": url}}
-    if mime in _SOUNDS:
-        return {"type": "input_audio", "input_audio": {"data": data, "format": _SOUNDS[mime]}}
+    if mime in _AUDIO_FORMATS:
+        audio = {"data": data, "format": _AUDIO_FORMATS[mime]}
+        return {"type": "input_audio", "input_audio": audio}
     name = f"file.{mime.rpartition('/')[2]}"
     return {"type": "file", "file": {"file_data": url, "filename": name}}
 
 
-def _by_address(uri: str, mime: str) -> dict[str, Any]:
+def _linked_media(uri: str, mime: str) -> dict[str, Any]:
     if mime.startswith("image/"):
         return {"type": "image_url", "image_url": {"url": uri}}
     return {"type": "file", "file": {"file_id": uri}}
-
-
-def _joined(texts: Any) -> str:
-    return "".join(texts)

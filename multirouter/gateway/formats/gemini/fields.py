@@ -1,4 +1,4 @@
-"""Gemini's messages, read field by field: what becomes of each, and what is refused."""
+"""Fields of Gemini's requests: which are translated, dropped or rejected, and how to read them."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from multirouter.gateway.http.error_responses import Refusal
-from multirouter.gateway.routing.request_options import EXTENSIONS
-from multirouter.providers.fields import Fields, dropped, refused, translated
+from multirouter.gateway.http.http_error import invalid_field
+from multirouter.gateway.routing.request_options import EXTENSION_FIELDS
+from multirouter.providers.fields import Fields, dropped, rejected, translated
 
-_HUMP = re.compile(r"_([a-z])")
-_OWN = translated("the gateway's own")
-_GOOGLES = refused("runs at Google alone")
+_SNAKE = re.compile(r"_([a-z])")
+_OWN = translated("an option of the gateway")
+_GOOGLE_ONLY = rejected("is only available at Google")
 
 REQUEST: Fields = MappingProxyType(
     {
-        **dict.fromkeys(EXTENSIONS, _OWN),
-        "cachedContent": refused("what is cached there is at Google alone", ""),
+        **dict.fromkeys(EXTENSION_FIELDS, _OWN),
+        "cachedContent": rejected("names a cache that only Google has", ""),
         "contents": translated("`messages`"),
-        "generationConfig": translated("the settings below"),
+        "generationConfig": translated("see `GENERATION`"),
         "labels": dropped("labels for Google's own records"),
-        "model": dropped("the address names it"),
-        "safetySettings": translated("nothing: no filter is what others have; others are refused"),
-        "serviceTier": dropped("tiers have other names elsewhere"),
-        "store": dropped("there is no store"),
+        "model": dropped("the URL names it"),
+        "safetySettings": translated("nothing; filters other than BLOCK_NONE and OFF are rejected"),
+        "serviceTier": dropped("other providers name their tiers differently"),
+        "store": dropped("the gateway stores nothing"),
         "systemInstruction": translated("a system message"),
         "toolConfig": translated("`tool_choice`"),
-        "tools": translated("`tools`; those that run at Google alone are refused"),
+        "tools": translated("`tools`; those that only Google can run are rejected"),
     }
 )
 GENERATION: Fields = MappingProxyType(
@@ -37,33 +37,35 @@ GENERATION: Fields = MappingProxyType(
         "frequencyPenalty": translated("`frequency_penalty`"),
         "logprobs": translated("`top_logprobs`"),
         "maxOutputTokens": translated("`max_completion_tokens`"),
-        "mediaResolution": refused("has no counterpart", "MEDIA_RESOLUTION_UNSPECIFIED"),
+        "mediaResolution": rejected(
+            "has no counterpart at other providers", "MEDIA_RESOLUTION_UNSPECIFIED"
+        ),
         "presencePenalty": translated("`presence_penalty`"),
         "responseJsonSchema": translated("`response_format`"),
         "responseLogprobs": translated("`logprobs`"),
         "responseMimeType": translated("`response_format`"),
-        "responseModalities": refused("only text comes out of here", [], ["TEXT"]),
+        "responseModalities": rejected('must be ["TEXT"]', [], ["TEXT"]),
         "responseSchema": translated("`response_format`, as JSON Schema"),
         "seed": translated("`seed`"),
         "stopSequences": translated("`stop`"),
         "temperature": translated("`temperature`"),
-        "thinkingConfig": translated("`reasoning_effort`; thoughts are told if included"),
-        "topK": dropped("it changes only how an answer is drawn"),
+        "thinkingConfig": translated("`reasoning_effort`; thoughts are returned if included"),
+        "topK": dropped("it changes only how an answer is sampled"),
         "topP": translated("`top_p`"),
     }
 )
 CONTENT: Fields = MappingProxyType(dict.fromkeys(("role", "parts"), translated("a message")))
 PART: Fields = MappingProxyType(
     {
-        "codeExecutionResult": _GOOGLES,
-        "executableCode": _GOOGLES,
-        "fileData": translated("an image's or a file's address"),
+        "codeExecutionResult": _GOOGLE_ONLY,
+        "executableCode": _GOOGLE_ONLY,
+        "fileData": translated("the URL of an image or a file"),
         "functionCall": translated("a tool call"),
         "functionResponse": translated("a tool's message"),
-        "inlineData": translated("an image, a sound or a file"),
-        "partMetadata": dropped("the client's own"),
+        "inlineData": translated("an image, audio or a file"),
+        "partMetadata": dropped("data of the client alone"),
         "text": translated("text"),
-        "thought": translated("nothing: what was thought is not said again"),
+        "thought": translated("nothing: thoughts are not sent again"),
         "thoughtSignature": translated("`extra_content`, for Gemini's models"),
     }
 )
@@ -71,41 +73,43 @@ CALL: Fields = MappingProxyType(dict.fromkeys(("id", "name", "args"), translated
 RESPONSE: Fields = MappingProxyType(
     {
         **dict.fromkeys(("id", "name", "response"), translated("a tool's message")),
-        "parts": refused("a tool's result must be an object here", []),
-        "scheduling": refused("results come at once here", "SCHEDULING_UNSPECIFIED"),
-        "willContinue": refused("results come whole here", False),
+        "parts": rejected("is not supported: send the result of a tool as `response`", []),
+        "scheduling": rejected("is not supported", "SCHEDULING_UNSPECIFIED"),
+        "willContinue": rejected("must be false: send the result of a tool at once", False),
     }
 )
 MEDIA: Fields = MappingProxyType(
     {
-        **dict.fromkeys(("data", "fileUri", "mimeType"), translated("an image, a sound, a file")),
-        "displayName": dropped("a name for people"),
+        **dict.fromkeys(("data", "fileUri", "mimeType"), translated("an image, audio or a file")),
+        "displayName": dropped("a display name"),
     }
 )
 TOOL: Fields = MappingProxyType({"functionDeclarations": translated("`tools`")})
 DECLARATION: Fields = MappingProxyType(
     {
-        "behavior": refused("calls are answered before the model goes on", "BLOCKING"),
+        "behavior": rejected("must be BLOCKING", "BLOCKING"),
         "description": translated("`description`"),
         "name": translated("`name`"),
         "parameters": translated("`parameters`, as JSON Schema"),
         "parametersJsonSchema": translated("`parameters`"),
-        "response": dropped("what a tool answers, which nobody else is told"),
+        "response": dropped("the schema of a tool's result, which other formats lack"),
         "responseJsonSchema": dropped("as `response`"),
     }
 )
 TOOL_CONFIG: Fields = MappingProxyType(
     {
         "functionCallingConfig": translated("`tool_choice`"),
-        "includeServerSideToolInvocations": refused("runs at Google alone", False),
-        "retrievalConfig": _GOOGLES,
+        "includeServerSideToolInvocations": rejected(
+            "must be false: only Google has server-side tools", False
+        ),
+        "retrievalConfig": _GOOGLE_ONLY,
     }
 )
 CALLING: Fields = MappingProxyType(
     {
-        "allowedFunctionNames": translated("the tools that are offered"),
+        "allowedFunctionNames": translated("the subset of `tools` that is sent"),
         "mode": translated("`tool_choice`"),
-        "streamFunctionCallArguments": dropped("calls come whole"),
+        "streamFunctionCallArguments": dropped("calls are always sent whole"),
     }
 )
 THINKING: Fields = MappingProxyType(
@@ -117,78 +121,73 @@ SAFETY: Fields = MappingProxyType(
     {
         "category": translated("nothing"),
         "method": translated("nothing"),
-        "threshold": translated("nothing, where it lets all pass"),
+        "threshold": translated("nothing, if it disables the filter"),
     }
 )
 
 
-def read(message: Any, where: str, fields: Fields) -> dict[str, Any]:
+def read_fields(message: Any, path: str, fields: Fields) -> dict[str, Any]:
     """A message's fields by their names in camel case, without those that are dropped.
 
     Args:
-        message: as it came; names in snake case are the same to Google, and so to us.
-        where: its path in the request, for errors.
-        fields: what becomes of each.
+        message: the message; Google accepts names in snake case as well, and so does the gateway.
+        path: its path in the request, for errors; "" for the request itself.
+        fields: the treatment of each field.
 
     Raises:
-        Refusal: 400 naming the field.
+        HTTPError: 400 naming the field.
     """
     if not isinstance(message, Mapping):
-        raise wrong(where or "the request", "must be an object")
+        raise invalid_field(path or "the request", "must be an object")
     kept: dict[str, Any] = {}
-    for given, value in message.items():
-        name = given if given in fields else camel(given)
+    for key, value in message.items():
+        name = key if key in fields else camel_case(key)
         field = fields.get(name)
-        path = f"{where}.{name}" if where else name
+        field_path = f"{path}.{name}" if path else name
         if value is None or (field is not None and field.treatment == "dropped"):
             continue
         if field is None:
-            raise wrong(path, "is unknown here")
+            raise invalid_field(field_path, "is not a known field")
         if field.treatment == "translated":
             kept[name] = value
         elif not any(value == harmless for harmless in field.harmless):
-            raise wrong(path, field.note)
+            raise invalid_field(field_path, field.note)
     return kept
 
 
-def items(messages: Any, where: str) -> list[tuple[Any, str]]:
-    """What a repeated field holds, each with its path.
+def read_list(value: Any, path: str) -> list[tuple[Any, str]]:
+    """The items of a repeated field, each with its path.
 
     Raises:
-        Refusal: 400, when it is no list.
+        HTTPError: 400, if it is not a list.
     """
-    if not isinstance(messages, list):
-        raise wrong(where, "must be a list")
-    return [(message, f"{where}[{place}]") for place, message in enumerate(messages)]
+    if not isinstance(value, list):
+        raise invalid_field(path, "must be a list")
+    return [(item, f"{path}[{position}]") for position, item in enumerate(value)]
 
 
-def text(value: Any, where: str) -> str:
-    """A text that must be one and must not be empty.
+def read_string(value: Any, path: str) -> str:
+    """A string that must not be empty.
 
     Raises:
-        Refusal: 400.
+        HTTPError: 400.
     """
     if not isinstance(value, str) or not value:
-        raise wrong(where, "is required, as a text")
+        raise invalid_field(path, "must be a non-empty string")
     return value
 
 
-def choice(value: Any, where: str, choices: Collection[str]) -> str:
-    """A word that must be one of several.
+def read_choice(value: Any, path: str, choices: Collection[str]) -> str:
+    """A string that must be one of several.
 
     Raises:
-        Refusal: 400, naming them.
+        HTTPError: 400, naming them.
     """
     if not isinstance(value, str) or value not in choices:
-        raise wrong(where, f"must be one of {', '.join(sorted(choices))}")
+        raise invalid_field(path, f"must be one of {', '.join(sorted(choices))}, got {value!r}")
     return value
 
 
-def camel(name: str) -> str:
+def camel_case(name: str) -> str:
     """`system_instruction` as `systemInstruction`."""
-    return _HUMP.sub(lambda found: found[1].upper(), name)
-
-
-def wrong(where: str, why: str) -> Refusal:
-    """The refusal of a field."""
-    return Refusal(400, f"{where}: {why}", code="invalid_value", param=where)
+    return _SNAKE.sub(lambda match: match[1].upper(), name)

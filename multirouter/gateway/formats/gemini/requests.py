@@ -1,4 +1,4 @@
-"""A request in Gemini's format as a canonical one."""
+"""Translates a request in Gemini's format to the canonical one."""
 
 from __future__ import annotations
 
@@ -7,11 +7,17 @@ from typing import Any
 
 from multirouter.gateway.formats.gemini import fields
 from multirouter.gateway.formats.gemini.contents import Conversation
-from multirouter.gateway.formats.gemini.fields import choice, items, read, text, wrong
+from multirouter.gateway.formats.gemini.fields import (
+    read_choice,
+    read_fields,
+    read_list,
+    read_string,
+)
 from multirouter.gateway.formats.gemini.schema import json_schema
-from multirouter.gateway.routing.request_options import EXTENSIONS
+from multirouter.gateway.http.http_error import invalid_field
+from multirouter.gateway.routing.request_options import EXTENSION_FIELDS
 
-_SAME = {
+_RENAMED = {
     "temperature": "temperature",
     "topP": "top_p",
     "candidateCount": "n",
@@ -24,7 +30,7 @@ _SAME = {
     "logprobs": "top_logprobs",
 }
 _EFFORTS = ((0, "none"), (1024, "low"), (8192, "medium"), (24576, "high"))
-"""Tokens of a thinking budget up to which an effort is meant; more is `xhigh`.
+"""Largest thinking budget, tokens, of each effort; a larger one is `xhigh`.
 
 Source: the table of Google's OpenAI-compatible endpoint, as in `providers.gemini.request`.
 """
@@ -38,137 +44,141 @@ _MODES = {
     "ANY": "required",
     "NONE": "none",
 }
-_AS_IT_LIKES = -1
-"""The thinking budget that leaves it to the model."""
+_DECLARATIONS = {"functionDeclarations", "function_declarations"}
+_DYNAMIC = -1
+"""The thinking budget that leaves the effort to the model."""
 
 
-def from_generate(body: Mapping[str, Any], model: str) -> dict[str, Any]:
+def from_generate_content(body: Mapping[str, Any], model: str) -> dict[str, Any]:
     """The canonical request.
 
     Args:
         body: a body of `:generateContent`.
-        model: out of the address.
+        model: the model in the URL.
 
     Raises:
-        Refusal: 400 naming the field, for what is malformed or cannot be said.
+        HTTPError: 400 naming the field, for what is malformed or has no counterpart.
     """
-    given = read(body, "", fields.REQUEST)
-    asked = {name: given[name] for name in EXTENSIONS if name in given}
-    asked["model"] = model
-    talk = Conversation()
+    given = read_fields(body, "", fields.REQUEST)
+    request = {name: given[name] for name in EXTENSION_FIELDS if name in given}
+    request["model"] = model
+    conversation = Conversation()
     if "systemInstruction" in given:
-        talk.instruct(given["systemInstruction"])
-    for content, where in items(given.get("contents") or [], "contents"):
-        talk.add(content, where)
-    if all(message["role"] == "system" for message in talk.messages):
-        raise wrong("contents", "at least one is required")
-    asked["messages"] = talk.messages
+        conversation.add_system_instruction(given["systemInstruction"])
+    for content, path in read_list(given.get("contents") or [], "contents"):
+        conversation.add_content(content, path)
+    if all(message["role"] == "system" for message in conversation.messages):
+        raise invalid_field("contents", "must have at least one turn")
+    request["messages"] = conversation.messages
     _check_safety(given.get("safetySettings") or [])
-    asked.update(_tools(given))
-    asked.update(_settings(given.get("generationConfig") or {}))
-    return asked
+    request.update(_tools(given))
+    request.update(_settings(given.get("generationConfig") or {}))
+    return request
 
 
 def includes_thoughts(body: Mapping[str, Any]) -> bool:
-    """Whether a request that `from_generate` has accepted wants to be told the thoughts."""
-    config = read(body, "", fields.REQUEST).get("generationConfig") or {}
-    thinking = read(config, "generationConfig", fields.GENERATION).get("thinkingConfig") or {}
-    return bool(read(thinking, "thinkingConfig", fields.THINKING).get("includeThoughts"))
+    """Whether a request that `from_generate_content` has accepted asks for the thoughts."""
+    config = read_fields(body, "", fields.REQUEST).get("generationConfig") or {}
+    thinking = (
+        read_fields(config, "generationConfig", fields.GENERATION).get("thinkingConfig") or {}
+    )
+    return bool(read_fields(thinking, "thinkingConfig", fields.THINKING).get("includeThoughts"))
 
 
 def _settings(config: Any) -> dict[str, Any]:
-    where = "generationConfig"
-    given = read(config, where, fields.GENERATION)
-    asked = {name: given[field] for field, name in _SAME.items() if field in given}
-    if not asked.get("stop"):
-        asked.pop("stop", None)
-    return {**asked, **_form(given, where), **_thinking(given.get("thinkingConfig") or {}, where)}
+    path = "generationConfig"
+    given = read_fields(config, path, fields.GENERATION)
+    request = {name: given[field] for field, name in _RENAMED.items() if field in given}
+    if not request.get("stop"):
+        request.pop("stop", None)
+    request.update(_response_format(given, path))
+    request.update(_thinking(given.get("thinkingConfig") or {}, path))
+    return request
 
 
-def _form(given: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """The form of the answer as a response format."""
+def _response_format(given: Mapping[str, Any], path: str) -> dict[str, Any]:
+    """The format of the answer as `response_format`."""
     mime = given.get("responseMimeType") or "text/plain"
     schema = given.get("responseJsonSchema")
     if schema is None and given.get("responseSchema") is not None:
-        schema = json_schema(given["responseSchema"], f"{where}.responseSchema")
+        schema = json_schema(given["responseSchema"], f"{path}.responseSchema")
     if mime == "text/plain" and schema is None:
         return {}
     if mime != "application/json":
-        raise wrong(f"{where}.responseMimeType", "must be application/json, or text/plain alone")
+        allowed = "application/json, or text/plain without a schema"
+        raise invalid_field(f"{path}.responseMimeType", f"must be {allowed}, got {mime!r}")
     if schema is None:
         return {"response_format": {"type": "json_object"}}
-    form = {"name": "answer", "schema": schema}
-    return {"response_format": {"type": "json_schema", "json_schema": form}}
+    named = {"name": "answer", "schema": schema}
+    return {"response_format": {"type": "json_schema", "json_schema": named}}
 
 
-def _thinking(config: Any, where: str) -> dict[str, Any]:
-    where = f"{where}.thinkingConfig"
-    given = read(config, where, fields.THINKING)
+def _thinking(config: Any, path: str) -> dict[str, Any]:
+    path = f"{path}.thinkingConfig"
+    given = read_fields(config, path, fields.THINKING)
     level, budget = given.get("thinkingLevel"), given.get("thinkingBudget")
     if level is not None and level != "THINKING_LEVEL_UNSPECIFIED":
-        effort = choice(str(level).lower(), f"{where}.thinkingLevel", _LEVELS)
+        effort = read_choice(str(level).lower(), f"{path}.thinkingLevel", _LEVELS)
         return {"reasoning_effort": effort}
-    if budget is None or budget == _AS_IT_LIKES:
+    if budget is None or budget == _DYNAMIC:
         return {}
     if type(budget) is not int or budget < 0:
-        raise wrong(f"{where}.thinkingBudget", "must be a number of tokens, or -1")
-    return {"reasoning_effort": next((e for most, e in _EFFORTS if budget <= most), "xhigh")}
+        problem = f"must be a number of tokens >= 0, or -1, got {budget!r}"
+        raise invalid_field(f"{path}.thinkingBudget", problem)
+    return {"reasoning_effort": next((e for largest, e in _EFFORTS if budget <= largest), "xhigh")}
 
 
 def _check_safety(settings: Any) -> None:
-    """Filters are Google's own: to ask for none is harmless elsewhere, others cannot be had."""
-    for setting, where in items(settings, "safetySettings"):
-        threshold = read(setting, where, fields.SAFETY).get("threshold")
-        if threshold is not None:  # filters exist at Google alone
-            choice(threshold, f"{where}.threshold", _UNFILTERED)
+    """Rejects filters, which only Google has; a request without filters needs none elsewhere."""
+    for setting, path in read_list(settings, "safetySettings"):
+        threshold = read_fields(setting, path, fields.SAFETY).get("threshold")
+        if threshold is not None:
+            read_choice(threshold, f"{path}.threshold", _UNFILTERED)
 
 
 def _tools(given: Mapping[str, Any]) -> dict[str, Any]:
     tools = list(_declared(given.get("tools") or []))
-    config = read(given.get("toolConfig") or {}, "toolConfig", fields.TOOL_CONFIG)
-    where = "toolConfig.functionCallingConfig"
-    calling = read(config.get("functionCallingConfig") or {}, where, fields.CALLING)
+    config = read_fields(given.get("toolConfig") or {}, "toolConfig", fields.TOOL_CONFIG)
+    path = "toolConfig.functionCallingConfig"
+    calling = read_fields(config.get("functionCallingConfig") or {}, path, fields.CALLING)
     if not tools:
         return {}
-    mode = choice(calling.get("mode") or "AUTO", f"{where}.mode", _MODES)
+    mode = read_choice(calling.get("mode") or "AUTO", f"{path}.mode", _MODES)
     if mode == "NONE":
         return {"tools": tools, "tool_choice": "none"}
     names = calling.get("allowedFunctionNames") or []
     if names:
-        tools = _allowed(tools, names, f"{where}.allowedFunctionNames")
+        tools = _allowed(tools, names, f"{path}.allowedFunctionNames")
     return {"tools": tools, **({"tool_choice": _MODES[mode]} if calling else {})}
 
 
-def _allowed(tools: list[Any], names: Any, where: str) -> list[Any]:
-    """Only these are offered: that every provider understands, a list of names not all."""
+def _allowed(tools: list[Any], names: Any, path: str) -> list[Any]:
+    """The allowed tools: every provider supports fewer tools, but not all a list of names."""
     if not isinstance(names, list):
-        raise wrong(where, "must be a list")
+        raise invalid_field(path, "must be a list")
     allowed = [tool for tool in tools if tool["function"]["name"] in names]
     if not allowed:
-        raise wrong(where, "names none of the declared functions")
+        raise invalid_field(path, f"names none of the declared functions, got {names!r}")
     return allowed
 
 
 def _declared(tools: Any) -> Iterator[dict[str, Any]]:
-    for tool, where in items(tools, "tools"):
+    for tool, path in read_list(tools, "tools"):
         if isinstance(tool, Mapping) and (others := tool.keys() - _DECLARATIONS):
-            raise wrong(f"{where}.{min(others)}", "runs at Google alone")
-        declarations = read(tool, where, fields.TOOL).get("functionDeclarations") or []
-        for declaration, path in items(declarations, f"{where}.functionDeclarations"):
-            yield {"type": "function", "function": _function(declaration, path)}
+            raise invalid_field(f"{path}.{min(others)}", "is only available at Google")
+        declarations = read_fields(tool, path, fields.TOOL).get("functionDeclarations") or []
+        for declaration, at in read_list(declarations, f"{path}.functionDeclarations"):
+            yield {"type": "function", "function": _function(declaration, at)}
 
 
-_DECLARATIONS = {"functionDeclarations", "function_declarations"}
-
-
-def _function(declaration: Any, where: str) -> dict[str, Any]:
-    given = read(declaration, where, fields.DECLARATION)
-    function: dict[str, Any] = {"name": text(given.get("name"), f"{where}.name")}
+def _function(declaration: Any, path: str) -> dict[str, Any]:
+    given = read_fields(declaration, path, fields.DECLARATION)
+    function: dict[str, Any] = {"name": read_string(given.get("name"), f"{path}.name")}
     if given.get("description"):
         function["description"] = given["description"]
     parameters = given.get("parametersJsonSchema")
     if parameters is None and given.get("parameters") is not None:
-        parameters = json_schema(given["parameters"], f"{where}.parameters")
+        parameters = json_schema(given["parameters"], f"{path}.parameters")
     if parameters is not None:
         function["parameters"] = parameters
     return function

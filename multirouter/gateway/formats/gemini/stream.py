@@ -1,4 +1,4 @@
-"""A canonical stream in Gemini's pieces: text as it comes, calls whole, usage at the end."""
+"""Translates a canonical stream to Gemini's: text as it comes, calls whole, usage at the end."""
 
 from __future__ import annotations
 
@@ -7,40 +7,42 @@ from typing import Any
 from multirouter.gateway.formats.gemini.answers import (
     call_parts,
     candidate,
-    counts,
     response,
     text_parts,
+    usage_counts,
 )
-from multirouter.gateway.formats.openai.normalize import Tidied
-from multirouter.gateway.http.error_bodies import GEMINI, Shape
+from multirouter.gateway.formats.openai.normalize import ChunkTranslator
+from multirouter.gateway.http.wire_format import GEMINI, WireFormat
 from multirouter.providers.json_bytes import dumps
 
 
-class GenerationEvents(Tidied):
-    """Makes the events of one answer; see `relaying.Translator`.
+class GenerateContentEvents(ChunkTranslator):
+    """Makes the elements of one streamed answer; see `stream_relay.Translator`.
 
-    The last piece of each candidate is held back until the stream's end: it tells the usage,
-    and it is what says that the answer is whole.
+    The finish reason and the calls of each candidate are held back until the stream's end, and
+    sent with the usage: the finish reason says that the answer is complete.
 
     Args:
-        request_id: what ids are made of.
-        thoughts: whether thoughts are told.
-        shape: how pieces become a stream.
+        request_id: the base of ids.
+        thoughts: whether thoughts are included.
+        wire_format: the format of the stream.
     """
 
-    def __init__(self, request_id: str, *, thoughts: bool, shape: Shape = GEMINI) -> None:
+    def __init__(
+        self, request_id: str, *, thoughts: bool, wire_format: WireFormat = GEMINI
+    ) -> None:
         super().__init__(request_id)
         self._thoughts = thoughts
-        self._shape = shape
+        self._wire_format = wire_format
         self._calls: dict[int, dict[int, Any]] = {}
         self._finished: dict[int, str] = {}
 
     def feed(self, chunk: Any) -> bytes:
         """See `Translator`."""
         pieces = []
-        for clean in self._tidy.feed(chunk):
-            for choice in clean["choices"]:
-                self._note(choice)
+        for normalized in self._normalizer.feed(chunk):
+            for choice in normalized["choices"]:
+                self._record(choice)
                 parts = text_parts(choice["delta"], thoughts=self._thoughts)
                 if parts:
                     logprobs = choice.get("logprobs")
@@ -48,28 +50,29 @@ class GenerationEvents(Tidied):
         return self._event(pieces) if pieces else b""
 
     def end(self) -> bytes:
-        """See `Translator`: no more than the last piece ends a stream."""
+        """See `Translator`: the last element, and nothing behind it."""
         last = [
             candidate(call_parts(self._calls.get(index, {}).values()), index, reason)
             for index, reason in sorted(self._finished.items())
         ]
-        return self._event(last, usageMetadata=counts(self._tidy.usage)) + self._shape.closing
+        usage = usage_counts(self._normalizer.usage)
+        return self._event(last, usageMetadata=usage) + self._wire_format.closing
 
-    def _note(self, choice: dict[str, Any]) -> None:
+    def _record(self, choice: dict[str, Any]) -> None:
         index = choice["index"]
         calls = self._calls.setdefault(index, {})
         for piece in choice["delta"].get("tool_calls") or ():
-            _join(calls, piece)
+            _add_piece(calls, piece)
         if choice["finish_reason"]:
             self._finished[index] = choice["finish_reason"]
 
-    def _event(self, candidates: list[Any], **more: Any) -> bytes:
-        told = {**response(candidates, self._tidy.id, self._tidy.model), **more}
-        return self._shape.frame(dumps(told))
+    def _event(self, candidates: list[Any], **fields: Any) -> bytes:
+        data = {**response(candidates, self._normalizer.id, self._normalizer.model), **fields}
+        return self._wire_format.frame(dumps(data))
 
 
-def _join(calls: dict[int, Any], piece: dict[str, Any]) -> None:
-    """Adds a piece to its call; a call is told by its index."""
+def _add_piece(calls: dict[int, Any], piece: dict[str, Any]) -> None:
+    """Adds a piece to its call, which its index identifies."""
     function = piece.get("function") or {}
     call = calls.get(piece["index"])
     if call is None:

@@ -1,1 +1,1 @@
-"""OpenAI chat completions for clients."""
+"""OpenAI's chat completions for clients: the canonical format, normalized."""

@@ -1,4 +1,4 @@
-"""Content that comes as a list of parts, as text and thoughts, which is how clients read it."""
+"""Flattens content that comes as a list of parts to text and reasoning."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ from collections.abc import Iterable
 from typing import Any
 
 
-def flatten(said: dict[str, Any]) -> None:
-    """Makes text of a message's content, or a delta's, and puts what was thought beside it.
+def flatten(message: dict[str, Any]) -> None:
+    """Replaces a list of parts in `content` by its text, and adds `reasoning_content`.
 
-    Models of Mistral that think answer so; clients join the pieces of `content` as strings.
+    Mistral's thinking models answer with lists; clients join the pieces of `content` as strings.
 
     Args:
-        said: a message or a delta whose content is a list.
+        message: a message or a delta whose content is a list; changed in place.
 
     Source: Mistral's API reference, Chat Completion, ContentChunk: TextChunk, ThinkChunk.
     """
-    parts = [part for part in said["content"] if isinstance(part, dict)]
-    said["content"] = _texts(part for part in parts if part.get("type") == "text") or None
-    thoughts = [part["thinking"] for part in parts if isinstance(part.get("thinking"), list)]
-    thought = "".join(
-        _texts(part for part in inner if isinstance(part, dict)) for inner in thoughts
+    parts = [part for part in message["content"] if isinstance(part, dict)]
+    message["content"] = _joined(part for part in parts if part.get("type") == "text") or None
+    thinking = [part["thinking"] for part in parts if isinstance(part.get("thinking"), list)]
+    reasoning = "".join(
+        _joined(part for part in inner if isinstance(part, dict)) for inner in thinking
     )
-    if thought:
-        said["reasoning_content"] = thought
+    if reasoning:
+        message["reasoning_content"] = reasoning
 
 
-def _texts(parts: Iterable[dict[str, Any]]) -> str:
+def _joined(parts: Iterable[dict[str, Any]]) -> str:
     return "".join(part["text"] for part in parts if isinstance(part.get("text"), str))

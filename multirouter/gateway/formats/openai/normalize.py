@@ -1,7 +1,7 @@
-"""Answers as real clients want them, whatever a provider left out or said twice.
+"""Normalizes answers and chunks: adds what a provider left out, drops what it repeated.
 
-Each rule stands for a client that fails without it: accumulators join tool calls by `index`,
-SDKs parse `arguments`, frameworks read `choices[0]` of every chunk.
+Each rule exists for a client that fails without it: accumulators join tool calls by `index`, SDKs
+parse `arguments`, frameworks read `choices[0]` of every chunk.
 """
 
 from __future__ import annotations
@@ -17,23 +17,25 @@ from multirouter.providers.arguments import arguments_text
 Chunk = dict[str, Any]
 
 
-def whole(answer: Any, request_id: str, wall: Callable[[], float] = time.time) -> dict[str, Any]:
-    """A whole answer with every key that clients read.
+def normalize_answer(
+    answer: Any, request_id: str, wall: Callable[[], float] = time.time
+) -> dict[str, Any]:
+    """Adds every key that clients read to a whole answer.
 
     Args:
-        answer: a canonical response.
-        request_id: what ids are made of where a provider gave none.
+        answer: a canonical response; changed in place.
+        request_id: the base of ids where a provider gave none.
         wall: seconds since 1970.
     """
     answer["object"] = "chat.completion"
-    answer["id"] = _text(answer.get("id")) or f"chatcmpl-{request_id}"
+    answer["id"] = _string(answer.get("id")) or f"chatcmpl-{request_id}"
     answer["created"] = answer.get("created") or int(wall())
-    answer["model"] = _text(answer.get("model"))
+    answer["model"] = _string(answer.get("model"))
     if not isinstance(answer.get("usage", {}), dict):
         del answer["usage"]
-    for place, choice in enumerate(answer["choices"]):
+    for position, choice in enumerate(answer["choices"]):
         if choice.get("index") is None:
-            choice["index"] = place
+            choice["index"] = position
         message = choice.get("message") or {}
         choice["message"] = message
         message["role"] = "assistant"
@@ -42,7 +44,7 @@ def whole(answer: Any, request_id: str, wall: Callable[[], float] = time.time) -
         calls = message.get("tool_calls")
         if calls:
             for number, call in enumerate(calls):
-                _complete(call, f"call_{request_id}_{place}_{number}")
+                _complete_call(call, f"call_{request_id}_{position}_{number}")
         elif "tool_calls" in message:
             del message["tool_calls"]
         if not choice.get("finish_reason"):
@@ -50,7 +52,7 @@ def whole(answer: Any, request_id: str, wall: Callable[[], float] = time.time) -
     return answer  # type: ignore[no-any-return] # canonical answers are dicts
 
 
-def _complete(call: dict[str, Any], id_: str) -> None:
+def _complete_call(call: dict[str, Any], id_: str) -> None:
     call["id"] = call.get("id") or id_
     call.setdefault("type", "function")
     function = call.get("function")
@@ -59,50 +61,50 @@ def _complete(call: dict[str, Any], id_: str) -> None:
 
 
 def _arguments(function: Mapping[str, Any]) -> str:
-    """Arguments as the text they should have come as."""
-    given = function.get("arguments") or ""
-    return given if isinstance(given, str) else arguments_text(given)
+    """The arguments as a string, also where a provider sent an object."""
+    arguments = function.get("arguments") or ""
+    return arguments if isinstance(arguments, str) else arguments_text(arguments)
 
 
-def _text(given: Any) -> str:
-    """A name that goes into headers and logs; "" for what is none."""
-    return given if isinstance(given, str) else ""
+def _string(value: Any) -> str:
+    """A value for headers and logs; "" for anything but a string."""
+    return value if isinstance(value, str) else ""
 
 
-class Tidy:
-    """Makes one clean stream out of the chunks of whoever served, one after the other.
+class ChunkNormalizer:
+    """Makes one consistent stream of the chunks of one or more providers.
 
     Args:
-        request_id: what ids are made of where a provider gave none.
-        usage_asked: whether the client wants the chunk with the usage.
+        request_id: the base of ids where a provider gave none.
+        include_usage: whether the client wants the chunk with the usage.
         wall: seconds since 1970.
 
     Attributes:
         id: the id of all chunks, once the first has come.
         model: the model of all chunks: that of the first.
-        usage: what the provider counted, once it did.
-        finished: the choices that have their finish reason.
+        usage: the usage that the provider reported, or None.
+        finished: the indexes of choices that have their finish reason.
     """
 
     def __init__(
-        self, request_id: str, *, usage_asked: bool, wall: Callable[[], float] = time.time
+        self, request_id: str, *, include_usage: bool, wall: Callable[[], float] = time.time
     ) -> None:
         self.id: str = ""
         self.model: str = ""
         self.usage: Any = None
         self.finished: set[int] = set()
         self._request_id = request_id
-        self._usage_asked = usage_asked
+        self._include_usage = include_usage
         self._wall = wall
         self._created = 0
-        self._spoken: set[int] = set()
+        self._started: set[int] = set()
         self._calls: dict[tuple[int, int], bool] = {}
 
     def feed(self, chunk: Any) -> Iterable[Chunk]:
-        """The clean chunks that come of one; usage is kept for `end`."""
+        """The normalized chunks of one chunk; its usage is kept for `end`."""
         if not self.id:
-            self.id = _text(chunk.get("id")) or f"chatcmpl-{self._request_id}"
-            self.model = _text(chunk.get("model"))
+            self.id = _string(chunk.get("id")) or f"chatcmpl-{self._request_id}"
+            self.model = _string(chunk.get("model"))
             self._created = chunk.get("created") or int(self._wall())
         usage = chunk.pop("usage", None)
         if usage and isinstance(usage, dict):
@@ -110,29 +112,29 @@ class Tidy:
         choices = chunk.get("choices")
         if not choices:
             return ()
-        kept = [choice for choice in choices if self._tidied(choice)]
-        return (self._stamped(chunk, kept),) if kept else ()
+        kept = [choice for choice in choices if self._normalize(choice)]
+        return (self._with_header(chunk, kept),) if kept else ()
 
     def end(self) -> Iterable[Chunk]:
-        """The last chunk: the usage, for who asked for it."""
-        if not self._usage_asked or self.usage is None:
+        """The last chunk: the usage, if the client wants it."""
+        if not self._include_usage or self.usage is None:
             return ()
-        last = self._stamped({}, [])
+        last = self._with_header({}, [])
         last["usage"] = self.usage
         return (last,)
 
-    def _stamped(self, chunk: Chunk, choices: list[Any]) -> Chunk:
+    def _with_header(self, chunk: Chunk, choices: list[Any]) -> Chunk:
         chunk["id"] = self.id
         chunk["object"] = "chat.completion.chunk"
         chunk["created"] = self._created
         chunk["model"] = self.model
         chunk["choices"] = choices
-        if self._usage_asked:
+        if self._include_usage:
             chunk["usage"] = None
         return chunk
 
-    def _tidied(self, choice: dict[str, Any]) -> bool:
-        """Tidies one choice of a chunk; whether anything is left of it."""
+    def _normalize(self, choice: dict[str, Any]) -> bool:
+        """Normalizes one choice of a chunk in place; False if nothing of it is to be sent."""
         index = choice["index"] = choice.get("index") or 0
         delta = choice.get("delta")
         if not isinstance(delta, dict):
@@ -142,70 +144,74 @@ class Tidy:
         reason = choice["finish_reason"] = choice.get("finish_reason") or None
         if index in self.finished:
             return False
-        first = index not in self._spoken
+        first = index not in self._started
         if first:
-            self._spoken.add(index)
+            self._started.add(index)
             delta["role"] = "assistant"
             delta.setdefault("content", None if delta.get("tool_calls") else "")
         elif "role" in delta:
             del delta["role"]
         if "tool_calls" in delta:
-            self._tidy_calls(index, delta)
+            self._normalize_calls(index, delta)
         if reason:
             self.finished.add(index)
             self._complete_calls(index, delta)
         return first or reason is not None or not _is_empty(delta)
 
-    def _tidy_calls(self, index: int, delta: dict[str, Any]) -> None:
+    def _normalize_calls(self, index: int, delta: dict[str, Any]) -> None:
         calls = delta["tool_calls"] or []
         if not calls:
             del delta["tool_calls"]
-        for place, call in enumerate(calls):
+        for position, call in enumerate(calls):
             number = call.get("index")
             if not isinstance(number, int):
-                number = call["index"] = place
-            known = self._calls.get((index, number))
+                number = call["index"] = position
+            had_arguments = self._calls.get((index, number))
             function = call.get("function")
-            said = bool(function and function.get("arguments"))
-            if known is None:
+            has_arguments = bool(function and function.get("arguments"))
+            if had_arguments is None:
                 call["id"] = call.get("id") or f"call_{self._request_id}_{index}_{number}"
                 call.setdefault("type", "function")
-            if function and (known is None or said):
+            if function and (had_arguments is None or has_arguments):
                 function["arguments"] = _arguments(function)
-            self._calls[index, number] = bool(known) or said
+            self._calls[index, number] = bool(had_arguments) or has_arguments
 
     def _complete_calls(self, index: int, delta: dict[str, Any]) -> None:
-        """A call that ends without arguments has none: `{}`, which parses."""
-        bare = [n for (at, n), said in self._calls.items() if at == index and not said]
+        """Gives calls that end without arguments `{}`, which clients can parse."""
+        bare = [
+            number
+            for (at, number), has_arguments in self._calls.items()
+            if at == index and not has_arguments
+        ]
         if bare:
             ends = [{"index": number, "function": {"arguments": "{}"}} for number in bare]
             delta["tool_calls"] = [*(delta.get("tool_calls") or ()), *ends]
 
 
-class Tidied:
-    """What each door's translator knows of its stream; see `relaying.Translator`.
+class ChunkTranslator:
+    """Base of the translators from normalized chunks; see `stream_relay.Translator`.
 
     Args:
-        request_id: what ids are made of where a provider gave none.
-        usage_asked: whether the client wants a chunk with the usage.
+        request_id: the base of ids where a provider gave none.
+        include_usage: whether the client wants a chunk with the usage.
     """
 
-    def __init__(self, request_id: str, *, usage_asked: bool = False) -> None:
-        self._tidy = Tidy(request_id, usage_asked=usage_asked)
+    def __init__(self, request_id: str, *, include_usage: bool = False) -> None:
+        self._normalizer = ChunkNormalizer(request_id, include_usage=include_usage)
 
     @property
     def model(self) -> str:
         """See `Translator`."""
-        return self._tidy.model
+        return self._normalizer.model
 
     @property
     def usage(self) -> Any:
         """See `Translator`."""
-        return self._tidy.usage
+        return self._normalizer.usage
 
 
 def _is_empty(delta: dict[str, Any]) -> bool:
-    """Whether a delta after the first brings nothing: an opening that a successor said again."""
+    """Whether a delta after the first has no content, as the opening of a continuation has."""
     return not any(delta.get(name) for name in chat.CONTENT_FIELDS) and not (
         delta.keys() - set(chat.CONTENT_FIELDS)
     )
