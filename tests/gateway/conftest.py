@@ -1,4 +1,4 @@
-"""The mark of the tests with real clients."""
+"""Pytest marker of the tests with real clients."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import pytest
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Registers it."""
+    """Registers the marker `clients`."""
     config.addinivalue_line("markers", "clients: against real SDKs, skipped when not installed")

@@ -1,4 +1,4 @@
-"""The chat door, the models, and what every answer has in common."""
+"""Chat completions, models, fallbacks, health, draining and errors."""
 
 from __future__ import annotations
 
@@ -9,22 +9,22 @@ import aiohttp
 import anyio
 import pytest
 
-from multirouter.gateway.app import Bounds
-from multirouter.gateway.formats.openai.normalize import Tidy, whole
-from tests.gateway.kit import PROMPT, SAID, standing
+from multirouter.gateway.app import ServerLimits
+from multirouter.gateway.formats.openai.normalize import ChunkNormalizer, normalize_answer
+from tests.gateway.harness import PROMPT, REPLY, running_gateway
 
 pytestmark = [pytest.mark.backends("asyncio")]
 
 
-@pytest.mark.parametrize("asked", [False, True])
-async def test_usage_only_when_asked(asked: bool) -> None:
-    """The usage chunk comes last and only to who asked; all others have choices."""
-    async with standing() as place:
-        answer = await place.ask(stream=True, stream_options={"include_usage": asked})
+@pytest.mark.parametrize("include_usage", [False, True])
+async def test_usage_chunk_is_sent_on_request(include_usage: bool) -> None:
+    """The usage chunk is the last, sent on request alone; all others have choices."""
+    async with running_gateway() as harness:
+        answer = await harness.send(stream=True, stream_options={"include_usage": include_usage})
     usages = [event for event in answer.events if event.get("usage")]
-    assert len(usages) == asked
+    assert len(usages) == include_usage
     assert all(event["choices"] for event in answer.events if event not in usages)
-    if asked:
+    if include_usage:
         assert answer.events[-1] is usages[-1] or answer.events[-1] == usages[-1]
         assert usages[0]["choices"] == []
     assert answer.headers["Content-Type"] == "text/event-stream"
@@ -32,56 +32,56 @@ async def test_usage_only_when_asked(asked: bool) -> None:
 
 
 async def test_models() -> None:
-    """Names are listed and looked up; patterns are not listed, but serve."""
-    async with standing(models={"big": "main", "gpt-*": "main"}) as place:
-        async with place.http.get(f"{place.url}/v1/models") as response:
-            listed = await response.json()
-        async with place.http.get(f"{place.url}/v1/models/big") as response:
+    """Exact names are listed and found; patterns are not listed, but match."""
+    async with running_gateway(models={"big": "main", "gpt-*": "main"}) as harness:
+        async with harness.http.get(f"{harness.url}/v1/models") as response:
+            model_entry = await response.json()
+        async with harness.http.get(f"{harness.url}/v1/models/big") as response:
             one = await response.json()
-        async with place.http.get(f"{place.url}/v1/models/bgi") as response:
+        async with harness.http.get(f"{harness.url}/v1/models/bgi") as response:
             missing = response.status, await response.json()
-        served = await place.ask(model="gpt-77")
-        unknown = await place.ask(model="claude")
-    assert [model["id"] for model in listed["data"]] == ["big"]
+        served = await harness.send(model="gpt-77")
+        unknown = await harness.send(model="claude")
+    assert [model["id"] for model in model_entry["data"]] == ["big"]
     assert one.keys() == {"id", "object", "created", "owned_by"}
     assert missing[0] == 404
     assert "'big'" in missing[1]["error"]["message"]
-    assert served.text == SAID
+    assert served.text == REPLY
     assert (unknown.status, unknown.json["error"]["code"]) == (404, "model_not_found")
 
 
 async def test_fallback_models() -> None:
-    """The next model is asked when one fails, and the gateway's own fields go no further."""
+    """A failed model falls back to the next; the gateway's own fields are not sent upstream."""
     models = {"a": "first", "b": "second", "c": "third"}
-    async with standing(["fail-500"], ["fail-503"], [], models=models) as place:
-        answer = await place.ask(model="a", fallback_models=["b", "c"], metadata={"team": "x"})
-    assert answer.text == SAID
+    async with running_gateway(["fail-500"], ["fail-503"], [], models=models) as harness:
+        answer = await harness.send(model="a", fallback_models=["b", "c"], metadata={"team": "x"})
+    assert answer.text == REPLY
     assert answer.headers["X-Model"] == "c"
     assert answer.trail[-1]["provider"] == "third"
-    sent = place.fakes[2].requests[-1].body
+    sent = harness.fakes[2].requests[-1].body
     assert sent.keys() == {"model", "messages", "metadata"}
 
 
 @pytest.mark.parametrize(("codes", "status"), [([503], 200), ([429], 503)])
 async def test_fallback_conditions(codes: list[int], status: int) -> None:
-    """Only the failures that are named lead to the next model."""
-    async with standing(["fail-503"], [], models={"a": "first", "b": "second"}) as place:
-        answer = await place.ask(
+    """Only the listed statuses lead to the next model."""
+    async with running_gateway(["fail-503"], [], models={"a": "first", "b": "second"}) as harness:
+        answer = await harness.send(
             model="a", fallback_models=["b"], fallback_conditions={"status_codes": codes}
         )
     assert answer.status == status
 
 
-async def test_fallback_after_a_time() -> None:
-    """A model that is not the last gets `timeout_ms`, and `timeout` bounds all of it."""
-    async with standing() as place:
-        began = anyio.current_time()
-        answer = await place.ask(
+async def test_fallback_after_a_timeout() -> None:
+    """`timeout_ms` bounds a model that is not the last, and `timeout` the whole request."""
+    async with running_gateway() as harness:
+        started = anyio.current_time()
+        answer = await harness.send(
             model="stall", fallback_models=["fine"], fallback_conditions={"timeout_ms": 1500}
         )
-        assert 1.4 < anyio.current_time() - began < 3.0
-        late = await place.ask(model="stall", fallback_models=["stall"], timeout=2)
-    assert answer.text == SAID
+        assert 1.4 < anyio.current_time() - started < 3.0
+        late = await harness.send(model="stall", fallback_models=["stall"], timeout=2)
+    assert answer.text == REPLY
     assert (late.status, late.json["error"]["code"]) == (504, "timeout")
 
 
@@ -106,30 +106,30 @@ async def test_fallback_after_a_time() -> None:
         ("stream", "yes"),
     ],
 )
-async def test_what_makes_no_sense(field: str, value: object) -> None:
-    """A field that makes no sense is refused by its name, before anybody is asked."""
-    async with standing() as place:
-        answer = await place.ask(**{field: value})
+async def test_invalid_fields_are_rejected(field: str, value: object) -> None:
+    """An invalid field is a 400 with its name, and no provider is called."""
+    async with running_gateway() as harness:
+        answer = await harness.send(**{field: value})
     assert answer.status == 400
     assert answer.json["error"]["param"].startswith(field)
-    assert not place.fakes[0].requests
+    assert not harness.fakes[0].requests
 
 
-async def test_a_route_by_name() -> None:
-    """`route` chooses the route, whatever the model."""
-    async with standing(models={"x": "main"}) as place:
-        answer = await place.ask(route="main", model="anything")
-    assert answer.text == SAID
+async def test_route_by_name() -> None:
+    """`route` selects the route for any model."""
+    async with running_gateway(models={"x": "main"}) as harness:
+        answer = await harness.send(route="main", model="anything")
+    assert answer.text == REPLY
     assert answer.headers["X-Model"] == "anything"
 
 
 async def test_comments_while_waiting() -> None:
-    """Silence is filled with comments, no `data:` and no `id:`; an error after them is an event."""
-    async with standing(bounds=Bounds(keepalive=1.0)) as place:
-        answer = await place.ask(model="slow-first-token-4500", stream=True)
-        failed = await place.ask(model="stall", stream=True, timeout=3)
+    """Comments keep a waiting stream alive; an error after them is an event."""
+    async with running_gateway(limits=ServerLimits(comment_interval=1.0)) as harness:
+        answer = await harness.send(model="slow-first-token-4500", stream=True)
+        failed = await harness.send(model="stall", stream=True, timeout=3)
     assert answer.data.count(b": waiting\n\n") == 4
-    assert answer.text == SAID
+    assert answer.text == REPLY
     assert answer.done == 1
     assert failed.status == 200
     assert failed.broken
@@ -137,36 +137,36 @@ async def test_comments_while_waiting() -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-async def test_a_client_that_leaves(stream: bool) -> None:
-    """Who hangs up has its upstream cancelled within a second, and nobody else is asked."""
-    async with standing([], []) as place:
+async def test_client_disconnect_cancels_the_provider(stream: bool) -> None:
+    """A disconnect cancels the upstream request within a second, without failover."""
+    async with running_gateway([], []) as harness:
         fault = "stall-2" if stream else "stall"
-        asking = asyncio.create_task(place.ask(model=fault, stream=stream))
+        request = asyncio.create_task(harness.send(model=fault, stream=stream))
         await anyio.sleep(0.5)
-        assert place.fakes[0].open == 1
-        asking.cancel()
+        assert harness.fakes[0].in_flight == 1
+        request.cancel()
         await anyio.sleep(0.9)
-        assert place.fakes[0].open == 0
-        assert place.gateway.in_flight == 0
-        assert not place.fakes[1].requests
-    assert place.log.told[-1][2]["status"] == 499
+        assert harness.fakes[0].in_flight == 0
+        assert harness.gateway.in_flight == 0
+        assert not harness.fakes[1].requests
+    assert harness.log.events[-1][2]["status"] == 499
 
 
-async def test_a_connection_serves_again_after_a_stream() -> None:
-    """Keep-alive holds after a stream that ended well."""
-    async with standing() as place:
+async def test_connection_is_reused_after_a_stream() -> None:
+    """A connection stays open after a complete stream."""
+    async with running_gateway() as harness:
         for _ in range(3):
-            assert (await place.ask(stream=True)).done == 1
-        assert len(place.server._runner.server.connections) == 1
+            assert (await harness.send(stream=True)).done == 1
+        assert len(harness.server._runner.server.connections) == 1
 
 
 async def test_health_and_metrics() -> None:
-    """Alive always; ready while somebody can be asked; the metrics in Prometheus' format."""
-    async with standing() as place:
-        await place.ask()
+    """`/healthz` is always 200, `/readyz` if a provider is available; `/metrics` is plain text."""
+    async with running_gateway() as harness:
+        await harness.send()
 
         async def get(path: str) -> tuple[int, str]:
-            async with place.http.get(place.url + path) as response:
+            async with harness.http.get(harness.url + path) as response:
                 return response.status, await response.text()
 
         assert (await get("/healthz"))[0] == 200
@@ -176,65 +176,65 @@ async def test_health_and_metrics() -> None:
         assert (
             'multirouter_calls_total{outcome="success",route="main",router="default"} 1.0' in text
         )
-        place.router.hold("first", "open")
+        harness.router.hold("first", "open")
         status, text = await get("/readyz")
         assert (status, json.loads(text)["providers"]) == (503, {"first": False})
 
 
 async def test_draining() -> None:
-    """When it stops, `/readyz` fails first, a stream still finishes, and then nobody is taken."""
-    async with standing(drain=10.0) as place:
-        asking = asyncio.create_task(place.ask(model="slow-first-token-3000", stream=True))
+    """A drain fails `/readyz` first, then closes the port; a stream still finishes."""
+    async with running_gateway(drain=10.0) as harness:
+        request = asyncio.create_task(harness.send(model="slow-first-token-3000", stream=True))
         await anyio.sleep(0.5)
-        draining = asyncio.create_task(place.server.drain())
+        draining = asyncio.create_task(harness.server.drain())
         await anyio.sleep(0.5)
-        async with place.http.get(f"{place.url}/readyz") as response:
+        async with harness.http.get(f"{harness.url}/readyz") as response:
             assert (response.status, (await response.json())["status"]) == (503, "draining")
-        url = place.url
+        url = harness.url
         await anyio.sleep(1.0)
         with pytest.raises(OSError, match="Cannot connect"):
-            await place.http.get(f"{url}/readyz")
-        assert (await asking).done == 1
+            await harness.http.get(f"{url}/readyz")
+        assert (await request).done == 1
         await draining
 
 
 @pytest.mark.parametrize(
-    ("path", "told"),
+    ("path", "expected"),
     [("/v1/chat/completions", '"code":"shutting_down"'), ("/v1/messages", "event: error\n")],
 )
-async def test_a_stream_that_outlasts_the_drain_is_told(path: str, told: str) -> None:
-    """What may not finish ends with an error event of its door, and never as if it were whole."""
-    async with standing(drain=2.0) as place:
-        ask = place.ask(path=path, model="stall-3", stream=True, max_tokens=9)
-        asking = asyncio.create_task(ask)
+async def test_stream_beyond_the_drain_ends_with_an_error(path: str, expected: str) -> None:
+    """A stream that exceeds the drain timeout ends with an error event and a dropped connection."""
+    async with running_gateway(drain=2.0) as harness:
+        sending = harness.send(path=path, model="stall-3", stream=True, max_tokens=9)
+        request = asyncio.create_task(sending)
         await anyio.sleep(0.5)
-        began = anyio.current_time()
-        await place.server.drain(lead=0.0)
-        assert 2.0 <= anyio.current_time() - began < 3.0
-        answer = await asking
+        started = anyio.current_time()
+        await harness.server.drain(lead=0.0)
+        assert 2.0 <= anyio.current_time() - started < 3.0
+        answer = await request
     assert answer.status == 200
     assert answer.broken
     assert answer.done == 0
-    assert told in answer.data.decode()
-    assert place.fakes[0].open == 0
+    assert expected in answer.data.decode()
+    assert harness.fakes[0].in_flight == 0
 
 
-async def test_a_drain_has_a_bound() -> None:
-    """A stream that never ends does not hold the process beyond the bound."""
-    async with standing(drain=2.0) as place:
-        asking = asyncio.create_task(place.ask(model="slow-first-token-9000", stream=True))
+async def test_drain_is_bounded() -> None:
+    """A stream without content does not delay the shutdown beyond the drain timeout."""
+    async with running_gateway(drain=2.0) as harness:
+        request = asyncio.create_task(harness.send(model="slow-first-token-9000", stream=True))
         await anyio.sleep(0.1)
-        began = anyio.current_time()
-        await place.server.drain(lead=0.0)
-        assert anyio.current_time() - began < 2.5
+        started = anyio.current_time()
+        await harness.server.drain(lead=0.0)
+        assert anyio.current_time() - started < 2.5
         with pytest.raises(aiohttp.ClientError):
-            await asking
+            await request
 
 
-async def test_retry_after_reaches_the_client() -> None:
-    """When all are rate limited the client gets 429 and when to come again."""
-    async with standing(["429-retry-after-50"]) as place:
-        answer = await place.ask()
+async def test_retry_after_is_sent_to_the_client() -> None:
+    """When all providers are rate limited the client gets 429 with Retry-After."""
+    async with running_gateway(["429-retry-after-50"]) as harness:
+        answer = await harness.send()
     assert answer.status == 429
     assert answer.json["error"]["type"] == "rate_limit_error"
     assert 45 <= int(answer.headers["Retry-After"]) <= 50
@@ -250,24 +250,24 @@ async def test_retry_after_reaches_the_client() -> None:
         ("stall", 504, "timeout"),
     ],
 )
-async def test_what_failures_are_called(fault: str, status: int, code: str) -> None:
-    """An upstream's 401 is not the caller's, a used-up quota no rate limit, a 422 stays one."""
-    async with standing([fault]) as place:
-        answer = await place.ask(timeout=5)
+async def test_status_and_code_of_failures(fault: str, status: int, code: str) -> None:
+    """A provider's 401 and quota are a 503, an unknown model a 404, and a 422 stays a 422."""
+    async with running_gateway([fault]) as harness:
+        answer = await harness.send(timeout=5)
     assert (answer.status, answer.json["error"]["code"]) == (status, code)
     if code == "providers_unavailable":
         assert answer.headers["X-Should-Retry"] == "false"
 
 
-def test_a_whole_answer_is_made_complete() -> None:
-    """Missing ids, keys and arguments are filled in; empty lists of calls go."""
+def test_incomplete_answer_is_completed() -> None:
+    """Missing ids, keys and arguments are added; empty lists of calls are removed."""
     bare = {
         "choices": [
             {"message": {"tool_calls": [{"function": {"name": "f", "arguments": ""}}]}},
             {"message": {"content": "x", "tool_calls": []}},
         ]
     }
-    answer = whole(bare, "req_1", lambda: 5.0)
+    answer = normalize_answer(bare, "req_1", lambda: 5.0)
     first, second = answer["choices"]
     assert (answer["id"], answer["created"], answer["model"]) == ("chatcmpl-req_1", 5, "")
     assert first["finish_reason"] == "tool_calls"
@@ -278,12 +278,12 @@ def test_a_whole_answer_is_made_complete() -> None:
     assert "tool_calls" not in second["message"]
 
 
-def test_tool_calls_in_pieces_are_made_complete() -> None:
-    """Each call has an index, an id and a type at its start, and arguments that parse."""
-    tidy = Tidy("req_1", usage_asked=False, wall=lambda: 5.0)
+def test_incomplete_streamed_tool_calls_are_completed() -> None:
+    """Each call starts with an index, an id and a type, and its arguments are valid JSON."""
+    normalizer = ChunkNormalizer("req_1", include_usage=False, wall=lambda: 5.0)
     call = {"function": {"name": "f"}}
-    (opening,) = tidy.feed({"choices": [{"delta": {"tool_calls": [call]}}]})
-    (ending,) = tidy.feed({"choices": [{"delta": {}, "finish_reason": "tool_calls"}]})
+    (opening,) = normalizer.feed({"choices": [{"delta": {"tool_calls": [call]}}]})
+    (ending,) = normalizer.feed({"choices": [{"delta": {}, "finish_reason": "tool_calls"}]})
     delta = opening["choices"][0]["delta"]
     assert (delta["role"], delta["content"]) == ("assistant", None)
     assert delta["tool_calls"][0] == {
@@ -295,4 +295,4 @@ def test_tool_calls_in_pieces_are_made_complete() -> None:
     assert ending["choices"][0]["delta"]["tool_calls"] == [
         {"index": 0, "function": {"arguments": "{}"}}
     ]
-    assert list(tidy.feed({"choices": [{"delta": {"content": PROMPT}}]})) == []
+    assert list(normalizer.feed({"choices": [{"delta": {"content": PROMPT}}]})) == []

@@ -1,4 +1,4 @@
-"""A gateway as a file describes it, in front of the fakes."""
+"""Gateway of a configuration file, in front of a fake provider."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from multirouter.gateway.process import make_gateway
 from multirouter.gateway.reload import Reloader
 from multirouter.gateway.server import Server
 from multirouter.testing.fakes import FakeProvider
-from tests.gateway.kit import PROMPT, SAID, Lines, Place
+from tests.gateway.harness import PROMPT, REPLY, Harness, RecordingLogger
 
 pytestmark = [pytest.mark.backends("asyncio")]
 
@@ -28,10 +28,10 @@ routes:
 """
 
 
-async def test_doors_of_a_file(tmp_path: Path) -> None:
-    """Chats and passing doors ask for the model that the client means; a reload brings others."""
+async def test_endpoints_of_a_configuration(tmp_path: Path) -> None:
+    """Chat and passthrough map model names; a reload replaces routes, an invalid one nothing."""
     file = tmp_path / "gateway.yaml"
-    lines = Lines()
+    log = RecordingLogger()
     async with FakeProvider() as fake:
         file.write_text(CONFIG.format(url=fake.url, route="one"))
         settings = load(file)
@@ -39,52 +39,54 @@ async def test_doors_of_a_file(tmp_path: Path) -> None:
             settings.build(registry=CollectorRegistry()) as router,
             aiohttp.ClientSession() as http,
         ):
-            gateway = make_gateway(router, settings, log=AccessLog(lines))
+            gateway = make_gateway(router, settings, log=AccessLog(log))
             async with Server(gateway) as server:
-                place = Place(
-                    server.url, gateway, server, router, [], http, lines, CollectorRegistry()
+                harness = Harness(
+                    server.url, gateway, server, router, [], http, log, CollectorRegistry()
                 )
-                assert (await place.ask(model="one")).text == SAID
-                sent: list[Any] = []
+                assert (await harness.send(model="one")).text == REPLY
+                models: list[Any] = []
                 for model in ("up/embed-1", "embed-1", "one"):
-                    answer = await place.ask(path="/v1/embeddings", model=model, input=PROMPT)
+                    answer = await harness.send(path="/v1/embeddings", model=model, input=PROMPT)
                     assert answer.status == 200
-                    sent.append(fake.requests[-1].body["model"])
-                assert sent == ["embed-1", "embed-1", "gpt-5"]
+                    models.append(fake.requests[-1].body["model"])
+                assert models == ["embed-1", "embed-1", "gpt-5"]
 
                 reloader = Reloader(lambda: load(file), router, gateway)
                 file.write_text(CONFIG.format(url=fake.url, route="two"))
                 assert reloader.reload("test") == ""
-                assert (await place.ask(model="two")).text == SAID
-                assert (await place.ask(model="one")).status == 404
+                assert (await harness.send(model="two")).text == REPLY
+                assert (await harness.send(model="one")).status == 404
                 file.write_text("providers: 7")
                 assert "providers" in reloader.reload("test")
-                assert (await place.ask(model="two")).text == SAID
-    assert [event for _, event, _ in lines.told if "reload" in event] == [
-        "reloaded",
-        "reload refused",
+                assert (await harness.send(model="two")).text == REPLY
+    assert [event for _, event, _ in log.events if "reload" in event] == [
+        "configuration reloaded",
+        "configuration reload rejected",
     ]
 
 
-async def test_what_nobody_foresaw(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An error of the gateway's own is a 500 that tells nothing, and the log tells it all."""
+async def test_unexpected_error_is_logged_and_hidden(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """An internal error is a 500 without details; the log has them."""
     file = tmp_path / "gateway.yaml"
-    lines = Lines()
+    log = RecordingLogger()
     async with FakeProvider() as fake, aiohttp.ClientSession() as http:
         file.write_text(CONFIG.format(url=fake.url, route="one"))
         settings = load(file)
         async with settings.build(registry=CollectorRegistry()) as router:
-            gateway = make_gateway(router, settings, log=AccessLog(lines))
+            gateway = make_gateway(router, settings, log=AccessLog(log))
 
-            def broken(name: str) -> None:
+            def fail(name: str) -> None:
                 raise ConfigurationError("secret", name)
 
-            monkeypatch.setattr(gateway.catalog, "find", broken)
+            monkeypatch.setattr(gateway.catalogue, "find", fail)
             async with Server(gateway) as server:
-                place = Place(
-                    server.url, gateway, server, router, [], http, lines, CollectorRegistry()
+                harness = Harness(
+                    server.url, gateway, server, router, [], http, log, CollectorRegistry()
                 )
-                answer = await place.ask(model="one")
+                answer = await harness.send(model="one")
     assert (answer.status, answer.json["error"]["code"]) == (500, "internal_error")
     assert "secret" not in answer.data.decode()
-    assert [event for _, event, _ in lines.told] == ["gateway failed", "request"]
+    assert [event for _, event, _ in log.events] == ["internal error", "request"]

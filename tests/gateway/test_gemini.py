@@ -1,4 +1,4 @@
-"""Gemini's door in front of providers that speak OpenAI's format, and Gemini's own."""
+"""Gemini's endpoints in front of providers of OpenAI's and of Gemini's format."""
 
 from __future__ import annotations
 
@@ -9,60 +9,48 @@ import pytest
 
 from multirouter import Route
 from multirouter.config import KeyBook
-from multirouter.gateway.app import Bounds
-from multirouter.gateway.formats.gemini.answers import to_generation
-from multirouter.gateway.formats.gemini.requests import from_generate, includes_thoughts
-from multirouter.gateway.formats.gemini.stream import GenerationEvents
-from multirouter.gateway.http.error_responses import Refusal
+from multirouter.gateway.app import ServerLimits
+from multirouter.gateway.formats.gemini.answers import to_generate_content
+from multirouter.gateway.formats.gemini.stream import GenerateContentEvents
 from multirouter.providers import Gemini
-from tests.gateway.kit import PROMPT, SAID, SECRET, Answer, Place, standing
+from tests.gateway.gemini_contents import TOOLS, model, user
+from tests.gateway.harness import PROMPT, REPLY, SECRET, Answer, Harness, running_gateway
 
 pytestmark = [pytest.mark.backends("asyncio")]
 
-WEATHER = {
-    "name": "weather",
-    "parameters": {"type": "OBJECT", "properties": {"city": {"type": "STRING"}}},
-}
-TOOLS = [{"functionDeclarations": [WEATHER]}]
 
-
-def user(*parts: Any) -> dict[str, Any]:
-    return {"role": "user", "parts": [{"text": p} if isinstance(p, str) else p for p in parts]}
-
-
-def model(*parts: Any) -> dict[str, Any]:
-    return {**user(*parts), "role": "model"}
-
-
-async def say(
-    place: Place, *, stream: bool = False, at: str = "/v1beta/models/m", **fields: Any
+async def generate(
+    harness: Harness, *, stream: bool = False, model_path: str = "/v1beta/models/m", **fields: Any
 ) -> Answer:
     headers = fields.pop("headers", {})
     method = "streamGenerateContent?alt=sse" if stream else "generateContent"
     body = {"contents": [user(PROMPT)], **fields}
-    return await place.post(f"{at}:{method}", json.dumps(body).encode(), headers)
+    return await harness.post(f"{model_path}:{method}", json.dumps(body).encode(), headers)
 
 
 def text_of(*responses: Any) -> str:
-    """The text of a whole answer, or of all pieces of one, thoughts left out."""
+    """The text of a whole answer or of all its pieces, without thoughts."""
     parts = [part for r in responses for part in r["candidates"][0]["content"]["parts"]]
     return "".join(part.get("text", "") for part in parts if not part.get("thought"))
 
 
-async def test_an_answer() -> None:
-    """Contents in, a candidate out; usage keeps cached tokens among the prompt's."""
-    async with standing() as place:
-        answer = await say(
-            place,
+async def test_answer() -> None:
+    """Contents are translated, and the answer; cached tokens count as prompt tokens."""
+    async with running_gateway() as harness:
+        answer = await generate(
+            harness,
             system_instruction={"parts": [{"text": "Be "}, {"text": "brief."}]},
             generationConfig={"temperature": 0.5, "stopSequences": ["END"], "maxOutputTokens": 9},
         )
-        sent = place.fakes[0].requests[-1].body
-    told = answer.json
-    assert text_of(told) == SAID
-    assert (told["candidates"][0]["finishReason"], told["modelVersion"]) == ("STOP", "m")
-    assert told["usageMetadata"]["cachedContentTokenCount"] == 1
-    counts = told["usageMetadata"]
+        sent = harness.fakes[0].requests[-1].body
+    body = answer.json
+    assert text_of(body) == REPLY
+    assert (body["candidates"][0]["finishReason"], body["modelVersion"]) == (
+        "STOP",
+        "m",
+    )
+    assert body["usageMetadata"]["cachedContentTokenCount"] == 1
+    counts = body["usageMetadata"]
     sum_ = counts["promptTokenCount"] + counts["candidatesTokenCount"]
     assert sum_ == counts["totalTokenCount"]
     assert sent["messages"][0] == {"role": "system", "content": "Be brief."}
@@ -70,11 +58,11 @@ async def test_an_answer() -> None:
     assert answer.headers["X-Provider"] == "first"
 
 
-async def test_a_stream() -> None:
-    """Pieces of new text, through a cut; the last one alone has a reason, and the usage."""
-    async with standing(["cut-after-3"], []) as place:
-        answer = await say(place, stream=True)
-    assert text_of(*answer.events) == SAID
+async def test_stream() -> None:
+    """A stream continues after a cut; its last element alone has finish reason and usage."""
+    async with running_gateway(["cut-after-3"], []) as harness:
+        answer = await generate(harness, stream=True)
+    assert text_of(*answer.events) == REPLY
     reasons = [event["candidates"][0].get("finishReason") for event in answer.events]
     assert reasons == [None] * (len(reasons) - 1) + ["STOP"]
     assert ["usageMetadata" in event for event in answer.events] == [
@@ -85,25 +73,27 @@ async def test_a_stream() -> None:
     assert b"[DONE]" not in answer.data
 
 
-async def test_a_stream_without_sse() -> None:
-    """Without `alt=sse` a stream is one JSON array, through silence and a cut."""
-    bounds = Bounds(keepalive=1.0)
-    async with standing(["slow-first-token-2500"], ["cut-after-3"], [], bounds=bounds) as place:
+async def test_json_array_stream() -> None:
+    """Without `alt=sse` a stream is one JSON array, also with pauses and after a cut."""
+    limits = ServerLimits(comment_interval=1.0)
+    async with running_gateway(
+        ["slow-first-token-2500"], ["cut-after-3"], [], limits=limits
+    ) as harness:
         body = json.dumps({"contents": [user(PROMPT)]}).encode()
-        slow = await place.post("/v1beta/models/m:streamGenerateContent", body)
-        place.router.hold("first", "open")
-        cut = await place.post("/v1beta/models/m:streamGenerateContent?alt=json", body)
+        slow = await harness.post("/v1beta/models/m:streamGenerateContent", body)
+        harness.router.hold("first", "open")
+        cut = await harness.post("/v1beta/models/m:streamGenerateContent?alt=json", body)
     for answer in (slow, cut):
         assert answer.headers["Content-Type"] == "application/json"
-        assert text_of(*answer.json) == SAID
+        assert text_of(*answer.json) == REPLY
         assert [piece["candidates"][0].get("finishReason") for piece in answer.json][-1] == "STOP"
 
 
-async def test_an_error_in_an_array() -> None:
-    """A broken array holds its error as the last element, and lacks the body's end."""
-    async with standing(["cut-after-3"]) as place:
+async def test_error_in_a_json_array_stream() -> None:
+    """A broken array has the error as its last element, and no end of the body."""
+    async with running_gateway(["cut-after-3"]) as harness:
         body = json.dumps({"contents": [user(PROMPT)]}).encode()
-        answer = await place.post("/v1beta/models/m:streamGenerateContent", body)
+        answer = await harness.post("/v1beta/models/m:streamGenerateContent", body)
     assert answer.broken
     assert answer.json[-1]["error"]["status"] == "UNAVAILABLE"
     assert not any("finishReason" in piece["candidates"][0] for piece in answer.json[:-1])
@@ -111,19 +101,19 @@ async def test_an_error_in_an_array() -> None:
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_tools(stream: bool) -> None:
-    """A call comes whole with an object; its result travels back as a tool's message."""
-    asked = user("the weather please")
-    async with standing() as place:
-        answer = await say(place, stream=stream, contents=[asked], tools=TOOLS)
-        told = answer.events[-1] if stream else answer.json
-        (part,) = told["candidates"][0]["content"]["parts"]
+    """A call has its arguments as an object; its result becomes a tool message."""
+    question = user("the weather please")
+    async with running_gateway() as harness:
+        answer = await generate(harness, stream=stream, contents=[question], tools=TOOLS)
+        body = answer.events[-1] if stream else answer.json
+        (part,) = body["candidates"][0]["content"]["parts"]
         result = {"name": "weather", "response": {"output": "rain"}}
-        turns = [asked, model(part), user({"functionResponse": result})]
-        again = await say(place, contents=turns, tools=TOOLS)
-        sent = place.fakes[0].requests[-1].body
+        turns = [question, model(part), user({"functionResponse": result})]
+        again = await generate(harness, contents=turns, tools=TOOLS)
+        sent = harness.fakes[0].requests[-1].body
     call = part["functionCall"]
     assert (call["name"], call["args"]) == ("weather", {"city": "Zürich"})
-    assert told["candidates"][0]["finishReason"] == "STOP"
+    assert body["candidates"][0]["finishReason"] == "STOP"
     assert again.status == 200
     schema = {"type": "object", "properties": {"city": {"type": "string"}}}
     assert sent["tools"][0]["function"] == {"name": "weather", "parameters": schema}
@@ -144,9 +134,9 @@ async def test_tools(stream: bool) -> None:
 )
 @pytest.mark.parametrize("stream", [False, True])
 async def test_errors(fault: str, status: int, name: str, stream: bool) -> None:
-    """Errors have Google's shape and status; when to come again stands in the details."""
-    async with standing([fault]) as place:
-        answer = await say(place, stream=stream)
+    """Errors have Google's format and status, with the retry delay in the details."""
+    async with running_gateway([fault]) as harness:
+        answer = await generate(harness, stream=stream)
     error = answer.json["error"]
     assert (answer.status, error["code"], error["status"]) == (status, status, name)
     info = error["details"][0]
@@ -157,317 +147,115 @@ async def test_errors(fault: str, status: int, name: str, stream: bool) -> None:
         assert 49 < float(error["details"][1]["retryDelay"].removesuffix("s")) <= 50
 
 
-async def test_an_error_in_the_middle() -> None:
-    """A stream beyond repair ends with an error, and without a finish reason."""
-    async with standing(["cut-after-3"]) as place:
-        answer = await say(place, stream=True)
+async def test_error_after_content() -> None:
+    """A broken stream ends with an error and without a finish reason."""
+    async with running_gateway(["cut-after-3"]) as harness:
+        answer = await generate(harness, stream=True)
     assert answer.broken
     assert answer.events[-1]["error"]["status"] == "UNAVAILABLE"
     assert not any("finishReason" in e["candidates"][0] for e in answer.events[:-1])
 
 
-async def test_silence_is_kept_alive_by_blank_lines() -> None:
-    """Google's client takes a comment for a piece of the answer: none is sent."""
-    async with standing(["slow-first-token-2500"], bounds=Bounds(keepalive=1.0)) as place:
-        answer = await say(place, stream=True)
+async def test_blank_lines_keep_a_stream_alive() -> None:
+    """Google's client reads a comment as an element, so blank lines are sent instead."""
+    async with running_gateway(
+        ["slow-first-token-2500"], limits=ServerLimits(comment_interval=1.0)
+    ) as harness:
+        answer = await generate(harness, stream=True)
     assert answer.data.startswith(b"\n\ndata: ")
-    assert text_of(*answer.events) == SAID
+    assert text_of(*answer.events) == REPLY
 
 
 async def test_models() -> None:
-    """Models are listed in Google's format for Google's clients, whose default is /v1."""
-    async with standing(models={"m": "main", "a/b": "main"}) as place:
+    """Models are listed in Google's format for Google's clients, under /v1 too."""
+    async with running_gateway(models={"m": "main", "a/b": "main"}) as harness:
 
         async def get(path: str, **headers: str) -> Any:
-            async with place.http.get(place.url + path, headers=headers) as response:
+            async with harness.http.get(harness.url + path, headers=headers) as response:
                 return await response.json()
 
-        for listed in (
+        for model_entry in (
             await get("/v1beta/models"),
             await get("/v1/models", **{"x-goog-api-key": "k"}),
         ):
-            assert [entry["name"] for entry in listed["models"]] == ["models/m", "models/a/b"]
+            assert [entry["name"] for entry in model_entry["models"]] == ["models/m", "models/a/b"]
         assert (await get("/v1beta/models/a/b"))["baseModelId"] == "a/b"
         assert (await get("/v1beta/models/x"))["error"]["status"] == "NOT_FOUND"
         assert (await get("/v1/models"))["object"] == "list"
 
 
-async def test_addresses() -> None:
-    """A name may have slashes; other methods, forms and models are refused."""
-    async with standing(models={"a/b": "main"}) as place:
-        for at in ("/v1beta/models/a/b", "/v1/models/a/b", "/v1beta/models/a%2Fb"):
-            assert text_of((await say(place, at=at)).json) == SAID
-        unknown = await say(place, at="/v1beta/models/zzz")
-        other = await place.post("/v1beta/models/a/b:countTokens", b"{}")
-        embed = await place.post("/v1beta/models/a/b:embedContent", b"{}")
-        bare = await place.post("/v1beta/models/a/b", b"{}")
-        proto = await place.post("/v1beta/models/a/b:streamGenerateContent?alt=proto", b"{}")
-        log = place.log.told
-    refused = (unknown, other, embed, bare, proto)
-    assert [a.status for a in refused] == [404, 404, 404, 404, 400]
-    assert all(a.json["error"]["status"] for a in refused)
+async def test_urls() -> None:
+    """A model's name may have slashes; unknown models, methods and `alt` values are rejected."""
+    async with running_gateway(models={"a/b": "main"}) as harness:
+        for path in ("/v1beta/models/a/b", "/v1/models/a/b", "/v1beta/models/a%2Fb"):
+            assert text_of((await generate(harness, model_path=path)).json) == REPLY
+        unknown = await generate(harness, model_path="/v1beta/models/zzz")
+        other = await harness.post("/v1beta/models/a/b:countTokens", b"{}")
+        embed = await harness.post("/v1beta/models/a/b:embedContent", b"{}")
+        bare = await harness.post("/v1beta/models/a/b", b"{}")
+        proto = await harness.post("/v1beta/models/a/b:streamGenerateContent?alt=proto", b"{}")
+        log = harness.log.events
+    rejected = (unknown, other, embed, bare, proto)
+    assert [a.status for a in rejected] == [404, 404, 404, 404, 400]
+    assert all(a.json["error"]["status"] for a in rejected)
     assert "/v1/embeddings" in embed.json["error"]["message"]
-    assert [fields.get("asked") for _, _, fields in log][:3] == ["a/b"] * 3
+    assert [fields.get("requested_model") for _, _, fields in log][:3] == ["a/b"] * 3
 
 
 async def test_keys() -> None:
-    """The key comes in Google's header or in the address, there alone, and is never logged."""
+    """The key is accepted in Google's header and, here alone, in the URL; it is never logged."""
     book, token = KeyBook().new("alice")
-    async with standing(keys=book) as place:
-        refused = await say(place)
-        by_header = await say(place, headers={"x-goog-api-key": token})
+    async with running_gateway(keys=book) as harness:
+        without_key = await generate(harness)
+        by_header = await generate(harness, headers={"x-goog-api-key": token})
         body = json.dumps({"contents": [user(PROMPT)]}).encode()
-        by_address = await place.post(f"/v1beta/models/m:generateContent?key={token}", body)
-        elsewhere = await place.post(f"/v1/chat/completions?key={token}", b"{}")
-        async with place.http.get(f"{place.url}/v1beta/models?key={token}") as response:
-            listed = response.status
-        sent = [dict(request.headers) for request in place.fakes[0].requests]
-    assert (refused.status, refused.json["error"]["status"]) == (401, "UNAUTHENTICATED")
-    assert [by_header.status, by_address.status, listed, elsewhere.status] == [200, 200, 200, 401]
-    assert token not in repr(place.log.told)
+        by_query = await harness.post(f"/v1beta/models/m:generateContent?key={token}", body)
+        elsewhere = await harness.post(f"/v1/chat/completions?key={token}", b"{}")
+        async with harness.http.get(f"{harness.url}/v1beta/models?key={token}") as response:
+            model_entry = response.status
+        sent = [dict(request.headers) for request in harness.fakes[0].requests]
+    assert (without_key.status, without_key.json["error"]["status"]) == (401, "UNAUTHENTICATED")
+    assert [by_header.status, by_query.status, model_entry, elsewhere.status] == [
+        200,
+        200,
+        200,
+        401,
+    ]
+    assert token not in repr(harness.log.events)
     assert token not in repr(sent)
 
 
-async def test_the_gateways_own_fields() -> None:
-    """Extensions work at this door as at the others, and go no further."""
-    async with standing(["fail-503"], [], models={"m": "first", "n": "second"}) as place:
-        answer = await say(place, fallback_models=["n"], timeout=20)
-        sent = place.fakes[1].requests[-1].body
+async def test_extension_fields() -> None:
+    """The gateway's own fields work here as well, and are not sent upstream."""
+    async with running_gateway(["fail-503"], [], models={"m": "first", "n": "second"}) as harness:
+        answer = await generate(harness, fallback_models=["n"], timeout=20)
+        sent = harness.fakes[1].requests[-1].body
     assert answer.headers["X-Provider"] == "second"
     assert sent.keys() == {"messages", "model"}
 
 
-async def test_signatures_of_geminis_own_models() -> None:
-    """What a Gemini model signs comes out signed, and goes back signed to a Gemini provider."""
-    async with standing() as place:
-        made = Gemini("google", model="gemini-3-pro", base_url=place.fakes[0].url, api_key=SECRET)
-        place.router.reconfigure([made], [Route("main", ["google"])])
-        asked = user("the weather please")
-        answer = await say(place, stream=True, contents=[asked], tools=TOOLS)
+async def test_thought_signatures_round_trip() -> None:
+    """The signature of a Gemini model is returned, and sent back to a Gemini provider."""
+    async with running_gateway() as harness:
+        gemini = Gemini(
+            "google", model="gemini-3-pro", base_url=harness.fakes[0].url, api_key=SECRET
+        )
+        harness.router.reconfigure([gemini], [Route("main", ["google"])])
+        question = user("the weather please")
+        answer = await generate(harness, stream=True, contents=[question], tools=TOOLS)
         part = answer.events[-1]["candidates"][0]["content"]["parts"][0]
         result = {"id": part["functionCall"]["id"], "name": "weather", "response": {"a": 1}}
-        turns = [asked, model(part), user({"functionResponse": result})]
-        again = await say(place, contents=turns, tools=TOOLS)
-        sent = place.fakes[0].requests[-1].body["contents"]
+        turns = [question, model(part), user({"functionResponse": result})]
+        again = await generate(harness, contents=turns, tools=TOOLS)
+        sent = harness.fakes[0].requests[-1].body["contents"]
     assert part["thoughtSignature"]
     assert again.status == 200
     assert sent[1]["parts"] == [part]
 
 
-@pytest.mark.parametrize(
-    ("fields", "param"),
-    [
-        ({"contents": []}, "contents"),
-        ({"contents": "hello"}, "contents"),
-        ({"contents": [{"parts": "x"}]}, "contents[0].parts"),
-        ({"contents": [{"role": "robot", "parts": [{"text": "x"}]}]}, "contents[0].role"),
-        ({"contents": [user({"executableCode": {}})]}, "contents[0].parts[0].executableCode"),
-        ({"contents": [user({"functionCall": {"name": "f"}})]}, "contents[0].parts[0]"),
-        ({"contents": [user({})]}, "contents[0].parts[0]"),
-        ({"contents": [user({"text": 1})]}, "contents[0].parts[0]"),
-        ({"contents": [model({"inlineData": {}})]}, "contents[0].parts[0]"),
-        (
-            {"contents": [model({"functionCall": {}})]},
-            "contents[0].parts[0].functionCall.name",
-        ),
-        (
-            {"contents": [user({"functionResponse": {"name": "f"}})]},
-            "contents[0].parts[0].functionResponse",
-        ),
-        (
-            {"contents": [user({"functionResponse": {"name": "f", "response": []}})]},
-            "contents[0].parts[0].functionResponse.response",
-        ),
-        (
-            {"contents": [user({"inlineData": {"data": "AAAA"}})]},
-            "contents[0].parts[0].inlineData.mimeType",
-        ),
-        ({"contents": [user({"fileData": "x"})]}, "contents[0].parts[0].fileData"),
-        ({"systemInstruction": user({"inlineData": {}})}, "systemInstruction"),
-        ({"systemInstruction": 7}, "systemInstruction"),
-        ({"tools": [{"googleSearch": {}}]}, "tools[0].googleSearch"),
-        ({"tools": [{"functionDeclarations": [{}]}]}, "tools[0].functionDeclarations[0].name"),
-        ({"tools": ["x"]}, "tools[0]"),
-        (
-            {"tools": [{"functionDeclarations": [{"name": "f", "parameters": []}]}]},
-            "tools[0].functionDeclarations[0].parameters",
-        ),
-        (
-            {"tools": TOOLS, "toolConfig": {"functionCallingConfig": {"mode": "MAYBE"}}},
-            "toolConfig.functionCallingConfig.mode",
-        ),
-        (
-            {
-                "tools": TOOLS,
-                "toolConfig": {"functionCallingConfig": {"allowedFunctionNames": ["x"]}},
-            },
-            "toolConfig.functionCallingConfig.allowedFunctionNames",
-        ),
-        (
-            {
-                "tools": TOOLS,
-                "toolConfig": {"functionCallingConfig": {"allowedFunctionNames": "x"}},
-            },
-            "toolConfig.functionCallingConfig.allowedFunctionNames",
-        ),
-        ({"toolConfig": {"retrievalConfig": {}}}, "toolConfig.retrievalConfig"),
-        ({"cachedContent": "cachedContents/x"}, "cachedContent"),
-        ({"surprise": 1}, "surprise"),
-        (
-            {"safetySettings": [{"category": "X", "threshold": "BLOCK_LOW_AND_ABOVE"}]},
-            "safetySettings[0].threshold",
-        ),
-        (
-            {"generationConfig": {"responseModalities": ["IMAGE"]}},
-            "generationConfig.responseModalities",
-        ),
-        (
-            {"generationConfig": {"responseMimeType": "text/x.enum"}},
-            "generationConfig.responseMimeType",
-        ),
-        (
-            {"generationConfig": {"responseSchema": {"type": "OBJECT"}}},
-            "generationConfig.responseMimeType",
-        ),
-        (
-            {"generationConfig": {"thinkingConfig": {"thinkingLevel": "WILD"}}},
-            "generationConfig.thinkingConfig.thinkingLevel",
-        ),
-        (
-            {"generationConfig": {"thinkingConfig": {"thinkingBudget": "much"}}},
-            "generationConfig.thinkingConfig.thinkingBudget",
-        ),
-        ({"generationConfig": []}, ""),
-    ],
-)
-def test_what_cannot_be_said(fields: Any, param: str) -> None:
-    """What is malformed or has no counterpart is a 400 that names its place."""
-    body = {"contents": [user(PROMPT)], **fields}
-    if not param:
-        assert from_generate(body, "m")["messages"]
-        return
-    with pytest.raises(Refusal) as caught:
-        from_generate(body, "m")
-    assert (caught.value.status, caught.value.param) == (400, param)
-    assert caught.value.message.startswith(param)
-
-
-def test_all_that_can_be_said() -> None:
-    """Media, calls without ids, schemas, thoughts, modes and efforts find their counterpart."""
-    schema = {
-        "type": "OBJECT",
-        "properties": {
-            "type": {"type": "STRING", "nullable": True, "enum": ["a"]},
-            "many": {"type": "ARRAY", "items": {"type": "INTEGER"}, "minItems": "1"},
-            "either": {"anyOf": [{"type": "STRING"}, {"type": "NUMBER"}], "nullable": True},
-        },
-        "required": ["type"],
-        "propertyOrdering": ["type", "many"],
-    }
-    asked = from_generate(
-        {
-            "contents": [
-                user(
-                    {"inlineData": {"mimeType": "image/png", "data": "AAAA"}},
-                    {"inline_data": {"mime_type": "audio/mpeg", "data": "BBBB"}},
-                    {"inlineData": {"mimeType": "application/pdf", "data": "CCCC"}},
-                    {"fileData": {"mimeType": "image/png", "fileUri": "https://x/y.png"}},
-                    {"fileData": {"fileUri": "gs://bucket/z.pdf"}},
-                ),
-                model(
-                    {"text": "hm", "thought": True, "thoughtSignature": "c2ln"},
-                    "One moment.",
-                    {"functionCall": {"name": "f", "args": {"n": 1}}, "thoughtSignature": "Zg=="},
-                    {"functionCall": {"name": "f"}},
-                ),
-                user(
-                    {"functionResponse": {"name": "f", "response": {"result": "1"}}},
-                    {"functionResponse": {"name": "f", "response": {"error": "no"}}},
-                    "And?",
-                ),
-                model({"text": "hm", "thought": True}),
-            ],
-            "tools": [{"functionDeclarations": [{"name": "f"}, {**WEATHER, "description": "d"}]}],
-            "toolConfig": {
-                "functionCallingConfig": {"mode": "ANY", "allowedFunctionNames": ["weather"]}
-            },
-            "safetySettings": [{"category": "X", "threshold": "BLOCK_NONE"}],
-            "labels": {"a": "b"},
-            "generationConfig": {
-                "responseMimeType": "application/json",
-                "responseSchema": schema,
-                "topK": 40,
-                "candidateCount": 2,
-                "thinkingConfig": {"thinkingBudget": 5000, "includeThoughts": True},
-            },
-        },
-        "m",
-    )
-    media, said, first, second, more = asked["messages"]
-    kinds = [part["type"] for part in media["content"]]
-    assert kinds == ["image_url", "input_audio", "file", "image_url", "file"]
-    assert media["content"][1]["input_audio"] == {"data": "BBBB", "format": "mp3"}
-    assert media["content"][2]["file"]["file_data"] == "data:application/pdf;base64,CCCC"
-    assert media["content"][4]["file"] == {"file_id": "gs://bucket/z.pdf"}
-    assert said["content"] == "One moment."
-    assert said["extra_content"]["google"]["thought_signature"] == "c2ln"
-    calls = said["tool_calls"]
-    assert [call["function"]["arguments"] for call in calls] == ['{"n": 1}', "{}"]
-    assert calls[0]["extra_content"]["google"]["thought_signature"] == "Zg=="
-    assert [first["tool_call_id"], second["tool_call_id"]] == [call["id"] for call in calls]
-    assert (first["content"], second["content"]) == ("1", '{"error": "no"}')
-    assert more == {"role": "user", "content": [{"type": "text", "text": "And?"}]}
-    assert [tool["function"]["name"] for tool in asked["tools"]] == ["weather"]
-    assert (asked["tool_choice"], asked["n"]) == ("required", 2)
-    assert asked["reasoning_effort"] == "medium"
-    assert asked["response_format"]["json_schema"]["schema"] == {
-        "type": "object",
-        "properties": {
-            "type": {"type": ["string", "null"], "enum": ["a", None]},
-            "many": {"type": "array", "items": {"type": "integer"}, "minItems": 1},
-            "either": {"anyOf": [{"type": "string"}, {"type": "number"}, {"type": "null"}]},
-        },
-        "required": ["type"],
-    }
-    assert "top_k" not in asked
-
-
-@pytest.mark.parametrize(
-    ("config", "effort"),
-    [
-        ({"thinkingBudget": 0}, "none"),
-        ({"thinkingBudget": 30_000}, "xhigh"),
-        ({"thinkingBudget": -1}, None),
-        ({"thinkingLevel": "LOW"}, "low"),
-        ({"thinking_level": "THINKING_LEVEL_UNSPECIFIED"}, None),
-    ],
-)
-def test_thinking(config: Any, effort: str | None) -> None:
-    """Budgets and levels are efforts; what leaves it to the model says nothing."""
-    body = {"contents": [user("x")], "generationConfig": {"thinkingConfig": config}}
-    assert from_generate(body, "m").get("reasoning_effort") == effort
-    assert not includes_thoughts(body)
-
-
-@pytest.mark.parametrize(
-    ("calling", "choice"),
-    [
-        ({"mode": "NONE"}, "none"),
-        ({"mode": "AUTO"}, "auto"),
-        ({"mode": "VALIDATED"}, "auto"),
-        ({}, None),
-    ],
-)
-def test_modes(calling: Any, choice: str | None) -> None:
-    """Each mode has its choice, and none of them says nothing."""
-    config = {"functionCallingConfig": calling}
-    asked = from_generate({"contents": [user("x")], "tools": TOOLS, "toolConfig": config}, "m")
-    assert asked.get("tool_choice") == choice
-
-
 @pytest.mark.parametrize("thoughts", [False, True])
-def test_thoughts_are_told_to_who_asked(thoughts: bool) -> None:
-    """Thoughts are parts of their own, of an answer and of a stream, or are left out."""
+def test_thoughts_are_returned_on_request(thoughts: bool) -> None:
+    """Thoughts are parts of their own if requested, else dropped, whole and streamed."""
     message = {"content": "hi", "reasoning_content": "hm"}
     choice = {"index": 0, "message": message, "finish_reason": "stop"}
     usage = {
@@ -476,8 +264,8 @@ def test_thoughts_are_told_to_who_asked(thoughts: bool) -> None:
         "completion_tokens_details": {"reasoning_tokens": 2},
     }
     answer = {"id": "x", "model": "m", "choices": [choice], "usage": usage}
-    whole = to_generation(answer, thoughts=thoughts)
-    events = GenerationEvents("req_1", thoughts=thoughts)
+    whole = to_generate_content(answer, thoughts=thoughts)
+    events = GenerateContentEvents("req_1", thoughts=thoughts)
     deltas: list[Any] = [{"reasoning_content": "hm"}, {"content": "hi"}]
     data = b"".join(
         events.feed({"id": "x", "model": "m", "choices": [{"index": 0, "delta": delta}]})
@@ -496,24 +284,24 @@ def test_thoughts_are_told_to_who_asked(thoughts: bool) -> None:
 
 
 async def test_candidates_and_log_probabilities() -> None:
-    """Several candidates keep apart, whole and streamed, with the probabilities of tokens."""
+    """Several candidates are kept apart, whole and streamed, with log probabilities."""
     config = {"candidateCount": 2, "responseLogprobs": True, "logprobs": 1}
-    async with standing() as place:
-        whole = (await say(place, generationConfig=config)).json["candidates"]
-        events = (await say(place, stream=True, generationConfig=config)).events
+    async with running_gateway() as harness:
+        whole = (await generate(harness, generationConfig=config)).json["candidates"]
+        events = (await generate(harness, stream=True, generationConfig=config)).events
     assert [candidate["index"] for candidate in whole] == [0, 1]
     chosen = whole[1]["logprobsResult"]
     assert len(chosen["topCandidates"]) == len(chosen["chosenCandidates"]) > 0
     assert [c["index"] for c in events[-1]["candidates"]] == [0, 1]
     for index in (0, 1):
         pieces = [c for e in events for c in e["candidates"] if c["index"] == index]
-        assert text_of(*({"candidates": [piece]} for piece in pieces)) == SAID
+        assert text_of(*({"candidates": [piece]} for piece in pieces)) == REPLY
 
 
-async def test_what_is_filtered() -> None:
-    """An answer that a filter ended says so; a refusal in words is text."""
+async def test_filtered_answer() -> None:
+    """A filtered answer ends with SAFETY, and its refusal is its text."""
     message = {"content": "", "refusal": "the prompt was blocked: SAFETY"}
     choice = {"index": 0, "message": message, "finish_reason": "content_filter"}
-    told = to_generation({"id": "x", "model": "m", "choices": [choice]}, thoughts=False)
-    assert told["candidates"][0]["finishReason"] == "SAFETY"
-    assert text_of(told) == "the prompt was blocked: SAFETY"
+    body = to_generate_content({"id": "x", "model": "m", "choices": [choice]}, thoughts=False)
+    assert body["candidates"][0]["finishReason"] == "SAFETY"
+    assert text_of(body) == "the prompt was blocked: SAFETY"

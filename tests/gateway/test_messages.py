@@ -1,4 +1,4 @@
-"""Anthropic's door in front of a provider that speaks OpenAI's format."""
+"""Anthropic's endpoint in front of a provider of OpenAI's format."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ import pytest
 
 from multirouter.gateway.formats.anthropic.requests import from_messages
 from multirouter.gateway.formats.anthropic.stream import MessageEvents
-from multirouter.gateway.http.error_responses import Refusal
-from tests.gateway.kit import PROMPT, SAID, Answer, Place, standing
+from multirouter.gateway.http.http_error import HTTPError
+from tests.gateway.harness import PROMPT, REPLY, Answer, Harness, running_gateway
 
 pytestmark = [pytest.mark.backends("asyncio")]
 
 WEATHER = {"name": "weather", "input_schema": {"type": "object", "properties": {"city": {}}}}
 
 
-async def say(place: Place, **fields: Any) -> Answer:
-    return await place.ask(path="/v1/messages", max_tokens=100, **fields)
+async def create(harness: Harness, **fields: Any) -> Answer:
+    return await harness.send(path="/v1/messages", max_tokens=100, **fields)
 
 
-async def test_a_message() -> None:
-    """A message in, a message out; usage leaves out what came from the cache."""
-    async with standing() as place:
-        answer = await say(place, system="Be brief.", stop_sequences=["END"], temperature=0.5)
-        sent = place.fakes[0].requests[-1].body
+async def test_message() -> None:
+    """The request is translated, and the answer; input tokens exclude cached ones."""
+    async with running_gateway() as harness:
+        answer = await create(harness, system="Be brief.", stop_sequences=["END"], temperature=0.5)
+        sent = harness.fakes[0].requests[-1].body
     message = answer.json
-    assert message["content"] == [{"type": "text", "text": SAID}]
+    assert message["content"] == [{"type": "text", "text": REPLY}]
     assert (message["type"], message["role"], message["stop_reason"]) == (
         "message",
         "assistant",
@@ -39,30 +39,30 @@ async def test_a_message() -> None:
     assert (sent["stop"], sent["temperature"], sent["max_tokens"]) == (["END"], 0.5, 100)
 
 
-async def test_a_stream() -> None:
-    """Every event has its name and its type; blocks open and close in order; one end."""
-    async with standing(["cut-after-3"], []) as place:
-        answer = await say(place, stream=True)
+async def test_stream() -> None:
+    """Events have name and type; blocks open and close in order; the stream ends once."""
+    async with running_gateway(["cut-after-3"], []) as harness:
+        answer = await create(harness, stream=True)
     names = [line[7:].decode() for line in answer.data.split(b"\n") if line[:7] == b"event: "]
     assert names == [event["type"] for event in answer.events]
     assert names[:2] == ["message_start", "content_block_start"]
     assert names[-3:] == ["content_block_stop", "message_delta", "message_stop"]
     text = "".join(e["delta"]["text"] for e in answer.events if "text" in e.get("delta", ()))
-    assert text == SAID
+    assert text == REPLY
     assert answer.events[-2]["usage"]["output_tokens"] > 0
 
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_tools(stream: bool) -> None:
-    """A tool is called with an object, and its result travels back as a tool's message."""
+    """A call has its input as an object; its result becomes a tool message."""
     turns = [{"role": "user", "content": "the weather please"}]
-    async with standing() as place:
-        answer = await say(place, messages=turns, tools=[WEATHER], stream=stream)
+    async with running_gateway() as harness:
+        answer = await create(harness, messages=turns, tools=[WEATHER], stream=stream)
         call = {"type": "tool_use", "id": "call_0_weather", "name": "weather", "input": {"c": 1}}
         result = {"type": "tool_result", "tool_use_id": "call_0_weather", "content": "rain"}
         turns += [{"role": "assistant", "content": [call]}, {"role": "user", "content": [result]}]
-        again = await say(place, messages=turns, tools=[WEATHER])
-        sent = place.fakes[0].requests[-1].body["messages"]
+        again = await create(harness, messages=turns, tools=[WEATHER])
+        sent = harness.fakes[0].requests[-1].body["messages"]
     if stream:
         starts = [e["content_block"] for e in answer.events if "content_block" in e]
         pieces = [
@@ -92,9 +92,9 @@ async def test_tools(stream: bool) -> None:
     ],
 )
 async def test_errors(fault: str, status: int, kind: str) -> None:
-    """Errors have Anthropic's shape and types; too long is said in the words clients know."""
-    async with standing([fault]) as place:
-        answer = await say(place)
+    """Errors have Anthropic's format and types, and its words for a long prompt."""
+    async with running_gateway([fault]) as harness:
+        answer = await create(harness)
     assert (answer.status, answer.json["type"], answer.json["error"]["type"]) == (
         status,
         "error",
@@ -105,10 +105,10 @@ async def test_errors(fault: str, status: int, kind: str) -> None:
         assert "prompt is too long" in answer.json["error"]["message"]
 
 
-async def test_an_error_in_the_middle() -> None:
-    """A stream beyond repair ends with `event: error`, and without message_stop."""
-    async with standing(["cut-after-3"]) as place:
-        answer = await say(place, stream=True)
+async def test_error_after_content() -> None:
+    """A broken stream ends with `event: error` and without message_stop."""
+    async with running_gateway(["cut-after-3"]) as harness:
+        answer = await create(harness, stream=True)
     assert answer.broken
     assert b"event: error\n" in answer.data
     assert answer.events[-1]["type"] == "error"
@@ -140,17 +140,17 @@ async def test_an_error_in_the_middle() -> None:
         {"surprise": 1},
     ],
 )
-def test_what_cannot_be_said(fields: Any) -> None:
-    """What is malformed or has no counterpart is a 400 that names it."""
+def test_invalid_requests(fields: Any) -> None:
+    """What is malformed or has no counterpart is a 400."""
     turns = [{"role": "user", "content": PROMPT}]
     body = {"model": "m", "max_tokens": 5, "messages": turns, **fields}
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(HTTPError) as caught:
         from_messages(body)
     assert caught.value.status == 400
 
 
 @pytest.mark.parametrize(
-    ("fields", "asked"),
+    ("fields", "expected"),
     [
         ({"thinking": {"type": "disabled"}}, {"reasoning_effort": "none"}),
         ({"thinking": {"type": "adaptive"}}, {"reasoning_effort": "high"}),
@@ -162,25 +162,25 @@ def test_what_cannot_be_said(fields: Any) -> None:
         ({"tools": [{**WEATHER, "cache_control": {"type": "ephemeral"}}]}, {}),
     ],
 )
-def test_settings(fields: Any, asked: dict[str, Any]) -> None:
-    """Thinking is an effort, whoever is meant by an id is the user; marks for a cache stay."""
+def test_option_translation(fields: Any, expected: dict[str, Any]) -> None:
+    """Thinking becomes an effort, `user_id` becomes `user`, and cache marks are kept."""
     turns = [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": PROMPT},
         {"role": "assistant", "content": "One"},
     ]
-    made = from_messages({"model": "m", "max_tokens": 5, "messages": turns, **fields})
-    assert {name: made.get(name) for name in asked} == asked
-    assert [message["role"] for message in made["messages"]] == ["system", "user", "assistant"]
-    marks = [tool.get("cache_control") for tool in made.get("tools", ())]
+    request = from_messages({"model": "m", "max_tokens": 5, "messages": turns, **fields})
+    assert {name: request.get(name) for name in expected} == expected
+    assert [message["role"] for message in request["messages"]] == ["system", "user", "assistant"]
+    marks = [tool.get("cache_control") for tool in request.get("tools", ())]
     assert marks == [tool.get("cache_control") for tool in fields.get("tools", ())]
 
 
-def test_all_that_can_be_said() -> None:
-    """Images, documents, thoughts, choices, efforts and schemas find their counterpart."""
+def test_full_request_translation() -> None:
+    """Images, documents, thinking, tool choices, efforts and schemas are translated."""
     image = {"type": "base64", "media_type": "image/png", "data": "AAAA"}
-    thought = {"type": "thinking", "thinking": "hm", "signature": "s"}
-    asked = from_messages(
+    thinking = {"type": "thinking", "thinking": "hm", "signature": "s"}
+    request = from_messages(
         {
             "model": "m",
             "max_tokens": 5,
@@ -196,7 +196,7 @@ def test_all_that_can_be_said() -> None:
                         {"type": "document", "source": {**image, "media_type": "application/pdf"}},
                     ],
                 },
-                {"role": "assistant", "content": [thought, {"type": "text", "text": "b"}]},
+                {"role": "assistant", "content": [thinking, {"type": "text", "text": "b"}]},
                 {
                     "role": "user",
                     "content": [
@@ -216,7 +216,7 @@ def test_all_that_can_be_said() -> None:
             "metadata": {"user_id": "u"},
         }
     )
-    system, user, assistant, tool = asked["messages"]
+    system, user, assistant, tool = request["messages"]
     assert system["content"][0]["cache_control"] == {"type": "ephemeral"}
     assert [part["type"] for part in user["content"]] == [
         "text",
@@ -226,13 +226,13 @@ def test_all_that_can_be_said() -> None:
         "file",
     ]
     assert user["content"][1]["image_url"]["url"] == "data:image/png;base64,AAAA"
-    assert assistant["thinking_blocks"] == [thought]
+    assert assistant["thinking_blocks"] == [thinking]
     assert tool == {"role": "tool", "tool_call_id": "t", "content": "error: no"}
-    assert asked["tool_choice"] == {"type": "function", "function": {"name": "weather"}}
-    assert asked["parallel_tool_calls"] is False
-    assert asked["reasoning_effort"] == "high"
-    assert asked["response_format"]["json_schema"]["schema"] == {"type": "object"}
-    assert asked["user"] == "u"
+    assert request["tool_choice"] == {"type": "function", "function": {"name": "weather"}}
+    assert request["parallel_tool_calls"] is False
+    assert request["reasoning_effort"] == "high"
+    assert request["response_format"]["json_schema"]["schema"] == {"type": "object"}
+    assert request["user"] == "u"
 
 
 def _events(data: bytes) -> list[Any]:
@@ -241,7 +241,7 @@ def _events(data: bytes) -> list[Any]:
 
 
 def test_interleaved_tool_calls() -> None:
-    """Calls whose pieces interleave are told one after the other, each whole."""
+    """Interleaved calls are sent one after the other, each whole."""
     events = MessageEvents("req_1")
 
     def chunk(number: int, arguments: str, name: str | None = None) -> Any:
@@ -252,23 +252,23 @@ def test_interleaved_tool_calls() -> None:
 
     pieces = [(0, "", "f"), (1, "", "g"), (0, '{"a"', None), (1, "{}", None), (0, ": 1}", None)]
     data = b"".join(events.feed(chunk(*piece)) for piece in pieces) + events.end()
-    told: dict[int, str] = {}
+    arguments_by_block: dict[int, str] = {}
     open_ = None
     for event in _events(data):
         if event["type"] == "content_block_start":
             assert open_ is None
             open_ = event["index"]
-            told[open_] = ""
+            arguments_by_block[open_] = ""
         elif event["type"] == "content_block_delta":
             assert event["index"] == open_
-            told[open_] += event["delta"]["partial_json"]
+            arguments_by_block[open_] += event["delta"]["partial_json"]
         elif event["type"] == "content_block_stop":
             open_ = None
-    assert list(told.values()) == ['{"a": 1}', "{}"]
+    assert list(arguments_by_block.values()) == ['{"a": 1}', "{}"]
 
 
-def test_thoughts_text_and_signatures() -> None:
-    """Thoughts come as a block of their own, signed at its end; text behind them in another."""
+def test_thinking_text_and_signatures() -> None:
+    """Thinking is a block of its own, signed at its end; the text is another block."""
     events = MessageEvents("req_1")
     block = {"type": "thinking", "thinking": "hm", "signature": "sig"}
     hidden = {"type": "redacted_thinking", "data": "zz"}

@@ -1,4 +1,4 @@
-// Asks a gateway by the Vercel AI SDK, in each of the formats it speaks, and prints what came as
+// Calls a gateway with the Vercel AI SDK, in each of its formats, and prints the results as
 // JSON: `node ask.mjs whole|broken URL PROMPT`.
 import { createAnthropic } from "@ai-sdk/anthropic";
 import { createGoogleGenerativeAI } from "@ai-sdk/google";
@@ -9,7 +9,7 @@ import { z } from "zod";
 
 globalThis.AI_SDK_LOG_WARNINGS = false;
 
-const [what, url, prompt] = process.argv.slice(2);
+const [scenario, url, prompt] = process.argv.slice(2);
 const v1 = { baseURL: `${url}/v1`, apiKey: "k" };
 const formats = {
   compatible: createOpenAICompatible({
@@ -24,7 +24,7 @@ const formats = {
 };
 
 const weather = tool({
-  description: "Tells the weather.",
+  description: "Returns the weather.",
   inputSchema: z.object({ city: z.string() }),
   execute: async ({ city }) => `rain in ${city}`,
 });
@@ -47,7 +47,7 @@ async function streamed(model) {
   return { text, finish: await result.finishReason, tokens: (await result.usage).totalTokens };
 }
 
-async function refused(model) {
+async function rejected(model) {
   try {
     await generateText({ model, prompt, maxRetries: 0 });
     return {};
@@ -58,7 +58,7 @@ async function refused(model) {
 
 async function broken(format) {
   const model = format("m");
-  return { streamed: await streamed(model), refused: await refused(format("context-too-long")) };
+  return { streamed: await streamed(model), rejected: await rejected(format("context-too-long")) };
 }
 
 async function whole(format) {
@@ -86,7 +86,7 @@ async function whole(format) {
   };
 }
 
-const ask = { whole, broken }[what];
-const told = {};
-for (const [name, format] of Object.entries(formats)) told[name] = await ask(format);
-process.stdout.write(JSON.stringify(told));
+const run = { whole, broken }[scenario];
+const results = {};
+for (const [name, format] of Object.entries(formats)) results[name] = await run(format);
+process.stdout.write(JSON.stringify(results));

@@ -1,4 +1,4 @@
-"""A gateway on a real loopback socket in front of fakes that fail to order, in virtual time."""
+"""Gateway on a loopback socket in front of fake providers with scripted faults, in virtual time."""
 
 from __future__ import annotations
 
@@ -26,62 +26,62 @@ from multirouter.testing.fakes.faults import Fault
 
 SECRET = "sk-upstream-1234567890"
 PROMPT = "one two three four five six"
-SAID = f"You said: {PROMPT}"
+REPLY = f"You said: {PROMPT}"
 
 
-class Moody(FakeProvider):
-    """Fails in one way after the other; the last way stays."""
+class ScriptedProvider(FakeProvider):
+    """Fake provider with one fault per request; the last fault stays."""
 
     def __init__(self, *faults: str) -> None:
-        self._plan: deque[Fault] = deque()
+        self._script: deque[Fault] = deque()
         super().__init__()
-        self._plan = deque(Fault.checked(fault) for fault in faults or ("",))
+        self._script = deque(Fault.checked(fault) for fault in faults or ("",))
 
     @property
     def fault(self) -> Fault:
-        return self._plan.popleft() if len(self._plan) > 1 else self._plan[0]
+        return self._script.popleft() if len(self._script) > 1 else self._script[0]
 
     @fault.setter
     def fault(self, fault: Fault) -> None:
-        self._plan = deque([fault])
+        self._script = deque([fault])
 
-    def plan(self, *faults: str) -> None:
-        self._plan = deque(map(Fault.checked, faults))
+    def script(self, *faults: str) -> None:
+        self._script = deque(map(Fault.checked, faults))
 
 
-class Lines:
-    """A logger that keeps what it is told."""
+class RecordingLogger:
+    """Logger that records its events as (level, event, fields)."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[str, str, dict[str, Any]]] = []
+        self.events: list[tuple[str, str, dict[str, Any]]] = []
 
     def __getattr__(self, level: str) -> Any:
-        return lambda event, **fields: self.told.append((level, event, fields))
+        return lambda event, **fields: self.events.append((level, event, fields))
 
 
 @dataclass
-class Place:
-    """Where a test happens."""
+class Harness:
+    """A running gateway with its router, fake providers and log, and an HTTP client."""
 
     url: str
     gateway: Gateway
     server: Server
     router: Any
-    fakes: list[Moody]
+    fakes: list[ScriptedProvider]
     http: aiohttp.ClientSession
-    log: Lines
+    log: RecordingLogger
     registry: CollectorRegistry
 
-    async def ask(self, *, path: str = "/v1/chat/completions", **body: Any) -> Answer:
-        """Asks and reads all of the answer; a broken connection is a part of it."""
+    async def send(self, *, path: str = "/v1/chat/completions", **body: Any) -> Answer:
+        """Sends a chat request and reads the answer, which may be a broken one."""
         headers = body.pop("headers", {})
         request = {"model": "m", "messages": [{"role": "user", "content": PROMPT}], **body}
         return await self.post(path, json.dumps(request).encode(), headers)
 
     async def post(self, path: str, data: bytes, headers: Any = None) -> Answer:
         headers = {"Content-Length": str(len(data)), **(headers or {})}
-        sending = self.http.post(self.url + path, data=BytesIO(data), headers=headers)
-        async with sending as response:
+        posting = self.http.post(self.url + path, data=BytesIO(data), headers=headers)
+        async with posting as response:
             answer = Answer(response.status, response.headers)
             try:
                 async for part in response.content.iter_any():
@@ -93,7 +93,7 @@ class Place:
 
 @dataclass
 class Answer:
-    """What came back."""
+    """A response of the gateway; `broken` if the connection was dropped before its end."""
 
     status: int
     headers: Any
@@ -110,18 +110,18 @@ class Answer:
 
     @property
     def events(self) -> list[Any]:
-        """The data of all events but `[DONE]`."""
+        """The data of all events except `[DONE]`."""
         lines = [line[6:] for line in self.data.split(b"\n") if line.startswith(b"data: ")]
         return [json.loads(line) for line in lines if line != b"[DONE]"]
 
     @property
     def done(self) -> int:
-        """How often the end was told."""
+        """The number of `[DONE]` events."""
         return self.data.count(b"data: [DONE]\n\n")
 
     @property
     def text(self) -> str:
-        """The text, of a stream or of a whole answer."""
+        """The text of a stream or of a whole answer."""
         if self.data.startswith(b"{"):
             return str(self.json["choices"][0]["message"]["content"])
         choices = [event["choices"][0] for event in self.events if event.get("choices")]
@@ -129,27 +129,30 @@ class Answer:
 
 
 @asynccontextmanager
-async def standing(
-    *moods: Iterable[str],
+async def running_gateway(
+    *fault_lists: Iterable[str],
     route: Any = None,
     models: Any = None,
     drain: float = 0.1,
     providers: Any = None,
     **settings: Any,
-) -> AsyncIterator[Place]:
-    """A gateway in front of a chain of fakes, one for each list of faults."""
+) -> AsyncIterator[Harness]:
+    """A gateway in front of a chain of fake providers, one for each list of faults."""
     registry = CollectorRegistry()
-    lines = Lines()
+    log = RecordingLogger()
     async with AsyncExitStack() as stack:
-        fakes = [await stack.enter_async_context(Moody(*mood)) for mood in moods or ((),)]
+        fakes = [
+            await stack.enter_async_context(ScriptedProvider(*faults))
+            for faults in fault_lists or ((),)
+        ]
         names = ["first", "second", "third"][: len(fakes)]
-        made = [
+        chain = [
             OpenAI(name, base_url=f"{fake.url}/v1", api_key=SECRET)
             for name, fake in zip(names, fakes, strict=True)
         ]
-        made = [provider.replace(**(providers or {}).get(provider.name, {})) for provider in made]
+        chain = [provider.replace(**(providers or {}).get(provider.name, {})) for provider in chain]
         router = MultiProviderRouter(
-            made,
+            chain,
             routes=[Route("main", names, **(route or {})), *(Route(n, [n]) for n in names)],
             attempt_timeout=30,
             retry=RetryPolicy(),
@@ -162,9 +165,9 @@ async def standing(
             router,
             models=models or {"m": "main", "*": "main"},
             registry=registry,
-            log=AccessLog(lines),
+            log=AccessLog(log),
             **settings,
         )
         server = await stack.enter_async_context(Server(gateway, drain=drain))
         http = await stack.enter_async_context(aiohttp.ClientSession())
-        yield Place(server.url, gateway, server, router, fakes, http, lines, registry)
+        yield Harness(server.url, gateway, server, router, fakes, http, log, registry)

@@ -1,4 +1,4 @@
-"""Doors whose requests pass through as they are: embeddings, completions, responses."""
+"""Passthrough endpoints: embeddings, completions, responses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from multirouter import MultiProviderRouter, Route
 from multirouter.gateway.app import Gateway
 from multirouter.gateway.server import Server
 from multirouter.providers import Anthropic, OpenAI
-from tests.gateway.kit import Lines, Place, standing
+from tests.gateway.harness import Harness, RecordingLogger, running_gateway
 
 pytestmark = [pytest.mark.backends("asyncio")]
 
@@ -35,7 +35,7 @@ def sse(*events: Any, names: bool = True) -> bytes:
 
 @asynccontextmanager
 async def upstream(**answers: Any) -> AsyncIterator[str]:
-    """A service that answers each path with JSON or with events."""
+    """An upstream that answers each path with JSON or with events."""
 
     async def serve(request: web.Request) -> web.Response:
         await request.read()
@@ -60,12 +60,13 @@ async def upstream(**answers: Any) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def passing(*urls: str) -> AsyncIterator[Place]:
-    """A gateway in front of an Anthropic provider, and of these services in order."""
+async def gateway_for(*urls: str) -> AsyncIterator[Harness]:
+    """A gateway in front of an Anthropic provider and of OpenAI providers at these URLs."""
     registry = CollectorRegistry()
     chain = [Anthropic("claude", base_url="http://127.0.0.1:9", api_key="sk-12345678")]
     chain += [
-        OpenAI(f"up{place}", base_url=url, api_key="sk-12345678") for place, url in enumerate(urls)
+        OpenAI(f"up{number}", base_url=url, api_key="sk-12345678")
+        for number, url in enumerate(urls)
     ]
     names = [provider.name for provider in chain]
     async with MultiProviderRouter(
@@ -73,18 +74,20 @@ async def passing(*urls: str) -> AsyncIterator[Place]:
     ) as router:
         gateway = Gateway(router, models={"*": "main"}, registry=registry)
         async with Server(gateway) as server, aiohttp.ClientSession() as http:
-            yield Place(server.url, gateway, server, router, [], http, Lines(), registry)
+            yield Harness(
+                server.url, gateway, server, router, [], http, RecordingLogger(), registry
+            )
 
 
-async def test_embeddings_go_to_who_has_them() -> None:
-    """Another format is left out, a 404 leads on, and the answer comes as it is."""
+async def test_embeddings_skip_providers_without_the_path() -> None:
+    """Other formats are skipped, a 404 fails over, and the answer is unchanged."""
     vectors = {"object": "list", "data": [{"index": 0, "embedding": "AAAA"}], "model": "e"}
     async with (
         upstream() as without,
-        upstream(embeddings=vectors) as having,
-        passing(without, having) as place,
+        upstream(embeddings=vectors) as supporting,
+        gateway_for(without, supporting) as harness,
     ):
-        answer = await place.ask(path="/v1/embeddings", input=[[1, 2]], encoding_format="base64")
+        answer = await harness.send(path="/v1/embeddings", input=[[1, 2]], encoding_format="base64")
     assert answer.json == vectors
     assert [(e["provider"], e["verdict"]) for e in answer.trail] == [
         ("up0", "not_found"),
@@ -92,66 +95,70 @@ async def test_embeddings_go_to_who_has_them() -> None:
     ]
 
 
-async def test_nobody_has_it() -> None:
-    """A model none of whose providers can have the path is a 404 that says so."""
-    async with passing() as place:
-        answer = await place.ask(path="/v1/responses", input="x")
+async def test_no_provider_supports_the_path() -> None:
+    """A model without a provider that supports the path is a 404."""
+    async with gateway_for() as harness:
+        answer = await harness.send(path="/v1/responses", input="x")
     assert (answer.status, answer.json["error"]["code"]) == (404, "path_not_found")
 
 
-async def test_responses_stream_as_they_are() -> None:
-    """The events of a response come with their names, and end at the last of them."""
+async def test_responses_stream_is_unchanged() -> None:
+    """The events of a response are passed on with their names."""
     events = sse(DELTA, COMPLETED)
-    async with upstream(responses=events) as url, passing(url) as place:
-        answer = await place.ask(path="/v1/responses", input="x", stream=True)
+    async with upstream(responses=events) as url, gateway_for(url) as harness:
+        answer = await harness.send(path="/v1/responses", input="x", stream=True)
     assert answer.data == events
     assert answer.headers["X-Provider"] == "up0"
 
 
 @pytest.mark.parametrize("first", [sse(FAILED), sse(DELTA)[:20], b"data: {\n\n"])
-async def test_a_stream_that_fails_before_content_fails_over(first: bytes) -> None:
-    """A failure, a cut or rubbish before any content leads on to the next service."""
+async def test_failure_before_content_fails_over(first: bytes) -> None:
+    """A failure, a cut or invalid JSON before any content: failover."""
     events = sse(DELTA, COMPLETED)
     async with (
-        upstream(responses=first) as ill,
-        upstream(responses=events) as well,
-        passing(ill, well) as place,
+        upstream(responses=first) as failing,
+        upstream(responses=events) as healthy,
+        gateway_for(failing, healthy) as harness,
     ):
-        answer = await place.ask(path="/v1/responses", input="x", stream=True)
+        answer = await harness.send(path="/v1/responses", input="x", stream=True)
     assert answer.data == events
     assert answer.headers["X-Provider"] == "up1"
 
 
-async def test_a_stream_that_breaks_later_is_told() -> None:
-    """A response without its last event is no whole one: an error event, and no clean end."""
-    async with upstream(responses=sse(DELTA)) as url, passing(url) as place:
-        answer = await place.ask(path="/v1/responses", input="x", stream=True)
+async def test_failure_after_content_ends_with_an_error() -> None:
+    """A response without its last event ends with an error event and a dropped connection."""
+    async with upstream(responses=sse(DELTA)) as url, gateway_for(url) as harness:
+        answer = await harness.send(path="/v1/responses", input="x", stream=True)
     assert answer.broken
     assert answer.events[-1]["error"]["code"] == "stream_interrupted"
 
 
-async def test_numbers_that_json_has_not_go_no_further() -> None:
-    """NaN and Infinity become null, as in whole answers; text that says NaN stays as it is."""
+async def test_nan_and_infinity_become_null() -> None:
+    """NaN and Infinity become null, as in whole answers; the string "NaN" is unchanged."""
     events = b'data: {"delta":"NaN","v":[NaN,-Infinity]}\n\ndata: NaN {\n\n' + sse(COMPLETED)
-    async with upstream(responses=events) as url, passing(url) as place:
-        answer = await place.ask(path="/v1/responses", input="x", stream=True)
+    async with upstream(responses=events) as url, gateway_for(url) as harness:
+        answer = await harness.send(path="/v1/responses", input="x", stream=True)
     assert answer.data.startswith(b'data: {"delta":"NaN","v":[null,null]}\n\n')
 
 
-async def test_completions_stream_as_they_are() -> None:
-    """Old completions end with their `[DONE]`."""
+async def test_completions_stream_is_unchanged() -> None:
+    """Legacy completions are passed on with their `[DONE]`."""
     chunk = {"choices": [{"text": "hi", "finish_reason": None}]}
     events = sse(chunk, names=False) + b"data: [DONE]\n\n"
-    async with upstream(completions=events) as url, passing(url) as place:
-        answer = await place.ask(path="/v1/completions", prompt="x", stream=True)
+    async with upstream(completions=events) as url, gateway_for(url) as harness:
+        answer = await harness.send(path="/v1/completions", prompt="x", stream=True)
     assert answer.data == events
     assert answer.done == 1
 
 
-async def test_providers_that_come_and_go() -> None:
-    """The doors follow the router's providers."""
-    async with standing([], []) as place:
-        assert (await place.ask(path="/v1/embeddings", input="x")).headers["X-Provider"] == "first"
-        place.router.update("first", weight=2)
-        place.router.hold("first", "open")
-        assert (await place.ask(path="/v1/embeddings", input="x")).headers["X-Provider"] == "first"
+async def test_changes_of_providers_are_applied() -> None:
+    """The passthrough uses the chat router's current providers."""
+    async with running_gateway([], []) as harness:
+        assert (await harness.send(path="/v1/embeddings", input="x")).headers[
+            "X-Provider"
+        ] == "first"
+        harness.router.update("first", weight=2)
+        harness.router.hold("first", "open")
+        assert (await harness.send(path="/v1/embeddings", input="x")).headers[
+            "X-Provider"
+        ] == "first"

@@ -1,0 +1,57 @@
+"""Log lines of a serving process: one event each, ASCII JSON with a timestamp."""
+
+from __future__ import annotations
+
+import json
+import math
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from multirouter.gateway.log_setup import render_json, timestamper
+from multirouter.providers import json_bytes
+
+
+@pytest.fixture(params=["with orjson", "without"])
+def with_and_without_orjson(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Runs each test with and without orjson, which is optional."""
+    if request.param == "without":
+        monkeypatch.setattr(json_bytes, "_orjson", None)
+
+
+@pytest.mark.usefixtures("with_and_without_orjson")
+@pytest.mark.parametrize(
+    "value", ["ä€😀", "\x9b31m\x1b[2J\r\n", "\ud83d", 2**70, object(), {1}, {2: [None]}]
+)
+def test_line_is_single_line_ascii_json(value: Any) -> None:
+    """Any value: no line break, no control characters, and valid JSON."""
+    line = render_json(None, "info", {"event": "request", "value": value})
+    assert line.isascii()
+    assert line.isprintable()
+    assert json.loads(line)["event"] == "request"
+
+
+@pytest.mark.usefixtures("with_and_without_orjson")
+def test_nan_does_not_fail_a_line() -> None:
+    """A line with NaN can be parsed."""
+    assert json.loads(render_json(None, "info", {"ms": math.nan})).keys() == {"ms"}
+
+
+@given(st.lists(st.floats(0, 4e9, allow_nan=False), min_size=1, max_size=5))
+def test_timestamp_is_utc(times: list[float]) -> None:
+    """Property: the timestamp is the clock's time to the microsecond, also if it goes back."""
+    clock = iter(times)
+    stamp = timestamper(lambda: next(clock))
+    for at in times:
+        timestamp = stamp(None, "info", {})["timestamp"]
+        assert timestamp.endswith("Z")
+        assert len(timestamp) == len("2026-01-01T00:00:00.000000Z")
+        assert (
+            abs(datetime.fromisoformat(timestamp) - datetime.fromtimestamp(at, UTC)).total_seconds()
+            <= 2e-6
+        )
