@@ -49,7 +49,11 @@ def words(text: str) -> str:
     return re.sub(r"_+", " ", apart)
 
 
-PATTERN = re.compile(rf"(?<![\w'])(?:{'|'.join(map(re.escape, retired()))})(?![\w])", re.IGNORECASE)
+ALLOWED = r"(?!(?<=cooling) down)"
+"""A provider may be "cooling down"; the noun is "cooldown"."""
+PATTERN = re.compile(
+    rf"(?<![\w'])(?:{'|'.join(map(re.escape, retired()))})(?!\w){ALLOWED}", re.IGNORECASE
+)
 
 
 def found_in(text: str) -> list[str]:
