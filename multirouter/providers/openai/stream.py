@@ -54,7 +54,7 @@ class OpenAITranslator:
         if chunk.get("error"):
             raise self._errors.reported(chunk, {})
         if not self._finishes(choices, data):
-            return (chunk,) if self._held is None else self._release(chunk)
+            return self._release(chunk)
         held, self._held = self._held, chunk
         return () if held is None else (held,)
 
@@ -64,9 +64,9 @@ class OpenAITranslator:
         return () if held is None else (held,)
 
     def _release(self, chunk: Any) -> Iterable[ChatCompletionChunk]:
-        """Returns the chunk that was held back, and this one."""
+        """Returns the chunk that was held back, if any, and this one."""
         held, self._held = self._held, None
-        return (held, chunk)
+        return (chunk,) if held is None else (held, chunk)
 
     def _finishes(self, choices: Any, data: bytes) -> bool:
         """Whether a choice ends in this chunk. Updates `complete`."""
@@ -91,7 +91,7 @@ class OpenAITranslator:
             raise self._errors.reported(chunk, {})
         usage = chunk.get("usage")
         if self._include_usage and usage:
-            return self._release(chunk) if self._held is not None else (chunk,)
+            return self._release(chunk)
         if usage and self._held is not None:
             self._held["usage"] = usage
         return ()
