@@ -1,1 +1,1 @@
-"""What holds whatever happens: machines that try, and simple models that know."""
+"""Properties: state machines and simple models, run against the real implementation."""

@@ -1,4 +1,4 @@
-"""Worlds of streams, drawn at random: who says what and where it breaks, and who reads it how."""
+"""Random worlds of streams: what providers send and where it breaks, and how consumers read it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from multirouter import CircuitPolicy, HedgePolicy, RetryPolicy, StreamPolicy
 
 TEXTS = ("one two  three\n four five", "one two  trees\n and more")
-"""All that anybody ever answers; the second is what somebody else may make of the question."""
+"""All possible answers; the second is that of a provider that diverges."""
 
 ARGUMENTS = ('{"city": "Bern"}', '{"zone": "CET"}')
 """The arguments of the parallel tool calls that end each answer of a world with tools."""
@@ -21,18 +21,18 @@ IDLE = 2.0
 
 
 @dataclass(frozen=True)
-class Take:
-    """One attempt as its provider plays it.
+class StreamScript:
+    """Script of one attempt.
 
     Attributes:
-        text: which of the texts it says.
+        text: index of the text that it sends.
         size: characters of one chunk.
-        breaks_after: chunks after which it ends as `end` says; None: it is whole.
-        end: how it breaks off: by an exception, a clean end, silence, or rubbish.
-        first, rest: seconds before the first chunk, and before each other one.
-        thinks: whether it thinks aloud, before it speaks and between its words.
-        at_once: whether its role comes in the same chunk as its first words.
-        closely: whether the text, and what follows it, come in the same chunk where they meet.
+        breaks_after: chunks after which it ends as `end` says; None for a complete stream.
+        end: how it is interrupted: by an exception, a clean end, silence, or an invalid chunk.
+        first, pause: seconds before the first chunk, and after each other one.
+        reasoning: whether it sends reasoning, before its text and between its words.
+        role_with_text: whether its role comes in the same chunk as its first words.
+        joined_end: whether its last words and what follows them come in the same chunk.
     """
 
     text: int
@@ -40,60 +40,60 @@ class Take:
     breaks_after: int | None
     end: Any
     first: float
-    rest: float
-    thinks: bool
-    at_once: bool
-    closely: bool
+    pause: float
+    reasoning: bool
+    role_with_text: bool
+    joined_end: bool
 
 
 @dataclass(frozen=True)
-class Player:
-    """A provider: its takes, the last of which stays, and its settings.
+class ProviderSpec:
+    """A provider: its scripts, the last of which repeats, and its settings.
 
     Attributes:
-        prefill: whether it says that it goes on from a prefill, and whether it refuses one then.
+        prefill: whether it declares prefill, and whether it then rejects one.
         objects: whether its chunks are objects, as those of an SDK.
     """
 
     name: str
-    takes: tuple[Take, ...]
-    at_most: int | None
+    scripts: tuple[StreamScript, ...]
+    max_in_flight: int | None
     prefill: tuple[bool, bool]
     objects: bool
 
 
 @dataclass(frozen=True)
-class Reader:
+class ConsumerSpec:
     """A consumer.
 
     Attributes:
-        begins: seconds after which it asks.
+        start: seconds after which it opens its stream.
         pause: seconds it takes for each chunk.
         stops: chunks after which it stops reading, or None.
-        leaves: seconds after which it is cancelled, or None.
-        closed: seconds after which another task closes its stream, or None.
+        cancel_after: seconds after which it is cancelled, or None.
+        close_after: seconds after which another task closes its stream, or None.
     """
 
-    begins: float
+    start: float
     pause: float
     stops: int | None
-    leaves: float | None
-    closed: float | None
+    cancel_after: float | None
+    close_after: float | None
     idempotent: bool
     wait: float
 
     @property
-    def stays(self) -> bool:
+    def reads_all(self) -> bool:
         """Whether it reads to the end."""
-        return self.stops is None and self.leaves is None and self.closed is None
+        return self.stops is None and self.cancel_after is None and self.close_after is None
 
 
 @dataclass(frozen=True)
 class World:
-    """All that decides a run."""
+    """Everything that determines a run."""
 
-    players: tuple[Player, ...]
-    readers: tuple[Reader, ...]
+    providers: tuple[ProviderSpec, ...]
+    consumers: tuple[ConsumerSpec, ...]
     tools: bool
     policy: StreamPolicy
     hedge: HedgePolicy | None
@@ -114,26 +114,26 @@ ENDS: list[Any] = [
 
 _SECONDS = st.sampled_from([None, None, None, 0.0, 0.5, 2.5])
 
-_TAKES = st.builds(
-    Take,
+_SCRIPTS = st.builds(
+    StreamScript,
     text=st.sampled_from([0, 0, 0, 1]),
     size=st.sampled_from([1, 3, 5, 100]),
     breaks_after=st.sampled_from([None, None, 0, 1, 2, 4, 7]),
     end=st.sampled_from(ENDS),
     first=st.sampled_from([0.0, 0.5, 0.5, 2.0, 4.0]),
-    rest=st.sampled_from([0.0, 0.0, 0.25, 1.0]),
-    thinks=st.booleans(),
-    at_once=st.booleans(),
-    closely=st.booleans(),
+    pause=st.sampled_from([0.0, 0.0, 0.25, 1.0]),
+    reasoning=st.booleans(),
+    role_with_text=st.booleans(),
+    joined_end=st.booleans(),
 )
 
-_READERS = st.builds(
-    Reader,
-    begins=st.sampled_from([0.0, 0.0, 1.0, 6.0]),
+_CONSUMERS = st.builds(
+    ConsumerSpec,
+    start=st.sampled_from([0.0, 0.0, 1.0, 6.0]),
     pause=st.sampled_from([0.0, 0.0, 0.5, 3.0]),
     stops=st.sampled_from([None, None, None, 0, 1, 3]),
-    leaves=_SECONDS,
-    closed=_SECONDS,
+    cancel_after=_SECONDS,
+    close_after=_SECONDS,
     idempotent=st.sampled_from([True, True, True, False]),
     wait=st.sampled_from([0.0, 5.0]),
 )
@@ -152,14 +152,14 @@ _POLICIES = st.builds(
 
 @st.composite
 def worlds(draw: st.DrawFn) -> World:
-    """A world of one to three providers and one to six readers."""
-    players = tuple(
+    """Strategy of worlds with one to three providers and one to six consumers."""
+    providers = tuple(
         draw(
             st.builds(
-                Player,
+                ProviderSpec,
                 name=st.just(name),
-                takes=st.lists(_TAKES, min_size=1, max_size=4).map(tuple),
-                at_most=st.sampled_from([None, None, 1]),
+                scripts=st.lists(_SCRIPTS, min_size=1, max_size=4).map(tuple),
+                max_in_flight=st.sampled_from([None, None, 1]),
                 prefill=st.sampled_from([(False, False), (True, False), (True, True)]),
                 objects=st.sampled_from([False, False, True]),
             )
@@ -167,13 +167,13 @@ def worlds(draw: st.DrawFn) -> World:
         for name in "abc"[: draw(st.integers(1, 3))]
     )
     return World(
-        players=players,
-        readers=tuple(draw(st.lists(_READERS, min_size=1, max_size=6))),
+        providers=providers,
+        consumers=tuple(draw(st.lists(_CONSUMERS, min_size=1, max_size=6))),
         tools=draw(st.booleans()),
         policy=draw(_POLICIES),
         hedge=draw(
             st.sampled_from(
-                [None, None, HedgePolicy(after=0.25), HedgePolicy(after=0.0, at_most=3)]
+                [None, None, HedgePolicy(after=0.25), HedgePolicy(after=0.0, max_in_flight=3)]
             )
         ),
         circuit=CircuitPolicy(

@@ -1,4 +1,4 @@
-"""A whole router in virtual time, in worlds drawn at random, with every order of ready tasks."""
+"""A whole router in virtual time, in random worlds, with every order of ready tasks."""
 
 from __future__ import annotations
 
@@ -15,79 +15,79 @@ from multirouter import UsageError
 from multirouter.core.settings.failure_rules import RULES
 from multirouter.model import FailureKind
 from multirouter.testing import VirtualClock
-from tests.properties.effort import PATIENT, effort
-from tests.properties.stage import Caller, Stage
-from tests.properties.worlds import ROCK, World, worlds
+from tests.properties.property_settings import NO_TIMEOUT, property_settings
+from tests.properties.simulation import Caller, Simulation
+from tests.properties.worlds import RELIABLE, World, worlds
 
 STEP = 1e-6
-"""Seconds that rounding may cost."""
+"""Tolerance for rounding, seconds."""
 
 
-# ── what holds for each run ──────────────────────────────────────────────────────────────────────
+# ── checks ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def check(stage: Stage) -> None:
-    """All that must hold when everybody has gone home."""
-    assert not stage.watch.found
-    assert not stage.left_over
-    check_nothing_is_held(stage)
-    check_books(stage)
-    check_eras(stage)
-    for caller in stage.callers:
-        check_end(stage, caller)
-        check_haste(stage, caller)
-        check_service(stage, caller)
+def check(simulation: Simulation) -> None:
+    """Everything that must hold when all callers have ended."""
+    assert not simulation.watch.found
+    assert not simulation.leftover_tasks
+    check_nothing_is_held(simulation)
+    check_metrics(simulation)
+    check_generations(simulation)
+    for caller in simulation.callers:
+        check_deadlines(simulation, caller)
+        check_prompt_answers(simulation, caller)
+        check_availability(simulation, caller)
 
 
-def check_nothing_is_held(stage: Stage) -> None:
-    """Every permit, slot, place in the line and deadline was given back."""
-    router = stage.router
-    for gate in stage.gates:
+def check_nothing_is_held(simulation: Simulation) -> None:
+    """Every permit, limit, queue entry and deadline was returned."""
+    router = simulation.router
+    for gate in simulation.gates:
         assert gate.in_flight == 0, gate
         assert gate.circuit._trials == [], gate
         assert gate._limits is None or gate._limits.in_flight == 0, gate
-    for limits in router._engine.memory._limits.values():
+    for limits in router._engine.states._limits.values():
         assert limits.in_flight == 0
-    assert router._engine.residence.calls == 0
-    assert len(router._engine.waiting) == 0
-    assert len(router._engine.resets) == 0
+    assert router._engine.binding.calls == 0
+    assert len(router._engine.wait_queue) == 0
+    assert len(router._engine.half_open_timers) == 0
     assert not router._engine.background._pending
-    assert all(actor.in_flight == 0 for actor in stage.actors.values())
+    assert all(simulated.in_flight == 0 for simulated in simulation.simulated.values())
 
 
-def check_books(stage: Stage) -> None:
-    """What callers saw, what was told, what providers did and what is counted are one."""
-    news = stage.news
-    entered = [caller for caller in stage.callers if _entered(caller)]
-    assert len(news.calls) == len(entered)
-    seen = {id(caller.outcome) for caller in entered if caller.outcome is not None}
-    assert seen <= {id(outcome) for outcome in news.calls}
-    results = Counter(outcome.result for outcome in news.calls)
-    for result in ("success", "failure", "cancelled", "fallback", "refused"):
-        assert stage.total("calls_total", outcome=result) == results[result]
-    assert stage.total("call_duration_seconds_count") == len(entered)
+def check_metrics(simulation: Simulation) -> None:
+    """Callers, events, providers and metrics agree."""
+    recorder = simulation.recorder
+    entered = [caller for caller in simulation.callers if _entered(caller)]
+    assert len(recorder.calls) == len(entered)
+    outcomes_seen = {id(caller.outcome) for caller in entered if caller.outcome is not None}
+    assert outcomes_seen <= {id(outcome) for outcome in recorder.calls}
+    results = Counter(outcome.result for outcome in recorder.calls)
+    for result in ("success", "failure", "cancelled", "fallback", "rejected"):
+        assert simulation.total("calls_total", outcome=result) == results[result]
+    assert simulation.total("call_duration_seconds_count") == len(entered)
 
-    told = Counter(id(record) for record in news.attempts)
-    trails = Counter(id(record) for outcome in news.calls for record in outcome.attempts)
-    assert all(times == 1 for times in (told | trails).values())
-    beside = [record for record in news.attempts if id(record) not in trails]
-    assert trails.keys() <= told.keys()
-    assert all(record.role == "trial" for record in beside)
-    for name, actor in stage.actors.items():
-        records = [record for record in news.attempts if record.provider == name]
-        assert len(records) == actor.begun + actor.probed
-        assert stage.watch.started[name] == actor.begun
+    reported = Counter(id(record) for record in recorder.attempts)
+    trails = Counter(id(record) for outcome in recorder.calls for record in outcome.attempts)
+    assert all(times == 1 for times in (reported | trails).values())
+    background = [record for record in recorder.attempts if id(record) not in trails]
+    assert trails.keys() <= reported.keys()
+    assert all(record.role == "trial" for record in background)
+    for name, simulated in simulation.simulated.items():
+        records = [record for record in recorder.attempts if record.provider == name]
+        assert len(records) == simulated.started + simulated.health_checks
+        assert simulation.watch.started[name] == simulated.started
         outcomes = Counter(record.outcome for record in records)
         for outcome in ("success", "failure", "cancelled"):
             labels = {"provider": name, "outcome": outcome}
-            assert stage.total("attempts_total", **labels) == outcomes[outcome]
-            assert stage.total("attempt_duration_seconds_count", **labels) == outcomes[outcome]
+            assert simulation.total("attempts_total", **labels) == outcomes[outcome]
+            assert simulation.total("attempt_duration_seconds_count", **labels) == outcomes[outcome]
 
 
-def check_eras(stage: Stage) -> None:
-    """A circuit's changes are told without a gap; who left and came back begins anew."""
+def check_generations(simulation: Simulation) -> None:
+    """A circuit's changes are reported without a gap; a provider added again starts anew."""
     last: dict[str, tuple[int, str]] = {}
-    for change in stage.news.of("circuit_changed"):
+    for change in simulation.recorder.of("circuit_changed"):
         generation, state = last.get(change.provider, (0, "closed"))
         if change.generation == 1:
             generation, state = 0, "closed"
@@ -95,54 +95,54 @@ def check_eras(stage: Stage) -> None:
         last[change.provider] = change.generation, change.new
 
 
-def check_line(stage: Stage) -> None:
-    """Of calls that may ask the same providers, who came first is served first."""
-    lines: dict[Any, list[Caller]] = {}
-    for caller in stage.callers:
+def check_queue_order(simulation: Simulation) -> None:
+    """Of calls that may use the same providers, the first to arrive is served first."""
+    queues: dict[Any, list[Caller]] = {}
+    for caller in simulation.callers:
         if caller.outcome is not None:
-            lines.setdefault((caller.call.route, caller.call.idempotent), []).append(caller)
-    for line in lines.values():
-        for earlier, later in permutations(line, 2):
-            served = _served_at(later)
-            if earlier.started < later.started <= served < _leaves_line_at(earlier) - STEP:
-                assert _served_at(earlier) <= served + STEP, (earlier, later)
+            queues.setdefault((caller.call.route, caller.call.idempotent), []).append(caller)
+    for queue in queues.values():
+        for earlier, later in permutations(queue, 2):
+            started = _served_at(later)
+            if earlier.started < later.started <= started < _queued_until(earlier) - STEP:
+                assert _served_at(earlier) <= started + STEP, (earlier, later)
 
 
-def check_haste(stage: Stage, caller: Caller) -> None:
-    """An answer reaches its caller when it is there: no loser of a race holds it up."""
+def check_prompt_answers(simulation: Simulation, caller: Caller) -> None:
+    """An answer reaches its caller at once: no loser of a race delays it."""
     outcome = caller.outcome
     if outcome is None or outcome.result != "success":
         return
-    grace = float(max(player.swallows for player in stage.world.players))
+    grace = float(max(spec.swallowed_cancellations for spec in simulation.world.providers))
     answered = min(a.started + a.elapsed for a in outcome.attempts if a.outcome == "success")
     assert caller.ended <= answered + grace + STEP, (caller, outcome.attempts)
 
 
-def check_end(stage: Stage, caller: Caller) -> None:
-    """Every call ends by its deadline, and at once when its caller leaves.
+def check_deadlines(simulation: Simulation, caller: Caller) -> None:
+    """Every call ends by its deadline, and at once when it is cancelled.
 
-    A provider that swallows a cancellation gets another one a second later, each time.
+    A provider that swallows a cancellation is cancelled again a second later, each time.
     """
-    call, took = caller.call, caller.ended - caller.started
-    grace = float(max(player.swallows for player in stage.world.players))
-    assert took <= call.timeout + grace + STEP
-    if call.leaves is not None and not grace:
-        assert took <= call.leaves + STEP
+    call, elapsed = caller.call, caller.ended - caller.started
+    grace = float(max(spec.swallowed_cancellations for spec in simulation.world.providers))
+    assert elapsed <= call.timeout + grace + STEP
+    if call.cancel_after is not None and not grace:
+        assert elapsed <= call.cancel_after + STEP
     outcome = caller.outcome
-    if outcome is not None and outcome.result == "refused":
-        assert took >= min(call.wait, call.timeout) - STEP
+    if outcome is not None and outcome.result == "rejected":
+        assert elapsed >= min(call.wait, call.timeout) - STEP
 
 
-def check_service(stage: Stage, caller: Caller) -> None:
+def check_availability(simulation: Simulation, caller: Caller) -> None:
     """No call fails that could have been served by the provider which never fails."""
-    world, call, outcome = stage.world, caller.call, caller.outcome
+    world, call, outcome = simulation.world, caller.call, caller.outcome
     route = world.names if call.route in (None, "chain") else call.route
-    if outcome is None or ROCK not in (route or ()):
+    if outcome is None or RELIABLE not in (route or ()):
         return
     failed = [record.verdict for record in outcome.attempts if record.outcome == "failure"]
     if (
-        world.at_most is not None
-        or call.timeout < world.enough()
+        world.max_in_flight is not None
+        or call.timeout < world.longest_search()
         or any(verdict.kind is FailureKind.REQUEST for verdict in failed)
         or (not call.idempotent and any(RULES[v.kind].side_effects_possible for v in failed))
     ):
@@ -151,63 +151,63 @@ def check_service(stage: Stage, caller: Caller) -> None:
 
 
 def _served_at(caller: Caller) -> float:
-    """When a call's first attempt began; never, when it had none."""
+    """Loop time at which a call's first attempt started; infinite without one."""
     attempts = caller.outcome.attempts if caller.outcome is not None else ()
     return min((attempt.started for attempt in attempts), default=math.inf)
 
 
-def _leaves_line_at(caller: Caller) -> float:
-    """The instant up to which a call stands in line when nobody serves it."""
+def _queued_until(caller: Caller) -> float:
+    """Loop time up to which a call queues when it is not served."""
     return caller.started + min(caller.call.wait, caller.call.timeout)
 
 
 def _entered(caller: Caller) -> bool:
-    """Whether the call began: a closed router and an unknown provider are told at the door."""
-    refused = isinstance(caller.error, UsageError) and "waited for room" not in str(caller.error)
-    return not refused
+    """Whether the call started: a closed router and an unknown provider raise before that."""
+    rejected = isinstance(caller.error, UsageError) and "waiting" not in str(caller.error)
+    return not rejected
 
 
-# ── the properties ───────────────────────────────────────────────────────────────────────────────
+# ── the properties ──────────────────────────────────────────────────────────────────────────────
 
 
-@PATIENT
-@effort(150)
+@NO_TIMEOUT
+@property_settings(150)
 @given(world=worlds(), shuffle=st.integers(0, 999))
-def test_a_router_is_right_in_every_world(world: World, shuffle: int) -> None:
-    """Case 81: whatever providers, callers and hands do, permits come back and the books balance.
+def test_router_in_random_worlds(world: World, shuffle: int) -> None:
+    """Case 81: whatever providers, callers and manual changes do, permits and metrics add up.
 
-    In-flight returns to 0, no task and no call is left, calls and attempts add up in news, metrics
-    and at the providers, each call ends by its deadline, and none fails that a healthy provider
-    could have served. Who would wait for ever ends the run with a Deadlock.
+    In-flight returns to 0, no task and no call is left, calls and attempts add up in events,
+    metrics and at the providers, each call ends by its deadline, and none fails that a healthy
+    provider could have served. A call that would wait for ever ends the run with a Deadlock.
     """
-    check(VirtualClock(shuffle_seed=shuffle).run(Stage(world).play))
+    check(VirtualClock(shuffle_seed=shuffle).run(Simulation(world).run))
 
 
-@PATIENT
-@effort(60)
+@NO_TIMEOUT
+@property_settings(60)
 @given(world=worlds(crowded=True), shuffle=st.integers(0, 999))
-def test_a_crowd_is_served_in_order(world: World, shuffle: int) -> None:
-    """Case 79: where calls wait for room and nobody changes settings, all stand in one line."""
-    stage = VirtualClock(shuffle_seed=shuffle).run(Stage(world).play)
-    check(stage)
-    check_line(stage)
+def test_queue_is_served_in_order(world: World, shuffle: int) -> None:
+    """Case 79: where calls queue and no settings change, all of them stand in one queue."""
+    simulation = VirtualClock(shuffle_seed=shuffle).run(Simulation(world).run)
+    check(simulation)
+    check_queue_order(simulation)
 
 
-@PATIENT
-@effort(30)
+@NO_TIMEOUT
+@property_settings(30)
 @given(world=worlds(), shuffle=st.integers(0, 999))
-def test_the_same_seed_tells_the_same_story(world: World, shuffle: int) -> None:
-    """Case 90: run twice, a world gives the same choices, news, logs and metrics."""
-    world = replace(world, natively=True)  # the tasks of a scope are cancelled in any order
+def test_seed_determines_the_run(world: World, shuffle: int) -> None:
+    """Case 90: run twice, a world gives the same choices, events, logs and metrics."""
+    world = replace(world, native_cancel=True)  # the tasks of a scope are cancelled in any order
     clock = VirtualClock(shuffle_seed=shuffle)
-    first, second = (clock.run(Stage(world).play) for _ in range(2))
+    first, second = (clock.run(Simulation(world).run) for _ in range(2))
     assert first.trail() == second.trail()
     assert not math.isnan(sum(caller.ended for caller in first.callers))
 
 
-@PATIENT
-@effort(30)
+@NO_TIMEOUT
+@property_settings(30)
 @given(world=worlds(asyncio_only=False))
-def test_a_router_is_right_on_trio(world: World) -> None:
+def test_router_in_random_worlds_on_trio(world: World) -> None:
     """The same holds on trio."""
-    check(VirtualClock(backend="trio").run(Stage(world).play))
+    check(VirtualClock(backend="trio").run(Simulation(world).run))

@@ -1,4 +1,4 @@
-"""Streams of a whole router in virtual time, in worlds drawn at random."""
+"""Streams of a whole router in virtual time, in random worlds."""
 
 from __future__ import annotations
 
@@ -23,48 +23,51 @@ from multirouter import (
 )
 from multirouter.core.chat import completions as chat
 from multirouter.testing import Recorder, VirtualClock
-from tests.properties.actors import Actor, as_data
-from tests.properties.effort import PATIENT, effort
+from tests.properties.property_settings import NO_TIMEOUT, property_settings
+from tests.properties.stream_providers import SimulatedProvider, as_data
 from tests.properties.stream_worlds import (
     ARGUMENTS,
     CALL_TIMEOUT,
     TEXTS,
-    Reader,
+    ConsumerSpec,
     World,
     worlds,
 )
 
 STEP = 1e-6
-"""Seconds that rounding may cost."""
+"""Tolerance for rounding, seconds."""
 
-ASKED: dict[str, Any] = {"messages": [{"role": "user", "content": "count"}]}
+REQUEST: dict[str, Any] = {"messages": [{"role": "user", "content": "count"}]}
 
 
-# ── who reads ────────────────────────────────────────────────────────────────────────────────────
+# ── consumers ───────────────────────────────────────────────────────────────────────────────────
 
 
 class Consumer:
-    """A reader at work: what it got, when, and how that ended."""
+    """A consumer at work: what it received, when, and how it ended."""
 
-    def __init__(self, reader: Reader) -> None:
-        self.reader = reader
+    def __init__(self, spec: ConsumerSpec) -> None:
+        self.spec = spec
         self.chunks: list[Any] = []
         self.error: Exception | None = None
-        self.whole = False
+        self.complete = False
         self.entered = False
         self.stream: Stream[Any] | None = None
-        self.asked = self.opened = self.ended = math.nan
+        self.requested = self.opened = self.ended = math.nan
         self._scope: Any = None
 
     async def run(self, router: MultiProviderRouter[Any, Any, Any], group: TaskGroup) -> None:
-        reader = self.reader
-        await anyio.sleep(reader.begins)
-        self.asked = anyio.current_time()
-        for after, leave in ((reader.leaves, self._cancel), (reader.closed, self._close)):
+        spec = self.spec
+        await anyio.sleep(spec.start)
+        self.requested = anyio.current_time()
+        for after, end_early in (
+            (spec.cancel_after, self._cancel),
+            (spec.close_after, self._close),
+        ):
             if after is not None:
-                group.start_soon(self._later, after, leave)
+                group.start_soon(self._later, after, end_early)
         self.stream = router.stream(
-            ASKED, timeout=CALL_TIMEOUT, wait=reader.wait, idempotent=reader.idempotent
+            REQUEST, timeout=CALL_TIMEOUT, wait=spec.wait, idempotent=spec.idempotent
         )
         try:
             with anyio.CancelScope() as self._scope:
@@ -78,15 +81,15 @@ class Consumer:
             self.opened = anyio.current_time()
             async for chunk in stream:
                 self.chunks.append(chunk)
-                if self.reader.stops is not None and len(self.chunks) > self.reader.stops:
+                if self.spec.stops is not None and len(self.chunks) > self.spec.stops:
                     return
-                await anyio.sleep(self.reader.pause)
-            self.whole = self.reader.stays
+                await anyio.sleep(self.spec.pause)
+            self.complete = self.spec.reads_all
 
-    async def _later(self, after: float, leave: Any) -> None:
+    async def _later(self, after: float, end_early: Any) -> None:
         await anyio.sleep(after)
         if math.isnan(self.ended):
-            await leave()
+            await end_early()
 
     async def _cancel(self) -> None:
         self._scope.cancel()
@@ -98,8 +101,8 @@ class Consumer:
     @property
     def answer(self) -> list[Any]:
         """The chunks that are not void, as plain data."""
-        begins = [n for n, chunk in enumerate(self.chunks) if isinstance(chunk, StreamRestarted)]
-        return list(map(as_data, self.chunks[begins[-1] + 1 :] if begins else self.chunks))
+        restarts = [n for n, chunk in enumerate(self.chunks) if isinstance(chunk, StreamRestarted)]
+        return list(map(as_data, self.chunks[restarts[-1] + 1 :] if restarts else self.chunks))
 
     @property
     def text(self) -> str:
@@ -107,7 +110,7 @@ class Consumer:
 
     @property
     def arguments(self) -> tuple[str, ...]:
-        """What came of the arguments of each of the parallel calls."""
+        """The received arguments of each of the parallel tool calls."""
         calls = [
             call
             for chunk in self.answer
@@ -120,35 +123,35 @@ class Consumer:
         )
 
 
-class Stage:
-    """A router made for a world, and its consumers."""
+class Simulation:
+    """A router built for a world, and its consumers."""
 
     def __init__(self, world: World) -> None:
         self.world = world
-        self.news = Recorder()
-        self.actors = {p.name: Actor(p, tools=world.tools) for p in world.players}
-        self.consumers = [Consumer(reader) for reader in world.readers]
+        self.recorder = Recorder()
+        self.simulated = {p.name: SimulatedProvider(p, tools=world.tools) for p in world.providers}
+        self.consumers = [Consumer(spec) for spec in world.consumers]
         self.router: MultiProviderRouter[Any, Any, Any] = MultiProviderRouter(
             [
                 Provider(
-                    player.name,
-                    stream=self.actors[player.name],
-                    limits=None if player.at_most is None else LimitPolicy(in_flight=1),
-                    capabilities=["prefill"] if player.prefill[0] else [],
+                    spec.name,
+                    stream=self.simulated[spec.name],
+                    limits=None if spec.max_in_flight is None else LimitPolicy(in_flight=1),
+                    capabilities=["prefill"] if spec.prefill[0] else [],
                 )
-                for player in world.players
+                for spec in world.providers
             ],
             stream=world.policy,
             hedge=world.hedge,
             circuit=world.circuit,
             retry=world.retry,
-            listeners=[self.news],
+            listeners=[self.recorder],
             registry=CollectorRegistry(),
-            logger=Quiet(),
+            logger=SilentLogger(),
             rng=Random(world.seed),
         )
 
-    async def play(self) -> Stage:
+    async def run(self) -> Simulation:
         async with self.router, anyio.create_task_group() as group:
             for consumer in self.consumers:
                 group.start_soon(consumer.run, self.router, group)
@@ -158,8 +161,8 @@ class Stage:
         return self
 
 
-class Quiet:
-    """A logger that says nothing."""
+class SilentLogger:
+    """Logger that discards its entries."""
 
     def __getattr__(self, level: str) -> Any:
         if level not in {"debug", "info", "warning", "error"}:
@@ -167,49 +170,53 @@ class Quiet:
         return lambda event, **fields: None
 
 
-# ── what holds for each run ──────────────────────────────────────────────────────────────────────
+# ── checks ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def check(stage: Stage) -> None:
-    check_nothing_is_held(stage)
-    check_books(stage)
-    for consumer in stage.consumers:
-        check_answer(stage.world, consumer)
-        check_end(stage.world, consumer)
+def check(simulation: Simulation) -> None:
+    check_nothing_is_held(simulation)
+    check_events(simulation)
+    for consumer in simulation.consumers:
+        check_answer(simulation.world, consumer)
+        check_deadlines(simulation.world, consumer)
 
 
-def check_nothing_is_held(stage: Stage) -> None:
-    """Permits, slots and the providers' own streams are all given back."""
-    engine = stage.router._engine
-    for gate in engine.memory.gates.values():
+def check_nothing_is_held(simulation: Simulation) -> None:
+    """Permits, limits and the providers' own streams are all returned."""
+    engine = simulation.router._engine
+    for gate in engine.states.gates.values():
         assert gate.in_flight == 0, gate
         assert gate.circuit._trials == [], gate
         assert gate._limits is None or gate._limits.in_flight == 0, gate
-    assert engine.residence.calls == 0
-    assert len(engine.waiting) == 0
+    assert engine.binding.calls == 0
+    assert len(engine.wait_queue) == 0
     assert not engine.background._pending
-    assert all(actor.in_flight == 0 for actor in stage.actors.values())
+    assert all(simulated.in_flight == 0 for simulated in simulation.simulated.values())
 
 
-def check_books(stage: Stage) -> None:
-    """Each stream that began is told to have ended, once, and so is each attempt."""
-    began = [c for c in stage.consumers if c.stream is not None and c.stream.outcome is not None]
-    told = [id(outcome) for outcome in stage.news.calls]
-    assert sorted(told) == sorted(id(c.stream.outcome) for c in began if c.stream)
-    assert len({id(record) for record in stage.news.attempts}) == len(stage.news.attempts)
-    for name, actor in stage.actors.items():
-        records = [record for record in stage.news.attempts if record.provider == name]
-        # A continuation may ask one provider in several ways, as one attempt.
-        assert len(records) <= actor.begun or stage.world.closes is not None
+def check_events(simulation: Simulation) -> None:
+    """Each stream that started is reported to have ended, once, and so is each attempt."""
+    started = [
+        c for c in simulation.consumers if c.stream is not None and c.stream.outcome is not None
+    ]
+    reported = [id(outcome) for outcome in simulation.recorder.calls]
+    assert sorted(reported) == sorted(id(c.stream.outcome) for c in started if c.stream)
+    assert len({id(record) for record in simulation.recorder.attempts}) == len(
+        simulation.recorder.attempts
+    )
+    for name, simulated in simulation.simulated.items():
+        records = [record for record in simulation.recorder.attempts if record.provider == name]
+        # A continuation may send several requests to one provider, as one attempt.
+        assert len(records) <= simulated.started or simulation.world.closes is not None
 
 
 def check_answer(world: World, consumer: Consumer) -> None:
-    """What was delivered is the whole of one answer, or the beginning of one and an error."""
+    """A consumer received one whole answer, or the beginning of one and an error."""
     text, arguments = consumer.text, consumer.arguments
-    assert any(whole.startswith(text) for whole in TEXTS), text
-    for whole, came in zip(ARGUMENTS, arguments, strict=True):
-        assert whole.startswith(came), arguments
-    if consumer.whole and consumer.error is None:
+    assert any(complete.startswith(text) for complete in TEXTS), text
+    for complete, received in zip(ARGUMENTS, arguments, strict=True):
+        assert complete.startswith(received), arguments
+    if consumer.complete and consumer.error is None:
         assert text in TEXTS
         assert arguments == (ARGUMENTS if world.tools else ("", ""))
         assert consumer.answer[-1]["choices"][0]["finish_reason"]
@@ -221,47 +228,47 @@ def check_answer(world: World, consumer: Consumer) -> None:
         assert len(consumer.answer) == len(consumer.chunks)
 
 
-def check_end(world: World, consumer: Consumer) -> None:
-    """Every stream ends by its limits, with a cause where it broke."""
-    error, reader = consumer.error, consumer.reader
+def check_deadlines(world: World, consumer: Consumer) -> None:
+    """Every stream ends by its limits, with a cause where it was interrupted."""
+    error, spec = consumer.error, consumer.spec
     if isinstance(error, UsageError):
         assert world.closes is not None
         return
     if math.isnan(consumer.opened):
-        took = consumer.ended - consumer.asked
-        limits = (CALL_TIMEOUT, reader.leaves, reader.closed)
-        assert took <= min(limit for limit in limits if limit is not None) + STEP
+        elapsed = consumer.ended - consumer.requested
+        limits = (CALL_TIMEOUT, spec.cancel_after, spec.close_after)
+        assert elapsed <= min(limit for limit in limits if limit is not None) + STEP
     else:
-        took = consumer.ended - consumer.opened
-        assert took <= world.policy.total + reader.pause + STEP
+        elapsed = consumer.ended - consumer.opened
+        assert elapsed <= world.policy.total + spec.pause + STEP
     if isinstance(error, StreamInterrupted):
         assert error.__cause__ is not None
         delivered = [c for c in consumer.chunks if not isinstance(c, StreamRestarted)]
         assert error.chunks == len(delivered)
         assert error.attempts
-    if not reader.idempotent and consumer.stream is not None:
+    if not spec.idempotent and consumer.stream is not None:
         served = [a for a in consumer.stream.attempts if a.first_content is not None]
         assert len(served) <= 1
 
 
-# ── the properties ───────────────────────────────────────────────────────────────────────────────
+# ── the properties ──────────────────────────────────────────────────────────────────────────────
 
 
-@PATIENT
-@effort(150)
+@NO_TIMEOUT
+@property_settings(150)
 @given(world=worlds(), shuffle=st.integers(0, 999))
-def test_streams_are_right_in_every_world(world: World, shuffle: int) -> None:
-    """Case 80: permits come back, books balance, limits hold, and no text or tool call is lost.
+def test_streams_in_random_worlds(world: World, shuffle: int) -> None:
+    """Case 80: permits and events add up, limits hold, and no text or tool call is lost.
 
-    Whatever providers and consumers do, what a consumer got is the whole of one answer, or its
-    beginning and an error; whoever would wait for ever ends the run with a Deadlock.
+    Whatever providers and consumers do, a consumer receives one whole answer, or its beginning and
+    an error; a stream that would wait for ever ends the run with a Deadlock.
     """
-    check(VirtualClock(shuffle_seed=shuffle).run(Stage(world).play))
+    check(VirtualClock(shuffle_seed=shuffle).run(Simulation(world).run))
 
 
-@PATIENT
-@effort(40)
+@NO_TIMEOUT
+@property_settings(40)
 @given(world=worlds())
-def test_streams_are_right_on_trio(world: World) -> None:
+def test_streams_in_random_worlds_on_trio(world: World) -> None:
     """The same holds on trio."""
-    check(VirtualClock(backend="trio").run(Stage(world).play))
+    check(VirtualClock(backend="trio").run(Simulation(world).run))

@@ -1,4 +1,4 @@
-"""Whole worlds for a router, drawn at random: providers, settings, and what happens when."""
+"""Random worlds of a router: providers, settings, and timed actions."""
 
 from __future__ import annotations
 
@@ -14,46 +14,46 @@ from multirouter.testing import Answer, Fault
 
 ATTEMPT_TIMEOUT = 3.0
 RETRY_AFTER = 4.0
-REST = 1.0
-RUBBISH = "rubbish"
+MAX_BACKOFF = 1.0
+INVALID_ANSWER = "invalid"
 
-ROCK = "rock"
-"""A provider that never fails, has no limit and is never held: whoever may ask it gets served."""
+RELIABLE = "reliable"
+"""A provider that never fails, has no limit and is never held, so it serves every call."""
 
 GUEST = "guest"
-"""A provider that may leave and come back."""
+"""A provider that may be removed and added retries."""
 
 
 @dataclass(frozen=True)
-class Player:
-    """A provider: what befalls its attempts, what it makes of cancellations, and its settings."""
+class ProviderSpec:
+    """A provider: how its attempts end, how it treats cancellations, and its settings."""
 
     name: str
     script: tuple[Any, ...] = ()
     error_rate: float = 0.0
     latency: float = 0.5
-    swallows: int = 0
+    swallowed_cancellations: int = 0
     weight: float = 1.0
-    at_most: int | None = None
+    max_in_flight: int | None = None
     per_minute: float | None = None
     health_check: bool = False
 
 
 @dataclass(frozen=True)
 class Call:
-    """Calls at one instant, by callers who leave after so many seconds, or stay."""
+    """Calls at one instant; each is cancelled after so many seconds, or never."""
 
     times: int
     route: str | tuple[str, ...] | None
     timeout: float
     wait: float
     idempotent: bool
-    leaves: float | None
+    cancel_after: float | None
 
 
 @dataclass(frozen=True)
 class Hold:
-    """A hand on a circuit, or (None) off it."""
+    """A manual hold of a circuit, or (None) its release."""
 
     name: str
     how: HoldName | None
@@ -65,56 +65,56 @@ class Update:
 
     name: str
     weight: float
-    at_most: int | None
+    max_in_flight: int | None
     failures: int
     half_open_max_calls: int
 
 
 @dataclass(frozen=True)
-class Come:
-    """The guest goes, when it is there, or else comes."""
+class ToggleGuest:
+    """Removes the guest provider when it is present, else adds it."""
 
 
 @dataclass(frozen=True)
 class Close:
-    """The router is closed under its calls."""
+    """Closes the router during its calls."""
 
     grace: float
 
 
-Act = Call | Hold | Update | Come | Close
+Action = Call | Hold | Update | ToggleGuest | Close
 
 
 @dataclass(frozen=True)
 class World:
-    """All that decides a run.
+    """Everything that determines a run.
 
     Attributes:
-        acts: pairs of the seconds since the last one, and what happens then.
-        natively: whether callers leave by `Task.cancel`, as in a web server, or by a scope.
+        actions: pairs of the seconds since the last action, and the action.
+        native_cancel: whether callers are cancelled by `Task.cancel`, or by a cancel scope.
     """
 
-    players: tuple[Player, ...]
-    acts: tuple[tuple[float, Act], ...]
+    providers: tuple[ProviderSpec, ...]
+    actions: tuple[tuple[float, Action], ...]
     seed: int
     circuit: CircuitPolicy
     hedge: HedgePolicy | None
     retry: RetryPolicy
-    again: int
-    at_most: int | None
+    retries: int
+    max_in_flight: int | None
     panic: float | None
     fallback: str | None
-    natively: bool
+    native_cancel: bool
 
     @property
     def names(self) -> list[str]:
-        return [player.name for player in self.players]
+        return [spec.name for spec in self.providers]
 
-    def enough(self) -> float:
-        """Seconds after which the rock has been asked, however slowly all the others failed."""
-        a_try = ATTEMPT_TIMEOUT + max(player.swallows for player in self.players)
-        rests = self.again * (RETRY_AFTER + REST)
-        return len(self.players) * ((1 + self.again) * a_try + rests)
+    def longest_search(self) -> float:
+        """Longest time until the reliable provider is attempted, seconds."""
+        per_attempt = ATTEMPT_TIMEOUT + max(spec.swallowed_cancellations for spec in self.providers)
+        backoffs = self.retries * (RETRY_AFTER + MAX_BACKOFF)
+        return len(self.providers) * ((1 + self.retries) * per_attempt + backoffs)
 
 
 FAULTS: list[Any] = [
@@ -134,27 +134,27 @@ FAULTS: list[Any] = [
     Fault("error", status=404),
     Fault("error", status=503, after=2.5),
     Fault("hang"),
-    Fault("rubbish", value=RUBBISH),
+    Fault("rubbish", value=INVALID_ANSWER),
 ]
-STRAY = asyncio.CancelledError("nobody asked for it")
+STRAY = asyncio.CancelledError("without a cancellation")
 
 
-def _player(name: str, faults: list[Any]) -> st.SearchStrategy[Player]:
+def _provider(name: str, faults: list[Any]) -> st.SearchStrategy[ProviderSpec]:
     return st.builds(
-        Player,
+        ProviderSpec,
         name=st.just(name),
         script=st.lists(st.sampled_from(faults), min_size=2, max_size=8).map(tuple),
         error_rate=st.sampled_from([0.0, 0.2, 0.5, 1.0]),
         latency=st.sampled_from([0.0, 0.5, 2.0]),
-        swallows=st.sampled_from([0, 0, 0, 1, 2]),
+        swallowed_cancellations=st.sampled_from([0, 0, 0, 1, 2]),
         weight=st.sampled_from([0.5, 1.0, 4.0]),
-        at_most=st.sampled_from([None, None, 1, 2]),
+        max_in_flight=st.sampled_from([None, None, 1, 2]),
         per_minute=st.sampled_from([None, None, 2.0, 60.0]),
         health_check=st.booleans(),
     )
 
 
-_ROCK = st.builds(Player, name=st.just(ROCK), weight=st.sampled_from([0.0, 1.0]))
+_RELIABLE = st.builds(ProviderSpec, name=st.just(RELIABLE), weight=st.sampled_from([0.0, 1.0]))
 
 
 def _calls(names: list[str], waits: list[float]) -> st.SearchStrategy[Call]:
@@ -166,50 +166,50 @@ def _calls(names: list[str], waits: list[float]) -> st.SearchStrategy[Call]:
         timeout=st.sampled_from([200.0, 200.0, 10.0, 3.0, 0.5]),
         wait=st.sampled_from(waits),
         idempotent=st.sampled_from([True, True, True, False]),
-        leaves=st.sampled_from([None, None, None, None, 0.0, 0.5, 4.0]),
+        cancel_after=st.sampled_from([None, None, None, None, 0.0, 0.5, 4.0]),
     )
 
 
-def _acts(names: list[str]) -> st.SearchStrategy[Act]:
-    fickle = [name for name in names if name != ROCK]
+def _actions(names: list[str]) -> st.SearchStrategy[Action]:
+    unreliable = [name for name in names if name != RELIABLE]
     call = _calls(names, waits=[0.0, 0.0, 5.0, 60.0])
-    hands = st.sampled_from(["open", "closed", "disabled", "metrics_only", None, None])
-    hold = st.builds(Hold, name=st.sampled_from(fickle), how=hands)
+    holds = st.sampled_from(["open", "closed", "disabled", "metrics_only", None, None])
+    hold = st.builds(Hold, name=st.sampled_from(unreliable), how=holds)
     update = st.builds(
         Update,
-        name=st.sampled_from(fickle),
+        name=st.sampled_from(unreliable),
         weight=st.sampled_from([0.5, 3.0]),
-        at_most=st.sampled_from([None, 1, 3]),
+        max_in_flight=st.sampled_from([None, 1, 3]),
         failures=st.sampled_from([1, 2]),
         half_open_max_calls=st.sampled_from([1, 2]),
     )
-    return st.one_of(*[call] * 9, hold, update, st.just(Come()))
+    return st.one_of(*[call] * 9, hold, update, st.just(ToggleGuest()))
 
 
 @st.composite
 def worlds(draw: st.DrawFn, *, asyncio_only: bool = True, crowded: bool = False) -> World:
-    """A world of calls and hands; a crowded one has calls alone, who wait for little room.
+    """Strategy of worlds; a crowded one has only calls, which queue for little capacity.
 
     Args:
-        draw: given by hypothesis.
-        asyncio_only: whether it may hold what works on asyncio alone.
+        draw: passed by hypothesis.
+        asyncio_only: whether it may contain what works on asyncio alone.
         crowded: whether it is a crowded one.
     """
     faults = [*FAULTS, STRAY] if asyncio_only else FAULTS
     names = ["a", "b", GUEST][: draw(st.sampled_from([3, 2, 1]))]
-    players = [draw(_player(name, faults)) for name in names]
+    providers = [draw(_provider(name, faults)) for name in names]
     if draw(st.sampled_from([True, True, False])):
-        players.append(draw(_ROCK))
+        providers.append(draw(_RELIABLE))
     pause = st.sampled_from([0.0, 0.1, 0.5, 3.0, 7.0])
-    names = [player.name for player in players]
-    act = _calls(names, waits=[5.0, 60.0]) if crowded else _acts(names)
-    acts = draw(st.lists(st.tuples(pause, act), min_size=8, max_size=30))
+    names = [spec.name for spec in providers]
+    action = _calls(names, waits=[5.0, 60.0]) if crowded else _actions(names)
+    actions = draw(st.lists(st.tuples(pause, action), min_size=8, max_size=30))
     if asyncio_only and not crowded and draw(st.sampled_from([False, False, False, True])):
-        acts.append((1.0, Close(draw(st.sampled_from([0.0, 2.0])))))
-        acts.append((0.5, draw(act)))
+        actions.append((1.0, Close(draw(st.sampled_from([0.0, 2.0])))))
+        actions.append((0.5, draw(action)))
     return World(
-        players=tuple(players),
-        acts=tuple(acts),
+        providers=tuple(providers),
+        actions=tuple(actions),
         seed=draw(st.integers(0, 2**16)),
         circuit=CircuitPolicy(
             failures=draw(st.sampled_from([1, 2, 3])),
@@ -217,18 +217,18 @@ def worlds(draw: st.DrawFn, *, asyncio_only: bool = True, crowded: bool = False)
         ),
         hedge=draw(
             st.sampled_from(
-                [None, None, HedgePolicy(after=0.25), HedgePolicy(after=0.0, at_most=3)]
+                [None, None, HedgePolicy(after=0.25), HedgePolicy(after=0.0, max_in_flight=3)]
             )
         ),
         retry=RetryPolicy(
             attempts=draw(st.sampled_from([1, 4])),
             base=0.5,
-            cap=REST,
+            cap=MAX_BACKOFF,
             max_retry_after=RETRY_AFTER,
         ),
-        again=draw(st.sampled_from([0, 0, 1])),
-        at_most=draw(st.sampled_from([1, 2] if crowded else [None, None, None, None, 1, 3])),
+        retries=draw(st.sampled_from([0, 0, 1])),
+        max_in_flight=draw(st.sampled_from([1, 2] if crowded else [None, None, None, None, 1, 3])),
         panic=draw(st.sampled_from([None, None, 0.5])),
         fallback=draw(st.sampled_from([None, None, "substitute"])),
-        natively=asyncio_only and draw(st.booleans()),
+        native_cancel=asyncio_only and draw(st.booleans()),
     )
