@@ -154,14 +154,14 @@ def make_provider(
     configured = ConfiguredProvider(
         name, (section, kind, key), adapter, default_model(section), section.models, http
     )
-    settings = {setting: getattr(section, setting) for setting in COMMON_SETTINGS}
+    common = {setting: getattr(section, setting) for setting in COMMON_SETTINGS}
     return Provider(
         name,
         configured.call,
         stream=configured.stream,
         price=section.price,
         aclose=http.aclose,
-        **settings,
+        **common,
     )
 
 

@@ -1,4 +1,4 @@
-"""docs/configuration.md agrees with the code."""
+"""docs/reference/configuration.md agrees with the code."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from multirouter.config.provider_builder import KINDS
 from multirouter.core.selection.strategies import STRATEGIES
 from tests.config.files import KEY, config_error, load_config
 
-PAGE = (Path(__file__).parents[2] / "docs" / "configuration.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "configuration.md").read_text(
+    encoding="utf-8"
+)
 EXAMPLE = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)[0]
 ENVIRON = {"OPENAI_API_KEY": KEY, "ANTHROPIC_API_KEY": KEY}
 
