@@ -69,9 +69,9 @@ def gemini(model: str) -> tuple[Ask, Callable[[], Awaitable[None]]]:
     async def ask(prompt: str) -> Reply:
         answer = await client.models.generate_content(model=model, contents=prompt)
         usage = answer.usage_metadata
-        prompt = usage.prompt_token_count if usage is not None else 0
-        completion = usage.candidates_token_count if usage is not None else 0
-        counts = {"prompt_tokens": prompt or 0, "completion_tokens": completion or 0}
+        tokens_in = usage.prompt_token_count if usage is not None else 0
+        tokens_out = usage.candidates_token_count if usage is not None else 0
+        counts = {"prompt_tokens": tokens_in or 0, "completion_tokens": tokens_out or 0}
         return Reply(answer.text or "", counts)
 
     return ask, client.aclose

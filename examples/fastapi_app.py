@@ -91,7 +91,8 @@ def make_app(providers: Iterable[Provider[str, str, str]] = PROVIDERS) -> FastAP
     async def stream(question: Question) -> StreamingResponse:
         answer = router.stream(question.prompt)
         try:
-            await answer  # until the first content: a provider that fails before is replaced
+            # Waits for the first content. A provider that fails before it is replaced.
+            _ = await answer
         except Exception:
             if answer.outcome is None:
                 raise
