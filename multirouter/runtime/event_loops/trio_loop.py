@@ -10,11 +10,13 @@ import anyio
 import trio
 
 from multirouter.errors import UsageError
-from multirouter.runtime.deadline import Bound, TrioDeadlines
 from multirouter.runtime.event_loops.base import BackgroundTask, ErrorHandler, FinishedTask
+from multirouter.runtime.trio_deadline import TrioDeadlines
 
 if TYPE_CHECKING:
     from typing import Self
+
+    from multirouter.runtime.deadline import Bound  # which loads asyncio
 
 
 class TrioBackgroundTask:

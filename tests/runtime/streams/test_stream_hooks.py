@@ -1,0 +1,105 @@
+"""Hooks of `StreamPolicy` and stream functions: errors in them, and opaque chunks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from multirouter import (
+    Provider,
+    StreamPolicy,
+    UsageError,
+)
+from tests.scenarios.harness import TRIPS_AT_ONCE, harness
+from tests.scenarios.scripted_streams import (
+    CONNECTION_LOST,
+    WORDS,
+    read,
+    scripted_stream,
+    streams_of,
+)
+
+
+def raising_hook(*_: Any) -> Any:
+    """A hook with a bug in it."""
+    raise KeyError("typo")
+
+
+@pytest.mark.parametrize(
+    ("hook", "settings"),
+    [
+        ("content", {}),
+        ("complete", {}),
+        ("text", {"on_interrupt": "continue"}),
+        ("text", {"min_rate": 1.0}),
+        ("resume", {"on_interrupt": "continue"}),
+    ],
+)
+async def test_a_hook_that_raises_is_named_and_neutral(hook: str, settings: Any) -> None:
+    """A UsageError names the hook; upstreams are closed, permits returned, no failure counts."""
+    policy = StreamPolicy(**{hook: raising_hook}, **settings)
+    async with harness(
+        scripted_stream("a", ["x", 1, "y", CONNECTION_LOST]),
+        scripted_stream("b", WORDS),
+        stream=policy,
+    ) as env:
+        with pytest.raises(UsageError, match=f"StreamPolicy.{hook} raised KeyError") as caught:
+            await read(env, route=["a", "b"])
+        assert isinstance(caught.value.__cause__, KeyError)
+        assert {t.open for t in streams_of(env).values()} == {0}
+        failed = [r for r in env.recorder.attempts if r.outcome == "failure"]
+        assert [r.error for r in failed] == ([CONNECTION_LOST] if hook == "resume" else [])
+        assert env.recorder.calls[-1].error is caught.value
+
+
+async def test_a_text_hook_must_return_a_string() -> None:
+    """A `text=` that returns no string raises UsageError."""
+    policy = StreamPolicy(on_interrupt="continue", text=lambda _: None)  # type: ignore[arg-type,return-value]
+    async with harness(scripted_stream("a", WORDS), stream=policy) as env:
+        with pytest.raises(UsageError, match="must return a str"):
+            await read(env)
+
+
+async def test_hooks_make_opaque_chunks_continuable() -> None:
+    """With `content`, `text` and `complete` of the user's own, opaque chunks are continued too."""
+    policy = StreamPolicy(
+        on_interrupt="continue",
+        content=lambda chunk: "t" in chunk,
+        text=lambda chunk: chunk.get("t", ""),
+        complete=lambda chunk: chunk.get("done", False),
+        resume=lambda q, text: (q, text),
+        min_rate=0.1,
+    )
+    a = [{"ping": 1}, {"t": "one "}, CONNECTION_LOST]
+    b = [{"ping": 2}, {"t": "two"}, {"done": True}]
+    async with harness(scripted_stream("a", a), scripted_stream("b", b), stream=policy) as env:
+        chunks = await read(env, route=["a", "b"])
+        assert chunks == [{"ping": 1}, {"t": "one "}, {"t": "two"}, {"done": True}]
+        assert streams_of(env)["b"].requests == [("q", "one ")]
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [lambda: None, lambda _: 5, lambda _: iter("abc")],
+    ids=["takes nothing", "a number", "a plain iterator"],
+)
+async def test_a_stream_function_must_return_an_async_iterator(stream: Any) -> None:
+    """A wrong signature or return value is a UsageError, and no failure of a provider."""
+    async with harness(
+        Provider("a", stream=stream), scripted_stream("b", WORDS), circuit=TRIPS_AT_ONCE
+    ) as env:
+        with pytest.raises(UsageError, match=r"Provider\('a'\).stream"):
+            await read(env, route=["a", "b"])
+        assert env.state("a") == "closed"
+
+
+async def test_a_type_error_inside_the_provider_is_its_failure() -> None:
+    """A TypeError from within the provider's code fails over like any exception."""
+
+    def stream(request: Any) -> Any:
+        return len(request + 1)
+
+    async with harness(Provider("a", stream=stream), scripted_stream("b", WORDS)) as env:
+        assert await read(env, route=["a", "b"]) == WORDS
+        assert env.provider_snapshot("a")["failures"] == 1

@@ -1,0 +1,175 @@
+"""The shared timer of the deadlines on asyncio: moved, stopped, and bounded in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import gc
+import math
+import weakref
+from typing import Any
+
+import pytest
+
+from multirouter.runtime.deadline import AsyncioDeadlines
+
+asyncio_only = pytest.mark.backends("asyncio", "uvloop")
+
+
+@asyncio_only
+async def test_many_calls_share_one_timer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thousand calls in sequence set one timer; it is set again after it fired."""
+    loop = asyncio.get_running_loop()
+    all_deadlines = AsyncioDeadlines(loop)
+    timers: list[float] = []
+    arm = AsyncioDeadlines.arm
+
+    def recording(self: AsyncioDeadlines, timer_due: float) -> None:
+        timers.append(timer_due)
+        arm(self, timer_due)
+
+    monkeypatch.setattr(AsyncioDeadlines, "arm", recording)
+    for _ in range(1000):
+        with all_deadlines.bound(loop.time() + 30):
+            await asyncio.sleep(0.0078125)
+    assert timers == [30.0]
+    with all_deadlines.bound(loop.time() + 60):
+        await asyncio.sleep(40)
+        assert timers == [30.0, 67.8125]
+    await asyncio.sleep(100)
+    assert timers == [30.0, 67.8125, math.inf]
+    now = loop.time()
+    with all_deadlines.bound(now + 10), all_deadlines.bound(now + 5), all_deadlines.bound(now + 5):
+        pass
+    assert timers[3:] == [now + 10, now + 5]
+
+
+@asyncio_only
+async def test_memory_is_bounded_by_the_blocks_that_are_open() -> None:
+    """However many blocks came and went, at least half of the kept entries are open blocks."""
+    loop = asyncio.get_running_loop()
+    all_deadlines = AsyncioDeadlines(loop)
+
+    async def one(seconds: float, deadline: float) -> None:
+        with all_deadlines.bound(deadline):
+            await asyncio.sleep(seconds)
+
+    tasks = [asyncio.create_task(one(n % 97 + 0.5, 1000.0 - n)) for n in range(500)]
+    with all_deadlines.bound(0.25):
+        await asyncio.sleep(100)
+    for second in range(100):
+        await asyncio.sleep(1)
+        kept = len(all_deadlines.entered) + len(all_deadlines._heap)
+        assert kept <= 2 * all_deadlines.open, f"at {second} s"
+    await asyncio.gather(*tasks)
+    assert (all_deadlines.open, all_deadlines._heap) == (0, [])
+
+
+@asyncio_only
+async def test_stale_heap_entries_do_not_delay_open_blocks() -> None:
+    """Stale entries on top of the heap are removed when the timer fires, and never cancelled."""
+    loop = asyncio.get_running_loop()
+    all_deadlines = AsyncioDeadlines(loop)
+
+    async def one(seconds: float, deadline: float) -> bool:
+        with all_deadlines.bound(deadline) as bound:
+            await asyncio.sleep(seconds)
+        return bound.expired
+
+    staying = [asyncio.create_task(one(90, when)) for when in (20.0, 30.0, 40.0)]
+    ending = [asyncio.create_task(one(2, when)) for when in (10.0, 11.0)]
+    with all_deadlines.bound(1.0):
+        await asyncio.sleep(100)
+    assert await asyncio.gather(*ending) == [False, False]
+    assert (all_deadlines.open, len(all_deadlines._heap)) == (3, 5)
+    with all_deadlines.bound(5.0):
+        await asyncio.sleep(100)
+    with all_deadlines.bound(math.inf):
+        await asyncio.sleep(2)
+    assert repr(all_deadlines) == "<AsyncioDeadlines open=3 timer_due=20>"
+    assert await asyncio.gather(*staying) == [True, True, True]
+    assert loop.time() == 40.0
+
+
+@asyncio_only
+async def test_removing_stale_entries_keeps_the_heap_order() -> None:
+    """After most entries became stale, the rest still end in time.
+
+    The remaining entries lie in the list as 30, 20, 40, which is not a heap.
+    """
+    loop = asyncio.get_running_loop()
+    all_deadlines = AsyncioDeadlines(loop)
+    stay = (20.0, 30.0, 40.0)
+
+    async def one(deadline: float) -> float:
+        with all_deadlines.bound(deadline):
+            await asyncio.sleep(1000 if deadline in stay else 2)
+        return loop.time()
+
+    entered = (10.0, 20.0, 30.0, 40.0, 50.0, 60.0, 70.0)
+    tasks = [asyncio.create_task(one(deadline)) for deadline in entered]
+    with all_deadlines.bound(0.25):
+        await asyncio.sleep(100)
+    await asyncio.sleep(5)
+    assert len(all_deadlines._heap) == 3
+    assert await asyncio.gather(*tasks) == [d if d in stay else 2.0 for d in entered]
+
+
+@asyncio_only
+async def test_a_timer_that_was_moved_or_stopped_is_cancelled(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However often the timer is moved, the loop holds one; after close, none."""
+    loop = asyncio.get_running_loop()
+    all_deadlines = AsyncioDeadlines(loop)
+    handles: list[asyncio.TimerHandle] = []
+    call_at = loop.call_at
+
+    def recording(*args: Any, **options: Any) -> asyncio.TimerHandle:
+        handles.append(call_at(*args, **options))
+        return handles[-1]
+
+    monkeypatch.setattr(loop, "call_at", recording)
+    for deadline in (30.0, 20.0, 10.0):
+        with all_deadlines.bound(deadline):
+            pass
+    assert [handle.cancelled() for handle in handles] == [True, True, False]
+    all_deadlines.close()
+    assert handles[-1].cancelled()
+
+
+@asyncio_only
+async def test_close_stops_the_timer_unless_blocks_are_open() -> None:
+    """Without an open block it stops the timer; open blocks stay bounded; it may be repeated."""
+    loop = asyncio.get_running_loop()
+    all_deadlines = AsyncioDeadlines(loop)
+    with all_deadlines.bound(5.0) as bound:
+        all_deadlines.close()
+        await asyncio.sleep(100)
+    assert (bound.expired, loop.time()) == (True, 5.0)
+    all_deadlines.close()
+    all_deadlines.close()
+    assert repr(all_deadlines) == "<AsyncioDeadlines open=0 timer_due=inf>"
+
+
+@asyncio_only
+async def test_the_timer_keeps_no_context_alive() -> None:
+    """The context of the call that set the timer is freed with the call, not with the timer."""
+
+    class Request:
+        pass
+
+    variable: contextvars.ContextVar[Any] = contextvars.ContextVar("variable")
+    all_deadlines = AsyncioDeadlines(asyncio.get_running_loop())
+
+    async def call() -> weakref.ref[Request]:
+        request = Request()
+        variable.set(request)
+        with all_deadlines.bound(30.0):
+            await asyncio.sleep(1)
+        return weakref.ref(request)
+
+    request = await asyncio.create_task(call())
+    await asyncio.sleep(1)
+    gc.collect()
+    assert request() is None
