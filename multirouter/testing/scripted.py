@@ -92,7 +92,7 @@ class ScriptedProvider:
         outages: Sequence[Outage] = (),
         answer: Callable[[Any], Any] | None = None,
         chunks: Callable[[Any], Iterable[Any]] | None = None,
-        remember: int = 1000,
+        max_requests: int = 1000,
     ) -> None:
         self.name: str = check.name("ScriptedProvider.name", name)
         self.outages: tuple[Outage, ...] = tuple(outages)
@@ -102,7 +102,7 @@ class ScriptedProvider:
         self.max_in_flight: int = 0
         self.ended: Counter[str] = Counter()
         self.requests: deque[ReceivedRequest] = deque(
-            maxlen=check.count("ScriptedProvider.remember", remember, minimum=0)
+            maxlen=check.count("ScriptedProvider.max_requests", max_requests, minimum=0)
         )
         self._latency = as_latency("ScriptedProvider.latency", latency)
         self._chunk_latency = as_latency("ScriptedProvider.chunk_latency", chunk_latency)
