@@ -60,7 +60,7 @@ def attempt(
 ) -> AttemptRecord:
     known = {FailureKind.SUCCESS: SUCCESS, FailureKind.CANCELLED: CANCELLED}
     verdict = known.get(kind) or Verdict(kind, status=status, reason=PROMPT)
-    why = "weighted choice"
+    why = "chosen by weight"
     return AttemptRecord(
         provider, "default", role, verdict, error, started, seconds, why, late=late
     )

@@ -202,7 +202,7 @@ async def next_open_duration(env: Harness) -> float:
     return duration
 
 
-async def test_open_duration_grows_to_its_cap_and_half_open_times() -> None:
+async def test_open_duration_grows_to_its_cap_and_resets() -> None:
     """Case 19: 5, 10, 20, 20 s and up to a fifth more by jitter; after recovery 5 s again."""
     policy = CircuitPolicy(failures=1, open_duration=5.0, growth=2.0, max_open_duration=20.0)
     async with harness("a", circuit=policy) as env:

@@ -44,13 +44,13 @@ async def providers_of_calls(
 
 
 def within_sigmas(count: int, share: float, calls: int, sigmas: float = 4.0) -> bool:
-    """Whether a binomial count is within_sigmas so many standard deviations of its mean."""
+    """Whether a binomial count is within so many standard deviations of its mean."""
     return abs(count - share * calls) <= sigmas * math.sqrt(calls * share * (1 - share))
 
 
 @pytest.mark.backends("asyncio")
 async def test_shares_follow_the_weights() -> None:
-    """Case 49: 100,000 calls at 5/3/2: each share within_sigmas four sigma (at most 632 calls)."""
+    """Case 49: 100,000 calls at 5/3/2: each share within four sigma (at most 632 calls)."""
     count = Counter(await providers_of_calls(weighted(a=5, b=3, c=2), 100_000))
     for name, share in {"a": 0.5, "b": 0.3, "c": 0.2}.items():
         assert within_sigmas(count[name], share, 100_000)
@@ -178,7 +178,7 @@ async def test_no_provider_is_attempted_twice_before_all() -> None:
 
 
 async def test_all_open_rejects_at_once() -> None:
-    """Case 56: no attempt, no callers, and the error says when to retry."""
+    """Case 56: no attempt, no waiting, and the error says when to retry."""
     async with harness("a", "b", "c", circuit=TRIPS_AT_ONCE) as env:
         for name in "abc":
             await env.fail(name)

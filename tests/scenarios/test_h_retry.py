@@ -72,7 +72,7 @@ def test_backoff_does_not_overflow() -> None:
 
 
 def http_date(seconds: float) -> str:
-    """HTTP http_date this many seconds from now."""
+    """HTTP date this many seconds from now."""
     return format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)
 
 

@@ -135,7 +135,7 @@ async def test_max_in_flight(max_in_flight: int, attempted: Sequence[str]) -> No
 
 
 async def test_failure_in_a_race_is_replaced_at_once() -> None:
-    """When one attempt fails, another takes its place without queued."""
+    """When one attempt fails, another takes its place without waiting."""
     first = scripted("a", latency=9.0)
     second = scripted("b", Fault("error", after=0.5))
     async with harness(first, second, "c", hedge=SOON, retry=RetryPolicy()) as env:

@@ -492,7 +492,7 @@ async def test_prefill_never_ends_in_whitespace(repeats: bool) -> None:
     ],
 )
 async def test_continue_by_matching(repeated: list[Any]) -> None:
-    """The same request repeated; repeated text is held back, cut to the character."""
+    """The same request again; repeated text is held back, cut to the character."""
     async with harness(
         scripted_stream("a", [ROLE, chat_chunk("one "), chat_chunk("two"), CONNECTION_LOST]),
         scripted_stream("b", repeated),
@@ -717,7 +717,7 @@ async def test_non_idempotent_stream_is_not_continued() -> None:
 
 
 async def test_search_for_a_continuation_is_limited() -> None:
-    """A continuation has the call's timeout repeated, and no more than is left of `total`."""
+    """A continuation has the call's timeout again, and no more than is left of `total`."""
     slow = scripted_stream("b", [500, chat_chunk(TEXT, "stop")], attempt_timeout=400)
     for policy, at in ((CONTINUE, 30), (StreamPolicy(on_interrupt="continue", total=7), 7)):
         async with harness(scripted_stream("a", HALF), slow, stream=policy) as env:

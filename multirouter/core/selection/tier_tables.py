@@ -43,7 +43,7 @@ class ChoicePolicy:
     ) -> None:
         self._choose: Choose | None = None if strategy is None else strategy.prepare(members)
         self._on_error = on_error
-        self.how: str = "weighted choice"
+        self.how: str = "chosen by weight"
         if strategy is not None:
             self.how = getattr(strategy, "description", type(strategy).__name__)
         self.panic: float | None = panic

@@ -88,7 +88,7 @@ def test_when_all_are_degraded_weights_decide() -> None:
     degrade(world, "a")
     degrade(world, "b")
     step = world.next_attempt(world.plan())
-    assert step.why == "degraded, weighted choice among 2"
+    assert step.why == "degraded, chosen by weight among 2"
     table = world.route().tiers[0].table(world.now)
     assert [table.share(member) for member in world.route().members] == [0.5, 0.5]
 

@@ -227,7 +227,7 @@ def test_panic_is_opt_in_and_reported() -> None:
     assert calm.next_outcome(calm.plan()).result == "rejected"
     plan = panicking.plan()
     step = panicking.next_attempt(plan)
-    assert step.why == "panic: weighted choice among 2"
+    assert step.why == "panic: chosen by weight among 2"
     panicking.succeed(plan, step)
     assert panicking.next_outcome(plan).ok
     assert [(event.router, event.route) for event in panicking.recorder.of("panic_started")] == [

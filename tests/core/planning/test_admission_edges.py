@@ -14,7 +14,7 @@ FIXED = CircuitPolicy(failures=1, growth=1, open_duration=5.0)
 
 
 class FixedLatency(LatencyTracker):
-    """Latency tracker with an adaptive timeout of two next_timeout."""
+    """Latency tracker with an adaptive timeout of two seconds."""
 
     __slots__ = ()
     limit = 2.0
@@ -30,7 +30,7 @@ def world_of(names: str, **settings: Any) -> World:
 
 
 def next_timeout(world: World, plan: Any) -> float:
-    """Timeout of the plan's next attempt, next_timeout."""
+    """Timeout of the plan's next attempt, seconds."""
     return world.next_attempt(plan).deadline - world.now
 
 

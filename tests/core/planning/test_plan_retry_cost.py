@@ -201,7 +201,7 @@ def test_failure_during_a_hedge_is_replaced() -> None:
 
 
 def test_request_fault_ends_a_hedge_race() -> None:
-    """A failure that no other attempt can change ends a hedged_chain, unless there is an answer."""
+    """A failure that no other attempt can change ends a race, unless there is an answer."""
     world = hedged_chain("a", "b")
     for answered in (False, True):
         plan = world.plan("chain")

@@ -52,7 +52,7 @@ def test_none_resets_every_setting() -> None:
     ],
 )
 def test_invalid_policies_are_named(setting: str, invalid: Any) -> None:
-    """In the constructor and in `reconfigure` an object of the invalid type raises at once."""
+    """In the constructor and in `reconfigure` an object of the wrong type raises at once."""
     with pytest.raises(ConfigurationError, match=f"^{setting}: must be "):
         MultiProviderRouter(registry=CollectorRegistry(), **{setting: invalid})
     if setting in SETTINGS or setting == "limits":

@@ -98,14 +98,14 @@ def test_failover_and_retries_stay_among_eligible_providers() -> None:
     )
     plan = world.plan("work", request=["tools"])
     step = world.next_attempt(plan)
-    assert step.why == "weighted choice among 2"
+    assert step.why == "chosen by weight among 2"
     world.fail(plan, step)
     other = world.next_attempt(plan)
     assert {step.member.name, other.member.name} == {"a", "b"}
     world.fail(plan, other)
     world.pass_wait(plan)
     assert world.next_attempt(plan).member.name in {"a", "b"}
-    assert world.next_attempt(world.plan("work", request=[])).why == "weighted choice among 3"
+    assert world.next_attempt(world.plan("work", request=[])).why == "chosen by weight among 3"
 
 
 def test_caches_are_bounded() -> None:

@@ -169,7 +169,7 @@ def test_a_single_candidate_draws_no_random_number() -> None:
 def test_why_names_the_skipped_providers() -> None:
     """`why` has the number of candidates, and each skipped provider with its reason."""
     world = world_of([5, 3, 2])
-    assert table_of(world).healthy.why == "weighted choice among 3"
+    assert table_of(world).healthy.why == "chosen by weight among 3"
     world.half_open("p1")
     world.run_call("p2", "rate_limit")
     assert table_of(world).healthy.why == "only candidate; skipped: p1 half-open, p2 cooling down"
@@ -218,7 +218,7 @@ def test_panic_ignores_circuits() -> None:
     assert [m.name for m in table_of(world).healthy.members] == ["p2", "p3"]
     world.trip("p2")
     assert table_of(world).panic
-    assert table_of(world).healthy.why == "panic: weighted choice among 4"
+    assert table_of(world).healthy.why == "panic: chosen by weight among 4"
     world.states.gates["p3"].set_hold("open", world.now)
     assert [m.name for m in table_of(world).healthy.members] == ["p0", "p1", "p2"]
     assert table_of(world).half_open == []
