@@ -1,4 +1,4 @@
-"""`python -m tests.conformance` writes docs/conformance.md; `--check` only compares it."""
+"""`python -m tests.conformance` writes docs/explanation/conformance.md; `--check` only compares it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,9 @@ def main(arguments: list[str]) -> int:
     errors = page.problems(tests)
     if arguments == ["--check"]:
         if not page.PAGE.exists() or page.PAGE.read_text(encoding="utf-8") != text:
-            errors.append("docs/conformance.md is stale: run `python -m tests.conformance`")
+            errors.append(
+                "docs/explanation/conformance.md is stale: run `python -m tests.conformance`"
+            )
     elif arguments:
         errors = [f"unknown arguments {arguments}; only --check is known"]
     else:

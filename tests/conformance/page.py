@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PAGE = ROOT / "docs" / "conformance.md"
+PAGE = ROOT / "docs" / "explanation" / "conformance.md"
 CASES = Path(__file__).with_name("cases.toml")
 
 LEVELS = {0: "must", 1: "best", 2: "offered"}
@@ -142,4 +142,4 @@ def _row(case: Case, tests: list[str]) -> str:
 
 def _link(test: str) -> str:
     path, _, name = test.partition("::")
-    return f"[{path.removeprefix('tests/')}](../{path}) `{name}`"
+    return f"[{path.removeprefix('tests/')}](../../{path}) `{name}`"

@@ -1,4 +1,4 @@
-"""docs/circuits.md shows the states and the defaults that the code has."""
+"""docs/explanation/circuits.md shows the states and the defaults that the code has."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""docs/settings.md shows the defaults that the policies have."""
+"""docs/reference/settings.md shows the defaults that the policies have."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ from pathlib import Path
 
 from multirouter import RetryPolicy
 
-PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "settings.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "settings.md").read_text(
+    encoding="utf-8"
+)
 
 
 def test_the_defaults_are_those_of_the_code() -> None:

@@ -1,4 +1,4 @@
-"""Generates the tables of docs/providers.md and docs/translation.md from the code.
+"""Generates the tables of docs/reference/providers.md and docs/reference/translation.md from the code.
 
 Run it with `python -m tests.providers.docs_tables`.
 """
@@ -14,7 +14,7 @@ from multirouter.providers.fields import Field
 from multirouter.providers.gemini.fields import FIELDS as GEMINI
 from multirouter.testing.fakes import FAULTS
 
-DOCS = Path(__file__).parents[2] / "docs"
+DOCS = Path(__file__).parents[2] / "docs" / "reference"
 
 
 def fields_table() -> str:

@@ -18,7 +18,7 @@ Source: Envoy's slow start, `min_weight_percent` 10 %.
 
 MAX_REDRAWS = 4
 """Draws that may hit an excluded member before the others are weighed exactly. Both ways give the
-same shares, but a redraw costs the same for three providers and for a thousand."""
+same shares, but another random choice costs the same for three providers and for a thousand."""
 
 
 def ramp(member: Candidate, now: float) -> float:

@@ -65,8 +65,8 @@ def test_rows_are_consistent() -> None:
 
 
 def test_docs_match_the_table() -> None:
-    """docs/kinds.md has the table of the code."""
-    page = (Path(__file__).parents[3] / "docs" / "kinds.md").read_text(encoding="utf-8")
+    """docs/reference/failure-kinds.md has the table of the code."""
+    page = (Path(__file__).parents[3] / "docs" / "reference" / "failure-kinds.md").read_text(encoding="utf-8")
     rows = re.findall(
         r"^\| `(\w+)` \|[^|]+\| `(\w+)` \| `(\w+)` \| `(\w+)` \| (yes|no) \|$", page, re.MULTILINE
     )
