@@ -142,4 +142,4 @@ def _row(case: Case, tests: list[str]) -> str:
 
 def _link(test: str) -> str:
     path, _, name = test.partition("::")
-    return f"[{path.removeprefix('tests/')}](../../{path}) `{name}`"
+    return f"`{path.removeprefix('tests/')}` `{name}`"

@@ -57,6 +57,18 @@ def test_every_link_resolves(page: Path) -> None:
         assert not heading or heading in anchors(file), f"{file.name} has no #{heading}"
 
 
+def test_pages_of_the_site_link_only_within_it() -> None:
+    """A page of docs/ links to pages of docs/ and to web addresses: other files are not on the site."""
+    docs = ROOT / "docs"
+    outside = {
+        (page.relative_to(docs).as_posix(), file.relative_to(ROOT).as_posix())
+        for page in docs.rglob("*.md")
+        for file, _ in links(page)
+        if not file.is_relative_to(docs)
+    }
+    assert outside == set()
+
+
 def test_every_page_can_be_reached_from_the_readme() -> None:
     """Every page can be reached from the README by following links."""
     reached: set[Path] = set()
