@@ -72,14 +72,8 @@ def limits(max_in_flight: int | None) -> LimitPolicy | None:
 def as_model_event(event: Any) -> tuple[Any, ...]:
     """An event in the form of the model's."""
     if isinstance(event, CircuitChanged):
-        return (
-            "circuit",
-            event.old,
-            event.new,
-            event.reason,
-            event.generation,
-            event.open_duration,
-        )
+        _router, _provider, *change, _at = event
+        return ("circuit", *change)
     if isinstance(event, CooldownStarted):
         return ("cooldown_started", event.seconds, event.from_retry_after)
     assert isinstance(event, HoldChanged)

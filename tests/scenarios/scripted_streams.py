@@ -7,7 +7,7 @@ from typing import Any
 
 import anyio
 
-from multirouter import Provider
+from multirouter import Provider, StreamPolicy
 from tests.scenarios.harness import Harness
 
 WORDS = ["one ", "two ", "three ", "four"]
@@ -70,3 +70,21 @@ def streams_of(env: Harness) -> dict[str, ScriptedStream]:
 async def read(env: Harness, request: Any = "q", **options: Any) -> list[Any]:
     async with env.router.stream(request, **options) as stream:
         return [chunk async for chunk in stream]
+
+
+CALL = {"index": 0, "id": "c", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+CONTINUE = StreamPolicy(on_interrupt="continue")
+END = chat_chunk(end="stop")
+HALF = [ROLE, chat_chunk("one "), chat_chunk("two"), CONNECTION_LOST]
+
+
+def assert_continued(env: Harness, mode: str) -> None:
+    """Exactly one continuation is reported, counted and in the trail."""
+    (event,) = env.recorder.of("stream_continued")
+    assert (event.mode, event.provider, event.to) == (mode, "a", "b")
+    assert env.total("stream_continuations_total", mode=mode, route="adhoc") == 1
+    assert env.total("stream_continuations_total") == 1
+    last = env.recorder.attempts[-1]
+    assert f"continued by {mode} after {event.chunks} chunks from a" in last.why
+    assert env.recorder.calls[-1].ok
+    assert env.recorder.calls[-1].failovers == 1
