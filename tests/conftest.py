@@ -27,9 +27,9 @@ T = TypeVar("T")
 # No deadline: how long an example takes says more about the machine than about the code. In CI
 # the examples are the same in every run, so that a failure is caused by the change under test.
 settings.register_profile("project", deadline=None, derandomize="CI" in os.environ)
-# `--hypothesis-profile=deep` searches long and at random: see tests/properties/property_settings.py.
+# `--hypothesis-profile=deep` searches long and at random: tests/properties/property_settings.py.
 settings.register_profile("deep", deadline=None)
-# For mutation testing (docs/mutants.md): any failure is enough, and is not shrunk.
+# For mutation testing (docs/explanation/mutants.md): any failure is enough, and is not shrunk.
 settings.register_profile(
     "mutants",
     deadline=None,

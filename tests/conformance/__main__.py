@@ -1,4 +1,4 @@
-"""`python -m tests.conformance` writes docs/explanation/conformance.md; `--check` only compares it."""
+"""`python -m tests.conformance` writes the conformance page; `--check` only compares it."""
 
 from __future__ import annotations
 
