@@ -1,27 +1,18 @@
-"""Deadlines of single awaits, cheap enough for every attempt: interface, and asyncio's version."""
+"""Blocks with a deadline around single awaits: their interface, and that of asyncio tasks."""
 
 from __future__ import annotations
 
 import asyncio
 import math
-from contextvars import Context
-from functools import partial
-from heapq import heapify, heappop, heappush
 from typing import TYPE_CHECKING, Protocol
 
-from multirouter.core import validation
 from multirouter.errors import UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
     from types import TracebackType
     from typing import Self
 
-TIMER_ROUNDING = 0.0005
-"""Seconds to add when a timer fired early because the loop rounds to the nearest millisecond.
-
-Source: uvloop, `Loop.call_later`: `round(delay * 1000)`; half a millisecond makes it round up.
-"""
+    from multirouter.runtime.deadline_timer import AsyncioDeadlines
 
 
 class Bound(Protocol):
@@ -33,12 +24,19 @@ class Bound(Protocol):
             the block returned in spite of the cancellation, and when the caller cancelled too: the
             caller's cancellation wins, whichever came first, and propagates, even from a block
             that turned it into another exception.
+        deadline: loop time at which the deadline ends the block, seconds. A stall of the event
+            loop moves it while the block is open.
         stray: set at the exit. True when a CancelledError came out of the block although no task
             was cancelled; it was swallowed. Always False on trio, where it cannot be raised.
     """
 
     expired: bool
     stray: bool
+
+    @property
+    def deadline(self) -> float:
+        """See the class."""
+        ...
 
     def __enter__(self) -> Self:
         """Starts to bound the running task."""
@@ -62,6 +60,20 @@ class Bound(Protocol):
         ...
 
 
+class MakeBound(Protocol):
+    """Makes a block with a deadline."""
+
+    def __call__(self, deadline: float, latest: float = math.inf, /) -> Bound:
+        """Makes a block.
+
+        Args:
+            deadline: loop time, seconds; `math.inf`: without limit.
+            latest: loop time beyond which a stall of the event loop does not move the deadline: a
+                promise to the caller.
+        """
+        ...
+
+
 class AsyncioBound:
     """A block of one asyncio task, with the rules of `asyncio.timeout`.
 
@@ -75,14 +87,18 @@ class AsyncioBound:
         "_deadlines",
         "deadline",
         "expired",
+        "latest",
         "stray",
         "task",
     )
 
-    def __init__(self, deadlines: AsyncioDeadlines, deadline: float) -> None:
+    def __init__(
+        self, deadlines: AsyncioDeadlines, deadline: float, latest: float = math.inf
+    ) -> None:
         self._deadlines = deadlines
         self._cancels = 0
         self.deadline: float = deadline
+        self.latest: float = latest
         self.expired: bool = False
         self.stray: bool = False
 
@@ -93,8 +109,8 @@ class AsyncioBound:
             raise UsageError("a deadline needs a running task: await this inside a task")
         self.task: asyncio.Task[object] | None = task
         self._cancelling_before = task.cancelling()
-        if self.deadline < deadlines.timer_due:
-            deadlines.arm(self.deadline)
+        if self.deadline < deadlines.earliest:
+            deadlines.set_earliest(self.deadline)
         deadlines.entered[self] = None
         return self
 
@@ -112,6 +128,11 @@ class AsyncioBound:
         if task is None or (kind is None and not self._cancels):
             return False
         return self._settle(task, kind, error)
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether its deadline has passed: it was cancelled, and still runs."""
+        return self._cancels > 0
 
     def expire(self) -> bool:
         """Cancels the block, also repeatedly; False when its task ended without leaving it."""
@@ -171,131 +192,3 @@ def _cancellation_behind(error: BaseException | None) -> asyncio.CancelledError 
         seen.add(id(link))
         link = link.__context__ or link.__cause__
     return None
-
-
-class AsyncioDeadlines:
-    """All deadlines of one router on one asyncio loop, behind one timer.
-
-    Nearly every block ends long before its deadline, so entering and leaving cost one dictionary
-    entry and no timer. Only when the timer fires are the blocks that are still open sorted, into a
-    heap. A block that ends later stays in the heap as a stale entry until its deadline, or until
-    most entries are stale. The timer is moved when an earlier deadline is entered, and stopped when
-    no block is open.
-
-    A deadline never fires early; on a loop with timers of whole milliseconds (uvloop) it fires up
-    to 1 ms late. A deadline that has passed at entry fires as with `asyncio.timeout`: the block is
-    entered, and cancelled at its first wait.
-
-    Args:
-        loop: the loop of the tasks to bound.
-        grace: seconds after which a block that swallowed its cancellation and still runs is
-            cancelled again, and again after each further such span. A block that swallows every
-            one of them is not ended by this.
-
-    Attributes:
-        loop: the loop of the tasks.
-        timer_due: loop time at which the timer fires next; `math.inf` while it is stopped.
-        entered: the blocks entered since the timer last fired, in this order.
-
-    Raises:
-        ConfigurationError: when `grace` is not a finite number of seconds above 0.
-    """
-
-    __slots__ = (
-        "_context",
-        "_grace",
-        "_heap",
-        "_sequence",
-        "_stale",
-        "_timer",
-        "entered",
-        "loop",
-        "timer_due",
-    )
-
-    def __init__(self, loop: asyncio.AbstractEventLoop, *, grace: float = 1.0) -> None:
-        self.loop: asyncio.AbstractEventLoop = loop
-        self.timer_due: float = math.inf
-        self.entered: dict[AsyncioBound, None] = {}
-        self._grace = validation.duration("grace", grace)
-        self._timer: asyncio.Handle | None = None
-        # The timer outlives the call that set it, and must not keep that call's context alive.
-        self._context = Context()
-        self._heap: list[tuple[float, int, AsyncioBound]] = []
-        self._sequence = 0
-        self._stale = 0
-
-    def __repr__(self) -> str:
-        return f"<AsyncioDeadlines open={self.open} timer_due={self.timer_due:g}>"
-
-    @property
-    def open(self) -> int:
-        """How many blocks are open."""
-        return len(self.entered) + len(self._heap) - self._stale
-
-    @property
-    def bound(self) -> Callable[[float], AsyncioBound]:
-        """Makes a block with a deadline (loop time, seconds; `math.inf`: without limit)."""
-        return partial(AsyncioBound, self)  # without a Python frame: called once per attempt
-
-    def close(self) -> None:
-        """Stops the timer, unless blocks are open: their deadlines stay in force."""
-        if not self.open:
-            self.arm(math.inf)
-
-    def arm(self, timer_due: float) -> None:
-        """Sets the timer to a loop time in seconds, `math.inf` to stop it."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self.timer_due = timer_due
-        if timer_due <= self.loop.time():
-            self._timer = self.loop.call_soon(self._timer_fired, context=self._context)
-        elif timer_due < math.inf:
-            self._timer = self.loop.call_at(timer_due, self._timer_fired, context=self._context)
-
-    def discard(self, bound: AsyncioBound) -> None:
-        """Marks a block in the heap as stale; removes stale entries when they are the majority."""
-        if bound.task is None:
-            return
-        bound.task = None
-        self._stale += 1
-        if 2 * self._stale > len(self._heap):
-            self._heap = [entry for entry in self._heap if entry[2].task is not None]
-            heapify(self._heap)
-            self._stale = 0
-
-    def _timer_fired(self) -> None:
-        """Cancels the blocks that are due, in the order of their deadlines."""
-        now = self.loop.time()
-        if now < self.timer_due:
-            late = self.timer_due + TIMER_ROUNDING
-            self._timer = self.loop.call_at(late, self._timer_fired, context=self._context)
-            return
-        for bound in self.entered:
-            self._push(bound.deadline, bound)
-        self.entered.clear()
-        due = self._pop_due(now)
-        for bound in due:
-            self._push(now + self._grace, bound)
-        # The timer first: a future that raises from `cancel` must not stop the other deadlines.
-        self.arm(self._heap[0][0] if self._heap else math.inf)
-        for bound in due:
-            if not bound.expire():
-                self.discard(bound)
-
-    def _push(self, deadline: float, bound: AsyncioBound) -> None:
-        self._sequence += 1
-        heappush(self._heap, (deadline, self._sequence, bound))
-
-    def _pop_due(self, now: float) -> list[AsyncioBound]:
-        """Removes the due blocks, and stale entries above them, from the heap."""
-        due: list[AsyncioBound] = []
-        heap = self._heap
-        while heap and (heap[0][0] <= now or heap[0][2].task is None):
-            bound = heappop(heap)[2]
-            if bound.task is None:
-                self._stale -= 1
-            else:
-                due.append(bound)
-        return due

@@ -8,7 +8,8 @@ import math
 import anyio
 import pytest
 
-from multirouter.runtime.deadline import AsyncioDeadlines, Bound
+from multirouter.runtime.deadline import Bound
+from multirouter.runtime.deadline_timer import AsyncioDeadlines
 from multirouter.runtime.trio_deadline import TrioDeadlines
 
 

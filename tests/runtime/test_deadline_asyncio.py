@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 
 from multirouter.errors import ConfigurationError, UsageError
-from multirouter.runtime.deadline import AsyncioBound, AsyncioDeadlines
+from multirouter.runtime.deadline import AsyncioBound
+from multirouter.runtime.deadline_timer import AsyncioDeadlines
 from multirouter.testing import VirtualLoop
 from tests.runtime.test_deadline import verdict
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multirouter.runtime.deadline import AsyncioBound, AsyncioDeadlines
+from multirouter.runtime.deadline import AsyncioBound
+from multirouter.runtime.deadline_timer import AsyncioDeadlines
 from multirouter.testing import VirtualLoop
 
 GRACE = 1.0
@@ -120,7 +121,7 @@ def test_many_tasks_end_as_the_model_predicts(task_scripts: list[Script]) -> Non
         assert all_deadlines.open == 0
         assert all_deadlines._heap == []
         all_deadlines.close()
-        assert all_deadlines.timer_due == math.inf
+        assert (all_deadlines.earliest, all_deadlines.overdue_at) == (math.inf, math.inf)
 
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.run(main())

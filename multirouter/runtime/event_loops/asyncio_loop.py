@@ -11,8 +11,15 @@ from typing import TYPE_CHECKING, Literal
 
 import anyio
 
-from multirouter.runtime.deadline import AsyncioDeadlines, Bound
-from multirouter.runtime.event_loops.base import BackgroundTask, ErrorHandler, FinishedTask
+from multirouter.runtime.deadline import MakeBound
+from multirouter.runtime.deadline_timer import AsyncioDeadlines
+from multirouter.runtime.event_loops.base import (
+    BackgroundTask,
+    ErrorHandler,
+    FinishedTask,
+    Timer,
+)
+from multirouter.runtime.stalls import StallWatch
 
 if TYPE_CHECKING:
     from typing import Self
@@ -53,7 +60,8 @@ class AsyncioLoop:
         stock = type(loop).time is asyncio.BaseEventLoop.time  # which only calls time.monotonic
         self.time: Callable[[], float] = time.monotonic if stock else loop.time
         self._deadlines = AsyncioDeadlines(loop)
-        self.bound: Callable[[float], Bound] = self._deadlines.bound
+        self.bound: MakeBound = self._deadlines.bound
+        self.stalls: StallWatch = self._deadlines
         self._loop = loop
         self._on_error = on_error
         # A dict for its order: closing cancels in the order of spawning.
@@ -91,6 +99,20 @@ class AsyncioLoop:
         self._tasks[task] = name
         task.add_done_callback(self._ended, context=context)
         return AsyncioBackgroundTask(task)
+
+    def call_at(self, name: str, when: float, function: Callable[[], None]) -> Timer:
+        """Calls a function once, see `EventLoop.call_at`."""
+        if self._closed or self._loop.is_closed():
+            return FinishedTask()
+        return self._loop.call_at(when, self._fire, name, function, context=Context())
+
+    def _fire(self, name: str, function: Callable[[], None]) -> None:
+        if self._closed:
+            return
+        try:
+            function()
+        except Exception as error:  # noqa: BLE001 - the loop goes on
+            self._on_error(name, error)
 
     async def close(self) -> None:
         """Ends all background tasks, see `EventLoop.close`."""

@@ -8,11 +8,20 @@ from typing import TYPE_CHECKING, Literal, Protocol
 if TYPE_CHECKING:
     from typing import Self
 
-    from multirouter.runtime.deadline import Bound  # which loads asyncio
+    from multirouter.runtime.deadline import MakeBound  # which loads asyncio
+    from multirouter.runtime.stalls import StallWatch
 
 
 ErrorHandler = Callable[[str, BaseException], None]
 """Called with the name of a background task that failed, and its exception."""
+
+
+class Timer(Protocol):
+    """A function that is to be called once."""
+
+    def cancel(self) -> None:
+        """Makes sure that it is not called; may be called at any time, and repeatedly."""
+        ...
 
 
 class BackgroundTask(Protocol):
@@ -34,12 +43,14 @@ class EventLoop(Protocol):
     Attributes:
         name: the library of the loop.
         time: the loop's clock, seconds.
-        bound: makes a block with a deadline (loop time, seconds), see `deadline.Bound`.
+        bound: makes a block with a deadline, see `deadline.MakeBound`.
+        stalls: notices the stalls of the loop.
     """
 
     name: Literal["asyncio", "trio"]
     time: Callable[[], float]
-    bound: Callable[[float], Bound]
+    bound: MakeBound
+    stalls: StallWatch
 
     async def __aenter__(self) -> Self:
         """Opens the loop object for background tasks; needed on trio only."""
@@ -69,6 +80,17 @@ class EventLoop(Protocol):
 
         Raises:
             UsageError: on trio, when the loop object was not entered by `async with`.
+        """
+        ...
+
+    def call_at(self, name: str, when: float, function: Callable[[], None]) -> Timer:
+        """Calls a function once, at a loop time (seconds); on uvloop up to 0.5 ms before it.
+
+        After `close` it is not called. What it raises is passed to `on_error`. On asyncio it is no
+        task, so it neither keeps the loop busy nor ends when all tasks are cancelled.
+
+        Raises:
+            UsageError: as for `spawn`.
         """
         ...
 

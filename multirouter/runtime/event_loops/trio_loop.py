@@ -10,13 +10,19 @@ import anyio
 import trio
 
 from multirouter.errors import UsageError
-from multirouter.runtime.event_loops.base import BackgroundTask, ErrorHandler, FinishedTask
+from multirouter.runtime.event_loops.base import (
+    BackgroundTask,
+    ErrorHandler,
+    FinishedTask,
+    Timer,
+)
 from multirouter.runtime.trio_deadline import TrioDeadlines
 
 if TYPE_CHECKING:
     from typing import Self
 
-    from multirouter.runtime.deadline import Bound  # which loads asyncio
+    from multirouter.runtime.deadline import MakeBound  # which loads asyncio
+    from multirouter.runtime.stalls import StallWatch
 
 
 class TrioBackgroundTask:
@@ -49,7 +55,9 @@ class TrioLoop:
 
     def __init__(self, on_error: ErrorHandler) -> None:
         self.time: Callable[[], float] = trio.current_time
-        self.bound: Callable[[float], Bound] = TrioDeadlines().bound
+        self._deadlines = TrioDeadlines()
+        self.bound: MakeBound = self._deadlines.bound
+        self.stalls: StallWatch = self._deadlines
         self._token = trio.lowlevel.current_trio_token()
         self._on_error = on_error
         self._tasks: dict[TrioBackgroundTask, None] = {}
@@ -65,6 +73,7 @@ class TrioLoop:
             raise UsageError("this router is already open: enter `async with router:` once")
         self._manager = trio.open_nursery()
         self._nursery = await self._manager.__aenter__()
+        self._deadlines.spawn = self.spawn
         return self
 
     async def __aexit__(self, *problem: object) -> None:
@@ -105,6 +114,15 @@ class TrioLoop:
         start = self._nursery.start_soon  # copies the context that it is called in
         Context().run(lambda: start(self._run, task, function, args, name=f"multirouter {name}"))
         return task
+
+    def call_at(self, name: str, when: float, function: Callable[[], None]) -> Timer:
+        """Calls a function once, see `EventLoop.call_at`."""
+
+        async def run() -> None:
+            await trio.sleep_until(when)
+            function()
+
+        return self.spawn(name, run)
 
     async def close(self) -> None:
         """Ends all background tasks, see `EventLoop.close`."""

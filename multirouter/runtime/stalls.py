@@ -1,0 +1,128 @@
+"""Stalls of the event loop: time during which the router's own process did not run.
+
+A blocking call in the loop, a long garbage collection, a CPU quota, a suspended machine or a
+debugger stops the loop, and nothing of it is a provider's fault. A timer that fires late reveals
+it. While a block with a deadline is open, a timer is due every `BEAT` seconds at least; when no
+block is open, there is none.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import NamedTuple
+
+BEAT = 0.25
+"""Seconds between two checks while a block is open; so uncertain is the begin of a stall."""
+
+TOLERANCE = 0.1
+"""Seconds that a timer may be late without being a stall. A busy loop is late by some hundredths; a
+stall that is shorter than this moves no timeout of seconds."""
+
+
+class Stall(NamedTuple):
+    """One stall of an event loop.
+
+    Attributes:
+        began: loop time at which the loop was last known to run, seconds.
+        due: loop time at which a timer was due that did not fire, seconds.
+        ended: loop time at which the loop ran again, seconds.
+    """
+
+    began: float
+    due: float
+    ended: float
+
+    @property
+    def seconds(self) -> float:
+        """How late the timer was, seconds: the stall was at least as long."""
+        return self.ended - self.due
+
+    @property
+    def lost(self) -> float:
+        """Seconds that waiting blocks get back: the longest that the stall may have been."""
+        return self.ended - self.began
+
+    def moved(self, deadline: float, latest: float) -> float:
+        """A deadline after this stall, loop time in seconds.
+
+        What was left of it when the stall began is left again. Whatever was left, answers that
+        have arrived meanwhile get a moment to be read: as long as the loop was late, at most a
+        beat.
+
+        Args:
+            deadline: the deadline before the stall.
+            latest: a promise to the caller, which a stall does not move.
+        """
+        moment = min(self.seconds, BEAT)
+        return max(deadline, min(deadline + self.lost, latest), self.ended + moment)
+
+
+def ignore(stall: Stall) -> None:
+    """Does nothing with a stall."""
+
+
+class StallWatch:
+    """Notices the stalls of one event loop.
+
+    Whoever reads the clock at the begin or the end of an attempt compares it with `overdue_at`:
+    until the timer has run, nothing else knows of a stall that has just ended.
+
+    Attributes:
+        overdue_at: loop time after which the timer is late, seconds; `math.inf` without a timer.
+        ended_at: loop time of the end of the newest stall, seconds; `-math.inf` before the first.
+        lost: seconds that all stalls together have given back.
+        on_stall: called with each stall, after the open blocks have got its time back.
+    """
+
+    __slots__ = ("_due", "_running_at", "ended_at", "lost", "on_stall", "overdue_at")
+
+    def __init__(self) -> None:
+        self._running_at = 0.0
+        self._due = math.inf
+        self.overdue_at: float = math.inf
+        self.ended_at: float = -math.inf
+        self.lost: float = 0.0
+        self.on_stall: Callable[[Stall], None] = ignore
+
+    @property
+    @abstractmethod
+    def open(self) -> int:
+        """How many blocks are open."""
+
+    @abstractmethod
+    def _give_back(self, stall: Stall) -> None:
+        """Moves the deadlines of the open blocks, and sets the timer anew."""
+
+    def expect(self, now: float, due: float) -> None:
+        """Begins to wait for a timer that is due at `due`; the loop runs at `now` (seconds)."""
+        self._running_at = now
+        self._due = due
+        self.overdue_at = due + TOLERANCE
+
+    def touched(self, started: float, now: float) -> bool:
+        """Whether an attempt was in flight during a stall; notices one that ends with it.
+
+        Args:
+            started: loop time of the attempt's start, seconds.
+            now: loop time of its end, seconds.
+        """
+        if now > self.overdue_at:
+            self.notice(now, waiting=started < self._due)
+        return self.ended_at > started
+
+    def notice(self, now: float, *, waiting: bool = False) -> None:
+        """Notices a stall that ended at `now`, unless nothing waited for the loop.
+
+        Args:
+            now: loop time, seconds; after `overdue_at`.
+            waiting: whether something waited beside the open blocks.
+        """
+        stall = Stall(self._running_at, self._due, now)
+        counts = waiting or self.open > 0
+        self._give_back(stall)
+        if counts:
+            self.ended_at = now
+            self.lost += stall.lost
+            self.on_stall(stall)
