@@ -16,6 +16,7 @@ from multirouter.core.selection.weighted import SelectionContext, Strategy
 from multirouter.core.settings.failure_rules import RULES, CircuitEffect, Failover, Retry, Rule
 from multirouter.core.settings.policies import (
     CircuitPolicy,
+    HealthPolicy,
     HedgePolicy,
     LatencyPolicy,
     LimitPolicy,
@@ -82,6 +83,7 @@ __all__ = [
     "FailoverShare",
     "FailureKind",
     "FallbackShare",
+    "HealthPolicy",
     "HedgePolicy",
     "History",
     "LatencyPolicy",

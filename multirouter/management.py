@@ -132,9 +132,9 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
             providers: the providers from now on.
             routes: the routes from now on.
             settings: the router's own (`timeout`, `attempt_timeout`, `retry`, `circuit`,
-                `limits`, `latency`, `hedge`, `stream`, `rules`, `accept`, `fallback`, `panic`,
-                `budget`, `shadow`), as for `MultiProviderRouter`; None resets one, and a setting
-                left out keeps its value.
+                `limits`, `latency`, `health`, `hedge`, `stream`, `rules`, `accept`, `fallback`,
+                `panic`, `budget`, `shadow`), as for `MultiProviderRouter`; None resets one, and a
+                setting left out keeps its value.
 
         Raises:
             ConfigurationError: a provider, route or setting is invalid; nothing has changed then.

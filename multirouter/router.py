@@ -22,6 +22,7 @@ from multirouter.core.settings.failure_rules import Rule
 from multirouter.core.settings.policies import (
     CALL_TIMEOUT,
     CircuitPolicy,
+    HealthPolicy,
     HedgePolicy,
     LatencyPolicy,
     LimitPolicy,
@@ -77,6 +78,7 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
         circuit: the providers' default circuit policy.
         limits: limits of all providers together.
         latency: adaptive timeouts, and from when on a slow provider counts as unhealthy.
+        health: when a provider counts as degraded, and is attempted after the others.
         hedge: when a second attempt starts beside a slow one; None for never.
         stream: time limits of streams, how they must end, what happens when they break.
         rules: rules by failure kind that differ from `RULES`.
@@ -122,6 +124,7 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
         circuit: CircuitPolicy | None = None,
         limits: LimitPolicy | None = None,
         latency: LatencyPolicy | None = None,
+        health: HealthPolicy | None = None,
         hedge: HedgePolicy | None = None,
         stream: StreamPolicy | None = None,
         rules: Mapping[FailureKind | str, Rule] | None = None,
@@ -150,6 +153,7 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
                 retry=retry,
                 circuit=circuit,
                 latency=latency,
+                health=health,
                 hedge=hedge,
                 stream=stream,
                 rules=rules,

@@ -16,6 +16,7 @@ from multirouter.core.settings.failure_rules import Rule
 from multirouter.core.settings.policies import (
     CALL_TIMEOUT,
     CircuitPolicy,
+    HealthPolicy,
     HedgePolicy,
     LatencyPolicy,
     LimitPolicy,
@@ -56,6 +57,7 @@ STREAM_DEFAULTS: Mapping[str, OnInterrupt] = {"on_interrupt": "continue"}
 RetrySection = Annotated[RetryPolicy, FromSettings()]
 CircuitSection = Annotated[CircuitPolicy, FromSettings()]
 LatencySection = Annotated[LatencyPolicy, FromSettings()]
+HealthSection = Annotated[HealthPolicy, FromSettings()]
 HedgeSection = Annotated[HedgePolicy, FromSettings()]
 LimitsSection = Annotated[LimitPolicy, FromSettings(size=estimated_tokens)]
 StreamSection = Annotated[
@@ -213,6 +215,8 @@ class PoliciesSection(DocumentedSection):
     """Circuit breaker: when it opens, for how long, and how it recovers."""
     latency: LatencySection | None = None
     """Adaptive timeouts, and detection of slow providers as unhealthy."""
+    health: HealthSection | None = None
+    """When a provider counts as degraded, and is attempted after the others."""
     hedge: HedgeSection | None = None
     """When a second attempt starts in parallel to a slow first one. Default: never."""
     stream: StreamSection | None = None

@@ -22,6 +22,7 @@ from multirouter.core.selection.candidate import Candidate
 from multirouter.core.settings.failure_rules import rules_with
 from multirouter.core.settings.policies import (
     CircuitPolicy,
+    HealthPolicy,
     HedgePolicy,
     LatencyPolicy,
     LimitPolicy,
@@ -94,6 +95,7 @@ class World:
     wall: float = 1_800_000_000.0
     usage: Any = None
     budget: tuple[Budget, ...] = ()
+    health: HealthPolicy = HealthPolicy()
     latency: LatencyPolicy = field(
         default_factory=lambda: LatencyPolicy(adaptive=False, slow_factor=math.inf)
     )
@@ -119,6 +121,7 @@ class World:
             retry=self.retry,
             circuit=self.circuit,
             latency=self.latency,
+            health=self.health,
             hedge=self.hedge,
             stream=StreamPolicy(),
             rules=rules_with({}),

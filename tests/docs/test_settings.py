@@ -1,4 +1,4 @@
-"""docs/reference/settings.md shows the defaults that the policies have."""
+"""The tables of defaults in docs/reference show what the policies have."""
 
 from __future__ import annotations
 
@@ -6,17 +6,29 @@ import re
 from dataclasses import fields
 from pathlib import Path
 
-from multirouter import RetryPolicy
+from multirouter import HealthPolicy, RetryPolicy
 
-PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "settings.md").read_text(
-    encoding="utf-8"
-)
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
+
+
+def table_of(page: str) -> list[str]:
+    """The lines of the table of defaults on a page."""
+    text = (REFERENCE / page).read_text(encoding="utf-8")
+    table = re.search(r"<!-- defaults -->\n(.*?)<!-- end of defaults -->", text, re.DOTALL)
+    assert table is not None
+    return table[1].splitlines()
 
 
 def test_the_defaults_are_those_of_the_code() -> None:
     """The table has every setting of RetryPolicy, with what it is when left out."""
     left_out = RetryPolicy()
     rows = [f"| `{f.name}` | {getattr(left_out, f.name)} |" for f in fields(left_out)]
-    table = re.search(r"<!-- defaults -->\n(.*?)<!-- end of defaults -->", PAGE, re.DOTALL)
-    assert table is not None
-    assert table[1].splitlines() == ["| setting | default |", "|---|---|", *rows]
+    assert table_of("settings.md") == ["| setting | default |", "|---|---|", *rows]
+
+
+def test_the_health_table_has_the_defaults() -> None:
+    """The table has every setting of HealthPolicy, with its default."""
+    left_out = HealthPolicy()
+    rows = [f"| `{f.name}` | {getattr(left_out, f.name):g} |" for f in fields(left_out)]
+    found = [row.rsplit("|", 2)[0] + "|" for row in table_of("strategies.md")[2:]]
+    assert found == rows

@@ -5,8 +5,7 @@ from __future__ import annotations
 import anyio
 import pytest
 
-from multirouter import Provider, Route
-from multirouter.core.health.degraded import WINDOW
+from multirouter import HealthPolicy, Provider, Route
 from tests.scenarios.harness import harness
 
 
@@ -31,5 +30,5 @@ async def test_degraded_ends_with_the_window(removed: bool) -> None:
         assert env.router.degraded("a")
         if removed:
             env.router.reconfigure(providers)
-        await anyio.sleep(WINDOW)
+        await anyio.sleep(HealthPolicy().window)
         assert not env.router.degraded("a")

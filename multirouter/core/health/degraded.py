@@ -4,37 +4,27 @@ from __future__ import annotations
 
 from multirouter.core.change_counter import ChangeCounter
 from multirouter.core.rolling_window import RollingCounts
-
-WINDOW = 300.0
-"""Seconds that the window covers. Long enough that one call in fifteen seconds fills `MIN_CALLS`,
-short enough that a degraded provider, which gets few attempts, is soon attempted normally again."""
-
-MIN_CALLS = 20
-"""Attempts that the window must hold before the success rate counts."""
-
-MIN_SUCCESS_RATE = 0.8
-"""The lowest share of successes of a provider that is not degraded.
-
-With twenty attempts it takes five failures. A provider that fails in one of a hundred reaches
-that in one of some sixty thousand such windows.
-"""
+from multirouter.core.settings.policies import HealthPolicy
 
 
 class HealthWindow(RollingCounts):
-    """Successes and failures of one provider on one route, over the last `WINDOW` seconds.
+    """Successes and failures of one provider on one route, over the window of its policy.
 
     What counts as a success or failure for the circuit counts here as well. What is no sign of the
     provider's health (429s, invalid requests, cancelled calls) does not count. When a circuit
     closes again, the counts from before are discarded.
 
     Attributes:
-        degraded: whether fewer than `MIN_SUCCESS_RATE` of at least `MIN_CALLS` attempts succeeded.
+        policy: its settings.
+        degraded: whether too few of enough attempts succeeded; see `HealthPolicy`.
     """
 
-    __slots__ = ("_generation", "_revision", "degraded")
+    __slots__ = ("_generation", "_minimum_calls", "_revision", "degraded", "policy")
 
-    def __init__(self, revision: ChangeCounter) -> None:
-        super().__init__(WINDOW)
+    def __init__(self, policy: HealthPolicy, revision: ChangeCounter) -> None:
+        super().__init__(policy.window)
+        self.policy: HealthPolicy = policy
+        self._minimum_calls = policy.minimum_calls  # read at each answer
         self._revision = revision
         self._generation = 0
         self.degraded: bool = False
@@ -51,7 +41,7 @@ class HealthWindow(RollingCounts):
             self.settle(now)
         calls = self.calls + 1
         self.calls = calls
-        if expired or self.degraded or calls == MIN_CALLS:
+        if expired or self.degraded or calls == self._minimum_calls:
             self._update_degraded()
 
     def record_failure(self, now: float) -> None:
@@ -72,20 +62,30 @@ class HealthWindow(RollingCounts):
         self.settle(now)
         self._update_degraded()
 
+    def apply(self, policy: HealthPolicy) -> None:
+        """Replaces the policy; a window of another length begins empty."""
+        old, self.policy = self.policy, policy
+        self._minimum_calls = policy.minimum_calls
+        if policy.window != old.window:
+            super().__init__(policy.window)
+        if policy != old:
+            self._update_degraded()
+
     def degraded_at(self, now: float) -> bool:
         """`degraded` at `now`, without changing the window: false when all counts are too old.
 
         For readers of routes that get no calls, where `refresh` is not called.
         """
-        return self.degraded and now < self.edge + WINDOW - self._width
+        return self.degraded and now < self.edge + self.policy.window - self._width
 
     def changes_at(self) -> float:
         """The loop time at which time alone may end `degraded`."""
         return self.edge
 
     def _update_degraded(self) -> None:
-        calls = self.calls
-        degraded = calls >= MIN_CALLS and self.failures > (1.0 - MIN_SUCCESS_RATE) * calls + 1e-9
+        policy, calls = self.policy, self.calls
+        allowed = (1.0 - policy.min_success_rate) * calls + 1e-9
+        degraded = calls >= policy.minimum_calls and self.failures > allowed
         if degraded is not self.degraded:
             self.degraded = degraded
             self._revision.value += 1

@@ -12,7 +12,12 @@ from multirouter.core.health.degraded import HealthWindow
 from multirouter.core.health.latency_average import LatencyAverage
 from multirouter.core.limits.rate_limits import Limits
 from multirouter.core.registry.accounts import Accounts
-from multirouter.core.settings.policies import CircuitPolicy, LatencyPolicy, LimitPolicy
+from multirouter.core.settings.policies import (
+    CircuitPolicy,
+    HealthPolicy,
+    LatencyPolicy,
+    LimitPolicy,
+)
 
 
 class ProviderStates:
@@ -71,11 +76,13 @@ class ProviderStates:
             latency.apply(policy)
         return latency
 
-    def health(self, route: str, provider: str) -> HealthWindow:
+    def health(self, route: str, provider: str, policy: HealthPolicy) -> HealthWindow:
         """Returns a provider's health on a route, the same for calls and streams."""
         health = self._healths.get((route, provider))
         if health is None:
-            health = self._healths[route, provider] = HealthWindow(self.revision)
+            health = self._healths[route, provider] = HealthWindow(policy, self.revision)
+        else:
+            health.apply(policy)
         return health
 
     def latency_average(self, route: str, provider: str) -> LatencyAverage:

@@ -194,7 +194,7 @@ class Registry:
             provider,
             self._gates[name],
             self._states.latency(f"{label} {ability}", name, self._defaults.latency),
-            self._states.health(label, name),
+            self._states.health(label, name, self._defaults.health),
             weight=route.weights.get(name, provider.weight),
             timeout=next(timeout for timeout in timeouts if timeout is not None),
             idle=idle,

@@ -13,6 +13,7 @@ from multirouter.core.settings.failure_rules import rules_with
 from multirouter.core.settings.policies import (
     CALL_TIMEOUT,
     CircuitPolicy,
+    HealthPolicy,
     HedgePolicy,
     LatencyPolicy,
     RetryPolicy,
@@ -44,6 +45,7 @@ SETTINGS: Mapping[str, SettingReader] = MappingProxyType(
         "retry": _policy("retry", RetryPolicy, RetryPolicy),
         "circuit": _policy("circuit", CircuitPolicy, CircuitPolicy),
         "latency": _policy("latency", LatencyPolicy, LatencyPolicy),
+        "health": _policy("health", HealthPolicy, HealthPolicy),
         "hedge": _policy("hedge", HedgePolicy),
         "stream": _policy("stream", StreamPolicy, StreamPolicy),
         "rules": lambda value: rules_with({} if value is None else value),

@@ -17,6 +17,7 @@ from multirouter.core.selection.tier_tables import Tier
 from multirouter.core.settings.failure_rules import Rule, rules_with
 from multirouter.core.settings.policies import (
     CircuitPolicy,
+    HealthPolicy,
     HedgePolicy,
     LatencyPolicy,
     RetryPolicy,
@@ -38,6 +39,7 @@ class Defaults(NamedTuple):
     retry: RetryPolicy
     circuit: CircuitPolicy
     latency: LatencyPolicy
+    health: HealthPolicy
     hedge: HedgePolicy | None
     stream: StreamPolicy
     rules: Mapping[FailureKind, Rule]

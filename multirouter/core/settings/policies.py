@@ -1,4 +1,4 @@
-"""Policies for retries, circuits, latency, limits and hedging: frozen dataclasses, validated once.
+"""Policies for retries, circuits, latency, health, limits and hedging, validated once.
 
 A policy that is left out is inherited (call, else route, else router; see each). `math.inf` means
 no limit.
@@ -97,6 +97,9 @@ class CircuitPolicy:
             Default: 0.1, or 0 with `growth=1`, which asks for a fixed duration.
         half_open_max_calls: number of trials that a half-open circuit allows at one time, and the
             number of successful trials that closes it, at least 1.
+        half_open_wait: how long a call that no other provider can serve waits for the trial of a
+            half-open circuit, counted from the call's start, seconds, 0 to 1e9. Meanwhile calls
+            join the trial in growing number; 0 rejects the others at once.
         exhausted_duration: how long the circuit stays open after an exhausted quota or bad
             credentials, seconds (or Retry-After, when that is longer); time alone seldom cures
             these.
@@ -122,6 +125,7 @@ class CircuitPolicy:
     max_open_duration: float = 25.0
     jitter: float | None = None
     half_open_max_calls: int = 1
+    half_open_wait: float = 5.0
     exhausted_duration: float = 300.0
     cooldown: float = 5.0
     max_cooldown: float = 600.0
@@ -143,6 +147,7 @@ class CircuitPolicy:
         if self.jitter is not None:
             check.number("CircuitPolicy.jitter", self.jitter, minimum=0.0, maximum=10.0)
         check.count("CircuitPolicy.half_open_max_calls", self.half_open_max_calls)
+        check.number("CircuitPolicy.half_open_wait", self.half_open_wait, minimum=0.0, maximum=1e9)
         check.duration("CircuitPolicy.exhausted_duration", self.exhausted_duration)
         check.duration("CircuitPolicy.cooldown", self.cooldown)
         check.duration("CircuitPolicy.max_cooldown", self.max_cooldown)
@@ -190,6 +195,35 @@ class LatencyPolicy:
         check.number("LatencyPolicy.slow_factor", self.slow_factor, above=1.0, allow_inf=True)
         check.number("LatencyPolicy.slow_floor", self.slow_floor, minimum=0.0, maximum=1e9)
         check.number("LatencyPolicy.slow_deviations", self.slow_deviations, minimum=0.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HealthPolicy:
+    """When a provider counts as degraded on a route, and is attempted after the others.
+
+    Attributes:
+        window: length of the window of attempts, seconds. The default is long enough that one call
+            in fifteen seconds fills `minimum_calls`, and short enough that a degraded provider,
+            which gets few attempts, is soon attempted normally again.
+        minimum_calls: attempts that the window must hold before the success rate counts, at
+            least 1.
+        min_success_rate: lowest share of successes of a provider that is not degraded, 0 to 1; at
+            0 no provider is ever degraded. With the default, twenty attempts take five failures. A
+            provider that fails in one of a hundred reaches that in one of some sixty thousand such
+            windows.
+
+    Raises:
+        ConfigurationError: a setting is out of range.
+    """
+
+    window: float = 300.0
+    minimum_calls: int = 20
+    min_success_rate: float = 0.8
+
+    def __post_init__(self) -> None:
+        check.duration("HealthPolicy.window", self.window)
+        check.count("HealthPolicy.minimum_calls", self.minimum_calls)
+        check.share("HealthPolicy.min_success_rate", self.min_success_rate)
 
 
 Size = Callable[[Any], int]

@@ -7,7 +7,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from multirouter.core.health.degraded import WINDOW
 from multirouter.core.registry.accounts import ROUTER
 from multirouter.core.settings.failure_rules import CircuitEffect
 from multirouter.errors import UsageError
@@ -171,9 +170,10 @@ class StateRestorer:
 
     def _restore_health(self, entry: _RouteProvider, results: Iterable[_Result]) -> None:
         health = entry.health
-        health.shift(self._now - WINDOW)
+        window = health.policy.window
+        health.shift(self._now - window)
         for at, failed, _ in results:
-            if self._age(at) < WINDOW:
+            if self._age(at) < window:
                 (health.record_failure if failed else health.record_success)(
                     self._now - self._age(at)
                 )

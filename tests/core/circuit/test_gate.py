@@ -14,7 +14,7 @@ from multirouter.core.health.degraded import HealthWindow
 from multirouter.core.selection.candidate import Candidate
 from multirouter.core.selection.tier_tables import Tier
 from multirouter.core.settings.failure_rules import CircuitEffect
-from multirouter.core.settings.policies import CircuitPolicy, LatencyPolicy, LimitPolicy
+from multirouter.core.settings.policies import CircuitPolicy, HealthPolicy, LatencyPolicy, LimitPolicy
 from multirouter.core.settings.provider import Provider
 from tests.core.circuit_bench import ARTICLE, LEASE
 from tests.core.gate_bench import RATE_LIMITED, SERVER_ERROR, GateBench, half_open
@@ -105,7 +105,7 @@ def test_a_trial_rejected_by_a_limit_leaves_no_trace() -> None:
     bench = half_open(limits=LimitPolicy(in_flight=1))
     bench.gate._limits.acquire(0, 60.0)
     assert bench.gate.acquire(60.0, 0, LEASE) is None
-    assert bench.gate.circuit._trials == []
+    assert bench.gate.circuit._trials.permits == []
     bench.gate._limits.release()
     bench.gate.return_unused(bench.acquire(60.0))
     assert bench.state(60.0) is CircuitState.HALF_OPEN
@@ -220,7 +220,7 @@ def member(bench: GateBench, name: str) -> Candidate:
 
     async def call(request: object) -> None: ...
 
-    latency, health = LatencyTracker(LatencyPolicy()), HealthWindow(bench.revision)
+    latency, health = LatencyTracker(LatencyPolicy()), HealthWindow(HealthPolicy(), bench.revision)
     return Candidate(Provider(name, call), bench.gate, latency, health, weight=1.0, timeout=30.0)
 
 

@@ -10,20 +10,22 @@ from hypothesis import strategies as st
 
 from multirouter.core.change_counter import ChangeCounter
 from multirouter.core.event_dispatcher import EventDispatcher
-from multirouter.core.health.degraded import MIN_CALLS, MIN_SUCCESS_RATE, WINDOW, HealthWindow
+from multirouter.core.health.degraded import HealthWindow
 from multirouter.core.introspection import explain, snapshot
 from multirouter.core.registry.provider_state import ProviderStates
 from multirouter.core.routes.route import Route
 from multirouter.core.settings.failure_rules import CircuitEffect, Failover, Retry, Rule
-from multirouter.core.settings.policies import CircuitPolicy
+from multirouter.core.settings.policies import CircuitPolicy, HealthPolicy
 from multirouter.model import FailureKind
 from tests.core.kit import World, calm, provider
+
+DEFAULTS = HealthPolicy()
 
 
 def degrade(world: World, name: str, route: str = "default") -> None:
     """Makes a provider degraded on a route: six of twenty attempts fail, never two in a row."""
     member = world.member(name, route)
-    for attempt in range(MIN_CALLS):
+    for attempt in range(DEFAULTS.minimum_calls):
         if attempt % 3 == 0 and attempt < 18:
             member.health.record_failure(world.now)
         else:
@@ -35,12 +37,12 @@ def degrade(world: World, name: str, route: str = "default") -> None:
 def test_degraded_is_a_share_of_enough_attempts(outcomes: list[bool]) -> None:
     """Below 80 % success of at least 20 attempts, and never otherwise; each change is reported."""
     revision = ChangeCounter()
-    health = HealthWindow(revision)
+    health = HealthWindow(DEFAULTS, revision)
     changes, before = 0, False
     for number, succeeded in enumerate(outcomes, 1):
         health.record_success(5.0) if succeeded else health.record_failure(5.0)
         share = sum(outcomes[:number]) / number
-        assert health.degraded is (number >= MIN_CALLS and share < MIN_SUCCESS_RATE - 1e-12)
+        assert health.degraded is (number >= 20 and share < 0.8 - 1e-12)
         changes += health.degraded is not before
         before = health.degraded
         assert revision.value == changes
@@ -49,7 +51,7 @@ def test_degraded_is_a_share_of_enough_attempts(outcomes: list[bool]) -> None:
 
 def test_the_lowest_healthy_rate_is_healthy() -> None:
     """Exactly 80 % of 20 is healthy; one failure more is not."""
-    health = HealthWindow(ChangeCounter())
+    health = HealthWindow(DEFAULTS, ChangeCounter())
     for _ in range(16):
         health.record_success(0.0)
     for _ in range(4):
@@ -61,7 +63,52 @@ def test_the_lowest_healthy_rate_is_healthy() -> None:
 
 def test_no_success_rate_without_attempts() -> None:
     """Without attempts there is no success rate."""
-    assert HealthWindow(ChangeCounter()).success_rate is None
+    assert HealthWindow(DEFAULTS, ChangeCounter()).success_rate is None
+
+
+def test_the_policy_sets_window_and_thresholds() -> None:
+    """Three attempts, a third of them failed, within ten seconds; other values, other results."""
+    policy = HealthPolicy(window=10.0, minimum_calls=3, min_success_rate=0.7)
+    health = HealthWindow(policy, ChangeCounter())
+    health.record_success(0.0)
+    health.record_failure(0.0)
+    assert not health.degraded
+    health.record_success(0.0)
+    assert health.degraded
+    health.refresh(10.0, 0)
+    assert not health.degraded
+    never = HealthWindow(HealthPolicy(min_success_rate=0.0), ChangeCounter())
+    for _ in range(50):
+        never.record_failure(0.0)
+    assert not never.degraded
+
+
+def test_a_new_policy_applies_at_once() -> None:
+    """Changed thresholds judge the attempts so far; a window of another length begins empty."""
+    revision = ChangeCounter()
+    health = HealthWindow(DEFAULTS, revision)
+    for _ in range(4):
+        health.record_success(0.0)
+    health.record_failure(0.0)
+    health.apply(HealthPolicy(minimum_calls=5, min_success_rate=0.9))
+    assert health.degraded
+    assert revision.value == 1
+    health.apply(HealthPolicy(minimum_calls=5, min_success_rate=0.9, window=60.0))
+    assert not health.degraded
+    assert health.calls == 0
+    assert revision.value == 2
+    health.apply(HealthPolicy(minimum_calls=5, min_success_rate=0.9, window=60.0))
+    assert revision.value == 2
+
+
+def test_the_routers_policy_reaches_every_route() -> None:
+    """`health=` of the router decides when its providers are degraded, also after a change."""
+    world = World([provider("a"), provider("b")], health=HealthPolicy(minimum_calls=1))
+    world.member("a").health.record_failure(world.now)
+    assert world.member("a").health.degraded
+    world.defaults = world.defaults._replace(health=DEFAULTS)
+    world.configure(world.providers)
+    assert not world.member("a").health.degraded
 
 
 def test_degraded_providers_are_attempted_last() -> None:
@@ -115,7 +162,7 @@ def test_degraded_ends_with_the_window() -> None:
     world = calm("a", "b", routes=[Route("chain", ["a", "b"])])
     degrade(world, "a", "chain")
     assert world.next_attempt(world.plan("chain")).member.name == "b"
-    world.now += WINDOW
+    world.now += DEFAULTS.window
     assert world.next_attempt(world.plan("chain")).member.name == "a"
 
 

@@ -15,6 +15,7 @@ from multirouter.core.limits.retry_budget import RetryBudget
 from multirouter.core.settings import policies
 from multirouter.core.settings.policies import (
     CircuitPolicy,
+    HealthPolicy,
     HedgePolicy,
     LatencyPolicy,
     LimitPolicy,
@@ -31,6 +32,7 @@ COUNTS = [
     (CircuitPolicy, "minimum_calls", 1),
     (CircuitPolicy, "half_open_max_calls", 1),
     (LatencyPolicy, "minimum_samples", 1),
+    (HealthPolicy, "minimum_calls", 1),
     (LimitPolicy, "in_flight", 1),
     (HedgePolicy, "minimum_samples", 1),
     (HedgePolicy, "max_in_flight", 2),
@@ -61,6 +63,8 @@ RANGES = [
     (LatencyPolicy, "slow_factor", 1.001, 1.0, 1e300, None),
     (LatencyPolicy, "slow_floor", 0.0, -1e-9, 1e9, 2e9),
     (LatencyPolicy, "slow_deviations", 0.0, -1e-9, 1e300, None),
+    (HealthPolicy, "window", 1e-6, 0.0, 1e9, 2e9),
+    (HealthPolicy, "min_success_rate", 0.0, -1e-9, 1.0, 1.001),
     (LimitPolicy, "requests_per_minute", 1e-6, 0.0, 1e12, 2e12),
     (LimitPolicy, "tokens_per_minute", 1e-6, 0.0, 1e12, 2e12),
     (LimitPolicy, "burst", 1e-9, 0.0, 1.0, 1.001),
@@ -141,6 +145,7 @@ def test_defaults() -> None:
         600.0,
     )
     assert dataclasses.astuple(LatencyPolicy()) == (True, 2.0, 0.99, 1.5, 20, 3.0, 1.0, 5.0)
+    assert dataclasses.astuple(HealthPolicy()) == (300.0, 20, 0.8)
     assert dataclasses.astuple(LimitPolicy()) == (None, None, None, 1.0, None)
     assert dataclasses.astuple(HedgePolicy(after=1.0)) == (1.0, None, 20, 2)
     assert (policies.ATTEMPT_TIMEOUT, policies.CALL_TIMEOUT) == (30.0, 120.0)
