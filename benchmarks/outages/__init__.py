@@ -44,6 +44,7 @@ def main(argv: list[str]) -> int:
         from benchmarks.outages.picture import draw
 
         draw(found, options.picture)
+        draw(found, options.picture.with_stem(f"{options.picture.stem}-small"), small=True)
     return 0
 
 

@@ -1,4 +1,4 @@
-"""The run as a figure: outages and circuits over time, shares, latencies and recoveries."""
+"""The run as a figure: what callers waited, which providers answered, outages and circuits."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.outages.availability import absences, unavailable_periods
-from benchmarks.outages.contestants import ORACLE, OURS
+from benchmarks.outages.contestants import HEALTH_CHECKED, HEDGED, ORACLE, OURS
 from benchmarks.outages.experiments import Experiment
 from benchmarks.outages.measures import BACK_WITHIN
 from benchmarks.outages.simulation import NO_PROVIDER
@@ -23,7 +23,28 @@ KINDS_BY_COLOUR: Mapping[str, tuple[str, ...]] = {
     "#8C6D46": ("partial", "flapping", "lies"),
 }
 STATES = {"open": "#333333", "half_open": "#B8B8B8", "cooling down": "#7FA8C9"}
-POLICIES = ("#000000", "#0072B2", "#009E73", "#E69F00", "#D55E00", "#CC79A7", "#56B4E9")
+POLICIES: Mapping[str, str] = {
+    ORACLE: "#000000",
+    OURS: "#6A3D9A",
+    HEDGED: "#B15DC0",
+    HEALTH_CHECKED: "#E377C2",
+    "breaker": "#D62728",
+    "chain": "#8C564B",
+}
+"""Colours of policies. None is also the colour of a provider."""
+
+OTHER_POLICIES = ("#7F7F7F", "#17BECF", "#BCBD22")
+"""Colours of variants of the router."""
+
+LABELS: Mapping[str, str] = {
+    ORACLE: "perfect foresight",
+    OURS: "multirouter",
+    HEDGED: "multirouter, hedged",
+    HEALTH_CHECKED: "multirouter, health_check=",
+    "breaker": "hand-written breakers and retries",
+    "chain": "fixed order with retries",
+}
+"""Names of the policies in figures."""
 
 ZOOM = 12 * 3600.0
 """Seconds of the interval that is shown enlarged, at most; also at most a third of the whole."""
@@ -32,8 +53,13 @@ BINS = 72
 """Number of intervals in which shares are shown."""
 
 
-def draw(experiments: Sequence[Experiment], file: Path) -> list[Path]:
+def draw(experiments: Sequence[Experiment], file: Path, *, small: bool = False) -> list[Path]:
     """Draws the first seed of each scenario; a second scenario's file is named after it.
+
+    Args:
+        experiments: the runs of the policies to compare.
+        file: the file to write, .png or .svg.
+        small: whether to draw only the two main plots, in the size of a README.
 
     Returns:
         The files written.
@@ -49,8 +75,8 @@ def draw(experiments: Sequence[Experiment], file: Path) -> list[Path]:
         seed = experiments[0].seed
         group = [t for t in experiments if (t.scenario, t.seed) == (scenario, seed)]
         target = file.with_stem(f"{file.stem}-{scenario}") if written else file
-        canvas = figure(figsize=(17, 10.5), layout="constrained")
-        _fill(canvas, group)
+        canvas = figure(figsize=(10, 3.8) if small else (15, 11.5), layout="constrained")
+        _fill(canvas, group, small=small)
         canvas.savefig(target, dpi=110)
         written.append(target)
     return written
@@ -64,25 +90,43 @@ def _figure_class() -> Any:
     return Figure
 
 
-def _fill(figure: Any, group: Sequence[Experiment]) -> None:
+def _fill(figure: Any, group: Sequence[Experiment], *, small: bool) -> None:
+    """Two large plots, how long callers waited and which providers answered; details below."""
     shown = next((t for t in group if t.policy == OURS), group[-1])
     world = shown.world
-    grid = figure.add_gridspec(3, 2, width_ratios=(1.75, 1), height_ratios=(1, 0.9, 1))
-    whole = figure.add_subplot(grid[0, 0])
-    shares = figure.add_subplot(grid[1, 0])
-    close = figure.add_subplot(grid[2, 0], sharex=shares)
     span = _zoom(world)
-    unit, word = (86_400.0, "days") if world.seconds > 2 * 86_400 else (3600.0, "hours")
-    hours = f"hours {span[0] / 3600:.1f} to {span[1] / 3600:.1f}"
-    _lanes(whole, shown, (0.0, world.seconds), unit)
-    whole.set(title=f"{shown.scenario}: outages (above) and {shown.policy} (below)", xlabel=word)
+    grid = figure.add_gridspec(
+        1 if small else 3, 2, height_ratios=(1,) if small else (1.5, 0.8, 0.8)
+    )
+    _latencies(figure.add_subplot(grid[0, 0]), group)
+    shares = figure.add_subplot(grid[0, 1])
     _shares(shares, shown, span)
-    shares.set_title(f"Providers that answer the calls of {shown.policy}, {hours}")
+    shares.set(title=f"Providers that answer, with {label_of(shown)}", xlabel="hours")
+    if small:
+        return
+    close = figure.add_subplot(grid[1, 0], sharex=shares)
     _lanes(close, shown, span, 3600.0)
-    close.set(title="The same interval: outages (above), circuits (below)", xlabel="hours")
-    _legend(close)
-    _latencies(figure.add_subplot(grid[0:2, 1]), group)
-    _recovery_times(figure.add_subplot(grid[2, 1]), group)
+    close.set(title="The same hours: outages (above) and circuits (below)", xlabel="hours")
+    _recovery_times(figure.add_subplot(grid[1, 1]), group)
+    whole = figure.add_subplot(grid[2, :])
+    unit, word = (86_400.0, "days") if world.seconds > 2 * 86_400 else (3600.0, "hours")
+    _lanes(whole, shown, (0.0, world.seconds), unit)
+    whole.set(
+        title=f"The whole run: outages (above) and circuits of {label_of(shown)} (below)",
+        xlabel=word,
+    )
+    _legend(whole)
+
+
+def label_of(experiment: Experiment) -> str:
+    """The name of a policy in figures."""
+    return LABELS.get(experiment.policy, experiment.policy)
+
+
+def _colours(group: Sequence[Experiment]) -> list[str]:
+    """A colour for each policy of a group."""
+    others = iter(OTHER_POLICIES * len(group))
+    return [POLICIES.get(experiment.policy) or next(others) for experiment in group]
 
 
 def _zoom(world: World) -> tuple[float, float]:
@@ -176,20 +220,28 @@ def _shares(axes: Any, experiment: Experiment, span: tuple[float, float]) -> Non
             align="edge", color=PROVIDERS[number], label=spec.name,
         )  # fmt: skip
         below = [low + height for low, height in zip(below, heights, strict=True)]
+    for incident in world.incidents:
+        start, end = max(incident.outage.start, span[0]), min(incident.outage.end, span[1])
+        if end - start > (span[1] - span[0]) / 50:
+            name = world.specs[incident.provider].name
+            axes.text((start + end) / 7200.0, 1.02, f"{name}\ndown", ha="center", fontsize=7.5,
+                      color="#D55E00")  # fmt: skip
+            axes.plot([start / 3600.0, end / 3600.0], [1.01, 1.01], color="#D55E00", linewidth=4,
+                      clip_on=False, solid_capstyle="butt")  # fmt: skip
     axes.set(ylim=(0, 1), xlim=(span[0] / 3600.0, span[1] / 3600.0), ylabel="share of calls")
     axes.legend(ncols=4, fontsize=8, loc="lower center", framealpha=0.9)
 
 
 def _latencies(axes: Any, group: Sequence[Experiment]) -> None:
     """The share of calls that took longer, on log-log axes: the tail is on the right."""
-    for experiment, colour in zip(group, POLICIES, strict=False):
+    for experiment, colour in zip(group, _colours(group), strict=True):
         ordered = sorted(experiment.run.elapsed)
         calls = len(ordered)
         picks = sorted({int(calls * (1 - 10 ** (-step / 40))) for step in range(300)})
         shares = [(calls - at) / calls for at in picks if at < calls]
         axes.plot(
             [ordered[at] for at in picks if at < calls], shares,
-            color=colour, label=experiment.policy, linewidth=2,
+            color=colour, label=label_of(experiment), linewidth=2.5,
             linestyle="--" if experiment.policy == ORACLE else "-", alpha=0.9,
         )  # fmt: skip
     for share, word in ((0.01, "p99"), (0.001, "p99.9")):
@@ -197,7 +249,7 @@ def _latencies(axes: Any, group: Sequence[Experiment]) -> None:
         axes.text(0.995, share * 1.06, word, ha="right", fontsize=8, color="#666666",
                   transform=axes.get_yaxis_transform())  # fmt: skip
     axes.set(
-        xscale="log", yscale="log", title="Calls that took longer than ...",
+        xscale="log", yscale="log", title="Share of calls that waited longer than ... seconds",
         xlabel="seconds", ylabel="share of calls", ylim=(3.0 / len(group[0].run.started), 1.0),
     )  # fmt: skip
     axes.set_xlim(left=0.3)
@@ -217,18 +269,18 @@ def _plain_seconds(axis: Any) -> None:
 
 def _recovery_times(axes: Any, group: Sequence[Experiment]) -> None:
     """For each policy with circuits: the share of recovered providers in use, over time."""
-    for experiment, colour in zip(group, POLICIES, strict=False):
+    for experiment, colour in zip(group, _colours(group), strict=True):
         spans = sorted(
             away.after_recovery for away in absences(experiment.world, experiment.run.changes)
         )
         if spans:
             shares = [(at + 1) / len(spans) for at in range(len(spans))]
             axes.step([0.0, *spans], [0.0, *shares], where="post", color=colour,
-                      label=f"{experiment.policy} ({len(spans)})", linewidth=2)  # fmt: skip
+                      label=f"{label_of(experiment)} ({len(spans)})", linewidth=2)  # fmt: skip
     axes.axvline(BACK_WITHIN, color="#999999", linewidth=0.8, linestyle="--")
     axes.set_xscale("symlog", linthresh=10)
     axes.set(
-        ylim=(0, 1.02), xlim=(0, None), title="Recovered providers that are available after ...",
+        ylim=(0, 1.02), xlim=(0, None), title="Recovered providers that are in use again after ...",
         xlabel="seconds since the recovery (dashed: 30)", ylabel="share of recoveries",
     )  # fmt: skip
     axes.grid(color="#E5E5E5", linewidth=0.6)
