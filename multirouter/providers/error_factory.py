@@ -129,7 +129,7 @@ class ErrorFactory:
 
     def unsupported(self, field: str, why: str) -> ProviderError:
         """Error for a field that this provider's format cannot express; nothing was sent."""
-        return self._without_verdict(FailureKind.REQUEST, f"{field}: {why}", code="unsupported")
+        return self._without_verdict(FailureKind.UNSUPPORTED, f"{field}: {why}", code="unsupported")
 
     def invalid_request(self, why: str) -> ProviderError:
         """Error for a request that no provider could be sent; nothing was sent."""

@@ -6,14 +6,9 @@ import math
 from collections import Counter
 from typing import NamedTuple
 
-from multirouter.model import FailureKind
+from multirouter.model import REQUEST_KINDS, FailureKind
 from multirouter.report.latency_histogram import LatencyHistogram
 from multirouter.report.model import Interval, Latency, ProviderStats, Summary
-
-REQUEST_ERRORS = frozenset(
-    {FailureKind.REQUEST, FailureKind.CONTENT_FILTER, FailureKind.CONTEXT_LENGTH}
-)
-"""Kinds of failure caused by the request itself: another provider would fail, too."""
 
 
 class Call(NamedTuple):
@@ -73,7 +68,7 @@ class CallAggregate:
         self._add_cost(call)
         if call.result == "cancelled":
             return
-        if call.result == "failure" and call.first_kind in REQUEST_ERRORS:
+        if call.result == "failure" and call.first_kind in REQUEST_KINDS:
             self._request_errors += 1
             return
         self._latency.add(call.latency)

@@ -22,6 +22,7 @@ BILLABLE_KINDS = frozenset(
     {
         FailureKind.SUCCESS,
         FailureKind.INVALID,
+        FailureKind.REFUSAL,
         FailureKind.TIMEOUT,
         FailureKind.INTERRUPTED,
         FailureKind.CANCELLED,

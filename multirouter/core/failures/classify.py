@@ -165,7 +165,7 @@ class Classifier:
             if cause is not None:
                 return _wrapped(cause, details)
         if signature is None:
-            signature = Signature(FailureKind.UNKNOWN, _name(error))
+            signature = _by_text(details.text) or Signature(FailureKind.UNKNOWN, _name(error))
         return Verdict(
             signature.kind,
             self._wait(signature.kind, details),
@@ -180,11 +180,14 @@ class Classifier:
         """The first match: codes, then status, then status words, type and phrases."""
         status, words, text = details.status, details.words, details.text
         return (
-            signatures.by_code(words)
+            signatures.by_overruling_phrase(status, text)
+            or signatures.by_code(words)
             or (signatures.by_phrase(status, text) if status else None)
             or (signatures.by_status(status) if status and details.failing else None)
+            or exception_types.by_grpc_code(details.grpc_code, text)
             or signatures.by_status_word(words)
             or self._by_type(error)
+            or exception_types.by_encoder(error, text)
             or (signatures.by_status(status) if status else signatures.by_phrase(None, text))
         )
 
@@ -243,6 +246,14 @@ def _kind(answer: object) -> FailureKind:
     raise UsageError(
         f"classify= must return a Verdict, a FailureKind or its value, or None, got {answer!r}"
     )
+
+
+def _by_text(text: str) -> Signature | None:
+    """The signature of a text that names a transient status, a limit or a wait, or None."""
+    found = signatures.by_plain_text(text)
+    if found is None and retry_after.from_text(text) is not None:
+        return Signature(FailureKind.RATE_LIMIT, "retry after")
+    return found
 
 
 def _name(error: BaseException) -> str:

@@ -22,16 +22,47 @@ _MAX_NODES = 200
 _MAX_FIELDS = 64
 
 _STATUSES = range(100, 600)
+_GRPC_STATUSES = {
+    "invalid_argument": 400,
+    "failed_precondition": 400,
+    "out_of_range": 400,
+    "unauthenticated": 401,
+    "permission_denied": 403,
+    "not_found": 404,
+    "already_exists": 409,
+    "aborted": 409,
+    "resource_exhausted": 429,
+    "cancelled": 499,
+    "unknown": 500,
+    "internal": 500,
+    "data_loss": 500,
+    "unimplemented": 501,
+}
+"""HTTP statuses of gRPC codes. Source: google/rpc/code.proto. Two codes have a signature of their
+own: `unavailable` may have been sent, `deadline_exceeded` is the client's own limit."""
+
 _FAILING = range(400, 600)
 
 # The fields of error bodies that are read. Only envelopes are opened: other fields may quote the
 # caller's own request.
 _WORD_KEYS = frozenset(
-    {"code", "type", "status", "error_code", "reason", "quotaid", "quotametric", "__type"}
+    {
+        "code",
+        "type",
+        "status",
+        "error_code",
+        "error_type",
+        "reason",
+        "quotaid",
+        "quotametric",
+        "__type",
+    }
 )
-_TEXT_KEYS = frozenset({"message", "error", "detail", "error_description"})
+_TEXT_KEYS = frozenset({"message", "error", "detail", "error_description", "raw"})
 _DELAY_KEYS = frozenset({"retrydelay", "retry_after"})
-_ENVELOPES = frozenset({"error", "errors", "detail", "details", "innererror", "violations"})
+_ENVELOPES = frozenset(
+    {"error", "errors", "detail", "details", "innererror", "metadata", "violations"}
+)
 
 
 class ExceptionDetails:
@@ -44,9 +75,10 @@ class ExceptionDetails:
         headers: the answer's headers by lower-case name.
         delays: raw delays found in fields and bodies (`retryDelay`, `retry_after`).
         retried: whether a client library has already retried the request.
+        grpc_code: the name of a gRPC status code, lower case; "" for any other exception.
     """
 
-    __slots__ = ("_texts", "delays", "headers", "retried", "status", "text", "words")
+    __slots__ = ("_texts", "delays", "grpc_code", "headers", "retried", "status", "text", "words")
 
     def __init__(self, error: BaseException) -> None:
         response = peek(error, "response")
@@ -56,6 +88,9 @@ class ExceptionDetails:
         self.delays: list[object] = [peek(error, "retry_after")]
         self.headers: dict[str, str] = _headers(response, metadata, error)
         self.status = _status(error, response, metadata)
+        self.grpc_code: str = ""
+        if _is_grpc(error):
+            self._read_grpc(error)
         self._read_fields(error)
         self._read_bodies(error, response)
         self.text: str = self._joined_text(error)
@@ -69,6 +104,16 @@ class ExceptionDetails:
     def failing(self) -> int | None:
         """The status if it is 400 to 599, else None."""
         return self.status if self.status in _FAILING else None
+
+    def _read_grpc(self, error: BaseException) -> None:
+        """Reads a gRPC error, whose code, message and trailing metadata are methods."""
+        code = getattr(_called(error, "code"), "name", "")
+        self.grpc_code = code.lower() if isinstance(code, str) else ""
+        self.status = _GRPC_STATUSES.get(self.grpc_code)
+        text = _called(error, "details")
+        if isinstance(text, str):
+            self._texts.append(text[:_MAX_TEXT])
+        self.headers = _header_dict([_called(error, "trailing_metadata")])
 
     def _read_fields(self, error: BaseException) -> None:
         for name in ("type", "status", "error_code", "reason"):
@@ -137,6 +182,21 @@ def peek(thing: object, name: str) -> Any:
         return None
 
 
+def _is_grpc(error: BaseException) -> bool:
+    return any(
+        base.__name__ == "RpcError" and base.__module__.partition(".")[0] == "grpc"
+        for base in type(error).__mro__
+    )
+
+
+def _called(thing: object, name: str) -> Any:
+    """What a method without arguments returns, or None when it is missing or raises."""
+    try:
+        return getattr(thing, name)()
+    except Exception:  # noqa: BLE001 - as in peek
+        return None
+
+
 def _code(error: BaseException) -> object:
     """`code`; beside a numeric `status` only if it is set: aiohttp's property warns when read."""
     if isinstance(peek(error, "status"), int):
@@ -170,6 +230,10 @@ def _headers(response: object, metadata: object, error: BaseException) -> dict[s
     sources = [peek(response, "headers"), peek(error, "headers")]
     if isinstance(metadata, Mapping):
         sources.append(metadata.get("HTTPHeaders"))
+    return _header_dict(sources)
+
+
+def _header_dict(sources: Iterable[object]) -> dict[str, str]:
     found: dict[str, str] = {}
     for headers in sources:
         with suppress(Exception):

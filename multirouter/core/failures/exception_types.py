@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from types import TracebackType
 
 from multirouter.core.failures.signatures import Signature, signatures_of
 from multirouter.model import FailureKind
@@ -21,6 +22,8 @@ _UNSENT = (
         for package in ("httpx", "httpx2", "httpcore", "httpcore2")
         for name in ("ConnectError", "ConnectTimeout", "PoolTimeout", "ProxyError")
     ),
+    "httpx.InvalidURL",
+    "httpx2.InvalidURL",
     "httpx.UnsupportedProtocol",
     "httpx2.UnsupportedProtocol",
     "botocore.ConnectionError",
@@ -88,8 +91,58 @@ _TYPES: dict[FailureKind, tuple[str, ...]] = {
     ),  # a provider that is itself a router
     FailureKind.INTERRUPTED: ("multirouter.StreamInterrupted",),
     FailureKind.CONTENT_FILTER: ("openai.ContentFilterFinishReasonError",),
-    FailureKind.REQUEST: ("openai.LengthFinishReasonError", "botocore.ParamValidationError"),
+    FailureKind.REQUEST: ("openai.LengthFinishReasonError",),
 }
+# Raised before anything is sent: the request cannot be encoded, or has an invalid field.
+_UNENCODABLE = (
+    "builtins.UnicodeEncodeError",
+    "orjson.JSONEncodeError",
+    "pydantic_core.PydanticSerializationError",
+    "botocore.ParamValidationError",
+)
+_UNENCODABLE_TEXTS = (
+    "not json serializable",
+    "not json compliant",
+    "surrogates not allowed",
+    "circular reference detected",
+    "while encoding a json object",
+)
+"""Parts of the messages of JSON encoders: json, orjson, ujson, simplejson."""
+
+_SENDING_MODULES = (
+    "json.encoder",
+    "urllib.parse",
+    "http.client",
+    "httpx._content",
+    "httpx._models",
+    "httpx._multipart",
+    "httpx._urlparse",
+    "httpx._urls",
+    "h11._headers",
+    "aiohttp.client_reqrep",
+    "aiohttp.formdata",
+    "aiohttp.http_writer",
+    "aiohttp.payload",
+    "yarl",
+    "multidict",
+    "requests.models",
+    "requests.utils",
+    "openai._base_client",
+    "openai._qs",
+    "openai._utils",
+    "openai.resources",
+    "anthropic._base_client",
+    "anthropic._qs",
+    "anthropic._utils",
+    "anthropic.resources",
+    "google.genai._transformers",
+    "google.genai.models",
+    "botocore.validate",
+    "grpc._common",
+)
+"""Modules of client libraries that make requests. A TypeError or ValueError that one of them raises
+is about the request: their errors about answers have types of their own."""
+
 _WRAPPERS: dict[FailureKind, tuple[str, ...]] = {
     FailureKind.TRANSPORT: ("openai.APIConnectionError", "anthropic.APIConnectionError"),
     FailureKind.TIMEOUT: ("openai.APITimeoutError", "anthropic.APITimeoutError"),
@@ -120,6 +173,7 @@ def _by_type() -> dict[str, Signature]:
         for name, signature in signatures_of(_WRAPPERS).items()
     }
     unsent = {name: Signature(FailureKind.TRANSPORT, name, unsent=True) for name in _UNSENT}
+    unsent |= {name: Signature(FailureKind.REQUEST, name, unsent=True) for name in _UNENCODABLE}
     return signatures_of(_TYPES) | wrappers | unsent
 
 
@@ -148,3 +202,41 @@ def by_errno(error: OSError) -> Signature | None:
         return None
     unsent = number == errno.ECONNREFUSED
     return Signature(FailureKind.TRANSPORT, errno.errorcode[number], unsent=unsent)
+
+
+def by_grpc_code(code: str, text: str) -> Signature | None:
+    """The signature of a gRPC code that no HTTP status stands for, or None.
+
+    Args:
+        code: its name, lower case.
+        text: the message, lower case.
+    """
+    if code == "unavailable":
+        unsent = "failed to connect" in text or "dns resolution failed" in text
+        return Signature(FailureKind.TRANSPORT, code, unsent=unsent)
+    if code == "deadline_exceeded":
+        return Signature(FailureKind.TIMEOUT, code)
+    return None
+
+
+def by_encoder(error: BaseException, text: str) -> Signature | None:
+    """The signature of a request that a client library could not encode, or None.
+
+    Args:
+        error: the exception.
+        text: its message, lower case.
+    """
+    if not isinstance(error, TypeError | ValueError | RecursionError):
+        return None
+    if any(part in text for part in _UNENCODABLE_TEXTS) or _raised_while_sending(error):
+        return Signature(FailureKind.REQUEST, type(error).__name__, unsent=True)
+    return None
+
+
+def _raised_while_sending(error: BaseException) -> bool:
+    """Whether a module that makes requests raised the exception."""
+    trace: TracebackType | None = error.__traceback__
+    module = ""
+    while trace is not None:
+        module, trace = str(trace.tb_frame.f_globals.get("__name__", "")), trace.tb_next
+    return any(module == name or module.startswith(f"{name}.") for name in _SENDING_MODULES)

@@ -42,9 +42,12 @@ def from_headers(headers: Mapping[str, str], wall: WallClock) -> float | None:
         headers: the response's headers by lower-case name.
         wall: called only for a date in a response without `Date`.
 
-    Source: RFC 9110 section 10.2.3; `retry-after-ms` as Azure OpenAI sends it.
+    Source: RFC 9110 section 10.2.3; `retry-after-ms` as Azure OpenAI sends it;
+        `grpc-retry-pushback-ms` of gRPC's proposal A6.
     """
-    milliseconds = _number(headers.get("retry-after-ms", ""))
+    milliseconds = _number(
+        headers.get("retry-after-ms") or headers.get("grpc-retry-pushback-ms", "")
+    )
     if milliseconds is not None:
         return milliseconds / 1000.0
     value = headers.get("retry-after", "")

@@ -1,14 +1,17 @@
-"""Signatures of failures in HTTP answers: tables of codes, statuses and phrases.
+"""Signatures of failures in HTTP answers and messages: codes, statuses and phrases.
 
-One lookup function for each table returns a `Signature`, or None when nothing matches.
-`exception_types` does the same for exceptions without an HTTP answer.
+One lookup function for each table returns a `Signature`, or None when nothing matches. The tables
+of the services are in `wordings`. `exception_types` does the same for exceptions without an HTTP
+answer.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
+from multirouter.core.failures import wordings
 from multirouter.model import FailureKind
 
 
@@ -30,95 +33,6 @@ class Signature(NamedTuple):
     wrapper: bool = False
 
 
-# Codes that have one meaning under every status: the same 429 is a limit for some seconds or an
-# unpaid bill, the same 400 the caller's mistake or a bad key.
-# Source: error types of openai 3.52, anthropic 2.11 and google-genai 3.4; AWS's common errors and
-# botocore's list of throttling codes; Azure OpenAI's content filter.
-_CODES: dict[FailureKind, tuple[str, ...]] = {
-    FailureKind.EXHAUSTED: (
-        "insufficient_quota",
-        "billing_error",
-        "billing_hard_limit_reached",
-        "billing_not_active",
-        "linked_organization_billing_unavailable",
-    ),
-    FailureKind.CREDENTIALS: (
-        "invalid_api_key",
-        "api_key_invalid",
-        "organization_on_hold",
-        "cmek_key_disabled",
-        "cmek_key_network_blocked",
-        "expiredtoken",
-        "expiredtokenexception",
-        "invalidclienttokenid",
-        "invalidsignatureexception",
-        "signaturedoesnotmatch",
-        "unrecognizedclientexception",
-    ),
-    FailureKind.CONTEXT_LENGTH: (
-        "context_length_exceeded",
-        "request_too_large",
-        "request_body_too_large_after_decoding",
-    ),
-    FailureKind.CONTENT_FILTER: (
-        "content_policy_violation",
-        "content_filter",
-        "responsibleaipolicyviolation",
-    ),
-    FailureKind.REQUEST: ("string_above_max_length",),
-    FailureKind.NOT_FOUND: ("model_not_found", "deploymentnotfound"),
-    FailureKind.RATE_LIMIT: (
-        "rate_limit_exceeded",
-        "ramp_limit_exceeded",
-        "throttling",
-        "throttlingexception",
-        "throttledexception",
-        "requestthrottledexception",
-        "toomanyrequestsexception",
-        "requestlimitexceeded",
-        "servicequotaexceededexception",
-        "limitexceededexception",
-        "slowdown",
-    ),
-    FailureKind.OVERLOADED: (
-        "overloaded_error",
-        "modelnotreadyexception",
-        "serviceunavailableexception",
-    ),
-    FailureKind.SERVER: (
-        "modelerrorexception",
-        "modelstreamerrorexception",
-        "modeltimeoutexception",
-    ),
-}
-
-# Codes that only name a status; they count when there is no failing status, as in a stream that
-# breaks after its 200.
-_STATUS_WORDS: dict[FailureKind, tuple[str, ...]] = {
-    FailureKind.RATE_LIMIT: ("rate_limit_error", "resource_exhausted"),
-    FailureKind.OVERLOADED: ("unavailable", "overloaded"),
-    FailureKind.SERVER: (
-        "server_error",
-        "api_error",
-        "timeout_error",
-        "conflict_error",
-        "internal",
-        "internal_server_error",
-        "internalserverexception",
-        "deadline_exceeded",
-        "aborted",
-    ),
-    FailureKind.CREDENTIALS: ("authentication_error", "unauthenticated"),
-    FailureKind.NOT_FOUND: ("not_found_error", "not_found", "resourcenotfoundexception"),
-    FailureKind.REQUEST: (
-        "invalid_request_error",
-        "invalid_argument",
-        "failed_precondition",
-        "validationexception",
-    ),
-}
-_UNCERTAIN_STATUS_WORDS = ("permission_error", "permission_denied", "accessdeniedexception")
-
 _STATUSES: dict[FailureKind, tuple[int, ...]] = {
     FailureKind.RATE_LIMIT: (429,),
     FailureKind.EXHAUSTED: (402,),
@@ -139,33 +53,36 @@ _STATUSES: dict[FailureKind, tuple[int, ...]] = {
     ),  # not the request's fault: this endpoint does not have it
 }
 
-# Phrases, lower case. Those of the second table are too common to count in an exception without an
-# HTTP status.
-_NOT_CONTEXT = ("max_tokens is too large",)
-_PHRASES: dict[FailureKind, tuple[str, ...]] = {
-    FailureKind.EXHAUSTED: ("credit balance is too low",),
-    FailureKind.CREDENTIALS: ("api key not valid", "api key expired"),
-    FailureKind.CONTENT_FILTER: (
-        "blocked by content filtering policy",
-        "content management policy",
-    ),
-    FailureKind.CONTEXT_LENGTH: (
-        "maximum context length",
-        "exceeds the context window",
-        "exceed context window",
-        "exceed context limit",
-        "input tokens exceed the configured limit",
-        "prompt is too long",
-        "exceeds the maximum number of tokens allowed",
-        "request payload size exceeds the limit",
-        "exceeds the available context size",
-    ),
+_PHRASE_ORDER = (
+    FailureKind.EXHAUSTED,
+    FailureKind.CREDENTIALS,
+    FailureKind.CONTENT_FILTER,
+    FailureKind.UNSUPPORTED,
+    FailureKind.CONTEXT_LENGTH,
+    FailureKind.OVERLOADED,
+    FailureKind.RATE_LIMIT,
+)
+"""The order in which the phrases of a message are looked for."""
+
+_AMBIGUOUS = frozenset({200, 400, 402, 403, 413, 422})
+_PHRASE_STATUSES: Mapping[FailureKind, frozenset[int]] = {
+    FailureKind.EXHAUSTED: _AMBIGUOUS | {401, 412, 429},
+    FailureKind.CREDENTIALS: _AMBIGUOUS,
+    FailureKind.CONTENT_FILTER: _AMBIGUOUS,
+    FailureKind.UNSUPPORTED: frozenset({200, 400, 422}),
+    FailureKind.CONTEXT_LENGTH: _AMBIGUOUS,
+    FailureKind.OVERLOADED: frozenset({200, 400, 429}),
 }
-_WEAK_PHRASES: dict[FailureKind, tuple[str, ...]] = {
-    FailureKind.CONTEXT_LENGTH: ("input is too long", "context window", "too many tokens"),
-}
-_PHRASE_STATUSES = frozenset({200, 400, 402, 403, 413, 422})
-"""The statuses that a phrase may overrule."""
+"""The statuses that a phrase of each kind may overrule."""
+
+_STATUS_IN_TEXT = re.compile(
+    r"(?:\b(?:http|status|code|error)\b[^0-9\n]{0,12}|^\W*)(408|429|5[0-9]{2})\b"
+    r"|\b(429|5[0-9]{2})\W{1,3}(?:too many|internal|bad gateway|service|gateway|server)"
+)
+_RATE_LIMIT_IN_TEXT = re.compile(r"rate[ _-]?limit|too many requests")
+_OVERLOAD_IN_TEXT = re.compile(r"service unavailable|temporarily unavailable|\boverloaded\b")
+_MAX_PLAIN_TEXT = 500
+"""Characters of a plain exception's text that are read: what follows may quote the request."""
 
 
 def signatures_of(table: Mapping[FailureKind, Iterable[str]]) -> dict[str, Signature]:
@@ -173,18 +90,36 @@ def signatures_of(table: Mapping[FailureKind, Iterable[str]]) -> dict[str, Signa
     return {sign: Signature(kind, sign) for kind, signs in table.items() for sign in signs}
 
 
-_BY_CODE = signatures_of(_CODES)
-_BY_STATUS_WORD = signatures_of(_STATUS_WORDS) | {
-    word: Signature(FailureKind.CREDENTIALS, word, certain=False)
-    for word in _UNCERTAIN_STATUS_WORDS
+def _in_order(
+    *tables: Mapping[FailureKind, Iterable[str]],
+) -> tuple[tuple[FailureKind, tuple[str, ...]], ...]:
+    """The phrases of several tables by kind, in the order in which they are looked for."""
+    return tuple(
+        (kind, phrases)
+        for kind in _PHRASE_ORDER
+        if (phrases := tuple(p for table in tables for p in table.get(kind, ())))
+    )
+
+
+_BY_CODE = {
+    code: signature
+    for table in wordings.CODES.values()
+    for code, signature in signatures_of(table).items()
 }
+_BY_STATUS_WORD = signatures_of(wordings.STATUS_WORDS) | {
+    word: Signature(FailureKind.CREDENTIALS, word, certain=False)
+    for word in wordings.UNCERTAIN_STATUS_WORDS
+}
+_OVERRULING = _in_order(*wordings.OVERRULING.values())
+_PHRASES = _in_order(*wordings.PHRASES.values())
+_COMMON_PHRASES = _in_order(wordings.COMMON_PHRASES)
 _KIND_BY_STATUS = {status: kind for kind, statuses in _STATUSES.items() for status in statuses}
 
 
 def by_code(words: Iterable[str]) -> Signature | None:
     """The signature of the first word that has one meaning under every status.
 
-    Per-day quotas and spend limits are recognized by a part of their name.
+    Per-day quotas, spend limits and throttling are recognized by a part of their name.
 
     Args:
         words: codes, types and reasons, lower case.
@@ -196,6 +131,8 @@ def by_code(words: Iterable[str]) -> Signature | None:
             return Signature(FailureKind.EXHAUSTED, "spend limit")
         if word in _BY_CODE:
             return _BY_CODE[word]
+        if word.startswith("throttling."):  # codes of Alibaba Cloud
+            return Signature(FailureKind.RATE_LIMIT, "throttling")
     return None
 
 
@@ -208,6 +145,18 @@ def by_status_word(words: Iterable[str]) -> Signature | None:
     return next((_BY_STATUS_WORD[word] for word in words if word in _BY_STATUS_WORD), None)
 
 
+def by_overruling_phrase(status: int | None, text: str) -> Signature | None:
+    """The signature of a phrase that is more exact than the code beside it.
+
+    Args:
+        status: the HTTP status, or None.
+        text: the message, lower case.
+    """
+    if status is not None and status >= 500:
+        return None
+    return next(_matches(_OVERRULING, text), None)
+
+
 def by_phrase(status: int | None, text: str) -> Signature | None:
     """The signature of a phrase in a message, if the status allows one.
 
@@ -216,19 +165,40 @@ def by_phrase(status: int | None, text: str) -> Signature | None:
         text: the message, lower case.
     """
     if status is None:
-        return _phrase(_PHRASES, text)
-    if status not in _PHRASE_STATUSES:
-        return None
-    return _phrase(_PHRASES, text) or _phrase(_WEAK_PHRASES, text)
+        return next(_matches(_PHRASES, text), None)
+    for table in (_PHRASES, _COMMON_PHRASES):
+        for signature in _matches(table, text):
+            if status in _PHRASE_STATUSES[signature.kind]:
+                return signature
+    return None
 
 
-def _phrase(table: Mapping[FailureKind, Iterable[str]], text: str) -> Signature | None:
-    for kind, phrases in table.items():
-        if kind is FailureKind.CONTEXT_LENGTH and any(phrase in text for phrase in _NOT_CONTEXT):
-            continue
+def _matches(
+    table: Iterable[tuple[FailureKind, tuple[str, ...]]], text: str
+) -> Iterator[Signature]:
+    for kind, phrases in table:
         for phrase in phrases:
             if phrase in text:
-                return Signature(kind, phrase)
+                yield Signature(kind, phrase)
+
+
+def by_plain_text(text: str) -> Signature | None:
+    """The signature of a plain exception's text that names a transient status or a limit.
+
+    Used when an exception has nothing else that tells its kind: `RuntimeError("HTTP 503")`. Other
+    statuses are not read from text, since a wrong guess would end a call or trip a circuit.
+
+    Args:
+        text: the message, lower case.
+    """
+    start = text[:_MAX_PLAIN_TEXT]
+    found = _STATUS_IN_TEXT.search(start)
+    if found is not None:
+        return by_status(int(found[1] or found[2]))
+    if _RATE_LIMIT_IN_TEXT.search(start):
+        return Signature(FailureKind.RATE_LIMIT, "rate limit")
+    if _OVERLOAD_IN_TEXT.search(start):
+        return Signature(FailureKind.OVERLOADED, "overloaded")
     return None
 
 

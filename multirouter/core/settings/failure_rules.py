@@ -29,7 +29,8 @@ class Retry(Enum):
 class Failover(Enum):
     """Whether another provider may be attempted within the same call.
 
-    AT_ONCE: immediately. LARGER: only a provider with a larger context window. NEVER: no failover.
+    AT_ONCE: immediately. LARGER: not a provider whose context window is known to be no larger.
+    NEVER: no failover.
     """
 
     AT_ONCE = "at_once"
@@ -99,10 +100,14 @@ _TABLE: Mapping[FailureKind, tuple[Retry, Failover, CircuitEffect, bool]] = {
     FailureKind.TIMEOUT:        (Retry.NEVER,   Failover.AT_ONCE, CircuitEffect.FAILURE,  True),
     # `on_interrupt` decides whether an interrupted stream may go on; this row says how.
     FailureKind.INTERRUPTED:    (Retry.BACKOFF, Failover.AT_ONCE, CircuitEffect.FAILURE,  True),
-    FailureKind.INVALID:        (Retry.BACKOFF, Failover.AT_ONCE, CircuitEffect.FAILURE,  True),
+    # One strict route must not trip the circuit of a provider that serves the others.
+    FailureKind.INVALID:        (Retry.BACKOFF, Failover.AT_ONCE, CircuitEffect.NEUTRAL,  True),
     FailureKind.CREDENTIALS:    (Retry.NEVER,   Failover.AT_ONCE, CircuitEffect.TRIP,     False),
     FailureKind.NOT_FOUND:      (Retry.NEVER,   Failover.AT_ONCE, CircuitEffect.NEUTRAL,  False),
     FailureKind.CONTEXT_LENGTH: (Retry.NEVER,   Failover.LARGER,  CircuitEffect.NEUTRAL,  False),
+    # Answers are checked for refusals only on routes whose own rule differs from this row.
+    FailureKind.REFUSAL:        (Retry.NEVER,   Failover.NEVER,   CircuitEffect.NEUTRAL,  False),
+    FailureKind.UNSUPPORTED:    (Retry.NEVER,   Failover.AT_ONCE, CircuitEffect.NEUTRAL,  False),
     FailureKind.CONTENT_FILTER: (Retry.NEVER,   Failover.NEVER,   CircuitEffect.NEUTRAL,  False),
     FailureKind.REQUEST:        (Retry.NEVER,   Failover.NEVER,   CircuitEffect.NEUTRAL,  False),
     FailureKind.CANCELLED:      (Retry.NEVER,   Failover.NEVER,   CircuitEffect.NEUTRAL,  True),

@@ -104,6 +104,10 @@ def _provider_error(error: ProviderError) -> HTTPError:
         return HTTPError(status, str(error), code="context_length_exceeded", param="messages")
     if error.kind is FailureKind.CONTENT_FILTER:
         return HTTPError(status, str(error), code=error.code or "content_filter")
+    if error.kind is FailureKind.REFUSAL:
+        return HTTPError(status, str(error), code="refusal")
+    if error.kind is FailureKind.UNSUPPORTED:
+        return HTTPError(status, str(error), code=error.code or "unsupported")
     if error.kind is FailureKind.NOT_FOUND:
         return HTTPError(404, str(error), code="model_not_found", param="model")
     if error.kind is FailureKind.REQUEST:

@@ -14,16 +14,9 @@ from multirouter.core.rolling_window import RollingCounts
 from multirouter.errors import ConfigurationError
 from multirouter.listeners.alarms.alarms import AlarmReading, ReadingState, threshold_state
 from multirouter.listeners.metrics.gauges import RouterView
-from multirouter.model import AttemptRecord, CallOutcome, FailureKind
+from multirouter.model import REQUEST_KINDS, AttemptRecord, CallOutcome, FailureKind
 
-_NOT_COUNTED = frozenset(
-    {
-        FailureKind.CANCELLED,
-        FailureKind.REQUEST,
-        FailureKind.CONTEXT_LENGTH,
-        FailureKind.CONTENT_FILTER,
-    }
-)
+_NOT_COUNTED = REQUEST_KINDS | {FailureKind.CANCELLED}
 """Kinds that say nothing about the provider: the caller cancelled, or the request was invalid."""
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from multirouter.core import validation as check
 from multirouter.testing.fakes import gemini, openai
+from multirouter.testing.fakes.answers import ParsedRequest
 from multirouter.testing.fakes.anthropic import AnthropicFormat
 from multirouter.testing.fakes.faults import Fault
 from multirouter.testing.fakes.formats import Format, RequestRejected
@@ -161,7 +162,7 @@ class FakeProvider:
         reply = Reply(self, request, form, named if named.name else self.fault)
         self.in_flight += 1
         try:
-            return await reply.to(form.read(request.headers, body))
+            return await reply.to(_parsed(form, request.headers, body))
         except RequestRejected as rejected:
             return reply.error(
                 form.error_response(rejected.status, rejected.error_name, rejected.message)
@@ -179,6 +180,14 @@ class FakeProvider:
             body = None
         self.requests.append(ReceivedHttpRequest(request.path_qs, dict(request.headers), body))
         return body
+
+
+def _parsed(form: Format, headers: Mapping[str, str], body: Any) -> ParsedRequest:
+    """Parses a request; a body of the wrong shape is rejected, as the real services do."""
+    try:
+        return form.read(headers, body)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise RequestRejected(400, "request", f"malformed request: {error!r}") from error
 
 
 def make_app(fault: str = "") -> web.Application:

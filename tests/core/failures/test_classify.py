@@ -26,7 +26,7 @@ from multirouter.errors import (
     StreamInterrupted,
     UsageError,
 )
-from multirouter.model import CANCELLED, SUCCESS, FailureKind, Verdict
+from multirouter.model import CANCELLED, REQUEST_KINDS, SUCCESS, FailureKind, Verdict
 from tests.core.classification import RecordingClassifier, verdict, with_fields
 
 RULE = Rule(
@@ -50,16 +50,18 @@ def test_every_kind_has_a_row() -> None:
 def test_rows_are_consistent() -> None:
     """Cases 7 and 62: the request's own faults are neutral and end the call."""
     own_faults = {
+        FailureKind.REFUSAL,
         FailureKind.CONTENT_FILTER,
         FailureKind.REQUEST,
         FailureKind.CANCELLED,
         FailureKind.SUCCESS,
     }
     assert {kind for kind, rule in RULES.items() if rule.failover is Failover.NEVER} == own_faults
+    assert all(RULES[kind].circuit is CircuitEffect.NEUTRAL for kind in REQUEST_KINDS)
     for kind, rule in RULES.items():
         assert (rule.circuit is CircuitEffect.SUCCESS) is (kind is FailureKind.SUCCESS)
         if rule.circuit in (CircuitEffect.NEUTRAL, CircuitEffect.TRIP):
-            assert rule.retry is Retry.NEVER
+            assert rule.retry is Retry.NEVER or kind is FailureKind.INVALID
         if rule.circuit in (CircuitEffect.COOLDOWN, CircuitEffect.TRIP):
             assert not rule.side_effects_possible
 

@@ -193,7 +193,7 @@ def test_botocore_retries() -> None:
         (botocore.ReadTimeoutError(endpoint_url="u"), FailureKind.TIMEOUT, False),
         (botocore.ConnectionClosedError(endpoint_url="u"), FailureKind.TRANSPORT, False),
         (botocore.NoCredentialsError(), FailureKind.CREDENTIALS, False),
-        (botocore.ParamValidationError(report="r"), FailureKind.REQUEST, False),
+        (botocore.ParamValidationError(report="r"), FailureKind.REQUEST, True),
     ],
 )
 def test_botocore_errors_without_a_response(

@@ -42,7 +42,7 @@ BY_OPENAI: list[tuple[int, Any, FailureKind]] = [
         FailureKind.CONTEXT_LENGTH,
     ),
     (400, openai_body("string too long", "string_above_max_length"), FailureKind.REQUEST),
-    (400, openai_body("max_tokens is too large: 9000. context window"), FailureKind.REQUEST),
+    (400, openai_body("max_tokens is too large: 9000. context window"), FailureKind.UNSUPPORTED),
     (400, openai_body("no", "content_policy_violation"), FailureKind.CONTENT_FILTER),
     (400, openai_body("no", "content_filter"), FailureKind.CONTENT_FILTER),
     (

@@ -55,7 +55,7 @@ def test_route_rules_override() -> None:
 
 
 def test_context_length_fails_over_to_larger_windows() -> None:
-    """A request that is too long goes only to larger windows, and ends with its own error."""
+    """A request that is too long skips windows known to be no larger, and ends with its error."""
     windows = {"a": 8, "b": 4, "c": 8, "d": 32, "e": None}
     world = World(
         [provider(n, context_window=w) for n, w in windows.items()],
@@ -69,10 +69,13 @@ def test_context_length_fails_over_to_larger_windows() -> None:
     world.fail(plan, step, "context_length")
     step = world.next_attempt(plan)
     assert step.member.name == "d"
+    world.fail(plan, step, "context_length")
+    step = world.next_attempt(plan)
+    assert step.member.name == "e"  # its window is not known
     error = world.fail(plan, step, "context_length")
     outcome = world.next_outcome(plan)
     assert outcome.error is error
-    assert len(outcome.attempts) == 2
+    assert len(outcome.attempts) == 3
     assert world.run_attempts(world.plan("unknown"), "context_length", "ok") == ["e", "b"]
 
 

@@ -46,12 +46,13 @@ def test_other_failures_keep_the_pending_retry() -> None:
     assert scene.state.retry_same is None
 
 
-def test_unknown_window_is_smaller_than_any() -> None:
-    """A request too long for an unknown window goes to any known one, however small."""
-    scene = Scene(b=1)
-    scene.fail("a", FailureKind.CONTEXT_LENGTH)
-    assert scene.state.excluded_for_call == {"a"}
-    scene = Scene(a=1)
+def test_unknown_window_excludes_no_provider_and_is_not_excluded() -> None:
+    """A request that was too long goes to every provider not known to be no larger."""
+    for windows in ({"b": 1}, {"a": 1}, {}):
+        scene = Scene(**windows)
+        scene.fail("a", FailureKind.CONTEXT_LENGTH)
+        assert scene.state.excluded_for_call == {"a"}
+    scene = Scene(a=8, b=8)
     scene.fail("a", FailureKind.CONTEXT_LENGTH)
     assert scene.state.excluded_for_call == {"a", "b"}
 
