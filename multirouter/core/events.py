@@ -39,7 +39,7 @@ class CircuitChanged(NamedTuple):
 
 
 class CooldownStarted(NamedTuple):
-    """A cooldown of a provider started after a rate limit (429).
+    """A cooldown of a provider started after a rate limit (429) or a failure with a Retry-After.
 
     Attributes:
         router: the router's name.
@@ -225,6 +225,23 @@ class RouteUnknown(NamedTuple):
     route: str
 
 
+class LoopStalled(NamedTuple):
+    """The event loop stalled: the router's own process did not run for a while.
+
+    The blocks that waited meanwhile got the time back, and no provider is blamed for it. Stalls are
+    noticed while attempts are in flight, and reported by each router that runs in the loop.
+
+    Attributes:
+        router: the router's name.
+        seconds: how late a timer was; the stall was at least as long.
+        at: loop time at which it ended, seconds.
+    """
+
+    router: str
+    seconds: float
+    at: float
+
+
 Event = (
     CircuitChanged
     | CooldownStarted
@@ -237,6 +254,7 @@ Event = (
     | BudgetReached
     | RouteUnknown
     | AlarmChanged
+    | LoopStalled
 )
 """Every event that is an object of its own; attempts and calls are reported by their records."""
 
@@ -266,7 +284,7 @@ class Listener:
         """A circuit changed its state."""
 
     def cooldown_started(self, event: CooldownStarted) -> None:
-        """A cooldown of a provider started after a rate limit (429)."""
+        """A cooldown of a provider started after a rate limit (429) or a failure with a Retry-After."""
 
     def failed_over(self, event: FailedOver) -> None:
         """A call moved to another provider."""
@@ -294,6 +312,9 @@ class Listener:
 
     def alarm_changed(self, event: AlarmChanged) -> None:
         """An alarm started or stopped firing."""
+
+    def loop_stalled(self, event: LoopStalled) -> None:
+        """The event loop stalled, and runs again."""
 
 
 EVENT_NAMES = tuple(name for name in vars(Listener) if not name.startswith("_"))

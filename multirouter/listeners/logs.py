@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import logging
-import sys
 from contextlib import suppress
-from math import isfinite
+from math import inf, isfinite
+from traceback import extract_tb
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
@@ -19,12 +18,13 @@ from multirouter.core.events import (
     FailedOver,
     HoldChanged,
     Listener,
+    LoopStalled,
     PanicStarted,
     RetryDenied,
     StreamContinued,
 )
 from multirouter.core.failures.exception_details import peek
-from multirouter.model import AttemptRecord, CallOutcome, FailureKind
+from multirouter.model import REQUEST_KINDS, AttemptRecord, CallOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,10 +32,14 @@ if TYPE_CHECKING:
 MAX_MESSAGE_LENGTH = 200
 """Characters of an error message that are logged with `error_messages=True`; the rest is cut."""
 
+SHORT_STALL = 0.5
+"""Seconds below which a stall of the event loop is not logged each time: a loop that is always a
+little late would fill the log."""
+
+SHORT_STALL_LOG_INTERVAL = 60.0
+"""Seconds after a logged stall in which short ones are not logged."""
+
 _MAX_REQUEST_ID_LENGTH = 100
-_REQUEST_ERRORS = frozenset(
-    {FailureKind.CONTEXT_LENGTH, FailureKind.CONTENT_FILTER, FailureKind.REQUEST}
-)
 _CIRCUIT_EVENTS = {
     "open": "circuit opened",
     "half_open": "circuit half-opened",
@@ -49,9 +53,9 @@ class Logs(Listener):
     Prompts, answers, headers and keys are never logged. A provider's error message may quote the
     prompt, so only the class, kind, HTTP status and request id of an error are logged.
 
-    structlog is imported at the first event. If structlog is configured, its configuration at that
-    moment is used. If not, it stays unconfigured, and events of level info and above go to stderr
-    as readable lines. Variables bound with `structlog.contextvars` are included.
+    If structlog is configured, its configuration at the moment of the event is used. If not, it
+    stays unconfigured, and events of level info and above go to stderr as readable lines. Variables
+    bound with `structlog.contextvars` are included. structlog is imported with the first object.
 
     Args:
         router_name: value of the field `router` in every event.
@@ -63,11 +67,16 @@ class Logs(Listener):
     def __init__(
         self, router_name: str, logger: Any = None, *, error_messages: bool = False
     ) -> None:
+        # Imported here: `import multirouter` is quick, and the first incident does not import.
+        from multirouter.listeners import structured_logger
+
+        self._loggers = structured_logger
         self._router = router_name
         self._custom_logger = logger
         self._error_messages = error_messages
         self._reported: set[Callable[..., Any]] = set()
         self._classifier_reported = False
+        self._stall_logged_at = -inf
 
     @override
     def circuit_changed(self, event: CircuitChanged) -> None:
@@ -141,6 +150,13 @@ class Logs(Listener):
             duration = round(event.at - event.since, 3)
             self._log("info", "alarm cleared", **fields, duration=duration)
 
+    @override
+    def loop_stalled(self, event: LoopStalled) -> None:
+        repeated = 0.0 <= event.at - self._stall_logged_at < SHORT_STALL_LOG_INTERVAL
+        if event.seconds >= SHORT_STALL or not repeated:
+            self._stall_logged_at = event.at
+            self._log("warning", "event loop stalled", seconds=round(event.seconds, 3))
+
     def on_listener_error(self, method: Callable[..., Any], error: Exception) -> None:
         """Logs a listener method that raised, the first time it does; never raises."""
         if method not in self._reported:
@@ -198,7 +214,8 @@ class Logs(Listener):
         except Exception:  # noqa: BLE001 - the user's logging itself may raise
             with suppress(Exception):
                 error_name = type(error).__qualname__
-                _stderr_logger().error(name, router=self._router, error=error_name, **fields)
+                fallback = self._loggers.stderr_logger()
+                fallback.error(name, router=self._router, error=error_name, **fields)
 
     def _log(self, level: str, event: str, /, **fields: Any) -> None:
         getattr(self._logger(), level)(event, router=self._router, **fields)
@@ -206,10 +223,8 @@ class Logs(Listener):
     def _logger(self) -> Any:
         """The logger, looked up for each event: the user may configure logging late."""
         if self._custom_logger is not None:
-            return _with_fields(self._custom_logger)
-        import structlog
-
-        return structlog.get_logger() if structlog.is_configured() else _stderr_logger()
+            return self._loggers.with_fields(self._custom_logger)
+        return self._loggers.default_logger()
 
 
 class DebugLogs(Logs):
@@ -257,7 +272,9 @@ def make_logs(
             enabled for debug now; so configure logging before the router is created.
         error_messages: see `Logs`.
     """
-    enabled = _is_debug_enabled(logger) if debug is None else debug
+    from multirouter.listeners.structured_logger import is_debug_enabled
+
+    enabled = is_debug_enabled(logger) if debug is None else debug
     logs_class = DebugLogs if enabled else Logs
     return logs_class(router_name, logger, error_messages=error_messages)
 
@@ -270,53 +287,6 @@ def _message(error: BaseException) -> str:
         return ""
 
 
-def _is_debug_enabled(logger: Any) -> bool:
-    if logger is None:
-        structlog = sys.modules.get("structlog")
-        if structlog is None or not structlog.is_configured():
-            return False  # a module that is not imported is not configured
-        logger = structlog.get_logger()
-    bound = logger.bind() if hasattr(logger, "bind") else logger
-    # Look at the class: a structlog logger has a log method under any attribute name.
-    for method in ("is_enabled_for", "isEnabledFor"):
-        if hasattr(type(bound), method):
-            return bool(getattr(bound, method)(logging.DEBUG))
-    return False
-
-
-def _with_fields(logger: Any) -> Any:
-    """A logger that accepts fields; standard library loggers get them as text in the message."""
-    if not isinstance(logger, logging.Logger | logging.LoggerAdapter):
-        return logger
-    import structlog
-
-    return structlog.wrap_logger(
-        logger,
-        processors=[
-            structlog.stdlib.filter_by_level,
-            structlog.contextvars.merge_contextvars,
-            structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0, sort_keys=False),
-        ],
-        wrapper_class=structlog.stdlib.BoundLogger,
-    )
-
-
-def _stderr_logger() -> Any:
-    """A logger to stderr for programs without a structlog configuration; it sets none."""
-    import structlog
-
-    return structlog.wrap_logger(
-        structlog.PrintLogger(sys.stderr),
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S", utc=False),
-            structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), sort_keys=False),
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-    )
-
-
 def _failed_call_level(outcome: CallOutcome[Any]) -> str:
     """Level of `call failed`: error if the caller got no answer and the request was valid."""
     if outcome.result == "cancelled":
@@ -324,7 +294,7 @@ def _failed_call_level(outcome: CallOutcome[Any]) -> str:
     if outcome.result == "fallback":
         return "warning"
     last = outcome.attempts[-1].verdict.kind if outcome.attempts else None
-    return "warning" if last in _REQUEST_ERRORS else "error"
+    return "warning" if last in REQUEST_KINDS else "error"
 
 
 def _attempt_summary(attempt: AttemptRecord) -> str:
@@ -338,11 +308,9 @@ def _qualified_name(function: Callable[..., Any]) -> str:
 
 def _location(error: BaseException) -> str:
     """File, line and function that raised an error, without any values."""
-    from pathlib import PurePath
-    from traceback import extract_tb
-
     frames = extract_tb(error.__traceback__)
     if not frames:
         return "unknown"
     last = frames[-1]
-    return f"{PurePath(last.filename).name}:{last.lineno} in {last.name}"
+    name = last.filename.replace("\\", "/").rpartition("/")[2]
+    return f"{name}:{last.lineno} in {last.name}"

@@ -10,15 +10,24 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
+from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
 
 BEAT = 0.25
-"""Seconds between two checks while a block is open; so uncertain is the begin of a stall."""
+"""Seconds between two checks while a block is open. The begin of a stall is as uncertain."""
 
 TOLERANCE = 0.1
-"""Seconds that a timer may be late without being a stall. A busy loop is late by some hundredths; a
-stall that is shorter than this moves no timeout of seconds."""
+"""Seconds that a timer may be late without a stall. A busy loop is late by some hundredths; less
+than this matters to no timeout of seconds."""
+
+SHARE = 0.1
+"""Share of an attempt's time from which on stalls count for it. Below, its duration is still the
+provider's within the precision of a latency, and a timeout is its own: all of its time came back.
+So a loop that stalls now and then neither hides a provider that hangs nor stops the learning."""
+
+REMEMBERED = 64
+"""Stalls that are kept, to sum up those during one attempt."""
 
 
 class Stall(NamedTuple):
@@ -41,8 +50,16 @@ class Stall(NamedTuple):
 
     @property
     def lost(self) -> float:
-        """Seconds that waiting blocks get back: the longest that the stall may have been."""
+        """Seconds that open blocks get back: the longest that the stall may have been."""
         return self.ended - self.began
+
+    @property
+    def over_at(self) -> float:
+        """Loop time until which failures of attempts during the stall may come from it, seconds.
+
+        Blocks whose deadline passed in it end before, and what peers did meanwhile has been read.
+        """
+        return self.ended + self.lost + BEAT
 
     def moved(self, deadline: float, latest: float) -> float:
         """A deadline after this stall, loop time in seconds.
@@ -66,7 +83,7 @@ def ignore(stall: Stall) -> None:
 class StallWatch:
     """Notices the stalls of one event loop.
 
-    Whoever reads the clock at the begin or the end of an attempt compares it with `overdue_at`:
+    Code that reads the clock at the begin or the end of an attempt compares it with `overdue_at`:
     until the timer has run, nothing else knows of a stall that has just ended.
 
     Attributes:
@@ -76,13 +93,25 @@ class StallWatch:
         on_stall: called with each stall, after the open blocks have got its time back.
     """
 
-    __slots__ = ("_due", "_running_at", "ended_at", "lost", "on_stall", "overdue_at")
+    __slots__ = (
+        "_due",
+        "_newest",
+        "_over_at",
+        "_running_at",
+        "ended_at",
+        "lost",
+        "on_stall",
+        "overdue_at",
+    )
 
     def __init__(self) -> None:
         self._running_at = 0.0
         self._due = math.inf
+        # The end of each stall, and what had been given back before it; the oldest first.
+        self._newest: deque[tuple[float, float]] = deque(maxlen=REMEMBERED)
         self.overdue_at: float = math.inf
         self.ended_at: float = -math.inf
+        self._over_at = -math.inf
         self.lost: float = 0.0
         self.on_stall: Callable[[Stall], None] = ignore
 
@@ -101,16 +130,40 @@ class StallWatch:
         self._due = due
         self.overdue_at = due + TOLERANCE
 
-    def touched(self, started: float, now: float) -> bool:
-        """Whether an attempt was in flight during a stall; notices one that ends with it.
+    def lost_since(self, instant: float) -> float:
+        """Seconds that stalls which ended after `instant` (loop time, seconds) have given back."""
+        before = next((before for ended, before in self._newest if ended > instant), self.lost)
+        return self.lost - before
+
+    def distorts(self, started: float, now: float) -> bool:
+        """Whether stalls took so much of an answered attempt that its duration is not its own.
 
         Args:
-            started: loop time of the attempt's start, seconds.
-            now: loop time of its end, seconds.
+            started: loop time of its start, seconds.
+            now: loop time of its end, seconds. A stall that ends with it is noticed here.
         """
         if now > self.overdue_at:
             self.notice(now, waiting=started < self._due)
-        return self.ended_at > started
+        return self._share(started, now)
+
+    def excuses(self, started: float, now: float, waiting_since: float | None = None) -> bool:
+        """Whether a failure may come from a stall, and not from the provider.
+
+        A stall that is noticed only here is no excuse: it may be the provider's own function that
+        blocks the loop, and a failure that was read before our own timer ran is older than it.
+
+        Args:
+            started: loop time of the attempt's start, seconds.
+            now: loop time of the failure, seconds.
+            waiting_since: loop time since which it was awaited, seconds; in a stream, that of the
+                newest wait for a chunk. Left out: since its start.
+        """
+        since = started if waiting_since is None else waiting_since
+        just_ended = started < self.ended_at and now <= self._over_at
+        excused = just_ended or self._share(since, now)
+        if now > self.overdue_at:
+            self.notice(now, waiting=started < self._due)
+        return excused
 
     def notice(self, now: float, *, waiting: bool = False) -> None:
         """Notices a stall that ended at `now`, unless nothing waited for the loop.
@@ -123,6 +176,12 @@ class StallWatch:
         counts = waiting or self.open > 0
         self._give_back(stall)
         if counts:
-            self.ended_at = now
+            self._newest.append((now, self.lost))
             self.lost += stall.lost
+            self.ended_at = now
+            self._over_at = stall.over_at
             self.on_stall(stall)
+
+    def _share(self, started: float, now: float) -> bool:
+        lost = self.lost_since(started)
+        return lost > 0.0 and lost >= SHARE * (now - started)

@@ -51,7 +51,10 @@ class AttemptStep:
             circuit, and no caller waits for it.
         hedge_at: loop time at which the plan is asked for a hedge; infinite without hedging.
         served_at: loop time of a stream's first content, or None.
-        slow: whether the first content came so slowly that the provider counts as unhealthy.
+        slow: whether the first content came so slowly that the provider counts as unhealthy; None
+            when its latency is not the provider's, because the event loop stalled meanwhile.
+        stalled: whether the event loop stalled while the provider was awaited; in a stream, since
+            its newest chunk. A timeout or a lost connection is then no failure of the provider.
         meter: counts the usage of a priced stream, or None.
     """
 
@@ -64,6 +67,7 @@ class AttemptStep:
         "role",
         "served_at",
         "slow",
+        "stalled",
         "started",
         "trials",
         "why",
@@ -87,7 +91,8 @@ class AttemptStep:
         self.trials: tuple[AttemptStep, ...] = ()
         self.hedge_at: float = math.inf
         self.served_at: float | None = None
-        self.slow: bool = False
+        self.slow: bool | None = False
+        self.stalled: bool = False
         self.meter: UsageMeter | None = None
 
 

@@ -20,6 +20,7 @@ class StreamLimits:
 
     Attributes:
         ends_at: loop time by which the stream must have ended, seconds.
+        lost: seconds that stalls of the event loop had given back when `ends_at` was set.
         rate_measurable: whether a throughput floor applies, so that `chunk_arrived` needs every
             chunk.
         error: the error of the limit that was exceeded, or None.
@@ -35,16 +36,24 @@ class StreamLimits:
         "_waiting_since",
         "ends_at",
         "error",
+        "lost",
         "rate_measurable",
         "verdict",
     )
 
     def __init__(
-        self, policy: StreamPolicy, member: Candidate, now: float, *, rate_measurable: bool = True
+        self,
+        policy: StreamPolicy,
+        member: Candidate,
+        now: float,
+        *,
+        rate_measurable: bool = True,
+        lost: float = 0.0,
     ) -> None:
         self._policy = policy
         self._limit: Literal["idle", "total", "min_rate"] = "idle"
         self.ends_at: float = now + policy.total
+        self.lost: float = lost
         self.error: AttemptTimeout | None = None
         self.verdict: Verdict = Verdict(FailureKind.TIMEOUT)
         self.switch_to(member, rate_measurable=rate_measurable)
@@ -62,6 +71,15 @@ class StreamLimits:
         self._characters = 0
         self._waiting_since = 0.0
 
+    def give_back(self, lost: float) -> None:
+        """Adds the time that stalls of the event loop took to the total.
+
+        Args:
+            lost: seconds that all stalls of the loop together have given back.
+        """
+        self.ends_at += lost - self.lost
+        self.lost = lost
+
     def deadline(self, now: float) -> float:
         """Returns the loop time by which the next chunk must arrive, seconds."""
         self._limit = "idle"
@@ -75,15 +93,18 @@ class StreamLimits:
             self._limit, at = "total", self.ends_at
         return at
 
-    def chunk_arrived(self, characters: int, now: float) -> AttemptTimeout | None:
+    def chunk_arrived(
+        self, characters: int, now: float, lost: float = 0.0
+    ) -> AttemptTimeout | None:
         """Counts a chunk; returns the error of a stream that is below `min_rate`, else None.
 
         Args:
             characters: the characters of content in the chunk.
             now: loop time, seconds.
+            lost: seconds of the wait for it that a stall of the event loop took.
         """
         self._characters += characters
-        self._waited += now - self._waiting_since
+        self._waited += max(0.0, now - self._waiting_since - lost)
         if self._waited < self._policy.rate_window:
             return None
         slow = self._is_slow(self._waited)

@@ -24,7 +24,7 @@ PROVIDER = ("router", "provider")
 
 
 class Families:
-    """All metric families of one registry; `docs/metrics.md` lists them with example queries.
+    """All metric families of one registry; `docs/reference/metrics.md` lists them with example queries.
 
     Label values are closed sets: configured names, outcomes, kinds and reasons, never a message.
     """
@@ -64,12 +64,17 @@ class Families:
             ("router", "reason"),
         )
         self.cooldowns: Counter = _counter(
-            "cooldowns", "Cooldowns started after a rate limit (429)", PROVIDER
+            "cooldowns", "Cooldowns started after a 429, or after another Retry-After", PROVIDER
         )
         self.panics: Counter = _counter(
             "panics",
             "Provider choices made in panic mode, which ignores circuits",
             ("router", "route"),
+        )
+        self.loop_stalls: Histogram = _histogram(
+            "loop_stall_seconds",
+            "Seconds by which the event loop was late after a stall, during attempts in flight",
+            ("router",),
         )
         self.shadow_attempts: Counter = _counter(
             "shadow_attempts", "Shadow copies that ended, by outcome", ATTEMPT
@@ -173,7 +178,7 @@ class Families:
         )
 
     def all(self) -> tuple[Counter | Gauge | Histogram, ...]:
-        """All families, in the order of `docs/metrics.md`."""
+        """All families, in the order of `docs/reference/metrics.md`."""
         return tuple(vars(self).values())
 
 

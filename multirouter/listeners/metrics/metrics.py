@@ -19,6 +19,7 @@ from multirouter.core.events import (
     FailedOver,
     HoldChanged,
     Listener,
+    LoopStalled,
     PanicStarted,
     RetryDenied,
     RouteUnknown,
@@ -102,6 +103,7 @@ class Metrics(Listener):
         self._firing: Counted[str] = Counted()
         for reason in ("budget", "attempts", "deadline", "not_idempotent"):
             self._families.retries_denied.labels(router_name, reason)
+        self._families.loop_stalls.labels(router_name)
         for provider in view.names():
             self._add_provider(provider, view)
 
@@ -169,6 +171,10 @@ class Metrics(Listener):
     @override
     def route_unknown(self, event: RouteUnknown) -> None:
         self._families.unknown_routes.labels(self._router, event.route).inc()
+
+    @override
+    def loop_stalled(self, event: LoopStalled) -> None:
+        self._families.loop_stalls.labels(self._router).observe(event.seconds)
 
     @override
     def configured(self, event: Configured) -> None:

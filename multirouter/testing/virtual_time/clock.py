@@ -83,16 +83,42 @@ class VirtualClock:
         return VirtualUvloop(io_wait=self.io_wait, real_limit=self.real_limit)
 
     @staticmethod
+    def stall(seconds: float) -> None:
+        """Stalls the running virtual loop, on any backend: time passes, and no callback runs.
+
+        A blocking call does the same to a real loop, and so does a suspended machine. Timers that
+        became due meanwhile run late, in their order, after the code that called this has waited.
+
+        Args:
+            seconds: how long, >= 0.
+
+        Raises:
+            UsageError: no virtual loop is running.
+            ConfigurationError: `seconds` is not a finite number >= 0.
+        """
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            from multirouter.testing.virtual_time import trio_runner as virtual_trio
+
+            virtual_trio.stall(seconds)
+        else:
+            _virtual(loop).stall(seconds)
+
+    @staticmethod
     def current() -> VirtualTime:
         """Returns the running virtual asyncio loop, for `paused()`.
 
         Raises:
             UsageError: the running loop is not virtual.
         """
-        loop = asyncio.get_running_loop()
-        if not isinstance(loop, VirtualTime):
-            raise UsageError(f"{type(loop).__name__} does not run in virtual time")
-        return loop
+        return _virtual(asyncio.get_running_loop())
+
+
+def _virtual(loop: asyncio.AbstractEventLoop) -> VirtualTime:
+    if not isinstance(loop, VirtualTime):
+        raise UsageError(f"{type(loop).__name__} does not run in virtual time")
+    return loop
 
 
 virtual_clock: VirtualClock = VirtualClock()

@@ -74,6 +74,10 @@ class VirtualTime(asyncio.AbstractEventLoop):
     def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
         self._timers.cancelled(handle)
 
+    def stall(self, seconds: float) -> None:
+        """Lets time pass without a callback, see `VirtualClock.stall`."""
+        self._now += check.number("seconds", seconds, minimum=0.0)
+
     @contextmanager
     def paused(self) -> Generator[None]:
         """Pauses the clock while the program waits for a file, a foreign thread or a server."""

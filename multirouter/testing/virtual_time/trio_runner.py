@@ -10,6 +10,8 @@ from typing import Any, TypeVar
 import trio
 import trio.testing
 
+from multirouter.core import validation as check
+from multirouter.errors import UsageError
 from multirouter.testing.virtual_time.deadlock import Deadlock, suspended_at
 
 T = TypeVar("T")
@@ -32,6 +34,17 @@ def run(function: Callable[..., Awaitable[T]], args: tuple[Any, ...], real_limit
         raise watch.deadlock
 
     return trio.run(main, clock=watch.clock, instruments=[watch])
+
+
+def stall(seconds: float) -> None:
+    """Lets time pass without running a task, see `VirtualClock.stall`."""
+    try:
+        clock = trio.lowlevel.current_clock()
+    except RuntimeError:
+        raise UsageError("no event loop is running") from None
+    if not isinstance(clock, trio.testing.MockClock):
+        raise UsageError(f"{type(clock).__name__} does not run in virtual time")
+    clock.jump(check.number("seconds", seconds, minimum=0.0))
 
 
 class _DeadlockInstrument(trio.abc.Instrument):
