@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -11,13 +12,17 @@ from multirouter.errors import ConfigurationError
 MAX_REASON_LENGTH = 160
 """Maximum characters of a validation error in the trail."""
 
+_FENCED = re.compile(r"```[A-Za-z0-9_+-]*[ \t]*\r?\n(.*?)\n?[ \t]*```", re.DOTALL)
+"""A fenced code block of Markdown, as models put around JSON."""
+
 
 def json_schema(schema: Mapping[str, Any]) -> Callable[[Any], object]:
     """Builds an `accept=` function: the content of an answer must be JSON that matches the schema.
 
     The content is the text of an answer in the format of OpenAI, Anthropic or Gemini, or a string;
-    any other value is validated as it is. The draft is the one that `$schema` names, else 2020-12.
-    Remote references are not fetched.
+    any other value is validated as it is. JSON in a fenced code block is read from the block. An
+    answer that calls tools is accepted: its content comes after the tools' results. The draft is
+    the one that `$schema` names, else 2020-12. Remote references are not fetched.
 
     Args:
         schema: the JSON Schema, as a mapping.
@@ -44,9 +49,11 @@ def json_schema(schema: Mapping[str, Any]) -> Callable[[Any], object]:
 
     def matches_schema(answer: Any) -> object:
         content = content_of(answer)
+        if content is None:
+            return True
         if isinstance(content, str | bytes):
             try:
-                content = json.loads(content)
+                content = _json_in(content)
             except ValueError as error:
                 return f"invalid JSON: {error}"
         problem = best_match(validator.iter_errors(content))
@@ -56,13 +63,18 @@ def json_schema(schema: Mapping[str, Any]) -> Callable[[Any], object]:
 
 
 def content_of(answer: Any) -> Any:
-    """The content of an answer: the text of a known format, else the answer itself."""
+    """The content of an answer: the text of a known format, else the answer itself.
+
+    None when the answer calls tools instead.
+    """
     if callable(dump := getattr(answer, "model_dump", None)):
         answer = dump()
     if not isinstance(answer, Mapping):
         return answer
     if isinstance(choices := answer.get("choices"), list) and choices:
-        return _text((choices[0].get("message") or {}).get("content"))
+        message = choices[0].get("message") or {}
+        calls = message.get("tool_calls") or message.get("function_call")
+        return None if calls else _text(message.get("content"))
     if isinstance(candidates := answer.get("candidates"), list) and candidates:
         return _text((candidates[0].get("content") or {}).get("parts"))
     if answer.get("type") == "message" and isinstance(answer.get("content"), list):
@@ -71,7 +83,31 @@ def content_of(answer: Any) -> Any:
 
 
 def _text(content: Any) -> Any:
-    """A text as it is, or the joined text of a list of parts; "" for None."""
-    if isinstance(content, list):
-        return "".join(part.get("text") or "" for part in content if isinstance(part, Mapping))
-    return content or ""
+    """A text as it is, or the joined text of a list of parts; None for parts that call a tool."""
+    if not isinstance(content, list):
+        return content or ""
+    parts = [part for part in content if isinstance(part, Mapping)]
+    if any(_calls_tool(part) for part in parts):
+        return None
+    return "".join(part.get("text") or "" for part in parts)
+
+
+def _calls_tool(part: Mapping[str, Any]) -> bool:
+    """Whether a part is a tool call, of Anthropic or of Gemini (as JSON or as its SDK dumps it)."""
+    calls = part.get("functionCall") or part.get("function_call")
+    return part.get("type") == "tool_use" or bool(calls)
+
+
+def _json_in(text: str | bytes) -> Any:
+    """The JSON of a text; that of its only fenced block when the text itself is not JSON.
+
+    Raises:
+        ValueError: there is no valid JSON.
+    """
+    try:
+        return json.loads(text)
+    except ValueError:
+        blocks = _FENCED.findall(text.decode() if isinstance(text, bytes) else text)
+        if len(blocks) != 1:
+            raise
+        return json.loads(blocks[0])

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from prometheus_client import CollectorRegistry
 
-from multirouter import ConfigurationError, MultiProviderRouter, Provider, Route, json_schema
+from multirouter import (
+    RULES,
+    CircuitEffect,
+    ConfigurationError,
+    FailureKind,
+    MultiProviderRouter,
+    Provider,
+    RetryPolicy,
+    Route,
+    json_schema,
+)
 
 PERSON = {
     "type": "object",
@@ -43,6 +54,43 @@ def test_the_content_must_match_the_schema(shape: Any) -> None:
     assert accept(shape(GOOD)) is True
     assert accept(shape(BAD)) == "$.age: -1 is less than the minimum of 0"
     assert str(accept(shape("Sure! {"))).startswith("invalid JSON")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"choices": [{"message": {"content": None, "tool_calls": [{"id": "1"}]}}]},
+        {"choices": [{"message": {"content": "One moment.", "tool_calls": [{"id": "1"}]}}]},
+        {"choices": [{"message": {"content": "", "function_call": {"name": "f"}}}]},
+        {
+            "type": "message",
+            "content": [{"type": "text", "text": "x"}, {"type": "tool_use", "name": "f"}],
+        },
+        {"candidates": [{"content": {"parts": [{"functionCall": {"name": "f"}}]}}]},
+        {"candidates": [{"content": {"parts": [{"function_call": {"name": "f"}}]}}]},
+    ],
+)
+def test_an_answer_that_calls_tools_is_accepted(answer: Any) -> None:
+    """A correct tool call is not an answer without JSON."""
+    assert json_schema(PERSON)(answer) is True
+
+
+@pytest.mark.parametrize(
+    ("text", "accepted"),
+    [
+        (f"```json\n{GOOD}\n```", True),
+        (f"```\n{GOOD}\n```\n", True),
+        (f"Here it is:\n```json\r\n{GOOD}\r\n```\nAnything else?", True),
+        (f"```json\n{BAD}\n```", False),
+        ("```json\nnot JSON\n```", False),
+        (f"```json\n{GOOD}\n```\n```json\n{GOOD}\n```", False),
+        (f"`{GOOD}`", False),
+    ],
+)
+@pytest.mark.parametrize("shape", [str, str.encode, openai])
+def test_fenced_json_is_read(shape: Any, text: str, accepted: bool) -> None:  # noqa: FBT001
+    """The only fenced code block of the text is the content; two are ambiguous."""
+    assert (json_schema(PERSON)(shape(text)) is True) is accepted
 
 
 def test_data_of_an_unknown_format_is_validated_as_it_is() -> None:
@@ -97,3 +145,24 @@ async def test_an_answer_that_violates_the_schema_fails_over() -> None:
         "invalid",
         "$.age: -1 is less than the minimum of 0",
     )
+
+
+async def test_rejected_answers_leave_the_circuit_closed() -> None:
+    """A strict route does not take a provider from the others, unless its rules say so."""
+    strict = Route("strict", ["a"], accept=PERSON)
+    failure = replace(RULES[FailureKind.INVALID], circuit=CircuitEffect.FAILURE)
+    harsh = Route("harsh", ["a"], accept=PERSON, rules={"invalid": failure})
+    router = MultiProviderRouter(
+        [Provider("a", answering("plain text"))],
+        routes=[strict, harsh],
+        registry=CollectorRegistry(),
+        retry=RetryPolicy(attempts=1),
+    )
+    async with router:
+        for _ in range(10):
+            assert not (await router.call_outcome("q", route="strict")).ok
+        assert router.circuit_state("a") == "closed"
+        assert await router.call("q") == "plain text"
+        for _ in range(3):
+            await router.call_outcome("q", route="harsh")
+        assert router.circuit_state("a") == "open"

@@ -7,10 +7,12 @@ from email.utils import format_datetime
 from random import Random
 from typing import Any
 
+import anyio
 import pytest
 
 from multirouter import (
     AllProvidersFailed,
+    CallFailed,
     CircuitPolicy,
     FailureKind,
     LimitPolicy,
@@ -109,6 +111,29 @@ async def test_backoff_is_at_least_retry_after(seed: int) -> None:
         outcome = await env.outcome()
         assert outcome.ok
         assert 3 <= outcome.elapsed <= 5.01
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 529])
+async def test_retry_after_of_a_server_error_is_honoured(status: int) -> None:
+    """Case 61: the same provider is not attempted before it; another one is, at once."""
+    fault = Fault("error", status=status, headers={"retry-after": "3"})
+    async with harness(scripted("a", fault, fault), retry=RetryPolicy(base=0.1)) as env:
+        assert (await env.outcome()).elapsed >= 6
+    long = Fault("error", status=status, headers={"retry-after": "60"})
+    async with harness(scripted("a", long)) as env:
+        first, second = await env.outcome(), await env.outcome()
+        assert env["a"].count == 1
+        assert isinstance(second.error, NoProviderAvailable)
+        for error in (first.error, second.error):
+            assert isinstance(error, CallFailed)
+            assert error.retry_after == pytest.approx(60)
+        await anyio.sleep(60)
+        assert (await env.outcome()).ok
+    route = Route("default", ["a", "b"])
+    async with harness(scripted("a", long), "b", routes=[route]) as env:
+        outcomes = [await env.outcome() for _ in range(3)]
+        assert [outcome.provider for outcome in outcomes] == ["b"] * 3
+        assert (env["a"].count, sum(outcome.elapsed for outcome in outcomes)) == (1, 0)
 
 
 async def test_long_retry_after_is_not_waited_for() -> None:

@@ -142,6 +142,25 @@ def test_a_429_cools_down_for_its_retry_after() -> None:
     assert GateBench().cool_down(0.0, retry_after=36_000.0) == 600.0
 
 
+def test_a_failure_with_retry_after_counts_and_cools_down() -> None:
+    """Case 61: a 503 is skipped for its Retry-After, clamped, and counts as a failure as well."""
+    unavailable = Verdict(FailureKind.OVERLOADED, 30.0, reason="status 503")
+    bench = GateBench(CircuitPolicy(failures=2, growth=1, open_duration=5, max_cooldown=20))
+    gate = bench.gate
+    bench.end(bench.acquire(0.0), unavailable, CircuitEffect.FAILURE, 0.0)
+    assert (gate.circuit.window.failures, gate.ready_in(0.0)) == (1, 20.0)
+    assert gate.describe(0.0) == "unavailable by its Retry-After for 20.0 s (status 503)"
+    bench.end(bench.acquire(20.0), unavailable, CircuitEffect.FAILURE, 20.0)
+    assert bench.state(26.0) is CircuitState.HALF_OPEN
+    assert gate.acquire(39.0, 0, LEASE) is None  # no trial before the time that it asked for
+    assert gate.acquire(40.0, 0, LEASE) is not None
+    assert [event.from_retry_after for event in bench.events_of(CooldownStarted)] == [True, True]
+    bench = GateBench()
+    bench.end(bench.acquire(0.0), unavailable, CircuitEffect.FAILURE, 0.0)
+    assert bench.cool_down(40.0) == 5.0, "only cooldowns after a 429 grow"
+    assert bench.gate.describe(41.0) == "cooling down for 4.0 s (status 429)"
+
+
 @pytest.mark.parametrize("unusable", [None, 0.0, -5.0, math.nan])
 def test_cooldown_without_retry_after_doubles(unusable: float | None) -> None:
     """Without a usable Retry-After it lasts 5, 10, 20... s, to the cap, until a success."""
