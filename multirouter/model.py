@@ -31,11 +31,24 @@ class FailureKind(StrEnum):
     CREDENTIALS = "credentials"
     NOT_FOUND = "not_found"
     CONTEXT_LENGTH = "context_length"
+    REFUSAL = "refusal"
+    UNSUPPORTED = "unsupported"
     CONTENT_FILTER = "content_filter"
     REQUEST = "request"
     CANCELLED = "cancelled"
     UNKNOWN = "unknown"
 
+
+REQUEST_KINDS: frozenset[FailureKind] = frozenset(
+    {
+        FailureKind.CONTEXT_LENGTH,
+        FailureKind.REFUSAL,
+        FailureKind.UNSUPPORTED,
+        FailureKind.CONTENT_FILTER,
+        FailureKind.REQUEST,
+    }
+)
+"""Kinds that are about the request: they say nothing about the health of the provider."""
 
 Role = Literal["call", "hedge", "trial", "shadow"]
 """Purpose of an attempt.
@@ -139,9 +152,16 @@ class AttemptRecord:
             or when no content arrived.
         late: True when the circuit changed state during the attempt. The attempt is counted and
             timed, but changes no circuit.
-        usage: tokens used; None when the attempt was not billed, or when the provider has
-            neither `price=` nor `usage=`.
-        cost: cost in USD; 0 when the attempt was not billed.
+        stalled: True when the event loop stalled during the attempt, in a stream before its first
+            content or since its newest chunk. Its duration is then not the provider's, and a
+            timeout or a lost connection has no effect on the circuit.
+        model: the model that answered, under the name that was requested where only the version
+            differs (`gpt-5` for `gpt-5-2025-08-07`); without an answer the model that was
+            requested; None when it is not known.
+        usage: tokens used; None when the attempt was not billed. When the provider has neither
+            `price=` nor `usage=`, only what it reported.
+        priced: whether a price is known for the usage.
+        cost: cost in USD; 0 when the attempt was not billed, or without a price.
     """
 
     __slots__ = (
@@ -150,9 +170,12 @@ class AttemptRecord:
         "error",
         "first_content",
         "late",
+        "model",
+        "priced",
         "provider",
         "role",
         "route",
+        "stalled",
         "started",
         "usage",
         "verdict",
@@ -180,8 +203,11 @@ class AttemptRecord:
         self.elapsed: float = elapsed
         self.why: str = why
         self.late: bool = late
+        self.stalled: bool = False
         self.first_content: float | None = None
+        self.model: str | None = None
         self.usage: Usage | None = None
+        self.priced: bool = False
         self.cost: float = 0.0
 
     @property
@@ -221,6 +247,8 @@ class CallOutcome(Generic[ResponseT_co]):
             attempt; when no provider of the first tier was available, it is that tier by its
             weights. None when it is unknown: without an answer, without prices, or after a
             stream that was continued by another attempt.
+        fallback_error: what `fallback=` raised, a TimeoutError when it took too long; None when
+            it returned, or was not called.
     """
 
     __slots__ = (
@@ -229,6 +257,7 @@ class CallOutcome(Generic[ResponseT_co]):
         "elapsed",
         "error",
         "failover_cost",
+        "fallback_error",
         "provider",
         "result",
         "route",
@@ -255,10 +284,11 @@ class CallOutcome(Generic[ResponseT_co]):
         self.started: float = started
         self.elapsed: float = elapsed
         self.failover_cost: float | None = None
+        self.fallback_error: Exception | None = None
 
     @property
     def cost(self) -> float:
-        """Cost of all attempts of the call, USD; background copies are not included."""
+        """Cost of all attempts with a price, USD; background copies are not included."""
         return sum(record.cost for record in self.attempts)
 
     @property

@@ -67,6 +67,8 @@ class FailedOver(NamedTuple):
         kind: kind of the failure.
         limit: the time limit that ended a stream (`first_token`, `idle`, `total`, `min_rate`),
             else "".
+        cause: for a failure of kind `unknown` the class of its exception and where it was raised,
+            else "".
     """
 
     router: str
@@ -75,6 +77,7 @@ class FailedOver(NamedTuple):
     to: str
     kind: FailureKind
     limit: str = ""
+    cause: str = ""
 
     @property
     def reason(self) -> str:
@@ -225,6 +228,22 @@ class RouteUnknown(NamedTuple):
     route: str
 
 
+class PriceMissing(NamedTuple):
+    """An attempt of a provider with prices had a model without one, so its cost is not counted.
+
+    Reported once for each provider and model.
+
+    Attributes:
+        router: the router's name.
+        provider: the provider's name.
+        model: the model's name; "" when it is not known.
+    """
+
+    router: str
+    provider: str
+    model: str
+
+
 class LoopStalled(NamedTuple):
     """The event loop stalled: the router's own process did not run for a while.
 
@@ -255,6 +274,7 @@ Event = (
     | RouteUnknown
     | AlarmChanged
     | LoopStalled
+    | PriceMissing
 )
 """Every event that is an object of its own; attempts and calls are reported by their records."""
 
@@ -312,6 +332,9 @@ class Listener:
 
     def alarm_changed(self, event: AlarmChanged) -> None:
         """An alarm started or stopped firing."""
+
+    def price_missing(self, event: PriceMissing) -> None:
+        """An attempt had a model without a price."""
 
     def loop_stalled(self, event: LoopStalled) -> None:
         """The event loop stalled, and runs again."""

@@ -5,19 +5,23 @@ from __future__ import annotations
 import inspect
 from collections import Counter
 from collections.abc import Callable
+from contextvars import copy_context
 from random import Random
 from typing import Any
 
 from multirouter.core.event_dispatcher import EventDispatcher
 from multirouter.core.failures.classify import Classifier
+from multirouter.core.failures.stalled import circuit_effect
 from multirouter.core.planning.plan import Plan
 from multirouter.core.planning.steps import AttemptStep
+from multirouter.core.request_transform import own_copy
 from multirouter.core.routes.resolved_route import ResolvedRoute
 from multirouter.core.selection.candidate import Candidate
 from multirouter.core.settings.shadow import Shadow
-from multirouter.errors import AttemptTimeout, ProviderError
+from multirouter.errors import AttemptTimeout
 from multirouter.model import CANCELLED, SUCCESS, AttemptRecord, CallOutcome, Verdict
-from multirouter.runtime.attempt import CallAttempter, apply_accept
+from multirouter.runtime.attempt import CallAttempter
+from multirouter.runtime.event_loops.base import EventLoop
 from multirouter.runtime.trials import bounded_call
 
 WHY = "shadow copy of an answered call"
@@ -55,7 +59,11 @@ class ShadowTraffic:
     def maybe_copy(
         self, plan: Plan, outcome: CallOutcome[Any], request: Any, attempter: CallAttempter
     ) -> None:
-        """Copies a call that has ended, if its route has a shadow and the call is sampled."""
+        """Copies a call that has ended, if its route has a shadow and the call is sampled.
+
+        The copy runs in a copy of the call's context. It and `compare=` get copies of the request
+        and of the answer, which the caller may change from now on.
+        """
         route = plan.route
         if route.shadow is None or not outcome.ok or not plan.idempotent:
             return
@@ -64,8 +72,17 @@ class ShadowTraffic:
         if member is not None:
             shadow = route.shadow.policy
             name = f"shadow {member.name}"
+            request, answer = own_copy(request), own_copy(outcome.value)
             attempter.loop.spawn(
-                name, self._run, member, shadow, route, request, outcome.value, attempter
+                name,
+                self._run,
+                member,
+                shadow,
+                route,
+                request,
+                answer,
+                attempter,
+                context=copy_context(),
             )
 
     async def _run(
@@ -91,7 +108,7 @@ class ShadowTraffic:
             verdict, value, error = await self._attempt(member, route, request, attempter)
         finally:
             self._running[shadow] -= 1
-            self._end(step, route, (verdict, value, error), request, attempter.loop.time())
+            self._end(step, route, (verdict, value, error), request, attempter.loop)
         if shadow.compare is not None:
             await self._compare(shadow.compare, request, answer, value if error is None else error)
 
@@ -112,16 +129,12 @@ class ShadowTraffic:
         self, member: Candidate, route: ResolvedRoute, request: Any, attempter: CallAttempter
     ) -> ShadowResult:
         """Awaits the provider and classifies the result as for an attempt of the call."""
+        sent = own_copy(request)
         verdict, value, error = await bounded_call(
-            lambda: member.call(request), member, member.timeout, attempter.loop, self._classifier
+            lambda: member.call(sent), member, member.timeout, attempter.loop, self._classifier
         )
         if verdict is SUCCESS:
-            verdict = self._classifier.classify_value(value)
-            if verdict is SUCCESS and route.accept is not None:
-                verdict = apply_accept(route.accept, value)
-            if verdict is not SUCCESS:
-                text = f"the shadow copy's answer counts as {verdict.kind} ({verdict.reason})"
-                error = ProviderError(text, provider=member.name, kind=verdict.kind)
+            verdict, error = attempter.classify_answer(member.name, route.accept, value)
         return verdict, value, error
 
     def _end(
@@ -130,26 +143,31 @@ class ShadowTraffic:
         route: ResolvedRoute,
         result: ShadowResult,
         request: Any,
-        now: float,
+        loop: EventLoop,
     ) -> None:
         """Returns the permit without effect on the circuit; updates latency and health; reports."""
         verdict, value, error = result
+        now = loop.time()
         member, elapsed = step.member, now - step.started
         member.gate.return_unused(step.permit)
         if verdict is SUCCESS:
-            member.latency.record(elapsed, now)
+            step.stalled = loop.stalls.distorts(step.started, now)
+            if not step.stalled:
+                member.latency.record(elapsed, now)
             member.health.record_success(now)
-            if member.latency_average is not None:
-                member.latency_average.record(elapsed, now)
+            if member.latency_average is not None and not step.stalled:
+                member.latency_average.record(elapsed, now, member.gate.in_flight)
         else:
-            if isinstance(error, AttemptTimeout):
+            step.stalled = loop.stalls.excuses(step.started, now)
+            if isinstance(error, AttemptTimeout) and not step.stalled:
                 member.latency.record_timeout(elapsed, trial=False)
-            member.record_failure(verdict.kind, route.rules[verdict.kind].circuit, elapsed, now)
+            effect = circuit_effect(route.rules, verdict, stalled=step.stalled)
+            member.record_failure(verdict.kind, effect, elapsed, now, stalled=step.stalled)
         record = AttemptRecord(
             member.name, route.name, "shadow", verdict, error, step.started, elapsed, step.why
         )
-        if route.billing is not None:  # a copy is priced, but not charged to a budget
-            route.billing.charge(record, step.meter, value, request, 0)
+        record.stalled = step.stalled
+        route.billing.charge(record, member.pricing, step.meter, value, request, 0)
         self._dispatcher.post("attempt_ended", record)
         self._dispatcher.deliver()
         self._serve_waiting(now)

@@ -9,6 +9,7 @@ from random import Random
 from typing import Any
 
 from multirouter.core.cost.budgets import Budget
+from multirouter.core.cost.metering import ProviderPricing
 from multirouter.core.event_dispatcher import EventDispatcher
 from multirouter.core.limits.retry_budget import RetryBudget
 from multirouter.core.planning.plan import Plan
@@ -69,6 +70,12 @@ def fail_on_hook_error(hook: Callable[..., None], error: Exception) -> None:
     raise AssertionError(f"{hook} raised {error!r}")
 
 
+def unpriced(name: str) -> ProviderPricing:
+    """The pricing of a provider without prices, for a candidate outside of a world."""
+    hooks = {"on_hook_error": fail_on_hook_error, "on_missing_price": fail_on_hook_error}
+    return ProviderPricing(name, None, None, None, None, **hooks)  # type: ignore[arg-type]
+
+
 @dataclass
 class World:
     """The core of a router: providers, gates, routes, retry budget, random numbers and a clock.
@@ -95,7 +102,7 @@ class World:
     wall: float = 1_800_000_000.0
     usage: Any = None
     budget: tuple[Budget, ...] = ()
-    health: HealthPolicy = HealthPolicy()
+    health: HealthPolicy = field(default_factory=HealthPolicy)
     latency: LatencyPolicy = field(
         default_factory=lambda: LatencyPolicy(adaptive=False, slow_factor=math.inf)
     )

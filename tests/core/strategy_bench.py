@@ -37,4 +37,4 @@ def record_latencies(world: World, **latencies: float) -> None:
     for name, seconds in latencies.items():
         average = world.member(name, "work").latency_average
         assert average is not None
-        average.record(seconds, world.now)
+        average.record(seconds, world.now, 0)

@@ -1,8 +1,8 @@
-"""Billing of one route: usage and cost of its attempts, charged to accounts.
+"""Billing of one route: model, usage and cost of its attempts, charged to accounts.
 
-Only providers with a price or a usage reader are billed. The usage of an attempt is what its
-answer reports, else what its stream has reported so far, else an estimate from the text
-(`Usage.estimated`).
+The usage of an attempt is what its answer reports, else what its stream has reported so far. For
+providers with a price or a usage reader it is else an estimate from the text (`Usage.estimated`).
+The price is that of the model that answered.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from multirouter.core.chat.model_names import answered_model, same_model
 from multirouter.core.cost.metering import ProviderPricing, UsageMeter
 from multirouter.core.cost.usage import estimated_tokens
 from multirouter.model import AttemptRecord, CallOutcome, FailureKind, Usage
@@ -35,15 +36,18 @@ Providers do not bill the other failures, unless content arrived before the fail
 
 
 class Billing:
-    """Computes usage and cost of a route's attempts, and charges its accounts.
+    """Finds model, usage and cost of a route's attempts, and charges its accounts.
 
     Args:
-        pricings: by name, the pricing of each provider that has a price or a usage reader.
+        pricings: the pricing of each of the route's providers, by name.
         accounts: the accounts of the route and of the router, if any.
         first: names and weights of the first tier, which calls use when all is healthy.
+
+    Attributes:
+        has_prices: whether any of the providers has a price.
     """
 
-    __slots__ = ("_accounts", "_first", "_pricings")
+    __slots__ = ("_accounts", "_first", "_pricings", "has_prices")
 
     def __init__(
         self,
@@ -54,39 +58,41 @@ class Billing:
         self._pricings = pricings
         self._accounts = tuple(accounts)
         self._first = first
-
-    def meter(self, provider: str) -> UsageMeter | None:
-        """A usage meter for one stream of this provider; None when the provider is not billed."""
-        pricing = self._pricings.get(provider)
-        return None if pricing is None else UsageMeter(pricing.read)
+        self.has_prices: bool = any(pricing.has_prices for pricing in pricings.values())
 
     def charge(
         self,
         record: AttemptRecord,
+        pricing: ProviderPricing,
         meter: UsageMeter | None,
         value: object,
         request: Any,
         size: int,
     ) -> None:
-        """Writes usage and cost into the record of an ended attempt, and charges the accounts.
+        """Writes model, usage and cost into the record of an ended attempt; charges the accounts.
 
         Shadow copies (role `shadow`) are priced, but charged to no account.
 
         Args:
             record: the attempt.
+            pricing: the pricing of its provider.
             meter: the usage meter of its stream; None for a call.
             value: its answer, or None.
-            request: the request, for an estimate.
+            request: the request, for its model and for an estimate.
             size: the request's tokens as counted by a hook, else 0.
         """
-        pricing = self._pricings.get(record.provider)
-        if pricing is None:
-            return
+        requested = pricing.model_of(request)
+        answered = answered_model(value) if meter is None else meter.model
+        record.model = _recorded_model(requested, answered)
         usage = _usage_of(pricing, record, meter, value, request, size)
         if usage is None:
             return
         record.usage = usage
-        record.cost = cost = pricing.price.of(usage)
+        price = pricing.price_of(answered, requested)
+        if price is None:
+            return
+        record.priced = True
+        record.cost = cost = price.of(usage)
         if record.role == "shadow":
             return
         if pricing.account is not None:
@@ -94,39 +100,56 @@ class Billing:
         for account in self._accounts:
             account.charge(cost)
 
-    def set_failover_cost(self, outcome: CallOutcome[Any]) -> None:
+    def set_failover_cost(self, outcome: CallOutcome[Any], request: Any) -> None:
         """Sets `failover_cost` of an answered call; see `CallOutcome`."""
         attempts = outcome.attempts
         if outcome.result != "success" or not attempts:
             return
         if len(attempts) == 1 and attempts[0].provider in self._first:
-            outcome.failover_cost = None if attempts[0].usage is None else 0.0
+            outcome.failover_cost = 0.0 if attempts[0].priced else None
             return
         answers = [record for record in attempts if record.ok]
         partial_answers = sum(record.first_content is not None for record in attempts)
         usage = answers[0].usage
-        if usage is None or partial_answers > 1:
+        if usage is None or partial_answers > 1 or not all(_cost_known(a) for a in attempts):
             return
         first = min(attempts, key=_started).provider
         first_choice = {first: 1.0} if first in self._first else self._first
-        cost = self._cost_at(first_choice, usage)
+        cost = self._cost_at(first_choice, usage, request)
         if cost is not None:
             outcome.failover_cost = outcome.cost - cost
 
-    def _cost_at(self, providers: Mapping[str, float], usage: Usage) -> float | None:
+    def _cost_at(self, providers: Mapping[str, float], usage: Usage, request: Any) -> float | None:
         """Cost of `usage` at these providers, averaged by weight; None without all prices."""
         total = sum(providers.values())
         cost = 0.0
         for name, weight in providers.items():
-            pricing = self._pricings.get(name)
-            if pricing is None:
+            pricing = self._pricings[name]
+            price = pricing.price_of(None, pricing.model_of(request))
+            if price is None:
                 return None
-            cost += pricing.price.of(usage) * (weight / total if total else 1 / len(providers))
+            cost += price.of(usage) * (weight / total if total else 1 / len(providers))
         return cost
 
 
 def _started(record: AttemptRecord) -> float:
     return record.started
+
+
+def _cost_known(record: AttemptRecord) -> bool:
+    """Whether the attempt's cost is known: it has a price, or was not billed."""
+    return record.priced or record.usage is None
+
+
+def _recorded_model(requested: str | None, answered: str | None) -> str | None:
+    """The model of a record: that of the answer, under the name that was requested for it.
+
+    Services answer `gpt-5` as `gpt-5-2025-08-07`. Attempts that fail and attempts that succeed
+    would otherwise have two models.
+    """
+    if answered is None or (requested is not None and same_model(requested, answered)):
+        return requested
+    return answered
 
 
 def _usage_of(
@@ -137,7 +160,7 @@ def _usage_of(
     request: Any,
     size: int,
 ) -> Usage | None:
-    """Usage of an attempt; None when it is not billed."""
+    """Usage of an attempt; None when it is not billed, or not known."""
     if meter is None and value is not None:
         reported = pricing.read(value)
         if reported is not None:
@@ -148,5 +171,7 @@ def _usage_of(
         return None
     if meter is not None:
         return meter.total(request, size, complete=verdict.kind is FailureKind.SUCCESS)
+    if not pricing.estimates:
+        return None
     sent = size or estimated_tokens(request)
     return Usage(sent, estimated_tokens(value), estimated=True)

@@ -1,18 +1,27 @@
-"""Price of a provider, and the cost of a usage at it."""
+"""Price of a model, the cost of a usage at it, and prices by model."""
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import KW_ONLY, dataclass, field
+from fnmatch import fnmatchcase
+from typing import Any
 
+from multirouter.core import hooks
 from multirouter.core import validation as check
+from multirouter.core.chat.model_names import unversioned
+from multirouter.errors import ConfigurationError
 from multirouter.model import Usage
 
 _MILLION = 1e6
 
+MAX_KNOWN = 1_000
+"""Names of models for which the price found is kept; more are looked up anew."""
+
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """Price of a provider in US dollars; every value from 0 to 1e9.
+    """Price of a model in US dollars; every value from 0 to 1e9.
 
     Attributes:
         input: per million input tokens.
@@ -20,6 +29,8 @@ class Price:
         cached_input: per million tokens read from the prompt cache; None means as `input`.
         per_request: per billed request.
         cache_write: per million tokens written into the prompt cache; None means as `input`.
+        above: prices of requests with more input tokens than the key, an integer above 0; they
+            apply to the whole request.
 
     Raises:
         ConfigurationError: a value is out of range.
@@ -31,16 +42,35 @@ class Price:
     per_request: float = 0.0
     _: KW_ONLY
     cache_write: float | None = None
+    above: Mapping[int, Price] = field(default_factory=dict, hash=False)
 
     def __post_init__(self) -> None:
         for name in ("input", "output", "cached_input", "per_request", "cache_write"):
             value = getattr(self, name)
             if value is not None:
                 check.number(f"Price.{name}", value, minimum=0.0, maximum=1e9)
+        if not isinstance(self.above, Mapping):
+            raise ConfigurationError(
+                "Price.above", f"must be a mapping of tokens to Price, got {self.above!r}"
+            )
+        for tokens, price in self.above.items():
+            check.count("Price.above", tokens)
+            if not isinstance(price, Price):
+                raise ConfigurationError(
+                    f"Price.above[{tokens}]", f"must be a Price, got {price!r}"
+                )
+            if price.above:
+                raise ConfigurationError(
+                    f"Price.above[{tokens}]", "must have no `above` of its own"
+                )
 
     def of(self, usage: Usage) -> float:
         """Cost of one request with this usage, USD."""
         total_input, output, read, written, _, _ = usage
+        if self.above:
+            exceeded = [tokens for tokens in self.above if total_input > tokens]
+            if exceeded:
+                return self.above[max(exceeded)].of(usage)
         uncached = total_input - read - written
         if uncached < 0:
             uncached = total_input  # some resellers report the input without the cached tokens
@@ -52,5 +82,99 @@ class Price:
         return cost / _MILLION + self.per_request
 
 
-FREE = Price(0.0, 0.0)
-"""Price of a provider that has `usage=` and no `price=`."""
+PriceSource = Callable[[str], Price | None]
+"""Returns the price of a model by its name; None for a model that it does not know."""
+
+Prices = Price | Mapping[str, Price] | PriceSource
+"""Prices of one provider: of all its models, by model name (`*` is a wildcard), or a function."""
+
+
+class ModelPrices:
+    """Finds the price of the model that answered.
+
+    A model is looked up by the name in the answer, then by that name without its version, then by
+    the name that was requested; among names with `*` the longest that matches is used.
+
+    Args:
+        prices: see `Prices`.
+
+    Attributes:
+        fixed: the price, when it is the same for all models; else None.
+    """
+
+    __slots__ = ("_exact", "_found", "_source", "_wild", "fixed")
+
+    def __init__(self, prices: Prices) -> None:
+        self.fixed: Price | None = prices if isinstance(prices, Price) else None
+        self._source: PriceSource | None = None
+        self._exact: dict[str, Price] = {}
+        self._wild: list[tuple[str, Price]] = []
+        self._found: dict[tuple[str | None, str | None], Price | None] = {}
+        if isinstance(prices, Mapping):
+            self._exact = {name: price for name, price in prices.items() if "*" not in name}
+            wild = [(name, price) for name, price in prices.items() if "*" in name]
+            self._wild = sorted(wild, key=lambda entry: -len(entry[0].replace("*", "")))
+        elif not isinstance(prices, Price):
+            self._source = prices
+
+    def price_of(self, answered: str | None, requested: str | None = None) -> Price | None:
+        """Returns the price of a model; None when it is not known.
+
+        Args:
+            answered: the model that the answer names, or None.
+            requested: the model that was requested, or None.
+        """
+        if self.fixed is not None:
+            return self.fixed
+        if self._source is not None:
+            found = map(self._source, _names(answered, requested))
+            return next((price for price in found if price is not None), None)
+        key = (answered, requested)
+        if key not in self._found:
+            if len(self._found) >= MAX_KNOWN:
+                self._found.clear()
+            self._found[key] = self._look_up(answered, requested)
+        return self._found[key]
+
+    def _look_up(self, answered: str | None, requested: str | None) -> Price | None:
+        for name in _names(answered, requested):
+            if name in self._exact:
+                return self._exact[name]
+        for name in filter(None, (answered, requested)):
+            for pattern, price in self._wild:
+                if fnmatchcase(name, pattern):
+                    return price
+        return None
+
+
+def _names(answered: str | None, requested: str | None) -> Iterator[str]:
+    """The names under which a price is looked up, without duplicates."""
+    names: dict[str, None] = {}
+    for name in filter(None, (answered, requested)):
+        names |= dict.fromkeys((name, unversioned(name)))
+    return iter(names)
+
+
+def checked_prices(what: str, value: Any) -> Prices | None:
+    """Returns the value of `price=`.
+
+    Raises:
+        ConfigurationError: it is no `Price`, no mapping of model names to prices, and no function.
+    """
+    if value is None or isinstance(value, Price):
+        return value
+    if isinstance(value, Mapping):
+        if not value:
+            raise ConfigurationError(what, "must have the price of at least one model, got {}")
+        for name, price in value.items():
+            check.name(what, name)
+            if not isinstance(price, Price):
+                raise ConfigurationError(f"{what}[{name!r}]", f"must be a Price, got {price!r}")
+        return dict(value)
+    if isinstance(value, type) or not callable(value):
+        raise ConfigurationError(
+            what,
+            f"must be a Price, a mapping of model names to prices, or a function, got {value!r}",
+        )
+    source: PriceSource = hooks.plain_function(what, value, "model")
+    return source

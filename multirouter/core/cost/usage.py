@@ -54,6 +54,8 @@ def usage_of(answer: Any) -> Usage | None:
             return _openai_or_anthropic(
                 counts.get if type(counts) is dict else field_getter(counts)
             )
+        if field("choices") is not None:
+            return None  # a chunk of Chat Completions, as nearly every chunk of a stream is
         counts = field("usageMetadata") or field("usage_metadata")
         if counts is not None:
             return _gemini(field_getter(counts))

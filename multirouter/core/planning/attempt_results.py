@@ -5,12 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from multirouter.core.cost.metering import PLAIN_TYPES
+from multirouter.core.failures.stalled import circuit_effect, may_be_from_stall
 from multirouter.core.planning import final_errors
 from multirouter.core.planning.retrying import RetryState
 from multirouter.core.planning.steps import AttemptStep
 from multirouter.core.planning.stream_plan import StreamPlan
 from multirouter.core.selection.candidate import Candidate
-from multirouter.core.settings.failure_rules import Failover, Retry, Rule
+from multirouter.core.settings.failure_rules import CircuitEffect, Failover, Retry, Rule
 from multirouter.errors import AttemptTimeout
 from multirouter.model import SUCCESS, AttemptRecord, FailureKind, Verdict
 
@@ -74,8 +76,13 @@ class AttemptResults(StreamPlan):
         )
         if step.served_at is not None:
             record.first_content = step.served_at - started
-        if route.billing is not None:
-            route.billing.charge(record, step.meter, value, self._request, self._size)
+        if step.stalled or step.slow is None:
+            record.stalled = True
+        meter, request = step.meter, self._request
+        plain = type(value) in PLAIN_TYPES and type(request) in PLAIN_TYPES and meter is None
+        if not plain or not step.member.pricing.plain:
+            pricing, size = step.member.pricing, self._size
+            route.billing.charge(record, pricing, meter, value, request, size)
         dispatcher = self._context.dispatcher
         dispatcher.post("attempt_ended", record)
         if step.role != "trial":
@@ -84,6 +91,8 @@ class AttemptResults(StreamPlan):
                 if self._answer is NO_ANSWER:
                     self._answer = value
                     self._answered_by = step.member.name
+                    if self._retry_state is not None:
+                        self._retry_state.evidence.request_is_valid(now)
                     return  # `finish` delivers this event together with that of the call's end
             elif isinstance(error, Exception):
                 self._handle_failure(step, record, route.rules[verdict.kind])
@@ -110,24 +119,29 @@ class AttemptResults(StreamPlan):
         """
         member, permit, served_at = step.member, step.permit, step.served_at
         if verdict is not SUCCESS:
-            if isinstance(error, AttemptTimeout) and served_at is None:
+            if isinstance(error, AttemptTimeout) and served_at is None and not step.stalled:
                 member.latency.record_timeout(elapsed, trial=permit.trial)
-            effect = self.route.rules[verdict.kind].circuit
+            effect = circuit_effect(self.route.rules, verdict, stalled=step.stalled)
+            if effect is CircuitEffect.FAILURE and step.role != "trial" and error is not None:
+                effect = self._ensure_retry_state(step).evidence.effect_of(step, verdict, now)
             late = member.gate.release_unanswered(permit, verdict, effect, now)
-            member.record_failure(verdict.kind, effect, elapsed, now)
+            member.record_failure(verdict.kind, effect, elapsed, now, stalled=step.stalled)
             return late
         if served_at is None:
             latency = elapsed
-            slow = member.latency.record(elapsed, now, trial=permit.trial)
+            if step.stalled:
+                step.slow = None
+            else:
+                step.slow = member.latency.record(elapsed, now, trial=permit.trial)
         else:
             latency = served_at - step.started
-            slow = step.slow
-        late = member.gate.release_answered(
-            permit, now, latency, slow=slow and self._has_alternative(member, now)
-        )
+        if step.slow is None:
+            latency = 0.0  # no answer is slow because the event loop stalled
+        elif member.latency_average is not None:
+            member.latency_average.record(latency, now, member.gate.in_flight)
+        slow = step.slow is True and self._has_alternative(member, now)
+        late = member.gate.release_answered(permit, now, latency, slow=slow)
         member.health.record_success(now)
-        if member.latency_average is not None:
-            member.latency_average.record(latency, now)
         return late
 
     def _has_alternative(self, member: Candidate, now: float) -> bool:
@@ -140,14 +154,15 @@ class AttemptResults(StreamPlan):
         members, retries = self.route.members, self.route.retries_per_provider
         early = step.deadline - step.started < step.member.timeout - _ROUNDING
         cut_short = early and step.served_at is None and isinstance(record.error, AttemptTimeout)
+        cut_short = cut_short or (step.stalled and may_be_from_stall(record.verdict))
         if self._continuing and rule.failover is Failover.NEVER:
             # That one provider cannot continue another's answer says nothing about the others.
             rule = replace(rule, failover=Failover.AT_ONCE)
         retry_state.failed(record, step.member, rule, members, retries, cut_short=cut_short)
-        if not self._continuing and self.route.is_final(record.verdict):
-            self._fault = self._fault or final_errors.not_in_on(record, len(self.attempts))
-        elif rule.failover is Failover.NEVER and rule.retry is Retry.NEVER:
-            self._fault = self._fault or final_errors.request_at_fault(record, len(self.attempts))
+        final = not self._continuing and self.route.is_final(record.verdict)
+        if final or (rule.failover is Failover.NEVER and rule.retry is Retry.NEVER):
+            if self._fault is None:
+                self._fault = final_errors.own_error(record)
         elif not self.idempotent and rule.side_effects_possible and not record.verdict.unsent:
             retry_state.denial = "not_idempotent"
             retry_state.exclude_all(members)

@@ -36,7 +36,7 @@ class Plan(AttemptResults):
         ineligible: names of the providers that cannot serve it.
     """
 
-    __slots__ = ("_started", "_wait_until")
+    __slots__ = ()
 
     def __init__(
         self,
@@ -61,7 +61,7 @@ class Plan(AttemptResults):
         self.deadline: float = now + self._timeout
         self.idempotent = idempotent
         self._started = now
-        self._wait_until = now + wait
+        self._wait = wait
         self.attempts: list[AttemptRecord] = []
         self._answer = NO_ANSWER
         self._answered_by: str | None = None
@@ -127,16 +127,6 @@ class Plan(AttemptResults):
         dispatcher.post("call_ended", outcome)
         dispatcher.deliver()
 
-    def ready_in(self, now: float) -> float | None:
-        """Seconds until a provider becomes available by time alone; None when it will not."""
-        waits = [shared.ready_in(self._size, now) for shared in self.route.limits]
-        state = self._retry_state
-        excluded = self._ineligible if state is None else state.excluded_for_call
-        left = [member for member in self.route.members if member.name not in excluded]
-        waits.append(final_errors.earliest_ready_in(left, now, self._size))
-        known = [wait for wait in waits if wait is not None]
-        return max(known) if len(known) == len(waits) else None
-
     # -- after a failure -------------------------------------------------------------------------
 
     def _after_failure(self, retry_state: RetryState, now: float) -> Step:
@@ -178,16 +168,6 @@ class Plan(AttemptResults):
             retry_state.backoff_until = at
             return WaitStep(at, for_capacity=False)
         return self._all_failed(retry_state, now)
-
-    def _wait_for_capacity(self, retry_state: RetryState | None, now: float) -> WaitStep | None:
-        until = min(self._wait_until, self.deadline)
-        if now >= until or len(self._ineligible) == len(self.route.members):
-            return None
-        if retry_state is not None:
-            if not retry_state.can_afford_any(self.route.members, self._context.budget, now):
-                return None
-            retry_state.next_round()
-        return WaitStep(until, for_capacity=True)
 
     # -- end of the call -------------------------------------------------------------------------
 
@@ -233,6 +213,6 @@ class Plan(AttemptResults):
             started,
             now - started,
         )
-        if route.billing is not None:
-            route.billing.set_failover_cost(outcome)
+        if route.billing.has_prices:
+            route.billing.set_failover_cost(outcome, self._request)
         return outcome

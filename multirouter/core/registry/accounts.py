@@ -6,20 +6,21 @@ Accounts outlive changes of the configuration, as gates and limits do.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from multirouter.core.cost.billing import Billing
 from multirouter.core.cost.budgets import Account, Budget, WallClock
-from multirouter.core.cost.metering import ProviderPricing, guarded_reader
-from multirouter.core.cost.price import FREE
+from multirouter.core.cost.metering import ProviderPricing
 from multirouter.core.cost.usage import ReadUsage
 from multirouter.core.event_dispatcher import EventDispatcher, OnHookError
+from multirouter.core.events import PriceMissing
 from multirouter.errors import ConfigurationError, UsageError
 
 if TYPE_CHECKING:
+    from multirouter.core.circuit.gate import Gate
     from multirouter.core.routes.resolved_route import ResolvedRoute
     from multirouter.core.routes.route import Route
-    from multirouter.core.selection.candidate import Candidate
+    from multirouter.core.settings.provider import Provider
 
 ROUTER = "router"
 """Owner of the account that every attempt of the router is charged to."""
@@ -77,14 +78,12 @@ class Accounts:
         priced = any(member.provider.price is not None for member in resolved.members)
         if route.budget and not priced:
             raise ConfigurationError(setting, "requires a provider with price=, and there is none")
-        pricing = {member.name: self._pricing(member) for member in resolved.members}
-        billed = {name: terms for name, terms in pricing.items() if terms is not None}
         own = self._account(f"route {route.name}", route.budget) if known else None
         accounts = [a for a in (own, self._account(ROUTER, self._budget)) if a is not None]
         resolved.limits = (*resolved.limits, *accounts)
-        if billed:
-            first_tier = {member.name: member.weight for member in resolved.tiers[0].members}
-            resolved.billing = Billing(billed, accounts, first_tier)
+        pricings = {member.name: member.pricing for member in resolved.members}
+        first_tier = {member.name: member.weight for member in resolved.tiers[0].members}
+        resolved.billing = Billing(pricings, accounts, first_tier)
 
     def apply(self, budget: tuple[Budget, ...]) -> None:
         """Replaces the budgets of the whole router; routes resolved from now on use them."""
@@ -94,15 +93,22 @@ class Accounts:
         """Removes the account of a provider that left the router."""
         self.by_owner.pop(f"provider {provider}", None)
 
-    def _pricing(self, member: Candidate) -> ProviderPricing | None:
-        """Returns a provider's pricing, None without one; sets its gate's account."""
-        provider = member.provider
-        account = self._account(f"provider {member.name}", provider.budget)
-        member.gate.set_account(account)
-        if provider.price is None and provider.usage is None:
-            return None
-        read = guarded_reader(provider.usage or self._usage, self._on_hook_error)
-        return ProviderPricing(provider.price or FREE, read, account)
+    def pricing(self, provider: Provider[Any, Any, Any], gate: Gate) -> ProviderPricing:
+        """Returns a provider's models, prices and usage reader; sets its gate's account."""
+        account = self._account(f"provider {provider.name}", provider.budget)
+        gate.set_account(account)
+        return ProviderPricing(
+            provider.name,
+            provider.model,
+            provider.price,
+            provider.usage or self._usage,
+            account,
+            on_hook_error=self._on_hook_error,
+            on_missing_price=self._report_missing_price,
+        )
+
+    def _report_missing_price(self, provider: str, model: str) -> None:
+        self._dispatcher.post("price_missing", PriceMissing(self._router, provider, model))
 
     def _account(self, owner: str, budgets: Iterable[Budget]) -> Account | None:
         """Returns the owner's account with these budgets; without budgets, removes it."""

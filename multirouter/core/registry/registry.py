@@ -66,6 +66,10 @@ class Registry:
             for name, provider in self.providers.items()
         }
         states.gates.update(self._gates)
+        self._pricings = {
+            name: states.accounts.pricing(provider, self._gates[name])
+            for name, provider in self.providers.items()
+        }
         self._all_routes = self.routes
         if self.providers and DEFAULT not in self.routes:
             self._all_routes = {DEFAULT: Route(DEFAULT, [list(self.providers)]), **self.routes}
@@ -200,6 +204,7 @@ class Registry:
             idle=idle,
             latency_average=partial(self._states.latency_average, f"{label} {ability}", name),
             transforms=tuple(filter(None, (route.transform, provider.transform))),
+            pricing=self._pricings[name],
         )
 
 

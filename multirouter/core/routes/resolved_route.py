@@ -69,7 +69,7 @@ class ResolvedRoute:
         tiers: its tiers, in order.
         members: all its providers, in order.
         limits: the limits and accounts of the route and of the router, if any.
-        billing: the cost accounting of its attempts; None when none of its providers has a price.
+        billing: finds model, usage and cost of its attempts, and charges its accounts.
         shadow: the providers that get copies of its calls, or None.
         sizes: the functions that count a request's tokens, if a limit needs them.
         eligibility: knows which providers cannot serve a request; None when none has such limits.
@@ -109,7 +109,7 @@ class ResolvedRoute:
             member for tier in self.tiers for member in tier.members
         )
         self.limits: tuple[AdmissionLimit, ...] = limits
-        self.billing: Billing | None = None
+        self.billing: Billing = Billing({}, (), {})
         self.timeout: float = defaults.timeout if route.timeout is None else route.timeout
         self.retry: RetryPolicy = route.retry or defaults.retry
         self.hedge: HedgePolicy | None = route.hedge or defaults.hedge

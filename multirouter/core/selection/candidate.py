@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from multirouter.core.circuit.gate import Gate
+from multirouter.core.cost.metering import ProviderPricing
 from multirouter.core.health.adaptive_timeout import LatencyTracker
 from multirouter.core.health.degraded import HealthWindow
 from multirouter.core.health.latency_average import LatencyAverage
@@ -31,6 +32,7 @@ class Candidate:
         latency_average: its recent latency on this route; None unless a strategy tracks it.
         timeout: timeout of one attempt, seconds; of a stream, up to its first content.
         idle: timeout between two chunks of a stream, seconds.
+        pricing: its models, prices and usage reader.
     """
 
     __slots__ = (
@@ -42,6 +44,7 @@ class Candidate:
         "latency",
         "latency_average",
         "name",
+        "pricing",
         "provider",
         "stream",
         "timeout",
@@ -55,6 +58,7 @@ class Candidate:
         latency: LatencyTracker,
         health: HealthWindow,
         *,
+        pricing: ProviderPricing,
         weight: float,
         timeout: float,
         idle: float = math.inf,
@@ -63,8 +67,8 @@ class Candidate:
     ) -> None:
         self.name: str = provider.name
         self.provider: Provider[Any, Any, Any] = provider
-        self.call: Any = with_transforms(provider.name, provider.call, transforms)
-        self.stream: Any = with_transforms(provider.name, provider.stream, transforms)
+        self.call: Any = with_transforms(provider.call, transforms)
+        self.stream: Any = with_transforms(provider.stream, transforms)
         self.gate: Gate = gate
         self.latency: LatencyTracker = latency
         self.health: HealthWindow = health
@@ -73,6 +77,7 @@ class Candidate:
         self.weight: float = weight
         self.timeout: float = timeout
         self.idle: float = idle
+        self.pricing: ProviderPricing = pricing
 
     @property
     def in_flight(self) -> int:
@@ -95,22 +100,30 @@ class Candidate:
             self.health.refresh(now, circuit.generation)
 
     def record_failure(
-        self, kind: FailureKind, effect: CircuitEffect, elapsed: float, now: float
+        self,
+        kind: FailureKind,
+        effect: CircuitEffect,
+        elapsed: float,
+        now: float,
+        *,
+        stalled: bool = False,
     ) -> None:
         """Records an attempt without an answer in health and latency.
 
         Args:
             kind: the verdict's kind.
-            effect: what the kind's rule does to the circuit; it decides whether health counts it.
+            effect: what it does to the circuit; this decides whether health counts it.
             elapsed: the attempt's duration, seconds.
             now: loop time, seconds.
+            stalled: whether the event loop stalled meanwhile: its duration then says nothing.
         """
         if effect in {CircuitEffect.FAILURE, CircuitEffect.TRIP}:
             self.health.record_failure(now)
         elif effect is CircuitEffect.SUCCESS:
             self.health.record_success(now)
-        if self.latency_average is not None and kind is FailureKind.TIMEOUT:
-            self.latency_average.record(elapsed, now)  # a lower bound, the best that is known
+        if self.latency_average is not None and kind is FailureKind.TIMEOUT and not stalled:
+            # A lower bound of its latency, the best that is known.
+            self.latency_average.record(elapsed, now, self.gate.in_flight)
 
     def __repr__(self) -> str:
         return f"<Candidate {self.name} weight={self.weight:g} {self.gate!r}>"

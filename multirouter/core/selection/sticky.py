@@ -8,6 +8,7 @@ from hashlib import blake2b
 from heapq import nlargest
 from typing import TYPE_CHECKING, Any
 
+from multirouter.core import hooks
 from multirouter.core.selection.weighted import Choose, SelectionContext
 from multirouter.errors import ConfigurationError
 
@@ -36,7 +37,7 @@ class Sticky:
             system prompt) as str, bytes or int; None chooses by weight.
 
     Raises:
-        ConfigurationError: `key` is not callable.
+        ConfigurationError: `key` is no plain function of a request.
 
     Source: Thaler and Ravishankar 1998; weights by the logarithmic method of Schindelhauer and
     Schomaker 2005.
@@ -45,9 +46,11 @@ class Sticky:
     description = "sticky"
 
     def __init__(self, key: Callable[[Any], str | bytes | int | None]) -> None:
-        if not callable(key):
-            raise ConfigurationError("Sticky.key", f"must be a function, got {key!r}")
-        self._key = key
+        if key is None:
+            raise ConfigurationError("Sticky.key", "must be a function, got None")
+        self._key: Callable[[Any], str | bytes | int | None] = hooks.plain_function(
+            "Sticky.key", key, "request"
+        )
 
     def prepare(self, members: Sequence[Candidate]) -> Choose:
         """Returns the function that chooses for one tier; it remembers the slots' rankings."""
@@ -76,7 +79,10 @@ class Sticky:
         return choose
 
 
-def _slot(key: str | bytes | int) -> int:
+def _slot(key: Any) -> int:
+    if not isinstance(key, str | bytes | int):  # as text, it would differ from call to call
+        hooks.dispose(key)
+        raise TypeError(f"Sticky.key must return str, bytes, int or None, got {type(key).__name__}")
     data = key if isinstance(key, bytes) else str(key).encode()
     return int.from_bytes(blake2b(data, digest_size=4).digest()) % SLOTS
 

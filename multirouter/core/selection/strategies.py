@@ -10,22 +10,15 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from multirouter.core import hooks
 from multirouter.core import validation as check
-from multirouter.core.cost.price import Price
+from multirouter.core.selection.exploration import BestSoFar, sample_of
 from multirouter.core.selection.weighted import Choose, SelectionContext, Strategy, WeightedChoice
 from multirouter.errors import ConfigurationError
 from multirouter.model import Usage
 
 if TYPE_CHECKING:
     from multirouter.core.selection.candidate import Candidate
-
-SAMPLE_SIZE = 8
-"""Candidates that are compared when there are more. That many random candidates contain one of the
-best eighth in two of three cases, and cost the same among ten and a thousand.
-
-Source: Mitzenmacher, The Power of Two Choices in Randomized Load Balancing, 2001. Two would bring
-nearly the whole gain; eight compare small tiers whole.
-"""
 
 TYPICAL_USAGE = Usage(input=750, output=250)
 """The call by which prices are compared: a thousand tokens, three of four of them input.
@@ -43,12 +36,31 @@ class Ranked:
     Args:
         description: the choice in words.
         rank: the rank of a member, from the member and its position in the tier; the lowest is
-            the best.
+            the best, infinity is unknown.
+        setting: the setting of a provider that the rank comes from, if any.
     """
 
-    def __init__(self, description: str, rank: Callable[[Candidate, int], float]) -> None:
+    def __init__(
+        self, description: str, rank: Callable[[Candidate, int], float], setting: str = ""
+    ) -> None:
         self.description = description
         self._rank = rank
+        self._setting = setting
+
+    def remark(self, members: Sequence[Candidate]) -> str:
+        """What the strategy cannot do for lack of settings, as text, or ""."""
+        unknown = [m.name for at, m in enumerate(members) if self._rank(m, at) == math.inf]
+        if not unknown or len(members) == 1:
+            return ""
+        if len(unknown) == len(members):
+            return f"no provider has {self._setting}, so weights decide"
+        return f"without {self._setting}, chosen last: {', '.join(unknown)}"
+
+    def best(self, members: Sequence[Candidate]) -> Sequence[Candidate]:
+        """The members that are chosen when all are available."""
+        ranks = [self._rank(member, at) for at, member in enumerate(members)]
+        lowest = min(ranks)
+        return [m for m, rank in zip(members, ranks, strict=True) if rank == lowest]
 
     def prepare(self, members: Sequence[Candidate]) -> Choose:
         """Ranks the tier's members once."""
@@ -73,13 +85,16 @@ def in_order() -> Strategy:
 
 
 def cheapest() -> Strategy:
-    """The lowest price of a `TYPICAL_USAGE` call; providers without a price come last."""
-    return Ranked("cheapest", _price)
+    """The lowest price of a `TYPICAL_USAGE` call; providers without a price come last.
+
+    Of a provider with prices by model, the price of its default model counts: `Provider(model=)`.
+    """
+    return Ranked("cheapest", _price, "price=")
 
 
 def highest_quality() -> Strategy:
     """The highest `Provider(quality=)`; providers without one come last."""
-    return Ranked("highest quality", _negative_quality)
+    return Ranked("highest quality", _negative_quality, "quality=")
 
 
 def _position(_: Candidate, at: int) -> float:
@@ -87,21 +102,14 @@ def _position(_: Candidate, at: int) -> float:
 
 
 def _price(member: Candidate, _: int = 0) -> float:
-    price: Price | None = member.provider.price
+    """Price of a `TYPICAL_USAGE` call of the model that it serves when a request names none."""
+    price = member.pricing.default_price
     return math.inf if price is None else price.of(TYPICAL_USAGE)
 
 
 def _negative_quality(member: Candidate, _: int) -> float:
     quality: float | None = member.provider.quality
     return math.inf if quality is None else -quality
-
-
-def _sample(candidates: Sequence[Candidate], context: SelectionContext) -> Sequence[Candidate]:
-    """All candidates if there are at most `SAMPLE_SIZE`, else that many at random."""
-    if len(candidates) <= SAMPLE_SIZE:
-        return candidates
-    count, random = len(candidates), context.rng.random
-    return [candidates[int(random() * count)] for _ in range(SAMPLE_SIZE)]
 
 
 class LeastInFlight:
@@ -113,7 +121,7 @@ class LeastInFlight:
         """Returns the function that chooses; nothing is prepared."""
 
         def choose(candidates: Sequence[Candidate], context: SelectionContext) -> Candidate:
-            sample = _sample(candidates, context)
+            sample = sample_of(candidates, context)
             loads = [member.gate.in_flight for member in sample]
             least = min(loads)
             if len(sample) < len(candidates):  # a sample is in random order already
@@ -126,38 +134,37 @@ class LeastInFlight:
 
 
 class Fastest:
-    """Of two random candidates the one with the shorter wait: latency times attempts in flight.
+    """The shortest expected wait; see `LatencyAverage`.
 
-    A provider without an answer so far gets one attempt. Source: Finagle, P2C with PeakEwma.
+    A provider without an answer so far gets one attempt. A small share of the calls goes to the
+    other providers, so that one that has become faster is noticed; see `exploration`.
     """
 
-    description = "faster of two"
+    description = "fastest"
 
     def prepare(self, members: Sequence[Candidate]) -> Choose:
         """Starts to track the members' latencies."""
         for member in members:
             member.track_latency()
+        remembered = BestSoFar()
 
         def choose(candidates: Sequence[Candidate], context: SelectionContext) -> Candidate:
-            one, other = _random_pair(candidates, context)
-            now = context.now
-            return other if _wait(other, now) < _wait(one, now) else one
+            sample = remembered.sample(candidates, context)
+            waits = [_wait(member) for member in sample]
+            lasts = [_last_wait(member) for member in sample]
+            return remembered.choose(sample, waits, lasts, context)
 
         return choose
 
 
-def _random_pair(
-    candidates: Sequence[Candidate], context: SelectionContext
-) -> tuple[Candidate, Candidate]:
-    count = len(candidates)
-    one = int(context.rng.random() * count)
-    other = int(context.rng.random() * (count - 1))
-    return candidates[one], candidates[other if other < one else other + 1]
-
-
-def _wait(member: Candidate, now: float) -> float:
+def _wait(member: Candidate) -> float:
     average = member.latency_average
-    return 0.0 if average is None else average.load(member.gate.in_flight, now)
+    return 0.0 if average is None else average.wait(member.gate.in_flight)
+
+
+def _last_wait(member: Candidate) -> float:
+    average = member.latency_average
+    return math.inf if average is None else average.last_wait(member.gate.in_flight)
 
 
 class Balanced:
@@ -166,7 +173,8 @@ class Balanced:
     The wait is that of `Fastest`, the price that of a `TYPICAL_USAGE` call, the success rate that
     of the health window. An unknown price counts as the tier's highest, an unknown success rate
     as 1; a provider without an answer so far gets one attempt. Of more than `SAMPLE_SIZE`
-    candidates that many random ones are compared.
+    candidates that many random ones are compared with the best one so far. As with `Fastest`, a
+    small share of the calls goes to the others.
 
     Args:
         speed: the power of the wait, 0 to 100; 0 leaves it out.
@@ -185,25 +193,50 @@ class Balanced:
         self._price = check.number("Balanced.price", price, minimum=0.0, maximum=100.0)
         self._health = check.number("Balanced.health", health, minimum=0.0, maximum=100.0)
 
+    def remark(self, members: Sequence[Candidate]) -> str:
+        """As `Ranked.remark`."""
+        unknown = [member.name for member in members if _price(member) == math.inf]
+        if not unknown or not self._price or len(members) == 1:
+            return ""
+        if len(unknown) == len(members):
+            return "no provider has price=, so prices do not count"
+        return f"without price=, counted as the most expensive: {', '.join(unknown)}"
+
     def prepare(self, members: Sequence[Candidate]) -> Choose:
         """Computes the price factors once, and starts to track the members' latencies."""
         for member in members:
             member.track_latency()
         factors = {name: price**self._price for name, price in _relative_prices(members).items()}
+        remembered = BestSoFar()
 
         def choose(candidates: Sequence[Candidate], context: SelectionContext) -> Candidate:
-            now, sample = context.now, _sample(candidates, context)
-            scores = [self._score(member, now) * factors[member.name] for member in sample]
-            return sample[scores.index(min(scores))]
+            sample = remembered.sample(candidates, context)
+            weights = [factors[member.name] / self._success(member) for member in sample]
+            waits = map(_wait, sample)
+            scores = [_power(s, self._speed) * w for s, w in zip(waits, weights, strict=True)]
+            lasts = [math.inf] * len(sample)
+            if self._speed:  # without it no score depends on answers that exploring could bring
+                latencies = map(_last_wait, sample)
+                lasts = [
+                    _power(s, self._speed) * w for s, w in zip(latencies, weights, strict=True)
+                ]
+            return remembered.choose(sample, scores, lasts, context)
 
         return choose
 
-    def _score(self, member: Candidate, now: float) -> float:
+    def _success(self, member: Candidate) -> float:
         rate = member.health.success_rate
-        success = 1.0 if rate is None else max(rate, 1e-3)
-        wait: float = _wait(member, now) ** self._speed
-        success_factor: float = success**self._health
-        return wait / success_factor
+        factor: float = (1.0 if rate is None else max(rate, 1e-3)) ** self._health
+        return factor
+
+
+def _power(value: float, exponent: float) -> float:
+    """A power, infinite where it is beyond the range of a float."""
+    try:
+        result: float = value**exponent
+    except OverflowError:
+        return math.inf
+    return result
 
 
 def _relative_prices(members: Sequence[Candidate]) -> Mapping[str, float]:
@@ -250,5 +283,6 @@ def resolve_strategy(what: str, value: Any) -> Strategy | None:
         raise ConfigurationError(
             what, f"must be the name of a strategy, or an object with prepare(), got {value!r}"
         )
+    hooks.plain_function(f"{what}.prepare", value.prepare, "members")
     strategy: Strategy = value
     return strategy

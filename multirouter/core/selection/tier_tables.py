@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from multirouter.core import hooks
 from multirouter.core.change_counter import ChangeCounter
 from multirouter.core.selection.candidate import Candidate
 from multirouter.core.selection.eligibility import NONE_EXCLUDED
+from multirouter.core.selection.strategies import Balanced, Ranked
 from multirouter.core.selection.weighted import (
     Choose,
     OnStrategyError,
@@ -15,6 +17,7 @@ from multirouter.core.selection.weighted import (
     StrategyChoice,
     WeightedChoice,
 )
+from multirouter.errors import ConfigurationError
 
 RAMP_STEPS = 10
 """Steps in which a ramp grows: each costs one rebuild of the tier's table."""
@@ -27,12 +30,15 @@ class ChoicePolicy:
     """How a tier chooses: its strategy, prepared for the tier, and its panic threshold.
 
     Attributes:
+        first_choice: names of the members that are chosen when all are available: without
+            reserves, and by a fixed rank only the best.
         how: the choice in words.
+        remark: what the strategy cannot do for lack of settings, as text, or "".
         panic: the share of selectable members, 0 to 1, below which circuits are ignored; None
             never ignores them.
     """
 
-    __slots__ = ("_choose", "_on_error", "how", "panic")
+    __slots__ = ("_choose", "_on_error", "first_choice", "how", "panic", "remark")
 
     def __init__(
         self,
@@ -41,12 +47,25 @@ class ChoicePolicy:
         on_error: OnStrategyError | None = None,
         panic: float | None = None,
     ) -> None:
-        self._choose: Choose | None = None if strategy is None else strategy.prepare(members)
+        self._choose: Choose | None = None
+        if strategy is not None:
+            what = f"{type(strategy).__name__}.prepare()"
+            choose = hooks.plain_function(what, strategy.prepare(members), "candidates", "context")
+            if choose is None:
+                raise ConfigurationError(what, "must return the function that chooses, got None")
+            self._choose = choose
         self._on_error = on_error
         self.how: str = "chosen by weight"
         if strategy is not None:
             self.how = getattr(strategy, "description", type(strategy).__name__)
         self.panic: float | None = panic
+        usual = [member for member in members if member.weight > 0] or members
+        self.remark: str = ""
+        if isinstance(strategy, Ranked):
+            usual = strategy.best(usual)
+        if isinstance(strategy, Ranked | Balanced):
+            self.remark = strategy.remark(members)
+        self.first_choice: frozenset[str] = frozenset(member.name for member in usual)
 
     def choice(self, members: Sequence[Candidate], now: float, why: str) -> WeightedChoice:
         """Returns the choice among `members`, as of `now` (loop time, seconds)."""

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import functools
-import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from typing import Any, Generic, Never, get_origin, overload
+from typing import Any, Generic, Never, overload
 
 from typing_extensions import TypedDict, Unpack
 
+from multirouter.core import hooks
 from multirouter.core import validation as check
 from multirouter.core.cost.budgets import Budget, as_budgets
-from multirouter.core.cost.price import Price
+from multirouter.core.cost.metering import ModelOf
+from multirouter.core.cost.price import Prices, checked_prices
 from multirouter.core.cost.usage import ReadUsage
 from multirouter.core.settings.policies import CircuitPolicy, LimitPolicy
 from multirouter.errors import ConfigurationError
@@ -35,7 +35,7 @@ class ProviderSettings(TypedDict, total=False):
     first_token: float | None
     idle: float | None
     health_check: Callable[[], Awaitable[object]] | None
-    price: Price | None
+    price: Prices | None
     usage: ReadUsage | None
     budget: Budget | Iterable[Budget] | None
 
@@ -75,11 +75,15 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
             background, instead of by a user's call. It may take as long as an attempt, at most
             20 s.
         aclose: awaited when the router closes.
-        price: what it charges. Without a price its attempts cost nothing, and their usage is not
-            read unless `usage` is set.
+        price: what it charges: one `Price` for all its models; a mapping of model names to prices,
+            with `*` as a wildcard; or a function that returns the price of a model's name, None
+            for an unknown one. The price of an attempt is that of the model that answered. Without
+            a price tokens are counted, and cost nothing.
         usage: reads the usage from its answers and chunks; None inherits from the router, which
-            knows the formats of OpenAI, Anthropic and Gemini. Set without `price`, tokens are
-            counted and cost nothing.
+            knows the formats of OpenAI, Anthropic and Gemini.
+        model: the model of its attempts: a name, or a plain function that returns it for a request.
+            None takes the `model` of a request that is a mapping. An answer that names its model
+            takes precedence; see `AttemptRecord.model`.
         budget: how much may be spent on it; when a budget is used up, the provider is skipped
             until the period ends. Takes one Budget or several of different periods; stored as a
             tuple.
@@ -102,6 +106,7 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         "idle",
         "limits",
         "max_output",
+        "model",
         "name",
         "price",
         "quality",
@@ -119,6 +124,7 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         call: Callable[[RequestT], Awaitable[ResponseT]],
         *,
         aclose: Callable[[], Awaitable[object]] | None = ...,
+        model: ModelOf = ...,
         **settings: Unpack[ProviderSettings],
     ) -> None: ...
 
@@ -130,6 +136,7 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         *,
         stream: Callable[[RequestT], AsyncIterator[ChunkT]],
         aclose: Callable[[], Awaitable[object]] | None = ...,
+        model: ModelOf = ...,
         **settings: Unpack[ProviderSettings],
     ) -> None: ...
 
@@ -141,6 +148,7 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         *,
         stream: Callable[[RequestT_contra], AsyncIterator[ChunkT_co]],
         aclose: Callable[[], Awaitable[object]] | None = ...,
+        model: ModelOf = ...,
         **settings: Unpack[ProviderSettings],
     ) -> None: ...
 
@@ -165,7 +173,8 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         idle: float | None = None,
         health_check: Callable[[], Awaitable[object]] | None = None,
         aclose: Callable[[], Awaitable[object]] | None = None,
-        price: Price | None = None,
+        model: ModelOf = None,
+        price: Prices | None = None,
         usage: ReadUsage | None = None,
         budget: Budget | Iterable[Budget] | None = None,
     ) -> None:
@@ -173,18 +182,20 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         label = f"Provider({name!r})"
         if call is None and stream is None:
             raise ConfigurationError(label, "must have call= or stream=, or both")
-        self.call: Callable[[Any], Awaitable[Any]] | None = (
-            call if call is None else _checked_call(f"{label}.call", call)
+        self.call: Callable[[Any], Awaitable[Any]] | None = hooks.async_function(
+            f"{label}.call", call, "request"
         )
-        self.stream: Callable[[Any], AsyncIterator[Any]] | None = (
-            stream if stream is None else _checked_stream(f"{label}.stream", stream)
+        self.stream: Callable[[Any], AsyncIterator[Any]] | None = hooks.stream_function(
+            f"{label}.stream", stream, "request"
         )
         self.weight: float = check.weight(f"{label}.weight", weight)
         self.attempt_timeout: float | None = _optional_duration(
             f"{label}.attempt_timeout", attempt_timeout
         )
-        self.circuit: CircuitPolicy | None = circuit
-        self.limits: LimitPolicy | None = limits
+        self.circuit: CircuitPolicy | None = check.instance(
+            f"{label}.circuit", circuit, CircuitPolicy
+        )
+        self.limits: LimitPolicy | None = check.instance(f"{label}.limits", limits, LimitPolicy)
         self.domains: tuple[str, ...] = _names(f"{label}.domains", domains)
         self.tags: tuple[str, ...] = _names(f"{label}.tags", tags)
         self.context_window: int | None = _optional_count(f"{label}.context_window", context_window)
@@ -192,22 +203,21 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         if quality is not None:
             check.number(f"{label}.quality", quality)
         self.quality: float | None = quality
-        self.transform: Callable[[Any], Any] | None = check.function(
-            f"{label}.transform", transform
+        self.transform: Callable[[Any], Any] | None = hooks.plain_function(
+            f"{label}.transform", transform, "request"
         )
         self.capabilities: tuple[str, ...] = _names(f"{label}.capabilities", capabilities)
         self.first_token: float | None = _optional_duration(f"{label}.first_token", first_token)
         self.idle: float | None = _optional_duration(f"{label}.idle", idle)
-        self.health_check: Callable[[], Awaitable[object]] | None = (
-            health_check
-            if health_check is None
-            else _checked_call(f"{label}.health_check", health_check)
+        self.health_check: Callable[[], Awaitable[object]] | None = hooks.async_function(
+            f"{label}.health_check", health_check
         )
-        self.aclose: Callable[[], Awaitable[object]] | None = aclose
-        if price is not None and not isinstance(price, Price):
-            raise ConfigurationError(f"{label}.price", f"must be a Price, got {price!r}")
-        self.price: Price | None = price
-        self.usage: ReadUsage | None = check.function(f"{label}.usage", usage)
+        self.aclose: Callable[[], Awaitable[object]] | None = hooks.async_function(
+            f"{label}.aclose", aclose
+        )
+        self.model: ModelOf = _model(f"{label}.model", model)
+        self.price: Prices | None = checked_prices(f"{label}.price", price)
+        self.usage: ReadUsage | None = hooks.plain_function(f"{label}.usage", usage, "answer")
         self.budget: tuple[Budget, ...] = as_budgets(f"{label}.budget", budget)
         if self.budget and price is None:
             raise ConfigurationError(
@@ -238,58 +248,16 @@ def _optional_count(what: str, tokens: int | None) -> int | None:
     return tokens if tokens is None else check.count(what, tokens)
 
 
+def _model(what: str, model: Any) -> ModelOf:
+    if model is None or isinstance(model, str):
+        return None if model is None else check.name(what, model)
+    if not callable(model):
+        raise ConfigurationError(what, f"must be a name or a function, got {model!r}")
+    function: Callable[[Any], str | None] = hooks.plain_function(what, model, "request")
+    return function
+
+
 def _names(what: str, names: Iterable[str]) -> tuple[str, ...]:
     if isinstance(names, str):
         raise ConfigurationError(what, f"must be a list of names, got the string {names!r}")
     return tuple(check.name(what, name) for name in names)
-
-
-def _checked_call(what: str, call: Any) -> Any:
-    """Rejects a callable that certainly returns no awaitable; other callables fail when called."""
-    if not callable(call):
-        raise ConfigurationError(what, f"must be an async function, got {call!r}")
-    function = _underlying_function(call)
-    if inspect.isasyncgenfunction(function):
-        raise ConfigurationError(
-            what, "must be an async function, got an async generator function; pass it as stream="
-        )
-    if inspect.iscoroutinefunction(function):
-        return call
-    returned = getattr(function, "__annotations__", {}).get("return", inspect.Parameter.empty)
-    if inspect.isfunction(function) and _is_plain_type(returned):
-        raise ConfigurationError(
-            what, f"must be an async function, got the plain function {function.__name__}()"
-        )
-    return call
-
-
-def _checked_stream(what: str, stream: Any) -> Any:
-    if not callable(stream):
-        raise ConfigurationError(what, f"must be an async generator function, got {stream!r}")
-    if inspect.iscoroutinefunction(_underlying_function(stream)):
-        raise ConfigurationError(
-            what, "must return an async iterator (async def with yield), got a coroutine function"
-        )
-    return stream
-
-
-def _underlying_function(call: Any) -> Any:
-    """The underlying function of a partial, a bound method or a callable object."""
-    while isinstance(call, functools.partial):
-        call = call.func
-    if inspect.isroutine(call) or inspect.isclass(call):
-        return call
-    return type(call).__call__
-
-
-_PLAIN_TYPES = (str, bytes, int, float, bool, dict, list, tuple, type(None))
-_PLAIN_TYPE_NAMES = frozenset(
-    {"str", "bytes", "int", "float", "bool", "dict", "list", "tuple", "None"}
-)
-
-
-def _is_plain_type(returned: Any) -> bool:
-    """Whether a return annotation names a type that cannot be awaited."""
-    if isinstance(returned, str):
-        return returned.split("[", 1)[0] in _PLAIN_TYPE_NAMES
-    return returned is None or returned in _PLAIN_TYPES or get_origin(returned) in _PLAIN_TYPES

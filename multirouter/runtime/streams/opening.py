@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from multirouter.core.chat.chunk_reader import StreamHookError
+from multirouter.core.cost.metering import UsageMeter
 from multirouter.core.planning.plan import Plan
 from multirouter.core.planning.steps import AttemptStep
 from multirouter.core.planning.stream_limits import StreamLimits
@@ -17,6 +19,9 @@ from multirouter.runtime.attempt import (
     INVALID_CALLABLE,
     Attempter,
     CallAttempter,
+    CancellationRequested,
+    is_own_cancellation,
+    replaced_by,
 )
 from multirouter.runtime.deadline import Bound
 from multirouter.runtime.event_loops.base import EventLoop
@@ -45,7 +50,7 @@ class StreamOpener:
         upstream: the stream that serves; None before one does.
     """
 
-    __slots__ = ("_attempter", "_drained", "_policy", "delivered", "loop", "upstream")
+    __slots__ = ("_attempter", "_drained", "_policy", "_stalls", "delivered", "loop", "upstream")
 
     def __init__(
         self,
@@ -59,21 +64,29 @@ class StreamOpener:
         self.delivered: Delivered = delivered
         self.upstream: ProviderStream | None = None
         self._attempter = attempter
+        self._stalls = attempter.loop.stalls
         self._policy = policy
         self._drained = drained
 
-    async def run(self, plan: Plan, step: AttemptStep, request: Any) -> float:
+    async def run(
+        self,
+        plan: Plan,
+        step: AttemptStep,
+        request: Any,
+        cancellation_requested: CancellationRequested | None = None,
+    ) -> float:
         """Makes one attempt, until the first content; a background copy until it has proven itself.
+
+        See `Attempter.run`.
 
         Raises:
             StreamHookError: when a function of the user is wrong; neutral for the provider.
         """
         self._attempter.report_start(step)
-        billing = plan.route.billing
-        step.meter = None if billing is None else billing.meter(step.member.name)
+        step.meter = UsageMeter(step.member.pricing)
         upstream = ProviderStream(step, self._policy, self.loop)
         try:
-            failure = await self._open(plan, upstream)
+            failure = await self._open(plan, upstream, cancellation_requested)
             if failure is None and self._drained:
                 failure = await self._drain(plan, upstream)
         except BaseException as raised:
@@ -100,13 +113,16 @@ class StreamOpener:
         """The verdict on an exception that an upstream raised."""
         return self._attempter.classify(error)
 
-    def for_background(self) -> Attempter:
-        """An opener for background copies, which it also reads."""
-        return StreamOpener(self._attempter, self._policy, self.delivered, drained=True)
+    def for_background(self, request: Any) -> Attempter:
+        """An opener for a background copy of this request, which it also reads."""
+        delivered = Delivered(self._policy, request)
+        return StreamOpener(self._attempter, self._policy, delivered, drained=True)
 
     # -- inside -----------------------------------------------------------------------------
 
-    async def _open(self, plan: Plan, upstream: ProviderStream) -> Failure | None:
+    async def _open(
+        self, plan: Plan, upstream: ProviderStream, requested: CancellationRequested | None
+    ) -> Failure | None:
         """Tries one approach after the other; the failure of the last one, None for content."""
         step = upstream.step
         limit, deadline = step.deadline - step.started, step.deadline
@@ -116,18 +132,24 @@ class StreamOpener:
                 await upstream.close()
                 deadline = min(self.loop.time() + limit, plan.deadline)
             upstream.start(approach)
-            failure = await self._advance(plan, upstream, deadline)
+            failure = await self._advance(plan, upstream, deadline, requested)
             if failure is None or not _try_next_approach(failure, approach):
                 break
         return failure
 
-    async def _advance(self, plan: Plan, upstream: ProviderStream, until: float) -> Failure | None:
+    async def _advance(
+        self,
+        plan: Plan,
+        upstream: ProviderStream,
+        until: float,
+        requested: CancellationRequested | None,
+    ) -> Failure | None:
         """Reads until a chunk can be passed on, within `first_token` and then `idle` seconds."""
         step, began, limit = upstream.step, self.loop.time(), "first_token"
         while True:
             error: BaseException | None = None
             ready = False
-            bound = self.loop.bound(until)
+            bound = self.loop.bound(until, math.inf if step.role == "trial" else plan.deadline)
             try:
                 with bound:
                     ready = await upstream.advance()
@@ -135,12 +157,19 @@ class StreamOpener:
                 raise
             except Exception as raised:  # noqa: BLE001 - any error of a provider is classified
                 error = raised
+            except BaseException as raised:
+                if not is_own_cancellation(raised, requested):
+                    raise
+                error, bound.stray = replaced_by(raised), True
             if error is not None or bound.expired or bound.stray:
                 cut_off = AttemptTimeout(step.member.name, limit, until - began)
+                step.stalled = self._stalls.excuses(step.started, self.loop.time(), began)
                 return self._classify(
-                    plan, step, error, bound, cut_off, early=until < plan.deadline
+                    plan, step, error, bound, cut_off, early=bound.deadline < plan.deadline
                 )
             began = self.loop.time()
+            if upstream.first_at == math.inf:
+                step.stalled = self._stalls.distorts(step.started, began)
             upstream.note_content(began)
             if ready:
                 return None
@@ -175,10 +204,14 @@ class StreamOpener:
         step, first_at = upstream.step, upstream.first_at
         plan.record_first_content(step, first_at)
         limits = StreamLimits(
-            self._policy, step.member, first_at, rate_measurable=upstream.rate_measurable
+            self._policy,
+            step.member,
+            first_at,
+            rate_measurable=upstream.rate_measurable,
+            lost=self._stalls.lost,
         )
         try:
-            while self.loop.time() - first_at < PROVEN_AFTER:
+            while self.loop.time() - first_at - self._stalls.lost_since(first_at) < PROVEN_AFTER:
                 if step.permit.trial:
                     plan.renew_trial_lease(step, self.loop.time(), trial_lease(step))
                 await upstream.next(limits)
@@ -187,6 +220,7 @@ class StreamOpener:
         except StreamHookError:
             raise
         except Exception as error:  # noqa: BLE001 - any error of a provider is classified
+            step.stalled = upstream.excused(self.loop.time())
             return (limits.verdict if error is limits.error else self.classify(error)), error
         return SUCCESS, None
 

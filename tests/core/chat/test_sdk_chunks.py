@@ -10,8 +10,8 @@ import pytest
 from multirouter.core.chat import completions as chat
 from multirouter.core.chat.chunk_reader import ChunkReader
 from multirouter.core.cost.metering import UsageMeter
-from multirouter.core.cost.usage import usage_of
 from multirouter.core.settings.stream_policy import StreamPolicy
+from tests.core.kit import unpriced
 
 
 def thing(value: Any) -> Any:
@@ -117,7 +117,7 @@ def test_every_format_is_read(chunks: list[Any], arguments: int) -> None:
 @pytest.mark.parametrize(("chunks", "_"), STREAMS)
 def test_usage_is_final_with_the_last_chunk_that_reports_it(chunks: list[Any], _: int) -> None:
     """Usage reported at the beginning of a stream is not final."""
-    meter, read = UsageMeter(usage_of), reader(chunks)
+    meter, read = UsageMeter(unpriced("a")), reader(chunks)
     meter.record(chunks[0], read)
     assert not meter.has_final_usage
     for chunk in chunks[1:]:

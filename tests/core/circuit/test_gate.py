@@ -14,10 +14,16 @@ from multirouter.core.health.degraded import HealthWindow
 from multirouter.core.selection.candidate import Candidate
 from multirouter.core.selection.tier_tables import Tier
 from multirouter.core.settings.failure_rules import CircuitEffect
-from multirouter.core.settings.policies import CircuitPolicy, HealthPolicy, LatencyPolicy, LimitPolicy
+from multirouter.core.settings.policies import (
+    CircuitPolicy,
+    HealthPolicy,
+    LatencyPolicy,
+    LimitPolicy,
+)
 from multirouter.core.settings.provider import Provider
 from tests.core.circuit_bench import ARTICLE, LEASE
 from tests.core.gate_bench import RATE_LIMITED, SERVER_ERROR, GateBench, half_open
+from tests.core.kit import unpriced
 
 # ── admission ─────────────────────────────────────────────────────────────────────────────────────
 
@@ -221,7 +227,15 @@ def member(bench: GateBench, name: str) -> Candidate:
     async def call(request: object) -> None: ...
 
     latency, health = LatencyTracker(LatencyPolicy()), HealthWindow(HealthPolicy(), bench.revision)
-    return Candidate(Provider(name, call), bench.gate, latency, health, weight=1.0, timeout=30.0)
+    return Candidate(
+        Provider(name, call),
+        bench.gate,
+        latency,
+        health,
+        pricing=unpriced(name),
+        weight=1.0,
+        timeout=30.0,
+    )
 
 
 def test_a_recovered_provider_ramps_up() -> None:

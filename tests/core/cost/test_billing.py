@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from multirouter.core.cost.budgets import Budget
-from multirouter.core.cost.metering import guarded_reader
+from multirouter.core.cost.metering import UsageMeter, guarded_reader
 from multirouter.core.cost.price import Price
+from multirouter.core.events import PriceMissing
 from multirouter.core.routes.route import Route
 from multirouter.core.settings.policies import HedgePolicy
-from multirouter.model import FailureKind, Usage
+from multirouter.model import AttemptRecord, FailureKind, Usage
 from tests.core.cost.billing_kit import ANSWER, CHEAP, EXPENSIVE, USAGE, chain
 from tests.core.kit import World, failing, provider
 
@@ -71,21 +72,18 @@ def test_an_invalid_answer_is_billed() -> None:
     assert plan.attempts[0].usage == USAGE
 
 
-def test_without_price_and_reader_no_usage_is_read() -> None:
-    """With a usage reader alone the usage is read, and costs 0 USD."""
-    read_answers: list[object] = []
-
-    def read(answer: object) -> Usage:
-        read_answers.append(answer)
-        return Usage(5, 6)
-
-    world = World([provider("a"), provider("b", usage=read)], usage=read_answers.append)
-    for name, usage in (("a", None), ("b", Usage(5, 6))):
-        plan = world.plan([name])
-        world.succeed(plan, world.next_attempt(plan), ANSWER)
+def test_without_a_price_tokens_are_counted() -> None:
+    """What an answer reports is counted, and costs 0 USD; nothing is estimated."""
+    world = World([provider("a"), provider("b", usage=lambda _: Usage(5, 6))])
+    for name, answer, usage in (
+        ("a", ANSWER, USAGE),
+        ("a", "words without usage", None),
+        ("b", "read by a function of the user", Usage(5, 6)),
+    ):
+        plan = world.plan([name], request={"messages": []})
+        world.succeed(plan, world.next_attempt(plan), answer)
         record = world.next_outcome(plan).attempts[0]
-        assert (record.usage, record.cost) == (usage, 0.0)
-    assert read_answers == [ANSWER]
+        assert (record.usage, record.priced, record.cost) == (usage, False, 0.0)
 
 
 def test_usage_reader_of_the_router() -> None:
@@ -176,8 +174,7 @@ def test_failover_cost_of_a_continued_stream_is_unknown() -> None:
     plan = world.plan("chain", request="q" * 40)
     for end in ("interrupted", "success"):
         step = world.next_attempt(plan)
-        assert plan.route.billing is not None
-        step.meter = plan.route.billing.meter(step.member.name)
+        step.meter = UsageMeter(step.member.pricing)
         plan.begin_serving(step, world.now)
         if end == "interrupted":
             world.fail(plan, step, end)
@@ -234,3 +231,100 @@ def test_shadow_copies_are_priced_and_not_charged() -> None:
     account = world.member("a").gate.account
     assert account is not None
     assert account.snapshot()[0]["spent"] == 0.0
+
+
+# ── models ────────────────────────────────────────────────────────────────────────────────────────
+
+PRICES = {"gpt-5": Price(1.25, 10), "gpt-5-nano": Price(0.05, 0.4)}
+
+
+def attempted(world: World, request: object, answer: object) -> AttemptRecord:
+    """The record of one call's only attempt."""
+    plan = world.plan(request=request)
+    world.succeed(plan, world.next_attempt(plan), answer)
+    return world.next_outcome(plan).attempts[0]
+
+
+def test_the_price_is_that_of_the_model_that_answered() -> None:
+    """Neither the first price nor the requested model's is taken for another model's answer."""
+    world = World([provider("a", price=PRICES)])
+    record = attempted(world, {"model": "gpt-5"}, ANSWER | {"model": "gpt-5-nano-2025-08-07"})
+    assert (record.model, record.priced) == ("gpt-5-nano-2025-08-07", True)
+    assert record.cost == pytest.approx((1000 * 0.05 + 100 * 0.4) / 1e6)
+    record = attempted(world, {"model": "gpt-5"}, ANSWER)
+    assert record.model == "gpt-5"
+    assert record.cost == pytest.approx((1000 * 1.25 + 100 * 10) / 1e6)
+
+
+def test_versions_of_a_model_are_one_model() -> None:
+    """A record has the requested name where the answer's differs by a version or a vendor only."""
+    world = World([provider("a")])
+    for requested, answered, recorded in (
+        ("gpt-5", "gpt-5-2025-08-07", "gpt-5"),
+        ("small-latest", "small-2506", "small-latest"),
+        ("openai/gpt-5", "gpt-5", "openai/gpt-5"),
+        ("auto", "gpt-5", "gpt-5"),
+        (None, "gpt-5", "gpt-5"),
+        (7, 7, None),
+    ):
+        record = attempted(world, {"model": requested}, {"model": answered})
+        assert record.model == recorded
+
+
+def test_the_model_of_a_failed_attempt_is_the_requested_one() -> None:
+    """Of the request, or of `Provider(model=)`; a function of the user may know it."""
+    for model, request, recorded in (
+        (None, {"model": "gpt-5"}, "gpt-5"),
+        (None, "a text", None),
+        ("fixed", "a text", "fixed"),
+        (str.upper, "a text", "A TEXT"),
+        (lambda _: None, {"model": "gpt-5"}, None),
+    ):
+        world = World([provider("a", model=model)])
+        plan = world.plan(request=request)
+        world.fail(plan, world.next_attempt(plan), "server")
+        assert plan.attempts[0].model == recorded
+
+
+def test_a_function_for_the_model_or_price_that_raises_is_reported() -> None:
+    """The call goes on; model or price are unknown."""
+    errors: list[Exception] = []
+
+    def fails(_: object) -> None:
+        raise ValueError("slip")
+
+    for settings in ({"model": fails, "price": CHEAP}, {"price": fails}):
+        world = World([provider("a", **settings)])
+        pricing = world.member("a").pricing
+        pricing._on_hook_error = lambda _, error: errors.append(error)
+        record = attempted(world, "text", {"model": "gpt-5", **ANSWER})
+        assert record.usage == USAGE
+    assert len(errors) == 2
+
+
+def test_a_missing_price_is_reported_once_for_each_model() -> None:
+    """The attempt costs nothing, and the event names provider and model."""
+    world = World([provider("a", price=PRICES), provider("b")])
+    for model in ("gpt-5", "gpt-4", "gpt-4", "gpt-3"):
+        plan = world.plan(["a"], request={"model": model})
+        world.succeed(plan, world.next_attempt(plan), ANSWER)
+        world.next_outcome(plan)
+        record = plan.attempts[0]
+        assert record.priced is bool(record.cost) is (model == "gpt-5")
+    plan = world.plan(["b"], request={"model": "gpt-4"})
+    world.succeed(plan, world.next_attempt(plan), ANSWER)
+    missing = [event for _, event in world.recorder.events if isinstance(event, PriceMissing)]
+    assert [(event.provider, event.model) for event in missing] == [("a", "gpt-4"), ("a", "gpt-3")]
+
+
+def test_failover_cost_by_model() -> None:
+    """The first choice is priced by the model that was requested there."""
+    world = World(
+        [provider("a", price=PRICES), provider("b", price=CHEAP)], [Route("chain", ["a", "b"])]
+    )
+    world.trip("a")
+    for model, price in (("gpt-5-nano", PRICES["gpt-5-nano"]), ("gpt-4", None)):
+        plan = world.plan("chain", request={"model": model})
+        world.succeed(plan, world.next_attempt(plan), ANSWER)
+        cost = world.next_outcome(plan).failover_cost
+        assert cost == (None if price is None else pytest.approx(0.0013 - price.of(USAGE)))

@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
+from multirouter.core.cost.metering import UsageMeter
 from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.model import Usage
-from tests.core.cost.billing_kit import CHEAP, chain
+from tests.core.cost.billing_kit import chain
 from tests.core.kit import World, provider
 
 
@@ -23,9 +24,7 @@ def streamed(*chunks: Any, end: str = "success", served: bool = True) -> Usage |
     world = chain("a", "b")
     plan = world.plan("chain", request="q" * 40)
     step = world.next_attempt(plan)
-    assert plan.route.billing is not None
-    step.meter = meter = plan.route.billing.meter("a")
-    assert meter is not None
+    step.meter = meter = UsageMeter(step.member.pricing)
     reader = StreamPolicy().reader(chunks[0])
     for each in chunks:
         meter.record(each, reader)
@@ -92,9 +91,35 @@ def test_a_stream_that_fails_before_content_is_not_billed() -> None:
     assert streamed(begun, end="overloaded", served=False) is None
 
 
-def test_a_provider_without_a_price_has_no_meter() -> None:
-    """The chunks of a provider without price and reader are not counted."""
-    world = World([provider("a", price=CHEAP), provider("b")])
-    billing = world.route().billing
-    assert billing is not None
-    assert billing.meter("b") is None
+def unpriced(*chunks: Any, end: str = "success") -> tuple[Usage | None, str | None]:
+    """Usage and model of a stream of these chunks, of a provider without price and reader."""
+    world = World([provider("a")])
+    plan = world.plan(request="q" * 40)
+    step = world.next_attempt(plan)
+    step.meter = meter = UsageMeter(step.member.pricing)
+    reader = StreamPolicy().reader(chunks[0])
+    for each in chunks:
+        meter.record(each, reader)
+    plan.begin_serving(step, world.now)
+    if end == "success":
+        world.succeed(plan, step, None)
+    else:
+        world.fail(plan, step, end)
+    return plan.attempts[0].usage, plan.attempts[0].model
+
+
+def test_without_a_price_reported_usage_is_counted() -> None:
+    """Nothing is estimated; what an incomplete stream reported so far is marked as estimated."""
+    assert unpriced(chunk("abcd"), chunk(finish="stop", **USED)) == (Usage(12, 3), None)
+    assert unpriced(chunk("abcd"), chunk(finish="stop")) == (None, None)
+    assert unpriced("abcd", "efgh") == (None, None)
+    partial = unpriced(chunk("abcd", **USED), end="interrupted")
+    assert partial == (Usage(12, 3, estimated=True), None)
+
+
+def test_the_model_of_a_stream() -> None:
+    """The first chunk that names a model decides, in every format."""
+    assert unpriced(chunk("a", model="gpt-5"), chunk("b", model="other"))[1] == "gpt-5"
+    begun = {"type": "message_start", "message": {"model": "claude-haiku-4-5"}}
+    assert unpriced(begun, {"type": "ping"})[1] == "claude-haiku-4-5"
+    assert unpriced({"candidates": [], "modelVersion": "gemini-2.5-flash"})[1] == "gemini-2.5-flash"

@@ -95,7 +95,7 @@ def test_priorities() -> None:
     """The four priorities are routes that a call can name."""
     world = World([provider("a"), provider("b")], priorities(timeout=9.0))
     assert {name: world.route(name).tiers[0].policy.how for name in PRIORITIES} == {
-        "speed": "faster of two",
+        "speed": "fastest",
         "quality": "highest quality",
         "balanced": "best balance",
         "cheapest": "cheapest",

@@ -10,12 +10,16 @@ import pytest
 
 from multirouter.core.cost.price import Price
 from multirouter.core.routes.route import Route
+from multirouter.core.selection.exploration import SAMPLE_SIZE
 from multirouter.core.selection.sticky import Sticky
-from multirouter.core.selection.strategies import SAMPLE_SIZE, STRATEGIES, Balanced
+from multirouter.core.selection.strategies import STRATEGIES, Balanced, Fastest
+from multirouter.core.selection.weighted import SelectionContext
 from multirouter.core.settings.policies import CircuitPolicy, LimitPolicy
 from multirouter.errors import ConfigurationError
 from tests.core.kit import NEVER_TRIPS, World, provider
 from tests.core.strategy_bench import chosen, one_tier, record_latencies, served
+
+FREE = Price(0, 0)
 
 # ── ranks ─────────────────────────────────────────────────────────────────────────────────────────
 
@@ -84,16 +88,67 @@ def test_many_candidates_are_sampled() -> None:
     assert max(counts.values()) <= 13
 
 
-def test_fastest() -> None:
-    """Of two the faster is chosen; load counts as much as latency."""
+def answered(world: World, seconds: dict[str, float], n: int) -> Counter[str]:
+    """How many of n calls each provider answers, in so many seconds, one call after the other."""
+    names: Counter[str] = Counter()
+    for _ in range(n):
+        plan = world.plan("work")
+        step = world.next_attempt(plan)
+        world.succeed(plan, step, after=seconds[step.member.name])
+        names[step.member.name] += 1
+    return names
+
+
+@pytest.mark.parametrize("strategy", ["fastest", "balanced"])
+@pytest.mark.parametrize("latencies", [(0.1, 1.0, 5.0), (5.0, 1.0, 0.1), (1.0, 0.1, 5.0)])
+def test_nearly_all_calls_go_to_the_clearly_faster_provider(
+    strategy: str, latencies: tuple[float, ...]
+) -> None:
+    """At 0.1, 1 and 5 seconds, one in a hundred calls goes to the slower ones."""
+    seconds = dict(zip("abc", latencies, strict=True))
+    world = one_tier(strategy, *map(provider, seconds))
+    counts = answered(world, seconds, 1000)
+    fast = min(seconds, key=seconds.__getitem__)
+    assert counts[fast] > 970
+    assert min(counts.values()) > 1
+
+
+@pytest.mark.parametrize("strategy", ["fastest", "balanced"])
+def test_a_provider_that_becomes_faster_is_noticed(strategy: str) -> None:
+    """Then nearly all calls go there; how slow it was before does not matter."""
+    world = one_tier(strategy, provider("usual"), provider("changed"))
+    before = answered(world, {"usual": 1.0, "changed": 50.0}, 300)
+    assert before["usual"] > 280
+    answered(world, {"usual": 1.0, "changed": 0.2}, 1000)
+    assert answered(world, {"usual": 1.0, "changed": 0.2}, 300)["changed"] > 285
+
+
+def test_a_provider_that_slows_down_is_left_at_once() -> None:
+    """A few slow answers are enough where answers are rare."""
+    world = one_tier("fastest", provider("changed"), provider("usual"))
+    answered(world, {"changed": 1.0, "usual": 2.0}, 100)
+    assert answered(world, {"changed": 20.0, "usual": 2.0}, 100)["changed"] < 10
+
+
+def test_fastest_counts_a_burst_of_attempts() -> None:
+    """More attempts than usual make the fast provider slower: the tenth goes elsewhere."""
     world = one_tier("fastest", provider("slow"), provider("fast"))
-    record_latencies(world, slow=3.0, fast=1.0)
-    assert [chosen(world) for _ in range(4)].count("slow") == 1  # 1, 2, 3 at fast: then 3 at slow
-    world = one_tier("fastest", *(provider(f"p{i}") for i in range(10)))
-    record_latencies(world, **{f"p{i}": 1.0 + i for i in range(10)})
-    counts = served(world, 300)
-    assert counts["p9"] == 0  # it loses every comparison
-    assert counts["p0"] > 30
+    record_latencies(world, slow=1.0, fast=0.11)
+    names = [chosen(world) for _ in range(30)]
+    assert 9 <= names.index("slow") <= 11  # the fast one may be explored first
+    assert names.count("slow") < 6
+
+
+def test_fastest_stays_with_the_best_of_many() -> None:
+    """Of a hundred providers eight random ones are compared with the best so far."""
+    names = [f"p{number}" for number in range(100)]
+    seconds = {name: 1.0 + number for number, name in enumerate(names)}
+    world = one_tier("fastest", *map(provider, names))
+    record_latencies(world, **seconds)
+    counts = answered(world, seconds, 1000)
+    assert counts["p0"] > 850
+    world.states.gates["p0"].set_hold("open", world.now)
+    assert answered(world, seconds, 500)["p1"] > 300
 
 
 def test_fastest_gives_a_new_provider_one_attempt() -> None:
@@ -110,13 +165,13 @@ def test_answers_and_timeouts_update_the_latency_average() -> None:
     step = world.next_attempt(plan)
     world.succeed(plan, step, after=2.0)
     assert step.member.latency_average is not None
-    assert step.member.latency_average.latency(world.now) == 2.0
+    assert step.member.latency_average.latency == 2.0
     plan = world.plan("work")
     other = world.next_attempt(plan)
     assert other.member is not step.member
     world.fail(plan, other, "timeout", after=5.0)
     assert other.member.latency_average is not None
-    assert other.member.latency_average.latency(world.now) == 5.0
+    assert other.member.latency_average.latency == 5.0
 
 
 def test_balanced() -> None:
@@ -141,6 +196,13 @@ def test_balanced() -> None:
     assert chosen(pair(Balanced(price=0.5, speed=0.0))) == "cheap"
 
 
+def test_high_powers_of_balanced() -> None:
+    """A power beyond the range of a float is the worst score, not an error."""
+    world = one_tier(Balanced(speed=100.0), provider("slow"), provider("fast"))
+    record_latencies(world, slow=1e5, fast=2.0)
+    assert chosen(world) == "fast"
+
+
 def test_balanced_without_prices() -> None:
     """Without prices, or if all are free, it decides nothing; an unknown one is the highest."""
     for price in (None, Price(0, 0)):
@@ -158,6 +220,85 @@ def test_powers_of_balanced_are_validated(power: Any) -> None:
     for name in ("speed", "price", "health"):
         with pytest.raises(ConfigurationError, match=f"Balanced.{name}"):
             Balanced(**{name: power})
+
+
+@pytest.mark.parametrize(
+    ("strategy", "settings", "remark"),
+    [
+        ("cheapest", [{}, {}], "no provider has price=, so weights decide"),
+        ("cheapest", [{"price": FREE}, {}], "without price=, chosen last: b"),
+        ("cheapest", [{"price": FREE}, {"price": FREE}], ""),
+        ("cheapest", [{}], ""),
+        ("highest_quality", [{}, {}], "no provider has quality=, so weights decide"),
+        ("highest_quality", [{}, {"quality": 1}], "without quality=, chosen last: a"),
+        ("balanced", [{}, {}], "no provider has price=, so prices do not count"),
+        ("balanced", [{}, {"price": FREE}], "without price=, counted as the most expensive: a"),
+        (Balanced(price=0.0), [{}, {}], ""),
+        ("in_order", [{}, {}], ""),
+        ("fastest", [{}, {}], ""),
+        (None, [{}, {}], ""),
+    ],
+)
+def test_missing_settings_are_remarked(strategy: Any, settings: list[Any], remark: str) -> None:
+    """A strategy says which providers lack what it compares; one provider needs no comparison."""
+    providers = [provider(name, **more) for name, more in zip("ab", settings, strict=False)]
+    world = one_tier(strategy, *providers)
+    assert world.route("work").tiers[0].policy.remark == remark
+
+
+def test_the_price_of_the_default_model_is_compared() -> None:
+    """With prices by model, that of the model of requests that name none."""
+    by_model = {"large": Price(9, 9), "small": Price(1, 1)}
+
+    def required(request: dict[str, str]) -> str:
+        return request["model"]
+
+    world = one_tier(
+        "cheapest",
+        provider("a", price=by_model, model="large"),
+        provider("b", price=by_model, model=lambda _: "small"),
+        provider("c", price=Price(2, 2)),
+        provider("d", price=by_model, model=required),
+        provider("e", price=by_model),
+    )
+    assert served(world, 20, {"model": "large"}) == {"b": 20}
+    assert world.route("work").tiers[0].policy.remark == "without price=, chosen last: d, e"
+
+
+@pytest.mark.parametrize(
+    ("strategy", "first"),
+    [
+        (None, "ab"),
+        ("fastest", "ab"),
+        ("in_order", "a"),
+        ("cheapest", "b"),
+        ("highest_quality", "a"),
+    ],
+)
+def test_the_first_choice_of_a_tier(strategy: Any, first: str) -> None:
+    """The providers that are chosen when all are available: by rank the best, never a reserve."""
+    world = one_tier(
+        strategy,
+        provider("a", price=Price(2, 2), quality=2),
+        provider("b", price=Price(1, 1), quality=1),
+        provider("c", price=FREE, quality=3, weight=0),
+    )
+    assert world.route("work").tiers[0].policy.first_choice == set(first)
+
+
+def test_only_reserves_are_the_first_choice_of_their_tier() -> None:
+    """A tier whose weights are all 0 has no other members."""
+    world = World([provider("a", weight=0), provider("b")], [Route("work", ["a", "b"])])
+    assert world.route("work").tiers[0].policy.first_choice == {"a"}
+
+
+def test_exploring_needs_another_candidate() -> None:
+    """A strategy may be called with one candidate, by a strategy of the user."""
+    world = one_tier("fastest", provider("a"), provider("b"))
+    members = world.route("work").members
+    choose = Fastest().prepare(members)
+    context = SelectionContext(None, 0.0, Random(1))
+    assert choose(members[:1], context) is members[0]
 
 
 # ── all strategies ────────────────────────────────────────────────────────────────────────────────
@@ -234,12 +375,12 @@ def test_latency_average_survives_a_change_of_configuration() -> None:
     world.configure([*world.providers, provider("c")], world.routes)
     average = world.member("a", "work").latency_average
     assert average is not None
-    assert average.latency(world.now) == 2.0
+    assert average.latency == 2.0
     world.states.remove_provider("a")
     world.configure(world.providers, world.routes)
     fresh = world.member("a", "work").latency_average
     assert fresh is not None
-    assert fresh.latency(world.now) == 0.0
+    assert fresh.latency == 0.0
 
 
 def test_candidates_have_attempts_in_flight() -> None:
