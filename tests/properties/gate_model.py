@@ -26,6 +26,7 @@ class ModelPermit:
     lease_until: float = math.inf
     issued_at: float = -math.inf
     lost: bool = False
+    delivering: bool = False
 
 
 class GateModel:
@@ -82,25 +83,37 @@ class GateModel:
             return ""
         if self.current_state == "open":
             return "open"
-        return (
-            "trial"
-            if self.passed + self.trials_in_flight >= self.policy.half_open_max_calls
-            else ""
-        )
+        return "trial" if self.trials_decide() else ""
+
+    def trials_decide(self) -> bool:
+        """Whether a half-open circuit admits no further trial."""
+        return self.passed + self.trials_in_flight >= self.policy.half_open_max_calls
+
+    def may_join(self) -> bool:
+        """Whether a call that no other provider can serve is admitted beside the trials."""
+        alive = [trial for trial in self.trials if trial.lease_until > self.now]
+        if not alive or not self.policy.half_open_wait:
+            return False
+        seconds = math.floor(max(self.now - trial.issued_at for trial in alive))
+        delivering = len([trial for trial in alive if trial.delivering])
+        most = self.policy.half_open_max_calls + self.passed + seconds + 2 * delivering
+        return len(alive) < most
 
     def needs_more_than_time(self) -> bool:
         """Whether time alone admits no attempt: a release or another attempt's end must."""
         full = self.max_in_flight is not None and self.in_flight >= self.max_in_flight
         endless = self.hold is None and self.state == "open" and self.half_open_at == math.inf
-        return full or self.hold == "open" or endless
+        half_open = self.hold is None and self.current_state == "half_open"
+        return full or self.hold == "open" or endless or (half_open and self.trials_decide())
 
     # ── one attempt ─────────────────────────────────────────────────────────────────────────────
 
-    def begin(self, lease: float, *, panic: bool) -> ModelPermit | None:
+    def begin(self, lease: float, *, panic: bool, join: bool) -> ModelPermit | None:
         if self.max_in_flight is not None and self.in_flight >= self.max_in_flight:
             return None
         rejection = self.health_rejection()
-        if rejection and (rejection == "held" or not panic):
+        join = join and rejection == "trial" and self.may_join()
+        if rejection and (rejection == "held" or not panic) and not join:
             return None
         self.in_flight += 1
         if self.hold == "disabled":
@@ -108,10 +121,7 @@ class GateModel:
         self.settle()
         if self.state == "closed":
             return ModelPermit(self.generation, False)
-        if (
-            self.state == "open"
-            or self.passed + self.trials_in_flight >= self.policy.half_open_max_calls
-        ):
+        if not join and (self.state == "open" or self.trials_decide()):
             return ModelPermit(-1, False)
         for trial in self.trials:
             trial.lost = trial.lease_until <= self.now
@@ -124,9 +134,11 @@ class GateModel:
         self.cooldowns = self.suspicions = 0
         return self._release(permit) and self._success(permit, elapsed, slow=slow)
 
-    def failed(self, permit: ModelPermit) -> bool:
+    def failed(self, permit: ModelPermit, retry_after: float | None) -> bool:
         """Whether it counted."""
         self.suspicions = 0
+        if retry_after:
+            self._cool_down(min(retry_after, self.policy.max_cooldown), named=True)
         return self._release(permit) and self._failure(permit)
 
     def counted_as_success(self, permit: ModelPermit) -> bool:
@@ -149,10 +161,13 @@ class GateModel:
         )
         if retry_after:
             seconds = min(retry_after, policy.max_cooldown)
+        self._cool_down(seconds, named=bool(retry_after))
+        return self._release(permit)
+
+    def _cool_down(self, seconds: float, *, named: bool) -> None:
         if self.now + seconds > self.cooldown_until:
             self.cooldown_until = self.now + seconds
-            self.events.append(("cooldown_started", seconds, bool(retry_after)))
-        return self._release(permit)
+            self.events.append(("cooldown_started", seconds, named))
 
     def tripped(
         self, permit: ModelPermit, kind: str, retry_after: float | None, *, certain: bool

@@ -45,6 +45,7 @@ POLICIES = st.builds(
     max_open_duration=st.sampled_from([2.0, 12.0]),
     jitter=st.sampled_from([0.0, 0.5]),
     half_open_max_calls=st.sampled_from([1, 2, 3]),
+    half_open_wait=st.sampled_from([0.0, 5.0, 5.0]),
     exhausted_duration=st.just(64.0),
     cooldown=st.sampled_from([1.0, 5.0]),
     max_cooldown=st.sampled_from([2.0, 16.0]),
@@ -113,15 +114,22 @@ class CircuitMachine(RuleBasedStateMachine):
 
     # ── operations ──────────────────────────────────────────────────────────────────────────────
 
-    @rule(target=tickets, lease=LEASES, panic=st.sampled_from([False, False, False, True]))
-    def begin(self, lease: float, *, panic: bool) -> Any:
-        permit = self.gate.acquire(self.now, 0, lease, panic=panic)
-        expected = self.model.begin(lease, panic=panic)
+    @rule(
+        target=tickets,
+        lease=LEASES,
+        panic=st.sampled_from([False, False, False, True]),
+        join=st.booleans(),
+    )
+    def begin(self, lease: float, *, panic: bool, join: bool) -> Any:
+        permit = self.gate.acquire(self.now, 0, lease, panic=panic, join=join)
+        expected = self.model.begin(lease, panic=panic, join=join)
         assert (permit is None) == (expected is None)
         if permit is None or expected is None:
             return multiple()
         assert (permit.generation, permit.trial) == (expected.generation, expected.trial)
-        if permit.trial:
+        if permit.trial and join:
+            self.max_trials = max(self.max_trials, self.model.trials_in_flight)
+        elif permit.trial:
             assert (
                 self.model.trials_in_flight + self.model.passed
                 <= self.model.policy.half_open_max_calls
@@ -142,10 +150,10 @@ class CircuitMachine(RuleBasedStateMachine):
         late = self.gate.release_answered(ticket[0], self.now, elapsed, slow=is_slow)
         self.end(ticket, late=late, counted=self.model.answered(ticket[1], elapsed, slow=is_slow))
 
-    @rule(ticket=consumes(tickets))
-    def fail(self, ticket: Ticket) -> None:
-        late = self.unanswered(ticket, FailureKind.SERVER, CircuitEffect.FAILURE)
-        self.end(ticket, late=late, counted=self.model.failed(ticket[1]))
+    @rule(ticket=consumes(tickets), retry_after=RETRY_AFTERS)
+    def fail(self, ticket: Ticket, retry_after: float | None) -> None:
+        late = self.unanswered(ticket, FailureKind.SERVER, CircuitEffect.FAILURE, retry_after)
+        self.end(ticket, late=late, counted=self.model.failed(ticket[1], retry_after))
 
     @rule(ticket=consumes(tickets))
     def fail_counted_as_success(self, ticket: Ticket) -> None:
@@ -195,6 +203,10 @@ class CircuitMachine(RuleBasedStateMachine):
         if ticket[0].trial:
             self.gate.circuit.renew(ticket[0], self.now, lease)
             self.model.renew(ticket[1], lease)
+
+    @rule(ticket=tickets)
+    def deliver(self, ticket: Ticket) -> None:
+        ticket[0].delivering = ticket[1].delivering = ticket[0].trial
 
     @rule(ticket=tickets)
     def pass_trial(self, ticket: Ticket) -> None:
@@ -300,6 +312,23 @@ class CircuitMachine(RuleBasedStateMachine):
         assert wait is None or gate.admits(now + wait)
         assert (wait is None) == model.needs_more_than_time()
         assert (wait == 0.0) == (not rejection)
+        assert gate.earliest_in(now) <= (math.inf if wait is None else wait)
+        joins = not rejection or (rejection == "trial" and model.may_join())
+        assert (not gate.rejection(now, join=True)) == joins or model.max_in_flight is not None
+
+    @invariant()
+    def recheck_is_in_time(self) -> None:
+        """Before `recheck_in` has passed, time alone admits nothing; in a few steps, it does."""
+        gate, at = self.gate, self.now
+        for _ in range(100):
+            recheck = gate.recheck_in(at)
+            assert (recheck == 0.0) == (not gate.rejection(at, join=True))
+            if not recheck:
+                break
+            assert gate.rejection(at + recheck * 0.875, join=True)
+            at += recheck
+        else:
+            raise AssertionError
 
     @invariant()
     def permits_add_up(self) -> None:
@@ -308,12 +337,13 @@ class CircuitMachine(RuleBasedStateMachine):
         assert gate.in_flight == model.in_flight == len(self.open_tickets)
         assert gate._limits is None or gate._limits.in_flight == len(self.open_tickets)
         self.max_trials = max(self.max_trials, model.policy.half_open_max_calls)
-        if gate.circuit._trials == []:
+        if gate.circuit._trials.permits == []:
             self.max_trials = model.policy.half_open_max_calls
-        alive = [trial for trial in gate.circuit._trials if trial.lease_until > self.now]
+        alive = [trial for trial in gate.circuit._trials.permits if trial.lease_until > self.now]
         assert len(alive) == model.trials_in_flight <= self.max_trials
         assert not alive or model.state == "half_open"
-        assert all(trial.generation == gate.circuit.generation for trial in gate.circuit._trials)
+        permits = gate.circuit._trials.permits
+        assert all(trial.generation == gate.circuit.generation for trial in permits)
 
     @invariant()
     def revision_covers_every_change(self) -> None:
@@ -332,7 +362,7 @@ class CircuitMachine(RuleBasedStateMachine):
             self.cancel(ticket, FailureKind.CANCELLED)
         if hasattr(self, "gate"):
             assert self.gate.in_flight == 0
-            assert self.gate.circuit._trials == []
+            assert self.gate.circuit._trials.permits == []
 
 
 @NO_TIMEOUT

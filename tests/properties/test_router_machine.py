@@ -44,7 +44,7 @@ def check_nothing_is_held(simulation: Simulation) -> None:
     router = simulation.router
     for gate in simulation.gates:
         assert gate.in_flight == 0, gate
-        assert gate.circuit._trials == [], gate
+        assert gate.circuit._trials.permits == [], gate
         assert gate._limits is None or gate._limits.in_flight == 0, gate
     for limits in router._engine.states._limits.values():
         assert limits.in_flight == 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from contextlib import suppress
+from dataclasses import replace
 
 import anyio
 import pytest
@@ -12,7 +13,9 @@ from multirouter import MultiProviderRouter, Provider, RetryPolicy
 from multirouter.core.planning.admission import LEASE_MARGIN
 from multirouter.core.settings.policies import CircuitPolicy
 from tests.core.gate_bench import LEASE, GateBench
-from tests.scenarios.harness import TRIPS_AT_ONCE
+
+STRICT = CircuitPolicy(failures=1, open_duration=10.0, growth=1.0, half_open_wait=0)
+"""Opens at the first failure, for exactly ten seconds; then one trial and no other call."""
 
 
 async def test_a_waiting_call_is_the_next_trial_when_a_lease_ends() -> None:
@@ -32,7 +35,7 @@ async def test_a_waiting_call_is_the_next_trial_when_a_lease_ends() -> None:
 
     router = MultiProviderRouter(
         [Provider("a", stubborn)],
-        circuit=TRIPS_AT_ONCE,
+        circuit=STRICT,
         attempt_timeout=5,
         retry=RetryPolicy(attempts=1),
     )
@@ -48,18 +51,14 @@ async def test_a_waiting_call_is_the_next_trial_when_a_lease_ends() -> None:
 
 def test_lowering_half_open_max_calls_waits_for_leases() -> None:
     """With fewer trials allowed than in flight, the surplus leases must end first."""
-    bench = GateBench(
-        CircuitPolicy(failures=1, open_duration=10.0, growth=1.0, half_open_max_calls=3)
-    )
+    bench = GateBench(replace(STRICT, half_open_max_calls=3))
     bench.fail(0.0)
     gate = bench.gate
     for lease in (7.0, 9.0, 8.0):
         assert gate.acquire(10.0, 0, lease) is not None
-    assert gate.ready_in(10.0) == 7.0
-    gate.apply(
-        CircuitPolicy(failures=1, open_duration=10.0, growth=1.0, half_open_max_calls=2), None
-    )
-    assert gate.ready_in(10.0) == 8.0
+    assert gate.recheck_in(10.0) == 7.0
+    gate.apply(replace(STRICT, half_open_max_calls=2), None)
+    assert gate.recheck_in(17.0) == 1.0, "the second lease must end too"
     assert gate.acquire(17.5, 0, LEASE) is None
     assert gate.acquire(18.0, 0, LEASE) is not None
-    assert not math.isinf(gate.ready_in(18.0) or 0.0)
+    assert not math.isinf(gate.recheck_in(18.0) or 0.0)

@@ -22,8 +22,11 @@ def trials(number: int, **settings: Any) -> CircuitPolicy:
 
 
 async def test_concurrent_calls_get_limited_trials() -> None:
-    """Case 11: of 50 calls at once two are admitted as trials, and 48 are rejected at once."""
-    async with harness(scripted("a", latency=1.0), circuit=trials(2)) as env:
+    """Case 11: of 50 calls at once two are admitted as trials, and 48 are rejected at once.
+
+    That is so with `half_open_wait=0`; tests/runtime/test_half_open_wait.py has the default.
+    """
+    async with harness(scripted("a", latency=1.0), circuit=trials(2, half_open_wait=0)) as env:
         await env.half_open("a")
         before = env["a"].count
         callers = [env.start_soon() for _ in range(50)]
@@ -90,7 +93,7 @@ async def test_trial_that_never_ends_loses_its_permit() -> None:
                 continue
         return "fine"
 
-    async with harness("b", circuit=trials(1), attempt_timeout=5) as env:
+    async with harness("b", circuit=trials(1, half_open_wait=0), attempt_timeout=5) as env:
         env.router.add(scripted("a").replace(call=uncancellable))
         env.router.hold("a", "open")
         env.router.unhold("a")

@@ -216,8 +216,8 @@ class Interleaving:
         self.model.settle(now)
         circuit = self.env.circuit("a")
         assert circuit.state(now).value == self.model.state
-        assert 0 <= len(circuit._trials) <= self.model.trials
-        assert len(circuit._trials) == len(self.model.trials_in_flight)
+        assert 0 <= len(circuit._trials.permits) <= self.model.trials
+        assert len(circuit._trials.permits) == len(self.model.trials_in_flight)
         assert self.env.router.in_flight("a") == len(self.running)
         assert self.env.router.available("a") is self.model.admits()
 
@@ -228,7 +228,11 @@ async def test_any_interleaving_matches_the_model(seed: int) -> None:
     rng = Random(seed)
     model = Model(threshold=2, trials=rng.choice([1, 2, 3]), open_duration=4.0)
     policy = CircuitPolicy(
-        failures=2, open_duration=4.0, growth=1.0, half_open_max_calls=model.trials
+        failures=2,
+        open_duration=4.0,
+        growth=1.0,
+        half_open_max_calls=model.trials,
+        half_open_wait=0,
     )
     async with harness("b", circuit=policy, timeout=1e6, attempt_timeout=1e5) as env:
         walk = Interleaving(env, model, rng)

@@ -9,6 +9,7 @@ import math
 from random import Random
 
 from multirouter.core.circuit import durations, trip_rules
+from multirouter.core.circuit.half_open import HalfOpenTrials
 from multirouter.core.circuit.permits import Permit
 from multirouter.core.circuit.states import TRANSITIONS, CircuitState, OnTransition, Signal
 from multirouter.core.rolling_window import RollingCounts
@@ -37,7 +38,6 @@ class CircuitBreaker:
         "_slow_calls",
         "_state",
         "_trials",
-        "_trials_passed",
         "can_trip",
         "consecutive_openings",
         "generation",
@@ -61,9 +61,8 @@ class CircuitBreaker:
         self._on_transition = on_transition
         self._state = CircuitState.CLOSED
         self._consecutive_failures = 0
-        self._trials_passed = 0
         self._closed_at = -math.inf
-        self._trials: list[Permit] = []
+        self._trials = HalfOpenTrials()
         self._slow_calls = None if policy.slow_after is None else RollingCounts(policy.window)
 
     # -- reading; nothing here changes the circuit ------------------------------------------
@@ -74,22 +73,36 @@ class CircuitBreaker:
             return CircuitState.HALF_OPEN
         return self._state
 
-    def admits(self, now: float) -> bool:
-        """Whether an attempt would be admitted at `now`."""
+    def admits(self, now: float, *, join: bool = False) -> bool:
+        """Whether an attempt would be admitted at `now`.
+
+        Args:
+            now: loop time, seconds.
+            join: whether it may join the trials in flight, see `HalfOpenTrials`.
+        """
         state = self.state(now)
         if state is CircuitState.HALF_OPEN:
-            in_use = self._trials_passed + self._trials_in_flight(now)
-            return in_use < self.policy.half_open_max_calls
+            join = join and self.policy.half_open_wait > 0.0
+            return self._trials.admits(self.policy.half_open_max_calls, now, join=join)
         return state is CircuitState.CLOSED
 
     def ready_in(self, now: float) -> float | None:
-        """Seconds until time alone admits an attempt; None when time alone does not."""
+        """Seconds until time alone admits an attempt; None when that depends on anything else.
+
+        The end of a trial decides a half-open circuit, and no one knows when that is.
+        """
         if self.admits(now):
             return 0.0
-        if self._state is CircuitState.OPEN and now < self.half_open_at:
-            return self.half_open_at - now if self.half_open_at < math.inf else None
-        ends = sorted(trial.lease_until for trial in self._trials if trial.lease_until > now)
-        return ends[self._trials_passed + len(ends) - self.policy.half_open_max_calls] - now
+        left = self.half_open_at - now
+        return left if 0.0 < left < math.inf else None
+
+    def recheck_in(self, now: float) -> float | None:
+        """Seconds until time alone may admit an attempt that may join; None when it will not."""
+        if self.admits(now, join=True):
+            return 0.0
+        if self.state(now) is not CircuitState.HALF_OPEN:
+            return self.ready_in(now)
+        return self._trials.recheck_in(now, join=self.policy.half_open_wait > 0.0)
 
     @property
     def is_closed(self) -> bool:
@@ -102,21 +115,21 @@ class CircuitBreaker:
 
     # -- one attempt ------------------------------------------------------------------------
 
-    def acquire(self, now: float, lease: float) -> Permit | None:
+    def acquire(self, now: float, lease: float, *, join: bool = False) -> Permit | None:
         """Returns the permit for one attempt, or None when the circuit does not admit it.
 
         Args:
             now: loop time, seconds.
             lease: seconds after which a trial that has not been settled counts as lost.
+            join: as for `admits`.
         """
         if self.shared_permit is not None:
             return self.shared_permit
         self.settle(now)
-        if not self.admits(now):
+        if not self.admits(now, join=join):
             return None
-        self._trials = [trial for trial in self._trials if trial.lease_until > now]
         permit = Permit(self.generation, now + lease, trial=True, issued_at=now)
-        self._trials.append(permit)
+        self._trials.start(permit, now)
         return permit
 
     def uncounted(self) -> Permit:
@@ -203,6 +216,10 @@ class CircuitBreaker:
         """Extends the lease of a trial to `lease` seconds from `now`."""
         permit.lease_until = now + lease
 
+    def extend_trials(self, seconds: float) -> None:
+        """Gives trials in flight the time that a stall of the event loop took from them."""
+        self._trials.shift(seconds)
+
     def pass_trial(self, permit: Permit, now: float) -> None:
         """Counts a trial as passed while its attempt continues, as a stream that delivers does.
 
@@ -255,7 +272,7 @@ class CircuitBreaker:
         if (policy.window, policy.slow_after) != (old.window, old.slow_after):
             self._slow_calls = None if policy.slow_after is None else RollingCounts(policy.window)
         # When fewer trials are required now, one more decides: nothing else would close it.
-        self._trials_passed = min(self._trials_passed, policy.half_open_max_calls - 1)
+        self._trials.passed = min(self._trials.passed, policy.half_open_max_calls - 1)
 
     def shift(self, by: float) -> None:
         """Moves every instant by `by` seconds, to the clock of another loop."""
@@ -264,9 +281,7 @@ class CircuitBreaker:
         self.window.shift(by)
         if self._slow_calls is not None:
             self._slow_calls.shift(by)
-        for permit in self._trials:
-            permit.lease_until += by
-            permit.issued_at += by
+        self._trials.shift(by)
 
     # -- inside -----------------------------------------------------------------------------
 
@@ -278,18 +293,11 @@ class CircuitBreaker:
         """
         if permit.generation != self.generation:
             return False
-        if permit.trial:
-            if permit not in self._trials:
-                return False
-            self._trials.remove(permit)
-        return True
-
-    def _trials_in_flight(self, now: float) -> int:
-        return sum(permit.lease_until > now for permit in self._trials)
+        return not permit.trial or self._trials.settle(permit)
 
     def _trial_passed(self, now: float) -> None:
-        self._trials_passed += 1
-        if self._trials_passed >= self.policy.half_open_max_calls:
+        self._trials.passed += 1
+        if self._trials.passed >= self.policy.half_open_max_calls:
             self._transition(Signal.TRIALS_PASSED, "recovered", now)
 
     def _trial_failed(self, permit: Permit, now: float) -> None:
@@ -314,9 +322,9 @@ class CircuitBreaker:
         old, self._state = self._state, new
         self.generation += 1
         self.reason = reason
-        self._trials = []
+        self._trials.clear()
         self.shared_permit = Permit(self.generation) if new is CircuitState.CLOSED else None
-        self._trials_passed = self._consecutive_failures = 0
+        self._consecutive_failures = 0
         self.half_open_at = math.inf
         if new is CircuitState.OPEN:
             self._count_opening(old, now, forced=signal is Signal.FORCE_OPEN)
@@ -343,5 +351,5 @@ class CircuitBreaker:
         return (
             f"<Circuit {self._state}{until} generation={self.generation} "
             f"consecutive_failures={self._consecutive_failures} "
-            f"failed {self.window.failures}/{self.window.calls} trials={len(self._trials)}>"
+            f"failed {self.window.failures}/{self.window.calls} trials={len(self._trials.permits)}>"
         )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from multirouter.core.change_counter import ChangeCounter
 from multirouter.core.circuit.breaker import CircuitBreaker
 from multirouter.core.circuit.durations import cooldown_duration, exhausted_duration
+from multirouter.core.circuit.gate_state import GateState
 from multirouter.core.circuit.permits import Permit
 from multirouter.core.circuit.states import CircuitState, Signal
 from multirouter.core.event_dispatcher import EventDispatcher
@@ -16,42 +17,25 @@ from multirouter.core.events import CircuitChanged, CooldownStarted, HoldChanged
 from multirouter.core.limits.rate_limits import Limits
 from multirouter.core.settings.failure_rules import CircuitEffect
 from multirouter.core.settings.policies import CircuitPolicy, LimitPolicy
-from multirouter.model import Verdict
+from multirouter.model import FailureKind, Verdict
 
 if TYPE_CHECKING:
     from multirouter.core.cost.budgets import Account
 
 
-class Gate:
+class Gate(GateState):
     """Decides whether one provider may be attempted, and counts the results of its attempts.
 
-    Attributes:
-        name: the provider's name.
-        account: its budgets, or None.
-        circuit: its circuit breaker.
-        in_flight: attempts under way.
-        cooldown_until: loop time at which the cooldown after a 429 ends.
-        hold: the hold (manual override) in force, or None.
-        last_failure: the reason of its newest failure (`status 503`), for messages.
-        removed: whether it was removed from the router; attempts in flight still end here.
+    `GateState` lists its attributes.
     """
 
     __slots__ = (
         "_consecutive_cooldowns",
         "_dispatcher",
-        "_limits",
         "_revision",
         "_router",
         "_uncertain_failures",
         "_unrestricted",
-        "account",
-        "circuit",
-        "cooldown_until",
-        "hold",
-        "in_flight",
-        "last_failure",
-        "name",
-        "removed",
     )
 
     def __init__(
@@ -70,6 +54,7 @@ class Gate:
         self.in_flight: int = 0
         self.cooldown_until: float = -math.inf
         self.hold: HoldName | None = None
+        self.rate_limited: bool = False
         self.removed: bool = False
         self.last_failure: str = ""
         self._limits = None if limits is None else Limits(limits)
@@ -81,72 +66,11 @@ class Gate:
         self._revision = revision
         self._unrestricted = limits is None
 
-    # -- reading; nothing here takes a permit -----------------------------------------------
-
-    def rejection(self, now: float, size: int = 0) -> str:
-        """Why an attempt of `size` tokens cannot start at `now`, in words; empty when it can."""
-        if self.hold == "open":
-            return "held open"
-        if self.hold in {None, "closed"} and now < self.cooldown_until:
-            return "cooling down"
-        if self.hold is None and not self.circuit.admits(now):
-            half_open = self.circuit.state(now) is CircuitState.HALF_OPEN
-            return "half_open, trial in flight" if half_open else "open"
-        if self.account is not None and (used_up := self.account.rejection()):
-            return used_up
-        return "" if self._limits is None else self._limits.rejection(size, now)
-
-    def admits(self, now: float, size: int = 0) -> bool:
-        """Whether an attempt could start at `now`."""
-        return not self.rejection(now, size)
-
-    def selectable(self, now: float) -> bool:
-        """Whether the provider takes part in the selection.
-
-        It does when its circuit is closed and neither a cooldown nor a budget excludes it. A hold
-        decides alone. Limits do not count: they are checked when an attempt starts.
-        """
-        if self.hold is not None:
-            return self.hold != "open"
-        healthy = now >= self.cooldown_until and self.circuit.state(now) is CircuitState.CLOSED
-        return healthy and (self.account is None or not self.account.rejection())
-
-    def half_open(self, now: float) -> bool:
-        """Whether its circuit is half-open and neither a hold nor a cooldown is in force."""
-        return (
-            self.hold is None
-            and now >= self.cooldown_until
-            and self.circuit.state(now) is CircuitState.HALF_OPEN
-        )
-
-    def unhealthy(self, now: float) -> bool:
-        """Whether more than half of its recent attempts failed, or its circuit is not closed."""
-        window = self.circuit.window
-        window.settle(now)
-        return not self.circuit.is_closed or window.failures * 2 > window.calls
-
-    def changes_at(self, now: float) -> float:
-        """The next loop time at which time alone changes `selectable` or `half_open`."""
-        renewed_in = 0.0 if self.account is None else self.account.ready_in()
-        instants = (self.cooldown_until, self.circuit.half_open_at, now + renewed_in)
-        return min((at for at in instants if at > now), default=math.inf)
-
-    def ready_in(self, now: float, size: int = 0) -> float | None:
-        """Seconds until time alone lets an attempt start; None when time alone does not."""
-        if self.hold == "open":
-            return None
-        waits = [0.0 if self._limits is None else self._limits.ready_in(size, now)]
-        waits.append(0.0 if self.account is None else self.account.ready_in())
-        if self.hold in {None, "closed"}:
-            waits.append(max(0.0, self.cooldown_until - now))
-        if self.hold is None:
-            waits.append(self.circuit.ready_in(now))
-        known = [wait for wait in waits if wait is not None]
-        return max(known) if len(known) == len(waits) else None
-
     # -- one attempt ------------------------------------------------------------------------
 
-    def acquire(self, now: float, size: int, lease: float, *, panic: bool = False) -> Permit | None:
+    def acquire(
+        self, now: float, size: int, lease: float, *, panic: bool = False, join: bool = False
+    ) -> Permit | None:
         """Returns the permit for one attempt, or None when it is rejected.
 
         Args:
@@ -154,22 +78,23 @@ class Gate:
             size: the request's tokens, for the limits.
             lease: seconds after which a trial that has not been settled counts as lost.
             panic: whether circuit and cooldown are ignored.
+            join: whether it may join the trials of a half-open circuit, see `HalfOpenTrials`.
         """
         if self._unrestricted and now >= self.cooldown_until:
             # The shared permit is the path of nearly every attempt.
-            permit = self.circuit.shared_permit or self.circuit.acquire(now, lease)
+            permit = self.circuit.shared_permit or self.circuit.acquire(now, lease, join=join)
             if permit is None and panic:
                 permit = self.circuit.uncounted()
         else:
-            permit = self._acquire_checked(now, size, lease, panic=panic)
+            permit = self._acquire_checked(now, size, lease, panic=panic, join=join)
         if permit is not None:
             self.in_flight += 1
         return permit
 
     def _acquire_checked(
-        self, now: float, size: int, lease: float, *, panic: bool
+        self, now: float, size: int, lease: float, *, panic: bool, join: bool
     ) -> Permit | None:
-        rejection = self.rejection(now, size)
+        rejection = self.rejection(now, size, join=join)
         ignored = panic and rejection.startswith(("open", "half_open", "cooling down"))
         if rejection and not ignored:
             return None
@@ -178,7 +103,7 @@ class Gate:
                 return None
             self._limits.acquire(size, now)
         if self.hold in {"closed", "metrics_only"} or self.hold is None:
-            permit = self.circuit.acquire(now, lease)
+            permit = self.circuit.acquire(now, lease, join=join)
             return permit or self.circuit.uncounted()
         return self.circuit.uncounted()
 
@@ -224,6 +149,17 @@ class Gate:
             self.last_failure = verdict.reason or str(verdict.kind)
         return not self._apply_effect(permit, verdict, effect, now) and permit.generation >= 0
 
+    def count_failure(self, permit: Permit, verdict: Verdict, now: float) -> None:
+        """Counts a failure whose permit was settled without a result, if it is not too late.
+
+        Args:
+            permit: the attempt's permit, which was no trial's.
+            verdict: the verdict on the attempt.
+            now: loop time, seconds.
+        """
+        self.last_failure = verdict.reason or str(verdict.kind)
+        self.circuit.record_failure(permit, now)
+
     def return_unused(self, permit: Permit) -> None:
         """Settles the permit of an attempt that was not made."""
         self._leave()
@@ -240,6 +176,8 @@ class Gate:
         if effect in {CircuitEffect.FAILURE, CircuitEffect.SUCCESS}:
             self._uncertain_failures = 0
         if effect is CircuitEffect.FAILURE:
+            if verdict.retry_after:
+                self._cool_down(verdict, now)
             return self.circuit.record_failure(permit, now)
         if effect is CircuitEffect.SUCCESS:
             # By a rule of the user: an error that shows that the provider works.
@@ -247,6 +185,9 @@ class Gate:
         if effect is CircuitEffect.TRIP:
             return self._trip(permit, verdict, now)
         if effect is CircuitEffect.COOLDOWN:
+            # Attempts in flight when a cooldown began do not lengthen the next one.
+            if now >= self.cooldown_until:
+                self._consecutive_cooldowns += 1
             self._cool_down(verdict, now)
         return self.circuit.release(permit)
 
@@ -259,14 +200,12 @@ class Gate:
         return self.circuit.record_trip(permit, now, str(verdict.kind), span)
 
     def _cool_down(self, verdict: Verdict, now: float) -> None:
-        # Attempts in flight when a cooldown began do not lengthen the next one.
-        if now >= self.cooldown_until:
-            self._consecutive_cooldowns += 1
         seconds, from_retry_after = cooldown_duration(
             self.circuit.policy, verdict, self._consecutive_cooldowns
         )
         if now + seconds > self.cooldown_until:
             self.cooldown_until = now + seconds
+            self.rate_limited = verdict.kind is FailureKind.RATE_LIMIT
             self._revision.value += 1
             event = CooldownStarted(self._router, self.name, seconds, from_retry_after, now)
             self._dispatcher.post("cooldown_started", event)
@@ -331,20 +270,3 @@ class Gate:
             self._router, self.name, old.value, new.value, reason, generation, open_duration, now
         )
         self._dispatcher.post("circuit_changed", event)
-
-    # -- text -------------------------------------------------------------------------------
-
-    def describe(self, now: float) -> str:
-        """The gate's state in words, with the seconds until it changes."""
-        rejection = self.rejection(now)
-        if rejection == "open":
-            why = f"{self.circuit.reason}; last failure: {self.last_failure}"
-            return f"open ({why}), half-open in {self.circuit.half_open_at - now:.1f} s"
-        if rejection == "cooling down":
-            return f"cooling down for {self.cooldown_until - now:.1f} s ({self.last_failure})"
-        held = f"held {self.hold}, " if self.hold else ""
-        return rejection or f"{held}{self.circuit.state(now)}"
-
-    def __repr__(self) -> str:
-        held = f" held={self.hold}" if self.hold else ""
-        return f"<Gate {self.name} in_flight={self.in_flight}{held} {self.circuit!r}>"

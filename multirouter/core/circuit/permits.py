@@ -17,9 +17,10 @@ class Permit:
         issued_at: loop time at which a trial began; -inf for any other attempt.
         trial: whether it is one of the trials of a half-open circuit.
         lease_until: loop time after which a trial that has not been settled counts as lost.
+        delivering: whether it is a trial whose stream has delivered content.
     """
 
-    __slots__ = ("generation", "issued_at", "lease_until", "trial")
+    __slots__ = ("delivering", "generation", "issued_at", "lease_until", "trial")
 
     def __init__(
         self,
@@ -33,3 +34,4 @@ class Permit:
         self.issued_at: float = issued_at
         self.lease_until: float = lease_until
         self.trial: bool = trial
+        self.delivering: bool = False

@@ -15,7 +15,7 @@ from multirouter.core.selection.tier_tables import TierTable
 from multirouter.core.selection.weighted import WeightedChoice
 from multirouter.core.settings.policies import HedgePolicy
 from multirouter.errors import AttemptTimeout
-from multirouter.model import AttemptRecord, Role
+from multirouter.model import AttemptRecord, FailureKind, Role
 
 LEASE_MARGIN = 1.0
 """Seconds that a trial's lease outlasts its deadline.
@@ -87,7 +87,7 @@ class Admission:
         step = self._choose_degraded(now, excluded, role)
         if step is not None:
             return self._with_trials(step, trials, now) if trials else step
-        return self._choose_trial(trials, now, excluded, role)
+        return self._choose_trial(trials, now, excluded, role, join=role == "call")
 
     def _choose_degraded(
         self, now: float, excluded: Collection[str], role: Role
@@ -147,12 +147,22 @@ class Admission:
         return sum(1 for _ in candidates) <= 1
 
     def _choose_trial(
-        self, half_open: Iterable[Candidate], now: float, excluded: Collection[str], role: Role
+        self,
+        half_open: Iterable[Candidate],
+        now: float,
+        excluded: Collection[str],
+        role: Role,
+        *,
+        join: bool = False,
     ) -> AttemptStep | None:
-        """Returns the caller's own attempt as the trial of a half-open circuit."""
-        for member in half_open:
-            if member.name not in excluded:
-                step = self._acquire(member, now, TRIAL, role)
+        """Returns the caller's own attempt as a trial of a half-open circuit.
+
+        With `join`, for a call that no other provider can serve, it may join trials in flight.
+        """
+        left = [member for member in half_open if member.name not in excluded]
+        for joining in (False, True) if join else (False,):
+            for member in left:
+                step = self._acquire(member, now, TRIAL, role, join=joining)
                 if step is not None:
                     return step
         return None
@@ -191,6 +201,7 @@ class Admission:
         *,
         is_last: bool = False,
         panic: bool = False,
+        join: bool = False,
     ) -> AttemptStep | None:
         """Acquires one provider's permit; None when its gate or the retry budget rejects.
 
@@ -203,7 +214,9 @@ class Admission:
         if not is_last and (adaptive := member.latency.limit) < timeout:
             timeout = adaptive
         lease = timeout if timeout < math.inf else member.gate.circuit.policy.open_duration
-        permit = member.gate.acquire(now, self._size, lease + LEASE_MARGIN, panic=panic)
+        permit = member.gate.acquire(
+            now, self._size, lease + LEASE_MARGIN, panic=panic, join=join
+        )
         if permit is None:
             return None
         for shared in self.route.limits:
@@ -234,7 +247,8 @@ class Admission:
         if last.provider == member.name:
             return f"retry after {kind}"
         names = (self._context.router, self.route.name, last.provider, member.name)
-        event = FailedOver(*names, kind, _exceeded_stream_limit(last))
+        cause = last.verdict.reason if kind is FailureKind.UNKNOWN else ""
+        event = FailedOver(*names, kind, _exceeded_stream_limit(last), cause)
         self._context.dispatcher.post("failed_over", event)
         return f"failover from {last.provider} ({kind}); {why}"
 

@@ -6,13 +6,15 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from multirouter.core.failures.exception_details import message_of
+from multirouter.core.failures.stalled import may_be_from_stall
 from multirouter.errors import (
     AllProvidersFailed,
     CallTimeout,
     NoProviderAvailable,
     ProviderError,
 )
-from multirouter.model import AttemptRecord, FailureKind
+from multirouter.model import REQUEST_KINDS, AttemptRecord
 
 if TYPE_CHECKING:
     from multirouter.core.planning.retrying import DenialReason
@@ -26,6 +28,9 @@ _DENIAL_TEXT: dict[DenialReason | None, str] = {
     "deadline": "; no retry: it would exceed the call's timeout",
     "not_idempotent": "; no retry: idempotent=False, and the attempt may have had side effects",
 }
+
+_MAX_REASON = 80
+"""Characters of an exception's message that the error of a call quotes."""
 
 ALL_ELIGIBLE: Mapping[str, str] = MappingProxyType({})
 """No ineligible providers: every provider can serve the request."""
@@ -71,13 +76,13 @@ def all_failed(
 ) -> BaseException:
     """Returns the error of a call whose attempts all failed; its cause is the last error.
 
-    When every failure was `context_length`, the provider's own exception is returned: the request
-    was too long for all of them.
+    When every failure was about the request (`REQUEST_KINDS`, such as `context_length`), the last
+    provider's own exception is returned: no provider could serve it.
     """
     trail = tuple(attempts)
     failed = [record for record in trail if record.outcome == "failure"]
-    if failed and all(record.verdict.kind is FailureKind.CONTEXT_LENGTH for record in failed):
-        return request_at_fault(failed[-1], len(trail))
+    if failed and all(record.verdict.kind in REQUEST_KINDS for record in failed):
+        return own_error(failed[-1])
     listed = "; ".join(f"{r.provider}: {r.verdict.kind} ({_reason(r)})" for r in failed)
     error = AllProvidersFailed(
         f"all attempts on route {route.name!r} failed: {listed}{_DENIAL_TEXT[denial]}",
@@ -110,46 +115,34 @@ def timed_out(
     return error
 
 
-def request_at_fault(record: AttemptRecord, number: int) -> BaseException:
-    """Returns the provider's own exception for a request that every provider would reject.
+def own_error(record: AttemptRecord) -> BaseException:
+    """The error of a failed attempt that ends the call: the provider's own exception, unchanged.
 
-    Args:
-        record: the failed attempt.
-        number: its number in the call, from 1.
+    It is not the package's object: it may be frozen, or the same one in every call, so nothing is
+    added to it. The trail says which attempt raised it, and why there was no failover.
     """
+    if record.error is not None:
+        return record.error
     kind = record.verdict.kind
-    return _with_note(record, number, f"no failover: the request itself is at fault ({kind})")
-
-
-def not_in_on(record: AttemptRecord, number: int) -> BaseException:
-    """Returns the provider's own exception for a failure that the route's `on=` does not include.
-
-    Args:
-        record: the failed attempt.
-        number: its number in the call, from 1.
-    """
-    return _with_note(
-        record, number, f"no failover: the route's on= does not include {record.verdict.kind}"
+    return ProviderError(
+        f"the answer is classified as {kind}", provider=record.provider, kind=kind
     )
 
 
-def _with_note(record: AttemptRecord, number: int, why: str) -> BaseException:
-    error = record.error
-    if error is None:
-        kind = record.verdict.kind
-        error = ProviderError(
-            f"the answer is classified as {kind}", provider=record.provider, kind=kind
-        )
-    where = f"attempt {number} at {record.provider!r} on route {record.route!r}"
-    error.add_note(f"multirouter: {where}; {why}")
-    return error
-
-
 def earliest_ready_in(members: Iterable[Candidate], now: float, size: int) -> float | None:
-    """Seconds until one of the providers becomes available by time alone; None when unknown."""
-    waits = (member.gate.ready_in(now, size) for member in members)
-    return min((wait for wait in waits if wait is not None), default=None)
+    """Seconds until one of the providers becomes available; None when more than time decides.
+
+    A provider that is held open is left out: only its release would make it available.
+    """
+    gates = [member.gate for member in members if member.gate.hold != "open"]
+    known = [wait for gate in gates if (wait := gate.ready_in(now, size)) is not None]
+    return min(known, default=None) if len(known) == len(gates) or 0.0 in known else None
 
 
 def _reason(record: AttemptRecord) -> str:
-    return record.verdict.reason or type(record.error).__name__
+    verdict, error = record.verdict, record.error
+    reason = verdict.reason
+    if error is not None and reason in {"", verdict.kind.value}:  # which says it already
+        reason = message_of(error)[:_MAX_REASON] or type(error).__name__
+    excused = record.stalled and may_be_from_stall(record.verdict)
+    return f"{reason}, while the event loop stalled" if excused else reason

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from multirouter.core.events import RetryDenied
+from multirouter.core.events import RetryDenied, RouteDiverted
 from multirouter.core.planning import final_errors
 from multirouter.core.planning.attempt_results import NO_ANSWER, AttemptResults
 from multirouter.core.planning.retrying import RetryState
 from multirouter.core.planning.steps import AttemptStep, PlanContext, ServeStep, Step, WaitStep
+from multirouter.core.routes.diversion import Diversion
 from multirouter.core.routes.resolved_route import ResolvedRoute
 from multirouter.core.selection.candidate import Candidate
 from multirouter.core.selection.eligibility import NONE_EXCLUDED
@@ -124,6 +125,12 @@ class Plan(AttemptResults):
         dispatcher = self._context.dispatcher
         if outcome.result != "success":
             dispatcher.post("call_failed", outcome)
+        else:
+            diversion = self.route.diversion
+            if diversion is not None and (
+                diversion.pending or outcome.served_by_first_choice is diversion.active
+            ):
+                self._note_diversion(diversion, outcome)
         dispatcher.post("call_ended", outcome)
         dispatcher.deliver()
 
@@ -201,6 +208,27 @@ class Plan(AttemptResults):
         error = final_errors.timed_out(self.route, self.attempts, now, started, deadline)
         return self._end("failure", error, now)
 
+    def _is_first_choice(self) -> bool:
+        """Whether the first choice answered: the call did not begin or end at another provider."""
+        attempts = self.attempts
+        first = attempts[0] if len(attempts) == 1 else min(attempts, key=_started)
+        return first.provider == self._answered_by and first.provider in self.route.first_choice
+
+    def _note_diversion(self, diversion: Diversion, outcome: CallOutcome[Any]) -> None:
+        now, route = outcome.started + outcome.elapsed, self.route
+        if diversion.record(now, by_first_choice=outcome.served_by_first_choice):
+            event = RouteDiverted(
+                self._context.router,
+                route.name,
+                diversion.active,
+                outcome.provider or "",
+                tuple(m.name for m in route.members if m.name in route.first_choice),
+                route.why_diverted(now) if diversion.active else "",
+                diversion.since,
+                now,
+            )
+            self._context.dispatcher.post("route_diverted", event)
+
     def _end(self, result: CallResult, error: BaseException | None, now: float) -> CallOutcome[Any]:
         route, started = self.route, self._started
         outcome: CallOutcome[Any] = CallOutcome(
@@ -212,7 +240,14 @@ class Plan(AttemptResults):
             tuple(self.attempts),
             started,
             now - started,
+            route.first_choice,
         )
+        if result == "success":
+            outcome.served_by_first_choice = self._is_first_choice()
         if route.billing.has_prices:
             route.billing.set_failover_cost(outcome, self._request)
         return outcome
+
+
+def _started(record: AttemptRecord) -> float:
+    return record.started

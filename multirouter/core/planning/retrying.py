@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Hashable, Iterable
 from typing import Literal
 
 from multirouter.core.failures import backoff
 from multirouter.core.limits.retry_budget import RetryBudget
+from multirouter.core.planning.evidence import Evidence
 from multirouter.core.selection.candidate import Candidate
 from multirouter.core.settings.failure_rules import Failover, Retry, Rule
 from multirouter.core.settings.policies import RetryPolicy
@@ -41,6 +42,7 @@ class RetryState:
         backed_off: whether the backoff before that retry is over or under way.
         backoff_until: loop time before which no attempt starts, seconds.
         denial: why a retry that was possible was not made, or None.
+        evidence: which of the call's failures count against their providers.
         suspect_domains: domains with a failure in this round that may concern all their providers.
     """
 
@@ -52,6 +54,7 @@ class RetryState:
         "backed_off",
         "backoff_until",
         "denial",
+        "evidence",
         "excluded",
         "excluded_for_call",
         "last",
@@ -72,6 +75,7 @@ class RetryState:
         self.backed_off: bool = False
         self.backoff_until: float = -math.inf
         self.denial: DenialReason | None = None
+        self.evidence: Evidence = Evidence()
 
     def record_attempt(self, name: str) -> None:
         """Records an attempt; the provider is not attempted a second time in this round."""
@@ -112,8 +116,8 @@ class RetryState:
         elif attempts <= retries_per_provider and not _cooldown_is_a_guess(record):
             self.retry_same, self.backed_off = member, False
         if rule.failover is Failover.LARGER:
-            window = member.provider.context_window or 0
-            self.exclude_all(o for o in others if (o.provider.context_window or 0) <= window)
+            window = member.provider.context_window or 0  # an unknown window excludes no provider
+            self.exclude_all(o for o in others if _known_window(o) <= window)
         elif rule.failover is Failover.NEVER:
             self.exclude_all(o for o in others if o is not member)
 
@@ -198,12 +202,22 @@ class RetryState:
         delay = backoff.backoff_delay(self._policy, round_number, floor, random)
         return max(earliest, now + delay)  # the sum may round to just before the cooldown's end
 
+    def wait_class(self) -> Hashable:
+        """Equal for waiting calls that may attempt the same providers at the same cost."""
+        return frozenset(self.excluded_for_call), frozenset(self._attempts), self._paid
+
     def next_round(self) -> None:
         """Begins a round: providers that are not excluded for the call may be attempted again."""
         self._attempts_in_round = 0
         self.excluded = set(self.excluded_for_call)
         self.retry_same = None
         self.suspect_domains.clear()
+
+
+def _known_window(member: Candidate) -> float:
+    """A provider's context window; infinite when it is unknown."""
+    window = member.provider.context_window
+    return math.inf if window is None else window
 
 
 def _cooldown_is_a_guess(record: AttemptRecord) -> bool:

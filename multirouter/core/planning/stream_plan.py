@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 
 from multirouter.core.events import ContinuationMode, StreamContinued
-from multirouter.core.planning.admission import LEASE_MARGIN, Admission
+from multirouter.core.planning.admission import LEASE_MARGIN
+from multirouter.core.planning.capacity_wait import CapacityWait
 from multirouter.core.planning.steps import AttemptStep
 
 PROVEN_AFTER = 10.0
 """Seconds of a running stream after which the trial of a half-open circuit has passed."""
 
 
-class StreamPlan(Admission):
+class StreamPlan(CapacityWait):
     """Plan of a call whose answer arrives in chunks.
 
     Its phases: deciding -> serving -> (interrupted -> deciding)* -> done.
@@ -43,8 +44,12 @@ class StreamPlan(Admission):
     def record_first_content(self, step: AttemptStep, first_at: float) -> None:
         """Records the latency to a stream's first content, for background trials too."""
         step.served_at = first_at
-        trial = step.permit.trial
-        step.slow = step.member.latency.record(first_at - step.started, first_at, trial=trial)
+        trial = step.permit.delivering = step.permit.trial
+        if step.stalled:
+            step.slow = None  # the latency is not the provider's; what follows may be
+            step.stalled = False
+        else:
+            step.slow = step.member.latency.record(first_at - step.started, first_at, trial=trial)
 
     def renew_trial_lease(self, step: AttemptStep, now: float, lease: float) -> bool:
         """Renews the lease of a half-open provider's running stream.

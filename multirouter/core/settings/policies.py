@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from multirouter.core import hooks
 from multirouter.core import validation as check
 from multirouter.errors import ConfigurationError
 
@@ -97,15 +98,16 @@ class CircuitPolicy:
             Default: 0.1, or 0 with `growth=1`, which asks for a fixed duration.
         half_open_max_calls: number of trials that a half-open circuit allows at one time, and the
             number of successful trials that closes it, at least 1.
-        half_open_wait: how long a call that no other provider can serve waits for the trial of a
-            half-open circuit, counted from the call's start, seconds, 0 to 1e9. Meanwhile calls
-            join the trial in growing number; 0 rejects the others at once.
+        half_open_wait: how long a call that no other provider can serve waits for the trials of a
+            half-open circuit, counted from the call's start, seconds, 0 to 1e9. Such calls also
+            join the trials in growing number. 0: they are rejected at once, and none joins.
         exhausted_duration: how long the circuit stays open after an exhausted quota or bad
             credentials, seconds (or Retry-After, when that is longer); time alone seldom cures
             these.
         cooldown: length of a provider's cooldown after a 429 that names no time, seconds; doubles
             with each consecutive 429, up to `max_open_duration`.
-        max_cooldown: longest cooldown after a 429, whatever the provider asks for, seconds.
+        max_cooldown: longest cooldown, whatever Retry-After a provider sends, seconds. A failure
+            with a Retry-After (a 503) starts a cooldown too; it counts as a failure as well.
         ramp: time over which the weight grows from a tenth to its full value after the circuit
             closes, seconds; 0 gives the full weight at once.
             Source: Envoy's slow start, with its minimum weight of 10 %.
@@ -260,12 +262,12 @@ class LimitPolicy:
             check.rate("LimitPolicy.requests_per_minute", self.requests_per_minute)
         if self.tokens_per_minute is not None:
             check.rate("LimitPolicy.tokens_per_minute", self.tokens_per_minute)
-            if not callable(self.size):
+            if self.size is None:
                 raise ConfigurationError(
                     "LimitPolicy.size",
-                    "must be a function of the request when tokens_per_minute is set, "
-                    f"got {self.size!r}",
+                    "must be a function of the request when tokens_per_minute is set, got None",
                 )
+        hooks.plain_function("LimitPolicy.size", self.size, "request")
         check.number("LimitPolicy.burst", self.burst, above=0.0, maximum=1.0)
 
 

@@ -60,8 +60,8 @@ def test_an_open_circuit_rejects_until_half_open() -> None:
     assert gate.changes_at(60.0) == math.inf
     bench.acquire(60.0)
     assert gate.rejection(60.0) == "half_open, trial in flight"
-    assert gate.ready_in(60.0) == LEASE
-    assert gate.ready_in(61.0) == LEASE - 1.0
+    assert gate.ready_in(60.0) is None, "the trial's end decides, not its lease"
+    assert gate.earliest_in(60.0) == 0.0
     assert gate.half_open(60.0)
 
 

@@ -1,0 +1,96 @@
+"""Part of a call's plan that queues: until when it waits for a provider, and with which others."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable
+
+from multirouter.core.planning import final_errors
+from multirouter.core.planning.admission import Admission
+from multirouter.core.planning.retrying import RetryState
+from multirouter.core.planning.steps import WaitStep
+from multirouter.core.selection.candidate import Candidate
+
+
+class CapacityWait(Admission):
+    """Plan of a call that may wait until a provider is available.
+
+    It waits as long as its caller allows (`wait=`), and for the trial of a half-open provider as
+    long as the provider's `CircuitPolicy.half_open_wait` allows, both counted from its start. It
+    does not wait where it is known that no provider becomes available in that time.
+
+    Attributes:
+        size: the request's tokens, for the limits.
+    """
+
+    __slots__ = ("_started", "_wait")
+
+    _started: float
+    _wait: float
+
+    def ready_in(self, now: float) -> float | None:
+        """Seconds until a provider becomes available by time alone; None when it will not."""
+        waits = [shared.ready_in(self._size, now) for shared in self.route.limits]
+        waits.append(final_errors.earliest_ready_in(self._left(), now, self._size))
+        return _longest(waits)
+
+    def recheck_in(self, now: float) -> float | None:
+        """Seconds until time alone may let this waiting call start; None when it will not."""
+        waits = [shared.ready_in(self._size, now) for shared in self.route.limits]
+        rechecks = [member.gate.recheck_in(now, self._size) for member in self._left()]
+        waits.append(min((wait for wait in rechecks if wait is not None), default=None))
+        return _longest(waits)
+
+    def wait_class(self) -> Hashable:
+        """Waiting calls of one class can start under the same conditions, but for their size.
+
+        When one of them cannot start, none of the others of at least its size can.
+        """
+        route, state = self.route, self._retry_state
+        return (
+            tuple(tuple(member.gate for member in tier.members) for tier in route.tiers),
+            route.limits,
+            route.retry,
+            self._ineligible,
+            self.idempotent,
+            self._wait,
+            None if state is None else state.wait_class(),
+        )
+
+    @property
+    def size(self) -> int:
+        """The request's tokens, for the limits."""
+        return self._size
+
+    def _wait_for_capacity(self, retry_state: RetryState | None, now: float) -> WaitStep | None:
+        left = self._left()
+        until = min(self._waits_until(left, now), self.deadline)
+        if not left or now >= until or self._earliest_in(left, now) > until - now:
+            return None
+        if retry_state is not None:
+            if not retry_state.can_afford_any(self.route.members, self._context.budget, now):
+                return None
+            retry_state.next_round()
+        return WaitStep(until, for_capacity=True)
+
+    def _waits_until(self, left: list[Candidate], now: float) -> float:
+        """Loop time until which the call waits, seconds."""
+        recovering = [m.gate.circuit.policy for m in left if m.gate.trial_in_flight(now)]
+        waits = [policy.half_open_wait for policy in recovering]
+        return self._started + max(self._wait, *waits, 0.0)
+
+    def _earliest_in(self, left: list[Candidate], now: float) -> float:
+        """Seconds before which none of these providers can serve the call; 0 when unknown."""
+        size = self._size
+        limits = [shared.ready_in(size, now) or 0.0 for shared in self.route.limits]
+        return max(min(member.gate.earliest_in(now, size) for member in left), *limits, 0.0)
+
+    def _left(self) -> list[Candidate]:
+        """The providers that may still serve the call."""
+        state = self._retry_state
+        excluded = self._ineligible if state is None else state.excluded_for_call
+        return [member for member in self.route.members if member.name not in excluded]
+
+
+def _longest(waits: list[float | None]) -> float | None:
+    known = [wait for wait in waits if wait is not None]
+    return max(known) if len(known) == len(waits) else None
