@@ -38,6 +38,7 @@ from multirouter.errors import (
     UsageError,
 )
 from multirouter.model import AttemptRecord, CallOutcome, FailureKind, Usage, Verdict
+from multirouter.pickling import UnpicklableError
 from multirouter.router import MultiProviderRouter
 from multirouter.schema_validation import json_schema
 
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
     )
     from multirouter.listeners.alarms.webhook import Webhook
     from multirouter.listeners.history.history import History
+    from multirouter.price_table import known_prices
     from multirouter.runtime.streams.stream import Stream, StreamRestarted
     from multirouter.token_counting import counted_tokens
 
@@ -109,6 +111,7 @@ __all__ = [
     "StreamInterrupted",
     "StreamPolicy",
     "StreamRestarted",
+    "UnpicklableError",
     "Usage",
     "UsageError",
     "Verdict",
@@ -117,6 +120,7 @@ __all__ = [
     "chat_requires",
     "counted_tokens",
     "json_schema",
+    "known_prices",
     "priorities",
 ]
 
@@ -134,6 +138,7 @@ _LAZY_MODULES = {
     "multirouter.listeners.history.history": ("History",),
     "multirouter.listeners.alarms.webhook": ("Webhook",),
     "multirouter.runtime.streams.stream": ("StreamRestarted", "Stream"),
+    "multirouter.price_table": ("known_prices",),
     "multirouter.token_counting": ("counted_tokens",),
 }
 _MODULE_OF = {name: module for module, names in _LAZY_MODULES.items() for name in names}

@@ -10,11 +10,16 @@ MultirouterError
 ├── ProviderError            a provider's failure: provider, kind, status, code, retry_after
 ├── UsageError               closed router, wrong loop, unknown route, result not awaitable
 └── ConfigurationError       an invalid setting: what, why (a ValueError too)
+
+All of them can be pickled and copied, also between processes. An exception of another library that
+they hold, and that cannot be pickled, is replaced by a `pickling.UnpicklableError`.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
+
+from multirouter.pickling import Copyable
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,7 +27,7 @@ if TYPE_CHECKING:
     from multirouter.model import AttemptRecord, FailureKind
 
 
-class MultirouterError(Exception):
+class MultirouterError(Copyable, Exception):
     """Base class of every exception of this package."""
 
 
@@ -33,6 +38,8 @@ class CallFailed(MultirouterError):
         attempts: the attempts that were made, in order; empty when no provider was attempted.
         elapsed: seconds from the call's start to its end.
         retry_after: seconds until another call may succeed, or None when unknown.
+        fallback_error: what `fallback=` raised, also in `__context__`; a TimeoutError when it took
+            too long; None when it was not called.
     """
 
     def __init__(
@@ -47,6 +54,7 @@ class CallFailed(MultirouterError):
         self.attempts = attempts
         self.elapsed = elapsed
         self.retry_after = retry_after
+        self.fallback_error: Exception | None = None
 
 
 class NoProviderAvailable(CallFailed):

@@ -8,6 +8,8 @@ from typing import Any, Generic, Literal, NamedTuple, Never
 
 from typing_extensions import TypeVar
 
+from multirouter.pickling import Copyable
+
 RequestT = TypeVar("RequestT")
 ResponseT = TypeVar("ResponseT")
 ChunkT = TypeVar("ChunkT", default=Never)
@@ -136,7 +138,7 @@ SUCCESS = Verdict(FailureKind.SUCCESS)
 CANCELLED = Verdict(FailureKind.CANCELLED)
 
 
-class AttemptRecord:
+class AttemptRecord(Copyable):
     """One ended attempt of a call; also the event passed to `Listener.attempt_ended`.
 
     Attributes:
@@ -231,7 +233,7 @@ class AttemptRecord:
         )
 
 
-class CallOutcome(Generic[ResponseT_co]):
+class CallOutcome(Copyable, Generic[ResponseT_co]):
     """Outcome of a whole call; also the event passed to `Listener.call_ended`.
 
     Attributes:
@@ -242,13 +244,15 @@ class CallOutcome(Generic[ResponseT_co]):
         attempts: all attempts, in the order in which they ended.
         started: loop time of the start, seconds.
         elapsed: duration, seconds.
+        first_choice: names of the providers that the route prefers when all are available: those
+            of its first tier, without reserves; under a strategy with a fixed order only the best.
+        served_by_first_choice: whether a provider answered that is the first choice, without a
+            failover before; False for a call without an answer of a provider.
         failover_cost: cost of the call minus the price of its answer at the first choice, USD;
-            below 0 when the failover saved money. The first choice is the provider of the first
-            attempt; when no provider of the first tier was available, it is that tier by its
-            weights. None when it is unknown: without an answer, without prices, or after a
-            stream that was continued by another attempt.
-        fallback_error: what `fallback=` raised, a TimeoutError when it took too long; None when
-            it returned, or was not called.
+            below 0 when the failover saved money. It is compared with the provider of the first
+            attempt; when that one is not of `first_choice`, with those by their weights. None when
+            it is unknown: without an answer, without prices, or after a stream that was continued
+            by another attempt.
     """
 
     __slots__ = (
@@ -257,10 +261,11 @@ class CallOutcome(Generic[ResponseT_co]):
         "elapsed",
         "error",
         "failover_cost",
-        "fallback_error",
+        "first_choice",
         "provider",
         "result",
         "route",
+        "served_by_first_choice",
         "started",
     )
 
@@ -274,6 +279,7 @@ class CallOutcome(Generic[ResponseT_co]):
         attempts: tuple[AttemptRecord, ...],
         started: float,
         elapsed: float,
+        first_choice: frozenset[str] = frozenset(),
     ) -> None:
         self.result: CallResult = result
         self._value = value
@@ -283,8 +289,9 @@ class CallOutcome(Generic[ResponseT_co]):
         self.attempts: tuple[AttemptRecord, ...] = attempts
         self.started: float = started
         self.elapsed: float = elapsed
+        self.first_choice: frozenset[str] = first_choice
+        self.served_by_first_choice: bool = False
         self.failover_cost: float | None = None
-        self.fallback_error: Exception | None = None
 
     @property
     def cost(self) -> float:

@@ -8,6 +8,7 @@ from random import Random
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from multirouter.core import hooks
 from multirouter.core import validation as check
 from multirouter.core.cost.budgets import Budget
 from multirouter.core.cost.usage import ReadUsage
@@ -163,16 +164,16 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
                 budget=budget,
                 shadow=shadow,
             ),
-            usage=check.function("usage", usage),
-            requires=check.function("requires", requires),
-            size=check.function("size", size),
+            usage=hooks.plain_function("usage", usage, "answer"),
+            requires=hooks.plain_function("requires", requires, "request", iterable=True),
+            size=hooks.plain_function("size", size, "request"),
             schema=json_schema,
         )
         self._engine = Engine(
             self.name,
             self._defaults,
             rng=check.instance("rng", rng, Random) or Random(),
-            classify=check.function("classify", classify),
+            classify=hooks.plain_function("classify", classify, "error", "value"),
             logs=make_logs(name, logger, error_messages=error_messages),
         )
         if route is not None or unknown_route is not None:
@@ -180,12 +181,15 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
                 self.name, self._engine.dispatcher, route, unknown_route
             )
             self._engine.route_selection = route_selection
-        self._engine.registry = self._build_registry(list(providers), list(routes))
-        exemplar = check.function("exemplar", exemplar)
+        self._engine.registry = self._build_registry(
+            list(check.objects("providers", providers, "Provider objects")),
+            list(check.objects("routes", routes, "Route objects")),
+        )
+        exemplar = hooks.plain_function("exemplar", exemplar)
         metrics = make_metrics(name, self, registry, exemplar=exemplar)
         if history is not None:
             self._attach_history(history, metrics)
-        self._engine.add_listeners(metrics, listeners)
+        self._engine.add_listeners(metrics, check.objects("listeners", listeners, "Listener objects"))
         if alarms != ():
             self._attach_alarms(alarms)
 

@@ -48,7 +48,7 @@ async def test_stream_requests_are_transformed() -> None:
 
 
 async def test_failing_transform_is_a_request_fault() -> None:
-    """The user's exception is raised unchanged, with a note; no provider is attempted."""
+    """The user's exception is raised unchanged; no provider is attempted."""
 
     def failing_transform(request: Any) -> Any:
         return request["system"]
@@ -58,15 +58,14 @@ async def test_failing_transform_is_a_request_fault() -> None:
     ) as r:
         with pytest.raises(KeyError) as caught:
             await r.call({})
-        assert "raised by transform= before the attempt at 'a'" in caught.value.__notes__[0]
-        assert "the request itself is at fault" in caught.value.__notes__[1]
+        assert vars(caught.value) == {}
         assert r.snapshot()["providers"]["a"]["failures"] == 0
 
 
 async def test_non_awaitable_behind_a_transform() -> None:
     """A provider that returns no awaitable is a usage error behind a transform too."""
 
-    def plain(request):
+    def plain(request: Any) -> Any:
         return "not awaited"
 
     async with router(Provider("a", plain, transform=str.upper)) as r:

@@ -7,21 +7,23 @@ from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any
 
+from multirouter.core import hooks
 from multirouter.core.events import EVENT_NAMES, Listener
+from multirouter.errors import ConfigurationError
 from multirouter.model import Role
 
 OnHookError = Callable[[Callable[..., Any], Exception], None]
 """Called with a user's function that raised (a listener's method, a hook), and its exception."""
 
-Handlers = tuple[Callable[[Any], None], ...]
+Handlers = tuple[Callable[[Any], object], ...]
 
 
-def _unpacking(method: Callable[..., None]) -> Callable[[Any], None]:
+def _unpacking(method: Callable[..., object]) -> Callable[[Any], object]:
     """Adapts `attempt_started`, the one method with two arguments, to one pair."""
 
     @wraps(method)
-    def handler(event: tuple[str, Role]) -> None:
-        method(*event)
+    def handler(event: tuple[str, Role]) -> object:
+        return method(*event)
 
     return handler
 
@@ -47,10 +49,19 @@ class EventDispatcher:
             self.add(listener)
 
     def add(self, listener: Listener) -> None:
-        """Registers a listener for the methods that it overrides; it gets events from now on."""
+        """Registers a listener for the methods that it overrides; it gets events from now on.
+
+        Raises:
+            ConfigurationError: it has not the methods of a Listener, or a method is async, or takes
+                other arguments.
+        """
+        if isinstance(listener, type) or not all(hasattr(listener, name) for name in EVENT_NAMES):
+            raise ConfigurationError("listeners", f"must be Listener objects, got {listener!r}")
         for name in EVENT_NAMES:
             method = getattr(listener, name)
             if getattr(method, "__func__", None) is not getattr(Listener, name):
+                arguments = ("provider", "role") if name == "attempt_started" else ("event",)
+                hooks.plain_function(f"{type(listener).__name__}.{name}", method, *arguments)
                 handler = _unpacking(method) if name == "attempt_started" else method
                 self._handlers[name] = (*self._handlers[name], handler)
         self.has_start_listeners = bool(self._handlers["attempt_started"])
@@ -76,7 +87,9 @@ class EventDispatcher:
                 handlers, event = queue.popleft()
                 for handler in handlers:
                     try:
-                        handler(event)
+                        result = handler(event)
+                        if result is not None:
+                            hooks.checked_result("a method of a listener", result)
                     except Exception as error:  # noqa: BLE001 - a broken listener fails no call
                         self._on_error(handler, error)
         finally:

@@ -228,6 +228,30 @@ class RouteUnknown(NamedTuple):
     route: str
 
 
+class RouteDiverted(NamedTuple):
+    """A route's calls began, or ceased, to be answered by other providers than its first choice.
+
+    Attributes:
+        router: the router's name.
+        route: the route's name.
+        diverted: whether they are from now on.
+        provider: the provider that answered the latest call.
+        first_choice: names of the providers that the route prefers when all are available.
+        reason: why they do not answer, as text; "" when the diversion ended.
+        since: loop time at which the diversion began, seconds.
+        at: loop time of this change, seconds.
+    """
+
+    router: str
+    route: str
+    diverted: bool
+    provider: str
+    first_choice: tuple[str, ...]
+    reason: str
+    since: float
+    at: float
+
+
 class PriceMissing(NamedTuple):
     """An attempt of a provider with prices had a model without one, so its cost is not counted.
 
@@ -275,6 +299,7 @@ Event = (
     | AlarmChanged
     | LoopStalled
     | PriceMissing
+    | RouteDiverted
 )
 """Every event that is an object of its own; attempts and calls are reported by their records."""
 
@@ -332,6 +357,9 @@ class Listener:
 
     def alarm_changed(self, event: AlarmChanged) -> None:
         """An alarm started or stopped firing."""
+
+    def route_diverted(self, event: RouteDiverted) -> None:
+        """A diversion of a route began or ended."""
 
     def price_missing(self, event: PriceMissing) -> None:
         """An attempt had a model without a price."""

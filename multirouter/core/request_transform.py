@@ -1,16 +1,42 @@
-"""Applies a route's and a provider's `transform=` to a request just before an attempt."""
+"""Prepares requests for attempts: transforms, and copies for attempts in the background."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from multirouter.core import hooks
+
+
+def own_copy(value: Any) -> Any:
+    """A copy of plain data for an attempt that runs beside another one of the same call.
+
+    Dicts and lists are copied, at every depth, also inside of tuples; all else is shared. So
+    neither attempt sees what the other one's provider does to the request, and no object with a
+    lock, a connection or a large graph behind it is copied.
+    """
+    try:
+        return _copied(value)
+    except RecursionError:  # a list that contains itself
+        return value
+
+
+def _copied(value: Any) -> Any:
+    kind = type(value)
+    if kind is dict:
+        return {key: _copied(item) for key, item in value.items()}
+    if kind is list:
+        return [_copied(item) for item in value]
+    if kind is tuple:
+        return tuple(map(_copied, value))
+    return value
+
 
 class TransformFailed(Exception):
     """A `transform=` raised, so the request cannot be sent to this provider.
 
     Attributes:
-        error: the exception, with a note that names the provider.
+        error: the exception.
     """
 
     def __init__(self, error: Exception) -> None:
@@ -22,20 +48,15 @@ class TransformedCall:
     """A provider's function that transforms each request first.
 
     Args:
-        name: the provider's name.
-        function: its `call` or `stream`.
+        function: the provider's `call` or `stream`.
         transforms: functions applied to the request, in order.
     """
 
-    __slots__ = ("_function", "_name", "_transforms")
+    __slots__ = ("_function", "_transforms")
 
     def __init__(
-        self,
-        name: str,
-        function: Callable[[Any], Any],
-        transforms: Sequence[Callable[[Any], Any]],
+        self, function: Callable[[Any], Any], transforms: Sequence[Callable[[Any], Any]]
     ) -> None:
-        self._name = name
         self._function = function
         self._transforms = transforms
 
@@ -47,15 +68,12 @@ class TransformedCall:
         """
         try:
             for transform in self._transforms:
-                request = transform(request)
+                request = hooks.checked_result("transform=", transform(request))
         except Exception as error:
-            error.add_note(
-                f"multirouter: raised by transform= before the attempt at {self._name!r}"
-            )
             raise TransformFailed(error) from error
         return self._function(request)
 
 
-def with_transforms(name: str, function: Any, transforms: Sequence[Callable[[Any], Any]]) -> Any:
+def with_transforms(function: Any, transforms: Sequence[Callable[[Any], Any]]) -> Any:
     """The function with its transforms; unchanged when it is None or there are no transforms."""
-    return TransformedCall(name, function, transforms) if function and transforms else function
+    return TransformedCall(function, transforms) if function and transforms else function

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
-from inspect import iscoroutinefunction
+from collections.abc import Iterable
 from numbers import Real
 from typing import Any, TypeVar
 
@@ -72,13 +71,18 @@ def _allowed(
     """The valid range as text: `a finite number >= 0 and <= 1`."""
     bounds = []
     if above is not None:
-        bounds.append(f"> {above:g}")
+        bounds.append(f"> {_short(above)}")
     if minimum is not None:
-        bounds.append(f">= {minimum:g}")
+        bounds.append(f">= {_short(minimum)}")
     if maximum != math.inf:
-        bounds.append(f"<= {maximum:g}")
+        bounds.append(f"<= {_short(maximum)}")
     words = ["a finite number", f"of {unit}" if unit else "", " and ".join(bounds)]
     return " ".join(filter(None, words)) + (", or math.inf" if allow_inf else "")
+
+
+def _short(bound: float) -> str:
+    """A bound as users write it: `1e9`, not `1e+09`."""
+    return f"{bound:g}".replace("e+0", "e").replace("e-0", "e-").replace("e+", "e")
 
 
 def duration(what: str, value: Any, *, allow_inf: bool = False) -> float:
@@ -93,6 +97,11 @@ def duration(what: str, value: Any, *, allow_inf: bool = False) -> float:
     )
 
 
+def seconds(what: str, value: Any, *, maximum: float = MAX_DURATION) -> float:
+    """A time in seconds that may be 0, up to `maximum`."""
+    return number(what, value, minimum=0.0, maximum=maximum, unit="seconds")
+
+
 def rate(what: str, value: Any) -> float:
     """A rate in units per minute, from 1e-6 (one in two years) to 1e12."""
     return number(what, value, minimum=1e-6, maximum=1e12)
@@ -102,7 +111,7 @@ def weight(what: str, value: Any) -> float:
     """A weight: 0, or from 1e-9 to 1e9, so that no sum of weights overflows or vanishes."""
     checked = number(what, value, minimum=0.0, maximum=1e9)
     if 0.0 < checked < 1e-9:
-        raise ConfigurationError(what, f"must be 0 or >= 1e-09, got {value!r}")
+        raise ConfigurationError(what, f"must be 0 or >= 1e-9, got {value!r}")
     return checked
 
 
@@ -111,11 +120,34 @@ def share(what: str, value: Any) -> float:
     return number(what, value, minimum=0.0, maximum=1.0)
 
 
-def count(what: str, value: Any, *, minimum: int = 1) -> int:
-    """An integer of at least `minimum`."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
-        raise ConfigurationError(what, f"must be an integer >= {minimum}, got {value!r}")
-    return value
+def count(what: str, value: Any, *, minimum: int = 1, maximum: int | None = None) -> int:
+    """An integer of at least `minimum`, and of at most `maximum` if there is one."""
+    valid = isinstance(value, int) and not isinstance(value, bool) and value >= minimum
+    if not valid or (maximum is not None and value > maximum):
+        limit = "" if maximum is None else f" and <= {maximum}"
+        raise ConfigurationError(what, f"must be an integer >= {minimum}{limit}, got {value!r}")
+    return int(value)
+
+
+def one_of(what: str, value: Any, allowed: Iterable[Any]) -> None:
+    """Checks that a value is one of a few."""
+    values = tuple(allowed)
+    if value not in values:
+        known = ", ".join(map(repr, values))
+        raise ConfigurationError(what, f"must be one of {known}, got {value!r}")
+
+
+def objects(what: str, value: Any, kind: str) -> tuple[Any, ...]:
+    """A list of objects, as a tuple; a string and what cannot be iterated are rejected.
+
+    Args:
+        what: the setting's name, for the error.
+        value: the user's value.
+        kind: what the list must contain (`Provider objects`), for the error.
+    """
+    if isinstance(value, str) or not isinstance(value, Iterable):
+        raise ConfigurationError(what, f"must be a list of {kind}, got {value!r}")
+    return tuple(value)
 
 
 def name(what: str, value: Any) -> str:
@@ -126,23 +158,6 @@ def name(what: str, value: Any) -> str:
             f"must be a non-empty printable string without surrounding whitespace, got {value!r}",
         )
     return value
-
-
-def function(what: str, value: Any) -> Any:
-    """A plain function, or None; the result of a coroutine function would never be awaited."""
-    if value is not None and (not callable(value) or iscoroutinefunction(value)):
-        raise ConfigurationError(what, f"must be a plain function, got {value!r}")
-    return value
-
-
-def function_or_schema(what: str, value: Any) -> Callable[[Any], object] | Mapping[str, Any] | None:
-    """A check of answers: a plain function, a JSON Schema, or None."""
-    if isinstance(value, Mapping):
-        return value
-    if value is not None and not callable(value):
-        raise ConfigurationError(what, f"must be a function or a JSON Schema, got {value!r}")
-    checked: Callable[[Any], object] | None = function(what, value)
-    return checked
 
 
 def instance(what: str, value: Any, kind: type[KindT]) -> KindT | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import suppress
 from math import inf, isfinite
-from traceback import extract_tb
 from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
@@ -20,17 +19,17 @@ from multirouter.core.events import (
     Listener,
     LoopStalled,
     PanicStarted,
+    PriceMissing,
     RetryDenied,
+    RouteDiverted,
     StreamContinued,
 )
-from multirouter.core.failures.exception_details import peek
-from multirouter.model import REQUEST_KINDS, AttemptRecord, CallOutcome
+from multirouter.core.failures.exception_details import location_of, message_of, peek
+from multirouter.errors import MultirouterError
+from multirouter.model import REQUEST_KINDS, AttemptRecord, CallOutcome, FailureKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-MAX_MESSAGE_LENGTH = 200
-"""Characters of an error message that are logged with `error_messages=True`; the rest is cut."""
 
 SHORT_STALL = 0.5
 """Seconds below which a stall of the event loop is not logged each time: a loop that is always a
@@ -106,6 +105,8 @@ class Logs(Listener):
     @override
     def failed_over(self, event: FailedOver) -> None:
         fields = {"route": event.route, "from": event.provider, "to": event.to}
+        if event.cause:
+            fields["cause"] = event.cause
         self._log("info", "failover", **fields, reason=event.reason)
 
     @override
@@ -134,6 +135,20 @@ class Logs(Listener):
     @override
     def panic_started(self, event: PanicStarted) -> None:
         self._log("info", "panic mode started", route=event.route)
+
+    @override
+    def route_diverted(self, event: RouteDiverted) -> None:
+        first_choice = list(event.first_choice)
+        fields = {"route": event.route, "first_choice": first_choice, "provider": event.provider}
+        if event.diverted:
+            self._log("info", "diversion began", **fields, reason=event.reason)
+        else:
+            seconds = round(event.at - event.since, 3)
+            self._log("info", "diversion ended", **fields, seconds=seconds)
+
+    @override
+    def price_missing(self, event: PriceMissing) -> None:
+        self._log("warning", "price missing", provider=event.provider, model=event.model)
 
     @override
     def budget_reached(self, event: BudgetReached) -> None:
@@ -191,6 +206,13 @@ class Logs(Listener):
         fields |= self._error_fields(outcome.error)
         if last is not None and last.error is not outcome.error:
             fields |= {f"last_{key}": v for key, v in self._error_fields(last.error).items()}
+        where = "" if last is None else _place_of_bug(last)
+        if where:
+            fields["where"] = where
+        problem = peek(outcome.error, "fallback_error")
+        if isinstance(problem, Exception):
+            fields |= {f"fallback_{key}": v for key, v in self._error_fields(problem).items()}
+            fields["fallback_where"] = location_of(problem) or "unknown"
         retry_after = peek(outcome.error, "retry_after")
         if isinstance(retry_after, float | int):
             fields["retry_after"] = round(retry_after, 3)
@@ -204,11 +226,11 @@ class Logs(Listener):
         if isinstance(request_id, str):
             fields["request_id"] = request_id[:_MAX_REQUEST_ID_LENGTH]
         if self._error_messages:
-            fields["error_message"] = _message(error)
+            fields["error_message"] = message_of(error)
         return fields
 
     def _log_error(self, name: str, error: BaseException, **fields: str) -> None:
-        fields["where"] = _location(error)
+        fields["where"] = location_of(error) or "unknown"
         try:
             self._log("error", name, **fields, **self._error_fields(error))
         except Exception:  # noqa: BLE001 - the user's logging itself may raise
@@ -279,14 +301,6 @@ def make_logs(
     return logs_class(router_name, logger, error_messages=error_messages)
 
 
-def _message(error: BaseException) -> str:
-    """The message of an error in one line, cut; "" if its `__str__` raises."""
-    try:
-        return " ".join(str(error).split())[:MAX_MESSAGE_LENGTH]
-    except Exception:  # noqa: BLE001 - a third-party __str__ may raise anything
-        return ""
-
-
 def _failed_call_level(outcome: CallOutcome[Any]) -> str:
     """Level of `call failed`: error if the caller got no answer and the request was valid."""
     if outcome.result == "cancelled":
@@ -298,19 +312,22 @@ def _failed_call_level(outcome: CallOutcome[Any]) -> str:
 
 
 def _attempt_summary(attempt: AttemptRecord) -> str:
-    status = "" if attempt.verdict.status is None else f" {attempt.verdict.status}"
-    return f"{attempt.provider}: {attempt.verdict.kind.value}{status}"
+    verdict = attempt.verdict
+    status = "" if verdict.status is None else f" {verdict.status}"
+    if verdict.kind is FailureKind.UNKNOWN:  # its reason is the class of the exception and a place
+        status = f" ({verdict.reason})"
+    return f"{attempt.provider}: {verdict.kind.value}{status}"
+
+
+def _place_of_bug(attempt: AttemptRecord) -> str:
+    """Where the exception of an attempt was raised, when no service and no adapter reported it."""
+    error, verdict = attempt.error, attempt.verdict
+    foreign = isinstance(error, Exception) and not isinstance(error, MultirouterError)
+    if error is None or not foreign or verdict.status is not None:
+        return ""
+    local = verdict.kind in REQUEST_KINDS or verdict.kind is FailureKind.UNKNOWN
+    return location_of(error) if local else ""
 
 
 def _qualified_name(function: Callable[..., Any]) -> str:
     return getattr(function, "__qualname__", type(function).__qualname__)
-
-
-def _location(error: BaseException) -> str:
-    """File, line and function that raised an error, without any values."""
-    frames = extract_tb(error.__traceback__)
-    if not frames:
-        return "unknown"
-    last = frames[-1]
-    name = last.filename.replace("\\", "/").rpartition("/")[2]
-    return f"{name}:{last.lineno} in {last.name}"

@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable
 from typing import TypeAlias
 
+from multirouter.core import hooks
 from multirouter.errors import ConfigurationError
 
 KeySource: TypeAlias = str | Callable[[], str] | None
@@ -49,7 +50,10 @@ class Secret:
         if source is None and required:
             where = f", or set the environment variable {variable}" if variable else ""
             raise ConfigurationError(what, f"is missing: pass api_key={where}")
-        self._source = source if source is None or callable(source) else self._check(source)
+        if callable(source):
+            self._source: KeySource = hooks.plain_function(what, source)
+        else:
+            self._source = source if source is None else self._check(source)
         self._last = ""
 
     def reveal(self) -> str | None:
@@ -72,7 +76,7 @@ class Secret:
         key = key.strip()
         if not key or not key.isascii() or not key.isprintable() or " " in key:
             raise ConfigurationError(
-                self._what, "must be printable ASCII without spaces (the value is not shown here)"
+                self._what, "must be printable ASCII without spaces (the value is not shown)"
             )
         return key
 

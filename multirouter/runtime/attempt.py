@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
+import anyio
+
+from multirouter.core import hooks
 from multirouter.core.event_dispatcher import EventDispatcher
 from multirouter.core.failures.classify import CLASSIFIER_FAILED, Classifier
 from multirouter.core.planning.plan import Plan
@@ -30,6 +34,14 @@ STRAY_CANCELLATION = Verdict(FailureKind.UNKNOWN, reason="unrequested CancelledE
 STRAY_MESSAGE = "raised CancelledError although no task was cancelled"
 
 
+CancellationRequested = Callable[[], bool]
+"""Whether the cancellation of an attempt's own task was requested, by the call or its caller.
+
+Otherwise the provider's code has cancelled the task, as libraries do that limit their time by it,
+and the attempt has failed.
+"""
+
+
 class Attempter(Protocol):
     """Makes the attempts of a plan: awaits a whole answer, or opens a stream.
 
@@ -39,12 +51,29 @@ class Attempter(Protocol):
 
     loop: EventLoop
 
-    async def run(self, plan: Plan, step: AttemptStep, request: Any) -> float:
-        """Makes one attempt and records its result; returns the loop time of its end, seconds."""
+    async def run(
+        self,
+        plan: Plan,
+        step: AttemptStep,
+        request: Any,
+        cancellation_requested: CancellationRequested | None = None,
+    ) -> float:
+        """Makes one attempt and records its result.
+
+        Args:
+            plan: the call's plan.
+            step: the attempt.
+            request: the call's request.
+            cancellation_requested: of an attempt in a task of its own; None in the caller's task,
+                where any cancellation is the caller's.
+
+        Returns:
+            Loop time of its end, seconds.
+        """
         ...
 
-    def for_background(self) -> Attempter:
-        """The attempter for copies of these attempts that run in the background."""
+    def for_background(self, request: Any) -> Attempter:
+        """The attempter for a copy of these attempts that runs in the background."""
         ...
 
 
@@ -55,18 +84,25 @@ class CallAttempter:
         loop: the event loop.
     """
 
-    __slots__ = ("_accepts_values", "_classifier", "_dispatcher", "loop")
+    __slots__ = ("_accepts_values", "_classifier", "_dispatcher", "_stalls", "loop")
 
     def __init__(
         self, loop: EventLoop, classifier: Classifier, dispatcher: EventDispatcher
     ) -> None:
         self.loop: EventLoop = loop
+        self._stalls = loop.stalls
         self._classifier = classifier
         self._dispatcher = dispatcher
         self._accepts_values = classifier.accepts_all_values
 
-    async def run(self, plan: Plan, step: AttemptStep, request: Any) -> float:
-        """Makes one attempt and records it.
+    async def run(
+        self,
+        plan: Plan,
+        step: AttemptStep,
+        request: Any,
+        cancellation_requested: CancellationRequested | None = None,
+    ) -> float:
+        """Makes one attempt and records it, see `Attempter.run`.
 
         Returns:
             Loop time of its end, seconds.
@@ -74,36 +110,51 @@ class CallAttempter:
         Raises:
             BaseException: anything that is not an Exception (the caller's cancellation, a
                 KeyboardInterrupt); recorded as neutral and raised on.
-            UsageError: when the provider's function returns nothing to await.
+            UsageError: when the provider's function returns nothing to await, or its answer is
+                still to be awaited, or `accept=` is an async function; neutral for the provider.
         """
         loop = self.loop
         if self._dispatcher.has_start_listeners:
             self.report_start(step)
         value: Any = None
         error: BaseException | None = None
-        bound = loop.bound(step.deadline)
+        bound = loop.bound(step.deadline, math.inf if step.role == "trial" else plan.deadline)
         try:
             with bound:
                 value = await step.member.call(request)
         except Exception as raised:  # noqa: BLE001 - any error of a provider is classified
             error = raised
         except BaseException as raised:
-            plan.record(step, CANCELLED, None, raised, loop.time())
-            raise
+            if not is_own_cancellation(raised, cancellation_requested):
+                plan.record(step, CANCELLED, None, raised, loop.time())
+                del plan, request, bound  # as below
+                raise
+            error, bound.stray = replaced_by(raised), True
         now = loop.time()
+        stalls = self._stalls
         if error is None and not (bound.expired or bound.stray):
+            if now > stalls.overdue_at or stalls.ended_at > step.started:
+                step.stalled = stalls.distorts(step.started, now)
             accept = plan.route.accept
-            verdict = SUCCESS if self._accepts_values else self._classifier.classify_value(value)
-            if accept is not None and verdict is SUCCESS:
-                verdict = apply_accept(accept, value)
-            if verdict is not SUCCESS and verdict is not CLASSIFIER_FAILED:
-                error = _error_of_value(step, verdict)
+            if accept is None and self._accepts_values and type(value) in _PLAIN_ANSWERS:
+                verdict = SUCCESS  # what the line below would find, at less cost
+            else:
+                verdict, error = self.classify_answer(step.member.name, accept, value)
         else:
+            step.stalled = stalls.excuses(step.started, now)
             verdict, error = self.classify_failure(plan, step, error, bound, "attempt_timeout")
         plan.record(step, verdict, value, error, now)
+        if error is not None:
+            try:
+                if verdict is INVALID_CALLABLE:
+                    raise error
+            finally:
+                # The error's traceback holds this frame, and the plan holds the error. Without
+                # this cycle, the request is released when the call ends.
+                del plan, request, error, bound
         return now
 
-    def for_background(self) -> Attempter:
+    def for_background(self, request: Any) -> Attempter:
         """This attempter itself: a copy of a call is made like a call."""
         return self
 
@@ -116,6 +167,31 @@ class CallAttempter:
         """The verdict on an exception that a provider raised."""
         return self._classifier.classify_error(error)
 
+    def classify_answer(
+        self, name: str, accept: Callable[[Any], object] | None, value: Any
+    ) -> tuple[Verdict, Exception | None]:
+        """The verdict on a provider's answer, and the error that stands for a rejected one.
+
+        Args:
+            name: the provider's name.
+            accept: the route's `accept=`.
+            value: the answer.
+        """
+        if hooks.is_awaitable(value):
+            hooks.dispose(value)
+            return INVALID_CALLABLE, UsageError(
+                f"Provider({name!r}) answered with a {type(value).__name__} that nothing awaits: "
+                "an `await` is missing in its function"
+            )
+        verdict = self._classifier.classify_value(value)
+        if accept is not None and verdict is SUCCESS:
+            verdict = _apply_accept(accept, value)
+            if verdict is INVALID_CALLABLE:
+                return verdict, UsageError("accept= must be a plain function, not an async one")
+        if verdict is SUCCESS or verdict is CLASSIFIER_FAILED:
+            return verdict, None
+        return verdict, _error_of_value(name, verdict)
+
     def classify_failure(
         self, plan: Plan, step: AttemptStep, error: BaseException | None, bound: Bound, limit: str
     ) -> tuple[Verdict, BaseException | None]:
@@ -127,12 +203,9 @@ class CallAttempter:
             error: the exception it raised, or None.
             bound: the deadline block it ran in.
             limit: name of the setting that limits such attempts (`attempt_timeout`, `first_token`).
-
-        Raises:
-            UsageError: when the provider's function returned nothing to await.
         """
         if bound.expired:
-            return _timed_out(plan, step, limit)
+            return _timed_out(plan, step, bound, limit)
         if error is None:
             text = f"{step.member.name!r} {STRAY_MESSAGE}"
             return STRAY_CANCELLATION, ProviderError(
@@ -141,24 +214,41 @@ class CallAttempter:
         if isinstance(error, TransformFailed):
             return TRANSFORM_ERROR, error.error
         if isinstance(error, TypeError) and _raised_by_call_itself(error):
-            plan.record(step, INVALID_CALLABLE, None, error, self.loop.time())
-            raise UsageError(f"Provider({step.member.name!r}) cannot be awaited: {error}")
+            text = f"Provider({step.member.name!r}) cannot be awaited: {error}"
+            return INVALID_CALLABLE, UsageError(text)
         return self._classifier.classify_error(error), error
 
 
-def _timed_out(plan: Plan, step: AttemptStep, keyword: str) -> tuple[Verdict, BaseException | None]:
+def is_own_cancellation(
+    error: BaseException, cancellation_requested: CancellationRequested | None
+) -> bool:
+    """Whether an exception is the cancellation of an attempt's own task by its provider."""
+    if cancellation_requested is None or not isinstance(error, anyio.get_cancelled_exc_class()):
+        return False
+    return not cancellation_requested()
+
+
+def replaced_by(cancellation: BaseException) -> Exception | None:
+    """The provider's exception that a deadline block took for a cancellation, or None."""
+    error = cancellation.__cause__
+    return error if isinstance(error, Exception) else None
+
+
+def _timed_out(
+    plan: Plan, step: AttemptStep, bound: Bound, keyword: str
+) -> tuple[Verdict, BaseException | None]:
     """The result of an attempt whose deadline passed: the call's own deadline, or a timeout.
 
     When both passed, the call's own counts.
     """
-    if step.deadline >= plan.deadline and step.role != "trial":
+    if bound.deadline >= plan.deadline and step.role != "trial":
         return CALL_DEADLINE_PASSED, None
     limit = step.deadline - step.started
     error = AttemptTimeout(step.member.name, keyword, limit)
     return Verdict(FailureKind.TIMEOUT, reason=f"{keyword} {limit:.3g} s"), error
 
 
-def apply_accept(accept: Callable[[Any], object], value: Any) -> Verdict:
+def _apply_accept(accept: Callable[[Any], object], value: Any) -> Verdict:
     """The verdict of `accept=` on an answer: False, a string or an exception rejects it."""
     try:
         result = accept(value)
@@ -166,16 +256,22 @@ def apply_accept(accept: Callable[[Any], object], value: Any) -> Verdict:
         return Verdict(FailureKind.INVALID, reason=f"accept raised {type(error).__name__}")
     if isinstance(result, str):
         return Verdict(FailureKind.INVALID, reason=result[:200])
+    if hooks.is_awaitable(result):
+        hooks.dispose(result)
+        return INVALID_CALLABLE
     return SUCCESS if result is not False else Verdict(FailureKind.INVALID, reason="accept")
 
 
-def _error_of_value(step: AttemptStep, verdict: Verdict) -> ProviderError:
+def _error_of_value(name: str, verdict: Verdict) -> ProviderError:
     """The error for an answer that is classified as a failure although nothing was raised."""
     reason = verdict.reason or "classify"
-    text = f"{step.member.name!r} answered, but the answer counts as {verdict.kind} ({reason})"
-    return ProviderError(
-        text, provider=step.member.name, kind=verdict.kind, retry_after=verdict.retry_after
-    )
+    text = f"{name!r} answered, but the answer counts as {verdict.kind} ({reason})"
+    return ProviderError(text, provider=name, kind=verdict.kind, retry_after=verdict.retry_after)
+
+
+_PLAIN_ANSWERS = frozenset({dict, str, list, bytes, type(None)})
+"""Types of most answers: they are no awaitables."""
+
 
 
 def _raised_by_call_itself(error: TypeError) -> bool:

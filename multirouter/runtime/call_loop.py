@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import inspect
+from copy import copy
 from typing import Any
 
 import anyio
 
+from multirouter.core import hooks
 from multirouter.core import validation as check
+from multirouter.core.failures.exception_details import description_of
 from multirouter.core.planning.plan import Plan
 from multirouter.core.planning.steps import AttemptStep, ServeStep, WaitStep
 from multirouter.errors import CallFailed, ConfigurationError, UsageError
 from multirouter.model import CallOutcome
 from multirouter.runtime.attempt import Attempter
-from multirouter.runtime.event_loops.running_loop import redeliver_scope_cancellation
+from multirouter.runtime.event_loops.base import EventLoop
+from multirouter.runtime.event_loops.running_loop import redeliver_cancellation
 from multirouter.runtime.trials import BackgroundAttempts
 from multirouter.runtime.wait_queue import WaitQueue
 
@@ -46,8 +49,8 @@ class CallLoop:
         step = plan.next_step(now)
         while True:
             if isinstance(step, AttemptStep):
-                for copy in step.trials:
-                    self._background.launch(plan, copy, request, attempter.for_background())
+                for trial in step.trials:
+                    self._background.launch(plan, trial, request, attempter)
                 try:
                     if plan.route.hedge is None:
                         now = await attempter.run(plan, step, request)
@@ -57,7 +60,7 @@ class CallLoop:
                         now = await HedgeRace(plan, attempter, request, wait_queue.serve).run(step)
                 except BaseException as error:
                     wait_queue.serve(attempter.loop.time())  # a cancelled call frees capacity too
-                    await redeliver_scope_cancellation(error, attempter.loop)
+                    await redeliver_cancellation(error, attempter.loop)
                     raise
                 if wait_queue.waiters:
                     wait_queue.serve(now)
@@ -88,27 +91,46 @@ def check_call_options(timeout: float | None, wait: float) -> None:
 
 
 async def apply_fallback(
-    plan: Plan, fallback: Any, request: Any, outcome: CallOutcome[Any], attempter: Attempter
+    plan: Plan, fallback: Any, request: Any, outcome: CallOutcome[Any], loop: EventLoop
 ) -> CallOutcome[Any]:
     """The outcome of a failed call with `fallback=`: its answer, unless the request was at fault.
 
-    An async fallback that exceeds its time is cancelled, and the call fails as without a fallback.
+    When the fallback raises, or exceeds its time, the call fails as without one. Its error keeps
+    the trail, and has what the fallback raised as `fallback_error`, as context and in a note.
     """
-    if not isinstance(outcome.error, CallFailed):
-        return outcome
-    loop = attempter.loop
-    value = fallback(request, outcome.error) if callable(fallback) else fallback
-    if inspect.isawaitable(value):
-        started = loop.time()
-        bound = loop.bound(max(plan.deadline, started + FALLBACK_MIN_SECONDS))
-        try:
-            with bound:
-                value = await value
-        except BaseException as error:
-            await redeliver_scope_cancellation(error, loop)
-            raise
-        if bound.expired or bound.stray:
-            outcome.error.add_note("multirouter: fallback= timed out too")
-            outcome.elapsed += loop.time() - started
-            return outcome
-    return plan.fall_back(value, loop.time())
+    error = outcome.error
+    if not isinstance(error, CallFailed) or any(r.error is error for r in outcome.attempts):
+        return outcome  # a provider's own exception: the request was at fault
+    # The fallback gets a copy: the traceback of what it raises holds it, which must not hold the
+    # traceback in turn.
+    value, problem = await _substitute(fallback, request, copy(error), plan.deadline, loop)
+    if problem is None:
+        return plan.fall_back(value, loop.time())
+    error.fallback_error = error.__context__ = problem
+    error.add_note(f"multirouter: fallback= failed too: {description_of(problem)}")
+    outcome.elapsed = loop.time() - outcome.started
+    return outcome
+
+
+async def _substitute(
+    fallback: Any, request: Any, error: CallFailed, deadline: float, loop: EventLoop
+) -> tuple[Any, Exception | None]:
+    """The answer of `fallback=` and None; or None and what it raised, or that it took too long."""
+    if not callable(fallback):
+        return fallback, None
+    limit = max(deadline - loop.time(), FALLBACK_MIN_SECONDS)
+    bound = loop.bound(loop.time() + limit)
+    try:
+        value = fallback(request, error)
+        if not hooks.is_awaitable(value):
+            return value, None
+        with bound:
+            value = await value
+    except Exception as raised:  # noqa: BLE001 - any error of the fallback leaves the call's own
+        return None, raised
+    except BaseException as raised:
+        await redeliver_cancellation(raised, loop)
+        raise
+    if bound.expired or bound.stray:
+        return None, TimeoutError(f"fallback= did not return within {limit:.3g} s")
+    return value, None

@@ -12,7 +12,7 @@ from anyio import to_thread
 
 from multirouter.core.circuit.gate import Gate
 from multirouter.core.event_dispatcher import EventDispatcher
-from multirouter.core.events import Listener
+from multirouter.core.events import Listener, LoopStalled
 from multirouter.core.failures.classify import Classifier, Classify
 from multirouter.core.limits.retry_budget import RetryBudget
 from multirouter.core.planning.plan import Plan
@@ -34,6 +34,7 @@ from multirouter.runtime.event_loops.base import EventLoop
 from multirouter.runtime.half_open_timers import HalfOpenTimers
 from multirouter.runtime.loop_binding import LoopBinding
 from multirouter.runtime.shadow_traffic import ShadowTraffic
+from multirouter.runtime.stalls import Stall
 from multirouter.runtime.trials import BackgroundAttempts, run_health_checks
 from multirouter.runtime.wait_queue import WaitQueue
 
@@ -101,6 +102,7 @@ class Engine:
             self._classifier,
             self.dispatcher,
             logs.on_task_error,
+            self._on_stall,
         )
 
     def scratch_states(self, defaults: Defaults) -> ProviderStates:
@@ -204,6 +206,8 @@ class Engine:
             else resolved.eligibility.ineligible(request)
         )
         now = binding.last_seen = attempter.loop.time()
+        if now > attempter.loop.stalls.overdue_at:
+            attempter.loop.stalls.notice(now)
         plan = Plan(
             self._context, resolved, now, timeout, wait, idempotent, size, request, ineligible
         )
@@ -212,7 +216,9 @@ class Engine:
             # A ServeStep needs a StreamOpener; with a CallAttempter the result is an outcome.
             outcome: CallOutcome[Any] = await self._call_loop.drive(plan, request, attempter, now)  # type: ignore[assignment]
             if outcome.error is not None and resolved.fallback is not None:
-                outcome = await apply_fallback(plan, resolved.fallback, request, outcome, attempter)
+                outcome = await apply_fallback(
+                    plan, resolved.fallback, request, outcome, attempter.loop
+                )
         except BaseException as error:
             plan.finish(plan.abort(error, attempter.loop.time()))
             raise
@@ -250,6 +256,8 @@ class Engine:
             else resolved.eligibility.ineligible(request)
         )
         now = binding.last_seen = attempter.loop.time()
+        if now > attempter.loop.stalls.overdue_at:
+            attempter.loop.stalls.notice(now)
         plan = Plan(
             self._context, resolved, now, timeout, wait, idempotent, size, request, ineligible
         )
@@ -287,6 +295,15 @@ class Engine:
                 await provider.aclose()
         except Exception as error:  # noqa: BLE001 - the other providers are still closed
             self._logs.on_task_error(f"aclose of {provider.name}", error)
+
+    def _on_stall(self, stall: Stall) -> None:
+        """The event loop stalled: gives the time back to trials and waiting calls; reports it."""
+        for gate in self.states.gates.values():
+            gate.circuit.extend_trials(stall.lost)
+        self.wait_queue.give_back(stall.lost, stall.ended)
+        event = LoopStalled(self._context.router, stall.seconds, stall.ended)
+        self.dispatcher.post("loop_stalled", event)
+        self.dispatcher.deliver()
 
     async def _on_half_open(self, gate: Gate, loop: EventLoop) -> None:
         """A circuit half-opened: delivers the event, serves waiting calls, runs health checks."""

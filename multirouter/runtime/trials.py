@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextvars import copy_context
 from typing import Any
 
 import anyio
@@ -10,9 +11,11 @@ import anyio
 from multirouter.core.circuit.gate import Gate
 from multirouter.core.event_dispatcher import EventDispatcher
 from multirouter.core.failures.classify import Classifier
+from multirouter.core.failures.stalled import circuit_effect
 from multirouter.core.planning.admission import LEASE_MARGIN
 from multirouter.core.planning.plan import Plan
 from multirouter.core.planning.steps import AttemptStep
+from multirouter.core.request_transform import own_copy
 from multirouter.core.routes.resolved_route import ResolvedRoute
 from multirouter.core.selection.candidate import Candidate
 from multirouter.core.settings.failure_rules import CircuitEffect
@@ -46,12 +49,18 @@ class BackgroundAttempts:
         self._running = 0
 
     def launch(self, plan: Plan, step: AttemptStep, request: Any, attempter: Attempter) -> None:
-        """Starts one attempt of a plan in the background; abandons it above `MAX_BACKGROUND`."""
+        """Starts one attempt of a plan in the background; abandons it above `MAX_BACKGROUND`.
+
+        It runs in a copy of the call's context, with a copy of the request.
+        """
         if len(self._pending) + self._running >= MAX_BACKGROUND:
             plan.abandon(step)
             return
         self._pending[step] = plan
-        attempter.loop.spawn(f"trial {step.member.name}", self._run, step, request, attempter)
+        request = own_copy(request)
+        attempter = attempter.for_background(request)
+        name = f"trial {step.member.name}"
+        attempter.loop.spawn(name, self._run, step, request, attempter, context=copy_context())
 
     async def _run(self, step: AttemptStep, request: Any, attempter: Attempter) -> None:
         plan = self._pending.pop(step)
@@ -90,7 +99,7 @@ async def run_health_checks(
             try:
                 verdict, _, error = await bounded_call(function, member, timeout, loop, classifier)
             finally:
-                _release(gate, permit, route, verdict, error, started, loop.time(), dispatcher)
+                _release(gate, permit, route, verdict, error, started, loop, dispatcher)
         if route.rules[verdict.kind].circuit in NEUTRAL_EFFECTS:
             left = gate.cooldown_until - loop.time()
             await anyio.sleep(max(gate.circuit.policy.open_duration, left))
@@ -131,14 +140,18 @@ def _release(
     verdict: Verdict,
     error: BaseException | None,
     started: float,
-    now: float,
+    loop: EventLoop,
     dispatcher: EventDispatcher,
 ) -> None:
+    now = loop.time()
     elapsed = now - started
     if verdict is SUCCESS:
-        late = gate.release_answered(permit, now, elapsed)
+        stalled = loop.stalls.distorts(started, now)
+        late = gate.release_answered(permit, now, 0.0 if stalled else elapsed)
     else:
-        late = gate.release_unanswered(permit, verdict, route.rules[verdict.kind].circuit, now)
+        stalled = loop.stalls.excuses(started, now)
+        effect = circuit_effect(route.rules, verdict, stalled=stalled)
+        late = gate.release_unanswered(permit, verdict, effect, now)
     record = AttemptRecord(
         gate.name,
         route.name,
@@ -150,5 +163,6 @@ def _release(
         "the provider's health_check=",
         late,
     )
+    record.stalled = stalled
     dispatcher.post("attempt_ended", record)
     dispatcher.deliver()

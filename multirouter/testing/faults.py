@@ -11,6 +11,7 @@ import anyio
 
 from multirouter.core import validation as check
 from multirouter.errors import ConfigurationError
+from multirouter.pickling import Copyable
 
 if TYPE_CHECKING:
     import random
@@ -35,7 +36,7 @@ end."""
 STATUSES: dict[str, int] = {"error": 500, "rate_limit": 429, "credentials": 401}
 
 
-class StatusError(Exception):
+class StatusError(Copyable, Exception):
     """An HTTP error with a status and headers, as HTTP clients raise it.
 
     Attributes:
@@ -74,9 +75,7 @@ class Fault:
     chunks: int = 1
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(FaultKind):
-            known = ", ".join(get_args(FaultKind))
-            raise ConfigurationError("Fault.kind", f"must be one of {known}, got {self.kind!r}")
+        check.one_of("Fault.kind", self.kind, get_args(FaultKind))
         if self.status is not None:
             if self.kind not in STATUSES:
                 kinds = ", ".join(STATUSES)
@@ -140,7 +139,7 @@ class Outage:
         check.number("Outage.down", self.down, above=0.0, allow_inf=True)
         check.number("Outage.up", self.up, minimum=0.0)
         if self.growing and (math.isinf(self.end) or as_fault(self.fault).kind != "slow"):
-            raise ConfigurationError("Outage.growing", "requires a slow fault and a finite `end`")
+            raise ConfigurationError("Outage.growing", "requires fault='slow' and a finite `end`")
         object.__setattr__(self, "fault", as_fault(self.fault))
 
     def fault_at(self, now: float, rng: random.Random) -> Fault | None:

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from multirouter.core import hooks
 from multirouter.core import validation as check
 from multirouter.errors import ConfigurationError
 from multirouter.testing.faults import Fault, FaultKind, Outage, as_fault
@@ -109,8 +110,10 @@ class ScriptedProvider:
         self._rng = random.Random(name if seed is None else seed)
         self._script = deque(_step(given) for given in script)
         self._error = as_fault(error)
-        self._answer = check.function("ScriptedProvider.answer", answer)
-        self._chunks = check.function("ScriptedProvider.chunks", chunks)
+        self._answer = hooks.plain_function("ScriptedProvider.answer", answer, "request")
+        self._chunks = hooks.plain_function(
+            "ScriptedProvider.chunks", chunks, "request", iterable=True
+        )
 
     def __repr__(self) -> str:
         return f"<ScriptedProvider {self.name}: {self.count} attempts, {self.in_flight} in flight>"

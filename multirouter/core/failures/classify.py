@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import cast
 from weakref import WeakKeyDictionary
 
+from multirouter.core import hooks
 from multirouter.core.failures import exception_types, retry_after, signatures
-from multirouter.core.failures.exception_details import ExceptionDetails
+from multirouter.core.failures.exception_details import ExceptionDetails, location_of
 from multirouter.core.failures.signatures import Signature
 from multirouter.core.settings.failure_rules import (
     RULES,
@@ -119,7 +120,7 @@ class Classifier:
     ) -> Verdict | FailureKind | None:
         """What the user's classifier returns; `CLASSIFIER_FAILED` when it fails."""
         try:
-            answer = cast("Classify", self._user)(error, value)
+            answer = hooks.checked_result("classify=", cast("Classify", self._user)(error, value))
             return answer if answer is None or isinstance(answer, Verdict) else _kind(answer)
         except Exception as failure:  # noqa: BLE001 - a user's hook may fail, a call may not
             self._on_error(failure)
@@ -146,13 +147,13 @@ class Classifier:
 
     def _from_adapter(self, error: ProviderError, depth: int) -> Verdict:
         """The verdict on an adapter's error: it has the kind; `unsent` depends on the cause."""
-        cause = self._from_cause(error, depth) if error.kind == FailureKind.TRANSPORT else None
+        cause = self._from_cause(error, depth)
         return Verdict(
             FailureKind(error.kind),
             retry_after.span(error.retry_after),
-            reason=(error.code or _status_or_kind(error))[:_MAX_REASON],
+            reason=_reason_of_adapter(error, cause)[:_MAX_REASON],
             status=error.status,
-            unsent=cause is not None and cause.unsent,
+            unsent=error.kind == FailureKind.TRANSPORT and cause is not None and cause.unsent,
             certain=error.status != 403,
             retried=error.retried,
         )
@@ -165,7 +166,7 @@ class Classifier:
             if cause is not None:
                 return _wrapped(cause, details)
         if signature is None:
-            signature = _by_text(details.text) or Signature(FailureKind.UNKNOWN, _name(error))
+            signature = _by_text(details.text) or Signature(FailureKind.UNKNOWN, _place(error))
         return Verdict(
             signature.kind,
             self._wait(signature.kind, details),
@@ -260,8 +261,17 @@ def _name(error: BaseException) -> str:
     return type(error).__name__[:_MAX_REASON]
 
 
-def _status_or_kind(error: ProviderError) -> str:
-    return str(error.kind) if error.status is None else f"status {error.status}"
+def _place(error: BaseException) -> str:
+    """The class of an exception that tells no more, and where it was raised: mostly a bug there."""
+    location = location_of(error)
+    return f"{_name(error)} at {location}" if location else _name(error)
+
+
+def _reason_of_adapter(error: ProviderError, cause: Verdict | None) -> str:
+    """The sign that an adapter's error gives: its code, its status, or that of its cause."""
+    if error.code or error.status is not None:
+        return error.code or f"status {error.status}"
+    return str(error.kind) if cause is None else cause.reason
 
 
 def _wrapped(cause: Verdict, details: ExceptionDetails) -> Verdict:

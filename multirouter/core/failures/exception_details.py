@@ -174,6 +174,37 @@ class ExceptionDetails:
         return "\n".join(texts)[:_MAX_TEXT].lower()
 
 
+MAX_MESSAGE_LENGTH = 200
+"""Longest message of an exception in a log event or a note, characters; the rest is cut."""
+
+
+def message_of(error: BaseException) -> str:
+    """The message of an exception in one line, cut; "" if its `__str__` raises."""
+    try:
+        return " ".join(str(error).split())[:MAX_MESSAGE_LENGTH]
+    except Exception:  # noqa: BLE001 - a foreign `__str__` may raise anything
+        return ""
+
+
+def location_of(error: BaseException) -> str:
+    """File, line and function that raised an exception, without any values; "" if unknown."""
+    trace = error.__traceback__
+    if trace is None:
+        return ""
+    while trace.tb_next is not None:
+        trace = trace.tb_next
+    code = trace.tb_frame.f_code
+    name = code.co_filename.replace("\\", "/").rpartition("/")[2]
+    return f"{name}:{trace.tb_lineno} in {code.co_name}"
+
+
+def description_of(error: BaseException) -> str:
+    """Class, message and place of an exception in one line."""
+    message, location = message_of(error), location_of(error)
+    what = type(error).__qualname__ + (f": {message}" if message else "")
+    return f"{what} ({location})" if location else what
+
+
 def peek(thing: object, name: str) -> Any:
     """Returns an attribute, or None when it is missing or raises."""
     try:

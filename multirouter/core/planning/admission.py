@@ -114,7 +114,21 @@ class Admission:
                 step = self._choose_attempt(now, outside | self._half_open_names(now))
             if step is not None:
                 return step
-        return self._choose_attempt(now, retry_state.excluded)
+        excluded: Collection[str] = retry_state.excluded
+        if self._can_retry_healthy(retry_state, now):
+            excluded = excluded | self._half_open_names(now)
+        return self._choose_attempt(now, excluded)
+
+    def _can_retry_healthy(self, retry_state: RetryState, now: float) -> bool:
+        """Whether a healthy provider can be retried in the next round.
+
+        It comes before half-open ones: what failed once there may be one error among a hundred
+        answers, while a provider that still hangs would cost the caller its whole timeout.
+        """
+        if now + self.route.retry.cap >= self.deadline:
+            return False
+        members = [m for m in self.route.members if retry_state.attempted_once(m, now)]
+        return bool(members) and retry_state.may_retry(self._context.budget, now)
 
     def _half_open_names(self, now: float) -> set[str]:
         return {m.name for t in self.route.tiers for m in t.table(now, self._ineligible).half_open}
@@ -185,6 +199,8 @@ class Admission:
             if member.provider.health_check:
                 continue
             if not budget.allows(now) or self._shared_rejection(now):
+                continue
+            if not member.gate.circuit.copy_due(now):
                 continue
             trial = self._acquire(member, now, TRIAL, "trial")
             if trial is not None:

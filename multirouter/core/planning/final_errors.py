@@ -141,8 +141,8 @@ def earliest_ready_in(members: Iterable[Candidate], now: float, size: int) -> fl
 
 def _reason(record: AttemptRecord) -> str:
     verdict, error = record.verdict, record.error
-    reason = verdict.reason
-    if error is not None and reason in {"", verdict.kind.value}:  # which says it already
+    reason = verdict.reason or type(error).__name__
+    if error is not None and reason == verdict.kind.value:  # which says nothing more
         reason = message_of(error)[:_MAX_REASON] or type(error).__name__
     excused = record.stalled and may_be_from_stall(record.verdict)
     return f"{reason}, while the event loop stalled" if excused else reason

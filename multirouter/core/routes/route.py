@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
+from multirouter.core import hooks
 from multirouter.core import validation as check
 from multirouter.core.cost.budgets import Budget, as_budgets
 from multirouter.core.selection.eligibility import Requires, Sizes
@@ -119,12 +120,12 @@ class Route:
         self.hedge: HedgePolicy | None = check.instance(f"{me}.hedge", hedge, HedgePolicy)
         self.limits: LimitPolicy | None = check.instance(f"{me}.limits", limits, LimitPolicy)
         self.stream: StreamPolicy | None = check.instance(f"{me}.stream", stream, StreamPolicy)
-        rules_with(rules or {})
+        rules_with(rules or {}, f"{me}.rules")
         self.rules: dict[FailureKind | str, Rule] = dict(rules or {})
-        self.accept: Callable[[Any], object] | Mapping[str, Any] | None = check.function_or_schema(
+        self.accept: Callable[[Any], object] | Mapping[str, Any] | None = hooks.accept_function(
             f"{me}.accept", accept
         )
-        self.fallback: Any = fallback
+        self.fallback: Any = hooks.fallback_function(f"{me}.fallback", fallback)
         self.retries_per_provider: int = check.count(
             f"{me}.retries_per_provider", retries_per_provider, minimum=0
         )
@@ -137,9 +138,15 @@ class Route:
         self.on: frozenset[FailureKind | int] | None = (
             None if on is None else _failures(f"{me}.on", on)
         )
-        self.requires: Any = check.function(f"{me}.requires", requires)
-        self.size: Callable[[Any], int] | None = check.function(f"{me}.size", size)
-        self.transform: Callable[[Any], Any] | None = check.function(f"{me}.transform", transform)
+        self.requires: Any = hooks.plain_function(
+            f"{me}.requires", requires, "request", iterable=True
+        )
+        self.size: Callable[[Any], int] | None = hooks.plain_function(
+            f"{me}.size", size, "request"
+        )
+        self.transform: Callable[[Any], Any] | None = hooks.plain_function(
+            f"{me}.transform", transform, "request"
+        )
 
     def __repr__(self) -> str:
         return f"Route({self.name!r}, {[list(tier) for tier in self.tiers]})"
@@ -147,7 +154,7 @@ class Route:
 
 def _tiers(me: str, tiers: Any) -> tuple[tuple[str, ...], ...]:
     if isinstance(tiers, str) or not isinstance(tiers, Iterable):
-        raise ConfigurationError(f"{me}.tiers", f"must be a list, got {tiers!r}")
+        raise ConfigurationError(f"{me}.tiers", f"must be a list of tiers, got {tiers!r}")
     found = tuple(
         tuple(tier) if isinstance(tier, Iterable) and not isinstance(tier, str) else (tier,)
         for tier in tiers
@@ -168,7 +175,7 @@ def _tiers(me: str, tiers: Any) -> tuple[tuple[str, ...], ...]:
 
 def _weights(what: str, weights: Any) -> dict[str, float]:
     if not isinstance(weights or {}, Mapping):
-        raise ConfigurationError(what, f"must be weights by provider name, got {weights!r}")
+        raise ConfigurationError(what, f"must be a mapping of provider names to weights, got {weights!r}")
     return {
         provider: check.weight(f"{what}[{provider!r}]", weight)
         for provider, weight in (weights or {}).items()

@@ -112,12 +112,12 @@ class Candidate:
 
         Args:
             kind: the verdict's kind.
-            effect: what it does to the circuit; this decides whether health counts it.
+            effect: what it does to the circuit; health counts the same, and invalid answers.
             elapsed: the attempt's duration, seconds.
             now: loop time, seconds.
             stalled: whether the event loop stalled meanwhile: its duration then says nothing.
         """
-        if effect in {CircuitEffect.FAILURE, CircuitEffect.TRIP}:
+        if effect in {CircuitEffect.FAILURE, CircuitEffect.TRIP} or kind is FailureKind.INVALID:
             self.health.record_failure(now)
         elif effect is CircuitEffect.SUCCESS:
             self.health.record_success(now)

@@ -83,9 +83,10 @@ class Rule:
         for field in fields(self):
             value, cls = getattr(self, field.name), types[field.name]
             if not isinstance(value, cls):
-                raise ConfigurationError(
-                    f"Rule.{field.name}", f"must be a {cls.__name__}, got {value!r}"
-                )
+                allowed = f"a {cls.__name__}"
+                if issubclass(cls, Enum):
+                    allowed = f"one of {', '.join(map(str, cls))}"
+                raise ConfigurationError(f"Rule.{field.name}", f"must be {allowed}, got {value!r}")
 
 
 # fmt: off
@@ -126,34 +127,39 @@ RULES: Mapping[FailureKind, Rule] = MappingProxyType(
 _FIXED = frozenset({FailureKind.SUCCESS, FailureKind.CANCELLED})
 
 
-def rules_with(overrides: Mapping[FailureKind | str, Rule]) -> Mapping[FailureKind, Rule]:
+def rules_with(
+    overrides: Mapping[FailureKind | str, Rule], what: str = "rules"
+) -> Mapping[FailureKind, Rule]:
     """Returns `RULES` with some rows replaced, as a read-only mapping.
 
     Args:
         overrides: new rows by kind, or by a kind's value (`"not_found"`).
+        what: the setting's name, for the error.
 
     Raises:
         ConfigurationError: `overrides` is not a mapping, a kind is unknown, a value is not a
             Rule, or the kind is `success` or `cancelled`, whose rules are fixed.
     """
     if not isinstance(overrides, Mapping):
-        raise ConfigurationError("rules", f"must be a mapping of kinds to rules, got {overrides!r}")
+        raise ConfigurationError(
+            what, f"must be a mapping of failure kinds to rules, got {overrides!r}"
+        )
     rules = dict(RULES)
     for key, rule in overrides.items():
-        kind = _kind(key)
+        kind = _kind(key, what)
         if kind in _FIXED:
             raise ConfigurationError(
-                f"rules[{kind.value!r}]", "cannot be replaced: the rule is fixed"
+                f"{what}[{kind.value!r}]", "cannot be replaced: the rule is fixed"
             )
         if not isinstance(rule, Rule):
-            raise ConfigurationError(f"rules[{kind.value!r}]", f"must be a Rule, got {rule!r}")
+            raise ConfigurationError(f"{what}[{kind.value!r}]", f"must be a Rule, got {rule!r}")
         rules[kind] = rule
     return MappingProxyType(rules)
 
 
-def _kind(name: object) -> FailureKind:
+def _kind(name: object, what: str) -> FailureKind:
     try:
         return FailureKind(cast("str", name))
     except ValueError:
         known = check.suggestion(str(name), [kind.value for kind in FailureKind])
-        raise ConfigurationError(f"rules[{name!r}]", f"unknown failure kind {known}") from None
+        raise ConfigurationError(what, f"unknown failure kind {known}") from None

@@ -57,10 +57,10 @@ class RetryPolicy:
 
     def __post_init__(self) -> None:
         check.count("RetryPolicy.attempts", self.attempts)
-        check.number("RetryPolicy.base", self.base, minimum=0.0, maximum=1e9)
+        check.seconds("RetryPolicy.base", self.base)
         check.number("RetryPolicy.factor", self.factor, minimum=1.0, maximum=1e6)
-        check.number("RetryPolicy.cap", self.cap, minimum=0.0, maximum=1e9)
-        check.number("RetryPolicy.max_retry_after", self.max_retry_after, minimum=0.0, maximum=1e9)
+        check.seconds("RetryPolicy.cap", self.cap)
+        check.seconds("RetryPolicy.max_retry_after", self.max_retry_after)
         check.share("RetryPolicy.budget", self.budget)
         check.count("RetryPolicy.budget_floor", self.budget_floor, minimum=0)
         check.duration("RetryPolicy.budget_window", self.budget_window)
@@ -149,11 +149,11 @@ class CircuitPolicy:
         if self.jitter is not None:
             check.number("CircuitPolicy.jitter", self.jitter, minimum=0.0, maximum=10.0)
         check.count("CircuitPolicy.half_open_max_calls", self.half_open_max_calls)
-        check.number("CircuitPolicy.half_open_wait", self.half_open_wait, minimum=0.0, maximum=1e9)
+        check.seconds("CircuitPolicy.half_open_wait", self.half_open_wait)
         check.duration("CircuitPolicy.exhausted_duration", self.exhausted_duration)
         check.duration("CircuitPolicy.cooldown", self.cooldown)
         check.duration("CircuitPolicy.max_cooldown", self.max_cooldown)
-        check.number("CircuitPolicy.ramp", self.ramp, minimum=0.0, maximum=1e9)
+        check.seconds("CircuitPolicy.ramp", self.ramp)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,12 +190,12 @@ class LatencyPolicy:
     slow_deviations: float = 5.0
 
     def __post_init__(self) -> None:
-        check.number("LatencyPolicy.floor", self.floor, minimum=0.0, maximum=1e9)
+        check.seconds("LatencyPolicy.floor", self.floor)
         check.number("LatencyPolicy.percentile", self.percentile, above=0.0, maximum=0.9999)
         check.number("LatencyPolicy.factor", self.factor, minimum=1.0, maximum=1e6)
         check.count("LatencyPolicy.minimum_samples", self.minimum_samples)
         check.number("LatencyPolicy.slow_factor", self.slow_factor, above=1.0, allow_inf=True)
-        check.number("LatencyPolicy.slow_floor", self.slow_floor, minimum=0.0, maximum=1e9)
+        check.seconds("LatencyPolicy.slow_floor", self.slow_floor)
         check.number("LatencyPolicy.slow_deviations", self.slow_deviations, minimum=0.0)
 
 
@@ -207,8 +207,9 @@ class HealthPolicy:
         window: length of the window of attempts, seconds. The default is long enough that one call
             in fifteen seconds fills `minimum_calls`, and short enough that a degraded provider,
             which gets few attempts, is soon attempted normally again.
-        minimum_calls: attempts that the window must hold before the success rate counts, at
-            least 1.
+        minimum_calls: attempts from which the success rate is computed at least, at least 1. Of
+            fewer, the missing ones count as successes: five failures are enough with the defaults,
+            however few calls there are.
         min_success_rate: lowest share of successes of a provider that is not degraded, 0 to 1; at
             0 no provider is ever degraded. With the default, twenty attempts take five failures. A
             provider that fails in one of a hundred reaches that in one of some sixty thousand such
@@ -265,7 +266,8 @@ class LimitPolicy:
             if self.size is None:
                 raise ConfigurationError(
                     "LimitPolicy.size",
-                    "must be a function of the request when tokens_per_minute is set, got None",
+                    "must be a function that returns a request's tokens, since "
+                    "tokens_per_minute is set, got None",
                 )
         hooks.plain_function("LimitPolicy.size", self.size, "request")
         check.number("LimitPolicy.burst", self.burst, above=0.0, maximum=1.0)
@@ -307,7 +309,7 @@ class HedgePolicy:
         elif self.after is not None and self.percentile is not None:
             raise ConfigurationError("HedgePolicy", "must set only one of `after` and `percentile`")
         if self.after is not None:
-            check.number("HedgePolicy.after", self.after, minimum=0.0, maximum=1e9)
+            check.seconds("HedgePolicy.after", self.after)
         if self.percentile is not None:
             check.number("HedgePolicy.percentile", self.percentile, above=0.0, maximum=0.9999)
         check.count("HedgePolicy.minimum_samples", self.minimum_samples)

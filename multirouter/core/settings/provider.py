@@ -221,7 +221,7 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         self.budget: tuple[Budget, ...] = as_budgets(f"{label}.budget", budget)
         if self.budget and price is None:
             raise ConfigurationError(
-                f"{label}.budget", "requires price=, which the spending is computed from"
+                f"{label}.budget", "requires price=, from which the spending is computed"
             )
 
     def replace(self, **changes: Any) -> Provider[RequestT_contra, ResponseT_co, ChunkT_co]:
@@ -232,7 +232,8 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         """
         unknown = sorted(changes.keys() - set(self.__slots__))
         if unknown:
-            raise ConfigurationError(f"Provider({self.name!r}).{unknown[0]}", "unknown setting")
+            known = check.suggestion(unknown[0], self.__slots__)
+            raise ConfigurationError(f"Provider({self.name!r})", f"unknown setting {known}")
         settings = {slot: getattr(self, slot) for slot in self.__slots__}
         return type(self)(**{**settings, **changes})
 
@@ -260,4 +261,4 @@ def _model(what: str, model: Any) -> ModelOf:
 def _names(what: str, names: Iterable[str]) -> tuple[str, ...]:
     if isinstance(names, str):
         raise ConfigurationError(what, f"must be a list of names, got the string {names!r}")
-    return tuple(check.name(what, name) for name in names)
+    return tuple(check.name(what, name) for name in check.objects(what, names, "names"))

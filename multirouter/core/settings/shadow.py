@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
+from multirouter.core import hooks
 from multirouter.core import validation as check
 from multirouter.core.settings.provider import Provider
 from multirouter.errors import ConfigurationError
@@ -54,13 +55,14 @@ class Shadow:
             raise ConfigurationError(
                 "Shadow.providers", "must name at least one provider; use share=0 to copy nothing"
             )
-        if len(set(self.providers)) < len(self.providers):
-            raise ConfigurationError("Shadow.providers", "must not name a provider twice")
+        for name in self.providers:
+            if self.providers.count(name) > 1:
+                raise ConfigurationError("Shadow.providers", f"duplicate provider {name!r}")
         self.share: float = check.share("Shadow.share", share)
         self.max_in_flight: int = check.count("Shadow.max_in_flight", max_in_flight)
-        if compare is not None and not callable(compare):
-            raise ConfigurationError("Shadow.compare", f"must be callable, got {compare!r}")
-        self.compare: Compare | None = compare
+        self.compare: Compare | None = hooks.either_function(
+            "Shadow.compare", compare, "request", "answer", "shadow"
+        )
 
     def callable_providers(
         self, providers: Mapping[str, Provider[Any, Any, Any]]
@@ -80,7 +82,10 @@ class Shadow:
                 )
         callable_names = tuple(n for n in self.providers if providers[n].call is not None)
         if not callable_names:
-            raise ConfigurationError("Shadow.providers", "at least one of them must have call=")
+            names = ", ".join(map(repr, self.providers))
+            raise ConfigurationError(
+                "Shadow.providers", f"at least one provider must have call=, got none with it: {names}"
+            )
         return callable_names
 
     def __repr__(self) -> str:

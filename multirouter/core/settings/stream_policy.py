@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from multirouter.core import hooks
 from multirouter.core import validation as check
 from multirouter.core.chat.chunk_reader import ChunkReader, StreamHookError, reader_for
 from multirouter.errors import ConfigurationError
@@ -75,12 +76,11 @@ class StreamPolicy:
         if self.min_rate is not None:
             check.number("StreamPolicy.min_rate", self.min_rate, above=0.0)
         check.duration("StreamPolicy.rate_window", self.rate_window)
-        if self.on_interrupt not in INTERRUPTS:
-            known = check.suggestion(str(self.on_interrupt), INTERRUPTS)
-            raise ConfigurationError("StreamPolicy.on_interrupt", f"unknown value {known}")
-        if self.on_divergence not in {"instruct", "raise"}:
-            known = check.suggestion(str(self.on_divergence), ("instruct", "raise"))
-            raise ConfigurationError("StreamPolicy.on_divergence", f"unknown value {known}")
+        for name in ("content", "text", "complete"):
+            hooks.plain_function(f"StreamPolicy.{name}", getattr(self, name), "chunk")
+        hooks.plain_function("StreamPolicy.resume", self.resume, "request", "text")
+        check.one_of("StreamPolicy.on_interrupt", self.on_interrupt, INTERRUPTS)
+        check.one_of("StreamPolicy.on_divergence", self.on_divergence, ("instruct", "raise"))
 
     def reader(self, chunk: Any, request: Any = None) -> ChunkReader:
         """The reader of a stream, chosen once by its first chunk.
@@ -111,7 +111,10 @@ def guarded_hook(name: str, hook: Callable[..., Any]) -> Callable[..., Any]:
 
     def guarded(*args: Any) -> Any:
         try:
-            return hook(*args)
+            result = hook(*args)
+            if result is True or result is False:  # as most hooks return, once a chunk
+                return result
+            return hooks.checked_result(f"StreamPolicy.{name}", result)
         except Exception as error:
             raise StreamHookError(
                 f"StreamPolicy.{name} raised {type(error).__name__}: {error}"

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from typing_extensions import override
 
+from multirouter.core import hooks
 from multirouter.core import validation as check
 from multirouter.core.event_dispatcher import EventDispatcher
 from multirouter.core.events import AlarmChanged, CircuitChanged, Listener
@@ -102,15 +102,16 @@ class Alarms:
     ) -> None:
         self.rules: tuple[AlarmRule, ...] = _checked(rules)
         self.interval: float = check.duration("Alarms.interval", interval)
-        targets = tuple(to)
+        targets = check.objects("Alarms.to", to, "functions")
         for target in targets:
-            if not callable(target):
-                raise ConfigurationError("Alarms.to", f"must be callable, got {target!r}")
+            if target is None:
+                raise ConfigurationError("Alarms.to", "must be a function, got None")
+            hooks.either_function("Alarms.to", target, "alarm")
         self.sync_targets: tuple[AlarmTarget, ...] = tuple(
-            target for target in targets if not _is_async(target)
+            target for target in targets if not hooks.is_async(target)
         )
         self.async_targets: tuple[Any, ...] = tuple(
-            target for target in targets if _is_async(target)
+            target for target in targets if hooks.is_async(target)
         )
         self._router: str | None = None
 
@@ -214,19 +215,18 @@ class AlarmEvaluator(Listener):
 
 
 def _checked(rules: Iterable[AlarmRule]) -> tuple[AlarmRule, ...]:
-    found = tuple(rules)
+    found = check.objects("alarms", rules, "rules")
     for rule in found:
         if not isinstance(rule, AlarmRule):
-            raise ConfigurationError("alarms", f"must be rules (see AlarmRule), got {rule!r}")
+            why = f"must be a list of rules such as ProviderFailing(), got {rule!r} in it"
+            raise ConfigurationError("alarms", why)
+        what = f"{type(rule).__name__}.evaluate"
+        hooks.plain_function(what, rule.evaluate, "now", "view", iterable=True)
     names = [check.name("alarms", rule.name) for rule in found]
     for name in names:
         if names.count(name) > 1:
             raise ConfigurationError(
                 "alarms",
-                f"rule names must be unique, got {name!r} twice; pass name= to one of them",
+                f"must have different names, got {name!r} twice; pass name= to one of the rules",
             )
     return found
-
-
-def _is_async(target: Any) -> bool:
-    return inspect.iscoroutinefunction(target) or inspect.iscoroutinefunction(type(target).__call__)

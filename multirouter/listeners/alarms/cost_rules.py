@@ -8,9 +8,9 @@ from typing import Any
 
 from typing_extensions import override
 
+from multirouter.core import hooks
 from multirouter.core import validation as check
 from multirouter.core.events import Listener
-from multirouter.errors import ConfigurationError
 from multirouter.listeners.alarms.alarms import AlarmReading, threshold_state
 from multirouter.listeners.metrics.gauges import RouterView
 from multirouter.model import CallOutcome
@@ -79,9 +79,7 @@ class _CostRule(Listener):
         rule = type(self).__name__
         self.name: str = check.name(f"{rule}.name", name)
         self._clear = check.share(f"{rule}.clear", clear)
-        if not callable(cost):
-            raise ConfigurationError(f"{rule}.cost", f"must be callable, got {cost!r}")
-        self._cost = cost
+        self._cost: Cost = hooks.plain_function(f"{rule}.cost", cost, "outcome")
         self._last_hour = LastHour(max_hours)
 
     @override

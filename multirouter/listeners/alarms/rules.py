@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from multirouter.core import validation as check
 from multirouter.core.events import Configured, Listener
+from multirouter.core.failures.stalled import may_be_from_stall
 from multirouter.core.rolling_window import RollingCounts
 from multirouter.errors import ConfigurationError
 from multirouter.listeners.alarms.alarms import AlarmReading, ReadingState, threshold_state
@@ -39,7 +40,7 @@ class _ShareRule(Listener, ABC):
         self._clear = self._over / 2 if clear is None else check.share(f"{rule}.clear", clear)
         if self._clear > self._over:
             raise ConfigurationError(
-                f"{rule}.clear", f"must be <= over={self._over:g}, got {self._clear:g}"
+                f"{rule}.clear", f"must be <= {self._over:g} (the value of over=), got {self._clear:g}"
             )
         self._within = check.duration(f"{rule}.within", within)
         self._min_count = check.count(f"{rule}.min_count", min_count)
@@ -85,8 +86,8 @@ class _ShareRule(Listener, ABC):
 class ProviderFailing(_ShareRule):
     """More than a share of a provider's attempts fail.
 
-    Hedges and trials count. Shadow copies, cancelled attempts and failures caused by the request
-    itself do not. While the provider's circuit is not closed, it fires on fewer than `min_count`
+    Hedges and trials count. Shadow copies, cancelled attempts, and failures caused by the request
+    itself or by a stall of the event loop do not. While the provider's circuit is not closed, it fires on fewer than `min_count`
     attempts: few are made then, and the circuit has already found the provider unhealthy.
 
     Args:
@@ -117,6 +118,8 @@ class ProviderFailing(_ShareRule):
         provider, kind = record.provider, record.verdict.kind
         if record.role == "shadow" or kind in _NOT_COUNTED:
             return
+        if record.stalled and may_be_from_stall(record.verdict):
+            return
         if not self._providers or provider in self._providers:
             at = record.started + record.elapsed
             self._count(provider, at, hit=kind is not FailureKind.SUCCESS)
@@ -136,7 +139,10 @@ class ProviderFailing(_ShareRule):
 
 
 class FailoverShare(_ShareRule):
-    """More than a share of a route's calls failed over to another provider.
+    """More than a share of a route's calls was not answered by the route's first choice.
+
+    A call counts that failed over, and one that began at another provider because the first choice
+    was open, in cooldown, at its limit, degraded or held; see `CallOutcome.first_choice`.
 
     Args:
         over: share of the calls with at least one attempt, 0 to 1, above which it fires.
@@ -146,7 +152,7 @@ class FailoverShare(_ShareRule):
         name: the alarm's name.
     """
 
-    condition = "of the calls failed over"
+    condition = "of the calls did not go to the first choice"
 
     def __init__(
         self,
@@ -162,7 +168,8 @@ class FailoverShare(_ShareRule):
     @override
     def call_ended(self, outcome: CallOutcome[Any]) -> None:
         if outcome.attempts and outcome.result != "cancelled":
-            hit = len(outcome.attempts) > 1 and outcome.failovers > 0
+            diverted = outcome.result == "success" and not outcome.served_by_first_choice
+            hit = diverted or (len(outcome.attempts) > 1 and outcome.failovers > 0)
             self._count(outcome.route, outcome.started + outcome.elapsed, hit=hit)
 
     @override

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 import anyio
 
+from multirouter.core import hooks
 from multirouter.core import validation as check
 from multirouter.core.events import AlarmChanged
 from multirouter.errors import ConfigurationError, UsageError
@@ -50,13 +51,15 @@ class Webhook:
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ConfigurationError(
-                "Webhook.url", "must be an http:// or https:// URL with a host"
+                "Webhook.url", "must be an http:// or https:// URL with a host (the value is not shown)"
             )
         self._url = url
         self._host = parts.hostname
         self._headers = dict(headers or {})
         self._timeout = check.duration("Webhook.timeout", timeout)
-        self._body = body
+        self._body: Callable[[AlarmChanged], Any] | None = hooks.plain_function(
+            "Webhook.body", body, "alarm"
+        )
         self._wall = wall
 
     def __repr__(self) -> str:

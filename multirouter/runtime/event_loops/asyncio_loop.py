@@ -6,6 +6,7 @@ import asyncio
 import time
 from asyncio import _get_running_loop  # exported, and unlike its namesake never raises
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from contextvars import Context
 from typing import TYPE_CHECKING, Literal
 
@@ -22,10 +23,11 @@ from multirouter.runtime.event_loops.base import (
 from multirouter.runtime.stalls import StallWatch
 
 if TYPE_CHECKING:
+    from types import TracebackType
     from typing import Self
 
 RECANCEL_INTERVAL = 1.0
-"""Seconds after which a background task that swallowed a cancellation is cancelled again."""
+"""Seconds that a task's cleanup may take before the task is cancelled again."""
 
 
 class AsyncioBackgroundTask:
@@ -44,6 +46,49 @@ class AsyncioBackgroundTask:
     def cancel(self) -> None:
         """Cancels it."""
         self._task.cancel()
+
+
+class AsyncioChildTasks:
+    """Tasks of one call on asyncio, see `ChildTasks`.
+
+    A task group would not do: that of anyio cancels its tasks at each await, and may take back
+    cancellations of the call that others made.
+    """
+
+    __slots__ = ("_loop", "_tasks", "ending")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._tasks: list[asyncio.Task[None]] = []
+        self.ending: bool = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.ending = True
+        if isinstance(error, GeneratorExit):  # the call was dropped: awaiting is impossible
+            _cancel(self._tasks)
+        else:
+            await _end(self._tasks)
+
+    def start(
+        self,
+        name: str,
+        function: Callable[..., Awaitable[None]],
+        *args: object,
+        on_end: Callable[[], None],
+    ) -> None:
+        """Starts a task, see `ChildTasks.start`."""
+        # Not `loop.create_task`: an eager task factory would run it inside the caller.
+        task = asyncio.Task(_run(function, args), loop=self._loop, name=f"multirouter {name}")
+        task.add_done_callback(lambda _: on_end())
+        self._tasks.append(task)
 
 
 class AsyncioLoop:
@@ -86,12 +131,16 @@ class AsyncioLoop:
         return self._loop.is_running()
 
     def spawn(
-        self, name: str, function: Callable[..., Awaitable[None]], *args: object
+        self,
+        name: str,
+        function: Callable[..., Awaitable[None]],
+        *args: object,
+        context: Context | None = None,
     ) -> BackgroundTask:
         """Starts a background task, see `EventLoop.spawn`."""
         if self._closed:
             return FinishedTask()
-        context = Context()
+        context = Context() if context is None else context
         # Not `loop.create_task`: an eager task factory would run it inside the caller.
         task = asyncio.Task(
             _run(function, args), loop=self._loop, name=f"multirouter {name}", context=context
@@ -99,6 +148,10 @@ class AsyncioLoop:
         self._tasks[task] = name
         task.add_done_callback(self._ended, context=context)
         return AsyncioBackgroundTask(task)
+
+    def child_tasks(self) -> AsyncioChildTasks:
+        """Tasks of the caller, see `EventLoop.child_tasks`."""
+        return AsyncioChildTasks(self._loop)
 
     def call_at(self, name: str, when: float, function: Callable[[], None]) -> Timer:
         """Calls a function once, see `EventLoop.call_at`."""
@@ -117,23 +170,11 @@ class AsyncioLoop:
     async def close(self) -> None:
         """Ends all background tasks, see `EventLoop.close`."""
         self._closed = True
-        cancelled: asyncio.CancelledError | None = None
         current = asyncio.current_task()
-        others = again = [task for task in self._tasks if task is not current]
-        # A cancelled scope of anyio cancels unshielded tasks in every iteration of the loop.
-        with anyio.CancelScope(shield=True):
-            while others:
-                for task in again:
-                    task.cancel()
-                try:
-                    await asyncio.wait(others, timeout=RECANCEL_INTERVAL)
-                    others = again = [task for task in others if not task.done()]
-                except asyncio.CancelledError as error:
-                    # Keep waiting; do not cancel the tasks again during their cleanup.
-                    cancelled, again = error, []
-        self._deadlines.close()
-        if cancelled is not None:
-            raise cancelled
+        try:
+            await _end([task for task in self._tasks if task is not current])
+        finally:
+            self._deadlines.close()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         name = self._tasks.pop(task)
@@ -144,3 +185,41 @@ class AsyncioLoop:
 async def _run(function: Callable[..., Awaitable[None]], args: tuple[object, ...]) -> None:
     """Awaits what `function` returns; makes a coroutine of any awaitable."""
     await function(*args)
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    """Cancels tasks and waits until they have ended, even while the caller is cancelled.
+
+    They are cancelled again after each `RECANCEL_INTERVAL`, and not with the caller, so that their
+    cleanup may await.
+
+    Raises:
+        CancelledError: when the caller was cancelled meanwhile; once they have ended.
+    """
+    cancelled: asyncio.CancelledError | None = None
+    running = [task for task in tasks if not task.done()]
+    if not running:
+        return
+    loop = asyncio.get_running_loop()
+    cancel_at = loop.time()
+    # A cancelled scope of anyio would cancel the caller in every iteration of the loop.
+    with anyio.CancelScope(shield=True):
+        while running:
+            now = loop.time()
+            if now >= cancel_at:
+                _cancel(running)
+                cancel_at = now + RECANCEL_INTERVAL
+            try:
+                await asyncio.wait(running, timeout=cancel_at - now)
+            except asyncio.CancelledError as error:
+                cancelled = error
+            running = [task for task in running if not task.done()]
+    if cancelled is not None:
+        raise cancelled
+
+
+def _cancel(tasks: list[asyncio.Task[None]]) -> None:
+    """Cancels tasks in their order; one whose future fails to be cancelled stops no other."""
+    for task in tasks:
+        with suppress(Exception):
+            task.cancel()

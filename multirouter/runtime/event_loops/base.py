@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextvars import Context
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
+    from types import TracebackType
     from typing import Self
 
     from multirouter.runtime.deadline import MakeBound  # which loads asyncio
@@ -34,6 +36,52 @@ class BackgroundTask(Protocol):
 
     def cancel(self) -> None:
         """Cancels it; may be called at any time, and repeatedly."""
+        ...
+
+
+class ChildTasks(Protocol):
+    """Tasks of one call, which end before the call does: an async context manager.
+
+    Leaving the block cancels the tasks that still run, in the order of their start, and waits until
+    they have ended. They are no part of a cancel scope of the call: a cancellation of the call
+    reaches only the call, which leaves the block. So each of them is cancelled once, and its
+    cleanup may await; on asyncio it is cancelled again after a second, and after each further one.
+    On trio, awaits in a cancelled task need a shield, as everywhere.
+
+    Attributes:
+        ending: whether the block is being left: the tasks that still run are cancelled.
+    """
+
+    ending: bool
+
+    async def __aenter__(self) -> Self:
+        """Begins the block."""
+        ...
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Ends the tasks. A cancellation meanwhile is raised when they have ended."""
+        ...
+
+    def start(
+        self,
+        name: str,
+        function: Callable[..., Awaitable[None]],
+        *args: object,
+        on_end: Callable[[], None],
+    ) -> None:
+        """Starts a task; it begins after the caller's next await, in a copy of its context.
+
+        Args:
+            name: what the task does, for its name.
+            function: what to run; it raises nothing but its cancellation.
+            args: its arguments.
+            on_end: called when the task has ended; also when it was cancelled before it began.
+        """
         ...
 
 
@@ -69,18 +117,33 @@ class EventLoop(Protocol):
         ...
 
     def spawn(
-        self, name: str, function: Callable[..., Awaitable[None]], *args: object
+        self,
+        name: str,
+        function: Callable[..., Awaitable[None]],
+        *args: object,
+        context: Context | None = None,
     ) -> BackgroundTask:
         """Starts a background task; it begins after the caller's next await, not before.
 
-        It runs in an empty context, so that the context variables of a request end with the
-        request. Its exception is passed to `on_error`; its cancellation is not reported. After
-        `close` nothing is started and the returned task is done, so that an attempt that ends
-        after the router does not fail.
+        Its exception is passed to `on_error`; its cancellation is not reported. After `close`
+        nothing is started and the returned task is done, so that an attempt that ends after the
+        router does not fail.
+
+        Args:
+            name: what the task does, for its name and for errors.
+            function: what to run.
+            args: its arguments.
+            context: where it runs; it must not be entered. Work for a call runs in a copy of the
+                call's context. Left out, an empty context, so that timers and alarms keep no
+                request's variables alive.
 
         Raises:
             UsageError: on trio, when the loop object was not entered by `async with`.
         """
+        ...
+
+    def child_tasks(self) -> ChildTasks:
+        """Tasks of the caller, to be entered by `async with`."""
         ...
 
     def call_at(self, name: str, when: float, function: Callable[[], None]) -> Timer:

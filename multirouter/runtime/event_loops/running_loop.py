@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+from contextlib import suppress
+
+import anyio
 
 from multirouter.errors import UsageError
 from multirouter.runtime.event_loops.base import ErrorHandler, EventLoop
@@ -17,6 +20,9 @@ def running_loop(on_error: ErrorHandler) -> EventLoop:
     Raises:
         UsageError: outside of any loop.
     """
+    # Loads the part of anyio for this loop, which the first failure would load otherwise.
+    with suppress(RuntimeError):
+        anyio.get_cancelled_exc_class()
     # trio first: in guest mode it runs inside an asyncio loop.
     if _in_trio():
         from multirouter.runtime.event_loops.trio_loop import TrioLoop
@@ -33,20 +39,32 @@ def running_loop(on_error: ErrorHandler) -> EventLoop:
         raise UsageError("no event loop is running: await this inside asyncio or trio") from None
 
 
-async def redeliver_scope_cancellation(error: BaseException, loop: EventLoop) -> None:
-    """Raises the cancellation of an anyio scope again, when the caller is in a cancelled scope.
+async def redeliver_cancellation(error: BaseException, loop: EventLoop) -> None:
+    """Raises a cancellation of the caller that is still to be delivered, before cleanup meets it.
 
-    A scope recognises its cancellation by a message. When one of our deadlines fired first and the
-    scope was cancelled during the cleanup after it, the error that comes out has our message.
+    One that was requested while an attempt was ending would be raised by the caller's next await,
+    which may be in its cleanup. And a scope of anyio recognises its cancellation by a message: when
+    one of our deadlines fired first and the scope was cancelled during the cleanup after it, the
+    error that comes out has our message. A cancellation of the caller's task stays as it is.
+
+    Args:
+        error: the exception that ends the call.
+        loop: the loop of the call.
     """
     if loop.name == "trio":
         return
-    from asyncio import CancelledError
+    import asyncio
 
     from anyio.lowlevel import checkpoint_if_cancelled
 
-    if isinstance(error, CancelledError):
-        await checkpoint_if_cancelled()
+    from multirouter.runtime.cancellation import OUR_MESSAGE, is_requested
+
+    if isinstance(error, asyncio.CancelledError):
+        task = asyncio.current_task()
+        if task is not None and is_requested(task):
+            await asyncio.sleep(0)
+        if error.args == (OUR_MESSAGE,):
+            await checkpoint_if_cancelled()
 
 
 def _in_trio() -> bool:

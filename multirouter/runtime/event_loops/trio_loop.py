@@ -19,6 +19,7 @@ from multirouter.runtime.event_loops.base import (
 from multirouter.runtime.trio_deadline import TrioDeadlines
 
 if TYPE_CHECKING:
+    from types import TracebackType
     from typing import Self
 
     from multirouter.runtime.deadline import MakeBound  # which loads asyncio
@@ -42,6 +43,54 @@ class TrioBackgroundTask:
     def cancel(self) -> None:
         """Cancels it."""
         self.scope.cancel()
+
+
+class TrioChildTasks:
+    """Tasks of one call on trio, see `ChildTasks`: a nursery whose tasks are shielded."""
+
+    def __init__(self) -> None:
+        self._scopes: list[trio.CancelScope] = []
+        self._manager = trio.open_nursery()
+        self._nursery: trio.Nursery
+        self.ending: bool = False
+
+    async def __aenter__(self) -> Self:
+        self._nursery = await self._manager.__aenter__()
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.ending = True
+        for scope in self._scopes:
+            scope.cancel()
+        # The tasks end by their own scopes; a cancellation of the call need not end the wait.
+        self._nursery.cancel_scope.shield = True
+        # Without the body's exception: the nursery would wrap it in a group.
+        await self._manager.__aexit__(None, None, None)
+
+    def start(
+        self,
+        name: str,
+        function: Callable[..., Awaitable[None]],
+        *args: object,
+        on_end: Callable[[], None],
+    ) -> None:
+        """Starts a task, see `ChildTasks.start`."""
+        scope = trio.CancelScope(shield=True)
+        self._scopes.append(scope)
+
+        async def run() -> None:
+            try:
+                with scope:
+                    await function(*args)
+            finally:
+                on_end()
+
+        self._nursery.start_soon(run, name=f"multirouter {name}")
 
 
 class TrioLoop:
@@ -99,7 +148,11 @@ class TrioLoop:
         return True
 
     def spawn(
-        self, name: str, function: Callable[..., Awaitable[None]], *args: object
+        self,
+        name: str,
+        function: Callable[..., Awaitable[None]],
+        *args: object,
+        context: Context | None = None,
     ) -> BackgroundTask:
         """Starts a background task, see `EventLoop.spawn`."""
         if self._closed:
@@ -112,8 +165,13 @@ class TrioLoop:
         task = TrioBackgroundTask(name, anyio.CancelScope(shield=True), trio.Event())
         self._tasks[task] = None
         start = self._nursery.start_soon  # copies the context that it is called in
-        Context().run(lambda: start(self._run, task, function, args, name=f"multirouter {name}"))
+        context = Context() if context is None else context
+        context.run(lambda: start(self._run, task, function, args, name=f"multirouter {name}"))
         return task
+
+    def child_tasks(self) -> TrioChildTasks:
+        """Tasks of the caller, see `EventLoop.child_tasks`."""
+        return TrioChildTasks()
 
     def call_at(self, name: str, when: float, function: Callable[[], None]) -> Timer:
         """Calls a function once, see `EventLoop.call_at`."""

@@ -110,10 +110,21 @@ def test_timed_out_lists_the_attempts() -> None:
 
 def test_request_at_fault_of_an_answer() -> None:
     """An answer classified as the request's fault becomes a ProviderError."""
-    error = final_errors.request_at_fault(record("a", failing("request")), 3)
+    error = final_errors.own_error(record("a", failing("request")))
     assert isinstance(error, ProviderError)
     assert (error.provider, error.kind) == ("a", FailureKind.REQUEST)
-    assert error.__notes__[0].startswith("multirouter: attempt 3 at 'a' on route 'default'; ")
+
+
+def test_a_reason_that_repeats_the_kind_is_replaced_by_the_message() -> None:
+    """"transport (transport)" would say nothing; the first line of the message does."""
+    scene = world()
+    kind = FailureKind.TRANSPORT
+    trail = [
+        record("a", failing(kind, reason="transport"), ProviderError("no\nroute", provider="a", kind=kind)),
+        record("b", failing(kind, reason="transport"), ProviderError("", provider="b", kind=kind)),
+    ]
+    error = final_errors.all_failed(scene.route(), trail, None, scene.now, scene.now)
+    assert "a: transport (no route); b: transport (ProviderError)" in str(error)
 
 
 def test_earliest_ready_in() -> None:

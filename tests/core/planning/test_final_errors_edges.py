@@ -27,12 +27,11 @@ def test_errors_have_attempts_and_elapsed() -> None:
 
 
 def test_answer_at_fault_is_named_by_kind() -> None:
-    """Without an exception the error names the kind, and its note the attempt."""
+    """Without an exception the error names the kind."""
     record = failed(FailureKind.CONTEXT_LENGTH)
     world = World([provider("a")])
     error = final_errors.all_failed(world.route(), [record, record], None, 1.0, 0.0)
     assert str(error) == "the answer is classified as context_length"
-    assert error.__notes__[0].startswith("multirouter: attempt 2 at 'a' on route 'default'")
 
 
 def test_ready_in_depends_on_the_size() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Iterator
+from unittest import mock
 
 import pytest
 
@@ -23,6 +24,10 @@ async def chunks(request: str) -> AsyncIterator[str]:
 
 def plain(request: str) -> str:
     return request
+
+
+def plain_chunks(request: str) -> Iterator[str]:
+    yield request
 
 
 def plain_by_name(request: str) -> list[str]:
@@ -48,6 +53,14 @@ class Caller:
         return chunks(request)
 
 
+class Awaited:
+    def __init__(self, request: str) -> None:
+        self.request = request
+
+    def __await__(self):
+        return answer(self.request).__await__()
+
+
 class PlainCaller:
     def __call__(self, request: str) -> str:
         return request
@@ -66,9 +79,8 @@ CALLS = {
     "object": Caller(),
     "partial": functools.partial(functools.partial(answer)),
     "returns an awaitable": returns_awaitable,
-    "unannotated": unannotated,
     "lambda": lambda request: answer(request + "!"),
-    "class": Caller,
+    "class": Awaited,
 }
 
 
@@ -76,12 +88,14 @@ CALLS = {
 def test_callables_that_may_return_an_awaitable_are_valid(call) -> None:
     """Functions, methods, partials, objects, and callables whose result is unknown."""
     assert Provider("a", call).call is call
-    assert Provider("a", answer, health_check=call).health_check is call
+    check = functools.partial(call, "ping")
+    assert Provider("a", answer, health_check=check).health_check is check
 
 
 PLAIN = {
     "function": plain,
     "annotated as text": plain_by_name,
+    "unannotated": unannotated,
     "partial": functools.partial(plain),
     "object": PlainCaller(),
 }
@@ -89,10 +103,12 @@ PLAIN = {
 
 @pytest.mark.parametrize("call", PLAIN.values(), ids=PLAIN)
 def test_plain_functions_are_invalid(call) -> None:
-    """The error names the plain function, for `call` and for `health_check`."""
+    """The error names the plain function, for `call`, `health_check` and `aclose`."""
     assert invalid(call=call).what == "Provider('a').call"
     assert "got the plain function" in invalid(call=call).why
-    assert invalid(call=answer, health_check=call).what == "Provider('a').health_check"
+    hook = functools.partial(call, "ping")
+    assert invalid(call=answer, health_check=hook).what == "Provider('a').health_check"
+    assert invalid(call=answer, aclose=hook).what == "Provider('a').aclose"
 
 
 @pytest.mark.parametrize(
@@ -109,10 +125,46 @@ def test_return_annotations_of_plain_types_are_invalid(returned) -> None:
     Provider("a", call)
 
 
+GENERATOR_HOOKS = [
+    ("call", plain_chunks, "got the generator function plain_chunks()"),
+    ("stream", plain_chunks, "got the generator function plain_chunks()"),
+    ("health_check", chunks, "got the async generator function chunks()"),
+    ("transform", answer, "got the async function answer()"),
+    ("transform", Caller(), "got the async function Caller.__call__()"),
+    ("usage", functools.partial(answer), "got the async function answer()"),
+    ("usage", mock.AsyncMock(), "got the async function"),
+]
+
+
+@pytest.mark.parametrize(("name", "hook", "message"), GENERATOR_HOOKS)
+def test_hooks_of_the_wrong_kind_are_invalid(name, hook, message) -> None:
+    """An async function where a plain one is called, and the reverse, is an error at once."""
+    error = invalid(**{"call": answer, name: hook})
+    assert error.what == f"Provider('a').{name}"
+    assert message in error.why
+
+
+@pytest.mark.parametrize(
+    ("name", "hook", "expected"),
+    [
+        ("call", lambda: answer(""), "must take (request), got "),
+        ("stream", lambda a, b: chunks(a), "must take (request), got "),
+        ("transform", lambda a, b: a, "must take (request), got "),
+        ("health_check", answer, "must take (), got answer(request: 'str') -> 'str'"),
+        ("aclose", answer, "must take (), got answer(request: 'str') -> 'str'"),
+    ],
+)
+def test_hooks_with_other_arguments_are_invalid(name, hook, expected) -> None:
+    """One that would fail at its first call, which may be in an outage, is an error at once."""
+    error = invalid(**{"call": answer, name: hook})
+    assert error.what == f"Provider('a').{name}"
+    assert expected in error.why
+
+
 def test_calls_and_streams_are_distinguished() -> None:
     """An async generator function is no call, a coroutine function is no stream."""
     assert "pass it as stream=" in invalid(call=chunks).why
-    assert "got a coroutine function" in invalid(stream=answer).why
+    assert "got the async function answer()" in invalid(stream=answer).why
     assert "got 3" in invalid(call=3).why
     assert "got 3" in invalid(stream=3).why
     assert invalid().why == "must have call= or stream=, or both"
@@ -172,7 +224,7 @@ def test_replace_changes_a_copy() -> None:
         circuit=CircuitPolicy(failures=1),
         limits=LimitPolicy(in_flight=1),
         tags=["x"],
-        aclose=answer,
+        aclose=functools.partial(answer, "close"),
     )
     copy = provider.replace(weight=5)
     assert (copy.weight, provider.weight) == (5.0, 2.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import anyio
 import pytest
 
 from multirouter import (
@@ -81,11 +82,11 @@ async def test_hooks_make_opaque_chunks_continuable() -> None:
 
 @pytest.mark.parametrize(
     "stream",
-    [lambda: None, lambda _: 5, lambda _: iter("abc")],
-    ids=["takes nothing", "a number", "a plain iterator"],
+    [lambda _: 5, lambda _: iter("abc"), lambda _: anyio.sleep(1)],
+    ids=["a number", "a plain iterator", "a coroutine"],
 )
 async def test_a_stream_function_must_return_an_async_iterator(stream: Any) -> None:
-    """A wrong signature or return value is a UsageError, and no failure of a provider."""
+    """A wrong return value is a UsageError, and no failure of a provider."""
     async with harness(
         Provider("a", stream=stream), scripted_stream("b", WORDS), circuit=TRIPS_AT_ONCE
     ) as env:
