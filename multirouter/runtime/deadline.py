@@ -7,6 +7,12 @@ import math
 from typing import TYPE_CHECKING, Protocol
 
 from multirouter.errors import UsageError
+from multirouter.runtime.cancellation import (
+    OUR_MESSAGE,
+    hidden_behind,
+    is_requested,
+    leftovers,
+)
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -36,6 +42,14 @@ class Bound(Protocol):
     @property
     def deadline(self) -> float:
         """See the class."""
+        ...
+
+    @property
+    def cancelled_by_others(self) -> bool:
+        """Whether another party has cancelled the task since the block was entered.
+
+        Always False on trio, where a task is cancelled by scopes only.
+        """
         ...
 
     def __enter__(self) -> Self:
@@ -108,7 +122,9 @@ class AsyncioBound:
         if task is None:
             raise UsageError("a deadline needs a running task: await this inside a task")
         self.task: asyncio.Task[object] | None = task
-        self._cancelling_before = task.cancelling()
+        before = task.cancelling()
+        # A cancellation that the next await will raise came before the block, and is not its own.
+        self._cancelling_before = before - 1 if before and is_requested(task) else before
         if self.deadline < deadlines.earliest:
             deadlines.set_earliest(self.deadline)
         deadlines.entered[self] = None
@@ -130,6 +146,12 @@ class AsyncioBound:
         return self._settle(task, kind, error)
 
     @property
+    def cancelled_by_others(self) -> bool:
+        """See `Bound`."""
+        task = self.task
+        return task is not None and task.cancelling() - self._cancels > self._cancelling_before
+
+    @property
     def cancelled(self) -> bool:
         """Whether its deadline has passed: it was cancelled, and still runs."""
         return self._cancels > 0
@@ -141,8 +163,8 @@ class AsyncioBound:
             return False
         # A second cancellation before the task's next step replaces the message of the first, by
         # which a cancel scope of anyio recognises its own: so pass the same message.
-        pending = getattr(task, "_must_cancel", False)
-        if not task.cancel(getattr(task, "_cancel_message", None) if pending else None):
+        first = getattr(task, "_cancel_message", None) if is_requested(task) else OUR_MESSAGE
+        if not task.cancel(first):
             return False
         self._cancels += 1
         return True
@@ -160,35 +182,23 @@ class AsyncioBound:
         """
         for _ in range(self._cancels):
             task.uncancel()
-        if kind is None:
+        if kind is None or error is None:
             return False
-        by_others = task.cancelling() > self._cancelling_before
-        if not issubclass(kind, asyncio.CancelledError):
-            if by_others and (first := _cancellation_behind(error)) is not None:
-                # With its message, by which a cancel scope of anyio recognises its own.
-                raise asyncio.CancelledError(*first.args) from error
-            self.expired = self._cancels > 0
-            return False
-        if by_others:
-            return False
+        if self._by_others(task, error):
+            if isinstance(error, asyncio.CancelledError):
+                return False
+            if isinstance(error, Exception) and (hidden := hidden_behind(task, error)) is not None:
+                raise hidden from error
         self.expired = self._cancels > 0
-        self.stray = not self.expired
-        return True
+        self.stray = not self.expired and isinstance(error, asyncio.CancelledError)
+        return isinstance(error, asyncio.CancelledError)
 
-
-def _cancellation_behind(error: BaseException | None) -> asyncio.CancelledError | None:
-    """The CancelledError in the chain of an exception, or None.
-
-    The count of cancellations alone does not prove one: before Python 3.13, a TaskGroup that
-    failed while it waited for its tasks left the count raised.
-    """
-    if not isinstance(error, Exception):
-        return None
-    seen: set[int] = set()
-    link: BaseException | None = error
-    while link is not None and id(link) not in seen:
-        if isinstance(link, asyncio.CancelledError):
-            return link
-        seen.add(id(link))
-        link = link.__context__ or link.__cause__
-    return None
+    def _by_others(self, task: asyncio.Task[object], error: BaseException) -> bool:
+        """Whether another party cancelled the task while the block was open."""
+        others = task.cancelling() - self._cancelling_before
+        if others > 0:
+            left = leftovers(task, error, expired=self._cancels > 0)
+            for _ in range(min(left, others)):
+                task.uncancel()  # else every later `asyncio.timeout` of the caller would fail
+            others -= left
+        return others > 0

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import anyio
 import anyio.lowlevel
-from anyio.abc import TaskGroup
 
 from multirouter.core.planning.plan import Plan
 from multirouter.core.planning.steps import AttemptStep
 from multirouter.runtime.attempt import Attempter
+from multirouter.runtime.event_loops.base import ChildTasks
+
+if TYPE_CHECKING:
+    from multirouter.runtime.deadline import Bound  # which loads asyncio
 
 
 class HedgeRace:
-    """Runs the attempts of one plan concurrently.
+    """Runs the attempts of one plan concurrently, each in a task of its own.
 
     All decisions are the plan's: at the `hedge_at` of the newest attempt, and whenever an attempt
     fails, the race requests another attempt from the plan, up to the policy's number in flight.
@@ -39,7 +42,9 @@ class HedgeRace:
         self._max_in_flight = plan.route.hedge.max_in_flight if plan.route.hedge is not None else 1
         self._ended = anyio.Event()
         self._interruption: BaseException | None = None
-        self._scopes: list[anyio.CancelScope] = []
+        self._not_begun: set[AttemptStep] = set()
+        self._tasks: ChildTasks = attempter.loop.child_tasks()
+        self._wait: Bound
 
     async def run(self, first: AttemptStep) -> float:
         """Runs until an attempt has answered or none is left.
@@ -48,29 +53,26 @@ class HedgeRace:
             Loop time of the end, seconds; every attempt is recorded by then.
         """
         loop = self._attempter.loop
-        async with anyio.create_task_group() as group:
+        async with self._tasks:
             newest = first
-            self._start(group, first)
-            try:
-                while self._running:
-                    hedge_at = newest.hedge_at if self._running < self._max_in_flight else math.inf
-                    with loop.bound(hedge_at):
-                        await self._ended.wait()
-                    if self._plan.decided or self._interruption is not None:
-                        break
-                    newest = self._add_attempt(group, newest, loop.time()) or newest
-            finally:
-                # One by one, for a fixed order: the group's own scope would cancel in any order.
-                for scope in self._scopes:
-                    scope.cancel()
+            self._start(first)
+            while self._running:
+                hedge_at = newest.hedge_at if self._running < self._max_in_flight else math.inf
+                self._wait = loop.bound(hedge_at)
+                with self._wait:
+                    await self._ended.wait()
+                if hedge_at < math.inf:  # a stall of the event loop moves it
+                    newest.hedge_at = self._wait.deadline
+                if self._plan.decided or self._interruption is not None:
+                    break
+                newest = self._add_attempt(newest, loop.time()) or newest
         if self._interruption is not None:
             raise self._interruption
-        if not self._plan.decided:
-            # The caller's cancellation may have reached only the attempts; raise it here too.
-            await anyio.lowlevel.checkpoint_if_cancelled()
+        # A scope may have been cancelled while the block waited for the tasks to end.
+        await anyio.lowlevel.checkpoint_if_cancelled()
         return loop.time()
 
-    def _add_attempt(self, group: TaskGroup, newest: AttemptStep, now: float) -> AttemptStep | None:
+    def _add_attempt(self, newest: AttemptStep, now: float) -> AttemptStep | None:
         """Starts another attempt when the plan has one: a failover at once, or a hedge.
 
         Returns:
@@ -83,22 +85,34 @@ class HedgeRace:
         if step is None:
             newest.hedge_at = newest.hedge_at if failed else math.inf
             return None
-        self._start(group, step)
+        self._start(step)
         return step
 
-    def _start(self, group: TaskGroup, step: AttemptStep) -> None:
+    def _start(self, step: AttemptStep) -> None:
         self._running += 1
-        self._scopes.append(anyio.CancelScope())
-        group.start_soon(self._attempt, step, self._scopes[-1])
+        self._not_begun.add(step)
+        name = f"{step.role} {step.member.name}"
+        self._tasks.start(name, self._attempt, step, on_end=lambda: self._on_end(step))
 
-    async def _attempt(self, step: AttemptStep, scope: anyio.CancelScope) -> None:
+    async def _attempt(self, step: AttemptStep) -> None:
+        self._not_begun.discard(step)
+        run = self._attempter.run
         try:
-            with scope:
-                self._serve_waiting(await self._attempter.run(self._plan, step, self._request))
-        except BaseException as error:
-            if isinstance(error, anyio.get_cancelled_exc_class()):
-                raise
-            self._interruption = error  # raised by `run`: a task group would wrap it
-        finally:
-            self._running -= 1
-            self._ended.set()
+            self._serve_waiting(
+                await run(self._plan, step, self._request, self._cancellation_requested)
+            )
+        except anyio.get_cancelled_exc_class():
+            raise
+        except BaseException as error:  # noqa: BLE001 - raised by `run`
+            self._interruption = error
+
+    def _cancellation_requested(self) -> bool:
+        """Whether an attempt's cancellation is by the end of the race, or of the whole call."""
+        return self._tasks.ending or self._wait.cancelled_by_others
+
+    def _on_end(self, step: AttemptStep) -> None:
+        if step in self._not_begun:  # by a party that cancels all tasks
+            self._not_begun.discard(step)
+            self._plan.abandon(step)
+        self._running -= 1
+        self._ended.set()

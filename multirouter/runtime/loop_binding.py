@@ -8,6 +8,7 @@ that of an open circuit, stay.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Protocol
 
 import anyio
@@ -21,6 +22,7 @@ from multirouter.runtime.attempt import CallAttempter
 from multirouter.runtime.event_loops.base import ErrorHandler, EventLoop
 from multirouter.runtime.event_loops.running_loop import running_loop
 from multirouter.runtime.half_open_timers import HalfOpenTimers
+from multirouter.runtime.stalls import Stall
 from multirouter.runtime.trials import BackgroundAttempts
 
 
@@ -56,6 +58,7 @@ class LoopBinding:
         "_half_open_timers",
         "_idle",
         "_on_error",
+        "_on_stall",
         "_opened",
         "_states",
         "attempter",
@@ -74,6 +77,7 @@ class LoopBinding:
         classifier: Classifier,
         dispatcher: EventDispatcher,
         on_error: ErrorHandler,
+        on_stall: Callable[[Stall], None],
     ) -> None:
         self._states = states
         self._budget = budget
@@ -82,6 +86,7 @@ class LoopBinding:
         self._classifier = classifier
         self._dispatcher = dispatcher
         self._on_error = on_error
+        self._on_stall = on_stall
         self._opened = False
         self._idle: anyio.Event | None = None
         self._anchor = (0.0, time.monotonic())
@@ -130,7 +135,8 @@ class LoopBinding:
         try:
             if self.calls:
                 self._idle = anyio.Event()
-                with anyio.move_on_after(grace):
+                loop = attempter.loop
+                with loop.bound(loop.time() + grace):
                     await self._idle.wait()
         finally:
             await self._end_tasks(attempter.loop)
@@ -184,6 +190,7 @@ class LoopBinding:
         self._budget.shift(by)
         self._anchor = (loop.time(), time.monotonic())
         self.last_seen = loop.time()
+        loop.stalls.report_to(self._on_stall)
         self.attempter = CallAttempter(loop, self._classifier, self._dispatcher)
         gates = self._states.gates.values()
         not_closed = [gate for gate in gates if not gate.circuit.is_closed]

@@ -37,6 +37,11 @@ class TrioBound:
         """Trio's time at which the deadline ends the block, seconds."""
         return self.scope.deadline
 
+    @property
+    def cancelled_by_others(self) -> bool:
+        """See `Bound`."""
+        return False
+
     def __enter__(self) -> Self:
         self.scope.__enter__()
         self._deadlines.enter(self)
@@ -112,6 +117,8 @@ class TrioDeadlines(StallWatch):
         try:
             while any(block.deadline < math.inf for block in self._blocks):
                 now = trio.current_time()
+                if now > self.overdue_at:  # another task of this iteration has blocked
+                    self.notice(now)
                 self.expect(now, now + BEAT)
                 await trio.sleep_until(now + BEAT)
         finally:

@@ -21,6 +21,7 @@ from multirouter.runtime.attempt import STRAY_MESSAGE
 from multirouter.runtime.deadline import Bound
 from multirouter.runtime.event_loops.base import EventLoop
 from multirouter.runtime.streams.continuation import Approach, Diverged
+from multirouter.runtime.streams.one_context import OneContext
 
 CLOSE_TIMEOUT = 1.0
 """Seconds an upstream may take to close before it is dropped."""
@@ -39,12 +40,14 @@ class ProviderStream:
     __slots__ = (
         "_bound",
         "_chunks",
+        "_context",
         "_iterator",
         "_loop",
         "_meter",
         "_policy",
         "_reader",
-        "_source",
+        "_to_close",
+        "_waiting_since",
         "approach",
         "first_at",
         "proven",
@@ -52,6 +55,7 @@ class ProviderStream:
     )
 
     approach: Approach
+    _context: OneContext
 
     def __init__(self, step: AttemptStep, policy: StreamPolicy, loop: EventLoop) -> None:
         self.step: AttemptStep = step
@@ -61,10 +65,11 @@ class ProviderStream:
         self._policy = policy
         self._meter = step.meter
         self._chunks: deque[Any] = deque()
-        self._source: Any = None
+        self._to_close: tuple[Any, ...] = ()
         self._iterator: AsyncIterator[Any] | None = None
         self._reader: ChunkReader | None = None
         self._bound: Bound | None = None
+        self._waiting_since = step.started
 
     @property
     def reader(self) -> ChunkReader:
@@ -89,7 +94,8 @@ class ProviderStream:
         """Prepares a request; the provider's function is called at the first `advance`."""
         self.approach = approach
         self.proven = False
-        self._source = self._iterator = None
+        self._iterator = None
+        self._to_close = ()
         self._reader = None
 
     @property
@@ -108,15 +114,18 @@ class ProviderStream:
             StreamHookError: when it returns nothing that can be iterated.
             Exception: whatever it raises.
         """
+        context = self._context = OneContext()
         try:
-            self._source = self.step.member.stream(self.approach.request)
-            self._iterator = aiter(self._source)
+            source = context.call(self.step.member.stream, self.approach.request)
+            self._to_close = (source,)
+            iterator = context.call(aiter, source)
         except TypeError as error:
             if error.__traceback__ is None or error.__traceback__.tb_next is not None:
                 raise
-            if inspect.iscoroutine(self._source):
-                self._source.close()
             raise StreamHookError(f"Provider({self.step.member.name!r}).stream: {error}") from error
+        if iterator is not source:
+            self._to_close = (iterator, source)
+        self._iterator = context.read(iterator)
         return self._iterator
 
     async def advance(self) -> bool:
@@ -151,7 +160,9 @@ class ProviderStream:
         """
         if self._chunks:
             return self._chunks.popleft()
-        now = self._loop.time()
+        now = self._waiting_since = self._loop.time()
+        if self._loop.stalls.lost != limits.lost:
+            limits.give_back(self._loop.stalls.lost)
         if now >= limits.ends_at:
             raise self._unless_proven(limits.total_expired())
         chunk: Any = None
@@ -174,6 +185,10 @@ class ProviderStream:
         self._note(chunk, limits)
         return chunk
 
+    def excused(self, now: float) -> bool:
+        """Whether a failure at `now` may come from a stall of the event loop."""
+        return self._loop.stalls.excuses(self.step.started, now, self._waiting_since)
+
     def interrupt(self) -> None:
         """Ends the wait for the next chunk in another task."""
         if self._bound is not None:
@@ -184,10 +199,15 @@ class ProviderStream:
 
         An exception from closing has no effect on the outcome; it is emitted as a ResourceWarning.
         """
-        failures = [await _close_quietly(self._iterator)]
-        if self._source is not self._iterator:
-            failures.append(await _close_quietly(self._source))
-        for error in filter(None, failures):
+        to_close, self._to_close = self._to_close, ()
+        if not to_close:
+            return
+        context = self._context
+        del self._context  # tracebacks of errors hold this stream, and must not hold the context
+        for stream in to_close:
+            error = await _close_quietly(stream, context, self._loop)
+            if error is None:
+                continue
             text = f"closing the stream of {self.step.member.name!r} raised {error!r}"
             warnings.warn(text, ResourceWarning, stacklevel=2)
 
@@ -227,7 +247,8 @@ class ProviderStream:
             self._inspect(chunk)
         size = self.reader.size
         if limits.rate_measurable and not self.proven and size is not None:
-            slow = limits.chunk_arrived(size(chunk), self._loop.time())
+            lost = self._loop.stalls.lost - limits.lost
+            slow = limits.chunk_arrived(size(chunk), self._loop.time(), lost)
             if slow is not None:
                 raise slow
 
@@ -260,16 +281,18 @@ class ProviderStream:
         return ProviderError(f"the stream of {name!r} {what}", provider=name, kind=kind)
 
 
-async def _close_quietly(stream: Any) -> Exception | None:
+async def _close_quietly(stream: Any, context: OneContext, loop: EventLoop) -> Exception | None:
     """Closes an async iterator, or the object it came from; returns what that raised."""
     close = getattr(stream, "aclose", None) or getattr(stream, "close", None)
     if close is None:
         return None
     try:
-        with anyio.move_on_after(CLOSE_TIMEOUT, shield=True):
-            closing = close()
+        # The shield keeps the cancelled scopes of anyio away. Their own deadline may lose a
+        # cancellation of the task that comes with it, which the bound does not.
+        with anyio.CancelScope(shield=True), loop.bound(loop.time() + CLOSE_TIMEOUT):
+            closing = context.call(close)
             if inspect.isawaitable(closing):
-                await closing
+                await context.wait(closing)
     except Exception as error:  # noqa: BLE001 - see ProviderStream.close
         return error
     return None

@@ -17,7 +17,7 @@ from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.errors import StreamInterrupted, UsageError
 from multirouter.model import CANCELLED, SUCCESS, AttemptRecord, CallOutcome
 from multirouter.runtime.deadline import Bound
-from multirouter.runtime.event_loops.running_loop import redeliver_scope_cancellation
+from multirouter.runtime.event_loops.running_loop import redeliver_cancellation
 from multirouter.runtime.streams.opening import StreamOpener
 from multirouter.runtime.streams.provider_stream import ProviderStream
 
@@ -105,7 +105,11 @@ class StreamSession:
         if self.outcome is None:
             upstream, now = self._upstream, self._opener.loop.time()
             self._limits = StreamLimits(
-                self._policy, upstream.step.member, now, rate_measurable=upstream.rate_measurable
+                self._policy,
+                upstream.step.member,
+                now,
+                rate_measurable=upstream.rate_measurable,
+                lost=self._opener.loop.stalls.lost,
             )
 
     async def next(self) -> Any:
@@ -135,7 +139,7 @@ class StreamSession:
             raise
         except BaseException as error:
             await self._end_and_close(error)
-            await redeliver_scope_cancellation(error, self._opener.loop)
+            await redeliver_cancellation(error, self._opener.loop)
             raise
         finally:
             self._reading = False
@@ -193,6 +197,8 @@ class StreamSession:
         plan, opener, limits = self._plan, self._opener, self._limits
         now = opener.loop.time()
         opener.upstream = None
+        previous.step.stalled = previous.excused(now)
+        limits.give_back(opener.loop.stalls.lost)
         verdict = limits.verdict if error is limits.error else opener.classify(error)
         plan.record(previous.step, verdict, None, error, now)
         await previous.close()

@@ -1,0 +1,117 @@
+"""Whose cancellation it was: what exceptions and counts of asyncio tasks tell about it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Iterator
+from types import FrameType
+from typing import Any
+
+COUNT_IS_EXACT = sys.version_info >= (3, 13)
+"""Whether asyncio itself takes each cancellation of its own back from `Task.cancelling()`.
+
+Source: CPython issue 116720. Before 3.13, a TaskGroup whose task failed while the group waited for
+its tasks left the count one too high.
+"""
+
+
+OUR_MESSAGE = "cancelled during an attempt of multirouter"
+"""Message of the cancellations that the router makes. A scope of anyio does not recognise it."""
+
+
+def is_requested(task: asyncio.Task[Any]) -> bool:
+    """Whether a cancellation was requested that the task's next await will raise.
+
+    So it is when the task's own step called `cancel`: a listener, the handler of Ctrl-C, or a
+    TaskGroup that repeats a cancellation which arrived while it was failing.
+    """
+    return bool(getattr(task, "_must_cancel", False))
+
+
+def hidden_behind(task: asyncio.Task[Any], error: Exception) -> asyncio.CancelledError | None:
+    """The cancellation that an exception hides, of a task whose count says that there is one.
+
+    A provider may turn a cancellation into an exception of its own, and a task group that is
+    failing swallows one. Where the count may be too high, an exception without any trace of a
+    cancellation hides none.
+
+    Returns:
+        The cancellation to raise in its place, or None.
+    """
+    cancellation = _cancellation_in(error)
+    if cancellation is not None:
+        return asyncio.CancelledError(*cancellation.args)  # a scope of anyio knows its message
+    if isinstance(error, StopAsyncIteration):
+        return None  # the stream has ended, as an answer that is returned in spite of it
+    if is_requested(task):
+        return asyncio.CancelledError(getattr(task, "_cancel_message", None) or OUR_MESSAGE)
+    if COUNT_IS_EXACT or any(isinstance(link, BaseExceptionGroup) for link in _links(error)):
+        return asyncio.CancelledError(OUR_MESSAGE)
+    return None
+
+
+def leftovers(task: asyncio.Task[Any], error: BaseException, *, expired: bool) -> int:
+    """How many cancellations failed TaskGroups have left in the task's count, as far as proven.
+
+    A group in whose end the exception was raised proves it. When a deadline of ours sent the
+    exception, a group that failed before and is still in a variable of the provider's code does,
+    unless that code was handling another cancellation.
+
+    Args:
+        task: the task.
+        error: the exception that came out of its code.
+        expired: whether a deadline of ours cancelled that code.
+    """
+    if COUNT_IS_EXACT:
+        return 0
+    if expired and error.__context__ is not None:
+        expired = _cancellation_in(error.__context__) is None
+    proven: dict[int, bool] = {}
+    for frame in _frames(error):
+        variables = frame.f_locals
+        if frame.f_code is asyncio.TaskGroup.__aexit__.__code__:
+            group = variables["self"]
+            proven[id(group)] = _failed(group, task) and variables["et"] is None
+        elif expired:
+            for value in variables.values():
+                if isinstance(value, asyncio.TaskGroup):
+                    proven.setdefault(id(value), _failed(value, task))
+    return sum(proven.values())
+
+
+def _failed(group: Any, task: asyncio.Task[Any]) -> bool:
+    """Whether a TaskGroup of this task has ended, and had cancelled the task for a failure."""
+    ended = group._exiting and not group._tasks  # noqa: SLF001 - of 3.11 and 3.12, which are fixed
+    return bool(ended and group._parent_task is task and group._parent_cancel_requested)  # noqa: SLF001
+
+
+def _cancellation_in(error: BaseException) -> asyncio.CancelledError | None:
+    """The nearest CancelledError among an exception, its contexts and its causes, or None."""
+    found = (link for link in _links(error) if isinstance(link, asyncio.CancelledError))
+    return next(found, None)
+
+
+def _links(error: BaseException) -> Iterator[BaseException]:
+    """An exception, its contexts, its causes and the members of groups, each once."""
+    seen: set[int] = set()
+    links: list[BaseException | None] = [error]
+    for link in links:  # it grows meanwhile
+        if link is None or id(link) in seen:
+            continue
+        seen.add(id(link))
+        yield link
+        links += (link.__context__, link.__cause__)
+        if isinstance(link, BaseExceptionGroup):
+            links += link.exceptions
+
+
+def _frames(error: BaseException) -> Iterator[FrameType]:
+    """The frames of the provider's code in the tracebacks of an exception and its links."""
+    for link in _links(error):
+        trace = link.__traceback__
+        while trace is not None:
+            # Reading the variables of a frame of ours would keep them alive with the exception.
+            if not str(trace.tb_frame.f_globals.get("__name__")).startswith("multirouter."):
+                yield trace.tb_frame
+            trace = trace.tb_next
