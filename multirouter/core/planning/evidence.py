@@ -1,0 +1,82 @@
+"""What the failures of one call prove about its providers.
+
+One call is one piece of evidence. When it fails again and again at the same provider, or alike at
+each provider, the request may be the cause: a prompt that crashes the model server fails
+everywhere. Three attempts of one call must not do what the failures of three calls do.
+"""
+
+from __future__ import annotations
+
+from multirouter.core.planning.steps import AttemptStep
+from multirouter.core.settings.failure_rules import CircuitEffect
+from multirouter.model import FailureKind, Verdict
+
+MAY_BE_THE_REQUEST: frozenset[FailureKind] = frozenset(
+    {
+        FailureKind.SERVER,
+        FailureKind.TRANSPORT,
+        FailureKind.TIMEOUT,
+        FailureKind.INTERRUPTED,
+        FailureKind.INVALID,
+        FailureKind.UNKNOWN,
+    }
+)
+"""Kinds of failure that one request may cause at every provider. An overload is not among them."""
+
+
+class Evidence:
+    """Decides which failures of one call count against their providers.
+
+    - The first failure at each provider counts, later ones at the same provider do not.
+    - A failure of the same kind as the first one, at another provider, is withheld. It counts when
+      another provider answers the request, or fails in another way: the request was not the cause.
+      It never counts when the call ends with all failures alike.
+    - The trial of a half-open circuit always decides, and a failure that was certainly not caused
+      by the request (not sent, or with a Retry-After) always counts.
+    """
+
+    __slots__ = ("_alike", "_kind", "_seen", "_withheld")
+
+    def __init__(self) -> None:
+        self._seen: set[str] = set()
+        self._kind: FailureKind | None = None
+        self._alike = True
+        self._withheld: list[tuple[AttemptStep, Verdict]] = []
+
+    def effect_of(self, step: AttemptStep, verdict: Verdict, now: float) -> CircuitEffect:
+        """Effect on its circuit of a failure that the rules count as one.
+
+        Args:
+            step: the attempt.
+            verdict: the classification of its result.
+            now: loop time, seconds.
+        """
+        if step.permit.trial:
+            return CircuitEffect.FAILURE
+        name = step.member.name
+        if name in self._seen:
+            return CircuitEffect.COOLDOWN if verdict.retry_after else CircuitEffect.NEUTRAL
+        self._seen.add(name)
+        caused_by_request = (
+            verdict.kind in MAY_BE_THE_REQUEST and not verdict.unsent and not verdict.retry_after
+        )
+        if self._kind is None:
+            self._kind, self._alike = verdict.kind, caused_by_request
+        elif self._alike and caused_by_request and verdict.kind is self._kind:
+            self._withheld.append((step, verdict))
+            return CircuitEffect.NEUTRAL
+        else:
+            self.request_is_valid(now)
+        return CircuitEffect.FAILURE
+
+    def request_is_valid(self, now: float) -> None:
+        """Counts the withheld failures, and withholds no others: the request was not the cause.
+
+        Args:
+            now: loop time, seconds.
+        """
+        self._alike = False
+        for step, verdict in self._withheld:
+            step.member.gate.count_failure(step.permit, verdict, now)
+            step.member.health.record_failure(now)
+        self._withheld.clear()
