@@ -10,9 +10,6 @@ MultirouterError
 ├── ProviderError            a provider's failure: provider, kind, status, code, retry_after
 ├── UsageError               closed router, wrong loop, unknown route, result not awaitable
 └── ConfigurationError       an invalid setting: what, why (a ValueError too)
-
-All of them can be pickled and copied, also between processes. An exception of another library that
-they hold, and that cannot be pickled, is replaced by a `pickling.UnpicklableError`.
 """
 
 from __future__ import annotations
@@ -28,7 +25,11 @@ if TYPE_CHECKING:
 
 
 class MultirouterError(Copyable, Exception):
-    """Base class of every exception of this package."""
+    """Base class of every exception of this package.
+
+    All of them can be pickled and copied, also between processes. An exception of another library
+    that they hold, and that cannot be pickled, is replaced by an `UnpicklableError`.
+    """
 
 
 class CallFailed(MultirouterError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Awaitable, Callable
 from typing import Any
+from unittest import mock
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -89,6 +90,8 @@ INVALID: list[tuple[Any, str]] = [
     (plain_as_text, "got the plain function"),
     (functools.partial(plain), "got the plain function"),
     (generator, "pass it as stream="),
+    (Client, r"must take \(request\), got Client\(\)"),
+    (functools.partial(answer, "q"), r"must take \(request\), got answer\(\)"),
     ("gpt", "must be an async function, got 'gpt'"),
     (7, "must be an async function, got 7"),
 ]
@@ -102,10 +105,17 @@ def test_invalid_call_raises_at_once(call: Any, why: str) -> None:
     assert caught.value.what == "Provider('a').call"
 
 
+class PlainClient:
+    """A client that is called and not awaited."""
+
+    def __call__(self, request):
+        return "text"
+
+
 NOT_AWAITABLE: dict[str, Callable[..., Any]] = {
-    "plain function": lambda request: "text",
-    "class instead of an instance": Client,
-    "no parameter": functools.partial(answer, "q"),
+    "lambda": lambda request: "text",
+    "object": PlainClient(),
+    "mock": mock.MagicMock(return_value="text"),
     "builtin": len,
 }
 

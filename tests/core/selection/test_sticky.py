@@ -79,6 +79,6 @@ def test_a_request_without_a_key_is_chosen_by_weight() -> None:
 
 def test_sticky_key_must_be_a_function() -> None:
     """Anything else is invalid; and the number of slots is a power of two."""
-    with pytest.raises(ConfigurationError, match="must be a function"):
+    with pytest.raises(ConfigurationError, match="must be a plain function"):
         Sticky(key="user")  # type: ignore[arg-type]
     assert SLOTS & (SLOTS - 1) == 0
