@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
 from typing_extensions import Unpack
 
 from multirouter.core import validation as check
+from multirouter.core.circuit.gate import Gate
 from multirouter.core.events import Configured, HoldName
 from multirouter.core.registry.registry import Registry
 from multirouter.core.registry.updates import with_changes
@@ -19,6 +20,7 @@ from multirouter.core.settings.provider import Provider, ProviderSettings
 from multirouter.errors import UsageError
 from multirouter.model import ChunkT, RequestT, ResponseT
 from multirouter.runtime.engine import Engine
+from multirouter.runtime.preload import preload
 
 if TYPE_CHECKING:
     from multirouter.core.introspection import Explanation
@@ -210,25 +212,36 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
 
         return introspection.explain(resolved, self._engine.binding.now(), request)
 
+    def warnings(self) -> tuple[str, ...]:
+        """Returns what is set up so that it cannot work as meant, as text; empty when nothing is.
+
+        A strategy that lacks the settings which it compares (`cheapest` without prices), and routes
+        whose providers all share a failure domain, such as one vendor.
+        """
+        from multirouter.core.routes.remarks import warnings_of
+
+        return warnings_of(self._engine.registry.all_routes())
+
     def names(self) -> Iterable[str]:
         """Returns the providers' names."""
         return tuple(self._engine.states.gates)
 
     def in_flight(self, name: str) -> int:
         """Number of attempts at a provider that are in flight."""
-        return self._engine.states.gates[name].in_flight
+        return self._gate(name).in_flight
 
     def available(self, name: str) -> bool:
         """Whether an attempt at a provider could start now."""
-        return self._engine.states.gates[name].admits(self._engine.binding.now())
+        return self._gate(name).admits(self._engine.binding.now())
 
     def degraded(self, name: str) -> bool:
         """Whether a provider is degraded on any route; it is attempted after healthy ones."""
+        self._gate(name)
         return self._engine.states.degraded(name, self._engine.binding.now())
 
     def circuit_state(self, name: str) -> str:
         """State of a provider's circuit: `closed`, `open` or `half_open`."""
-        return str(self._engine.states.gates[name].circuit.state(self._engine.binding.now()))
+        return str(self._gate(name).circuit.state(self._engine.binding.now()))
 
     def __repr__(self) -> str:
         now = self._engine.binding.now()
@@ -240,6 +253,7 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
     def _build_registry(
         self, providers: list[Provider[Any, Any, Any]], routes: list[Route]
     ) -> Registry:
+        preload()
         registry = Registry(providers, routes, self._defaults, self._engine.states, self._limits)
         route_selection = self._engine.route_selection
         return registry if route_selection is None else route_selection.validate(registry)
@@ -290,6 +304,13 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
                 f"unknown provider {check.suggestion(name, self._engine.registry.providers)}"
             )
         return provider
+
+    def _gate(self, name: str) -> Gate:
+        """Returns the gate of a provider, also of one that was removed."""
+        gates = self._engine.states.gates
+        if name not in gates:
+            raise UsageError(f"unknown provider {check.suggestion(name, gates)}")
+        return gates[name]
 
     def _set_hold(self, name: str, how: HoldName | None) -> None:
         self._provider_named(name)

@@ -214,7 +214,7 @@ class CallAttempter:
         if isinstance(error, TransformFailed):
             return TRANSFORM_ERROR, error.error
         if isinstance(error, TypeError) and _raised_by_call_itself(error):
-            text = f"Provider({step.member.name!r}) cannot be awaited: {error}"
+            text = f"Provider({step.member.name!r}).call cannot be called or awaited: {error}"
             return INVALID_CALLABLE, UsageError(text)
         return self._classifier.classify_error(error), error
 
@@ -259,7 +259,7 @@ def _apply_accept(accept: Callable[[Any], object], value: Any) -> Verdict:
     if hooks.is_awaitable(result):
         hooks.dispose(result)
         return INVALID_CALLABLE
-    return SUCCESS if result is not False else Verdict(FailureKind.INVALID, reason="accept")
+    return SUCCESS if result is not False else Verdict(FailureKind.INVALID, reason="accept returned False")
 
 
 def _error_of_value(name: str, verdict: Verdict) -> ProviderError:

@@ -11,14 +11,12 @@ from multirouter.runtime.cancellation import (
     OUR_MESSAGE,
     hidden_behind,
     is_requested,
-    leftovers,
+    take_back_leftovers,
 )
 
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
-
-    from multirouter.runtime.deadline_timer import AsyncioDeadlines
 
 
 class Bound(Protocol):
@@ -88,6 +86,28 @@ class MakeBound(Protocol):
         ...
 
 
+class OpenBlocks(Protocol):
+    """The open blocks of one router on asyncio, behind one timer.
+
+    Attributes:
+        loop: the loop of the tasks.
+        earliest: loop time of the earliest deadline, seconds.
+        entered: the blocks entered since a deadline last passed, in this order.
+    """
+
+    loop: asyncio.AbstractEventLoop
+    earliest: float
+    entered: dict[AsyncioBound, None]
+
+    def set_earliest(self, deadline: float) -> None:
+        """Sets the timer for a deadline that is earlier than all others (loop time, seconds)."""
+        ...
+
+    def discard(self, bound: AsyncioBound) -> None:
+        """Forgets a block that ended after a deadline had passed."""
+        ...
+
+
 class AsyncioBound:
     """A block of one asyncio task, with the rules of `asyncio.timeout`.
 
@@ -107,7 +127,7 @@ class AsyncioBound:
     )
 
     def __init__(
-        self, deadlines: AsyncioDeadlines, deadline: float, latest: float = math.inf
+        self, deadlines: OpenBlocks, deadline: float, latest: float = math.inf
     ) -> None:
         self._deadlines = deadlines
         self._cancels = 0
@@ -195,10 +215,7 @@ class AsyncioBound:
 
     def _by_others(self, task: asyncio.Task[object], error: BaseException) -> bool:
         """Whether another party cancelled the task while the block was open."""
-        others = task.cancelling() - self._cancelling_before
-        if others > 0:
-            left = leftovers(task, error, expired=self._cancels > 0)
-            for _ in range(min(left, others)):
-                task.uncancel()  # else every later `asyncio.timeout` of the caller would fail
-            others -= left
-        return others > 0
+        before = self._cancelling_before
+        if task.cancelling() > before:
+            take_back_leftovers(task, error, before=before, expired=self._cancels > 0)
+        return task.cancelling() > before

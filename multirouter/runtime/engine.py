@@ -31,10 +31,10 @@ from multirouter.listeners.metrics.metrics import Metrics
 from multirouter.model import CallOutcome
 from multirouter.runtime.call_loop import CallLoop, apply_fallback, check_call_options
 from multirouter.runtime.event_loops.base import EventLoop
+from multirouter.runtime.event_loops.stalls import Stall
 from multirouter.runtime.half_open_timers import HalfOpenTimers
 from multirouter.runtime.loop_binding import LoopBinding
 from multirouter.runtime.shadow_traffic import ShadowTraffic
-from multirouter.runtime.stalls import Stall
 from multirouter.runtime.trials import BackgroundAttempts, run_health_checks
 from multirouter.runtime.wait_queue import WaitQueue
 

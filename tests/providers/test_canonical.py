@@ -128,7 +128,7 @@ def test_provider_with_key_cannot_be_pickled() -> None:
 
 
 def test_import_does_not_load_aiohttp() -> None:
-    """Aiohttp is loaded when the first connection opens, not when providers are constructed."""
+    """Aiohttp is loaded with the first router, not when providers are constructed."""
     script = (
         "import sys; from multirouter.providers import OpenAI;"
         "OpenAI('a', model='m', api_key='sk-abcdefghij'); print('aiohttp' in sys.modules)"

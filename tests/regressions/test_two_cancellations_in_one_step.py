@@ -8,7 +8,7 @@ import math
 import anyio
 import pytest
 
-from multirouter.runtime.deadline_timer import AsyncioDeadlines
+from multirouter.runtime.event_loops.asyncio_deadlines import AsyncioDeadlines
 
 
 @pytest.mark.backends("asyncio", "uvloop")

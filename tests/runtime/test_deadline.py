@@ -9,8 +9,8 @@ import anyio
 import pytest
 
 from multirouter.runtime.deadline import Bound
-from multirouter.runtime.deadline_timer import AsyncioDeadlines
-from multirouter.runtime.trio_deadline import TrioDeadlines
+from multirouter.runtime.event_loops.asyncio_deadlines import AsyncioDeadlines
+from multirouter.runtime.event_loops.trio_deadlines import TrioDeadlines
 
 
 def deadlines() -> AsyncioDeadlines | TrioDeadlines:

@@ -12,7 +12,7 @@ import pytest
 
 from multirouter.errors import ConfigurationError, UsageError
 from multirouter.runtime.deadline import AsyncioBound
-from multirouter.runtime.deadline_timer import AsyncioDeadlines
+from multirouter.runtime.event_loops.asyncio_deadlines import AsyncioDeadlines
 from multirouter.testing import VirtualLoop
 from tests.runtime.test_deadline import verdict
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from multirouter.runtime.deadline import AsyncioBound
-from multirouter.runtime.deadline_timer import AsyncioDeadlines
+from multirouter.runtime.event_loops.asyncio_deadlines import AsyncioDeadlines
 from multirouter.testing import VirtualLoop
 
 GRACE = 1.0

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from multirouter.runtime.deadline_timer import AsyncioDeadlines
-from multirouter.runtime.stalls import BEAT
+from multirouter.runtime.event_loops.asyncio_deadlines import AsyncioDeadlines
+from multirouter.runtime.event_loops.stalls import BEAT
 
 asyncio_only = pytest.mark.backends("asyncio", "uvloop")
 

@@ -163,10 +163,7 @@ class CostUnusual(_CostRule):
             text = f"{len(hours)} of {self._min_hours} hours known, too few for a usual cost"
             yield AlarmReading("", "unchanged", spent, text)
             return
-        # Imported here: it loads decimal and fractions, too slow for each import of the package.
-        from statistics import median
-
-        usual = median(hours)
+        usual = _median(hours)
         threshold = max(self._factor * usual, self._min_cost)
         text = (
             f"the last hour cost {spent:.2f} USD, the usual cost is {usual:.2f} USD "
@@ -174,3 +171,10 @@ class CostUnusual(_CostRule):
         )
         state = threshold_state(spent, threshold, threshold * self._clear)
         yield AlarmReading("", state, spent, text)
+
+
+def _median(values: Iterable[float]) -> float:
+    """The median; without `statistics`, whose import would delay the calls in flight."""
+    ordered = sorted(values)
+    half = len(ordered) // 2
+    return (ordered[half] + ordered[~half]) / 2.0

@@ -79,18 +79,24 @@ def open_to_read(path: Path) -> Connection:
 def _open_read_only(uri: str) -> Connection:
     connection = _connect(uri)
     try:
-        _require_current(_version(connection))
+        _require_current(connection)
     except BaseException:
         connection.close()
         raise
     return connection
 
 
-def _require_current(version: int) -> None:
+def _require_current(connection: Connection) -> None:
     """Raises if a file would have to be migrated, and so written, before it can be read."""
+    version, file = _version(connection), schema.file_of(connection)
+    if version == 0:
+        raise ConfigurationError("history", f"{file} is empty")
     if version < len(schema.MIGRATIONS):
-        old = f"has version {version} and must be migrated first, by starting a router with it"
-        raise ConfigurationError("history", f"the file {old if version else 'is empty'}")
+        raise ConfigurationError(
+            "history",
+            f"{file} has version {version}: start a router with it once, which migrates it to "
+            f"version {len(schema.MIGRATIONS)}",
+        )
 
 
 def _version(connection: Connection) -> int:
@@ -105,7 +111,8 @@ def _version(connection: Connection) -> int:
         return schema.version_of(connection)
     except sqlite3.DatabaseError as error:
         if error.sqlite_errorname == "SQLITE_NOTADB":
-            raise ConfigurationError("history", "the file is not an SQLite database") from error
+            file = schema.file_of(connection)
+            raise ConfigurationError("history", f"{file} is not an SQLite database") from error
         raise
 
 

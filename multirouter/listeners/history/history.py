@@ -177,6 +177,7 @@ class History(Listener):
                 None if usage is None else usage.output,
                 None if usage is None else record.cost,
                 None if usage is None else usage.estimated,
+                record.stalled,
             ),
         )
 

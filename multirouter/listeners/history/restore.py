@@ -7,11 +7,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
+from multirouter.core.failures.stalled import circuit_effect
 from multirouter.core.registry.accounts import ROUTER
 from multirouter.core.settings.failure_rules import CircuitEffect
 from multirouter.errors import UsageError
 from multirouter.listeners.history.file import SPENDING_RETENTION
-from multirouter.model import FailureKind
+from multirouter.model import FailureKind, Verdict
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -40,7 +41,8 @@ MAX_CHANGES = 50
 """Maximum state changes read per circuit."""
 
 _ATTEMPTS = """
-    SELECT at, kind, elapsed, first_content, late OR role = 'shadow' FROM attempts
+    SELECT at, kind, elapsed, first_content, late OR role = 'shadow', status, stalled
+    FROM attempts
     WHERE router = ? AND provider = ? AND route = ? AND at > ?
     ORDER BY at DESC LIMIT ?
 """
@@ -57,6 +59,8 @@ class _Attempt(NamedTuple):
     elapsed: float
     first_content: float | None
     uncounted: int  # by the circuit: a late attempt or a shadow copy
+    status: int | None
+    stalled: int
 
 
 class _Result(NamedTuple):
@@ -163,7 +167,8 @@ class StateRestorer:
         for attempt in attempts:
             streamed = attempt.first_content is not None
             member = entry.streams if streamed else entry.calls
-            if member is None or not (streamed or attempt.kind == FailureKind.SUCCESS):
+            answered = streamed or attempt.kind == FailureKind.SUCCESS
+            if member is None or not answered or attempt.stalled:
                 continue
             seconds = attempt.elapsed if attempt.first_content is None else attempt.first_content
             member.latency.record(seconds, self._now - self._age(attempt.at))
@@ -215,7 +220,7 @@ def _results(
 ) -> Iterator[_Result]:
     """Results of the attempts after `since` that count as success or failure of the provider."""
     for attempt in attempts:
-        effect = _effect(entry.route, attempt.kind)
+        effect = _effect(entry.route, attempt)
         if attempt.at > since and effect in {
             CircuitEffect.SUCCESS,
             CircuitEffect.FAILURE,
@@ -224,11 +229,12 @@ def _results(
             yield _Result(attempt.at, effect is not CircuitEffect.SUCCESS, attempt.uncounted)
 
 
-def _effect(route: ResolvedRoute, kind: str) -> CircuitEffect:
-    if kind == FailureKind.SUCCESS:
+def _effect(route: ResolvedRoute, attempt: _Attempt) -> CircuitEffect:
+    if attempt.kind == FailureKind.SUCCESS:
         return CircuitEffect.SUCCESS
     with suppress(ValueError):  # a kind written by another version
-        return route.rules[FailureKind(kind)].circuit
+        verdict = Verdict(FailureKind(attempt.kind), status=attempt.status)
+        return circuit_effect(route.rules, verdict, stalled=bool(attempt.stalled))
     return CircuitEffect.NEUTRAL
 
 

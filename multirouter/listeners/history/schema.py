@@ -29,9 +29,11 @@ ATTEMPTS = (
     "output_tokens",
     "cost",
     "estimated",
+    "stalled",
 )
 """Columns of `attempts`. `at` is the wall clock at the end, seconds since 1970 in UTC; durations
-are in seconds, costs in USD; `estimated` is 1 if the token counts are estimated, not reported."""
+are in seconds, costs in USD; `estimated` is 1 if the token counts are estimated, not reported;
+`stalled` is 1 if the event loop stalled meanwhile."""
 
 CALLS = (
     "at",
@@ -111,6 +113,9 @@ MIGRATIONS: tuple[str, ...] = (
         cost REAL NOT NULL, PRIMARY KEY (router, at, route, provider)
     ) WITHOUT ROWID;
     """,
+    """
+    ALTER TABLE attempts ADD COLUMN stalled INTEGER NOT NULL DEFAULT 0
+    """,
 )
 """Migrations from an empty file to the current schema; a file's version is the number of migrations
 applied. A released migration is never changed: a schema change is a further migration."""
@@ -134,14 +139,21 @@ def version_of(connection: Connection, steps: Sequence[str] = MIGRATIONS) -> int
     (objects,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     if application_id != APPLICATION_ID and (application_id or version or objects):
         raise ConfigurationError(
-            "history", "the file is not a multirouter history but another database"
+            "history",
+            f"{file_of(connection)} is not a multirouter history but another database",
         )
     if version > len(steps):
         raise ConfigurationError(
             "history",
-            f"the file has version {version}, this multirouter supports versions <= {len(steps)}",
+            f"{file_of(connection)} has version {version}, this multirouter supports versions "
+            f"<= {len(steps)}",
         )
     return int(version)
+
+
+def file_of(connection: Connection) -> str:
+    """Returns the path of a connection's file, for errors."""
+    return str(connection.execute("PRAGMA database_list").fetchone()[2])
 
 
 def migrate(connection: Connection, steps: Sequence[str] = MIGRATIONS) -> None:

@@ -21,6 +21,8 @@ TOKEN_RATES = (1, 2, 5, 10, 20, 30, 50, 75, 100, 150, 200, 300, 500, 1000, 2000)
 CALL = ("router", "route", "outcome")
 ATTEMPT = ("router", "provider", "outcome")
 PROVIDER = ("router", "provider")
+MODEL = ("router", "provider", "model")
+MODEL_ATTEMPT = ("router", "provider", "model", "outcome")
 
 
 class Families:
@@ -107,7 +109,7 @@ class Families:
             buckets=TOKEN_RATES,
         )
         self.cost: Counter = _counter(
-            "cost_usd", "Cost of attempts in US dollars", ("router", "route", "provider")
+            "cost_usd", "Cost of attempts in US dollars", ("router", "route", "provider", "model")
         )
         self.estimated_cost: Counter = _counter(
             "estimated_cost_usd",
@@ -116,8 +118,8 @@ class Families:
         )
         self.tokens: Counter = _counter(
             "tokens",
-            "Tokens of priced attempts, by kind; kinds do not overlap",
-            (*PROVIDER, "kind"),
+            "Tokens of attempts, by model and kind; kinds do not overlap",
+            (*MODEL, "kind"),
         )
         self.failover_extra: Counter = _counter(
             "failover_extra_cost_usd",
@@ -138,6 +140,19 @@ class Families:
             "unknown_routes",
             "Calls with an unknown route name that used this route instead",
             ("router", "route"),
+        )
+        self.diverted_calls: Counter = _counter(
+            "diverted_calls",
+            "Answered calls that the route's first choice did not answer, by the one that did",
+            ("router", "route", "provider"),
+        )
+        self.model_attempts: Counter = _counter(
+            "model_attempts", "Attempts whose model is known, by model and outcome", MODEL_ATTEMPT
+        )
+        self.model_seconds: Histogram = _histogram(
+            "model_attempt_duration_seconds",
+            "Seconds from the start of an answered attempt to its end, by model",
+            MODEL,
         )
         # Several processes count as one router: attempts in flight are summed, states show the
         # worst value. Only live processes count; a dead one would keep an alarm firing.
@@ -166,6 +181,13 @@ class Families:
             "multirouter_circuit_state",
             "Circuit state: 0 closed, 1 half_open, 2 open",
             PROVIDER,
+            registry=None,
+            multiprocess_mode="livemax",
+        )
+        self.diverted: Gauge = Gauge(
+            "multirouter_diverted",
+            "1 while a route's calls are answered by other providers than its first choice",
+            ("router", "route"),
             registry=None,
             multiprocess_mode="livemax",
         )
@@ -205,7 +227,7 @@ class RegisteredFamilies:
             for family in registered:
                 registry.unregister(family)
             raise ConfigurationError(
-                "registry", f"contains other metrics with the same names: {error}"
+                "registry", f"must not have other metrics with the same names: {error}"
             ) from error
 
 

@@ -22,6 +22,7 @@ from multirouter.core.events import (
     LoopStalled,
     PanicStarted,
     RetryDenied,
+    RouteDiverted,
     RouteUnknown,
     StreamContinued,
 )
@@ -101,6 +102,7 @@ class Metrics(Listener):
         self._other_attempts = _SeriesCache[tuple[str, str]](self._bind_attempt)
         self._shadow_attempts = _SeriesCache[tuple[str, str]](self._bind_shadow)
         self._firing: Counted[str] = Counted()
+        self._diverted: Counted[str] = Counted()
         for reason in ("budget", "attempts", "deadline", "not_idempotent"):
             self._families.retries_denied.labels(router_name, reason)
         self._families.loop_stalls.labels(router_name)
@@ -123,6 +125,8 @@ class Metrics(Listener):
         usage, first_content = record.usage, record.first_content
         if usage is not None:
             self._usage.count_usage(record, usage)
+        if record.model is not None:
+            self._usage.count_model(record)
         if first_content is not None:
             self._usage.observe_stream(record, first_content)
         if record.late:
@@ -132,12 +136,21 @@ class Metrics(Listener):
     def call_ended(self, outcome: CallOutcome[Any]) -> None:
         if outcome.result == "success":
             count, observe = self._successful_calls[outcome.route]
+            if not outcome.served_by_first_choice:
+                labels = (self._router, outcome.route, outcome.provider)
+                self._families.diverted_calls.labels(*labels).inc()
         else:
             count, observe = self._other_calls[outcome.route, outcome.result]
         count()
         observe(outcome.elapsed)
         if outcome.failover_cost:
             self._usage.count_failover_cost(outcome, outcome.failover_cost)
+
+    @override
+    def route_diverted(self, event: RouteDiverted) -> None:
+        change = 1 if event.diverted else -1
+        self._diverted[event.route] += change
+        self._families.diverted.labels(self._router, event.route).inc(change)
 
     @override
     def budget_reached(self, event: BudgetReached) -> None:
@@ -209,7 +222,10 @@ class Metrics(Listener):
                 self._remove_provider(provider, view)
         for alarm, firing in self._firing.items():
             self._families.alarms_firing.labels(self._router, alarm).dec(firing)
+        for route, diverted in self._diverted.items():
+            self._families.diverted.labels(self._router, route).dec(diverted)
         self._firing.clear()
+        self._diverted.clear()
 
     def _add_provider(self, provider: str, view: RouterView) -> None:
         """Creates a provider's series at 0, so that `rate` includes the first failure."""
@@ -231,6 +247,7 @@ class Metrics(Listener):
         calls = self._families.calls
         for other in get_args(CallResult):
             calls.labels(self._router, route, other)
+        self._families.diverted.labels(self._router, route)
         return self._bind(calls, self._families.call_seconds, route, result)
 
     def _bind_attempt(self, key: tuple[str, str]) -> BoundSeries:

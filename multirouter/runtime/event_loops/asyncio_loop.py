@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Literal
 import anyio
 
 from multirouter.runtime.deadline import MakeBound
-from multirouter.runtime.deadline_timer import AsyncioDeadlines
+from multirouter.runtime.event_loops.asyncio_deadlines import AsyncioDeadlines
 from multirouter.runtime.event_loops.base import (
     BackgroundTask,
     ErrorHandler,
     FinishedTask,
     Timer,
 )
-from multirouter.runtime.stalls import StallWatch
+from multirouter.runtime.event_loops.stalls import StallWatch
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from typing import Self
 
     from multirouter.runtime.deadline import MakeBound  # which loads asyncio
-    from multirouter.runtime.stalls import StallWatch
+    from multirouter.runtime.event_loops.stalls import StallWatch
 
 
 ErrorHandler = Callable[[str, BaseException], None]

@@ -62,7 +62,8 @@ async def redeliver_cancellation(error: BaseException, loop: EventLoop) -> None:
     if isinstance(error, asyncio.CancelledError):
         task = asyncio.current_task()
         if task is not None and is_requested(task):
-            await asyncio.sleep(0)
+            with suppress(asyncio.CancelledError):  # `error` is raised in its place
+                await asyncio.sleep(0)
         if error.args == (OUR_MESSAGE,):
             await checkpoint_if_cancelled()
 

@@ -16,14 +16,14 @@ from multirouter.runtime.event_loops.base import (
     FinishedTask,
     Timer,
 )
-from multirouter.runtime.trio_deadline import TrioDeadlines
+from multirouter.runtime.event_loops.trio_deadlines import TrioDeadlines
 
 if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
     from multirouter.runtime.deadline import MakeBound  # which loads asyncio
-    from multirouter.runtime.stalls import StallWatch
+    from multirouter.runtime.event_loops.stalls import StallWatch
 
 
 class TrioBackgroundTask:

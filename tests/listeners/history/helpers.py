@@ -67,6 +67,7 @@ def attempt_row(at: float = 1.0, **changes: object) -> tuple[object, ...]:
         "kind": "success",
         "elapsed": 1.0,
         "late": False,
+        "stalled": False,
     }
     return tuple((values | changes).values())
 

@@ -181,6 +181,20 @@ def test_attempts_before_a_recovery_do_not_count(tmp_path):
     assert (window.calls, window.failures) == (5, 5)
 
 
+def test_attempts_during_a_stall_of_the_loop_are_not_restored(tmp_path):
+    """Neither their durations nor their timeouts are the provider's; their other failures are."""
+    file = tmp_path / "h.db"
+    stalled = {"stalled": 1, "elapsed": 9.0}
+    fill(file, "attempts", *({"at": BASE - 50.0 + n, **stalled} for n in range(4)))
+    for number, kind in enumerate(["timeout", "transport", "interrupted", "server"]):
+        fill(file, "attempts", {"at": BASE - 40.0 + number, "kind": kind, **stalled})
+    r = restarted(file, circuit=WINDOW)
+    (member, _) = r._engine.registry.route(None).members
+    assert member.latency.latencies.samples == 0
+    window = gate(r).circuit.window
+    assert (window.calls, window.failures) == (5, 1)
+
+
 def test_latencies_are_restored(tmp_path):
     """Latencies of answers and of first contents of streams are restored separately."""
     file = tmp_path / "h.db"

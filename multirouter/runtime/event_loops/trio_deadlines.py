@@ -10,7 +10,7 @@ import trio
 from typing_extensions import override
 
 from multirouter.runtime.event_loops.base import BackgroundTask
-from multirouter.runtime.stalls import BEAT, Stall, StallWatch
+from multirouter.runtime.event_loops.stalls import BEAT, Stall, StallWatch
 
 if TYPE_CHECKING:
     from types import TracebackType

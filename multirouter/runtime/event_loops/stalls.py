@@ -13,6 +13,7 @@ from abc import abstractmethod
 from collections import deque
 from collections.abc import Callable
 from typing import NamedTuple
+from weakref import WeakMethod
 
 BEAT = 0.25
 """Seconds between two checks while a block is open. The begin of a stall is as uncertain."""
@@ -76,10 +77,6 @@ class Stall(NamedTuple):
         return max(deadline, min(deadline + self.lost, latest), self.ended + moment)
 
 
-def ignore(stall: Stall) -> None:
-    """Does nothing with a stall."""
-
-
 class StallWatch:
     """Notices the stalls of one event loop.
 
@@ -90,17 +87,16 @@ class StallWatch:
         overdue_at: loop time after which the timer is late, seconds; `math.inf` without a timer.
         ended_at: loop time of the end of the newest stall, seconds; `-math.inf` before the first.
         lost: seconds that all stalls together have given back.
-        on_stall: called with each stall, after the open blocks have got its time back.
     """
 
     __slots__ = (
         "_due",
         "_newest",
         "_over_at",
+        "_report",
         "_running_at",
         "ended_at",
         "lost",
-        "on_stall",
         "overdue_at",
     )
 
@@ -113,7 +109,7 @@ class StallWatch:
         self.ended_at: float = -math.inf
         self._over_at = -math.inf
         self.lost: float = 0.0
-        self.on_stall: Callable[[Stall], None] = ignore
+        self._report: WeakMethod[Callable[[Stall], None]] | None = None
 
     @property
     @abstractmethod
@@ -129,6 +125,13 @@ class StallWatch:
         self._running_at = now
         self._due = due
         self.overdue_at = due + TOLERANCE
+
+    def report_to(self, method: Callable[[Stall], None]) -> None:
+        """Sets the method that is called with each stall, after blocks have got its time back.
+
+        It is held weakly: the timer of a loop must not keep a dropped router alive.
+        """
+        self._report = WeakMethod(method)
 
     def lost_since(self, instant: float) -> float:
         """Seconds that stalls which ended after `instant` (loop time, seconds) have given back."""
@@ -180,7 +183,9 @@ class StallWatch:
             self.lost += stall.lost
             self.ended_at = now
             self._over_at = stall.over_at
-            self.on_stall(stall)
+            report = None if self._report is None else self._report()
+            if report is not None:
+                report(stall)
 
     def _share(self, started: float, now: float) -> bool:
         lost = self.lost_since(started)

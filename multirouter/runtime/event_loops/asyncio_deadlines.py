@@ -13,7 +13,7 @@ from typing_extensions import override
 
 from multirouter.core import validation
 from multirouter.runtime.deadline import AsyncioBound
-from multirouter.runtime.stalls import BEAT, Stall, StallWatch
+from multirouter.runtime.event_loops.stalls import BEAT, Stall, StallWatch
 
 TIMER_ROUNDING = 0.0005
 """Seconds to add when a timer fired early because the loop rounds to the nearest millisecond.
