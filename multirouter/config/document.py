@@ -138,7 +138,7 @@ class ProviderSection(DocumentedSection):
     limits: LimitsSection | None = None
     """Concurrency and rate limits."""
     price: PriceSection | None = None
-    """Price, USD per million tokens. Default: that of its model in `prices`."""
+    """Price of all its models, USD per million tokens. Default: those of its models in `prices`."""
     budget: BudgetsSection = ()
     """Spending limits, one budget or several with different periods; requires a price."""
     domains: tuple[str, ...] = ()
@@ -259,7 +259,7 @@ class AlarmsSection(DocumentedSection):
     failover_share: (
         Annotated[Factory[FailoverShare], FromSettings("name", as_factory=True)] | None
     ) = None
-    """The share of a route's calls that failed over exceeds a threshold."""
+    """The share of a route's calls that its first choice did not answer exceeds a threshold."""
     circuit_open: Annotated[Factory[CircuitOpen], FromSettings("name", as_factory=True)] | None = (
         None
     )
@@ -311,7 +311,10 @@ class Document(DocumentedSection):
     limits: LimitsSection | None = None
     """Limits of all providers together."""
     prices: Mapping[str, PriceSection] = Field(default_factory=dict)
-    """Prices of models, USD per million tokens, for providers without a price."""
+    """Prices by model, USD per million tokens, for providers without a price; `*` is a wildcard,
+    and `provider/model` is for one provider."""
+    known_prices: bool = False
+    """Whether models without a price have the published one; requires the extra `prices`."""
     keys: KeysSection | None = None
     """API keys of clients. Default: no key is required."""
     budget: BudgetsSection = ()

@@ -37,7 +37,8 @@ def load_keys(path: Path) -> KeyBook:
     except ValueError as error:
         raise ConfigurationError(str(path), f"invalid JSON: {error}") from None
     if not isinstance(data, dict) or not isinstance(data.get("keys"), list):
-        raise ConfigurationError(str(path), 'must be an object with a list "keys"')
+        kind = type(data).__name__
+        raise ConfigurationError(str(path), f'must be an object with a list "keys", got a {kind}')
     return KeyBook(_record(f"{path}: keys[{n}]", one) for n, one in enumerate(data["keys"]))
 
 
@@ -87,7 +88,9 @@ def _record(what: str, data: Any) -> KeyRecord:
     except ConfigurationError as error:
         raise ConfigurationError(f"{what}.{error.what.rpartition('.')[2]}", error.why) from None
     except TypeError as error:
-        raise ConfigurationError(what, str(error).partition("() ")[2] or str(error)) from None
+        missing = [name for name in ("name", "id", "digest") if name not in data]
+        why = f"requires {', '.join(missing)}" if missing else f"invalid budget: {error}"
+        raise ConfigurationError(what, why) from None
 
 
 def _from_json(data: Mapping[str, Any]) -> dict[str, Any]:

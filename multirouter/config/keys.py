@@ -64,7 +64,9 @@ class KeyRecord:
         for route in self.routes:
             check.name("KeyRecord.routes", route)
         if not re.fullmatch("[0-9a-f]{64}", str(self.digest)):
-            raise ConfigurationError("KeyRecord.digest", "must be 64 hexadecimal digits")
+            raise ConfigurationError(
+                "KeyRecord.digest", "must be 64 hexadecimal digits (the value is not shown)"
+            )
 
     def may_use(self, route: str) -> bool:
         """Whether the key may use a route."""

@@ -52,7 +52,9 @@ def parse_file(path: Path) -> Any:
         except tomllib.TOMLDecodeError as error:
             raise ConfigurationError(str(path), f"invalid TOML: {error}") from None
     if path.suffix not in {".yaml", ".yml"}:
-        raise ConfigurationError(str(path), "file extension must be .yaml, .yml or .toml")
+        allowed = ".yaml, .yml or .toml"
+        why = f"must have the file extension {allowed}, got {path.suffix or 'none'}"
+        raise ConfigurationError(str(path), why)
     from multirouter.config.yaml_loader import parse
 
     return parse(str(path), text)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from multirouter.config.provider_builder import default_model
+from multirouter.config.provider_builder import default_model, models_of
 from multirouter.core.registry.registry import DEFAULT
 from multirouter.core.routes.route import Route
 
@@ -55,8 +55,8 @@ class ModelNames:
         """Adds each provider's models: as `provider/model`, and bare for all that have them."""
         by_model: dict[str, list[str]] = {}
         for name, provider in providers.items():
-            models = _models_of(provider)
-            for model in models or ["*"]:
+            models = models_of(provider)
+            for model in models or ("*",):
                 self._add_model_route(f"{name}/{model}", [name])
             for model in models:
                 by_model.setdefault(model, []).append(name)
@@ -83,9 +83,3 @@ class ModelNames:
 
     def _register(self, model: str, route: str) -> None:
         (self._wild if "*" in model else self._exact).setdefault(model, route)
-
-
-def _models_of(provider: ProviderSection) -> list[str]:
-    """The models of a provider, without duplicates."""
-    models = [*provider.models, *([provider.model] if provider.model else [])]
-    return list(dict.fromkeys(models))

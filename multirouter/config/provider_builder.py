@@ -7,6 +7,7 @@ from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from multirouter.config.echo import Echo
+from multirouter.core.cost.price import Prices
 from multirouter.core.settings.provider import Provider
 from multirouter.errors import ConfigurationError
 from multirouter.providers import (
@@ -20,6 +21,8 @@ from multirouter.providers import (
     Http,
     OpenAI,
 )
+from multirouter.providers.anthropic import wire as anthropic
+from multirouter.providers.gemini import wire as gemini
 
 if TYPE_CHECKING:
     from multirouter.config.document import ProviderSection
@@ -115,6 +118,10 @@ class ConfiguredProvider:
         known = requested and any(fnmatchcase(requested, model) for model in self._models)
         return requested if known or self._model is None else self._model
 
+    def model_of(self, request: ChatRequest) -> str | None:
+        """The model name of a request, as it is sent."""
+        return self.model_for(request.get("model"))
+
     def __repr__(self) -> str:
         return f"<ConfiguredProvider {self._prefix[:-1]}>"
 
@@ -131,10 +138,35 @@ def default_model(section: ProviderSection) -> str | None:
     return section.model or next(exact, None)
 
 
+def models_of(section: ProviderSection) -> tuple[str, ...]:
+    """The models of a provider, without duplicates; none when it takes any."""
+    return tuple(dict.fromkeys(filter(None, (*section.models, section.model))))
+
+
+def base_url_of(section: ProviderSection) -> str | None:
+    """The base URL of a provider; None for the echo."""
+    if section.base_url is not None or section.kind in {None, "echo"}:
+        return section.base_url
+    if section.kind == "anthropic":
+        return anthropic.BASE_URL
+    return gemini.BASE_URL if section.kind == "gemini" else PRESETS[section.kind].base_url  # type: ignore[index] # every other kind is the name of a preset
+
+
 def make_provider(
-    name: str, section: ProviderSection, environ: Mapping[str, str], http: Http
+    name: str,
+    section: ProviderSection,
+    environ: Mapping[str, str],
+    http: Http,
+    prices: Prices | None,
 ) -> ChatProvider:
     """Makes the provider of a section.
+
+    Args:
+        name: the provider's name.
+        section: its settings.
+        environ: the variables with API keys.
+        http: the shared connections.
+        prices: its prices; see `prices_of`.
 
     Raises:
         ConfigurationError: a missing key, an invalid URL, or a setting of another kind.
@@ -152,14 +184,21 @@ def make_provider(
     key = _key(kind, section, environ)
     adapter = _make_adapter(name, kind, section, key, http)
     configured = ConfiguredProvider(
-        name, (section, kind, key), adapter, default_model(section), section.models, http
+        name,
+        (section, kind, key, prices),
+        adapter,
+        default_model(section),
+        section.models,
+        http,
     )
     common = {setting: getattr(section, setting) for setting in COMMON_SETTINGS}
+    common["domains"] = (*getattr(adapter, "domains", ()), *section.domains)
     return Provider(
         name,
         configured.call,
         stream=configured.stream,
-        price=section.price,
+        model=configured.model_of,
+        price=prices,
         aclose=http.aclose,
         **common,
     )

@@ -14,13 +14,17 @@ from multirouter.config.echo import Echo
 from multirouter.config.key_file import load_keys
 from multirouter.config.keys import KeyBook
 from multirouter.config.model_names import ModelNames
+from multirouter.config.model_prices import prices_of
 from multirouter.config.problems import Problems
 from multirouter.config.provider_builder import (
     KINDS,
+    base_url_of,
     configured_provider,
     default_model,
     make_provider,
+    models_of,
 )
+from multirouter.core.cost.price import ModelPrices, Prices
 from multirouter.core.routes.route import Route
 from multirouter.core.routes.tiers import resolve_tiers
 from multirouter.core.settings.provider import Provider
@@ -28,6 +32,7 @@ from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.errors import ConfigurationError
 from multirouter.listeners.alarms.alarms import Alarms
 from multirouter.listeners.history.history import History
+from multirouter.price_table import known_prices
 from multirouter.providers import (
     ChatCompletion,
     ChatCompletionChunk,
@@ -41,6 +46,7 @@ if TYPE_CHECKING:
     from multirouter.config.document import (
         AlarmsSection,
         Document,
+        ProviderSection,
         RouteSection,
         ServerSection,
     )
@@ -106,6 +112,7 @@ class Settings:
         keys: the API keys of clients, or None if no key is required.
         wait: seconds that a request may wait for a provider to become available.
         waits: the same by route, for routes with their own setting.
+        warnings: what is set up so that it cannot work as meant, as text.
         files: the files of the configuration: the file itself and the key file.
 
     Args:
@@ -130,6 +137,7 @@ class Settings:
         "source",
         "wait",
         "waits",
+        "warnings",
     )
 
     def __init__(
@@ -152,6 +160,7 @@ class Settings:
             name: route.wait for name, route in document.routes.items() if route.wait is not None
         }
         self.keys: KeyBook | None = self._read_keys(problems)
+        self.warnings: tuple[str, ...] = ()
         self._validate(problems)
 
     def build(self, **parts: Any) -> ChatRouter:
@@ -203,7 +212,7 @@ class Settings:
             if section.api_key is not None:
                 problems.hide(section.api_key.get_secret_value())
             with problems.collect("providers", name):
-                make_provider(name, section, self._environ, http)
+                self._make_provider(name, section, http)
         routes = {}
         for name, route_section in self.document.routes.items():
             with problems.collect("routes", name):
@@ -211,12 +220,28 @@ class Settings:
         for name, route in routes.items():
             with problems.collect("routes", name):
                 resolve_tiers(route, known, routes)
+        with problems.collect("known_prices"):
+            if self.document.known_prices:  # loads the table, and says when it is not installed
+                known_prices("openai")
         with problems.collect("history"):
             self._history()
         problems.raise_if_any()
         with problems.collect():
-            self._make_router(registry=CollectorRegistry())
+            router = self._make_router(registry=CollectorRegistry())
+            self.warnings = (*router.warnings(), *self._missing_prices())
         problems.raise_if_any()
+
+    def _missing_prices(self) -> Iterator[str]:
+        """Models without a price at providers with prices: what they cost is not counted."""
+        for name, section in self.document.providers.items():
+            prices = self._prices_of(name, section)
+            if prices is None:
+                continue
+            known = ModelPrices(prices)
+            models = [model for model in models_of(section) if "*" not in model]
+            missing = [model for model in models if known.price_of(None, model) is None]
+            if missing:
+                yield f"provider {name}: no price for {', '.join(missing)}"
 
     def _history(self) -> History | None:
         section = self.document.history
@@ -236,7 +261,15 @@ class Settings:
 
     def _providers(self, http: Http) -> list[ChatProvider]:
         sections = self.document.providers.items()
-        return [make_provider(name, section, self._environ, http) for name, section in sections]
+        return [self._make_provider(name, section, http) for name, section in sections]
+
+    def _make_provider(self, name: str, section: ProviderSection, http: Http) -> ChatProvider:
+        prices = self._prices_of(name, section)
+        return make_provider(name, section, self._environ, http, prices)
+
+    def _prices_of(self, name: str, section: ProviderSection) -> Prices | None:
+        models, url = models_of(section), base_url_of(section)
+        return prices_of(name, section, models, url, self.document)
 
     def _routes(self) -> list[Route]:
         configured = [make_route(name, route) for name, route in self.document.routes.items()]
@@ -275,14 +308,12 @@ def make_alarms(section: AlarmsSection) -> Alarms:
 
 
 def with_defaults(document: Document) -> Document:
-    """The document with defaults filled in: kinds, the echo's model name, prices."""
-    prices, providers = document.prices, {}
+    """The document with defaults filled in: kinds, the echo's model name."""
+    providers = {}
     for name, section in document.providers.items():
         more: dict[str, Any] = {"kind": section.kind or (name if name in KINDS else None)}
         if more["kind"] == "echo":
             more["model"] = default_model(section) or ECHO
-        if section.price is None:
-            more["price"] = prices.get(default_model(section) or "")
         providers[name] = section.model_copy(update=more)
     return document.model_copy(update={"providers": providers})
 

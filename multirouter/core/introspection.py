@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from multirouter.core.cost.budgets import Account
+from multirouter.core.routes.remarks import remarks_on
 from multirouter.core.routes.resolved_route import ResolvedRoute
 from multirouter.core.selection.candidate import Candidate
 from multirouter.core.selection.tier_tables import Tier
@@ -21,12 +22,15 @@ class CandidateStatus:
         provider: the provider's name.
         share: its share of the next weighted choice in its tier, 0 to 1; None where a strategy
             chooses.
+        answers: its share of the route's answers in the health window, 0 to 1; None when there
+            were none.
         state: `closed`, or why the provider is not a candidate and until when, as text.
     """
 
     provider: str
     share: float | None
     state: str
+    answers: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,22 +40,30 @@ class Explanation:
     Attributes:
         route: the route's name.
         tiers: for each tier, in order, the status of its providers.
+        diverted_for: seconds since the route's calls have been answered by other providers than
+            its first choice; None when they are not.
+        remarks: what is set up so that it cannot work as meant, as text.
     """
 
     route: str
     tiers: tuple[tuple[CandidateStatus, ...], ...]
+    diverted_for: float | None = None
+    remarks: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         lines = [f"route {self.route!r}"]
+        if self.diverted_for is not None:
+            lines[0] += f", not answered by its first choice for {self.diverted_for:.0f} s"
         for number, tier in enumerate(self.tiers, 1):
             lines.append(f"  tier {number}")
             width = max(len(status.provider) for status in tier)
-            lines += [f"    {s.provider:<{width}}  {_percent(s)}  {s.state}" for s in tier]
-        return "\n".join(lines)
+            lines += [f"    {s.provider:<{width}}  {_percents(s)}  {s.state}" for s in tier]
+        return "\n".join([*lines, *(f"  note: {remark}" for remark in self.remarks)])
 
 
-def _percent(status: CandidateStatus) -> str:
-    return "     -" if status.share is None else f"{status.share:>6.1%}"
+def _percents(status: CandidateStatus) -> str:
+    share = "     -" if status.share is None else f"{status.share:>6.1%}"
+    return share if status.answers is None else f"{share}  answered {status.answers:>6.1%}"
 
 
 def explain(route: ResolvedRoute, now: float, request: Any = None) -> Explanation:
@@ -65,24 +77,44 @@ def explain(route: ResolvedRoute, now: float, request: Any = None) -> Explanatio
     ineligible: Mapping[str, str] = {}
     if request is not None and route.eligibility is not None:
         ineligible = route.eligibility.reasons(request)
+    answers = _answer_shares(route, now)
     return Explanation(
         route.name,
         tuple(
-            tuple(_status(tier, m, now, ineligible) for m in tier.members) for tier in route.tiers
+            tuple(_status(tier, m, now, ineligible, answers.get(m.name)) for m in tier.members)
+            for tier in route.tiers
         ),
+        _diverted_for(route, now),
+        remarks_on(route),
     )
 
 
+def _answer_shares(route: ResolvedRoute, now: float) -> Mapping[str, float]:
+    """Each provider's share of the route's answers in the health window; empty without answers."""
+    counts = {member.name: member.health.answers_at(now) for member in route.members}
+    total = sum(counts.values())
+    return {name: count / total for name, count in counts.items()} if total else {}
+
+
+def _diverted_for(route: ResolvedRoute, now: float) -> float | None:
+    diversion = route.diversion
+    return now - diversion.since if diversion is not None and diversion.active else None
+
+
 def _status(
-    tier: Tier, member: Candidate, now: float, ineligible: Mapping[str, str]
+    tier: Tier,
+    member: Candidate,
+    now: float,
+    ineligible: Mapping[str, str],
+    answers: float | None,
 ) -> CandidateStatus:
     share = tier.table(now, frozenset(ineligible)).share(member)
     if member.name in ineligible:
-        return CandidateStatus(member.name, 0.0, ineligible[member.name])
+        return CandidateStatus(member.name, 0.0, ineligible[member.name], answers)
     state, health = member.gate.describe(now), member.health
     if member.degraded:
         state += f", degraded ({health.success_rate:.0%} of {health.calls} calls succeeded)"
-    return CandidateStatus(member.name, share, state)
+    return CandidateStatus(member.name, share, state, answers)
 
 
 def snapshot(router: str, routes: Mapping[str, ResolvedRoute], now: float) -> dict[str, Any]:
@@ -104,11 +136,14 @@ def snapshot(router: str, routes: Mapping[str, ResolvedRoute], now: float) -> di
           `half_open_in` (seconds, None when not open), `cooldown_remaining` (seconds, 0 without a
           cooldown), `hold`, `in_flight`, `calls` and `failures` of the circuit's window,
           `last_failure`, and `budgets` (for each `per`, `usd`, `spent` and `ends_in`, seconds).
-        - `routes`: by name, a dict with `tiers` and `budgets`. A tier is a list of providers, each
-          with `provider`, `weight`, `share` (None where a strategy chooses), `degraded`,
-          `recent_calls` and `success_rate` of the health window, and `p50`, `p99` and `timeout` in
-          seconds (None when unknown or without limit). `budgets` are as above with their `owner`;
-          each route includes the router's own.
+        - `routes`: by name, a dict with `tiers`, `budgets`, `first_choice` (names of the providers
+          that it prefers when all are available) and `diverted_for` (seconds for which others have
+          answered its calls; None when they have not). A tier is a list of providers, each with
+          `provider`, `weight`, `share` (None where a strategy chooses), `answers` (its share of the
+          route's answers in the health window, None without any), `degraded`, `recent_calls` and
+          `success_rate` of the health window, and `p50`, `p99` and `timeout` in seconds (None when
+          unknown or without limit). `budgets` are as above with their `owner`; each route includes
+          the router's own.
     """
     members = {m.name: m for route in routes.values() for m in route.members}
     return {
@@ -117,10 +152,9 @@ def snapshot(router: str, routes: Mapping[str, ResolvedRoute], now: float) -> di
         "providers": {name: _provider(member, now) for name, member in members.items()},
         "routes": {
             name: {
-                "tiers": [
-                    [_tier_member(m, tier.table(now).share(m)) for m in tier.members]
-                    for tier in route.tiers
-                ],
+                "tiers": _tiers(route, now),
+                "first_choice": [m.name for m in route.members if m.name in route.first_choice],
+                "diverted_for": _diverted_for(route, now),
                 "budgets": [
                     {"owner": account.owner} | budget
                     for account in route.limits
@@ -154,7 +188,18 @@ def _provider(member: Candidate, now: float) -> dict[str, Any]:
     }
 
 
-def _tier_member(member: Candidate, share: float | None) -> dict[str, Any]:
+def _tiers(route: ResolvedRoute, now: float) -> list[list[dict[str, Any]]]:
+    answers = _answer_shares(route, now)
+    return [
+        [
+            _tier_member(member, tier.table(now).share(member), answers.get(member.name))
+            for member in tier.members
+        ]
+        for tier in route.tiers
+    ]
+
+
+def _tier_member(member: Candidate, share: float | None, answers: float | None) -> dict[str, Any]:
     latencies = member.latency.latencies
     known = latencies.samples > 0
     timeout = min(member.timeout, member.latency.limit)
@@ -162,6 +207,7 @@ def _tier_member(member: Candidate, share: float | None) -> dict[str, Any]:
         "provider": member.name,
         "weight": member.weight,
         "share": share,
+        "answers": answers,
         "degraded": member.degraded,
         "recent_calls": member.health.calls,
         "success_rate": member.health.success_rate,

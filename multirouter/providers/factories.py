@@ -10,7 +10,6 @@ from typing_extensions import Unpack
 
 from multirouter.core import validation as check
 from multirouter.core.settings.provider import Provider, ProviderSettings
-from multirouter.errors import ConfigurationError
 from multirouter.providers.adapter import Adapter, Wire
 from multirouter.providers.anthropic import wire as anthropic
 from multirouter.providers.anthropic.request import ModelSettings, ThinkingStyle
@@ -28,6 +27,7 @@ from multirouter.providers.http import Http, check_base_url
 from multirouter.providers.openai.presets import PRESETS, Preset, PresetName
 from multirouter.providers.openai.wire import OpenAIEmbeddingsWire, OpenAIWire
 from multirouter.providers.secret import KeySource, Secret
+from multirouter.providers.vendors import vendor_of
 
 ChatProvider: TypeAlias = Provider[ChatRequest, ChatCompletion, ChatCompletionChunk]
 EmbeddingProvider: TypeAlias = Provider[EmbeddingRequest, EmbeddingResponse, Never]
@@ -60,7 +60,8 @@ def OpenAI(  # noqa: N802 - a factory that is used like a class
         options: fields set in each request; they override the caller's
             (`{"service_tier": "flex"}`).
         http: connections to share with other providers. None opens connections of its own.
-        **settings: see `Provider`.
+        **settings: see `Provider`. The vendor (`openai`, `deepseek`, ...; of an unknown address
+            its host) is a failure domain in addition to `domains`.
 
     Raises:
         ConfigurationError: for a missing key, an invalid address or an unknown preset.
@@ -69,8 +70,8 @@ def OpenAI(  # noqa: N802 - a factory that is used like a class
     service = _preset(label, preset)
     key = _key(label, api_key, service)
     errors = ErrorFactory(name, key)
-    wire = OpenAIWire(**_openai(label, service, model, key, base_url, headers, options, errors))
-    return _chat(name, wire, errors, http, settings)
+    made = _openai(label, service, model, key, base_url, headers, options, errors)
+    return _chat(name, OpenAIWire(**made), made, http, settings)
 
 
 def OpenAIEmbeddings(  # noqa: N802 - see OpenAI
@@ -93,10 +94,8 @@ def OpenAIEmbeddings(  # noqa: N802 - see OpenAI
     service = _preset(label, preset)
     key = _key(label, api_key, service)
     errors = ErrorFactory(name, key)
-    wire = OpenAIEmbeddingsWire(
-        **_openai(label, service, model, key, base_url, headers, options, errors)
-    )
-    return _embeddings(name, wire, errors, http, settings)
+    made = _openai(label, service, model, key, base_url, headers, options, errors)
+    return _embeddings(name, OpenAIEmbeddingsWire(**made), made, http, settings)
 
 
 def Anthropic(  # noqa: N802 - see OpenAI
@@ -129,27 +128,26 @@ def Anthropic(  # noqa: N802 - see OpenAI
         headers: sent with each request (`{"anthropic-beta": ...}`).
         options: fields set in each request after translation (`{"top_k": 40}`).
         http: connections to share with other providers. None opens connections of its own.
-        **settings: see `Provider`.
+        **settings: see `Provider`; the vendor is a failure domain, as for `OpenAI`.
 
     Raises:
         ConfigurationError: for a missing key, an invalid address or an invalid setting.
     """
     label = f"Anthropic({name!r})"
     key = Secret(f"{label}.api_key", api_key, variable="ANTHROPIC_API_KEY")
-    errors = ErrorFactory(name, key)
-    wire = anthropic.AnthropicWire(
-        base_url=check_base_url(f"{label}.base_url", base_url),
-        model=_model(label, model),
-        key=key,
-        headers=headers or {},
-        options=options or {},
-        model_settings=ModelSettings(
+    made: dict[str, Any] = {
+        "base_url": check_base_url(f"{label}.base_url", base_url),
+        "model": _model(label, model),
+        "key": key,
+        "headers": headers or {},
+        "options": options or {},
+        "model_settings": ModelSettings(
             max_tokens=max_tokens, thinking=thinking, drops=frozenset(drops)
         ),
-        errors=errors,
-        wall=time.time,
-    )
-    return _chat(name, wire, errors, http, settings)
+        "errors": ErrorFactory(name, key),
+        "wall": time.time,
+    }
+    return _chat(name, anthropic.AnthropicWire(**made), made, http, settings)
 
 
 def Gemini(  # noqa: N802 - see OpenAI
@@ -177,14 +175,14 @@ def Gemini(  # noqa: N802 - see OpenAI
         options: fields merged into each request after translation
             (`{"safetySettings": [...], "generationConfig": {"topK": 40}}`).
         http: connections to share with other providers. None opens connections of its own.
-        **settings: see `Provider`.
+        **settings: see `Provider`; the vendor is a failure domain, as for `OpenAI`.
 
     Raises:
         ConfigurationError: for a missing key or an invalid address.
     """
     label = f"Gemini({name!r})"
     made = _gemini(label, name, model, api_key, base_url, version, headers, options)
-    return _chat(name, gemini.GeminiWire(**made), made["errors"], http, settings)
+    return _chat(name, gemini.GeminiWire(**made), made, http, settings)
 
 
 def GeminiEmbeddings(  # noqa: N802 - see OpenAI
@@ -202,7 +200,7 @@ def GeminiEmbeddings(  # noqa: N802 - see OpenAI
     """A provider of embeddings by Gemini's batchEmbedContents; arguments as for `Gemini`."""
     label = f"GeminiEmbeddings({name!r})"
     made = _gemini(label, name, model, api_key, base_url, version, headers, options)
-    return _embeddings(name, GeminiEmbeddingsWire(**made), made["errors"], http, settings)
+    return _embeddings(name, GeminiEmbeddingsWire(**made), made, http, settings)
 
 
 def _gemini(
@@ -229,8 +227,7 @@ def _gemini(
 
 
 def _preset(label: str, preset: PresetName) -> Preset:
-    if preset not in PRESETS:
-        raise ConfigurationError(f"{label}.preset", f"must be one of {', '.join(PRESETS)}")
+    check.one_of(f"{label}.preset", preset, PRESETS)
     return PRESETS[preset]
 
 
@@ -266,20 +263,48 @@ def _model(label: str, model: str | None) -> str | None:
 def _chat(
     name: str,
     wire: Wire[ChatRequest, ChatCompletion],
-    errors: ErrorFactory,
+    made: Mapping[str, Any],
     http: Http | None,
     settings: ProviderSettings,
 ) -> ChatProvider:
-    adapter = Adapter(wire, errors, http or Http())
-    return Provider(name, adapter.call, stream=adapter.stream, aclose=adapter.aclose, **settings)
+    adapter = Adapter(wire, made["errors"], http or Http())
+    return Provider(
+        name,
+        adapter.call,
+        stream=adapter.stream,
+        aclose=adapter.aclose,
+        model=_sent_model(made),
+        **_with_vendor(settings, made),
+    )
 
 
 def _embeddings(
     name: str,
     wire: Wire[EmbeddingRequest, EmbeddingResponse],
-    errors: ErrorFactory,
+    made: Mapping[str, Any],
     http: Http | None,
     settings: ProviderSettings,
 ) -> EmbeddingProvider:
-    adapter = Adapter(wire, errors, http or Http())
-    return Provider(name, adapter.call, aclose=adapter.aclose, **settings)
+    adapter = Adapter(wire, made["errors"], http or Http())
+    return Provider(
+        name,
+        adapter.call,
+        aclose=adapter.aclose,
+        model=_sent_model(made),
+        **_with_vendor(settings, made),
+    )
+
+
+def _sent_model(made: Mapping[str, Any]) -> str | None:
+    """The model of every request; None when the request names it."""
+    model = made["options"].get("model") or made["model"]
+    return model if isinstance(model, str) else None
+
+
+def _with_vendor(settings: ProviderSettings, made: Mapping[str, Any]) -> ProviderSettings:
+    """The settings with the vendor as the first failure domain."""
+    given = settings.get("domains", ())
+    if isinstance(given, str):  # which `Provider` rejects
+        return settings
+    domains = dict.fromkeys((vendor_of(made["base_url"]), *given))
+    return {**settings, "domains": tuple(domains)}

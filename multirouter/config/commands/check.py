@@ -13,7 +13,8 @@ SUMMARY: str = "validate a configuration and print what it serves"
 DESCRIPTION: str = """\
 Validates a configuration and prints all errors, one per line: the file, the path of the setting,
 what is wrong. A valid configuration prints its providers, the model names that clients may use,
-and the number of keys. No request is sent to any provider."""
+the number of keys, and warnings of what cannot work as meant (a strategy that compares prices which
+are missing, a route whose providers are all of one vendor). No request is sent to any provider."""
 EPILOG: str = """\
 Without a file it uses the API keys in the environment, as `multirouter serve` does.
 
@@ -42,7 +43,7 @@ def run(arguments: Namespace) -> int:
 
 
 def describe(settings: Settings) -> str:
-    """The providers, model names and number of keys as text."""
+    """The providers, model names, number of keys and warnings as text."""
     providers = settings.document.providers
     width = max(map(len, [*providers, *settings.models]))
     lines = [f"{settings.source}: valid", "", "providers"]
@@ -52,4 +53,7 @@ def describe(settings: Settings) -> str:
     lines += ["", "models"]
     lines += [f"  {model:{width}}  route {route}" for model, route in settings.models.items()]
     keys = "not required" if settings.keys is None else f"{settings.keys.active_count} active"
-    return "\n".join([*lines, "", f"keys: {keys}", ""])
+    lines += ["", f"keys: {keys}"]
+    if settings.warnings:
+        lines += ["", "warnings", *(f"  {warning}" for warning in settings.warnings)]
+    return "\n".join([*lines, ""])

@@ -77,7 +77,7 @@ def run(arguments: Namespace) -> int:
     path = Path(arguments.file)
     if path.suffix not in {".yaml", ".yml"}:
         raise UsageError(
-            f"{path}: file extension must be .yaml or .yml, for example {path.stem}.yaml"
+            f"{path}: the file extension must be .yaml or .yml, for example {path.stem}.yaml"
         )
     try:
         with path.open("w" if arguments.force else "x", encoding="utf-8") as file:

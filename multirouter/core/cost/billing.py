@@ -41,7 +41,7 @@ class Billing:
     Args:
         pricings: the pricing of each of the route's providers, by name.
         accounts: the accounts of the route and of the router, if any.
-        first: names and weights of the first tier, which calls use when all is healthy.
+        first: names and weights of the first choice, which calls use when all is healthy.
 
     Attributes:
         has_prices: whether any of the providers has a price.

@@ -56,13 +56,13 @@ class Budget:
 
     def __post_init__(self) -> None:
         check.number("Budget.usd", self.usd, above=0.0, maximum=1e12)
-        if self.per not in PERIODS:
-            raise ConfigurationError(
-                "Budget.per", f"unknown period {check.suggestion(str(self.per), PERIODS)}"
-            )
+        check.one_of("Budget.per", self.per, PERIODS)
         check.number("Budget.warn_at", self.warn_at, above=0.0, maximum=1.0)
         if not isinstance(self.zone, tzinfo):
-            raise ConfigurationError("Budget.zone", f"must be a tzinfo, got {self.zone!r}")
+            raise ConfigurationError(
+                "Budget.zone",
+                f"must be a tzinfo such as ZoneInfo('Europe/Berlin'), got {self.zone!r}",
+            )
 
     def ends_after(self, wall: float) -> float:
         """End of the period that contains the time `wall`; both in seconds since 1970."""
@@ -100,8 +100,10 @@ def as_budgets(what: str, value: Any) -> tuple[Budget, ...]:
     for budget in budgets:
         if not isinstance(budget, Budget):
             raise ConfigurationError(what, f"must be a Budget or a list of them, got {budget!r}")
-    if len({budget.per for budget in budgets}) < len(budgets):
-        raise ConfigurationError(what, "must not have two budgets of one period")
+    periods = [budget.per for budget in budgets]
+    for per in periods:
+        if periods.count(per) > 1:
+            raise ConfigurationError(what, f"must have one budget per period, got two per {per}")
     return budgets
 
 

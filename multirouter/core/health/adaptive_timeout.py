@@ -15,6 +15,10 @@ RECENT_WEIGHT = 0.2
 TRIAL_WEIGHT = 1.0
 """The same for the answer of a half-open trial, which alone tells how fast the provider is now."""
 
+SLOW_TRIAL_WEIGHT = 0.5
+"""The same for a trial of a provider that was slow or hung before: one fast answer may be luck, and
+the next slow ones then reopen its circuit soon."""
+
 MAX_BASELINE_WEIGHT = 0.01
 """Highest weight of the newest latency in the baseline mean: it covers at least some two hundred
 answers."""
@@ -22,6 +26,13 @@ answers."""
 BASELINE_SPAN = 1800.0
 """Seconds that the baseline mean covers at least. At a hundred answers a second two hundred are
 gone in two seconds, and a provider that slows down gradually would raise its own baseline."""
+
+BATCH = 16
+"""Answers that wait before they enter the provider's history. When the provider turns out to be
+slow, those that wait are discarded: a history with an outage in it would hide the next one."""
+
+RELEARN_AFTER = 4 * BASELINE_SPAN
+"""Seconds of slow answers alone after which the slow latency counts as the usual one."""
 
 MAX_TOLERANCE = 4.0
 """Highest factor on a limit after trials that were cut off. The limit itself is above nearly every
@@ -94,8 +105,11 @@ class LatencyTracker:
         "_policy",
         "_recent",
         "_slow_doublings",
+        "_slow_level",
+        "_slow_since",
         "_tolerance",
         "_variance",
+        "_waiting",
         "drift",
         "group",
         "latencies",
@@ -117,6 +131,11 @@ class LatencyTracker:
         # that is MAX_BASELINE_WEIGHT.
         self._baseline_weight = 1.0
         self._first_at = -math.inf
+        self._waiting: list[float] = []
+        # How far above its baseline the provider was when it was slow or hung, in doublings; 0
+        # when its last answer was in usual time.
+        self._slow_level = 0.0
+        self._slow_since = math.inf
 
     def apply(self, policy: LatencyPolicy) -> None:
         """Replaces the policy; recorded latencies stay, the next answer applies the new one."""
@@ -145,34 +164,33 @@ class LatencyTracker:
             Whether the provider is so slow that it counts as unhealthy.
         """
         latency = log2(seconds) if seconds > MIN_LATENCY else _MIN_LATENCY_LOG2
-        refresh = self.latencies.record(latency)
-        recent_weight = TRIAL_WEIGHT if trial else RECENT_WEIGHT
-        weight = self._baseline_weight
-        if weight > MAX_BASELINE_WEIGHT:
-            self._baseline_weight = weight / (1.0 + weight)
-            recent_weight = max(recent_weight, weight)
-        else:
-            # Weight by time, so that a burst of answers counts no more than a lull.
-            last_at = self._last_at
-            if self._first_at == -math.inf:
-                self._first_at = last_at
-            past = now - self._first_at
-            past = past if past < BASELINE_SPAN else BASELINE_SPAN  # noqa: FURB136 - min() is slower than all the rest
-            weight = (now - last_at) / past if past > 0.0 else 0.0
-            weight = weight if weight < MAX_BASELINE_WEIGHT else MAX_BASELINE_WEIGHT  # noqa: FURB136 - as above
-        self._last_at = now
-        deviation = latency - self._baseline
-        self._baseline = baseline = self._baseline + weight * deviation
-        self._variance = (1.0 - weight) * (self._variance + weight * deviation * deviation)
-        self._recent = recent = self._recent + recent_weight * (latency - self._recent)
+        waiting = self._waiting
+        waiting.append(latency)
+        weight = RECENT_WEIGHT
+        if trial:
+            weight = SLOW_TRIAL_WEIGHT if self._slow_level else TRIAL_WEIGHT
+        if self._baseline_weight > MAX_BASELINE_WEIGHT:
+            weight = max(weight, self._baseline_weight)
+            self._learn(now)
+        self._recent = recent = self._recent + weight * (latency - self._recent)
+        baseline = self._baseline
         self.drift = drift = recent - baseline
-        if refresh or self._tolerance > 1.0:
-            self._reduce_tolerance(seconds)
-            self._update_limit()
         # An answer in usual time proves no slowness: it may be the first after an outage, whose
         # attempts still weigh in the recent mean.
         slow = self._slow_doublings
-        return drift > slow and deviation > slow and self._is_slow()
+        if self._slow_level and self._still_slow(latency - baseline, seconds, trial=trial):
+            self._discard(now)
+            return True
+        if drift > slow and latency - baseline > slow and self._is_slow():
+            self._slow_level = max(self._slow_level, drift)
+            self._discard(now)
+            return True
+        if len(waiting) >= BATCH:
+            self._learn(now)
+        elif self._tolerance > 1.0:
+            self._reduce_tolerance(seconds)
+            self._update_limit()
+        return False
 
     def record_timeout(self, seconds: float, *, trial: bool) -> None:
         """Records that an attempt was cut off after `seconds`.
@@ -187,12 +205,63 @@ class LatencyTracker:
             bound = max(log2(max(seconds, MIN_LATENCY)), self._recent)
             self._recent += RECENT_WEIGHT * (bound - self._recent)
             self.drift = self._recent - self._baseline
+            if self._slow_doublings < math.inf:
+                self._slow_level = max(self._slow_level, bound - self._baseline)
         self._update_limit()
 
     def shift(self, by: float) -> None:
         """Moves to the clock of another loop, by `by` seconds."""
         self._last_at += by
         self._first_at += by
+        self._slow_since += by
+
+    def _learn(self, now: float) -> None:
+        """Adds the waiting answers to the histogram, the baseline mean and its variance."""
+        waiting, count = self._waiting, len(self._waiting)
+        weight = self._baseline_weight
+        if weight > MAX_BASELINE_WEIGHT:
+            self._baseline_weight = weight / (1.0 + weight)
+        else:
+            # Weight by time, so that a burst of answers counts no more than a lull.
+            if self._first_at == -math.inf:
+                self._first_at = self._last_at
+            past = min(now - self._first_at, BASELINE_SPAN)
+            weight = (now - self._last_at) / past if past > 0.0 else 0.0
+            weight = min(weight, count * MAX_BASELINE_WEIGHT)
+        self._last_at = now
+        deviations = [latency - self._baseline for latency in waiting]
+        square = sum(deviation * deviation for deviation in deviations) / count
+        self._baseline += weight * sum(deviations) / count
+        self._variance = (1.0 - weight) * (self._variance + weight * square)
+        refresh = [self.latencies.record(latency) for latency in waiting]
+        waiting.clear()
+        if any(refresh) or self._tolerance > 1.0:
+            self._reduce_tolerance(2.0 ** (deviations[-1] + self._baseline))
+            self._update_limit()
+
+    def _discard(self, now: float) -> None:
+        """Discards the waiting answers of a slow provider; relearns after `RELEARN_AFTER`."""
+        self._waiting.clear()
+        self._last_at = now
+        self._slow_since = min(self._slow_since, now)
+        if now - self._slow_since >= RELEARN_AFTER:
+            self.latencies = LatencyHistogram()
+            self._baseline_weight, self._first_at = 1.0, -math.inf
+            self._base_limit = math.inf
+            self._slow_level, self._slow_since = 0.0, math.inf
+
+    def _still_slow(self, deviation: float, seconds: float, *, trial: bool) -> bool:
+        """Whether a provider that was slow or hung is still so, by one answer.
+
+        An answer nearer to its usual latency than to the slow one ends the suspicion. Only a trial
+        is judged by one answer; of a closed circuit the recent mean decides.
+        """
+        limit = self._slow_level / 2.0
+        if deviation <= limit:
+            self._slow_level, self._slow_since = 0.0, math.inf
+            return False
+        common = max(0.0, self.group.median_drift())
+        return trial and seconds >= self._policy.slow_floor and deviation - common > limit
 
     def _reduce_tolerance(self, seconds: float) -> None:
         """Takes the square root of the tolerance when an answer would have been in time anyway."""

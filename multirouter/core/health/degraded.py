@@ -10,8 +10,9 @@ from multirouter.core.settings.policies import HealthPolicy
 class HealthWindow(RollingCounts):
     """Successes and failures of one provider on one route, over the window of its policy.
 
-    What counts as a success or failure for the circuit counts here as well. What is no sign of the
-    provider's health (429s, invalid requests, cancelled calls) does not count. When a circuit
+    What counts as a success or failure for the circuit counts here as well, and an answer that
+    `accept=` rejected counts as a failure: it says how well the provider serves this route. What
+    is no sign of the provider's health (429s, invalid requests, cancelled calls) does not count. When a circuit
     closes again, the counts from before are discarded.
 
     Attributes:
@@ -78,14 +79,19 @@ class HealthWindow(RollingCounts):
         """
         return self.degraded and now < self.edge + self.policy.window - self._width
 
+    def answers_at(self, now: float) -> int:
+        """Successes in the window at `now`, without changing it: 0 when all are too old."""
+        recent = now < self.edge + self.policy.window - self._width
+        return self.calls - self.failures if recent else 0
+
     def changes_at(self) -> float:
         """The loop time at which time alone may end `degraded`."""
         return self.edge
 
     def _update_degraded(self) -> None:
-        policy, calls = self.policy, self.calls
-        allowed = (1.0 - policy.min_success_rate) * calls + 1e-9
-        degraded = calls >= policy.minimum_calls and self.failures > allowed
+        policy = self.policy
+        calls = max(self.calls, policy.minimum_calls)
+        degraded = self.failures > (1.0 - policy.min_success_rate) * calls + 1e-9
         if degraded is not self.degraded:
             self.degraded = degraded
             self._revision.value += 1

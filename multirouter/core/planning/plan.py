@@ -191,6 +191,7 @@ class Plan(AttemptResults):
             now,
             self._started,
             self.ready_in(now),
+            size=self._size,
             ineligible=ineligible,
         )
         return self._end("rejected", error, now)

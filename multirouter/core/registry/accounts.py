@@ -82,8 +82,8 @@ class Accounts:
         accounts = [a for a in (own, self._account(ROUTER, self._budget)) if a is not None]
         resolved.limits = (*resolved.limits, *accounts)
         pricings = {member.name: member.pricing for member in resolved.members}
-        first_tier = {member.name: member.weight for member in resolved.tiers[0].members}
-        resolved.billing = Billing(pricings, accounts, first_tier)
+        first = {m.name: m.weight for m in resolved.members if m.name in resolved.first_choice}
+        resolved.billing = Billing(pricings, accounts, first)
 
     def apply(self, budget: tuple[Budget, ...]) -> None:
         """Replaces the budgets of the whole router; routes resolved from now on use them."""

@@ -12,6 +12,7 @@ from multirouter.core.health.degraded import HealthWindow
 from multirouter.core.health.latency_average import LatencyAverage
 from multirouter.core.limits.rate_limits import Limits
 from multirouter.core.registry.accounts import Accounts
+from multirouter.core.routes.diversion import Diversion
 from multirouter.core.settings.policies import (
     CircuitPolicy,
     HealthPolicy,
@@ -46,6 +47,7 @@ class ProviderStates:
         self._healths: dict[tuple[str, str], HealthWindow] = {}
         self._latency_averages: dict[tuple[str, str], LatencyAverage] = {}
         self._limits: dict[str, Limits] = {}
+        self._diversions: dict[str, Diversion] = {}
         self.gates: dict[str, Gate] = {}
         self.revision: ChangeCounter = ChangeCounter()
         self.accounts: Accounts = accounts
@@ -92,6 +94,13 @@ class ProviderStates:
             average = self._latency_averages[route, provider] = LatencyAverage()
         return average
 
+    def diversion(self, route: str) -> Diversion:
+        """Returns a route's diversion, the same for calls and streams."""
+        diversion = self._diversions.get(route)
+        if diversion is None:
+            diversion = self._diversions[route] = Diversion()
+        return diversion
+
     def degraded(self, provider: str, now: float) -> bool:
         """Whether a provider is degraded on any route at `now` (loop time, seconds)."""
         # A copy, since metrics are read in other threads while routes are added and removed.
@@ -123,6 +132,8 @@ class ProviderStates:
             gate.shift(by)
         for limits in self._limits.values():
             limits.shift(by)
+        for diversion in self._diversions.values():
+            diversion.shift(by)
         for by_place in (self._latencies, self._healths, self._latency_averages):
             for state in by_place.values():
                 state.shift(by)

@@ -114,6 +114,11 @@ class Registry:
         if isinstance(given, Route) and given.limits is not None:
             setting = f"Route({given.name!r}).limits"
             raise UsageError(f"the call's route: {setting} is allowed only on the router's routes")
+        if not isinstance(given, Route | Iterable):
+            raise UsageError(
+                "the call's route: must be the name of a route, a Route or a list of provider "
+                f"names, got {given!r}"
+            )
         try:
             route = given if isinstance(given, Route) else Route(ADHOC, given)
             resolved = self._resolve(route, (), ADHOC, streaming=streaming)
@@ -157,6 +162,8 @@ class Registry:
             return None
         resolved = ResolvedRoute(label, route, tiers, defaults, (*limits, *self._limits))
         self._states.accounts.attach_billing(resolved, route, known=label != ADHOC)
+        if label != ADHOC:
+            resolved.diversion = self._states.diversion(label)
         LatencyGroup([member.latency for member in resolved.members])
         shadow = route.shadow or defaults.shadow
         if shadow is not None and not streaming:

@@ -9,6 +9,7 @@ from multirouter.core.cost.billing import Billing
 from multirouter.core.cost.budgets import Budget
 from multirouter.core.cost.usage import ReadUsage
 from multirouter.core.limits.rate_limits import AdmissionLimit, Limits
+from multirouter.core.routes.diversion import Diversion
 from multirouter.core.routes.route import Route
 from multirouter.core.selection.candidate import Candidate
 from multirouter.core.selection.eligibility import Eligibility, Requires, Sizes, call_hook
@@ -69,6 +70,9 @@ class ResolvedRoute:
         tiers: its tiers, in order.
         members: all its providers, in order.
         limits: the limits and accounts of the route and of the router, if any.
+        diversion: whether its calls are diverted; None for a route passed with a call.
+        first_choice: names of the providers of the first tier that are chosen when all are
+            available.
         billing: finds model, usage and cost of its attempts, and charges its accounts.
         shadow: the providers that get copies of its calls, or None.
         sizes: the functions that count a request's tokens, if a limit needs them.
@@ -78,8 +82,10 @@ class ResolvedRoute:
     __slots__ = (
         "accept",
         "billing",
+        "diversion",
         "eligibility",
         "fallback",
+        "first_choice",
         "hedge",
         "limits",
         "members",
@@ -109,6 +115,8 @@ class ResolvedRoute:
             member for tier in self.tiers for member in tier.members
         )
         self.limits: tuple[AdmissionLimit, ...] = limits
+        self.diversion: Diversion | None = None
+        self.first_choice: frozenset[str] = self.tiers[0].policy.first_choice
         self.billing: Billing = Billing({}, (), {})
         self.timeout: float = defaults.timeout if route.timeout is None else route.timeout
         self.retry: RetryPolicy = route.retry or defaults.retry
@@ -142,10 +150,22 @@ class ResolvedRoute:
         except (TypeError, ValueError, OverflowError) as error:
             raise UsageError(f"size= must return tokens as an int, got {counts!r}") from error
 
+    def why_diverted(self, now: float) -> str:
+        """Why the first choice does not answer at `now` (loop time, seconds), as text."""
+        return ", ".join(
+            f"{member.name} {_state(member, now)}"
+            for member in self.tiers[0].members
+            if member.name in self.first_choice
+        )
+
     def is_final(self, verdict: Verdict) -> bool:
         """Whether such a failure ends the call because the route's `on=` does not include it."""
         on = self.on
         return on is not None and verdict.kind not in on and verdict.status not in on
+
+
+def _state(member: Candidate, now: float) -> str:
+    return member.gate.rejection(now) or ("degraded" if member.degraded else "available")
 
 
 def _eligibility(

@@ -82,7 +82,7 @@ def _expanded(
             yield tier, strategy
             continue
         if len(tier) > 1:
-            raise ConfigurationError(me, f"{nested[0]!r} must be a tier of its own")
+            raise ConfigurationError(me, f"must have {nested[0]!r} alone in its tier, got {tier!r}")
         name = nested[0].removeprefix(ROUTE_PREFIX)
         if name not in routes:
             raise ConfigurationError(me, f"unknown route {check.suggestion(name, routes)}")

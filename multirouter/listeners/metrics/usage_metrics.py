@@ -7,34 +7,61 @@ from typing import Any
 
 from multirouter.core.events import BudgetReached
 from multirouter.listeners.metrics.families import Families
-from multirouter.model import AttemptRecord, CallOutcome, Usage
+from multirouter.model import (
+    REQUEST_KINDS,
+    AttemptRecord,
+    CallOutcome,
+    FailureKind,
+    Usage,
+)
 
 Add = Callable[[float], None]
 
+MAX_MODELS = 50
+"""Models of one provider with series of their own: names come from requests and answers, and each
+has some thirty series."""
+
+OTHER_MODELS = "other"
+"""Label value of all further models of a provider."""
+
+_NO_NEW_MODEL = REQUEST_KINDS | {FailureKind.NOT_FOUND}
+"""Kinds of failure that show no new model: the name may be one that a client made up."""
+
 
 class UsageMetrics:
-    """Counts cost and tokens of priced attempts, and measures streams.
+    """Counts attempts, cost and tokens by model, and measures streams.
 
     Args:
         router: value of the `router` label.
         families: the metric families.
     """
 
-    __slots__ = ("_bound", "_families", "_router")
+    __slots__ = ("_bound", "_families", "_models", "_router")
 
     def __init__(self, router: str, families: Families) -> None:
         self._router = router
         self._families = families
-        self._bound: dict[tuple[str, str], tuple[Add, Add, Add, Add, Add]] = {}
+        self._bound: dict[tuple[str, str, str], tuple[Add, Add, Add, Add]] = {}
+        self._models: dict[str, set[str]] = {}
+
+    def count_model(self, record: AttemptRecord) -> None:
+        """Counts an attempt under its model, and times it when it was answered."""
+        labels = (self._router, record.provider, self._label(record))
+        outcome, families = record.outcome, self._families
+        families.model_attempts.labels(*labels, outcome).inc()
+        if outcome == "success":
+            families.model_seconds.labels(*labels).observe(record.elapsed)
 
     def count_usage(self, record: AttemptRecord, usage: Usage) -> None:
-        """Counts an attempt's cost and tokens, each token under one kind; see docs/cost.md."""
-        key = (record.route, record.provider)
+        """Counts an attempt's cost and tokens, each token under one kind: docs/reference/cost.md."""
+        key = (record.route, record.provider, self._label(record))
+        if record.priced:
+            families = self._families
+            families.cost.labels(self._router, *key).inc(record.cost)
         bound = self._bound.get(key)
         if bound is None:
-            bound = self._bound[key] = self._bind(*key)
-        add_cost, add_input, add_output, add_cached, add_reasoning = bound
-        add_cost(record.cost)
+            bound = self._bound[key] = self._bind(*key[1:])
+        add_input, add_output, add_cached, add_reasoning = bound
         input_tokens, output_tokens, cached, _, reasoning, estimated = usage
         add_input(max(input_tokens - cached, 0) if cached else input_tokens)
         add_output(max(output_tokens - reasoning, 0) if reasoning else output_tokens)
@@ -42,7 +69,7 @@ class UsageMetrics:
             add_cached(cached)
         if reasoning:
             add_reasoning(reasoning)
-        if estimated:
+        if estimated and record.priced:
             labels = (self._router, record.provider)
             self._families.estimated_cost.labels(*labels).inc(record.cost)
 
@@ -69,12 +96,27 @@ class UsageMetrics:
         threshold = "limit" if event.used_up else "warning"
         self._families.budgets_reached.labels(self._router, event.owner, threshold).inc()
 
-    def _bind(self, route: str, provider: str) -> tuple[Add, Add, Add, Add, Add]:
-        families, labels = self._families, (self._router, provider)
+    def _label(self, record: AttemptRecord) -> str:
+        """The label value of an attempt's model; "" when the model is not known."""
+        model = record.model
+        if model is None:
+            return ""
+        models = self._models.setdefault(record.provider, set())
+        if model in models:
+            return model
+        if len(models) >= MAX_MODELS or record.verdict.kind in _NO_NEW_MODEL:
+            return OTHER_MODELS
+        models.add(model)
+        for outcome in ("success", "failure", "cancelled"):
+            labels = (self._router, record.provider, model, outcome)
+            self._families.model_attempts.labels(*labels)
+        return model
+
+    def _bind(self, provider: str, model: str) -> tuple[Add, Add, Add, Add]:
+        tokens, labels = self._families.tokens, (self._router, provider, model)
         return (
-            families.cost.labels(self._router, route, provider).inc,
-            families.tokens.labels(*labels, "input").inc,
-            families.tokens.labels(*labels, "output").inc,
-            families.tokens.labels(*labels, "cached").inc,
-            families.tokens.labels(*labels, "reasoning").inc,
+            tokens.labels(*labels, "input").inc,
+            tokens.labels(*labels, "output").inc,
+            tokens.labels(*labels, "cached").inc,
+            tokens.labels(*labels, "reasoning").inc,
         )
