@@ -101,7 +101,7 @@ def price_from(published: Any) -> Price | None:
         base.cached_input,
         base.per_request,
         cache_write=base.cache_write,
-        above=above,
+        above=above or None,
     )
 
 

@@ -63,7 +63,10 @@ LimitsSection = Annotated[LimitPolicy, FromSettings(size=estimated_tokens)]
 StreamSection = Annotated[
     StreamPolicy, FromSettings("content", "text", "complete", "resume", defaults=STREAM_DEFAULTS)
 ]
-PriceSection = Annotated[Price, FromSettings()]
+LongRequestPrice = Annotated[Price, FromSettings("above", name="LongRequestPrice")]
+PriceSection = Annotated[
+    Price, FromSettings(types={"above": Mapping[Integer, LongRequestPrice] | None})
+]
 BudgetSection = Annotated[Budget, FromSettings("zone")]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING
 
-from multirouter.core.chat.model_names import same_model
+from multirouter.core.chat.model_names import unversioned
 from multirouter.core.cost.price import ModelPrices, Price, Prices, PriceSource
 from multirouter.errors import ConfigurationError
 from multirouter.price_table import known_prices
@@ -81,6 +81,6 @@ def _listed(
 def _may_be(key: str, models: tuple[str, ...]) -> bool:
     """Whether a name, possibly with `*`, may mean one of the models."""
     return any(
-        fnmatchcase(key, model) or fnmatchcase(model, key) or same_model(key, model)
+        fnmatchcase(key, model) or fnmatchcase(model, key) or unversioned(key) == unversioned(model)
         for model in models
     )

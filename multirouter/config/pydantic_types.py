@@ -44,6 +44,8 @@ class FromSettings:
         exclude: arguments that a file cannot set (functions, objects).
         defaults: defaults that replace those of the class.
         as_factory: the value is a function that makes a new object on each call.
+        types: types of arguments in a file where they differ from those of the constructor.
+        name: name of the section in the JSON Schema; default: that of the class.
         fixed: fixed values of arguments; a file cannot set them.
     """
 
@@ -52,8 +54,12 @@ class FromSettings:
         *exclude: str,
         defaults: Mapping[str, Any] | None = None,
         as_factory: bool = False,
+        types: Mapping[str, Any] | None = None,
+        name: str | None = None,
         **fixed: Any,
     ) -> None:
+        self._types = types or {}
+        self._name = name
         self._defaults = defaults or {}
         self._exclude = {*exclude, *fixed}
         self._as_factory = as_factory
@@ -65,7 +71,9 @@ class FromSettings:
     ) -> CoreSchema:
         cls = get_args(source)[1] if self._as_factory else source
         # Cached: an annotation belongs to one class, and pydantic calls this for every use of it.
-        section = self._section or make_section(cls, self._exclude, self._defaults)
+        section = self._section or make_section(
+            cls, self._exclude, self._defaults, self._types, self._name
+        )
         self._section = section
         parameters = signature(cls).parameters.values()
         variadic = [p.name for p in parameters if p.kind is p.VAR_POSITIONAL]
@@ -82,24 +90,34 @@ class FromSettings:
         )
 
 
-def make_section(cls: Any, exclude: set[str], defaults: Mapping[str, Any]) -> type[Section]:
-    """Makes the section of a file that holds the constructor arguments of a class."""
+def make_section(
+    cls: Any,
+    exclude: set[str],
+    defaults: Mapping[str, Any],
+    types: Mapping[str, Any],
+    name: str | None,
+) -> type[Section]:
+    """Makes the section of a file that holds the constructor arguments of a class.
+
+    See `FromSettings` for the arguments.
+    """
     descriptions = _attribute_docs(cls)
     hints = get_type_hints(cls.__init__, include_extras=True)
     fields: dict[str, Any] = {}
-    for name, parameter in signature(cls).parameters.items():
-        if name in exclude:
+    for argument, parameter in signature(cls).parameters.items():
+        if argument in exclude:
             continue
-        hint, default = strict_type(hints[name]), defaults.get(name, parameter.default)
+        hint = types.get(argument, strict_type(hints[argument]))
+        default = defaults.get(argument, parameter.default)
         if parameter.kind is parameter.VAR_POSITIONAL:
             hint, default = tuple[hint, ...], ()  # type: ignore[valid-type] # known at run time
         info = FieldInfo(
             default=... if default is parameter.empty else default,
-            description=descriptions.get(name),
+            description=descriptions.get(argument),
         )
-        fields[name] = (hint, info)
+        fields[argument] = (hint, info)
     summary = (cls.__doc__ or "").partition("\n")[0]
-    return create_model(cls.__name__, __base__=Section, __doc__=summary, **fields)
+    return create_model(name or cls.__name__, __base__=Section, __doc__=summary, **fields)
 
 
 def _reject_bool(value: Any) -> Any:

@@ -31,7 +31,8 @@ def startup_message(settings: Settings, url: str) -> str:
     if all((section.kind or name) == "echo" for name, section in sections.items()):
         lines.append("  NO PROVIDER KEY WAS FOUND: a built-in model echoes the prompt.")
         lines.append("  Set OPENAI_API_KEY, ANTHROPIC_API_KEY, ... and start again.")
-    lines += [f"  warning    {warning}" for warning in settings.warnings]
+    if settings.warnings:
+        lines.append(f"  warnings   {len(settings.warnings)}: run `multirouter check`")
     model = "auto" if "auto" in settings.models else models[0] if models else "MODEL"
     return "\n".join([*lines, "", curl(url, model, keyed=settings.keys is not None), "", ""])
 

@@ -134,7 +134,7 @@ RECORD = {"name": "a", "id": "b", "digest": digest_of("x")}
         ('{"keys": {}}', 'must be an object with a list "keys"'),
         ('{"keys": [1]}', r"keys\[0\]: must be an object"),
         (json.dumps({"keys": [{**RECORD, "nmae": "x"}]}), "did you mean 'name'"),
-        (json.dumps({"keys": [{"name": "a"}]}), r"keys\[0\].*missing"),
+        (json.dumps({"keys": [{"name": "a"}]}), r"keys\[0\]: requires id, digest"),
         (json.dumps({"keys": [RECORD, {**RECORD, "concurrent": 0}]}), r"keys\[1\].concurrent"),
         (json.dumps({"keys": [{**RECORD, "budget": {"usd": -1}}]}), r"keys\[0\].usd"),
     ],

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from multirouter import ConfigurationError, MultiProviderRouter, StreamPolicy
+from multirouter import ConfigurationError, MultiProviderRouter, Price, StreamPolicy
 from multirouter.config import Settings, discover, load
 from multirouter.config.provider_builder import configured_provider
 from multirouter.providers import chat, text_of
@@ -95,7 +95,8 @@ def test_settings_are_applied_to_the_router(four_providers: Settings) -> None:
     router = build_router(four_providers)
     openai, claude, local, echo = router.providers
     assert (openai.weight, openai.limits.in_flight) == (3, 9)
-    assert (openai.price.input, claude.price.output, local.price) == (1.25, 25, None)
+    assert openai.price == {"gpt-5": Price(1.25, 10)}
+    assert (claude.price.output, local.price) == (25, openai.price)
     assert echo.limits.size(chat("a word or two")) > 0
     assert (router._defaults.timeout, router._defaults.retry.attempts) == (60, 2)
     assert (router._defaults.circuit.failures, router._defaults.latency.adaptive) == (3, False)

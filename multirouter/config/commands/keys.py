@@ -69,9 +69,8 @@ def run(arguments: Namespace) -> int:
         sys.stdout.write(listed(book))
     elif arguments.action == "revoke":
         save_keys(path, book.revoke(arguments.name))
-        sys.stdout.write(
-            f"revoked {arguments.name}; a running gateway accepts the key until it reloads (SIGHUP)\n"
-        )
+        effect = "a running gateway accepts the key until it reloads (SIGHUP)"
+        sys.stdout.write(f"revoked {arguments.name}; {effect}\n")
     else:
         book, token = book.new(arguments.name, **_limits(arguments))
         save_keys(path, book)

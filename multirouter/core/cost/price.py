@@ -30,7 +30,7 @@ class Price:
         per_request: per billed request.
         cache_write: per million tokens written into the prompt cache; None means as `input`.
         above: prices of requests with more input tokens than the key, an integer above 0; they
-            apply to the whole request.
+            apply to the whole request; None for none.
 
     Raises:
         ConfigurationError: a value is out of range.
@@ -42,18 +42,19 @@ class Price:
     per_request: float = 0.0
     _: KW_ONLY
     cache_write: float | None = None
-    above: Mapping[int, Price] = field(default_factory=dict, hash=False)
+    above: Mapping[int, Price] | None = field(default=None, hash=False)
 
     def __post_init__(self) -> None:
         for name in ("input", "output", "cached_input", "per_request", "cache_write"):
             value = getattr(self, name)
             if value is not None:
                 check.number(f"Price.{name}", value, minimum=0.0, maximum=1e9)
-        if not isinstance(self.above, Mapping):
+        above = {} if self.above is None else self.above
+        if not isinstance(above, Mapping):
             raise ConfigurationError(
                 "Price.above", f"must be a mapping of tokens to Price, got {self.above!r}"
             )
-        for tokens, price in self.above.items():
+        for tokens, price in above.items():
             check.count("Price.above", tokens)
             if not isinstance(price, Price):
                 raise ConfigurationError(
