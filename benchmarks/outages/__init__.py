@@ -12,7 +12,7 @@ from benchmarks.outages import text
 from benchmarks.outages.contestants import ORACLE, POLICIES, contestants
 from benchmarks.outages.experiments import Experiment, run_experiments
 from benchmarks.outages.measures import PERCENTILES, percentile
-from benchmarks.outages.schedule import Scenario, busy, month
+from benchmarks.outages.schedule import Scenario, busy, dense, month
 from benchmarks.outages.summary import summarize
 from benchmarks.outages.tail import tail
 from multirouter.errors import ConfigurationError
@@ -53,8 +53,8 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--seed", type=int, default=1, help="the first seed (1)")
     add("--seeds", type=int, default=1, help="how many seeds (1)")
-    add("--scenario", choices=("month", "busy", "both"), default="both")
-    add("--days", type=float, help="days of the month (30; quick: 1)")
+    add("--scenario", choices=("month", "dense", "busy", "all"), default="all")
+    add("--days", type=float, help="days of the month (30; dense: 10; quick: 1)")
     add("--busy-hours", type=float, help="hours of the busy day (2; quick: 0.02)")
     add("--only", action="append", default=[], metavar="POLICY", help=", ".join(POLICIES))
     add(
@@ -82,14 +82,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _scenarios(options: argparse.Namespace) -> list[Scenario]:
-    days = options.days or (1.0 if options.quick else 30.0)
+    days = options.days or (1.0 if options.quick else None)
     hours = options.busy_hours or (0.02 if options.quick else BUSY_HOURS)
-    found = []
-    if options.scenario in {"month", "both"}:
-        found.append(month(days))
-    if options.scenario in {"busy", "both"}:
-        found.append(busy(hours))
-    return found
+    makers = {
+        "month": lambda: month(days or 30.0),
+        "dense": lambda: dense(days or 10.0),
+        "busy": lambda: busy(hours),
+    }
+    return [make() for name, make in makers.items() if options.scenario in {name, "all"}]
 
 
 def _result(options: argparse.Namespace, found: Sequence[Experiment]) -> dict[str, Any]:

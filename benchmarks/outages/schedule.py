@@ -54,6 +54,12 @@ def month(days: float = 30.0) -> Scenario:
     return Scenario("month", days * DAY, 10_000 / DAY, outages, 30.0, 7200.0)
 
 
+def dense(days: float = 10.0) -> Scenario:
+    """Ten days of 10,000 calls a day with the outages of a month: eighteen a day."""
+    outages = max(len(KINDS), round(18 * days))
+    return Scenario("dense", days * DAY, 10_000 / DAY, outages, 30.0, 7200.0)
+
+
 def busy(hours: float = 24.0) -> Scenario:
     """A day, or part of it, at 100 calls per second; one outage an hour, but each kind once."""
     outages = max(len(KINDS), round(hours))

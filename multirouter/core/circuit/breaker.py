@@ -208,6 +208,11 @@ class CircuitBreaker:
             self._transition(signal, reason, now, open_duration)
         return True
 
+    def copy_due(self, now: float) -> bool:
+        """Counts a call that can carry a background trial; returns whether it should."""
+        self.settle(now)
+        return self.admits(now) and self._trials.copy_due(self.consecutive_openings)
+
     def release(self, permit: Permit) -> bool:
         """Settles a permit without a result; returns False when it came too late to count."""
         return self._redeem(permit)

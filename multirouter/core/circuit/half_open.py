@@ -24,16 +24,28 @@ class HalfOpenTrials:
         passed: number of trials that passed.
     """
 
-    __slots__ = ("passed", "permits")
+    __slots__ = ("_calls_without_trial", "passed", "permits")
 
     def __init__(self) -> None:
         self.permits: list[Permit] = []
         self.passed: int = 0
+        self._calls_without_trial = 0
 
     def clear(self) -> None:
         """Forgets all trials, for a new generation."""
         self.permits = []
         self.passed = 0
+        self._calls_without_trial = 0
+
+    def copy_due(self, consecutive_openings: int) -> bool:
+        """Counts a call that can carry a background trial; returns whether it should.
+
+        After the n-th consecutive opening the n-th call carries it. The longer an outage has
+        lasted, the longer it is likely to last, and where calls are rare each trial is a large
+        share of the traffic. Where they are frequent, n calls take no time.
+        """
+        self._calls_without_trial += 1
+        return self._calls_without_trial >= consecutive_openings
 
     def admits(self, allowed: int, now: float, *, join: bool = False) -> bool:
         """Whether one more trial may start at `now` where `allowed` trials decide."""

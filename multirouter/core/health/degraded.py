@@ -12,8 +12,8 @@ class HealthWindow(RollingCounts):
 
     What counts as a success or failure for the circuit counts here as well, and an answer that
     `accept=` rejected counts as a failure: it says how well the provider serves this route. What
-    is no sign of the provider's health (429s, invalid requests, cancelled calls) does not count. When a circuit
-    closes again, the counts from before are discarded.
+    is no sign of the provider's health (429s, invalid requests, cancelled calls) does not count.
+    When a circuit closes again, the counts from before are discarded.
 
     Attributes:
         policy: its settings.

@@ -149,6 +149,15 @@ class RetryState:
             self._paid += 1
             budget.spend(now)
 
+    def attempted_once(self, member: Candidate, now: float) -> bool:
+        """Whether a provider was attempted once, is not degraded, and may be attempted again."""
+        return (
+            self._attempts.get(member.name) == 1
+            and member.name not in self.excluded_for_call
+            and not member.degraded
+            and member.gate.selectable(now)
+        )
+
     def _is_free(self, member: Candidate, role: Role, now: float) -> bool:
         """Whether an attempt is free: the first one at a healthy provider, unless it is a hedge."""
         first = role == "call" and member.name not in self._attempts

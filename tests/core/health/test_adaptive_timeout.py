@@ -9,9 +9,12 @@ import pytest
 
 from multirouter.core.health.adaptive_timeout import (
     BASELINE_SPAN,
+    BATCH,
     MAX_BASELINE_WEIGHT,
     MAX_TOLERANCE,
     RECENT_WEIGHT,
+    RELEARN_AFTER,
+    SLOW_TRIAL_WEIGHT,
     TRIAL_WEIGHT,
     LatencyGroup,
     LatencyTracker,
@@ -23,7 +26,8 @@ def record(
     latency: LatencyTracker, seconds: float, *, trial: bool = False, after: float = 20.0
 ) -> bool:
     """Records an answer `after` seconds after the last one; returns whether it counts as slow."""
-    return latency.record(seconds, latency._last_at + after, trial=trial)
+    now = latency._last_at + after * (len(latency._waiting) + 1)
+    return latency.record(seconds, now, trial=trial)
 
 
 def trained(count: int, seconds: float = 1.0, **policy: object) -> LatencyTracker:
@@ -217,20 +221,97 @@ def test_a_wide_spread_is_not_slow() -> None:
     assert any(record(wide, rng.lognormvariate(0.0, 1.5)) for _ in range(5000))
 
 
-def test_a_trials_latency_replaces_the_recent_mean() -> None:
-    """One fast trial outweighs the slow answers before it; another answer would not."""
-    for trial, weight in ((True, TRIAL_WEIGHT), (False, RECENT_WEIGHT)):
+def test_a_trials_latency_outweighs_the_recent_mean() -> None:
+    """It replaces the recent mean; after slow answers it counts for half, as it may be luck."""
+    for slow, trial, weight in (
+        (True, True, SLOW_TRIAL_WEIGHT),
+        (True, False, RECENT_WEIGHT),
+        (False, True, TRIAL_WEIGHT),
+    ):
         latency = trained(200)
-        answers_until_slow(latency, 16.0)
+        if slow:
+            answers_until_slow(latency, 16.0)
         before = latency.drift
-        usual = latency._baseline
-        record(latency, 1.0, trial=trial)
-        recent = before + usual - weight * (before + usual)
-        assert latency.drift == pytest.approx(recent - latency._baseline)
+        record(latency, 1.25, trial=trial)
+        expected = before + weight * (math.log2(1.25) - before)
+        assert latency.drift == pytest.approx(expected)
+
+
+def test_a_slow_outage_does_not_change_the_history() -> None:
+    """Neither limit nor baseline nor spread moves, so that the next outage is found as soon."""
+    latency = trained(208)
+    peers(latency, trained(208), trained(208))
+    before = (latency.limit, latency._baseline, latency._variance)
+    first = answers_until_slow(latency, 16.0)
+    for _ in range(50):
+        assert record(latency, 16.0, trial=True)
+    assert (latency.limit, latency._baseline, latency._variance) == before
+    record(latency, 1.0, trial=True)
+    for _ in range(BATCH):
+        record(latency, 1.0)
+    assert answers_until_slow(latency, 16.0) == first
+
+
+def test_a_trial_nearer_to_slow_fails() -> None:
+    """After slow answers a trial passes when it is nearer to the usual than to the slow latency."""
+    for seconds, fails in ((2.0, True), (1.5, False)):
+        latency = trained(208)
+        answers_until_slow(latency, 16.0)
+        assert record(latency, seconds, trial=True) is fails
+    latency = trained(208)
+    assert record(latency, 2.0, trial=True) is False, "nothing was slow before"
+
+
+def test_a_trial_after_timeouts_must_be_near_the_usual_latency() -> None:
+    """A provider that was cut off and now answers slowly is still unhealthy."""
+    for cut_off, fails in ((True, True), (False, False)):
+        latency = trained(208)
+        if cut_off:
+            latency.record_timeout(8.0, trial=False)
+        assert record(latency, 2.9, trial=True) is fails
+    latency = trained(208, slow_factor=math.inf)
+    latency.record_timeout(8.0, trial=False)
+    assert record(latency, 2.9, trial=True) is False, "the check is disabled"
+
+
+def test_a_slow_trial_among_slow_peers_passes() -> None:
+    """When the whole route has slowed down, no provider of it is kept out for that."""
+    latency, other = trained(208), trained(208)
+    peers(latency, other)
+    latency.record_timeout(8.0, trial=False)
+    for _ in range(BATCH - 1):
+        record(other, 8.0)
+    assert record(latency, 4.0, trial=True) is False
+
+
+def test_a_lasting_slowness_becomes_usual() -> None:
+    """After two hours of slow answers alone the history begins anew."""
+    latency = trained(208)
+    answers_until_slow(latency, 16.0)
+    for _ in range(int(RELEARN_AFTER / 30.0) - 1):
+        assert record(latency, 16.0, trial=True, after=30.0)
+    for _ in range(2):
+        record(latency, 16.0, trial=True, after=30.0)
+    assert not latency.has_enough_samples
+    assert latency.limit == math.inf
+    for _ in range(300):
+        assert not record(latency, 16.0)
+    assert latency.limit > 16.0
+
+
+def test_one_usual_answer_ends_the_time_of_slow_ones() -> None:
+    """The two hours count from the last usual answer on."""
+    latency = trained(208)
+    answers_until_slow(latency, 16.0)
+    for _ in range(3):
+        for _ in range(int(RELEARN_AFTER / 2 / 30.0)):
+            record(latency, 16.0, trial=True, after=30.0)
+        record(latency, 1.0, trial=True)
+    assert latency.has_enough_samples
 
 
 def test_the_first_hundred_answers_are_averaged() -> None:
-    """They weigh alike in the baseline mean, later ones a hundredth."""
+    """They weigh alike in the baseline mean, later ones a hundredth, in batches."""
     latency = LatencyTracker(LatencyPolicy())
     rng = Random(3)
     logs = [rng.gauss(0, 1) for _ in range(100)]
@@ -238,8 +319,11 @@ def test_the_first_hundred_answers_are_averaged() -> None:
         record(latency, 2.0**value)
     assert latency._baseline == pytest.approx(sum(logs) / 100)
     before = latency._baseline
-    record(latency, 2.0**5)
-    assert latency._baseline == pytest.approx(before + MAX_BASELINE_WEIGHT * (5 - before), rel=0.02)
+    for _ in range(BATCH):
+        assert latency._baseline == before
+        record(latency, 2.0)
+    expected = before + BATCH * MAX_BASELINE_WEIGHT * (1 - before)
+    assert latency._baseline == pytest.approx(expected, rel=0.02)
 
 
 def test_the_baseline_mean_covers_half_an_hour() -> None:
@@ -247,9 +331,12 @@ def test_the_baseline_mean_covers_half_an_hour() -> None:
     latency = LatencyTracker(LatencyPolicy())
     for _ in range(1900):
         record(latency, 1.0, after=1.0)
-    for _ in range(100):
+    while latency._waiting:
+        record(latency, 1.0, after=1.0)
+    assert latency._baseline == pytest.approx(0.0)
+    for _ in range(10 * BATCH):
         record(latency, 2.0, after=1.0)
-    assert latency._baseline == pytest.approx(1 - (1 - 1 / BASELINE_SPAN) ** 100, rel=0.01)
+    assert latency._baseline == pytest.approx(1 - (1 - BATCH / BASELINE_SPAN) ** 10, rel=0.01)
 
 
 def test_shift_is_no_pause() -> None:

@@ -35,14 +35,15 @@ def degrade(world: World, name: str, route: str = "default") -> None:
 
 @given(st.lists(st.sampled_from([True, True, True, True, False]), min_size=18, max_size=60))
 def test_degraded_is_a_share_of_enough_attempts(outcomes: list[bool]) -> None:
-    """Below 80 % success of at least 20 attempts, and never otherwise; each change is reported."""
+    """Below 80 % success, the attempts missing to 20 counted as successes; changes are reported."""
     revision = ChangeCounter()
     health = HealthWindow(DEFAULTS, revision)
     changes, before = 0, False
     for number, succeeded in enumerate(outcomes, 1):
         health.record_success(5.0) if succeeded else health.record_failure(5.0)
         share = sum(outcomes[:number]) / number
-        assert health.degraded is (number >= 20 and share < 0.8 - 1e-12)
+        failures = number - sum(outcomes[:number])
+        assert health.degraded is (failures / max(20, number) > 0.2 + 1e-12)
         changes += health.degraded is not before
         before = health.degraded
         assert revision.value == changes
@@ -61,6 +62,30 @@ def test_the_lowest_healthy_rate_is_healthy() -> None:
     assert health.degraded
 
 
+def test_five_failures_are_enough_where_calls_are_rare() -> None:
+    """Even if all attempts missing to `minimum_calls` had succeeded, the share would be too low."""
+    health = HealthWindow(DEFAULTS, ChangeCounter())
+    for _ in range(4):
+        health.record_failure(0.0)
+    assert not health.degraded
+    health.record_failure(0.0)
+    assert health.degraded
+
+
+def test_rejected_answers_count_for_their_route() -> None:
+    """`accept=` leaves the circuit alone; the provider is attempted last on this route only."""
+    world = World(
+        [provider("a"), provider("b")],
+        [Route("strict", ["a", "b"]), Route("plain", ["a", "b"])],
+    )
+    member = world.member("a", "strict")
+    for _ in range(5):
+        member.record_failure(FailureKind.INVALID, CircuitEffect.NEUTRAL, 1.0, world.now)
+    assert member.degraded
+    assert member.gate.circuit.is_closed
+    assert not world.member("a", "plain").degraded
+
+
 def test_no_success_rate_without_attempts() -> None:
     """Without attempts there is no success rate."""
     assert HealthWindow(DEFAULTS, ChangeCounter()).success_rate is None
@@ -71,10 +96,9 @@ def test_the_policy_sets_window_and_thresholds() -> None:
     policy = HealthPolicy(window=10.0, minimum_calls=3, min_success_rate=0.7)
     health = HealthWindow(policy, ChangeCounter())
     health.record_success(0.0)
-    health.record_failure(0.0)
     assert not health.degraded
-    health.record_success(0.0)
-    assert health.degraded
+    health.record_failure(0.0)
+    assert health.degraded, "a third of the three that count"
     health.refresh(10.0, 0)
     assert not health.degraded
     never = HealthWindow(HealthPolicy(min_success_rate=0.0), ChangeCounter())
@@ -90,6 +114,7 @@ def test_a_new_policy_applies_at_once() -> None:
     for _ in range(4):
         health.record_success(0.0)
     health.record_failure(0.0)
+    assert not health.degraded
     health.apply(HealthPolicy(minimum_calls=5, min_success_rate=0.9))
     assert health.degraded
     assert revision.value == 1
