@@ -189,7 +189,9 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
         metrics = make_metrics(name, self, registry, exemplar=exemplar)
         if history is not None:
             self._attach_history(history, metrics)
-        self._engine.add_listeners(metrics, check.objects("listeners", listeners, "Listener objects"))
+        self._engine.add_listeners(
+            metrics, check.objects("listeners", listeners, "Listener objects")
+        )
         if alarms != ():
             self._attach_alarms(alarms)
 

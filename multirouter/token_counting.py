@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from multirouter.core import validation as check
 from multirouter.core.selection.eligibility import estimated_sizes
 from multirouter.errors import ConfigurationError
 
@@ -39,8 +40,9 @@ def counted_tokens(encoding: str | Encoding = "o200k_base") -> Callable[[Any], t
         ) from None
     try:
         known = tiktoken.get_encoding(encoding) if isinstance(encoding, str) else encoding
-    except ValueError as error:
-        raise ConfigurationError("counted_tokens", str(error)) from None
+    except ValueError:
+        suggestion = check.suggestion(str(encoding), tiktoken.list_encoding_names())
+        raise ConfigurationError("counted_tokens", f"unknown encoding {suggestion}") from None
 
     def sizes(request: Any) -> tuple[int, int]:
         _, max_output = estimated_sizes(request)

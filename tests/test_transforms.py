@@ -69,7 +69,7 @@ async def test_non_awaitable_behind_a_transform() -> None:
         return "not awaited"
 
     async with router(Provider("a", plain, transform=str.upper)) as r:
-        with pytest.raises(UsageError, match="cannot be awaited"):
+        with pytest.raises(UsageError, match="cannot be called or awaited"):
             await r.call("hi")
 
 

@@ -10,6 +10,7 @@ from typing import Any
 from multirouter.core import hooks
 from multirouter.core.events import EVENT_NAMES, Listener
 from multirouter.errors import ConfigurationError
+from multirouter.errors import ConfigurationError
 from multirouter.model import Role
 
 OnHookError = Callable[[Callable[..., Any], Exception], None]

@@ -244,9 +244,10 @@ def _check_arguments(what: str, value: Any, arguments: tuple[str, ...]) -> None:
     try:
         signature.bind(*arguments)
     except TypeError:
-        expected = ", ".join(arguments)
-        given = f"{_name(value).removesuffix('()')}{signature}"
-        raise ConfigurationError(what, f"must take ({expected}), got {given}") from None
+        expected = f"({', '.join(arguments)})" if arguments else "no arguments"
+        bare = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
+        given = f"{_name(value).removesuffix('()')}{inspect.Signature(bare)}"
+        raise ConfigurationError(what, f"must take {expected}, got {given}") from None
 
 
 def _name(value: Any) -> str:

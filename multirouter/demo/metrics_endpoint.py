@@ -60,7 +60,7 @@ class MetricsEndpoint:
         except OSError as error:
             await self._runner.cleanup()
             why = f"cannot open port {self._port} ({error.strerror}); 0 takes a free port"
-            raise ConfigurationError("metrics port", why) from error
+            raise ConfigurationError("metrics-port", why) from error
         return self
 
     async def __aexit__(self, *exc: object) -> None:

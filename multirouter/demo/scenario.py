@@ -64,11 +64,9 @@ class Scenario:
 
     def __post_init__(self) -> None:
         check.count("calls", self.calls)
-        check.count("concurrency", self.concurrency)
-        check.number("concurrency", self.concurrency, maximum=MAX_CONCURRENCY)
-        check.number("outage", self.outage, minimum=0.0, maximum=3600.0)
+        check.count("concurrency", self.concurrency, maximum=MAX_CONCURRENCY)
+        check.seconds("outage", self.outage, maximum=3600.0)
         check.share("outage_after", self.outage_after)
-        check.share("hiccups", self.error_rate)
+        check.share("error_rate", self.error_rate)
         check.duration("attempt_timeout", self.attempt_timeout)
-        check.count("metrics port", self.metrics_port, minimum=0)
-        check.number("metrics port", self.metrics_port, maximum=65535)
+        check.count("metrics-port", self.metrics_port, minimum=0, maximum=65535)

@@ -78,8 +78,8 @@ class ServeOptions:
         if settings.keys is None and not self.allow_anyone and not is_loopback(host):
             raise ConfigurationError(
                 "host",
-                f"{host!r} serves other machines, and no keys are configured: make a key with "
-                "`multirouter keys new`, or pass --allow-anyone",
+                f"{host!r} serves other machines, and no keys are configured: create a key with "
+                "`multirouter keys new` and set keys: {file: keys.json}, or pass --allow-anyone",
             )
         return host, port
 

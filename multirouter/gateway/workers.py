@@ -49,7 +49,9 @@ def run_workers(options: ServeOptions, workers: int) -> int:
     """
     check.count("--workers", workers)
     if not hasattr(socket, "SO_REUSEPORT"):
-        raise ConfigurationError("--workers", "needs SO_REUSEPORT, which this system lacks")
+        raise ConfigurationError(
+            "--workers", "requires SO_REUSEPORT, which this system does not have"
+        )
     settings = options.load_settings()
     host, port = options.address(settings)
     temporary = tempfile.TemporaryDirectory(prefix="multirouter-")

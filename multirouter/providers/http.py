@@ -201,7 +201,10 @@ def _proxy_from_environment(url: str) -> str | None:
 
 def _checked_proxy(proxy: str) -> str:
     if proxy and urlsplit(proxy).scheme not in {"http", "https"}:
-        raise ConfigurationError("Http.proxy", "must be an http:// or https:// URL")
+        raise ConfigurationError(
+            "Http.proxy",
+            "must be an http:// or https:// URL such as http://proxy:3128 (the value is not shown)",
+        )
     return proxy
 
 
@@ -214,7 +217,11 @@ def check_base_url(what: str, url: str) -> str:
     """
     parts = urlsplit(url)
     if parts.scheme not in {"http", "https"} or not parts.hostname:
-        raise ConfigurationError(what, "must be an http:// or https:// URL")
+        raise ConfigurationError(
+            what,
+            "must be an http:// or https:// URL such as https://api.example.com/v1 (the value is not "
+            "shown)",
+        )
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ConfigurationError(what, "must not contain a user, a query or a fragment")
     return url.rstrip("/")

@@ -259,7 +259,9 @@ def _apply_accept(accept: Callable[[Any], object], value: Any) -> Verdict:
     if hooks.is_awaitable(result):
         hooks.dispose(result)
         return INVALID_CALLABLE
-    return SUCCESS if result is not False else Verdict(FailureKind.INVALID, reason="accept returned False")
+    if result is False:
+        return Verdict(FailureKind.INVALID, reason="accept returned False")
+    return SUCCESS
 
 
 def _error_of_value(name: str, verdict: Verdict) -> ProviderError:

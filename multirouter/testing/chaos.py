@@ -109,7 +109,7 @@ def chaos(
             are set.
     """
     if seed is not None and rng is not None:
-        raise ConfigurationError("chaos", "takes `seed` or `rng`, not both")
+        raise ConfigurationError("chaos", "must set only one of `seed` and `rng`")
     if not callable(call):
         raise ConfigurationError("chaos.call", f"must be a coroutine function, got {call!r}")
     rng = random.Random(seed) if rng is None else rng
@@ -120,7 +120,5 @@ def _check_faults(faults: Sequence[ChaosFault]) -> tuple[ChaosFault, ...]:
     if not faults:
         raise ConfigurationError("chaos.faults", "must not be empty")
     for fault in faults:
-        if fault not in FAULTS:
-            known = ", ".join(FAULTS)
-            raise ConfigurationError("chaos.faults", f"must be one of {known}, got {fault!r}")
+        check.one_of("chaos.faults", fault, FAULTS)
     return tuple(faults)

@@ -81,7 +81,7 @@ def test_a_number_is_valid_exactly_within_its_bounds(
 def test_invalid_durations(seconds: float) -> None:
     """Case 42: 0, tiny, huge, infinite, NaN and negative durations are invalid."""
     assert reason(check.duration, seconds) == (
-        f"must be a finite number of seconds >= 1e-06 and <= 1e+09, got {seconds!r}"
+        f"must be a finite number of seconds >= 1e-6 and <= 1e9, got {seconds!r}"
     )
 
 

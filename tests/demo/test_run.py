@@ -145,7 +145,7 @@ async def test_taken_metrics_port_raises():
     """If the metrics port is taken, the error names the port and the remedy."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
-        message = rf"metrics port: cannot open port {port} .*in use.*; 0 takes"
+        message = rf"metrics-port: cannot open port {port} .*in use.*; 0 takes"
         with pytest.raises(ConfigurationError, match=message):
             await run_demo(Scenario(metrics_port=port), ActingView())
 
@@ -183,7 +183,7 @@ def test_settings_out_of_range_raise(setting, value):
     """A setting out of range raises an error with its name."""
     with pytest.raises(ConfigurationError) as caught:
         Scenario(**{setting: value})
-    assert caught.value.what == setting.replace("_", " ")
+    assert caught.value.what == setting.replace("_", "-")
 
 
 async def test_huge_number_of_calls_starts_at_once():

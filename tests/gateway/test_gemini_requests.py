@@ -22,7 +22,7 @@ from tests.gateway.harness import PROMPT
         ({"contents": [user({"executableCode": {}})]}, "contents[0].parts[0].executableCode"),
         ({"contents": [user({"functionCall": {"name": "f"}})]}, "contents[0].parts[0]"),
         ({"contents": [user({})]}, "contents[0].parts[0]"),
-        ({"contents": [user({"text": 1})]}, "contents[0].parts[0]"),
+        ({"contents": [user({"text": 1})]}, "contents[0].parts[0].text"),
         ({"contents": [model({"inlineData": {}})]}, "contents[0].parts[0]"),
         (
             {"contents": [model({"functionCall": {}})]},

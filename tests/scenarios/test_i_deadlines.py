@@ -352,7 +352,7 @@ def accept(answer: object) -> object:
 
 @pytest.mark.parametrize(
     ("answer", "reason"),
-    [("empty", "accept"), ("rude", "is rude"), ("odd", "accept raised ValueError")],
+    [("empty", "accept returned False"), ("rude", "is rude"), ("odd", "accept raised ValueError")],
 )
 async def test_accept_makes_an_answer_invalid(answer: str, reason: str) -> None:
     """False, a string or an exception of `accept=` make the attempt a failure."""

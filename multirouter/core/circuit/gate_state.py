@@ -138,9 +138,9 @@ class GateState:
             waits.append(None)
         return waits
 
-    def describe(self, now: float) -> str:
-        """The gate's state in words, with the seconds until it changes."""
-        rejection = self.rejection(now)
+    def describe(self, now: float, size: int = 0) -> str:
+        """The gate's state for a request of `size` tokens, with the seconds until it changes."""
+        rejection = self.rejection(now, size)
         if rejection == "open":
             why = f"{self.circuit.reason}; last failure: {self.last_failure}"
             return f"open ({why}), half-open in {self.circuit.half_open_at - now:.1f} s"

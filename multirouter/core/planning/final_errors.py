@@ -43,6 +43,7 @@ def no_provider_available(
     started: float,
     retry_after: float | None,
     *,
+    size: int = 0,
     ineligible: Mapping[str, str] = ALL_ELIGIBLE,
 ) -> NoProviderAvailable:
     """Returns the error of a call for which no provider could be attempted.
@@ -53,12 +54,14 @@ def no_provider_available(
         now: loop time, seconds.
         started: loop time at which the call started, seconds.
         retry_after: seconds until a provider becomes available by time alone; None when unknown.
+        size: the request's tokens.
         ineligible: why a provider cannot serve such a request, by provider name.
     """
     states = {
-        m.name: ineligible.get(m.name) or rejection or m.gate.describe(now) for m in route.members
+        m.name: ineligible.get(m.name) or rejection or m.gate.describe(now, size)
+        for m in route.members
     }
-    listed = ", ".join(f"{name}: {state}" for name, state in states.items())
+    listed = "; ".join(f"{name}: {state}" for name, state in states.items())
     return NoProviderAvailable(
         f"no provider of route {route.name!r} is available ({listed})",
         states=states,
@@ -103,7 +106,7 @@ def timed_out(
 ) -> CallTimeout:
     """Returns the error of a call whose deadline has passed."""
     trail = tuple(attempts)
-    listed = ", ".join(f"{r.provider} {r.verdict.kind} after {r.elapsed:.2f} s" for r in trail)
+    listed = "; ".join(f"{r.provider}: {r.verdict.kind} after {r.elapsed:.2f} s" for r in trail)
     error = CallTimeout(
         f"no answer on route {route.name!r} within timeout={deadline - started:g} s "
         f"({listed or 'no provider was available'})",

@@ -175,7 +175,9 @@ def _tiers(me: str, tiers: Any) -> tuple[tuple[str, ...], ...]:
 
 def _weights(what: str, weights: Any) -> dict[str, float]:
     if not isinstance(weights or {}, Mapping):
-        raise ConfigurationError(what, f"must be a mapping of provider names to weights, got {weights!r}")
+        raise ConfigurationError(
+            what, f"must be a mapping of provider names to weights, got {weights!r}"
+        )
     return {
         provider: check.weight(f"{what}[{provider!r}]", weight)
         for provider, weight in (weights or {}).items()

@@ -83,9 +83,8 @@ class Shadow:
         callable_names = tuple(n for n in self.providers if providers[n].call is not None)
         if not callable_names:
             names = ", ".join(map(repr, self.providers))
-            raise ConfigurationError(
-                "Shadow.providers", f"at least one provider must have call=, got none with it: {names}"
-            )
+            why = f"must have at least one provider with call=, got {names}"
+            raise ConfigurationError("Shadow.providers", why)
         return callable_names
 
     def __repr__(self) -> str:

@@ -9,7 +9,6 @@ from typing import Any, Literal
 from multirouter.core import hooks
 from multirouter.core import validation as check
 from multirouter.core.chat.chunk_reader import ChunkReader, StreamHookError, reader_for
-from multirouter.errors import ConfigurationError
 
 OnInterrupt = Literal["raise", "continue", "restart"]
 INTERRUPTS: tuple[OnInterrupt, ...] = ("raise", "continue", "restart")

@@ -16,7 +16,7 @@ from multirouter.gateway.endpoints.chat import json_response
 from multirouter.gateway.endpoints.recent_calls import RecentCalls
 from multirouter.gateway.http.endpoint_table import Handler
 from multirouter.gateway.http.exchange import Exchange
-from multirouter.gateway.http.http_error import HTTPError, invalid_field
+from multirouter.gateway.http.http_error import HTTPError, invalid_field, shown
 from multirouter.gateway.http.request_body import read_json_object
 from multirouter.gateway.routing.router_calls import Router
 
@@ -142,7 +142,7 @@ class AdminAPI:
 def _string(body: Mapping[str, Any], name: str) -> str:
     value = body.get(name)
     if not isinstance(value, str) or not value:
-        raise invalid_field(name, f"must be a non-empty string, got {value!r}")
+        raise invalid_field(name, f"must be a non-empty string, got {shown(value)}")
     return value
 
 

@@ -9,7 +9,7 @@ from aiohttp import web
 
 from multirouter.gateway.formats.openai.normalize import ChunkTranslator, normalize_answer
 from multirouter.gateway.http.exchange import Exchange
-from multirouter.gateway.http.http_error import invalid_field
+from multirouter.gateway.http.http_error import invalid_field, shown
 from multirouter.gateway.http.wire_format import sse_event
 from multirouter.gateway.routing import router_calls
 from multirouter.gateway.routing.request_options import RequestOptions
@@ -109,7 +109,7 @@ def check_messages(body: Mapping[str, Any]) -> None:
     for position, message in enumerate(messages):
         if not isinstance(message, dict) or not message.get("role"):
             raise invalid_field(
-                "messages", f"must be objects with a `role`; item {position} is not"
+                f"messages[{position}]", f"must be an object with a `role`, got {shown(message)}"
             )
 
 
@@ -121,7 +121,7 @@ def pop_flag(body: dict[str, Any], name: str) -> bool:
     """
     value = body.pop(name, None)
     if value is not None and not isinstance(value, bool):
-        raise invalid_field(name, f"must be true or false, got {value!r}")
+        raise invalid_field(name, f"must be true or false, got {shown(value)}")
     return bool(value)
 
 

@@ -47,9 +47,9 @@ class GenerateContent:
         self._thoughts = False
         self._comment_interval = comment_interval
         if not self.model or not (self._stream or method == "generateContent"):
-            default = "supported: :generateContent, :streamGenerateContent"
+            default = "use `:generateContent` or `:streamGenerateContent`"
             reason = _UNSUPPORTED.get(method, default)
-            message = f"method `:{method[:40]}` is not supported: {reason}"
+            message = f"the method `:{method[:40]}` is not supported: {reason}"
             raise HTTPError(404, message, code="not_found")
         alt = request.query.get("alt", "json")
         if alt not in {"json", "sse"}:

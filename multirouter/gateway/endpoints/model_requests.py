@@ -15,7 +15,7 @@ from multirouter.gateway.endpoints.chat import json_response
 from multirouter.gateway.endpoints.models import model_entry, model_list
 from multirouter.gateway.http.endpoint_table import Handler
 from multirouter.gateway.http.exchange import Exchange
-from multirouter.gateway.http.http_error import invalid_field
+from multirouter.gateway.http.http_error import HTTPError
 from multirouter.gateway.http.request_body import read_json_object
 from multirouter.gateway.routing.model_catalogue import ModelCatalogue
 from multirouter.gateway.routing.request_options import RequestOptions, parse_options
@@ -110,7 +110,7 @@ class ModelRequests:
         try:
             self._router.explain(route)
         except UsageError as error:
-            raise invalid_field("route", f"is unknown: {error}") from None
+            raise HTTPError(400, str(error), code="invalid_value", param="route") from None
 
     def _key_of(self, exchange: Exchange) -> Key | None:
         request = exchange.request

@@ -103,7 +103,8 @@ class Passthrough:
         names = [member.provider for tier in tiers for member in tier]
         supporting = tuple(name for name in names if self._made[name][1] is not None)
         if not supporting:
-            message = f"no provider of this model supports {self._path}"
+            model = f"the model {target.model!r}" if target.model else f"route {target.route!r}"
+            message = f"no provider of {model} supports /v1{self._path}"
             raise HTTPError(404, message, code="path_not_found")
         return Target(supporting, target.model)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 
 from multirouter.errors import (
@@ -69,6 +70,11 @@ def invalid_field(param: str, problem: str) -> HTTPError:
     return HTTPError(400, f"`{param}` {problem}", code="invalid_value", param=param)
 
 
+def shown(value: object) -> str:
+    """A value of a request as JSON, as the client wrote it, cut to 200 characters."""
+    return json.dumps(value, ensure_ascii=False, default=repr)[:200]
+
+
 def http_error_from(error: BaseException) -> HTTPError:
     """The HTTP error for an exception; an unexpected one is a 500 without details."""
     if isinstance(error, HTTPError):
@@ -134,4 +140,4 @@ def _all_failed(error: AllProvidersFailed) -> HTTPError:
 def _with_cause(error: CallFailed) -> str:
     """The router's message and the last provider's, which is bounded and holds no key."""
     cause = error.__cause__
-    return f"{error} ({cause})" if isinstance(cause, ProviderError) else str(error)
+    return f"{error}; last error: {cause}" if isinstance(cause, ProviderError) else str(error)

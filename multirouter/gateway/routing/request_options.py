@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from multirouter.errors import CallFailed, CallTimeout, ProviderError
-from multirouter.gateway.http.http_error import http_error_from, invalid_field
+from multirouter.gateway.http.http_error import http_error_from, invalid_field, shown
 from multirouter.gateway.routing.model_catalogue import Target
 from multirouter.model import FailureKind
 
@@ -80,14 +80,14 @@ def parse_options(
     model = body.pop("model", None)
     route = own["route"]
     if route is not None:
-        _require(isinstance(route, str), "route", f"must be a route's name, got {route!r}")
+        _require(isinstance(route, str), "route", f"must be a route's name, got {shown(route)}")
         valid = model is None or isinstance(model, str)
-        _require(valid, "model", f"must be a string, got {model!r}")
+        _require(valid, "model", f"must be a string, got {shown(model)}")
         check_route(route)
         first = Target(route, model or "")
     else:
         valid = isinstance(model, str) and bool(model)
-        _require(valid, "model", f"must be a model's name, got {model!r}")
+        _require(valid, "model", f"must be a model's name, got {shown(model)}")
         first = find(model)
     return RequestOptions(
         body,
@@ -102,7 +102,7 @@ def _fallback_models(value: Any) -> list[str] | tuple[str, ...]:
     _require(
         isinstance(names, list | tuple) and all(isinstance(name, str) for name in names),
         "fallback_models",
-        "must be a list of model names",
+        f"must be a list of model names, got {shown(value)}",
     )
     count = len(names)
     _require(
@@ -117,15 +117,15 @@ def _fallback_conditions(value: Any) -> FallbackConditions:
     if value is None:
         return FallbackConditions()
     param = "fallback_conditions"
-    _require(isinstance(value, Mapping), param, f"must be an object, got {value!r}")
+    _require(isinstance(value, Mapping), param, f"must be an object, got {shown(value)}")
     unknown = sorted(set(value) - {"status_codes", "timeout_ms"})
-    allowed = "allowed: status_codes, timeout_ms"
-    _require(not unknown, param, f"has unknown keys {', '.join(unknown)}; {allowed}")
+    allowed = "allowed: `status_codes`, `timeout_ms`"
+    _require(not unknown, param, f"has unknown fields: {', '.join(unknown)}; {allowed}")
     codes = value.get("status_codes")
     _require(
         codes is None or (isinstance(codes, list) and all(type(code) is int for code in codes)),
         f"{param}.status_codes",
-        "must be a list of HTTP statuses",
+        f"must be a list of HTTP statuses, got {shown(codes)}",
     )
     timeout = _seconds(value.get("timeout_ms"), f"{param}.timeout_ms", 1000.0)
     return FallbackConditions(None if codes is None else frozenset(codes), timeout)
@@ -136,7 +136,8 @@ def _seconds(value: Any, param: str, units_per_second: float) -> float | None:
         return None
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
     valid = is_number and 0 < value <= _MAX_TIMEOUT
-    _require(valid, param, f"must be a number > 0 and <= {_MAX_TIMEOUT:g}, got {value!r}")
+    unit = "seconds" if units_per_second == 1.0 else "milliseconds"
+    _require(valid, param, f"must be a number of {unit} > 0 and <= 1e9, got {shown(value)}")
     return max(float(value) / units_per_second, 1e-6)
 
 

@@ -107,7 +107,7 @@ async def _relay(
         async with stream:
             async for chunk in stream:
                 if isinstance(chunk, StreamRestarted):
-                    message = "the stream broke, and sent content cannot be replaced"
+                    message = "the stream was interrupted, and sent content cannot be replaced"
                     raise HTTPError(502, message, code="stream_interrupted")
                 data = translator.feed(chunk)
                 if data:

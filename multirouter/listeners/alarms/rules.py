@@ -39,9 +39,8 @@ class _ShareRule(Listener, ABC):
         self._over = check.share(f"{rule}.over", over)
         self._clear = self._over / 2 if clear is None else check.share(f"{rule}.clear", clear)
         if self._clear > self._over:
-            raise ConfigurationError(
-                f"{rule}.clear", f"must be <= {self._over:g} (the value of over=), got {self._clear:g}"
-            )
+            limit = f"{self._over:g} (the value of over=)"
+            raise ConfigurationError(f"{rule}.clear", f"must be <= {limit}, got {self._clear:g}")
         self._within = check.duration(f"{rule}.within", within)
         self._min_count = check.count(f"{rule}.min_count", min_count)
         self._counts: dict[str, RollingCounts] = {}

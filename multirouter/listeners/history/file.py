@@ -90,7 +90,7 @@ def _require_current(connection: Connection) -> None:
     """Raises if a file would have to be migrated, and so written, before it can be read."""
     version, file = _version(connection), schema.file_of(connection)
     if version == 0:
-        raise ConfigurationError("history", f"{file} is empty")
+        raise ConfigurationError("history", f"{file} is not a history: it is empty")
     if version < len(schema.MIGRATIONS):
         raise ConfigurationError(
             "history",

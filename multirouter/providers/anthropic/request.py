@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from multirouter.core import validation as check
-from multirouter.errors import ConfigurationError
 from multirouter.providers.anthropic.content import conversation
 from multirouter.providers.anthropic.fields import FIELDS
 from multirouter.providers.canonical import ChatRequest
@@ -54,10 +53,7 @@ class ModelSettings:
 
     def __post_init__(self) -> None:
         check.count("Anthropic.max_tokens", self.max_tokens)
-        if self.thinking not in ("adaptive", "budget"):
-            raise ConfigurationError(
-                "Anthropic.thinking", f"must be 'adaptive' or 'budget', got {self.thinking!r}"
-            )
+        check.one_of("Anthropic.thinking", self.thinking, ("adaptive", "budget"))
 
 
 def to_anthropic(

@@ -196,7 +196,7 @@ class StreamOpener:
         if not (early or step.role == "trial"):
             return CALL_DEADLINE_PASSED, None
         return Verdict(
-            FailureKind.TIMEOUT, reason=f"{cut_off.limit} {cut_off.seconds:.3g}"
+            FailureKind.TIMEOUT, reason=f"{cut_off.limit} {cut_off.seconds:.3g} s"
         ), cut_off
 
     async def _drain(self, plan: Plan, upstream: ProviderStream) -> Failure:

@@ -122,7 +122,8 @@ class ProviderStream:
         except TypeError as error:
             if error.__traceback__ is None or error.__traceback__.tb_next is not None:
                 raise
-            raise StreamHookError(f"Provider({self.step.member.name!r}).stream: {error}") from error
+            what = f"Provider({self.step.member.name!r}).stream"
+            raise StreamHookError(f"{what} must return an async iterator: {error}") from error
         if iterator is not source:
             self._to_close = (iterator, source)
         self._iterator = context.read(iterator)

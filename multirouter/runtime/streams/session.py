@@ -274,8 +274,10 @@ class StreamSession:
         self, previous: ProviderStream, error: Exception, why: str
     ) -> StreamInterrupted:
         name, chunks = previous.step.member.name, self._opener.delivered.chunks
+        delivered = "1 chunk" if chunks == 1 else f"{chunks} chunks"
         interrupted = StreamInterrupted(
-            f"the stream of {name!r} broke after {chunks} chunks: {error} ({why})",
+            f"the stream of {name!r} was interrupted after {delivered}: {error} "
+            f"(not continued: {why})",
             provider=name,
             chunks=chunks,
             attempts=self.attempts,

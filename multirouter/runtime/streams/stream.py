@@ -100,7 +100,8 @@ class Stream(Generic[ChunkT_co]):
         session = self._session
         if session is not None and session.outcome is None:
             session.drop()
-            warnings.warn("a stream was dropped without being closed", ResourceWarning, 2)
+            text = "a stream was dropped without being closed: use `async with router.stream(...)`"
+            warnings.warn(text, ResourceWarning, 2)
 
     async def _open(self) -> StreamSession:
         session = self._session

@@ -36,12 +36,10 @@ class VirtualClock:
     real_limit: float = 10.0
 
     def __post_init__(self) -> None:
-        if self.backend not in get_args(Backend):
-            known = ", ".join(get_args(Backend))
-            raise ConfigurationError("backend", f"must be one of {known}, got {self.backend!r}")
+        check.one_of("backend", self.backend, get_args(Backend))
         if self.shuffle_seed is not None and self.backend != "asyncio":
             raise ConfigurationError(
-                "shuffle_seed", f"requires the backend 'asyncio', got {self.backend!r}"
+                "shuffle_seed", f"requires backend='asyncio', got {self.backend!r}"
             )
         check.number("io_wait", self.io_wait, minimum=0.0, maximum=60.0)
         check.number("real_limit", self.real_limit, minimum=0.0, allow_inf=True)
@@ -77,7 +75,7 @@ class VirtualClock:
                 shuffle_seed=self.shuffle_seed, io_wait=self.io_wait, real_limit=self.real_limit
             )
         if self.backend == "trio":
-            raise UsageError("trio has no loop object: use run()")
+            raise UsageError("trio has no loop object: use run() instead of new_loop()")
         from multirouter.testing.virtual_time.uvloop_loop import VirtualUvloop
 
         return VirtualUvloop(io_wait=self.io_wait, real_limit=self.real_limit)

@@ -35,7 +35,7 @@ def test_no_provider_available_lists_each_state() -> None:
     error = final_errors.no_provider_available(scene.route(), "", scene.now, scene.now - 2.0, 3.0)
     assert str(error) == (
         "no provider of route 'default' is available "
-        "(a: at its limit (1 in flight), "
+        "(a: at its limit (1 in flight); "
         "b: open (failures; last failure: server), half-open in 5.0 s)"
     )
     assert error.states["a"] == "at its limit (1 in flight)"
@@ -100,7 +100,7 @@ def test_timed_out_lists_the_attempts() -> None:
     error = final_errors.timed_out(scene.route(), trail, 102.0, 100.0, 102.0)
     assert str(error) == (
         "no answer on route 'default' within timeout=2 s "
-        "(a server after 1.50 s, b cancelled after 0.50 s)"
+        "(a: server after 1.50 s; b: cancelled after 0.50 s)"
     )
     assert error.__cause__ is last
     empty = final_errors.timed_out(scene.route(), [], 102.0, 100.0, 102.0)

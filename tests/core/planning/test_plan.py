@@ -182,7 +182,7 @@ def test_call_ends_at_its_deadline() -> None:
     assert isinstance(outcome.error, CallTimeout)
     assert isinstance(outcome.error, TimeoutError)
     assert outcome.error.__cause__ is error
-    assert "within timeout=10 s (a server after 10.00 s)" in str(outcome.error)
+    assert "within timeout=10 s (a: server after 10.00 s)" in str(outcome.error)
     assert plan.replacement(world.now) is None
     late = world.plan("chain")
     world.succeed(late, world.next_attempt(late), after=11.0)

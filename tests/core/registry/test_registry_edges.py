@@ -26,7 +26,7 @@ INVALID: list[tuple[Callable[[], Any], str, str]] = [
     (
         lambda: LimitPolicy(tokens_per_minute=60),
         "LimitPolicy.size",
-        "must be a function of the request",
+        "must be a function that returns a request's tokens",
     ),
     (lambda: Provider("a"), "Provider('a')", "must have call= or stream=, or both"),
     (

@@ -66,7 +66,7 @@ def test_empty_tiers() -> None:
     """A route without tiers, an empty tier and a bare string raise."""
     assert error_of() == "Route('coding').tiers: must not be empty"
     assert error_of("opus", []) == "Route('coding').tiers: tier 2 must not be empty"
-    with pytest.raises(ConfigurationError, match="must be a list, got 'opus'"):
+    with pytest.raises(ConfigurationError, match="must be a list of tiers, got 'opus'"):
         Route("coding", "opus")
     with pytest.raises(ConfigurationError, match=r"must be a non-empty printable string.*, got 5"):
         Route("coding", [["opus", 5]])  # type: ignore[list-item]
@@ -113,7 +113,7 @@ def test_rules_are_checked() -> None:
     """Unknown kinds and values that are no rules raise; kinds may be given by name."""
     assert "did you mean 'server'" in error_of("opus", rules={"sever": RULES[FailureKind.SERVER]})
     assert "must be a Rule" in error_of("opus", rules={"server": "never"})
-    assert "must be a mapping of kinds to rules, got 7" in error_of("opus", rules=7)
+    assert "must be a mapping of failure kinds to rules, got 7" in error_of("opus", rules=7)
     named = Route("coding", ["opus"], rules={"server": RULES[FailureKind.TIMEOUT]})
     assert named.rules == {"server": RULES[FailureKind.TIMEOUT]}
 

@@ -19,8 +19,8 @@ from multirouter.errors import ConfigurationError
         ({"total": float("nan")}, "total"),
         ({"min_rate": 0.0}, "min_rate"),
         ({"rate_window": float("inf")}, "rate_window"),
-        ({"on_interrupt": "contine"}, "did you mean 'continue'"),
-        ({"on_divergence": "rise"}, "did you mean 'raise'"),
+        ({"on_interrupt": "contine"}, "must be one of 'raise', 'continue', 'restart'"),
+        ({"on_divergence": "rise"}, "must be one of 'instruct', 'raise', got 'rise'"),
     ],
 )
 def test_an_invalid_setting_is_named(settings: dict[str, Any], named: str) -> None:

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from multirouter.gateway.http.http_error import HTTPError, invalid_field
+from multirouter.gateway.http.http_error import HTTPError, invalid_field, shown
 from multirouter.gateway.routing.request_options import EXTENSION_FIELDS
 
 Message = dict[str, Any]
@@ -42,7 +42,7 @@ def from_messages(body: Mapping[str, Any]) -> dict[str, Any]:
         raise invalid_field(unknown[0], "is not a known field")
     limit = body.get("max_tokens")
     if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
-        raise invalid_field("max_tokens", f"must be an integer >= 1, got {limit!r}")
+        raise invalid_field("max_tokens", f"must be an integer >= 1, got {shown(limit)}")
     try:
         return _translated(body)
     except (KeyError, TypeError, AttributeError, IndexError) as error:
@@ -95,8 +95,11 @@ def _system(system: Any) -> Iterator[Message]:
 def _turns(messages: Any) -> Iterator[Message]:
     if not isinstance(messages, list) or not messages:
         raise invalid_field("messages", "must be a list of at least one message")
-    for message in messages:
+    for position, message in enumerate(messages):
         role, content = message["role"], message["content"]
+        if not isinstance(content, str | list):
+            problem = f"must be a string or a list of blocks, got {shown(content)}"
+            raise invalid_field(f"messages[{position}].content", problem)
         if role == "user":
             yield from _user(content)
         elif role == "assistant":
@@ -104,9 +107,8 @@ def _turns(messages: Any) -> Iterator[Message]:
         elif role == "system":
             yield from _system(content)
         else:
-            raise invalid_field(
-                "messages", f"has an unknown role {role!r}: user, assistant, system"
-            )
+            problem = f"must be one of user, assistant, system, got {shown(role)}"
+            raise invalid_field(f"messages[{position}].role", problem)
 
 
 def _user(content: Any) -> Iterator[Message]:

@@ -13,7 +13,7 @@ from multirouter.gateway.formats.gemini.fields import (
     read_list,
     read_string,
 )
-from multirouter.gateway.http.http_error import invalid_field
+from multirouter.gateway.http.http_error import invalid_field, shown
 from multirouter.providers.arguments import arguments_text
 from multirouter.providers.gemini.content import signature_extra
 
@@ -54,7 +54,7 @@ class Conversation:
             content = {"parts": [{"text": content}]}
         parts = self._parts(read_fields(content, path, fields.CONTENT), path)
         if any(not isinstance(part.get("text"), str) for part, _ in parts):
-            raise invalid_field(path, "must be text")
+            raise invalid_field(path, "must have parts with `text` only")
         text = "".join(part["text"] for part, _ in parts)
         self.messages.append({"role": "system", "content": text})
 
@@ -127,7 +127,7 @@ class Conversation:
         given = read_fields(result, path, fields.RESPONSE)
         response = given.get("response", {})
         if not isinstance(response, Mapping):
-            raise invalid_field(f"{path}.response", "must be an object")
+            raise invalid_field(f"{path}.response", f"must be an object, got {shown(response)}")
         id_ = self._take_call(given.get("id"), given.get("name"), path)
         return {"role": "tool", "tool_call_id": id_, "content": _result_text(response)}
 
@@ -137,7 +137,9 @@ class Conversation:
             if call_id == id_ or (not id_ and call_name == name):
                 del self._pending_calls[position]
                 return call_id
-        raise invalid_field(path, f"belongs to no `functionCall`: id {id_!r}, name {name!r}")
+        raise invalid_field(
+            path, f"matches no earlier `functionCall`: id {shown(id_)}, name {shown(name)}"
+        )
 
 
 def _result_text(response: Mapping[str, Any]) -> str:
@@ -165,12 +167,14 @@ def _part(part: Mapping[str, Any], path: str) -> dict[str, Any]:
 def _text(part: Mapping[str, Any], path: str) -> str:
     text = part.get("text")
     if not isinstance(text, str):
-        raise invalid_field(path, f"must be text in this turn, has: {_names(part)}")
+        if "text" in part:
+            raise invalid_field(f"{path}.text", f"must be a string, got {shown(text)}")
+        raise invalid_field(path, f"must have `text` in this turn, got {_names(part)}")
     return text
 
 
 def _names(part: Iterable[str]) -> str:
-    return ", ".join(part) or "no field"
+    return ", ".join(f"`{name}`" for name in part) or "no field"
 
 
 def _inline_media(mime: str, data: str) -> dict[str, Any]:

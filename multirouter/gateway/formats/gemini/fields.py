@@ -7,18 +7,18 @@ from collections.abc import Collection, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from multirouter.gateway.http.http_error import invalid_field
+from multirouter.gateway.http.http_error import invalid_field, shown
 from multirouter.gateway.routing.request_options import EXTENSION_FIELDS
 from multirouter.providers.fields import Fields, dropped, rejected, translated
 
 _SNAKE = re.compile(r"_([a-z])")
 _OWN = translated("an option of the gateway")
-_GOOGLE_ONLY = rejected("is only available at Google")
+_GOOGLE_ONLY = rejected("is supported by Google's own API only")
 
 REQUEST: Fields = MappingProxyType(
     {
         **dict.fromkeys(EXTENSION_FIELDS, _OWN),
-        "cachedContent": rejected("names a cache that only Google has", ""),
+        "cachedContent": rejected("is supported by Google's own API only", ""),
         "contents": translated("`messages`"),
         "generationConfig": translated("see `GENERATION`"),
         "labels": dropped("labels for Google's own records"),
@@ -38,7 +38,7 @@ GENERATION: Fields = MappingProxyType(
         "logprobs": translated("`top_logprobs`"),
         "maxOutputTokens": translated("`max_completion_tokens`"),
         "mediaResolution": rejected(
-            "has no counterpart at other providers", "MEDIA_RESOLUTION_UNSPECIFIED"
+            "is not supported by other providers", "MEDIA_RESOLUTION_UNSPECIFIED"
         ),
         "presencePenalty": translated("`presence_penalty`"),
         "responseJsonSchema": translated("`response_format`"),
@@ -75,7 +75,9 @@ RESPONSE: Fields = MappingProxyType(
         **dict.fromkeys(("id", "name", "response"), translated("a tool's message")),
         "parts": rejected("is not supported: send the result of a tool as `response`", []),
         "scheduling": rejected("is not supported", "SCHEDULING_UNSPECIFIED"),
-        "willContinue": rejected("must be false: send the result of a tool at once", False),
+        "willContinue": rejected(
+            "must be false: a tool's result is sent as a whole", False
+        ),
     }
 )
 MEDIA: Fields = MappingProxyType(
@@ -100,7 +102,7 @@ TOOL_CONFIG: Fields = MappingProxyType(
     {
         "functionCallingConfig": translated("`tool_choice`"),
         "includeServerSideToolInvocations": rejected(
-            "must be false: only Google has server-side tools", False
+            "must be false: server-side tools are supported by Google's own API only", False
         ),
         "retrievalConfig": _GOOGLE_ONLY,
     }
@@ -138,7 +140,7 @@ def read_fields(message: Any, path: str, fields: Fields) -> dict[str, Any]:
         HTTPError: 400 naming the field.
     """
     if not isinstance(message, Mapping):
-        raise invalid_field(path or "the request", "must be an object")
+        raise invalid_field(path or "the request", f"must be an object, got {shown(message)}")
     kept: dict[str, Any] = {}
     for key, value in message.items():
         name = key if key in fields else camel_case(key)
@@ -162,7 +164,7 @@ def read_list(value: Any, path: str) -> list[tuple[Any, str]]:
         HTTPError: 400, if it is not a list.
     """
     if not isinstance(value, list):
-        raise invalid_field(path, "must be a list")
+        raise invalid_field(path, f"must be a list, got {shown(value)}")
     return [(item, f"{path}[{position}]") for position, item in enumerate(value)]
 
 
@@ -173,7 +175,7 @@ def read_string(value: Any, path: str) -> str:
         HTTPError: 400.
     """
     if not isinstance(value, str) or not value:
-        raise invalid_field(path, "must be a non-empty string")
+        raise invalid_field(path, f"must be a non-empty string, got {shown(value)}")
     return value
 
 
@@ -184,7 +186,8 @@ def read_choice(value: Any, path: str, choices: Collection[str]) -> str:
         HTTPError: 400, naming them.
     """
     if not isinstance(value, str) or value not in choices:
-        raise invalid_field(path, f"must be one of {', '.join(sorted(choices))}, got {value!r}")
+        allowed = ", ".join(sorted(choices))
+        raise invalid_field(path, f"must be one of {allowed}, got {shown(value)}")
     return value
 
 

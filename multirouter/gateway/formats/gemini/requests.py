@@ -14,7 +14,7 @@ from multirouter.gateway.formats.gemini.fields import (
     read_string,
 )
 from multirouter.gateway.formats.gemini.schema import json_schema
-from multirouter.gateway.http.http_error import invalid_field
+from multirouter.gateway.http.http_error import invalid_field, shown
 from multirouter.gateway.routing.request_options import EXTENSION_FIELDS
 
 _RENAMED = {
@@ -123,7 +123,7 @@ def _thinking(config: Any, path: str) -> dict[str, Any]:
     if budget is None or budget == _DYNAMIC:
         return {}
     if type(budget) is not int or budget < 0:
-        problem = f"must be a number of tokens >= 0, or -1, got {budget!r}"
+        problem = f"must be an integer >= 0 (tokens), or -1, got {shown(budget)}"
         raise invalid_field(f"{path}.thinkingBudget", problem)
     return {"reasoning_effort": next((e for largest, e in _EFFORTS if budget <= largest), "xhigh")}
 
@@ -155,17 +155,18 @@ def _tools(given: Mapping[str, Any]) -> dict[str, Any]:
 def _allowed(tools: list[Any], names: Any, path: str) -> list[Any]:
     """The allowed tools: every provider supports fewer tools, but not all a list of names."""
     if not isinstance(names, list):
-        raise invalid_field(path, "must be a list")
+        raise invalid_field(path, f"must be a list, got {shown(names)}")
     allowed = [tool for tool in tools if tool["function"]["name"] in names]
     if not allowed:
-        raise invalid_field(path, f"names none of the declared functions, got {names!r}")
+        raise invalid_field(path, f"must name declared functions, got {shown(names)}")
     return allowed
 
 
 def _declared(tools: Any) -> Iterator[dict[str, Any]]:
     for tool, path in read_list(tools, "tools"):
         if isinstance(tool, Mapping) and (others := tool.keys() - _DECLARATIONS):
-            raise invalid_field(f"{path}.{min(others)}", "is only available at Google")
+            problem = "is supported by Google's own API only"
+            raise invalid_field(f"{path}.{min(others)}", problem)
         declarations = read_fields(tool, path, fields.TOOL).get("functionDeclarations") or []
         for declaration, at in read_list(declarations, f"{path}.functionDeclarations"):
             yield {"type": "function", "function": _function(declaration, at)}

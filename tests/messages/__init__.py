@@ -1,0 +1,1 @@
+"""Every message that a user can see, collected in the snapshot files of this folder."""
