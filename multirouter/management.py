@@ -10,7 +10,6 @@ from typing_extensions import Unpack
 
 from multirouter.core import validation as check
 from multirouter.core.circuit.gate import Gate
-from multirouter.core.circuit.gate import Gate
 from multirouter.core.events import Configured, HoldName
 from multirouter.core.registry.registry import Registry
 from multirouter.core.registry.updates import with_changes
@@ -305,13 +304,6 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
                 f"unknown provider {check.suggestion(name, self._engine.registry.providers)}"
             )
         return provider
-
-    def _gate(self, name: str) -> Gate:
-        """Returns the gate of a provider, also of one that was removed."""
-        gates = self._engine.states.gates
-        if name not in gates:
-            raise UsageError(f"unknown provider {check.suggestion(name, gates)}")
-        return gates[name]
 
     def _gate(self, name: str) -> Gate:
         """Returns the gate of a provider, also of one that was removed."""

@@ -10,7 +10,6 @@ from typing import Any
 from multirouter.core import hooks
 from multirouter.core.events import EVENT_NAMES, Listener
 from multirouter.errors import ConfigurationError
-from multirouter.errors import ConfigurationError
 from multirouter.model import Role
 
 OnHookError = Callable[[Callable[..., Any], Exception], None]

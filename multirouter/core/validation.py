@@ -85,11 +85,6 @@ def _short(bound: float) -> str:
     return f"{bound:g}".replace("e+0", "e").replace("e-0", "e-").replace("e+", "e")
 
 
-def _short(bound: float) -> str:
-    """A bound as users write it: `1e9`, not `1e+09`."""
-    return f"{bound:g}".replace("e+0", "e").replace("e-0", "e-").replace("e+", "e")
-
-
 def duration(what: str, value: Any, *, allow_inf: bool = False) -> float:
     """A duration in seconds, from `MIN_DURATION` to `MAX_DURATION`."""
     return number(
@@ -100,11 +95,6 @@ def duration(what: str, value: Any, *, allow_inf: bool = False) -> float:
         allow_inf=allow_inf,
         unit="seconds",
     )
-
-
-def seconds(what: str, value: Any, *, maximum: float = MAX_DURATION) -> float:
-    """A time in seconds that may be 0, up to `maximum`."""
-    return number(what, value, minimum=0.0, maximum=maximum, unit="seconds")
 
 
 def seconds(what: str, value: Any, *, maximum: float = MAX_DURATION) -> float:

@@ -51,7 +51,7 @@ class Webhook:
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
             raise ConfigurationError(
-                "Webhook.url", "must be an http:// or https:// URL with a host (the value is not shown) (the value is not shown)"
+                "Webhook.url", "must be an http:// or https:// URL with a host (the value is not shown)"
             )
         self._url = url
         self._host = parts.hostname
