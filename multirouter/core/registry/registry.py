@@ -119,11 +119,6 @@ class Registry:
                 "the call's route: must be the name of a route, a Route or a list of provider "
                 f"names, got {given!r}"
             )
-        if not isinstance(given, Route | Iterable):
-            raise UsageError(
-                "the call's route: must be the name of a route, a Route or a list of provider "
-                f"names, got {given!r}"
-            )
         try:
             route = given if isinstance(given, Route) else Route(ADHOC, given)
             resolved = self._resolve(route, (), ADHOC, streaming=streaming)

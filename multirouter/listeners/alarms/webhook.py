@@ -50,9 +50,8 @@ class Webhook:
     ) -> None:
         parts = urlsplit(url)
         if parts.scheme not in {"http", "https"} or not parts.hostname:
-            raise ConfigurationError(
-                "Webhook.url", "must be an http:// or https:// URL with a host (the value is not shown)"
-            )
+            why = "must be an http:// or https:// URL with a host (the value is not shown)"
+            raise ConfigurationError("Webhook.url", why)
         self._url = url
         self._host = parts.hostname
         self._headers = dict(headers or {})
