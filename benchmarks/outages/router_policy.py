@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Any
 
@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from benchmarks.outages.policy import Attempt, CallEnd, StateChange
 from benchmarks.outages.provider import Request, SimulatedProvider, is_answer
-from multirouter import MultiProviderRouter, Provider
+from multirouter import RULES, CircuitEffect, FailureKind, MultiProviderRouter, Provider
 from multirouter.core.events import CircuitChanged, CooldownStarted, Listener
 from multirouter.model import AttemptRecord
 
@@ -40,6 +40,10 @@ class RouterPolicy:
         )
 
 
+LIES_ARE_FAILURES = replace(RULES[FailureKind.INVALID], circuit=CircuitEffect.FAILURE)
+"""A rejected answer counts against the provider: no call here asks for more than an answer."""
+
+
 class RouterUnderTest(Listener):
     """A `MultiProviderRouter` that records the events that the figures are made of."""
 
@@ -65,6 +69,7 @@ class RouterUnderTest(Listener):
                 for p in providers
             ],
             accept=is_answer,
+            rules={FailureKind.INVALID: LIES_ARE_FAILURES},
             registry=CollectorRegistry(),
             logger=_SILENT,
             listeners=[self],

@@ -12,6 +12,8 @@ from multirouter import (
     CallTimeout,
     ConfigurationError,
     MultiProviderRouter,
+    NoProviderAvailable,
+    Provider,
     RetryPolicy,
     Route,
     UsageError,
@@ -182,9 +184,8 @@ async def test_cancellation_stops_the_chain(link: int) -> None:
 async def test_failover_failures_count_at_their_circuits() -> None:
     """Case 76: failures as second choice open its circuit after the same number."""
     retry = RetryPolicy(attempts=2, base=0)
-    async with harness(
-        scripted("a", error_rate=1.0), "b", circuit=TRIPS_AFTER_3, retry=retry
-    ) as env:
+    overloaded = scripted("a", error_rate=1.0, error=Fault("error", status=503))
+    async with harness(overloaded, "b", circuit=TRIPS_AFTER_3, retry=retry) as env:
         env.router.hold("a", "closed")
         for _ in range(3):
             assert env.state("b") == "closed"
@@ -355,7 +356,7 @@ def accept(answer: object) -> object:
     [("empty", "accept returned False"), ("rude", "is rude"), ("odd", "accept raised ValueError")],
 )
 async def test_accept_makes_an_answer_invalid(answer: str, reason: str) -> None:
-    """False, a string or an exception of `accept=` make the attempt a failure."""
+    """False, a string or an exception of `accept=` make the attempt a failure; circuits ignore it."""
     async with harness(
         scripted("a", Answer(answer)), "b", accept=accept, circuit=TRIPS_AT_ONCE
     ) as env:
@@ -363,7 +364,7 @@ async def test_accept_makes_an_answer_invalid(answer: str, reason: str) -> None:
         assert outcome.provider == "b"
         assert str(outcome.attempts[0].verdict.kind) == "invalid"
         assert outcome.attempts[0].verdict.reason == reason
-        assert env.state("a") == "open"
+        assert env.state("a") == "closed"
 
 
 async def test_accept_of_a_route_comes_first() -> None:

@@ -28,19 +28,20 @@ class Evidence:
     """Decides which failures of one call count against their providers.
 
     - The first failure at each provider counts, later ones at the same provider do not.
-    - A failure of the same kind as the first one, at another provider, is withheld. It counts when
-      another provider answers the request, or fails in another way: the request was not the cause.
-      It never counts when the call ends with all failures alike.
-    - The trial of a half-open circuit always decides, and a failure that was certainly not caused
-      by the request (not sent, or with a Retry-After) always counts.
+    - When a healthy provider has failed, a failure of the same kind at another healthy provider is
+      withheld. It counts when a provider answers the request, or fails in another way: the request
+      was not the cause. It never counts when the call ends with these failures alike.
+    - Failures that the request did not cause always count: the provider is overloaded, sent a
+      Retry-After or was already unhealthy, the request was not sent, or the attempt was the trial
+      of a half-open circuit.
     """
 
-    __slots__ = ("_alike", "_kind", "_seen", "_withheld")
+    __slots__ = ("_kind", "_seen", "_valid", "_withheld")
 
     def __init__(self) -> None:
         self._seen: set[str] = set()
         self._kind: FailureKind | None = None
-        self._alike = True
+        self._valid = False
         self._withheld: list[tuple[AttemptStep, Verdict]] = []
 
     def effect_of(self, step: AttemptStep, verdict: Verdict, now: float) -> CircuitEffect:
@@ -53,20 +54,19 @@ class Evidence:
         """
         if step.permit.trial:
             return CircuitEffect.FAILURE
-        name = step.member.name
-        if name in self._seen:
+        gate = step.member.gate
+        if gate.name in self._seen:
             return CircuitEffect.COOLDOWN if verdict.retry_after else CircuitEffect.NEUTRAL
-        self._seen.add(name)
-        caused_by_request = (
-            verdict.kind in MAY_BE_THE_REQUEST and not verdict.unsent and not verdict.retry_after
-        )
-        if self._kind is None:
-            self._kind, self._alike = verdict.kind, caused_by_request
-        elif self._alike and caused_by_request and verdict.kind is self._kind:
+        self._seen.add(gate.name)
+        by_request = verdict.kind in MAY_BE_THE_REQUEST and not verdict.unsent
+        if self._valid or not by_request or verdict.retry_after or gate.unhealthy(now):
+            return CircuitEffect.FAILURE
+        if self._kind is verdict.kind:
             self._withheld.append((step, verdict))
             return CircuitEffect.NEUTRAL
-        else:
+        if self._kind is not None:
             self.request_is_valid(now)
+        self._kind = verdict.kind
         return CircuitEffect.FAILURE
 
     def request_is_valid(self, now: float) -> None:
@@ -75,7 +75,7 @@ class Evidence:
         Args:
             now: loop time, seconds.
         """
-        self._alike = False
+        self._valid = True
         for step, verdict in self._withheld:
             step.member.gate.count_failure(step.permit, verdict, now)
             step.member.health.record_failure(now)

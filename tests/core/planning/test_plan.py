@@ -58,7 +58,7 @@ def test_failover_failures_count_at_their_circuits() -> None:
         while not isinstance(step := world.step(plan), CallOutcome):
             if isinstance(step, WaitStep):
                 break
-            world.fail(plan, step)
+            world.fail(plan, step, "overloaded")
     states = {name: str(gate.circuit.state(world.now)) for name, gate in world.states.gates.items()}
     assert states == {"a": "open", "b": "open"}
 
@@ -255,7 +255,10 @@ def test_transport_failure_gets_one_retry() -> None:
 
 
 def test_circuit_that_opens_during_a_call() -> None:
-    """Case 64: a provider whose circuit opened is not retried; rejections use no attempts."""
+    """Case 64: a provider whose circuit opened is not retried; rejections use no attempts.
+
+    The call's own failures count once; that of another call opens the circuit.
+    """
     trips = CircuitPolicy(failures=2, growth=1)
     route = Route("chain", ["a", "b", "c"], retries_per_provider=5)
     world = World(
@@ -266,5 +269,7 @@ def test_circuit_that_opens_during_a_call() -> None:
     )
     world.trip("b")
     plan = world.plan("chain")
-    assert world.run_attempts(plan, "server", "server", "server", "ok") == ["a", "a", "c", "c"]
+    assert world.run_attempts(plan, "server", "server") == ["a", "a"]
+    world.run_call("a")
+    assert world.run_attempts(plan, "server", "ok") == ["c", "c"]
     assert world.next_outcome(plan).ok

@@ -103,7 +103,7 @@ def test_queueing_after_failures() -> None:
     world = World([provider("a"), provider("b")], circuit=CircuitPolicy(failures=1, growth=1))
     plan = world.plan(wait=20.0)
     start = world.now
-    assert sorted(world.run_attempts(plan, "server", "server")) == ["a", "b"]
+    assert sorted(world.run_attempts(plan, "overloaded", "overloaded")) == ["a", "b"]
     step = world.next_wait(plan)
     assert (step.for_capacity, step.until) == (True, start + 20.0)
     assert plan.ready_in(world.now) == pytest.approx(5.0)
