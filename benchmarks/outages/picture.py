@@ -9,7 +9,7 @@ from typing import Any
 from benchmarks.outages.availability import absences, unavailable_periods
 from benchmarks.outages.contestants import HEALTH_CHECKED, HEDGED, ORACLE, OURS
 from benchmarks.outages.experiments import Experiment
-from benchmarks.outages.measures import BACK_WITHIN
+from benchmarks.outages.measures import BACK_WITHIN, PERCENTILES, percentile
 from benchmarks.outages.simulation import NO_PROVIDER
 from benchmarks.outages.world import World
 from multirouter.errors import UsageError
@@ -41,7 +41,7 @@ LABELS: Mapping[str, str] = {
     OURS: "multirouter",
     HEDGED: "multirouter, hedged",
     HEALTH_CHECKED: "multirouter, health_check=",
-    "breaker": "hand-written breakers and retries",
+    "breaker": "hand-written breakers",
     "chain": "fixed order with retries",
 }
 """Names of the policies in figures."""
@@ -98,10 +98,12 @@ def _fill(figure: Any, group: Sequence[Experiment], *, small: bool) -> None:
     grid = figure.add_gridspec(
         1 if small else 3, 2, height_ratios=(1,) if small else (1.5, 0.8, 0.8)
     )
-    _latencies(figure.add_subplot(grid[0, 0]), group)
+    compared = [t for t in group if t.policy not in {HEDGED, HEALTH_CHECKED}] if small else group
+    _latencies(figure.add_subplot(grid[0, 0]), compared)
     shares = figure.add_subplot(grid[0, 1])
     _shares(shares, shown, span)
-    shares.set(title=f"Providers that answer, with {label_of(shown)}", xlabel="hours")
+    shares.set_xlabel("hours")
+    shares.set_title(f"Providers that answer, with {label_of(shown)}", pad=20)
     if small:
         return
     close = figure.add_subplot(grid[1, 0], sharex=shares)
@@ -220,16 +222,24 @@ def _shares(axes: Any, experiment: Experiment, span: tuple[float, float]) -> Non
             align="edge", color=PROVIDERS[number], label=spec.name,
         )  # fmt: skip
         below = [low + height for low, height in zip(below, heights, strict=True)]
+    for (start, end), names in _unavailable(world, span).items():
+        axes.plot([start / 3600.0, end / 3600.0], [1.01, 1.01], color="#D55E00", linewidth=4,
+                  clip_on=False, solid_capstyle="butt")  # fmt: skip
+        if end - start > (span[1] - span[0]) / 12:
+            axes.text((start + end) / 7200.0, 1.025, f"{' and '.join(names)} down", ha="center",
+                      fontsize=9, color="#D55E00")  # fmt: skip
+    axes.set(ylim=(0, 1), xlim=(span[0] / 3600.0, span[1] / 3600.0), ylabel="share of calls")
+    axes.legend(ncols=4, fontsize=8, loc="lower center", framealpha=0.9)
+
+
+def _unavailable(world: World, span: tuple[float, float]) -> dict[tuple[float, float], list[str]]:
+    """The providers with an outage, by its part of the interval; very short ones are left out."""
+    found: dict[tuple[float, float], list[str]] = {}
     for incident in world.incidents:
         start, end = max(incident.outage.start, span[0]), min(incident.outage.end, span[1])
         if end - start > (span[1] - span[0]) / 50:
-            name = world.specs[incident.provider].name
-            axes.text((start + end) / 7200.0, 1.02, f"{name}\ndown", ha="center", fontsize=7.5,
-                      color="#D55E00")  # fmt: skip
-            axes.plot([start / 3600.0, end / 3600.0], [1.01, 1.01], color="#D55E00", linewidth=4,
-                      clip_on=False, solid_capstyle="butt")  # fmt: skip
-    axes.set(ylim=(0, 1), xlim=(span[0] / 3600.0, span[1] / 3600.0), ylabel="share of calls")
-    axes.legend(ncols=4, fontsize=8, loc="lower center", framealpha=0.9)
+            found.setdefault((start, end), []).append(world.specs[incident.provider].name)
+    return found
 
 
 def _latencies(axes: Any, group: Sequence[Experiment]) -> None:
@@ -244,18 +254,29 @@ def _latencies(axes: Any, group: Sequence[Experiment]) -> None:
             color=colour, label=label_of(experiment), linewidth=2.5,
             linestyle="--" if experiment.policy == ORACLE else "-", alpha=0.9,
         )  # fmt: skip
-    for share, word in ((0.01, "p99"), (0.001, "p99.9")):
-        axes.axhline(share, color="#999999", linewidth=0.8)
-        axes.text(0.995, share * 1.06, word, ha="right", fontsize=8, color="#666666",
-                  transform=axes.get_yaxis_transform())  # fmt: skip
+        if experiment.policy != ORACLE:
+            slow = percentile(ordered, PERCENTILES["p99.9"])
+            axes.plot([slow], [0.001], "o", color=colour, markersize=6)
+            # Below and to the left of the curve of the fastest, else above and to the right.
+            place = (-24, -14) if experiment.policy == HEDGED else (6, 5)
+            axes.annotate(
+                f"{slow:.0f} s", (slow, 0.001), xytext=place, textcoords="offset points",
+                color=colour, fontsize=10, fontweight="bold",
+            )  # fmt: skip
     axes.set(
-        xscale="log", yscale="log", title="Share of calls that waited longer than ... seconds",
-        xlabel="seconds", ylabel="share of calls", ylim=(3.0 / len(group[0].run.started), 1.0),
+        xscale="log", yscale="log", title="How many calls waited longer than ...",
+        xlabel="seconds", ylim=(3.0 / len(group[0].run.started), 1.0),
     )  # fmt: skip
-    axes.set_xlim(left=0.3)
+    axes.set_xlim(left=0.5, right=200.0)
+    shares = {1.0: "all", 0.1: "1 in 10", 0.01: "1 in 100", 0.001: "1 in 1,000", 1e-4: "1 in 10,000"}
+    bottom = axes.get_ylim()[0]
+    shown = {share: word for share, word in shares.items() if share >= bottom}
+    axes.set_yticks(list(shown), list(shown.values()))
+    axes.minorticks_off()
     _plain_seconds(axes.xaxis)
     axes.grid(color="#E5E5E5", linewidth=0.6)
-    axes.legend(frameon=False, loc="lower left")
+    axes.axhline(0.001, color="#999999", linewidth=0.8)
+    axes.legend(frameon=False, loc="lower left", fontsize=9)
 
 
 def _plain_seconds(axis: Any) -> None:
