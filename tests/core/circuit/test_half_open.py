@@ -100,3 +100,25 @@ def test_joined_trials_decide_like_the_others() -> None:
             assert bench.circuit.record_failure(joined, 12.0)
             assert not bench.circuit.record_success(first, 13.0, 3.0)
             assert bench.changes[-1] == ("half_open", "open", "trial_failed")
+
+
+def test_the_nth_opening_takes_the_nth_call_for_its_trial() -> None:
+    """The longer an outage lasts, the more calls pass before a copy of one is the trial."""
+    trials = HalfOpenTrials()
+    for openings in (1, 2, 5):
+        trials.clear()
+        due = [trials.copy_due(openings) for _ in range(openings + 1)]
+        assert due == [False] * (openings - 1) + [True, True]
+
+
+def test_calls_count_only_while_a_trial_is_admitted() -> None:
+    """Not while the circuit is open, and not while a trial is in flight."""
+    bench = CircuitBench(CircuitPolicy(failures=1, open_duration=5.0, growth=1.0))
+    circuit = bench.circuit
+    bench.fail(0.0)
+    assert [circuit.copy_due(at) for at in (0.0, 4.9)] == [False, False]
+    assert circuit.copy_due(5.0)
+    trial = bench.acquire(5.0)
+    assert not circuit.copy_due(5.0)
+    circuit.record_failure(trial, 5.0)
+    assert [circuit.copy_due(10.0), circuit.copy_due(10.0)] == [False, True]

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from multirouter.core.health.adaptive_timeout import LatencyTracker
 from multirouter.core.routes.route import Route
-from multirouter.core.settings.policies import CircuitPolicy
+from multirouter.core.settings.policies import CircuitPolicy, RetryPolicy
 from multirouter.model import FailureKind
 from tests.core.kit import NEVER_TRIPS, World, failing, provider
 
@@ -104,3 +104,36 @@ def test_adaptive_timeout_excludes_for_one_round() -> None:
         world.fail(plan, first, failing(FailureKind.TIMEOUT), after=limit)
         assert plan._retry_state is not None
         assert (first.member.name in plan._retry_state.excluded_for_call) == out
+
+
+def test_a_healthy_provider_is_retried_before_a_half_open_one() -> None:
+    """One error of a healthy provider does not send the call to one that may still hang."""
+    policy = CircuitPolicy(failures=3, growth=1, open_duration=5.0)
+    world = World([provider("a"), provider("b")], circuit=policy)
+    world.half_open("b")
+    plan = world.plan()
+    step = world.next_attempt(plan)
+    assert (step.member.name, [trial.member.name for trial in step.trials]) == ("a", ["b"])
+    world.cancel(plan, step.trials[0])
+    world.fail(plan, step, "server")
+    world.pass_wait(plan)
+    again = world.next_attempt(plan)
+    assert (again.member.name, again.role) == ("a", "call")
+    world.fail(plan, again, "server")
+    assert world.next_attempt(plan).member.name == "b", "retried once, then the trial"
+
+
+def test_a_half_open_provider_serves_when_there_is_no_time_or_budget_for_a_retry() -> None:
+    """The last resort is used where the healthy provider cannot be retried."""
+    policy = CircuitPolicy(failures=3, growth=1, open_duration=5.0)
+    retry = RetryPolicy(cap=8.0)
+    for timeout, expected in ((7.9, "b"), (9.0, "a")):
+        world = World([provider("a"), provider("b")], circuit=policy, retry=retry)
+        world.half_open("b")
+        plan = world.plan(timeout=timeout)
+        step = world.next_attempt(plan)
+        world.cancel(plan, step.trials[0])
+        world.fail(plan, step, "server")
+        if expected == "a":
+            world.pass_wait(plan)
+        assert world.next_attempt(plan).member.name == expected
