@@ -107,7 +107,7 @@ class Http:
             session = self._sessions.get(asyncio.get_running_loop())
         except RuntimeError:
             raise UsageError(
-                "the adapters of multirouter.providers need asyncio, because aiohttp does"
+                "the adapters of multirouter.providers run on asyncio only, because aiohttp does"
             ) from None
         return session or await self._open()
 

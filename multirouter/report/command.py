@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from multirouter.core import validation as check
 from multirouter.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ def run(arguments: Namespace) -> int:
     """Writes the report to standard output and returns the exit status.
 
     Raises:
-        ConfigurationError: the file is not a history.
+        ConfigurationError: the file is not a history, or has no such router.
         OSError: the file cannot be read.
     """
     report = _read(arguments)
@@ -87,7 +88,7 @@ def _read(arguments: Namespace) -> Report:
     import sqlite3
 
     from multirouter.listeners.history.file import open_to_read
-    from multirouter.report.reader import read_report
+    from multirouter.report.reader import read_report, router_names
 
     file: Path = arguments.file
     if not file.is_file():
@@ -96,6 +97,10 @@ def _read(arguments: Namespace) -> Report:
     try:
         connection = open_to_read(file)
         try:
+            names = router_names(connection)
+            if arguments.router is not None and arguments.router not in names:
+                known = check.suggestion(arguments.router, names)
+                raise ConfigurationError("--router", f"unknown router {known}")
             # No row is older than 1970, where the clock of its dates begins.
             since = max(0.0, until - arguments.since)
             return read_report(connection, since, until, router=arguments.router)

@@ -66,6 +66,12 @@ def read_report(
     )
 
 
+def router_names(connection: Connection) -> list[str]:
+    """Returns the names of the routers in a history, sorted."""
+    rows = connection.execute("SELECT DISTINCT router FROM calls ORDER BY router").fetchall()
+    return [name for (name,) in rows]
+
+
 class _Rows:
     """The rows of one router, or of all routers."""
 
@@ -73,8 +79,7 @@ class _Rows:
         self._connection = connection
         self._condition = "" if router is None else " AND router = ?"
         self._parameters = () if router is None else (router,)
-        routers = connection.execute("SELECT DISTINCT router FROM calls").fetchall()
-        self._several_routers = router is None and len(routers) > 1
+        self._several_routers = router is None and len(router_names(connection)) > 1
 
     def display_name(self, router: str, name: str) -> str:
         """Name of a route or provider in the report."""

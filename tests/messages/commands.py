@@ -226,7 +226,7 @@ def _report(out: Terminal, folder: Path) -> None:
     _record_history(folder / "history.db")
     with mock.patch("time.time", return_value=ENDED):
         out.run("report history.db")
-        out.run("report history.db --router other")
+        out.run("report history.db --router defualt")
 
 
 ENDED = 1_790_000_000.0

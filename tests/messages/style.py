@@ -10,17 +10,17 @@ from tests.messages.source_texts import Template
 
 PERSONIFIED = re.compile(
     r"\b(wants?|wanted|refuses?|refused|knows?|knew|thinks?|believes?|likes?|hopes?|dares?|asks?|"
-    r"asked|tells?|says?|complains?|insists?|dies|died|somebody|someone|nobody|everybody|"
-    r"everyone|anybody|whoever|whom)\b",
+    r"asked|tells?|says?|complains?|insists?|dies|died|someone|everybody|everyone|anybody)\b",
     re.IGNORECASE,
 )
 """Words for what people do; programs reject, deny, have, return, require."""
 
 UNHELPFUL = re.compile(
-    r"\b(sorry|oops|please|simply|obviously|just|illegal|bad|(?:ca|wo|does|do|is|are|did)n't)\b|!(?![\w=/.])",
+    r"\b(sorry|oops|please|simply|obviously|just|illegal|bad|(?:ca|wo|does|do|is|are|did)n't)\b"
+    r"|!(?![\w=/.])",
     re.IGNORECASE,
 )
-"""Words that help nobody to correct a mistake, and contractions."""
+"""Contractions, and words that do not help to correct a mistake."""
 
 IMITATED = frozenset({"testing/fakes/faults.py", "testing/fakes/formats.py"})
 """Modules that describe or imitate models and providers, which may refuse."""

@@ -11,9 +11,11 @@ import pytest
 
 from multirouter import errors
 from multirouter.core import hooks, validation
+from tests.docs.test_words import retired
 from tests.messages import mistakes, observability, snapshots, source_texts, style
 from tests.messages.source_texts import Template
 
+RETIRED = next(iter(retired()))
 EXAMPLE = '''
 """Docstring of a module."""
 HINT = "install the extra"
@@ -78,8 +80,8 @@ def test_source_texts() -> None:
 
 
 def test_every_raise_is_read() -> None:
-    """Each `raise` of the package with a literal text is in the snapshot of the source."""
-    text = snapshots.path_of("source").read_text(encoding="utf-8")
+    """Each `raise` of the package with a literal text is among the collected texts."""
+    text = source_texts.render()
     for module in source_texts.modules():
         raised = [node.exc for node in module.nodes if isinstance(node, ast.Raise)]
         for call in raised:
@@ -137,7 +139,7 @@ def test_messages_are_in_good_style() -> None:
     ("kind", "texts", "problem"),
     [
         ("UsageError", ("the router is closed.",), "full stop"),
-        ("UsageError", ("nobody answered",), "retired word"),
+        ("UsageError", (f"the {RETIRED} is open",), "retired word"),
         ("UsageError", ("the route wants a list",), "personification 'wants'"),
         ("UsageError", ("can't open the router",), "unhelpful"),
         ("", ("no answer within {timeout}",), "no unit after {timeout}"),
@@ -158,7 +160,7 @@ def test_bad_style_is_found(kind: str, texts: tuple[str, ...], problem: str) -> 
     [
         ("UsageError", ("the router is closed",)),
         ("", ("Stops it early. Prints the summary.",)),
-        ("", ("no answer within {timeout} s; see `nobody`",)),
+        ("", ("no answer within {timeout} s; see `wants`",)),
         ("ConfigurationError", ("{what}", "must be > 0, got {value}")),
         ("ConfigurationError", ("route", "unknown route {name}")),
     ],

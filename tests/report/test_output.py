@@ -154,10 +154,12 @@ def test_the_command_writes_each_form(form, file, monkeypatch, capsys):
 
 
 def test_the_router_option_selects_a_router(file, monkeypatch, capsys):
-    """`--router` reports one router; an unknown name has no calls."""
+    """`--router` reports one router; an unknown name is an error."""
     monkeypatch.setattr("time.time", lambda: ENDED)
-    assert cli.main(["report", "--router", "unknown", "--format", "json", str(file)]) == 0
-    assert json.loads(capsys.readouterr().out)["summary"]["calls"] == 0
+    assert cli.main(["report", "--router", "default", "--format", "json", str(file)]) == 0
+    assert json.loads(capsys.readouterr().out)["summary"]["calls"] > 0
+    assert cli.main(["report", "--router", "defualt", str(file)]) == 2
+    assert "--router: unknown router 'defualt'; did you mean 'default'?" in capsys.readouterr().err
 
 
 def test_an_unreadable_file_is_an_error(tmp_path, capsys):
