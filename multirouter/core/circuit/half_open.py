@@ -7,6 +7,9 @@ from multirouter.core.circuit.permits import Permit
 JOIN_INTERVAL = 1.0
 """Seconds after which one more call may join the trials, where no other provider can serve it."""
 
+MAX_CALLS_WITHOUT_TRIAL = 8
+"""A background trial of a half-open circuit is carried by the call of this number at the latest."""
+
 _ROUNDING = 1e-6
 """Share of an interval by which the sum of a start and whole intervals may be rounded down."""
 
@@ -40,12 +43,13 @@ class HalfOpenTrials:
     def copy_due(self, consecutive_openings: int) -> bool:
         """Counts a call that can carry a background trial; returns whether it should.
 
-        After the n-th consecutive opening the n-th call carries it. The longer an outage has
-        lasted, the longer it is likely to last, and where calls are rare each trial is a large
-        share of the traffic. Where they are frequent, n calls take no time.
+        After the n-th consecutive opening the n-th call carries it, at most the call
+        `MAX_CALLS_WITHOUT_TRIAL`. The longer an outage has lasted, the longer it is likely to
+        last, and where calls are rare each trial is a large share of the traffic. Where they are
+        frequent, so few calls take no time.
         """
         self._calls_without_trial += 1
-        return self._calls_without_trial >= consecutive_openings
+        return self._calls_without_trial >= min(consecutive_openings, MAX_CALLS_WITHOUT_TRIAL)
 
     def admits(self, allowed: int, now: float, *, join: bool = False) -> bool:
         """Whether one more trial may start at `now` where `allowed` trials decide."""

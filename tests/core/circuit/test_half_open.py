@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
-from multirouter.core.circuit.half_open import JOIN_INTERVAL, HalfOpenTrials
+from multirouter.core.circuit.half_open import (
+    JOIN_INTERVAL,
+    MAX_CALLS_WITHOUT_TRIAL,
+    HalfOpenTrials,
+)
 from multirouter.core.circuit.permits import Permit
 from multirouter.core.settings.policies import CircuitPolicy
 from tests.core.circuit_bench import CircuitBench
@@ -109,6 +113,9 @@ def test_the_nth_opening_takes_the_nth_call_for_its_trial() -> None:
         trials.clear()
         due = [trials.copy_due(openings) for _ in range(openings + 1)]
         assert due == [False] * (openings - 1) + [True, True]
+    trials.clear()
+    due = [trials.copy_due(1000) for _ in range(MAX_CALLS_WITHOUT_TRIAL)]
+    assert due == [False] * (MAX_CALLS_WITHOUT_TRIAL - 1) + [True], "a bounded number"
 
 
 def test_calls_count_only_while_a_trial_is_admitted() -> None:
