@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import anyio
 from anyio import to_thread
 
-from multirouter.core.circuit.gate import Gate
 from multirouter.core.event_dispatcher import EventDispatcher
 from multirouter.core.events import Listener, LoopStalled
 from multirouter.core.failures.classify import Classifier, Classify
@@ -30,12 +29,12 @@ from multirouter.listeners.metrics.gauges import RouterView
 from multirouter.listeners.metrics.metrics import Metrics
 from multirouter.model import CallOutcome
 from multirouter.runtime.call_loop import CallLoop, apply_fallback, check_call_options
-from multirouter.runtime.event_loops.base import EventLoop
 from multirouter.runtime.event_loops.stalls import Stall
 from multirouter.runtime.half_open_timers import HalfOpenTimers
+from multirouter.runtime.health_checks import HealthChecks
 from multirouter.runtime.loop_binding import LoopBinding
 from multirouter.runtime.shadow_traffic import ShadowTraffic
-from multirouter.runtime.trials import BackgroundAttempts, run_health_checks
+from multirouter.runtime.trials import BackgroundAttempts
 from multirouter.runtime.wait_queue import WaitQueue
 
 if TYPE_CHECKING:  # What a router may do without is loaded when it is first used.
@@ -84,11 +83,17 @@ class Engine:
         self.states: ProviderStates = self._new_states(name, self.dispatcher, rng, defaults)
         self.wait_queue: WaitQueue = WaitQueue()
         self.background: BackgroundAttempts = BackgroundAttempts(self.serve_waiting)
-        self.half_open_timers: HalfOpenTimers = HalfOpenTimers(
-            self.states.gates.get, self._on_half_open
-        )
         self._call_loop = CallLoop(self.wait_queue, self.background)
         self._classifier = Classifier(classify, wall=time.time, on_error=logs.on_classifier_error)
+        health_checks = HealthChecks(
+            lambda name: self.registry.candidate(name),  # noqa: PLW0108 - the registry changes
+            self._classifier,
+            self.dispatcher,
+            self.serve_waiting,
+        )
+        self.half_open_timers: HalfOpenTimers = HalfOpenTimers(
+            self.states.gates.get, health_checks, self._on_half_open
+        )
         self._shadow_traffic = ShadowTraffic(
             rng, self.dispatcher, self._classifier, self.serve_waiting, logs.on_hook_error
         )
@@ -144,7 +149,6 @@ class Engine:
         """
         history.attach(
             self._context.router,
-            self._first_tier,
             metrics.count_history_dropped,
             self._logs.on_task_error,
         )
@@ -168,12 +172,6 @@ class Engine:
         self.binding.services.append(alarm_task)
         if self._metrics is not None:
             self._metrics.register_alarms(rule.name for rule in alarms.rules)
-
-    def _first_tier(self, route: str) -> frozenset[str]:
-        """Names of the providers in a route's first tier; empty for an unknown route."""
-        resolved = self.registry.all_routes().get(route)
-        members = resolved.tiers[0].members if resolved is not None else ()
-        return frozenset(member.name for member in members)
 
     def serve_waiting(self, now: float) -> None:
         """Serves waiting calls; to be called after every event that may free capacity."""
@@ -221,13 +219,17 @@ class Engine:
                 )
         except BaseException as error:
             plan.finish(plan.abort(error, attempter.loop.time()))
+            del plan  # as below
             raise
         finally:
             binding.call_ended()
-        plan.finish(outcome)
-        if resolved.shadow is not None:
-            self._shadow_traffic.maybe_copy(plan, outcome, request, attempter)
-        return outcome
+        try:
+            plan.finish(outcome)
+            if resolved.shadow is not None:
+                self._shadow_traffic.maybe_copy(plan, outcome, request, attempter)
+            return outcome
+        finally:
+            del plan, outcome  # as in `CallLoop.drive`: tracebacks of errors hold this frame
 
     def stream(
         self,
@@ -262,12 +264,10 @@ class Engine:
             self._context, resolved, now, timeout, wait, idempotent, size, request, ineligible
         )
         opener = StreamOpener(attempter, resolved.stream, Delivered(resolved.stream, request))
-
-        async def drive() -> CallOutcome[Any] | ServeStep:
-            return await self._call_loop.drive(plan, request, opener, attempter.loop.time())
-
         binding.calls += 1
-        return StreamSession(plan, opener, resolved.stream, drive, self._stream_ended)
+        return StreamSession(
+            plan, request, opener, resolved.stream, self._call_loop, self._stream_ended
+        )
 
     def _stream_ended(self) -> None:
         self.binding.call_ended()
@@ -300,18 +300,12 @@ class Engine:
         """The event loop stalled: gives the time back to trials and waiting calls; reports it."""
         for gate in self.states.gates.values():
             gate.circuit.extend_trials(stall.lost)
-        self.wait_queue.give_back(stall.lost, stall.ended)
+        self.wait_queue.give_back(stall.lost)
         event = LoopStalled(self._context.router, stall.seconds, stall.ended)
         self.dispatcher.post("loop_stalled", event)
         self.dispatcher.deliver()
 
-    async def _on_half_open(self, gate: Gate, loop: EventLoop) -> None:
-        """A circuit half-opened: delivers the event, serves waiting calls, runs health checks."""
+    def _on_half_open(self, now: float) -> None:
+        """A circuit half-opened: delivers the event, and serves waiting calls."""
         self.dispatcher.deliver()
-        self.serve_waiting(loop.time())
-        for route in self.registry.all_routes().values():
-            for member in route.members:
-                if member.gate is gate and member.provider.health_check is not None:
-                    await run_health_checks(member, route, loop, self._classifier, self.dispatcher)
-                    self.serve_waiting(loop.time())
-                    return
+        self.serve_waiting(now)

@@ -1,85 +1,147 @@
-"""Half-open timers: a task for each open circuit that wakes when the circuit half-opens.
+"""Half-open timers: what happens to circuits that are not closed while no call looks at them.
 
 A circuit half-opens by itself when its state is read after its open duration. Without traffic
-nothing reads it, so these tasks do: gauges, logs, waiting calls and health checks are then on time.
+nothing reads it, so a timer does: gauges, logs, waiting calls and health checks are then on time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-
-import anyio
+import math
+from collections.abc import Callable
+from typing import Any
+from weakref import WeakMethod
 
 from multirouter.core.circuit.gate import Gate
-from multirouter.core.circuit.states import CircuitState
-from multirouter.core.events import CircuitChanged, Configured, Listener
-from multirouter.runtime.event_loops.base import BackgroundTask, EventLoop
+from multirouter.core.events import (
+    CircuitChanged,
+    Configured,
+    CooldownStarted,
+    HoldChanged,
+    Listener,
+)
+from multirouter.runtime.event_loops.base import BackgroundTask, EventLoop, Timer
+from multirouter.runtime.health_checks import HealthChecks
 
 
 class HalfOpenTimers(Listener):
-    """Keeps exactly one half-open timer for each open circuit.
+    """Keeps one timer for each circuit that is not closed, as long as it has one to wait for.
+
+    An open circuit half-opens. A half-open one is checked by its provider's `health_check=`, again
+    and again until it is not half-open any more; while a hold or a cooldown excludes the provider,
+    the checks wait for its end. Events that move these instants move the timer.
+
+    No timer is a task, and none keeps a router alive that was dropped without being closed.
 
     Args:
         find_gate: returns the gate of a provider, or None when the provider was removed.
-        on_half_open: awaited when a circuit has half-opened, with its gate and the loop.
+        health_checks: runs the health checks.
+        on_half_open: called with the loop time when a circuit has half-opened.
     """
 
     def __init__(
         self,
         find_gate: Callable[[str], Gate | None],
-        on_half_open: Callable[[Gate, EventLoop], Awaitable[None]],
+        health_checks: HealthChecks,
+        on_half_open: Callable[[float], None],
     ) -> None:
         self._find_gate = find_gate
+        self._health_checks = health_checks
         self._on_half_open = on_half_open
-        self._pending: dict[str, BackgroundTask] = {}
         self._loop: EventLoop | None = None
+        self._timers: dict[str, Timer] = {}
+        self._checks: dict[str, BackgroundTask] = {}
 
     def __len__(self) -> int:
         """How many timers are pending."""
-        return sum(not task.done for task in self._pending.values())
+        return len(self._timers)
 
-    def rebind(self, loop: EventLoop | None, open_gates: tuple[Gate, ...] = ()) -> None:
-        """Starts timers for `open_gates` in another loop; None cancels all timers.
+    def rebind(self, loop: EventLoop | None, names: tuple[str, ...] = ()) -> None:
+        """Sets the timers of these providers in another loop; None cancels all timers.
 
-        The tasks of the previous loop ended with it.
+        The health checks of the previous loop ended with it.
         """
-        for task in self._pending.values():
-            if loop is None:
-                task.cancel()
-        self._pending.clear()
+        for name in tuple(self._timers):
+            self._cancel(name)
+        self._checks.clear()
+        self._health_checks.clear()
         self._loop = loop
-        for gate in open_gates:
-            self._schedule(gate)
+        for name in names:
+            self._update(name)
 
     def circuit_changed(self, event: CircuitChanged) -> None:
-        """Cancels the timer of an earlier generation; an opened circuit gets a new timer."""
-        pending = self._pending.get(event.provider)
-        gate = self._find_gate(event.provider)
-        if event.reason != "timer" and pending is not None:
-            pending.cancel()
-        if gate is not None and (event.new == "open" or event.reason == "released"):
-            self._schedule(gate)
+        """Sets the provider's timer to what its circuit waits for now."""
+        self._update(event.provider)
+
+    def cooldown_started(self, event: CooldownStarted) -> None:
+        """Lets a health check wait for the end of the cooldown."""
+        self._update(event.provider)
+
+    def hold_changed(self, event: HoldChanged) -> None:
+        """Goes on with the health checks when a hold has ended."""
+        self._update(event.provider)
 
     def configured(self, event: Configured) -> None:
-        """Cancels the timers of removed providers."""
+        """Ends what belongs to removed providers; updated ones may have another health check."""
         for name in event.removed:
-            task = self._pending.pop(name, None)
-            if task is not None:
-                task.cancel()
+            self._cancel(name)
+            if name in self._checks:
+                self._checks[name].cancel()
+        for name in event.updated:
+            self._update(name)
 
-    def _schedule(self, gate: Gate) -> None:
-        if self._loop is None or gate.hold == "open":
+    def _update(self, name: str) -> None:
+        """Sets the timer of a provider to what its circuit waits for now."""
+        self._cancel(name)
+        loop, gate = self._loop, self._find_gate(name)
+        if loop is None or gate is None or name in self._checks:
             return
-        name = f"half-open timer {gate.name}"
-        self._pending[gate.name] = self._loop.spawn(name, self._run, gate, self._loop)
+        due = self._due(gate)
+        if due < math.inf:
+            fire = WeakMethod(self._fire)
+            what = f"half-open timer {name}"
+            self._timers[name] = loop.call_at(what, due, lambda: _call(fire, name, loop))
 
-    async def _run(self, gate: Gate, loop: EventLoop) -> None:
-        generation = gate.circuit.generation
-        while (
-            gate.circuit.generation == generation
-            and gate.circuit.state(loop.time()) is CircuitState.OPEN
-        ):
-            left = gate.circuit.half_open_at - loop.time()
-            await anyio.sleep(left)
-        gate.circuit.settle(loop.time())
-        await self._on_half_open(gate, loop)
+    def _due(self, gate: Gate) -> float:
+        """Loop time at which the circuit half-opens or is checked, seconds; infinite for never."""
+        if gate.circuit.half_open_at < math.inf:
+            return gate.circuit.half_open_at
+        if gate.circuit.is_closed or gate.hold is not None:
+            return math.inf
+        return max(gate.cooldown_until, self._health_checks.due(gate))
+
+    def _fire(self, name: str, loop: EventLoop) -> None:
+        self._cancel(name)
+        gate, now = self._find_gate(name), loop.time()
+        if loop is not self._loop or gate is None:
+            return
+        if self._due(gate) > now:  # the loop was early
+            self._update(name)
+        elif gate.circuit.half_open_at < math.inf:
+            gate.circuit.settle(now)  # its event sets the next timer
+            self._on_half_open(now)
+        else:
+            ended = WeakMethod(self._check_ended)
+            self._checks[name] = loop.spawn(
+                f"health check {name}",
+                self._health_checks.run,
+                gate,
+                loop,
+                on_end=lambda: _call(ended, name, loop),
+            )
+
+    def _check_ended(self, name: str, loop: EventLoop) -> None:
+        if loop is self._loop:
+            del self._checks[name]
+            self._update(name)
+
+    def _cancel(self, name: str) -> None:
+        timer = self._timers.pop(name, None)
+        if timer is not None:
+            timer.cancel()
+
+
+def _call(method: WeakMethod[Any], name: str, loop: EventLoop) -> None:
+    """Calls a method, unless its object is gone with its router."""
+    found = method()
+    if found is not None:
+        found(name, loop)

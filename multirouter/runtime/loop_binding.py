@@ -193,7 +193,7 @@ class LoopBinding:
         loop.stalls.report_to(self._on_stall)
         self.attempter = CallAttempter(loop, self._classifier, self._dispatcher)
         gates = self._states.gates.values()
-        not_closed = [gate for gate in gates if not gate.circuit.is_closed]
+        not_closed = [gate.name for gate in gates if not gate.circuit.is_closed]
         self._half_open_timers.rebind(loop, tuple(not_closed))
         for attendant in self.services:
             attendant.rebind(loop, by)

@@ -103,11 +103,11 @@ class WaitQueue:
             for waiter in group:
                 waiter.ready.set()
 
-    def give_back(self, seconds: float, now: float) -> None:
+    def give_back(self, seconds: float) -> None:
         """Lets all calls wait longer, by the time that a stall of the event loop took from them."""
         for group in self.waiters.values():
             for waiter in group:
-                waiter.plan.give_back(seconds, now)
+                waiter.plan.give_back(seconds)
 
     def rebind(self) -> None:
         """Forgets calls that waited in an event loop that has ended."""

@@ -33,7 +33,7 @@ async def one_call_each(env: Harness, interval: float, number: int) -> list[Call
 
 
 async def test_calls_at_once_wait_for_the_trial() -> None:
-    """Case 11: of 50 calls exactly one reaches the provider; the others go on when it has passed."""
+    """Case 11: of 50 calls exactly one reaches the provider; the others follow when it passed."""
     async with harness(scripted("a", latency=0.5), circuit=TRIPS_AT_ONCE) as env:
         await env.half_open("a")
         callers = [env.start_soon() for _ in range(50)]

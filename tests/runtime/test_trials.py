@@ -1,9 +1,8 @@
-"""Trials in the background: copies of calls, and the user's own `health_check=`."""
+"""Trials in the background: copies of calls."""
 
 from __future__ import annotations
 
 import asyncio
-from itertools import pairwise
 from typing import Any
 
 import anyio
@@ -12,18 +11,15 @@ from prometheus_client import CollectorRegistry
 
 from multirouter import (
     CircuitPolicy,
-    FailureKind,
+    HedgePolicy,
+    LimitPolicy,
     MultiProviderRouter,
     Provider,
-    ProviderError,
     RetryPolicy,
-    Route,
 )
 from multirouter.runtime.trials import MAX_BACKGROUND
-from multirouter.testing import Fault, StatusError, VirtualClock
-from tests.scenarios.harness import REQUEST_FAULT, TRIPS_AT_ONCE, Harness, Logger, harness, scripted
-
-# ── copies of calls ───────────────────────────────────────────────────────────────────────────
+from multirouter.testing import Answer, Fault, VirtualClock
+from tests.scenarios.harness import TRIPS_AT_ONCE, Logger, harness, scripted
 
 
 async def test_no_caller_waits_for_a_recovering_provider() -> None:
@@ -137,177 +133,6 @@ def test_a_copy_that_never_began_returns_its_permit(virtual_clock: VirtualClock)
     virtual_clock.run(second)
 
 
-# ── health checks ─────────────────────────────────────────────────────────────────────────────
-
-
-class ScriptedHealthCheck:
-    """A `health_check=` that plays a script and records when it was called."""
-
-    def __init__(self, *script: Any, hangs: bool = False) -> None:
-        self.script = list(script)
-        self.hangs = hangs
-        self.called_at: list[float] = []
-
-    async def __call__(self) -> None:
-        self.called_at.append(anyio.current_time())
-        if self.hangs:
-            await anyio.sleep_forever()
-        if self.script:
-            step = self.script.pop(0)
-            if step is not None:
-                raise step
-
-
-def error(status: int) -> StatusError:
-    return StatusError("trial", status=status, headers={})
-
-
-async def until_half_open(env: Harness) -> None:
-    """Opens `a` and waits until just after it half-opens."""
-    await env.fail("a")
-    await anyio.sleep(10.1)
-
-
-async def test_a_health_check_closes_the_circuit_without_calls() -> None:
-    """When the circuit half-opens the health check is the trial; one success closes it."""
-    check = ScriptedHealthCheck()
-    async with harness(scripted("a", health_check=check), "b", circuit=TRIPS_AT_ONCE) as env:
-        start = anyio.current_time()
-        await until_half_open(env)
-        assert env.state("a") == "closed"
-        assert check.called_at == [pytest.approx(start + 10, abs=0.01)]
-        record = env.records("a")[-1]
-        assert (record.role, record.why, record.ok) == (
-            "trial",
-            "the provider's health_check=",
-            True,
-        )
-
-
-async def test_a_health_check_runs_half_open_max_calls_times() -> None:
-    """With `half_open_max_calls=3` it takes three successes."""
-    check = ScriptedHealthCheck()
-    policy = CircuitPolicy(failures=1, open_duration=10.0, growth=1.0, half_open_max_calls=3)
-    async with harness(scripted("a", health_check=check), "b", circuit=policy) as env:
-        await until_half_open(env)
-        assert (env.state("a"), len(check.called_at)) == ("closed", 3)
-
-
-async def test_calls_are_no_trials_where_a_health_check_exists() -> None:
-    """While the health check runs, no call and no copy of one is a trial of the provider."""
-    check = ScriptedHealthCheck(hangs=True)
-    async with harness(
-        scripted("a", health_check=check), "b", circuit=TRIPS_AT_ONCE, attempt_timeout=5
-    ) as env:
-        await until_half_open(env)
-        assert env.state("a") == "half_open"
-        for _ in range(5):
-            assert (await env.outcome()).provider == "b"
-        assert env["a"].count == 1
-
-
-async def test_a_hanging_health_check_times_out() -> None:
-    """After `attempt_timeout` it has failed, and the circuit is open again."""
-    check = ScriptedHealthCheck(hangs=True)
-    async with harness(
-        scripted("a", health_check=check), "b", circuit=TRIPS_AT_ONCE, attempt_timeout=5
-    ) as env:
-        await until_half_open(env)
-        await anyio.sleep(5)
-        assert env.state("a") == "open"
-        assert str(env.records("a")[-1].verdict.kind) == "timeout"
-        await anyio.sleep(10.1)
-        assert len(check.called_at) == 2
-
-
-async def test_a_health_check_takes_at_most_20_seconds() -> None:
-    """Also with a long `attempt_timeout` a health check begins within 30 s of the last."""
-    check = ScriptedHealthCheck(hangs=True)
-    policy = CircuitPolicy(failures=1)
-    async with harness(
-        scripted("a", health_check=check), "b", circuit=policy, attempt_timeout=120
-    ) as env:
-        await env.fail("a")
-        await anyio.sleep(300)
-        gaps = [later - sooner for sooner, later in pairwise(check.called_at)]
-        assert len(gaps) >= 10
-        assert max(gaps) < 30
-
-
-async def test_a_failed_health_check_opens_the_circuit_again() -> None:
-    """The next one comes after the next open duration."""
-    check = ScriptedHealthCheck(error(503), error(503))
-    async with harness(scripted("a", health_check=check), "b", circuit=TRIPS_AT_ONCE) as env:
-        start = anyio.current_time()
-        await until_half_open(env)
-        assert env.state("a") == "open"
-        await anyio.sleep(20)
-        assert env.state("a") == "closed"
-        assert [round(at - start) for at in check.called_at] == [10, 20, 30]
-
-
-@pytest.mark.parametrize("neutral", [error(400), error(404), error(429)], ids=str)
-async def test_a_neutral_health_check_is_repeated_after_a_pause(neutral: Exception) -> None:
-    """A neutral result neither closes nor opens the circuit."""
-    check = ScriptedHealthCheck(neutral)
-    async with harness(scripted("a", health_check=check), "b", circuit=TRIPS_AT_ONCE) as env:
-        await until_half_open(env)
-        assert (env.state("a"), len(check.called_at)) == ("half_open", 1)
-        await anyio.sleep(15)
-        assert (env.state("a"), len(check.called_at)) == ("closed", 2)
-
-
-@pytest.mark.backends("asyncio", "uvloop")
-async def test_a_health_check_that_raises_cancelled_error_has_failed() -> None:
-    """A CancelledError although no task was cancelled is a failure, and does not loop for ever."""
-    check = ScriptedHealthCheck(asyncio.CancelledError())
-    async with harness(scripted("a", health_check=check), "b", circuit=TRIPS_AT_ONCE) as env:
-        await until_half_open(env)
-        assert (env.state("a"), len(check.called_at)) == ("open", 1)
-
-
-async def test_a_provider_released_from_a_hold_is_checked() -> None:
-    """One that was held open is checked as soon as it is released."""
-    check = ScriptedHealthCheck()
-    async with harness(scripted("a", health_check=check), "b", circuit=TRIPS_AT_ONCE) as env:
-        env.router.hold("a", "open")
-        await anyio.sleep(1)
-        env.router.unhold("a")
-        await env.call()
-        await anyio.sleep(1)
-        assert (env.state("a"), len(check.called_at)) == ("closed", 1)
-
-
-async def test_closing_the_router_cancels_a_health_check() -> None:
-    """The cancelled health check is neutral."""
-    check = ScriptedHealthCheck(hangs=True)
-    async with harness(scripted("a", health_check=check), "b", circuit=TRIPS_AT_ONCE) as env:
-        await until_half_open(env)
-        await env.router.aclose()
-        assert env.records("a")[-1].outcome == "cancelled"
-
-
-async def test_a_passed_health_check_serves_waiting_calls() -> None:
-    """A call that waits for the only provider is admitted when its health check has passed."""
-    async with harness(
-        scripted("a", health_check=ScriptedHealthCheck()), circuit=TRIPS_AT_ONCE
-    ) as env:
-        await env.fail("a")
-        outcome = await env.outcome(wait=60)
-        assert outcome.elapsed == pytest.approx(10, abs=0.1)
-
-
-async def test_a_provider_on_named_routes_only_is_checked() -> None:
-    """The health check runs though the `default` route does not have the provider."""
-    check = ScriptedHealthCheck()
-    routes = [Route("default", ["b"]), Route("other", ["a"])]
-    async with harness(
-        scripted("a", health_check=check), "b", circuit=TRIPS_AT_ONCE, routes=routes
-    ) as env:
-        await until_half_open(env)
-        assert (env.state("a"), len(check.called_at)) == ("closed", 1)
-
-
 async def test_a_copy_that_cannot_be_awaited_is_logged() -> None:
     """It harms no call, and the permit of the trial is returned."""
 
@@ -324,24 +149,27 @@ async def test_a_copy_that_cannot_be_awaited_is_logged() -> None:
         assert env.router.available("a")
 
 
-async def test_health_checks_use_the_kind_of_an_adapters_error() -> None:
-    """Invalid credentials in a health check open the circuit for `exhausted_duration`."""
-    bad = ProviderError("401", provider="a", kind=FailureKind.CREDENTIALS, status=401)
-    async with harness(
-        scripted("a", health_check=ScriptedHealthCheck(bad)), "b", circuit=TRIPS_AT_ONCE
-    ) as env:
-        await until_half_open(env)
-        assert env.provider_snapshot("a")["half_open_in"] == pytest.approx(300, abs=0.2)
-        assert env.recorder.of("circuit_changed")[-1].reason == "credentials"
-
-
-async def test_a_call_is_the_trial_when_no_other_provider_is_left() -> None:
-    """After a neutral health check, without a healthy provider, a call may be the trial."""
-    check = ScriptedHealthCheck(error(400))
-    async with harness(scripted("a", health_check=check), circuit=TRIPS_AT_ONCE) as env:
-        await until_half_open(env)
-        assert env.state("a") == "half_open"
-        env["a"].then(REQUEST_FAULT)
-        assert not (await env.outcome()).ok
-        assert await env.call() == "a: q"
+@pytest.mark.backends("asyncio", "uvloop")
+@pytest.mark.parametrize("hedge", [None, HedgePolicy(after=5)])
+async def test_a_task_cancelled_before_its_first_step_returns_its_permit(
+    hedge: HedgePolicy | None,
+) -> None:
+    """A party that cancels all tasks leaves no permit behind, of a copy, a racer or a call."""
+    one = LimitPolicy(in_flight=1)
+    providers = scripted("a", limits=one), scripted("b", limits=one)
+    async with harness(*providers, circuit=TRIPS_AT_ONCE, hedge=hedge) as env:
+        await env.half_open("a")
+        env["b"].then(Answer(after=0.1))
+        before = asyncio.all_tasks()
+        call = asyncio.create_task(env.call())
+        await asyncio.sleep(0)
+        for task in asyncio.all_tasks() - before:
+            task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await call
+        assert (env["a"].count, env["a"].in_flight) == (1, 0)
+        assert (env.router.in_flight("a"), env.router.in_flight("b")) == (0, 0)
+        assert env.router.available("a")
+        assert (await env.outcome()).ok
+        await anyio.sleep(0.1)
         assert env.state("a") == "closed"

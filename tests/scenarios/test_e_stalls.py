@@ -525,3 +525,21 @@ async def test_a_router_between_two_runs_of_its_loop_reports_no_stall() -> None:
         await anyio.sleep(0)
         assert (await env.outcome()).ok
         assert not env.recorder.of("loop_stalled")
+
+
+async def test_what_was_left_of_a_wait_is_left_after_a_stall() -> None:
+    """`wait=` and `half_open_wait` go on after a stall with what was left of them before it."""
+    async with harness("a", circuit=TRIPS_AT_ONCE) as env:
+        env.router.hold("a", "open")
+        waiting = await env.start(wait=2.0)
+        await anyio.sleep(1)
+        VirtualClock.stall(3.0)
+        outcome = await waiting.end()
+        assert (outcome.ok, outcome.elapsed) == (False, pytest.approx(5.0, abs=0.3))
+        env.router.unhold("a")
+        env["a"].then("hang")
+        await env.start()
+        waiting = await env.start()
+        VirtualClock.stall(0.9)
+        outcome = await waiting.end()
+        assert outcome.ok, "it joined the trial"

@@ -174,9 +174,12 @@ def test_call_outside_of_any_loop() -> None:
 async def test_aclose_without_a_block() -> None:
     """Case 48: on asyncio a router works without `async with`; `aclose` ends its tasks."""
     before = asyncio.all_tasks()
-    router = create_router(scripted("a", "error"), circuit=TRIPS_AT_ONCE)
+    router = create_router(scripted("a", "error", "hang"), scripted("b"), circuit=TRIPS_AT_ONCE)
     await router.call_outcome("q", route=["a"])
     await anyio.sleep(0)
+    assert asyncio.all_tasks() == before, "the timer of an open circuit is no task"
+    await anyio.sleep(10)
+    await router.call("q")
     assert len(asyncio.all_tasks()) == len(before) + 1
     await router.aclose()
     assert asyncio.all_tasks() == before

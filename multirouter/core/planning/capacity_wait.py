@@ -22,8 +22,9 @@ class CapacityWait(Admission):
         size: the request's tokens, for the limits.
     """
 
-    __slots__ = ("_started", "_wait")
+    __slots__ = ("_given_back", "_started", "_wait")
 
+    _given_back: float
     _started: float
     _wait: float
 
@@ -56,6 +57,10 @@ class CapacityWait(Admission):
             None if state is None else state.wait_class(),
         )
 
+    def give_back(self, seconds: float) -> None:
+        """Lets a waiting call wait longer, by the time that a stall of the event loop took."""
+        self._given_back = getattr(self, "_given_back", 0.0) + seconds
+
     @property
     def size(self) -> int:
         """The request's tokens, for the limits."""
@@ -75,8 +80,9 @@ class CapacityWait(Admission):
     def _waits_until(self, left: list[Candidate], now: float) -> float:
         """Loop time until which the call waits, seconds."""
         recovering = [m.gate.circuit.policy for m in left if m.gate.trial_in_flight(now)]
-        waits = [policy.half_open_wait for policy in recovering]
-        return self._started + max(self._wait, *waits, 0.0)
+        seconds = max(self._wait, *(policy.half_open_wait for policy in recovering), 0.0)
+        given_back = getattr(self, "_given_back", 0.0) if seconds else 0.0
+        return self._started + seconds + given_back
 
     def _earliest_in(self, left: list[Candidate], now: float) -> float:
         """Seconds before which none of these providers can serve the call; 0 when unknown."""

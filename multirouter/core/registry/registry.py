@@ -105,6 +105,18 @@ class Registry:
         """Whether the registry has a route of this name."""
         return name in self._all_routes
 
+    def candidate(self, name: str) -> tuple[Candidate, ResolvedRoute]:
+        """Returns a provider as a candidate of the first route that has it, and that route.
+
+        A provider that no route has is a candidate of a route of its own.
+        """
+        for route in (*self._calling.values(), *self._streaming.values()):
+            for member in route.members:
+                if member.name == name:
+                    return member, route
+        own = self._resolve_adhoc([name], streaming=self.providers[name].call is None)
+        return own.members[0], own
+
     def all_routes(self) -> Mapping[str, ResolvedRoute]:
         """Resolved routes by name: for calls, or for streams where a route cannot call."""
         return {**self._streaming, **self._calling}

@@ -110,11 +110,12 @@ class AsyncioLoop:
         self._loop = loop
         self._on_error = on_error
         # A dict for its order: closing cancels in the order of spawning.
-        self._tasks: dict[asyncio.Task[None], str] = {}
+        self._tasks: dict[asyncio.Task[None], tuple[str, Callable[[], None] | None]] = {}
         self._closed = False
 
     def __repr__(self) -> str:
-        return f"<AsyncioLoop tasks={list(self._tasks.values())} closed={self._closed}>"
+        names = [name for name, _ in self._tasks.values()]
+        return f"<AsyncioLoop tasks={names} closed={self._closed}>"
 
     async def __aenter__(self) -> Self:
         return self
@@ -136,16 +137,19 @@ class AsyncioLoop:
         function: Callable[..., Awaitable[None]],
         *args: object,
         context: Context | None = None,
+        on_end: Callable[[], None] | None = None,
     ) -> BackgroundTask:
         """Starts a background task, see `EventLoop.spawn`."""
-        if self._closed:
+        if self._closed or self._loop.is_closed():
+            if on_end is not None:
+                on_end()
             return FinishedTask()
         context = Context() if context is None else context
         # Not `loop.create_task`: an eager task factory would run it inside the caller.
         task = asyncio.Task(
             _run(function, args), loop=self._loop, name=f"multirouter {name}", context=context
         )
-        self._tasks[task] = name
+        self._tasks[task] = name, on_end
         task.add_done_callback(self._ended, context=context)
         return AsyncioBackgroundTask(task)
 
@@ -177,9 +181,11 @@ class AsyncioLoop:
             self._deadlines.close()
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        name = self._tasks.pop(task)
+        name, on_end = self._tasks.pop(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._on_error(name, error)
+        if on_end is not None:
+            on_end()
 
 
 async def _run(function: Callable[..., Awaitable[None]], args: tuple[object, ...]) -> None:

@@ -122,6 +122,7 @@ class EventLoop(Protocol):
         function: Callable[..., Awaitable[None]],
         *args: object,
         context: Context | None = None,
+        on_end: Callable[[], None] | None = None,
     ) -> BackgroundTask:
         """Starts a background task; it begins after the caller's next await, not before.
 
@@ -136,6 +137,8 @@ class EventLoop(Protocol):
             context: where it runs; it must not be entered. Work for a call runs in a copy of the
                 call's context. Left out, an empty context, so that timers and alarms keep no
                 request's variables alive.
+            on_end: called when it has ended, also when it was cancelled before it began, or could
+                not be started after `close`.
 
         Raises:
             UsageError: on trio, when the loop object was not entered by `async with`.

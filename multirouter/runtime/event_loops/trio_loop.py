@@ -29,10 +29,11 @@ if TYPE_CHECKING:
 class TrioBackgroundTask:
     """A background task on trio: shielded, so that only `cancel` and `close` end it."""
 
-    def __init__(self, name: str, scope: anyio.CancelScope, ended: trio.Event) -> None:
+    def __init__(self, name: str, on_end: Callable[[], None] | None) -> None:
         self.name = name
-        self.scope = scope
-        self.ended = ended
+        self.on_end = on_end
+        self.scope = anyio.CancelScope(shield=True)
+        self.ended = trio.Event()
         self.task: trio.lowlevel.Task | None = None
 
     @property
@@ -153,16 +154,19 @@ class TrioLoop:
         function: Callable[..., Awaitable[None]],
         *args: object,
         context: Context | None = None,
+        on_end: Callable[[], None] | None = None,
     ) -> BackgroundTask:
         """Starts a background task, see `EventLoop.spawn`."""
         if self._closed:
+            if on_end is not None:
+                on_end()
             return FinishedTask()
         if self._nursery is None:
             raise UsageError(
                 "on trio, open the router with `async with router:`: its background tasks "
                 f"(here: {name}) need it"
             )
-        task = TrioBackgroundTask(name, anyio.CancelScope(shield=True), trio.Event())
+        task = TrioBackgroundTask(name, on_end)
         self._tasks[task] = None
         start = self._nursery.start_soon  # copies the context that it is called in
         context = Context() if context is None else context
@@ -178,6 +182,7 @@ class TrioLoop:
 
         async def run() -> None:
             await trio.sleep_until(when)
+            await trio.lowlevel.checkpoint_if_cancelled()
             function()
 
         return self.spawn(name, run)
@@ -208,3 +213,5 @@ class TrioLoop:
         finally:
             del self._tasks[task]
             task.ended.set()
+            if task.on_end is not None:
+                task.on_end()
