@@ -127,20 +127,22 @@ class AttemptResults(StreamPlan):
             late = member.gate.release_unanswered(permit, verdict, effect, now)
             member.record_failure(verdict.kind, effect, elapsed, now, stalled=step.stalled)
             return late
+        slow: bool | None
         if served_at is None:
             latency = elapsed
-            if step.stalled:
-                step.slow = None
-            else:
-                step.slow = member.latency.record(elapsed, now, trial=permit.trial)
+            slow = None
+            if not step.stalled:
+                slow = member.latency.record(elapsed, now, trial=permit.trial)
         else:
             latency = served_at - step.started
-        if step.slow is None:
-            latency = 0.0  # no answer is slow because the event loop stalled
+            slow = step.slow
+        if slow is None:  # the latency is not the provider's: the event loop stalled
+            latency, slow = 0.0, False
         elif member.latency_average is not None:
             member.latency_average.record(latency, now, member.gate.in_flight)
-        slow = step.slow is True and self._has_alternative(member, now)
-        late = member.gate.release_answered(permit, now, latency, slow=slow)
+        late = member.gate.release_answered(
+            permit, now, latency, slow=slow and self._has_alternative(member, now)
+        )
         member.health.record_success(now)
         return late
 
