@@ -245,7 +245,7 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
 
     def __repr__(self) -> str:
         now = self._engine.binding.now()
-        gates = ", ".join(f"{n}: {g.describe(now)}" for n, g in self._engine.states.gates.items())
+        gates = "; ".join(f"{n}: {g.describe(now)}" for n, g in self._engine.states.gates.items())
         return f"<MultiProviderRouter {self.name!r} {gates or 'without providers'}>"
 
     # -- internals -------------------------------------------------------------------------------

@@ -73,7 +73,8 @@ class Problems:
         setting = _setting_path(error.what)
         if error.what.startswith("Shadow.") and "shadow" not in path:
             path = (*path, "shadow")  # its targets are checked by the router, not by the section
-        self.add(path if path[-1:] == setting else (*path, *setting), error.why)
+        why = error.why.replace("math.inf", "inf")
+        self.add(path if path[-1:] == setting else (*path, *setting), why)
 
     @contextmanager
     def collect(self, *path: str | int) -> Generator[None, None, None]:

@@ -226,9 +226,12 @@ class Settings:
         with problems.collect("history"):
             self._history()
         problems.raise_if_any()
-        with problems.collect():
+        try:
             router = self._make_router(registry=CollectorRegistry())
             self.warnings = (*router.warnings(), *self._missing_prices())
+        except ConfigurationError as error:
+            is_policy = error.what.partition("[")[0] in type(self.document.policies).model_fields
+            problems.add_error(("policies",) if is_policy else (), error)
         problems.raise_if_any()
 
     def _missing_prices(self) -> Iterator[str]:

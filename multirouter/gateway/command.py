@@ -60,6 +60,7 @@ def run(arguments: Namespace) -> int:
 
 
 def _run(arguments: Namespace) -> int:
+    from multirouter.core import validation as check
     from multirouter.gateway.process import ServeOptions, run_single
     from multirouter.gateway.workers import run_workers
 
@@ -71,6 +72,6 @@ def _run(arguments: Namespace) -> int:
         quiet=arguments.quiet,
         allow_anyone=arguments.allow_anyone,
     )
-    if arguments.workers > 1:
+    if check.count("--workers", arguments.workers) > 1:
         return run_workers(options, arguments.workers)
     return run_single(options)

@@ -16,7 +16,6 @@ from multiprocessing import connection, get_context
 from typing import TYPE_CHECKING
 
 from multirouter.config import Settings
-from multirouter.core import validation as check
 from multirouter.errors import ConfigurationError, MultirouterError
 from multirouter.gateway.access_log import AccessLog
 from multirouter.gateway.log_setup import configure_logs
@@ -47,7 +46,6 @@ def run_workers(options: ServeOptions, workers: int) -> int:
         ConfigurationError: see `ServeOptions`; or this system lacks SO_REUSEPORT.
         OSError: when the port is in use.
     """
-    check.count("--workers", workers)
     if not hasattr(socket, "SO_REUSEPORT"):
         raise ConfigurationError(
             "--workers", "requires SO_REUSEPORT, which this system does not have"

@@ -107,7 +107,7 @@ class Http:
             session = self._sessions.get(asyncio.get_running_loop())
         except RuntimeError:
             raise UsageError(
-                "the adapters of multirouter.providers run on asyncio only, because aiohttp does"
+                "the adapters of multirouter.providers require asyncio, because aiohttp does"
             ) from None
         return session or await self._open()
 
@@ -219,8 +219,8 @@ def check_base_url(what: str, url: str) -> str:
     if parts.scheme not in {"http", "https"} or not parts.hostname:
         raise ConfigurationError(
             what,
-            "must be an http:// or https:// URL such as https://api.example.com/v1 (the value is not "
-            "shown)",
+            "must be an http:// or https:// URL such as https://api.example.com/v1 "
+            "(the value is not shown)",
         )
     if parts.username or parts.password or parts.query or parts.fragment:
         raise ConfigurationError(what, "must not contain a user, a query or a fragment")

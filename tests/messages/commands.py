@@ -67,6 +67,21 @@ history: {file: no/such/history.db}
 keys: {file: no-such-keys.json}
 """
 
+FEWER_MISTAKES = """\
+providers:
+  openai: {model: gpt-5}
+  claude: {model: claude-opus-5}
+  ollama: {base_url: "ftp://localhost"}
+  echo: {weight: -1, version: v1, budget: {usd: 10}}
+policies: {timeout: 0}
+routes:
+  coding: {tiers: [echo, ehco]}
+  nested: {tiers: [[echo, "route:coding"]]}
+history: {file: no/such/history.db}
+keys: {file: no-such-keys.json}
+"""
+"""Mistakes that are found once the types are correct."""
+
 VALID = """\
 providers:
   echo: {models: [small, large]}
@@ -132,6 +147,7 @@ def _wrong_arguments(out: Terminal) -> None:
         "fake-provider --fault fail",
         "serve gone.yaml",
         "serve open.yaml",
+        "serve --workers 0",
     ):
         out.run(line)
 
@@ -139,6 +155,7 @@ def _wrong_arguments(out: Terminal) -> None:
 def _configuration(out: Terminal) -> None:
     for line in (
         "check mistakes.yaml",
+        "check fewer-mistakes.yaml",
         "check broken.yaml",
         "check notes.txt",
         "check valid.yaml",
@@ -282,6 +299,7 @@ def render(folder: Path) -> str:
     """
     out = Terminal(folder)
     out.write_file("mistakes.yaml", MISTAKES)
+    out.write_file("fewer-mistakes.yaml", FEWER_MISTAKES)
     out.write_file("broken.yaml", "providers:\n  echo: {weight: 1\n")
     out.write_file("valid.yaml", VALID)
     out.write_file("open.yaml", "server: {host: 0.0.0.0}\nproviders: {echo: {}}\n")

@@ -11,6 +11,8 @@ PATTERNS = [
     (r" at 0x[0-9a-fA-F]+", ""),
     (r"(127\.0\.0\.1|localhost):\d+", r"\1:PORT"),
     (r"\b[a-z_]+\.py:\d+", lambda found: re.sub(r"\d+$", "LINE", found[0])),
+    (r"until \d{4}-\d\d-\d\d \d\d:\d\d", "until DATE"),
+    (r"ClientPayloadError: .*?>", "ClientPayloadError: ..."),
     (r"\breq_[0-9a-zA-Z]+", "req_ID"),
 ]
 
