@@ -115,7 +115,7 @@ async def test_all_costs_agree(tmp_path: Path, seed: int, monkeypatch: pytest.Mo
     assert spent > 0
     by_provider = {name: sum(r.cost for r in records if r.provider == name) for name in "abc"}
     for name, cost in by_provider.items():
-        labels = {"router": "default", "route": "default", "provider": name}
+        labels = {"router": "default", "route": "default", "provider": name, "model": ""}
         counted = registry.get_sample_value("multirouter_cost_usd_total", labels)
         assert counted == pytest.approx(cost)
     assert sum(row["cost"] for row in rows(file, "spending")) == pytest.approx(spent)

@@ -58,7 +58,7 @@ async def test_cost_of_a_call() -> None:
     async with router_of(Provider("a", answers, price=PRICE), registry=registry) as router:
         outcome = await router.call_outcome("?")
         assert (outcome.cost, outcome.failover_cost) == (2.5, 0.0)
-    labels = {"router": "default", "route": "default", "provider": "a"}
+    labels = {"router": "default", "route": "default", "provider": "a", "model": ""}
     assert registry.get_sample_value("multirouter_cost_usd_total", labels) == 2.5
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from multirouter.model import REQUEST_KINDS, FailureKind
 from multirouter.report.latency_histogram import LatencyHistogram
-from multirouter.report.model import Interval, Latency, ProviderStats, Summary
+from multirouter.report.model import Interval, Latency, ModelStats, ProviderStats, Summary
 
 
 class Call(NamedTuple):
@@ -18,12 +18,14 @@ class Call(NamedTuple):
     router: str
     route: str
     result: str
+    provider: str | None
     elapsed: float
     first_content: float | None
     failures: int
+    first_provider: str | None
     first_kind: str | None
     first_elapsed: float | None
-    first_tier_unavailable: int
+    first_choice_unavailable: int
     cost: float | None
     first_cost: float | None
 
@@ -35,10 +37,17 @@ class Call(NamedTuple):
         return self.elapsed if self.first_content is None else self.first_content
 
     @property
+    def diverted(self) -> bool:
+        """Whether it was answered, and not by the first choice."""
+        if self.result != "success":
+            return False
+        return bool(self.first_choice_unavailable) or self.provider != self.first_provider
+
+    @property
     def first_choice_latency(self) -> float:
         """The same with the first choice alone; an unavailable provider gives no answer."""
         if (
-            self.first_tier_unavailable
+            self.first_choice_unavailable
             or self.first_kind != FailureKind.SUCCESS
             or self.first_elapsed is None
         ):
@@ -56,7 +65,7 @@ class CallAggregate:
     def __init__(self) -> None:
         self._results: Counter[str] = Counter()
         self._request_errors = self._masked_failures = self._recovered = 0
-        self._first_choice_failed = self._first_tier_unavailable = 0
+        self._first_choice_failed = self._first_choice_unavailable = self._diverted = 0
         self._latency, self._first_choice_latency = LatencyHistogram(), LatencyHistogram()
         self._cost = self._first_choice_cost = self._failover_cost = 0.0
         self._has_cost = self._has_first_choice_cost = False
@@ -78,8 +87,9 @@ class CallAggregate:
         self._first_choice_failed += first_choice_failed
         if call.result == "success":
             self._masked_failures += call.failures
-            self._first_tier_unavailable += call.first_tier_unavailable
+            self._first_choice_unavailable += call.first_choice_unavailable
             self._recovered += first_choice_failed
+            self._diverted += call.diverted
 
     def _add_cost(self, call: Call) -> None:
         if call.cost is None:
@@ -104,7 +114,8 @@ class CallAggregate:
             cancelled=results["cancelled"],
             masked_failures=self._masked_failures,
             recovered=self._recovered,
-            first_tier_unavailable=self._first_tier_unavailable,
+            first_choice_unavailable=self._first_choice_unavailable,
+            diverted=self._diverted,
             first_choice_failed=self._first_choice_failed,
             latency=latency_of(self._latency),
             first_choice_latency=latency_of(self._first_choice_latency),
@@ -138,10 +149,11 @@ class Attempt(NamedTuple):
     input_tokens: int | None
     output_tokens: int | None
     cost: float | None
+    model: str | None
 
 
 class AttemptAggregate:
-    """Aggregates the attempts of one provider."""
+    """Aggregates the attempts of one provider, or of one model at one provider."""
 
     def __init__(self) -> None:
         self._kinds: Counter[str] = Counter()
@@ -164,6 +176,21 @@ class AttemptAggregate:
     def answers(self) -> int:
         """Number of successful attempts."""
         return self._kinds[FailureKind.SUCCESS]
+
+    def model_stats(self, provider: str, model: str) -> ModelStats:
+        """The figures of the attempts added, as those of one model."""
+        stats = self.stats(provider, 0)
+        return ModelStats(
+            provider=provider,
+            model=model,
+            attempts=stats.attempts,
+            answers=stats.answers,
+            success_rate=stats.success_rate,
+            latency=stats.latency,
+            cost=stats.cost,
+            input_tokens=stats.input_tokens,
+            output_tokens=stats.output_tokens,
+        )
 
     def stats(self, provider: str, all_answers: int) -> ProviderStats:
         """The figures of the attempts added.

@@ -35,8 +35,10 @@ class Summary:
         cancelled: calls cancelled by their caller.
         masked_failures: failed attempts of calls that were answered.
         recovered: answered calls that the first choice alone would not have answered: its attempt
-            failed, or no provider of the route's first tier was available.
-        first_tier_unavailable: of those, calls whose first tier was unavailable.
+            failed, or the route's first choice was not available.
+        first_choice_unavailable: of those, calls whose first choice was unavailable, so that they
+            began at another provider.
+        diverted: answered calls that the first choice did not answer.
         first_choice_failed: calls that the first choice did not answer or would not have answered,
             without request errors.
         latency: of all calls but request errors.
@@ -57,7 +59,8 @@ class Summary:
     cancelled: int = 0
     masked_failures: int = 0
     recovered: int = 0
-    first_tier_unavailable: int = 0
+    first_choice_unavailable: int = 0
+    diverted: int = 0
     first_choice_failed: int = 0
     latency: Latency = Latency()
     first_choice_latency: Latency = Latency()
@@ -112,6 +115,53 @@ class ProviderStats:
     success_rate: float | None
     latency: Latency
     failures: dict[str, int]
+    cost: float | None
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class RouteAnswers:
+    """The answers of one provider on one route.
+
+    Attributes:
+        route: the route's name.
+        provider: the provider's name.
+        answers: calls that it answered.
+        share: its share of the route's answers, 0 to 1.
+        diverted: of its answers, those that the route's first choice should have given.
+    """
+
+    route: str
+    provider: str
+    answers: int
+    share: float
+    diverted: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelStats:
+    """The attempts of one model at one provider; attempts without a known model are missing.
+
+    Attributes:
+        provider: the provider's name.
+        model: the model's name.
+        attempts: attempts that ended.
+        answers: successful attempts.
+        success_rate: share of the attempts that succeeded, without cancelled ones; None without
+            attempts.
+        latency: of its answers.
+        cost: USD; None if it has no price.
+        input_tokens: reported or estimated input tokens.
+        output_tokens: reported or estimated output tokens.
+    """
+
+    provider: str
+    model: str
+    attempts: int
+    answers: int
+    success_rate: float | None
+    latency: Latency
     cost: float | None
     input_tokens: int
     output_tokens: int
@@ -178,6 +228,8 @@ class Report:
         previous: the figures of the period of the same length before it; None without calls.
         routes: by number of calls, the most first.
         providers: by number of answers, the most first.
+        answers: by route as in `routes`, and by number of answers.
+        models: by number of answers, the most first.
         failovers: the most frequent first.
         open_periods: by start.
         interval_seconds: length of one interval of the timeline.
@@ -190,6 +242,8 @@ class Report:
     previous: Summary | None
     routes: list[RouteStats] = field(default_factory=list[RouteStats])
     providers: list[ProviderStats] = field(default_factory=list[ProviderStats])
+    answers: list[RouteAnswers] = field(default_factory=list[RouteAnswers])
+    models: list[ModelStats] = field(default_factory=list[ModelStats])
     failovers: list[FailoverCount] = field(default_factory=list[FailoverCount])
     open_periods: list[OpenPeriod] = field(default_factory=list[OpenPeriod])
     interval_seconds: float = 0.0

@@ -10,8 +10,10 @@ from multirouter.report.aggregation import Attempt, AttemptAggregate, Call, Call
 from multirouter.report.model import (
     FailoverCount,
     Interval,
+    ModelStats,
     ProviderStats,
     Report,
+    RouteAnswers,
     RouteStats,
     Summary,
 )
@@ -49,7 +51,9 @@ def read_report(
     rows = _Rows(connection, router)
     name = rows.display_name
     calls = rows.calls(since, until)
-    total, routes, timeline, step = _read_calls(calls, rows.first_call(since, until), until, name)
+    read = _read_calls(calls, rows.first_call(since, until), until, name)
+    total, routes, answers, timeline, step = read
+    providers, models = _read_attempts(rows.attempts(since, until), name)
     changes = rows.circuit_changes(until)
     total.trips = count_trips(changes, since, until)
     return Report(
@@ -58,7 +62,9 @@ def read_report(
         summary=total.summary(),
         previous=_previous(rows, changes, since - (until - since), since),
         routes=routes,
-        providers=_read_attempts(rows.attempts(since, until), name),
+        providers=providers,
+        answers=answers,
+        models=models,
         failovers=_read_failovers(rows.failovers(since, until), name),
         open_periods=find_open_periods(changes, since, until, name),
         interval_seconds=step,
@@ -117,21 +123,33 @@ class _Rows:
 
 def _read_calls(
     calls: Iterable[Call], first: float, until: float, display_name: DisplayName
-) -> tuple[CallAggregate, list[RouteStats], list[Interval], float]:
-    """Returns the total, the routes, the timeline, and the length of its intervals."""
+) -> tuple[CallAggregate, list[RouteStats], list[RouteAnswers], list[Interval], float]:
+    """Returns the total, the routes, their answers, the timeline, and its intervals' length."""
     total = CallAggregate()
     by_route: defaultdict[str, CallAggregate] = defaultdict(CallAggregate)
+    answers: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    diverted: Counter[tuple[str, str]] = Counter()
     step = interval_length(until - first)
     start = first - first % step
     intervals = [CallAggregate() for _ in range(int((until - start) / step) + 1)]
     for call in calls:
         total.add(call)
-        by_route[display_name(call.router, call.route)].add(call)
+        route = display_name(call.router, call.route)
+        by_route[route].add(call)
+        if call.result == "success" and call.provider is not None:
+            answers[route][display_name(call.router, call.provider)] += 1
+            diverted[route, display_name(call.router, call.provider)] += call.diverted
         intervals[int((call.at - start) / step)].add(call)
     routes = [RouteStats(route, calls_of.summary()) for route, calls_of in by_route.items()]
     routes.sort(key=lambda stats: (-stats.summary.calls, stats.route))
     timeline = [calls_in.interval(start + n * step) for n, calls_in in enumerate(intervals)]
-    return total, routes, timeline, step
+    found = [
+        RouteAnswers(stats.route, name, count, count / by.total(), diverted[stats.route, name])
+        for stats in routes
+        if (by := answers.get(stats.route)) is not None
+        for name, count in by.most_common()
+    ]
+    return total, routes, found, timeline, step
 
 
 def interval_length(period: float) -> float:
@@ -150,13 +168,24 @@ def _previous(
     return summary if summary.calls else None
 
 
-def _read_attempts(attempts: Iterable[Attempt], display_name: DisplayName) -> list[ProviderStats]:
+def _read_attempts(
+    attempts: Iterable[Attempt], display_name: DisplayName
+) -> tuple[list[ProviderStats], list[ModelStats]]:
+    """Returns the figures of the providers, and of their models."""
     by_provider: defaultdict[str, AttemptAggregate] = defaultdict(AttemptAggregate)
+    by_model: defaultdict[tuple[str, str], AttemptAggregate] = defaultdict(AttemptAggregate)
     for attempt in attempts:
-        by_provider[display_name(attempt.router, attempt.provider)].add(attempt)
+        name = display_name(attempt.router, attempt.provider)
+        by_provider[name].add(attempt)
+        if attempt.model is not None:
+            by_model[name, attempt.model].add(attempt)
     answers = sum(aggregate.answers for aggregate in by_provider.values())
     found = [aggregate.stats(provider, answers) for provider, aggregate in by_provider.items()]
-    return sorted(found, key=lambda stats: (-stats.answers, stats.provider))
+    models = [aggregate.model_stats(*key) for key, aggregate in by_model.items()]
+    return (
+        sorted(found, key=lambda stats: (-stats.answers, stats.provider)),
+        sorted(models, key=lambda stats: (-stats.answers, stats.provider, stats.model)),
+    )
 
 
 def _read_failovers(

@@ -43,7 +43,9 @@ def tables(report: Report) -> list[ReportTable]:
     found = [
         summary_table(report.summary),
         _routes(report),
+        _answers(report),
         _providers(report),
+        *_models(report),
         _failovers(report),
     ]
     if report.summary.cost is not None:
@@ -59,7 +61,8 @@ def summary_table(summary: Summary) -> ReportTable:
     rows = [
         ("calls answered", percent(summary.success_rate), percent(_first_choice_rate(summary))),
         ("failures masked", count(summary.masked_failures), fmt.NONE),
-        ("first tier unavailable", count(summary.first_tier_unavailable), fmt.NONE),
+        ("first choice unavailable", count(summary.first_choice_unavailable), fmt.NONE),
+        ("answered elsewhere", count(summary.diverted), fmt.NONE),
         ("errors", count(summary.errors), count(first_choice_errors)),
         ("p99 latency", fmt.latency(latency.p99), fmt.latency(first_choice.p99)),
         ("p50 latency", fmt.latency(latency.p50), fmt.latency(first_choice.p50)),
@@ -69,7 +72,7 @@ def summary_table(summary: Summary) -> ReportTable:
         rows.append(("cost", usd(summary.cost), _first_choice_cost(summary)))
     note = (
         "First choice only: the result of each call's first attempt, and no answer where the "
-        "route's first tier was unavailable."
+        "route's first choice was unavailable."
     )
     if math.inf in (latency.p99, first_choice.p99):
         note += " There is no p99 where more than 1 % of the calls got no answer."
@@ -128,6 +131,41 @@ def _providers(report: Report) -> ReportTable:
     ]
     header = ("provider", "attempts", "answers", "share", "success", *PERCENTILES)
     return ReportTable("Providers", header, rows, empty="No attempts.")
+
+
+def _answers(report: Report) -> ReportTable:
+    rows = [
+        (
+            answers.route,
+            answers.provider,
+            count(answers.answers),
+            percent(answers.share),
+            count(answers.diverted),
+        )
+        for answers in report.answers
+    ]
+    header = ("route", "provider", "answers", "share", "not first choice")
+    note = "Not first choice: answers that the route's first choice would have given if it could."
+    title = "Where calls were answered"
+    return ReportTable(title, header, rows, note, empty="No answers.", text_columns=2)
+
+
+def _models(report: Report) -> list[ReportTable]:
+    rows = [
+        (
+            stats.model,
+            stats.provider,
+            count(stats.attempts),
+            percent(stats.success_rate),
+            *_latency(stats.latency),
+            fmt.tokens(stats.input_tokens),
+            fmt.tokens(stats.output_tokens),
+            usd(stats.cost),
+        )
+        for stats in report.models
+    ]
+    header = ("model", "provider", "attempts", "success", *PERCENTILES, "input", "output", "cost")
+    return [ReportTable("Models", header, rows, text_columns=2)] if rows else []
 
 
 def _failovers(report: Report) -> ReportTable:

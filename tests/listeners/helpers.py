@@ -74,7 +74,12 @@ def call(
     route: str = "default",
 ) -> CallOutcome[str]:
     provider = attempts[-1].provider if result == "success" and attempts else None
-    return CallOutcome(result, PROMPT, error, provider, route, attempts, 10.0, seconds)
+    outcome: CallOutcome[str] = CallOutcome(
+        result, PROMPT, error, provider, route, attempts, 10.0, seconds, frozenset({"openai"})
+    )
+    names = {record.provider for record in attempts}
+    outcome.served_by_first_choice = result == "success" and names <= {"openai"}
+    return outcome
 
 
 def dispatch(listener: Listener, name: str, *event: Any) -> None:

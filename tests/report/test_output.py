@@ -69,7 +69,7 @@ def test_the_simulation_has_outages_without_errors(report):
     assert summary.calls > 2000
     assert summary.errors == 0
     assert summary.masked_failures > 20
-    assert summary.first_tier_unavailable > 50
+    assert summary.first_choice_unavailable > 50
     assert summary.trips >= 2
     assert summary.latency.p99 < 15 < summary.first_choice_latency.p99
     kinds = {failover.kind for failover in report.failovers}

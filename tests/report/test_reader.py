@@ -34,7 +34,7 @@ def call(at: float, **changes: object) -> tuple[str, tuple[object, ...]]:
         "first_provider": "a",
         "first_kind": "success",
         "first_elapsed": 1.0,
-        "first_tier_unavailable": 0,
+        "first_choice_unavailable": 0,
         "cost": None,
         "first_cost": None,
     }
@@ -53,6 +53,7 @@ def attempt(at: float, **changes: object) -> tuple[str, tuple[object, ...]]:
         "kind": "success",
         "elapsed": 1.0,
         "late": 0,
+        "stalled": 0,
     }
     return "attempts", tuple((values | changes).values())
 
@@ -87,7 +88,7 @@ def test_the_summary(tmp_path):
             cost=3.0,
             first_cost=5.0,
         ),
-        call(1300, provider="b", first_provider="b", first_tier_unavailable=1, cost=1.0),
+        call(1300, provider="b", first_provider="b", first_choice_unavailable=1, cost=1.0),
         call(1400, result="failure", failures=2, first_kind="timeout"),
         call(1500, result="failure", failures=1, first_kind="request"),
         call(1600, result="rejected", first_provider=None, first_kind=None, first_elapsed=None),
@@ -100,7 +101,8 @@ def test_the_summary(tmp_path):
     assert (summary.calls, summary.answered, summary.fallbacks, summary.cancelled) == (8, 3, 1, 1)
     assert (summary.errors, summary.request_errors, summary.rejected) == (3, 1, 1)
     assert (summary.masked_failures, summary.recovered) == (2, 2)
-    assert summary.first_tier_unavailable == 1
+    assert summary.first_choice_unavailable == 1
+    assert summary.diverted == 2
     assert summary.first_choice_failed == 5
     assert summary.success_rate == pytest.approx(3 / 6)
     assert (summary.cost, summary.first_choice_cost, summary.failover_cost) == (6.0, 7.0, -2.0)
@@ -109,6 +111,44 @@ def test_the_summary(tmp_path):
     assert summary.first_choice_latency.p50 == math.inf
     assert found.previous.calls == 1
     assert found.previous.errors == 1
+
+
+def test_where_calls_were_answered(tmp_path):
+    """Each provider's answers on each route, and how many the first choice did not give."""
+    found = report(
+        tmp_path,
+        *(call(1000 + n) for n in range(3)),
+        call(1100, provider="b", first_provider="a", first_kind="server"),
+        *(call(1200, provider="b", first_provider="b", first_choice_unavailable=1) for _ in "xy"),
+        call(1300, route="other", provider="b", first_provider="b"),
+        call(1400, route="failing", result="failure", provider=None),
+    )
+    assert [(a.route, a.provider, a.answers, a.share, a.diverted) for a in found.answers] == [
+        ("default", "a", 3, 0.5, 0),
+        ("default", "b", 3, 0.5, 3),
+        ("other", "b", 1, 1.0, 0),
+    ]
+    assert found.summary.diverted == 3
+
+
+def test_model_stats(tmp_path):
+    """Attempts, tokens and cost by model; an attempt without a known model is in none."""
+    found = report(
+        tmp_path,
+        attempt(1100, model="large", cost=0.5, input_tokens=10, output_tokens=5),
+        attempt(1100, model="large", kind="server"),
+        attempt(1100, model="small", input_tokens=7),
+        attempt(1100, model="small", elapsed=3.0),
+        attempt(1100, provider="b", model="small", kind="cancelled"),
+        attempt(1100),
+    )
+    large, small, other = (found.models[at] for at in (1, 0, 2))
+    assert (large.provider, large.model, large.attempts, large.answers) == ("a", "large", 2, 1)
+    assert (large.success_rate, large.cost) == (0.5, 0.5)
+    assert (large.input_tokens, large.output_tokens) == (10, 5)
+    assert (small.model, small.cost, small.input_tokens) == ("small", None, 7)
+    assert small.latency.p99 == pytest.approx(3.0, rel=0.01)
+    assert (other.provider, other.answers, other.success_rate) == ("b", 0, None)
 
 
 def test_streams_are_timed_to_their_first_content(tmp_path):

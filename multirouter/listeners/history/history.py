@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from multirouter.core import validation as check
-from multirouter.core.events import CircuitChanged, Configured, FailedOver, Listener
-from multirouter.core.routes.name_lookup import ADHOC
+from multirouter.core.events import CircuitChanged, FailedOver, Listener
 from multirouter.errors import ConfigurationError, UsageError
 from multirouter.listeners.history import file as history_file
 from multirouter.listeners.history.restore import StateRestorer
@@ -25,9 +24,6 @@ if TYPE_CHECKING:
 
     from multirouter.core.cost.budgets import Account
     from multirouter.core.registry.registry import Registry
-
-FirstTier = Callable[[str], frozenset[str]]
-"""Returns the names of the providers in a route's first tier."""
 
 RETENTION = 90 * 86_400.0
 """Default retention of rows, seconds."""
@@ -73,19 +69,14 @@ class History(Listener):
         self._batch_interval = check.duration("History.batch_interval", batch_interval)
         self._wall = wall
         self._router = ""
-        self._first_tier: FirstTier = _no_first_tier
-        self._first_tiers: dict[str, frozenset[str]] = {}
         self._writer: Writer | None = None
         self._put: Callable[[str, tuple[Any, ...]], None] = _no_writer
 
-    def attach(
-        self, router: str, first_tier: FirstTier, on_dropped: OnDropped, on_error: OnError
-    ) -> None:
+    def attach(self, router: str, on_dropped: OnDropped, on_error: OnError) -> None:
         """Starts recording for a router; called by the router itself.
 
         Args:
             router: the router's name.
-            first_tier: returns the providers of a route's first tier.
             on_dropped: called with the number of rows dropped.
             on_error: called with a description and the exception, for the first of consecutive
                 write failures.
@@ -100,7 +91,6 @@ class History(Listener):
                 "create another History, which may use the same file",
             )
         self._router = router
-        self._first_tier = first_tier
         self._writer = writer = Writer(
             self.path,
             max_queued=self._max_queued_rows,
@@ -175,9 +165,10 @@ class History(Listener):
                 record.late,
                 None if usage is None else usage.input,
                 None if usage is None else usage.output,
-                None if usage is None else record.cost,
+                record.cost if record.priced else None,
                 None if usage is None else usage.estimated,
                 record.stalled,
+                record.model,
             ),
         )
 
@@ -203,8 +194,7 @@ class History(Listener):
                 None if first is None else first.provider,
                 None if first is None else first.verdict.kind.value,
                 None if first is None else _time_to_answer(first),
-                first is not None
-                and first.provider not in self._first_tier_of(outcome.route, first),
+                first is not None and first.provider not in outcome.first_choice,
                 cost,
                 None if cost is None or failover_cost is None else cost - failover_cost,
             ),
@@ -219,19 +209,6 @@ class History(Listener):
     def circuit_changed(self, event: CircuitChanged) -> None:
         change = (event.provider, event.old, event.new, event.reason, event.open_duration)
         self._put("circuits", (self._wall(), self._attached_writer().run, event.router, *change))
-
-    @override
-    def configured(self, event: Configured) -> None:
-        self._first_tiers.clear()
-
-    def _first_tier_of(self, route: str, first: AttemptRecord) -> frozenset[str]:
-        """Providers of a route's first tier; for an ad hoc route, the provider of `first`."""
-        known = self._first_tiers.get(route)
-        if known is None:
-            if route == ADHOC:
-                return frozenset((first.provider,))
-            known = self._first_tiers[route] = self._first_tier(route)
-        return known
 
     def _attached_writer(self) -> Writer:
         if self._writer is None:
@@ -274,10 +251,6 @@ def _file(path: Any) -> Path:
     return file
 
 
-def _no_first_tier(_route: str) -> frozenset[str]:
-    raise UsageError(NO_ROUTER)
-
-
 def _no_writer(_table: str, _values: tuple[Any, ...]) -> None:
     raise UsageError(NO_ROUTER)
 
@@ -298,10 +271,10 @@ def _failures(trail: tuple[AttemptRecord, ...]) -> int:
 
 
 def _cost(trail: tuple[AttemptRecord, ...]) -> float | None:
-    """Known cost of the attempts, USD; None if no provider has a price."""
+    """Known cost of the attempts, USD; None if none of them has a price."""
     if len(trail) == 1:
-        return None if trail[0].usage is None else trail[0].cost
-    known = [record.cost for record in trail if record.usage is not None]
+        return trail[0].cost if trail[0].priced else None
+    known = [record.cost for record in trail if record.priced]
     return sum(known) if known else None
 
 

@@ -30,10 +30,11 @@ ATTEMPTS = (
     "cost",
     "estimated",
     "stalled",
+    "model",
 )
 """Columns of `attempts`. `at` is the wall clock at the end, seconds since 1970 in UTC; durations
 are in seconds, costs in USD; `estimated` is 1 if the token counts are estimated, not reported;
-`stalled` is 1 if the event loop stalled meanwhile."""
+`stalled` is 1 if the event loop stalled meanwhile; `model` as in `AttemptRecord.model`."""
 
 CALLS = (
     "at",
@@ -49,14 +50,14 @@ CALLS = (
     "first_provider",
     "first_kind",
     "first_elapsed",
-    "first_tier_unavailable",
+    "first_choice_unavailable",
     "cost",
     "first_cost",
 )
 """Columns of `calls`. `first_provider`, `first_kind`, `first_elapsed` and `first_cost` are about
 the first choice: its name, the outcome and duration of its attempt, and what the call would have
-cost there alone. `first_tier_unavailable` is 1 if no provider of the route's first tier was
-available, so the first attempt went to a later tier."""
+cost there alone. `first_choice_unavailable` is 1 if no provider of the route's first choice was
+available (`CallOutcome.first_choice`), so the first attempt went to another one."""
 
 CIRCUITS = ("at", "run", "router", "provider", "old", "new", "reason", "open_duration")
 """Columns of `circuits`, the state changes; `run` identifies the process."""
@@ -115,6 +116,10 @@ MIGRATIONS: tuple[str, ...] = (
     """,
     """
     ALTER TABLE attempts ADD COLUMN stalled INTEGER NOT NULL DEFAULT 0
+    """,
+    """
+    ALTER TABLE attempts ADD COLUMN model TEXT;
+    ALTER TABLE calls RENAME COLUMN first_tier_unavailable TO first_choice_unavailable
     """,
 )
 """Migrations from an empty file to the current schema; a file's version is the number of migrations

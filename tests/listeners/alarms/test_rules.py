@@ -119,17 +119,18 @@ def test_a_removed_provider_has_no_reading() -> None:
 
 
 def test_failovers_are_counted_by_route() -> None:
-    """Share of a route's calls that failed over; rejected and cancelled calls do not count."""
+    """Calls that failed over, or began elsewhere; rejected and cancelled calls do not count."""
     rule = FailoverShare(over=0.2, min_count=5)
     failed_over = (attempt("openai", FailureKind.SERVER), attempt("local"))
-    for outcome in [call("success", attempt())] * 6 + [call("success", *failed_over)] * 2:
+    diverted = [call("success", *failed_over), call("success", attempt("local"))]
+    for outcome in [call("success", attempt())] * 6 + diverted:
         rule.call_ended(outcome)
     for _ in range(9):
         rule.call_ended(call("cancelled", *failed_over))
         rule.call_ended(call("rejected"))
     reading = reading_of(rule)
     assert (reading.subject, reading.state, reading.value) == ("default", "firing", 0.25)
-    assert reading.text.startswith("route default: 25.0% of the calls failed over")
+    assert "route default: 25.0% of the calls did not go to the first choice" in reading.text
 
 
 def test_a_retry_at_the_same_provider_is_not_a_failover() -> None:

@@ -48,7 +48,7 @@ async def test_each_attempt_and_call_is_written(tmp_path):
     (call,) = rows(file, "calls")
     assert call["at"] == pytest.approx(answered["at"])
     assert (call["result"], call["provider"], call["attempts"]) == ("success", "second", 2)
-    assert (call["failures"], call["failovers"], call["first_tier_unavailable"]) == (1, 1, 0)
+    assert (call["failures"], call["failovers"], call["first_choice_unavailable"]) == (1, 1, 0)
     assert (call["first_provider"], call["first_kind"]) == ("first", "server")
     assert call["first_elapsed"] == pytest.approx(2.0)
     assert call["cost"] == pytest.approx(0.01)
@@ -75,8 +75,8 @@ async def test_circuit_changes_are_written(tmp_path):
     assert (opened["reason"], opened["open_duration"]) == ("failures", 60.0)
 
 
-async def test_a_call_with_an_unavailable_first_tier_is_marked(tmp_path):
-    """`first_tier_unavailable` is 1 while the first tier is held open; never for ad hoc routes."""
+async def test_a_call_with_an_unavailable_first_choice_is_marked(tmp_path):
+    """`first_choice_unavailable` is 1 while the first provider of the call's route is held open."""
     file = tmp_path / "history.db"
     providers = [Provider(name, ScriptedProvider(name)) for name in "ab"]
     async with router(history(file), *providers, routes=[Route("default", ["a", "b"])]) as r:
@@ -84,9 +84,10 @@ async def test_a_call_with_an_unavailable_first_tier_is_marked(tmp_path):
         r.hold("a", "open")
         await r.call("q")
         await r.call("q", route=["b"])
+        await r.call("q", route=["a", "b"])
         r.unhold("a")
         r.update("b", weight=2)
-    assert [call["first_tier_unavailable"] for call in rows(file, "calls")] == [0, 1, 0]
+    assert [call["first_choice_unavailable"] for call in rows(file, "calls")] == [0, 1, 0, 1]
 
 
 async def test_a_rejected_call_is_written_without_a_first_choice(tmp_path):

@@ -21,7 +21,7 @@ from multirouter.listeners.metrics.metrics import TRIP_REASONS
 from multirouter.model import CallResult, FailureKind
 
 ROOT = Path(__file__).parents[3]
-PAGE = (ROOT / "docs/metrics.md").read_text(encoding="utf-8")
+PAGE = (ROOT / "docs/reference/metrics.md").read_text(encoding="utf-8")
 ALERTS = ROOT / "deploy/prometheus/alerts.yml"
 DASHBOARD = json.loads((ROOT / "deploy/grafana/multirouter.json").read_text(encoding="utf-8"))
 
@@ -123,7 +123,7 @@ def test_an_invalid_query_fails_the_check(query) -> None:
 
 
 def test_the_page_lists_every_family() -> None:
-    """The table of docs/metrics.md has all families in order: name, type, labels, meaning."""
+    """The table of docs/reference/metrics.md has all families in order: name, type, labels, meaning."""
     types = {Counter: "counter", Gauge: "gauge", Histogram: "histogram"}
     documented = re.findall(
         r"^\| `(multirouter_\w+)` \| (\w+) \| ([^|]+) \| ([^|]+) \|$", PAGE, re.MULTILINE

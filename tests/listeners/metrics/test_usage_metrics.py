@@ -7,6 +7,7 @@ from prometheus_client import CollectorRegistry
 
 from multirouter.core.events import BudgetReached
 from multirouter.listeners.metrics.metrics import Metrics, make_metrics
+from multirouter.listeners.metrics.usage_metrics import MAX_MODELS, OTHER_MODELS
 from multirouter.model import AttemptRecord, FailureKind, Usage
 from tests.listeners.helpers import FakeView, attempt, call, dispatch, dispatch_call, total, value
 
@@ -24,8 +25,63 @@ def metrics(registry) -> Metrics:
 def priced(cost: float, usage: Usage, **how) -> AttemptRecord:
     """An attempt with usage and cost."""
     record = attempt(**how)
-    record.cost, record.usage = cost, usage
+    record.cost, record.usage, record.priced, record.model = cost, usage, True, "gpt-5"
     return record
+
+
+def of_model(model: str | None, **how) -> AttemptRecord:
+    """An attempt of a model."""
+    record = attempt(**how)
+    record.model = model
+    return record
+
+
+def test_attempts_are_counted_by_model(metrics, registry) -> None:
+    """By outcome, and the answered ones are timed; attempts without a known model are not."""
+    dispatch(metrics, "attempt_ended", of_model("gpt-5", seconds=2.0))
+    dispatch(metrics, "attempt_ended", of_model("gpt-5", kind=FailureKind.SERVER))
+    dispatch(metrics, "attempt_ended", of_model(None))
+    dispatch(metrics, "attempt_ended", of_model("gpt-5", role="shadow"))
+    labels = {"provider": "openai", "model": "gpt-5"}
+    outcomes = ("success", "failure", "cancelled")
+    counts = [value(registry, "model_attempts_total", **labels, outcome=o) for o in outcomes]
+    assert counts == [1, 1, 0]
+    assert total(registry, "model_attempts_total") == 2
+    assert value(registry, "model_attempt_duration_seconds_sum", **labels) == 2.0
+    assert value(registry, "model_attempt_duration_seconds_count", **labels) == 1
+
+
+def test_tokens_without_a_price_are_counted(metrics, registry) -> None:
+    """They have no cost: no series says 0 USD."""
+    record = of_model("gpt-5")
+    record.usage = Usage(7, 3, estimated=True)
+    dispatch(metrics, "attempt_ended", record)
+    labels = {"provider": "openai", "model": "gpt-5", "kind": "input"}
+    assert value(registry, "tokens_total", **labels) == 7
+    assert value(registry, "cost_usd_total", **labels) is None
+    assert total(registry, "estimated_cost_usd_total") == 0
+
+
+def test_models_of_one_provider_are_bounded(metrics, registry) -> None:
+    """Names come from clients: an unknown one takes no series, and there are `MAX_MODELS`."""
+    for number in range(MAX_MODELS + 5):
+        dispatch(metrics, "attempt_ended", of_model(f"typo-{number}", kind=FailureKind.NOT_FOUND))
+    for number in range(MAX_MODELS + 5):
+        dispatch(metrics, "attempt_ended", of_model(f"model-{number}"))
+    dispatch(metrics, "attempt_ended", of_model("model-0", kind=FailureKind.NOT_FOUND))
+    models = {
+        sample.labels["model"]
+        for family in registry.collect()
+        for sample in family.samples
+        if sample.name == "multirouter_model_attempts_total"
+    }
+    assert models == {f"model-{number}" for number in range(MAX_MODELS)} | {OTHER_MODELS}
+    other = {"provider": "openai", "model": OTHER_MODELS}
+    assert value(registry, "model_attempts_total", **other, outcome="success") == 5
+    failed = {**other, "outcome": "failure"}
+    assert value(registry, "model_attempts_total", **failed) == MAX_MODELS + 5
+    labels = {"provider": "openai", "model": "model-0", "outcome": "failure"}
+    assert value(registry, "model_attempts_total", **labels) == 1
 
 
 def test_each_token_is_counted_once(metrics, registry) -> None:
@@ -38,11 +94,12 @@ def test_each_token_is_counted_once(metrics, registry) -> None:
         priced(0.25, Usage(10, 1, estimated=True), kind=FailureKind.TIMEOUT),
     )
     kinds = {
-        kind: value(registry, "tokens_total", provider="openai", kind=kind)
+        kind: value(registry, "tokens_total", provider="openai", model="gpt-5", kind=kind)
         for kind in ("input", "cached", "output", "reasoning")
     }
     assert kinds == {"input": 70, "cached": 40, "output": 21, "reasoning": 30}
-    assert value(registry, "cost_usd_total", route="default", provider="openai") == 0.75
+    labels = {"route": "default", "provider": "openai", "model": "gpt-5"}
+    assert value(registry, "cost_usd_total", **labels) == 0.75
     assert value(registry, "estimated_cost_usd_total", provider="openai") == 0.25
 
 
