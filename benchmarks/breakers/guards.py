@@ -10,6 +10,7 @@ import time
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from typing import Any, Self
 from unittest import mock
 
@@ -41,6 +42,8 @@ class Guard:
     """
 
     package: str
+    _rejection: Any
+    _breaker: Any
 
     async def __aenter__(self) -> Self:
         """Creates the breaker."""
@@ -74,7 +77,7 @@ class Guard:
         """Moves the wall clock, but not the monotonic one, as a time server or a user does."""
         now, wall = time.time, dt.datetime
 
-        class Moved(wall):
+        class Moved(datetime.datetime):
             """The class `datetime` on a clock that was moved."""
 
             @classmethod
@@ -83,9 +86,7 @@ class Guard:
 
             @classmethod
             def utcnow(cls) -> Any:
-                return wall.now(dt.UTC).replace(tzinfo=None) + dt.timedelta(
-                    seconds=seconds
-                )
+                return wall.now(dt.UTC).replace(tzinfo=None) + dt.timedelta(seconds=seconds)
 
         replaced = {id(now): lambda: now() + seconds, id(wall): Moved}
         with mock.patch.object(time, "time", replaced[id(now)]):
@@ -162,17 +163,16 @@ class Interlock(Guard):
 
     async def open(self) -> None:
         """Creates the breaker."""
-        from interlock import CircuitBreaker, CircuitOpenError, Config
-
-        self._rejection = CircuitOpenError
-        config = Config(
+        peer = import_module("interlock")
+        self._rejection = peer.CircuitOpenError
+        config = peer.Config(
             failure_rate_threshold=1.0,
             minimum_number_of_calls=THRESHOLD,
             window_size=THRESHOLD,
             permitted_calls_in_half_open=1,
             wait_duration_in_open=OPEN_DURATION,
         )
-        self._breaker = CircuitBreaker(name="only", config=config)
+        self._breaker = peer.CircuitBreaker(name="only", config=config)
 
     async def call(self, work: Work) -> object:
         """Runs `work` with `call_async`."""
@@ -195,11 +195,9 @@ class Purgatory(Guard):
 
     async def open(self) -> None:
         """Creates the breaker."""
-        from purgatory import AsyncCircuitBreakerFactory
-        from purgatory.domain.model import OpenedState
-
-        self._rejection = OpenedState
-        self._breakers = AsyncCircuitBreakerFactory(
+        peer = import_module("purgatory")
+        self._rejection = import_module("purgatory.domain.model").OpenedState
+        self._breakers = peer.AsyncCircuitBreakerFactory(
             default_threshold=THRESHOLD, default_ttl=OPEN_DURATION
         )
 
@@ -229,10 +227,9 @@ class Aiobreaker(Guard):
 
     async def open(self) -> None:
         """Creates the breaker."""
-        from aiobreaker import CircuitBreaker, CircuitBreakerError
-
-        self._rejection = CircuitBreakerError
-        self._breaker = CircuitBreaker(
+        peer = import_module("aiobreaker")
+        self._rejection = peer.CircuitBreakerError
+        self._breaker = peer.CircuitBreaker(
             fail_max=THRESHOLD, timeout_duration=dt.timedelta(seconds=OPEN_DURATION)
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +84,7 @@ def _parser() -> argparse.ArgumentParser:
 def _scenarios(options: argparse.Namespace) -> list[Scenario]:
     days = options.days or (1.0 if options.quick else None)
     hours = options.busy_hours or (0.02 if options.quick else BUSY_HOURS)
-    makers = {
+    makers: dict[str, Callable[[], Scenario]] = {
         "month": lambda: month(days or 30.0),
         "dense": lambda: dense(days or 10.0),
         "busy": lambda: busy(hours),

@@ -46,6 +46,16 @@ LABELS: Mapping[str, str] = {
 }
 """Names of the policies in figures."""
 
+SHARES: Mapping[float, str] = {
+    1.0: "all",
+    0.1: "1 in 10",
+    0.01: "1 in 100",
+    0.001: "1 in 1,000",
+    1e-4: "1 in 10,000",
+    1e-5: "1 in 100,000",
+}
+"""Shares of calls, as they are written at an axis."""
+
 ZOOM = 12 * 3600.0
 """Seconds of the interval that is shown enlarged, at most; also at most a third of the whole."""
 
@@ -268,10 +278,9 @@ def _latencies(axes: Any, group: Sequence[Experiment]) -> None:
         xlabel="seconds", ylim=(3.0 / len(group[0].run.started), 1.0),
     )  # fmt: skip
     axes.set_xlim(left=0.5, right=200.0)
-    shares = {1.0: "all", 0.1: "1 in 10", 0.01: "1 in 100", 0.001: "1 in 1,000", 1e-4: "1 in 10,000"}
     bottom = axes.get_ylim()[0]
-    shown = {share: word for share, word in shares.items() if share >= bottom}
-    axes.set_yticks(list(shown), list(shown.values()))
+    ticks = {share: word for share, word in SHARES.items() if share >= bottom}
+    axes.set_yticks(list(ticks), list(ticks.values()))
     axes.minorticks_off()
     _plain_seconds(axes.xaxis)
     axes.grid(color="#E5E5E5", linewidth=0.6)

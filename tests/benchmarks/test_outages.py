@@ -17,7 +17,7 @@ from benchmarks.outages.policy import Attempt, StateChange
 from benchmarks.outages.provider import REGULAR
 from benchmarks.outages.randomness import Randomness
 from benchmarks.outages.router_policy import RouterPolicy
-from benchmarks.outages.schedule import KINDS, MIN_GAP, Scenario, busy, month
+from benchmarks.outages.schedule import KINDS, MIN_GAP, Scenario, busy, dense, month
 from benchmarks.outages.simulation import NO_PROVIDER, Run, run
 from benchmarks.outages.summary import summarize
 from benchmarks.outages.tail import tail
@@ -45,7 +45,7 @@ def a_run(*changes: StateChange, background: tuple[Attempt, ...] = ()) -> Run:
 # -- the schedule ---------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("scenario", [month(), busy(2.0)], ids=lambda s: s.name)
+@pytest.mark.parametrize("scenario", [month(), dense(), busy(2.0)], ids=lambda s: s.name)
 @pytest.mark.parametrize("seed", range(5))
 def test_at_least_one_provider_is_healthy_at_any_time(scenario: Scenario, seed: int) -> None:
     """However the outages fall, at every instant at least one provider has none."""
@@ -53,6 +53,18 @@ def test_at_least_one_provider_is_healthy_at_any_time(scenario: Scenario, seed: 
     for instant in (incident.outage.start for incident in incidents):
         unhealthy = {i.provider for i in incidents if i.outage.start <= instant < i.outage.end}
         assert len(unhealthy) < len(SPECS)
+
+
+def test_dense_outages_are_those_of_a_month_in_a_third_of_the_time() -> None:
+    """As many outages of the same lengths, so three times as many a day."""
+    short, long = dense(), month()
+    assert (short.outages, short.rate, short.longest) == (long.outages, long.rate, long.longest)
+    assert short.seconds * 3 == long.seconds
+    hours = [
+        sum(i.outage.end - i.outage.start for i in scenario.world(1).incidents)
+        for scenario in (short, long)
+    ]
+    assert hours[0] > 0.8 * hours[1]
 
 
 @pytest.mark.parametrize("seed", range(5))

@@ -114,7 +114,7 @@ class Admission:
                 step = self._choose_attempt(now, outside | self._half_open_names(now))
             if step is not None:
                 return step
-        excluded: Collection[str] = retry_state.excluded
+        excluded = retry_state.excluded
         if self._can_retry_healthy(retry_state, now):
             excluded = excluded | self._half_open_names(now)
         return self._choose_attempt(now, excluded)

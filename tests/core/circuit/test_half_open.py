@@ -51,7 +51,7 @@ def test_calls_without_another_choice_join_alone() -> None:
 
 
 def test_a_delivering_stream_lets_calls_join() -> None:
-    """Each stream that delivers makes room for two more, so their number doubles."""
+    """Each stream that delivers admits two more, so their number doubles."""
     trials = in_flight(0.0)
     counts = []
     for _ in range(4):
