@@ -77,7 +77,7 @@ class Guard:
         """Moves the wall clock, but not the monotonic one, as a time server or a user does."""
         now, wall = time.time, dt.datetime
 
-        class Moved(datetime.datetime):
+        class Moved(dt.datetime):
             """The class `datetime` on a clock that was moved."""
 
             @classmethod

@@ -95,12 +95,13 @@ def test_the_policy_sets_window_and_thresholds() -> None:
     """Three attempts, a third of them failed, within ten seconds; other values, other results."""
     policy = HealthPolicy(window=10.0, minimum_calls=3, min_success_rate=0.7)
     health = HealthWindow(policy, ChangeCounter())
-    health.record_success(0.0)
-    assert not health.degraded
-    health.record_failure(0.0)
-    assert health.degraded, "a third of the three that count"
+    found = []
+    for record in (health.record_success, health.record_failure):
+        record(0.0)
+        found.append(health.degraded)
     health.refresh(10.0, 0)
-    assert not health.degraded
+    found.append(health.degraded)
+    assert found == [False, True, False], "a third of the three that count"
     never = HealthWindow(HealthPolicy(min_success_rate=0.0), ChangeCounter())
     for _ in range(50):
         never.record_failure(0.0)
@@ -114,9 +115,9 @@ def test_a_new_policy_applies_at_once() -> None:
     for _ in range(4):
         health.record_success(0.0)
     health.record_failure(0.0)
-    assert not health.degraded
+    before = health.degraded
     health.apply(HealthPolicy(minimum_calls=5, min_success_rate=0.9))
-    assert health.degraded
+    assert (before, health.degraded) == (False, True)
     assert revision.value == 1
     health.apply(HealthPolicy(minimum_calls=5, min_success_rate=0.9, window=60.0))
     assert not health.degraded
