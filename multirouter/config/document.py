@@ -136,6 +136,10 @@ class ProviderSection(DocumentedSection):
     """Maximum time to the first content of a stream, seconds."""
     idle: Number | None = None
     """Maximum time between two chunks of a stream, seconds."""
+    retries: Integer | None = None
+    """Retries after a failure before the next provider. Default: those of the route."""
+    backoff: Number | None = None
+    """Longest first wait before such a retry, seconds. Default: that of the retry policy."""
     circuit: CircuitSection | None = None
     """Circuit breaker settings that differ from the policies."""
     limits: LimitsSection | None = None

@@ -47,6 +47,8 @@ COMMON_SETTINGS = (
     "attempt_timeout",
     "first_token",
     "idle",
+    "retries",
+    "backoff",
     "circuit",
     "limits",
     "budget",

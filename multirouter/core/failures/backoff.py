@@ -25,15 +25,24 @@ def grown_duration(base: float, factor: float, cap: float, count: int) -> float:
     return duration
 
 
-def backoff_ceiling(policy: RetryPolicy, round_number: int) -> float:
+def backoff_ceiling(policy: RetryPolicy, round_number: int, base: float | None = None) -> float:
     """The longest delay before round `round_number` (1 = the first retry), seconds.
 
-    min(cap, base * factor**(round_number - 1)), computed without overflow for any round.
+    min(cap, base * factor**(round_number - 1)), computed without overflow for any round. A `base`
+    of a provider's own takes the place of the policy's, and may be above its cap.
     """
-    return min(policy.cap, grown_duration(policy.base, policy.factor, policy.cap, round_number))
+    first = policy.base if base is None else base
+    cap = policy.cap if base is None else max(policy.cap, base)
+    return min(cap, grown_duration(first, policy.factor, cap, round_number))
 
 
-def backoff_delay(policy: RetryPolicy, round_number: int, floor: float, fraction: float) -> float:
+def backoff_delay(
+    policy: RetryPolicy,
+    round_number: int,
+    floor: float,
+    fraction: float,
+    base: float | None = None,
+) -> float:
     """The delay before a round, seconds: uniform between `floor` and the ceiling, by `fraction`.
 
     Args:
@@ -42,7 +51,8 @@ def backoff_delay(policy: RetryPolicy, round_number: int, floor: float, fraction
         floor: the shortest delay, seconds: the Retry-After of a provider, else 0. A floor above
             the ceiling is the delay.
         fraction: a random number in [0, 1).
+        base: the first delay of a provider's own, seconds; None for the policy's.
 
     Source: "full jitter", AWS Architecture Blog, Exponential Backoff And Jitter, 2015.
     """
-    return floor + fraction * max(0.0, backoff_ceiling(policy, round_number) - floor)
+    return floor + fraction * max(0.0, backoff_ceiling(policy, round_number, base) - floor)

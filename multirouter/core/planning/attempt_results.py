@@ -153,7 +153,9 @@ class AttemptResults(StreamPlan):
     def _handle_failure(self, step: AttemptStep, record: AttemptRecord, rule: Rule) -> None:
         """Applies the rule of a failure to the call."""
         retry_state = self._ensure_retry_state(step)
-        members, retries = self.route.members, self.route.retries_per_provider
+        members, retries = self.route.members, step.member.provider.retries
+        if retries is None:
+            retries = self.route.retries_per_provider
         early = step.deadline - step.started < step.member.timeout - _ROUNDING
         cut_short = early and step.served_at is None and isinstance(record.error, AttemptTimeout)
         cut_short = cut_short or (step.stalled and may_be_from_stall(record.verdict))

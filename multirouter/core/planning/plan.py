@@ -153,14 +153,18 @@ class Plan(AttemptResults):
         context = self._context
         if not retry_state.backed_off:
             at = retry_state.retry_same_at(member, now, context.rng.random())
-            if at is not None and at < self.deadline and retry_state.may_retry(context.budget, now):
+            if at is None or at >= self.deadline:
+                retry_state.retry_same = None
+                return None
+            if retry_state.may_retry(context.budget, now, member=member):
                 retry_state.backed_off = True
                 retry_state.backoff_until = at
                 return WaitStep(at, for_capacity=False)
-        backed_off, retry_state.retry_same = retry_state.backed_off, None
-        if not backed_off or self._shared_rejection(now):
-            return None
-        return self._acquire(member, now, "")
+        step = None
+        if retry_state.backed_off and not self._shared_rejection(now):
+            step = self._acquire(member, now, "")
+        retry_state.retry_same = None
+        return step
 
     def _next_round(self, retry_state: RetryState, now: float) -> Step:
         members, context = self.route.members, self._context

@@ -136,7 +136,7 @@ class RetryState:
 
     def can_afford(self, member: Candidate, role: Role, budget: RetryBudget, now: float) -> bool:
         """Whether the next attempt may go to `member`; sets `denial` when not."""
-        return self._is_free(member, role, now) or self.may_retry(budget, now, role)
+        return self._is_free(member, role, now) or self.may_retry(budget, now, role, member)
 
     def can_afford_any(self, members: Iterable[Candidate], budget: RetryBudget, now: float) -> bool:
         """Whether any of the providers may be attempted in a later round; sets `denial` if not."""
@@ -146,7 +146,7 @@ class RetryState:
     def spend(self, member: Candidate, role: Role, budget: RetryBudget, now: float) -> None:
         """Charges the attempt that is about to go to `member`."""
         if not self._is_free(member, role, now):
-            self._paid += 1
+            self._paid += not self._is_own_retry(member)
             budget.spend(now)
 
     def attempted_once(self, member: Candidate, now: float) -> bool:
@@ -158,18 +158,31 @@ class RetryState:
             and member.gate.selectable(now)
         )
 
+    def _is_own_retry(self, member: Candidate | None) -> bool:
+        """Whether the next attempt at `member` is one of `Provider.retries`."""
+        if member is None or member is not self.retry_same:
+            return False
+        return member.provider.retries is not None
+
     def _is_free(self, member: Candidate, role: Role, now: float) -> bool:
         """Whether an attempt is free: the first one at a healthy provider, unless it is a hedge."""
         first = role == "call" and member.name not in self._attempts
         return first and not member.gate.unhealthy(now)
 
-    def may_retry(self, budget: RetryBudget, now: float, role: Role = "call") -> bool:
-        """Whether one more paid attempt may be made; sets or clears `denial`.
+    def may_retry(
+        self,
+        budget: RetryBudget,
+        now: float,
+        role: Role = "call",
+        member: Candidate | None = None,
+    ) -> bool:
+        """Whether one more paid attempt may be made, at `member` if given; sets `denial` if not.
 
-        The budget is consulted each time, since it refills.
+        The budget is consulted each time, since it refills. A retry of a provider's own
+        (`Provider.retries`) is not counted in `RetryPolicy.attempts`.
         """
         share = HEDGE_BUDGET_SHARE if role == "hedge" else 1.0
-        if 1 + self._paid >= self._policy.attempts:
+        if not self._is_own_retry(member) and 1 + self._paid >= self._policy.attempts:
             self.denial = "attempts"
         else:
             self.denial = None if budget.allows(now, share=share) else "budget"
@@ -179,7 +192,7 @@ class RetryState:
 
     def retry_same_at(self, member: Candidate, now: float, random: float) -> float | None:
         """Loop time at which the provider that failed may be retried, seconds; None for never."""
-        return self._backoff_end([member], now, random)
+        return self._backoff_end([member], now, random, member.provider.backoff)
 
     def next_round_at(
         self, members: Iterable[Candidate], now: float, random: float
@@ -196,7 +209,9 @@ class RetryState:
         left = [member for member in members if member.name not in self.excluded_for_call]
         return self._backoff_end(left, now, random)
 
-    def _backoff_end(self, members: Iterable[Candidate], now: float, random: float) -> float | None:
+    def _backoff_end(
+        self, members: Iterable[Candidate], now: float, random: float, base: float | None = None
+    ) -> float | None:
         """End of the backoff. A short cooldown is waited for, an open circuit is not."""
         instants = [
             max(now, member.gate.cooldown_until)
@@ -208,7 +223,7 @@ class RetryState:
         if floor > self._policy.max_retry_after:
             return None
         round_number = max(self._attempts.values(), default=1)
-        delay = backoff.backoff_delay(self._policy, round_number, floor, random)
+        delay = backoff.backoff_delay(self._policy, round_number, floor, random, base)
         return max(earliest, now + delay)  # the sum may round to just before the cooldown's end
 
     def wait_class(self) -> Hashable:

@@ -23,22 +23,20 @@ class StreamLimits:
         lost: seconds that stalls of the event loop had given back when `ends_at` was set.
         rate_measurable: whether a throughput floor applies, so that `chunk_arrived` needs every
             chunk.
-        error: the error of the limit that was exceeded, or None.
-        verdict: the verdict that goes with `error`.
     """
 
     __slots__ = (
         "_characters",
+        "_error",
         "_limit",
         "_member",
         "_policy",
+        "_verdict",
         "_waited",
         "_waiting_since",
         "ends_at",
-        "error",
         "lost",
         "rate_measurable",
-        "verdict",
     )
 
     def __init__(
@@ -54,8 +52,8 @@ class StreamLimits:
         self._limit: Literal["idle", "total", "min_rate"] = "idle"
         self.ends_at: float = now + policy.total
         self.lost: float = lost
-        self.error: AttemptTimeout | None = None
-        self.verdict: Verdict = Verdict(FailureKind.TIMEOUT)
+        self._error: AttemptTimeout | None = None
+        self._verdict: Verdict = Verdict(FailureKind.TIMEOUT)
         self.switch_to(member, rate_measurable=rate_measurable)
 
     def switch_to(self, member: Candidate, *, rate_measurable: bool = True) -> None:
@@ -111,6 +109,13 @@ class StreamLimits:
         self._waited, self._characters = 0.0, 0
         return self._exceeded("min_rate") if slow else None
 
+    def verdict_on(self, error: BaseException) -> Verdict | None:
+        """The verdict on an error that these limits returned, once; None for any other error."""
+        if error is not self._error:
+            return None
+        self._error = None  # its traceback holds this object by now
+        return self._verdict
+
     def expired(self) -> AttemptTimeout:
         """Returns the error of the limit that passed while waiting for the provider."""
         return self._exceeded(self._limit)
@@ -119,15 +124,15 @@ class StreamLimits:
         """Returns the error of a `total` that passed while the consumer held the stream."""
         error = self._exceeded("total")
         reason = "total elapsed while the consumer held the stream"
-        self.verdict = Verdict(FailureKind.CANCELLED, reason=reason)
+        self._verdict = Verdict(FailureKind.CANCELLED, reason=reason)
         return error
 
     def _exceeded(self, limit: Literal["idle", "total", "min_rate"]) -> AttemptTimeout:
         member, policy = self._member, self._policy
         limits = {"idle": member.idle, "total": policy.total, "min_rate": policy.min_rate or 0.0}
-        self.error = AttemptTimeout(member.name, limit, limits[limit])
-        self.verdict = Verdict(FailureKind.TIMEOUT, reason=f"{limit} {limits[limit]:g}")
-        return self.error
+        self._error = AttemptTimeout(member.name, limit, limits[limit])
+        self._verdict = Verdict(FailureKind.TIMEOUT, reason=f"{limit} {limits[limit]:g}")
+        return self._error
 
     def _is_slow(self, seconds: float) -> bool:
         return self._characters < (self._policy.min_rate or 0.0) * seconds

@@ -27,9 +27,9 @@ class RetryPolicy:
 
     Attributes:
         attempts: maximum number of attempts of one call, at least 1: the first one and all that
-            are charged to the retry budget. The first attempt at another provider is free and not
-            counted when most of that provider's recent attempts succeeded, so no call fails while
-            a healthy provider is left.
+            are charged to the retry budget, without those of `Provider.retries`. The first attempt
+            at another provider is free and not counted when most of that provider's recent
+            attempts succeeded, so no call fails while a healthy provider is left.
         base: upper limit of the first backoff, seconds, 0 to 1e9. Backoff k is uniformly random
             in [0, min(cap, base * factor**k)].
             Source: "full jitter", AWS Architecture Blog, Exponential Backoff And Jitter, 2015.

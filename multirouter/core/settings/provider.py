@@ -35,6 +35,8 @@ class ProviderSettings(TypedDict, total=False):
     first_token: float | None
     idle: float | None
     health_check: Callable[[], Awaitable[object]] | None
+    retries: int | None
+    backoff: float | None
     price: Prices | None
     usage: ReadUsage | None
     budget: Budget | Iterable[Budget] | None
@@ -70,10 +72,16 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
             limit; None inherits.
         idle: longest pause between two chunks of a stream, seconds; `math.inf` for no limit; None
             inherits.
-        health_check: a coroutine function without arguments that checks the provider cheaply and
-            raises when it is unhealthy. When set, a half-open circuit is decided by it, in the
-            background, instead of by a user's call. It may take as long as an attempt, at most
-            20 s.
+        health_check: a coroutine function without arguments that checks the provider cheaply, and
+            raises or returns False when it is unhealthy. When set, a half-open circuit is decided
+            by it, in the background, instead of by a user's call. It may take as long as an
+            attempt, at most 20 s. It belongs to no call, so it runs in an empty context: context
+            variables have their defaults.
+        retries: how often it is retried after a failure before the next provider, >= 0; None
+            inherits `retries_per_provider` of the route. These retries are charged to the retry
+            budget, and not counted in `RetryPolicy.attempts`.
+        backoff: upper limit of the first wait before such a retry, seconds, 0 to 1e9; it grows as
+            `RetryPolicy.base`, which None inherits.
         aclose: awaited when the router closes.
         price: what it charges: one `Price` for all its models; a mapping of model names to prices,
             with `*` as a wildcard; or a function that returns the price of a model's name, None
@@ -95,6 +103,7 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
     __slots__ = (
         "aclose",
         "attempt_timeout",
+        "backoff",
         "budget",
         "call",
         "capabilities",
@@ -110,6 +119,7 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         "name",
         "price",
         "quality",
+        "retries",
         "stream",
         "tags",
         "transform",
@@ -172,6 +182,8 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         first_token: float | None = None,
         idle: float | None = None,
         health_check: Callable[[], Awaitable[object]] | None = None,
+        retries: int | None = None,
+        backoff: float | None = None,
         aclose: Callable[[], Awaitable[object]] | None = None,
         model: ModelOf = None,
         price: Prices | None = None,
@@ -215,6 +227,12 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         self.aclose: Callable[[], Awaitable[object]] | None = hooks.async_function(
             f"{label}.aclose", aclose
         )
+        if retries is not None:
+            check.count(f"{label}.retries", retries, minimum=0)
+        self.retries: int | None = retries
+        if backoff is not None:
+            check.number(f"{label}.backoff", backoff, minimum=0.0, maximum=1e9)
+        self.backoff: float | None = backoff
         self.model: ModelOf = _model(f"{label}.model", model)
         self.price: Prices | None = checked_prices(f"{label}.price", price)
         self.usage: ReadUsage | None = hooks.plain_function(f"{label}.usage", usage, "answer")

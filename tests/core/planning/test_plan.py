@@ -13,7 +13,7 @@ from multirouter.core.settings.failure_rules import RULES, Failover
 from multirouter.core.settings.policies import CircuitPolicy, RetryPolicy
 from multirouter.errors import AllProvidersFailed, CallTimeout
 from multirouter.model import CallOutcome, FailureKind, Verdict
-from tests.core.kit import FIXED, World, calm, chain, failing, provider
+from tests.core.kit import FIXED, NEVER_TRIPS, World, calm, chain, failing, provider
 
 # ── failover ────────────────────────────────────────────────────────────────────────────────────
 
@@ -200,6 +200,54 @@ def test_retries_per_provider() -> None:
         names += world.run_attempts(plan, "server")
     assert names == ["a", "a"]
     assert world.next_attempt(plan).member.name == "b"
+
+
+def test_a_providers_own_retries_are_not_counted() -> None:
+    """Each provider of a chain has all its retries, whatever `attempts` allows; 0 has none."""
+    providers = [provider("a", retries=2), provider("b", retries=0), provider("c", retries=2)]
+    for attempts in (1, 4):
+        world = World(
+            providers,
+            [Route("chain", ["a", "b", "c"], retries_per_provider=5)],
+            circuit=NEVER_TRIPS,
+            retry=RetryPolicy(attempts=attempts, budget_floor=100),
+        )
+        names = world.run_attempts(world.plan("chain"), *["server"] * 7)
+        assert names == ["a", "a", "a", "b", "c", "c", "c"]
+
+
+def test_a_providers_own_retries_are_charged_to_the_budget() -> None:
+    """In an outage they do not multiply the traffic."""
+    retry = RetryPolicy(budget=0.0, budget_floor=1)
+    world = World(
+        [provider("a", retries=5), provider("b")],
+        [Route("chain", ["a", "b"])],
+        circuit=NEVER_TRIPS,
+        retry=retry,
+    )
+    plan = world.plan("chain")
+    world.fail(plan, world.next_attempt(plan))
+    world.pass_wait(plan)
+    assert world.run_attempts(plan, "server") == ["a"]
+    assert world.next_attempt(plan).member.name == "b"
+
+
+def test_a_provider_may_have_its_own_backoff() -> None:
+    """Of a second at most for `a`, also above the policy's cap; `b` inherits the policy's."""
+    for base, longest in ((100.0, 100.0), (0.0, 0.0), (None, 0.5)):
+        waits = []
+        for seed in range(40):
+            world = World(
+                [provider("a", retries=1, backoff=base)],
+                circuit=NEVER_TRIPS,
+                timeout=1000.0,
+                seed=seed,
+            )
+            plan = world.plan()
+            world.fail(plan, world.next_attempt(plan))
+            waits.append(world.pass_wait(plan) if base != 0.0 else 0.0)
+        assert max(waits) <= longest
+        assert max(waits) >= longest * 0.8
 
 
 def test_retries_per_provider_follow_retry_after() -> None:

@@ -161,6 +161,17 @@ def test_hooks_with_other_arguments_are_invalid(name, hook, expected) -> None:
     assert expected in error.why
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [{"retries": -1}, {"retries": 1.5}, {"retries": True}, {"backoff": -1.0}, {"backoff": "1"}],
+)
+def test_invalid_retries_and_backoff(wrong) -> None:
+    """Retries are a count from 0, the backoff is in seconds."""
+    (name,) = wrong
+    with pytest.raises(ConfigurationError, match=rf"Provider\('a'\)\.{name}"):
+        Provider("a", mock.AsyncMock(), **wrong)
+
+
 def test_calls_and_streams_are_distinguished() -> None:
     """An async generator function is no call, a coroutine function is no stream."""
     assert "pass it as stream=" in invalid(call=chunks).why
