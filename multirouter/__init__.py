@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING
 from multirouter.core.circuit.states import CircuitState
 from multirouter.core.cost.budgets import Budget
 from multirouter.core.cost.price import Price
-from multirouter.core.events import AlarmChanged, Listener
+from multirouter.core.events import AlarmChanged
+from multirouter.core.listener import Listener
 from multirouter.core.registry.route_selection import by_length, priorities
 from multirouter.core.routes.route import Route
 from multirouter.core.selection.candidate import Candidate

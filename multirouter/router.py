@@ -12,8 +12,8 @@ from multirouter.core import hooks
 from multirouter.core import validation as check
 from multirouter.core.cost.budgets import Budget
 from multirouter.core.cost.usage import ReadUsage
-from multirouter.core.events import Listener
 from multirouter.core.failures.classify import Classify
+from multirouter.core.listener import Listener
 from multirouter.core.registry.route_selection import RouteLike, RouteSelection
 from multirouter.core.registry.updates import checked_settings
 from multirouter.core.routes.resolved_route import Defaults
@@ -241,7 +241,10 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
         outcome: CallOutcome[ResponseT] = await self._engine.call(
             request, route, timeout, wait, idempotent
         )
-        return outcome.value
+        try:
+            return outcome.value
+        finally:
+            del outcome  # the traceback of its error holds this frame: a cycle that keeps requests
 
     async def call_outcome(
         self,

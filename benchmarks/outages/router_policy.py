@@ -13,7 +13,8 @@ from prometheus_client import CollectorRegistry
 from benchmarks.outages.policy import Attempt, CallEnd, StateChange
 from benchmarks.outages.provider import Request, SimulatedProvider, is_answer
 from multirouter import RULES, CircuitEffect, FailureKind, MultiProviderRouter, Provider
-from multirouter.core.events import CircuitChanged, CooldownStarted, Listener
+from multirouter.core.events import CircuitChanged, CooldownStarted
+from multirouter.core.listener import Listener
 from multirouter.model import AttemptRecord
 
 _SILENT = logging.getLogger("benchmarks.outages")

@@ -8,7 +8,7 @@ from functools import wraps
 from typing import Any
 
 from multirouter.core import hooks
-from multirouter.core.events import EVENT_NAMES, Listener
+from multirouter.core.listener import EVENT_NAMES, Listener
 from multirouter.errors import ConfigurationError
 from multirouter.model import Role
 

@@ -8,7 +8,8 @@ from typing import Any, Literal
 
 from typing_extensions import override
 
-from multirouter.core.events import CircuitChanged, Listener
+from multirouter.core.events import CircuitChanged
+from multirouter.core.listener import Listener
 from multirouter.model import AttemptRecord, CallOutcome
 
 

@@ -16,7 +16,6 @@ from multirouter.core.events import (
     CooldownStarted,
     FailedOver,
     HoldChanged,
-    Listener,
     LoopStalled,
     PanicStarted,
     PriceMissing,
@@ -25,6 +24,7 @@ from multirouter.core.events import (
     StreamContinued,
 )
 from multirouter.core.failures.exception_details import location_of, message_of, peek
+from multirouter.core.listener import Listener
 from multirouter.errors import MultirouterError
 from multirouter.model import REQUEST_KINDS, AttemptRecord, CallOutcome, FailureKind
 

@@ -10,8 +10,9 @@ import anyio
 from typing_extensions import override
 
 from multirouter.core.event_dispatcher import EventDispatcher
-from multirouter.core.events import AlarmChanged, Listener
+from multirouter.core.events import AlarmChanged
 from multirouter.core.failures.backoff import backoff_delay
+from multirouter.core.listener import Listener
 from multirouter.core.settings.policies import RetryPolicy
 from multirouter.errors import UsageError
 from multirouter.listeners.alarms.alarms import AlarmEvaluator, Alarms

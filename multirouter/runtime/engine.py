@@ -11,11 +11,12 @@ import anyio
 from anyio import to_thread
 
 from multirouter.core.event_dispatcher import EventDispatcher
-from multirouter.core.events import Listener, LoopStalled
+from multirouter.core.events import LoopStalled
 from multirouter.core.failures.classify import Classifier, Classify
 from multirouter.core.limits.retry_budget import RetryBudget
+from multirouter.core.listener import Listener
 from multirouter.core.planning.plan import Plan
-from multirouter.core.planning.steps import PlanContext, ServeStep
+from multirouter.core.planning.steps import PlanContext
 from multirouter.core.registry.accounts import Accounts
 from multirouter.core.registry.provider_state import ProviderStates
 from multirouter.core.registry.registry import Registry

@@ -12,13 +12,8 @@ from typing import Any
 from weakref import WeakMethod
 
 from multirouter.core.circuit.gate import Gate
-from multirouter.core.events import (
-    CircuitChanged,
-    Configured,
-    CooldownStarted,
-    HoldChanged,
-    Listener,
-)
+from multirouter.core.events import CircuitChanged, Configured, CooldownStarted, HoldChanged
+from multirouter.core.listener import Listener
 from multirouter.runtime.event_loops.base import BackgroundTask, EventLoop, Timer
 from multirouter.runtime.health_checks import HealthChecks
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from multirouter.core import validation as check
-from multirouter.core.events import EVENT_NAMES, Listener
+from multirouter.core.listener import EVENT_NAMES, Listener
 from multirouter.errors import UsageError
 
 if TYPE_CHECKING:

@@ -12,7 +12,8 @@ from multirouter.core.circuit.gate import Gate
 from multirouter.core.circuit.permits import Permit
 from multirouter.core.circuit.states import CircuitState
 from multirouter.core.event_dispatcher import EventDispatcher
-from multirouter.core.events import CircuitChanged, CooldownStarted, HoldChanged, HoldName, Listener
+from multirouter.core.events import CircuitChanged, CooldownStarted, HoldChanged, HoldName
+from multirouter.core.listener import Listener
 from multirouter.core.settings.failure_rules import CircuitEffect
 from multirouter.core.settings.policies import CircuitPolicy, LimitPolicy
 from multirouter.model import FailureKind, Verdict

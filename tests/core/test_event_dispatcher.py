@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from multirouter.core.event_dispatcher import EventDispatcher
-from multirouter.core.events import EVENT_NAMES, HoldChanged, Listener, PanicStarted
+from multirouter.core.events import HoldChanged, PanicStarted
+from multirouter.core.listener import EVENT_NAMES, Listener
+from multirouter.errors import ConfigurationError
 
 EVENT = PanicStarted("r", "default")
 
@@ -134,3 +136,42 @@ def test_delivery_continues_after_a_keyboard_interrupt() -> None:
         dispatcher.deliver()
     dispatcher.deliver()
     assert listener.events == [EVENT, EVENT]
+
+
+def test_an_async_method_is_invalid() -> None:
+    """It would never run: nothing awaits it."""
+
+    class Async(Listener):
+        async def panic_started(self, event: PanicStarted) -> None:  # type: ignore[override]
+            raise AssertionError
+
+    with pytest.raises(ConfigurationError, match=r"^Async\.panic_started: must be a plain "):
+        EventDispatcher([Async()], no_error_expected)
+
+
+def test_a_method_with_other_arguments_is_invalid() -> None:
+    """It would fail at the first event."""
+
+    class Wrong(Listener):
+        def panic_started(self) -> None:  # type: ignore[override]
+            raise AssertionError
+
+    with pytest.raises(ConfigurationError, match=r"panic_started: must take \(event\)"):
+        EventDispatcher([Wrong()], no_error_expected)
+
+
+@pytest.mark.parametrize("name", ["panic_started", "attempt_started"])
+def test_a_method_that_returns_a_coroutine_is_reported(name: str) -> None:
+    """One that hides its `async` from the check is reported like one that raises."""
+
+    async def lazily() -> None:
+        raise AssertionError
+
+    listener = Listener()
+    setattr(listener, name, lambda *event: lazily())
+    errors: list[Exception] = []
+    dispatcher = EventDispatcher([listener], lambda _, error: errors.append(error))
+    dispatcher.post(name, ("a", "call") if name == "attempt_started" else EVENT)
+    dispatcher.deliver()
+    (error,) = errors
+    assert str(error).endswith("must be a plain function, but it returned a coroutine")

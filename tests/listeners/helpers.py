@@ -7,7 +7,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from multirouter.core.event_dispatcher import EventDispatcher
-from multirouter.core.events import EVENT_NAMES, Listener
+from multirouter.core.listener import EVENT_NAMES, Listener
 from multirouter.model import (
     CANCELLED,
     SUCCESS,

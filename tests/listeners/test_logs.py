@@ -18,10 +18,10 @@ from multirouter.core.events import (
     CooldownStarted,
     FailedOver,
     HoldChanged,
-    Listener,
     PanicStarted,
     RetryDenied,
 )
+from multirouter.core.listener import Listener
 from multirouter.errors import AllProvidersFailed, NoProviderAvailable, ProviderError
 from multirouter.listeners.logs import DebugLogs, Logs, make_logs
 from multirouter.model import FailureKind

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from multirouter.core.event_dispatcher import EventDispatcher
-from multirouter.core.events import EVENT_NAMES, CircuitChanged, CooldownStarted
+from multirouter.core.events import CircuitChanged, CooldownStarted
+from multirouter.core.listener import EVENT_NAMES
 from multirouter.errors import UsageError
 from multirouter.testing import Recorder
 

@@ -10,7 +10,8 @@ from typing_extensions import override
 from multirouter.core import hooks
 from multirouter.core import validation as check
 from multirouter.core.event_dispatcher import EventDispatcher
-from multirouter.core.events import AlarmChanged, CircuitChanged, Listener
+from multirouter.core.events import AlarmChanged, CircuitChanged
+from multirouter.core.listener import Listener
 from multirouter.errors import ConfigurationError
 from multirouter.listeners.metrics.gauges import RouterView
 

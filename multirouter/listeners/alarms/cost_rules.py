@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from multirouter.core import hooks
 from multirouter.core import validation as check
-from multirouter.core.events import Listener
+from multirouter.core.listener import Listener
 from multirouter.listeners.alarms.alarms import AlarmReading, threshold_state
 from multirouter.listeners.metrics.gauges import RouterView
 from multirouter.model import CallOutcome

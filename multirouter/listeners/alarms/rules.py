@@ -9,8 +9,9 @@ from typing import Any, ClassVar
 from typing_extensions import override
 
 from multirouter.core import validation as check
-from multirouter.core.events import Configured, Listener
+from multirouter.core.events import Configured
 from multirouter.core.failures.stalled import may_be_from_stall
+from multirouter.core.listener import Listener
 from multirouter.core.rolling_window import RollingCounts
 from multirouter.errors import ConfigurationError
 from multirouter.listeners.alarms.alarms import AlarmReading, ReadingState, threshold_state

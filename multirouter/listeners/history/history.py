@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 from typing_extensions import override
 
 from multirouter.core import validation as check
-from multirouter.core.events import CircuitChanged, FailedOver, Listener
+from multirouter.core.events import CircuitChanged, FailedOver
+from multirouter.core.listener import Listener
 from multirouter.errors import ConfigurationError, UsageError
 from multirouter.listeners.history import file as history_file
 from multirouter.listeners.history.restore import StateRestorer

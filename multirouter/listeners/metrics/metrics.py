@@ -18,7 +18,6 @@ from multirouter.core.events import (
     CooldownStarted,
     FailedOver,
     HoldChanged,
-    Listener,
     LoopStalled,
     PanicStarted,
     RetryDenied,
@@ -26,6 +25,7 @@ from multirouter.core.events import (
     RouteUnknown,
     StreamContinued,
 )
+from multirouter.core.listener import Listener
 from multirouter.listeners.metrics.families import families_in
 from multirouter.listeners.metrics.gauges import RouterView, is_multiprocess
 from multirouter.listeners.metrics.usage_metrics import UsageMetrics
