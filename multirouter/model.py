@@ -306,8 +306,12 @@ class CallOutcome(Copyable, Generic[ResponseT_co]):
     @property
     def value(self) -> ResponseT_co:
         """The answer of the provider or of the fallback; raises `error` when there is none."""
-        if self.error is not None:
-            raise self.error
+        error = self.error
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del self, error  # the traceback holds this frame
         value: ResponseT_co = self._value
         return value
 

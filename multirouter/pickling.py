@@ -45,20 +45,20 @@ class Copyable:
         state = {name: _for_pickle(value) for name, value in _attributes(self)}
         return _blank, (type(self), *_arguments(self)), state
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
+    def __setstate__(self, state: dict[str, Any] | None, /) -> None:
         """Sets the attributes of an unpickled object."""
-        for name, value in state.items():
+        for name, value in (state or {}).items():
             setattr(self, name, value)
 
     def __copy__(self) -> Self:
         """A copy that shares the attributes."""
-        twin = _blank(type(self), *_arguments(self))
+        twin: Self = _blank(type(self), *_arguments(self))
         twin.__setstate__(dict(_attributes(self)))
         return twin
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Self:
         """A copy with copies of the attributes; exceptions of other libraries are shared."""
-        twin = _blank(type(self), *copy.deepcopy(_arguments(self), memo))
+        twin: Self = _blank(type(self), *copy.deepcopy(_arguments(self), memo))
         memo[id(self)] = twin
         for name, value in _attributes(self):
             foreign = isinstance(value, BaseException) and not isinstance(value, Copyable)

@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 from collections.abc import Awaitable, Callable
 from typing import Any
 from unittest import mock
 
+import anyio
 import pytest
 from prometheus_client import CollectorRegistry
 
 from multirouter import (
     CircuitPolicy,
     ConfigurationError,
+    HedgePolicy,
     MultiProviderRouter,
     Provider,
     Route,
+    Shadow,
     UsageError,
 )
 from tests.scenarios.harness import TRIPS_AT_ONCE, Logger, harness, scripted
@@ -129,6 +133,77 @@ async def test_non_awaitable_raises_at_the_first_call(call: Callable[..., Any]) 
             await env.call("a", "b")
         assert (env.state("a"), env["b"].count) == ("closed", 0)
         assert env.router.in_flight("a") == 0
+
+
+async def forgets_await(request: object) -> object:
+    return answer(request)
+
+
+async def forgets_a_future(request: object) -> object:
+    return asyncio.get_running_loop().create_future()
+
+
+class Lazy:
+    """An answer of another library that must be awaited."""
+
+    def __await__(self) -> Any:
+        yield
+
+
+async def forgets_an_object(request: object) -> object:
+    return Lazy()
+
+
+@pytest.mark.parametrize("call", [forgets_await, forgets_an_object])
+@pytest.mark.parametrize("hedge", [None, HedgePolicy(after=1.0)], ids=["", "hedged"])
+async def test_an_answer_that_nothing_awaits(call: Any, hedge: HedgePolicy | None) -> None:
+    """A missing `await` in the provider's function is named, and blamed on no provider."""
+    async with harness("b", circuit=TRIPS_AT_ONCE, hedge=hedge) as env:
+        env.router.add(Provider("a", call))
+        with pytest.raises(UsageError, match=r"^Provider\('a'\) answered with a .* an `await` is"):
+            await env.call("a", "b")
+        assert (env.state("a"), env["b"].count) == ("closed", 0)
+        assert env.router.in_flight("a") == 0
+
+
+@pytest.mark.backends("asyncio", "uvloop")
+async def test_a_future_that_nothing_awaits() -> None:
+    """The same for a future, as of `run_in_executor`."""
+    async with harness() as env:
+        env.router.add(Provider("a", forgets_a_future))
+        with pytest.raises(UsageError, match=r"answered with a _?(Future|asyncio)"):
+            await env.call()
+
+
+async def test_a_shadow_copy_that_nothing_awaits_is_recorded() -> None:
+    """It fails no call, and counts against no provider."""
+    async with harness("a", routes=[Route("default", ["a"])]) as env:
+        env.router.add(Provider("b", forgets_await))
+        env.router.reconfigure(
+            env.router.providers, [Route("default", ["a"], shadow=Shadow(["b"], share=1.0))]
+        )
+        await env.call()
+        await anyio.sleep(1)
+        (record,) = env.records("b")
+        assert (record.role, record.outcome, record.verdict.reason) == (
+            "shadow",
+            "cancelled",
+            "misuse",
+        )
+        assert "an `await` is missing" in str(record.error)
+
+
+async def test_an_accept_that_hides_its_async() -> None:
+    """A coroutine is never false, so it would accept every answer; it is named instead."""
+
+    async def judge(answer: object) -> bool:
+        return False
+
+    hidden = Route("hidden", ["a"], accept=lambda answer: judge(answer))  # noqa: PLW0108
+    async with harness("a", circuit=TRIPS_AT_ONCE, routes=[hidden]) as env:
+        with pytest.raises(UsageError, match=r"^accept= must be a plain function"):
+            await env.router.call("q", route="hidden")
+        assert env.state("a") == "closed"
 
 
 async def test_type_error_in_the_providers_code_is_its_failure() -> None:

@@ -256,6 +256,8 @@ def _apply_accept(accept: Callable[[Any], object], value: Any) -> Verdict:
         return Verdict(FailureKind.INVALID, reason=f"accept raised {type(error).__name__}")
     if isinstance(result, str):
         return Verdict(FailureKind.INVALID, reason=result[:200])
+    if isinstance(result, Verdict):
+        return result  # a refusal, which the route looks for
     if hooks.is_awaitable(result):
         hooks.dispose(result)
         return INVALID_CALLABLE

@@ -11,7 +11,7 @@ from multirouter.core import hooks
 from multirouter.core import validation as check
 from multirouter.core.failures.exception_details import description_of
 from multirouter.core.planning.plan import Plan
-from multirouter.core.planning.steps import AttemptStep, ServeStep, WaitStep
+from multirouter.core.planning.steps import AttemptStep, ServeStep, Step, WaitStep
 from multirouter.errors import CallFailed, ConfigurationError, UsageError
 from multirouter.model import CallOutcome
 from multirouter.runtime.attempt import Attempter
@@ -61,19 +61,27 @@ class CallLoop:
                 except BaseException as error:
                     wait_queue.serve(attempter.loop.time())  # a cancelled call frees capacity too
                     await redeliver_cancellation(error, attempter.loop)
+                    del plan, step  # as below
                     raise
                 if wait_queue.waiters:
                     wait_queue.serve(now)
                 step = plan.next_step(now)
             elif isinstance(step, WaitStep):
-                if step.for_capacity:
-                    step = await wait_queue.wait(plan, step.until, attempter.loop)
-                else:
-                    await anyio.sleep(step.until - now)  # the only sleep of a call
-                    now = attempter.loop.time()
-                    step = plan.next_step(now)
+                step = await self._wait(plan, step, now, attempter.loop)
             else:
-                return step
+                try:
+                    return step
+                finally:
+                    # The traceback of an attempt's error holds this frame, through those it
+                    # called. Without a way back to the error there is no cycle.
+                    del plan, step
+
+    async def _wait(self, plan: Plan, step: WaitStep, now: float, loop: EventLoop) -> Step:
+        """The plan's next step after a wait; backoffs are the only sleeps of a call."""
+        if step.for_capacity:
+            return await self._wait_queue.wait(plan, step.until, loop)
+        await anyio.sleep(step.until - now)
+        return plan.next_step(loop.time())
 
 
 def check_call_options(timeout: float | None, wait: float) -> None:
@@ -104,12 +112,15 @@ async def apply_fallback(
     # The fallback gets a copy: the traceback of what it raises holds it, which must not hold the
     # traceback in turn.
     value, problem = await _substitute(fallback, request, copy(error), plan.deadline, loop)
-    if problem is None:
-        return plan.fall_back(value, loop.time())
-    error.fallback_error = error.__context__ = problem
-    error.add_note(f"multirouter: fallback= failed too: {description_of(problem)}")
-    outcome.elapsed = loop.time() - outcome.started
-    return outcome
+    try:
+        if problem is None:
+            return plan.fall_back(value, loop.time())
+        error.fallback_error = error.__context__ = problem
+        error.add_note(f"multirouter: fallback= failed too: {description_of(problem)}")
+        outcome.elapsed = loop.time() - outcome.started
+        return outcome
+    finally:
+        del plan, outcome, error, problem  # as in `CallLoop.drive`
 
 
 async def _substitute(

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from types import FrameType
 from typing import Any
+from weakref import WeakSet
 
 COUNT_IS_EXACT = sys.version_info >= (3, 13)
 """Whether asyncio itself takes each cancellation of its own back from `Task.cancelling()`.
@@ -51,33 +52,44 @@ def hidden_behind(task: asyncio.Task[Any], error: Exception) -> asyncio.Cancelle
     return None
 
 
-def leftovers(task: asyncio.Task[Any], error: BaseException, *, expired: bool) -> int:
-    """How many cancellations failed TaskGroups have left in the task's count, as far as proven.
+def take_back_leftovers(
+    task: asyncio.Task[Any], error: BaseException, *, before: int, expired: bool
+) -> None:
+    """Takes back the cancellations that failed TaskGroups have left in a task's count, if proven.
 
-    A group in whose end the exception was raised proves it. When a deadline of ours sent the
-    exception, a group that failed before and is still in a variable of the provider's code does,
-    unless that code was handling another cancellation.
+    Otherwise each later `asyncio.timeout` of the caller would end as a cancellation. A group in
+    whose end the exception was raised proves it. When a deadline of ours sent the exception, a
+    group that failed before and is still in a variable of the provider's code does, unless that
+    code was handling another cancellation.
 
     Args:
         task: the task.
-        error: the exception that came out of its code.
+        error: the exception that came out of the provider's code.
+        before: the count when that code began.
         expired: whether a deadline of ours cancelled that code.
     """
     if COUNT_IS_EXACT:
-        return 0
+        return
     if expired and error.__context__ is not None:
         expired = _cancellation_in(error.__context__) is None
-    proven: dict[int, bool] = {}
+    left: dict[asyncio.TaskGroup, bool] = {}
     for frame in _frames(error):
-        variables = frame.f_locals
+        variables, outer = frame.f_locals, frame.f_code.co_freevars
         if frame.f_code is asyncio.TaskGroup.__aexit__.__code__:
             group = variables["self"]
-            proven[id(group)] = _failed(group, task) and variables["et"] is None
+            left[group] = _failed(group, task) and variables["et"] is None
         elif expired:
-            for value in variables.values():
-                if isinstance(value, asyncio.TaskGroup):
-                    proven.setdefault(id(value), _failed(value, task))
-    return sum(proven.values())
+            for name, value in variables.items():
+                if isinstance(value, asyncio.TaskGroup) and name not in outer:
+                    left.setdefault(value, _failed(value, task))
+    for group, is_left in left.items():
+        if is_left and group not in _taken_back and task.cancelling() > before:
+            _taken_back.add(group)
+            task.uncancel()
+
+
+_taken_back: WeakSet[asyncio.TaskGroup] = WeakSet()
+"""The groups whose leftover was taken back: their errors may pass further blocks."""
 
 
 def _failed(group: Any, task: asyncio.Task[Any]) -> bool:
@@ -108,10 +120,23 @@ def _links(error: BaseException) -> Iterator[BaseException]:
 
 def _frames(error: BaseException) -> Iterator[FrameType]:
     """The frames of the provider's code in the tracebacks of an exception and its links."""
-    for link in _links(error):
-        trace = link.__traceback__
-        while trace is not None:
-            # Reading the variables of a frame of ours would keep them alive with the exception.
-            if not str(trace.tb_frame.f_globals.get("__name__")).startswith("multirouter."):
-                yield trace.tb_frame
-            trace = trace.tb_next
+    running = set(_running_frames())
+    try:
+        for link in _links(error):
+            trace = link.__traceback__
+            if trace is not None and link is not error and trace.tb_frame in running:
+                continue  # the caller was handling it when it made the call
+            while trace is not None:
+                # Reading the variables of a frame of ours would keep them alive with the exception.
+                if not str(trace.tb_frame.f_globals.get("__name__")).startswith("multirouter."):
+                    yield trace.tb_frame
+                trace = trace.tb_next
+    finally:
+        running.clear()  # this frame is in it, and would hold itself and all of its callers
+
+
+def _running_frames() -> Iterator[FrameType]:
+    frame: FrameType | None = sys._getframe()  # noqa: SLF001 - documented, and the only way
+    while frame is not None:
+        yield frame
+        frame = frame.f_back

@@ -11,6 +11,7 @@ import anyio.lowlevel
 
 from multirouter.core.planning.plan import Plan
 from multirouter.core.planning.steps import AttemptStep
+from multirouter.core.request_transform import own_copy
 from multirouter.runtime.attempt import Attempter
 from multirouter.runtime.event_loops.base import ChildTasks
 
@@ -27,7 +28,8 @@ class HedgeRace:
     Args:
         plan: the call's plan.
         attempter: makes the attempts.
-        request: the call's request.
+        request: the call's request. The first attempt gets the request itself, each further one a
+            copy of it.
         serve_waiting: called with the loop time after each attempt, to serve waiting calls.
     """
 
@@ -53,24 +55,29 @@ class HedgeRace:
             Loop time of the end, seconds; every attempt is recorded by then.
         """
         loop = self._attempter.loop
-        async with self._tasks:
-            newest = first
-            self._start(first)
-            while self._running:
-                hedge_at = newest.hedge_at if self._running < self._max_in_flight else math.inf
-                self._wait = loop.bound(hedge_at)
-                with self._wait:
-                    await self._ended.wait()
-                if hedge_at < math.inf:  # a stall of the event loop moves it
-                    newest.hedge_at = self._wait.deadline
-                if self._plan.decided or self._interruption is not None:
-                    break
-                newest = self._add_attempt(newest, loop.time()) or newest
-        if self._interruption is not None:
-            raise self._interruption
-        # A scope may have been cancelled while the block waited for the tasks to end.
-        await anyio.lowlevel.checkpoint_if_cancelled()
-        return loop.time()
+        try:
+            async with self._tasks:
+                newest = first
+                self._start(first, self._request)
+                while self._running:
+                    hedge_at = newest.hedge_at if self._running < self._max_in_flight else math.inf
+                    self._wait = loop.bound(hedge_at)
+                    with self._wait:
+                        await self._ended.wait()
+                    if hedge_at < math.inf:  # a stall of the event loop moves it
+                        newest.hedge_at = self._wait.deadline
+                    if self._plan.decided or self._interruption is not None:
+                        break
+                    newest = self._add_attempt(newest, loop.time()) or newest
+            if self._interruption is not None:
+                raise self._interruption
+            # A scope may have been cancelled while the block waited for the tasks to end.
+            await anyio.lowlevel.checkpoint_if_cancelled()
+            return loop.time()
+        finally:
+            if not self._running:  # else the call was dropped, and its attempts are still to end
+                # Tracebacks of errors hold frames of its methods, and the plan holds errors.
+                vars(self).clear()
 
     def _add_attempt(self, newest: AttemptStep, now: float) -> AttemptStep | None:
         """Starts another attempt when the plan has one: a failover at once, or a hedge.
@@ -85,22 +92,20 @@ class HedgeRace:
         if step is None:
             newest.hedge_at = newest.hedge_at if failed else math.inf
             return None
-        self._start(step)
+        self._start(step, own_copy(self._request))
         return step
 
-    def _start(self, step: AttemptStep) -> None:
+    def _start(self, step: AttemptStep, request: Any) -> None:
         self._running += 1
         self._not_begun.add(step)
         name = f"{step.role} {step.member.name}"
-        self._tasks.start(name, self._attempt, step, on_end=lambda: self._on_end(step))
+        self._tasks.start(name, self._attempt, step, request, on_end=lambda: self._on_end(step))
 
-    async def _attempt(self, step: AttemptStep) -> None:
+    async def _attempt(self, step: AttemptStep, request: Any) -> None:
         self._not_begun.discard(step)
         run = self._attempter.run
         try:
-            self._serve_waiting(
-                await run(self._plan, step, self._request, self._cancellation_requested)
-            )
+            self._serve_waiting(await run(self._plan, step, request, self._cancellation_requested))
         except anyio.get_cancelled_exc_class():
             raise
         except BaseException as error:  # noqa: BLE001 - raised by `run`

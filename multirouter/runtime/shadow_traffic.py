@@ -109,8 +109,13 @@ class ShadowTraffic:
         finally:
             self._running[shadow] -= 1
             self._end(step, route, (verdict, value, error), request, attempter.loop)
-        if shadow.compare is not None:
-            await self._compare(shadow.compare, request, answer, value if error is None else error)
+            value = value if error is None else error
+            error = None  # its traceback holds this frame
+        try:
+            if shadow.compare is not None:
+                await self._compare(shadow.compare, request, answer, value)
+        finally:
+            del value
 
     def _admit(
         self, member: Candidate, shadow: Shadow, request: Any, now: float
@@ -133,9 +138,12 @@ class ShadowTraffic:
         verdict, value, error = await bounded_call(
             lambda: member.call(sent), member, member.timeout, attempter.loop, self._classifier
         )
-        if verdict is SUCCESS:
-            verdict, error = attempter.classify_answer(member.name, route.accept, value)
-        return verdict, value, error
+        try:
+            if verdict is SUCCESS:
+                verdict, error = attempter.classify_answer(member.name, route.accept, value)
+            return verdict, value, error
+        finally:
+            del error  # its traceback holds this frame
 
     def _end(
         self,

@@ -216,15 +216,6 @@ async def test_timers_keep_no_context_alive(streamed: bool) -> None:
             group.start_soon(one, env)
         await anyio.sleep(5)
         gc.collect()
-        import os, sys
-        if os.environ.get("DBG") and alive:
-            o=next(iter(alive)); seen=set()
-            def show(x,d):
-                for r in gc.get_referrers(x):
-                    if id(r) in seen or d==0 and r is sys._getframe(1): continue
-                    seen.add(id(r)); print(" "*d, type(r), repr(r)[:150])
-                    if d<4: show(r,d+1)
-            show(o,0)
         assert not alive
         await anyio.sleep(15)
         assert env.state("a") in {"half_open", "open"}

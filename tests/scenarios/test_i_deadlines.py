@@ -1,4 +1,4 @@
-"""Section I: deadlines, timeouts, chains, fallbacks and `accept=`."""
+"""Section I: deadlines, timeouts, chains and fallbacks."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from multirouter import (
     Route,
     UsageError,
 )
-from multirouter.testing import Answer, Fault, StatusError
+from multirouter.testing import Fault, StatusError
 from tests.scenarios.harness import REQUEST_FAULT, TRIPS_AFTER_3, TRIPS_AT_ONCE, harness, scripted
 
 
@@ -338,38 +338,3 @@ async def test_no_fallback_for_the_error_of_a_router_as_a_provider() -> None:
     async with harness(Provider("a", inner), routes=[only_429], fallback="never mind") as env:
         with pytest.raises(NoProviderAvailable, match="inner"):
             await env.call()
-
-
-# ── accept= ─────────────────────────────────────────────────────────────────────────────────────
-
-
-def accept(answer: object) -> object:
-    if answer == "rude":
-        return "is rude"
-    if answer == "odd":
-        raise ValueError("what is this")
-    return answer != "empty"
-
-
-@pytest.mark.parametrize(
-    ("answer", "reason"),
-    [("empty", "accept returned False"), ("rude", "is rude"), ("odd", "accept raised ValueError")],
-)
-async def test_accept_makes_an_answer_invalid(answer: str, reason: str) -> None:
-    """False, a string or an exception of `accept=` make the attempt a failure; circuits ignore it."""
-    async with harness(
-        scripted("a", Answer(answer)), "b", accept=accept, circuit=TRIPS_AT_ONCE
-    ) as env:
-        outcome = await env.outcome("a", "b")
-        assert outcome.provider == "b"
-        assert str(outcome.attempts[0].verdict.kind) == "invalid"
-        assert outcome.attempts[0].verdict.reason == reason
-        assert env.state("a") == "closed"
-
-
-async def test_accept_of_a_route_comes_first() -> None:
-    """A route's `accept=` replaces the router's."""
-    routes = [Route("default", ["a", "b"], accept=lambda answer: answer != "a: q")]
-    async with harness("a", "b", routes=routes, accept=lambda answer: True) as env:
-        assert await env.router.call("q") == "b: q"
-        assert await env.call("a") == "a: q"

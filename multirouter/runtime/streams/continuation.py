@@ -98,7 +98,6 @@ class Delivered:
     """The part of an answer that was delivered to the consumer, and the ways to continue it.
 
     Attributes:
-        request: the call's request.
         chunks: how many chunks were delivered.
         interrupted: whether a stream broke: later requests continue what was delivered.
     """
@@ -110,7 +109,6 @@ class Delivered:
         "_policy",
         "chunks",
         "interrupted",
-        "request",
     )
 
     def __init__(self, policy: StreamPolicy, request: Any) -> None:
@@ -119,7 +117,6 @@ class Delivered:
         self._parts: list[str] = []
         several = chat.is_request(request) and chat.choice_count(request) > 1
         self._more_than_text = self._keep_text and several
-        self.request: Any = request
         self.chunks: int = 0
         self.interrupted: bool = False
 
@@ -147,12 +144,12 @@ class Delivered:
             )
         return ""
 
-    def approaches(self, member: Candidate) -> Iterator[Approach]:
+    def approaches(self, member: Candidate, request: Any) -> Iterator[Approach]:
         """The ways to request the stream from `member`, the best first."""
         if not (self.interrupted and self._keep_text):
-            yield Approach(self.request)
+            yield Approach(request)
             return
-        text, policy, request = self.text, self._policy, self.request
+        text, policy = self.text, self._policy
         is_chat = chat.is_request(request)
         if policy.resume is not None and text:
             yield Approach(guarded_hook("resume", policy.resume)(request, text), "resume")

@@ -101,7 +101,10 @@ class _Reader:
             except BaseException as error:  # noqa: BLE001 - the iterator handles it
                 signal = self._run(self._throw, error)
             else:
-                signal = self._run(self._send, answer)
+                try:
+                    signal = self._run(self._send, answer)
+                finally:
+                    answer = None  # on trio it may hold an exception, which holds this frame
 
 
 async def _iterate(iterator: AsyncIterator[Any], chunk: list[Any]) -> None:

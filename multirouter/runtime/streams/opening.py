@@ -86,7 +86,7 @@ class StreamOpener:
         step.meter = UsageMeter(step.member.pricing)
         upstream = ProviderStream(step, self._policy, self.loop)
         try:
-            failure = await self._open(plan, upstream, cancellation_requested)
+            failure = await self._open(plan, upstream, request, cancellation_requested)
             if failure is None and self._drained:
                 failure = await self._drain(plan, upstream)
         except BaseException as raised:
@@ -97,17 +97,21 @@ class StreamOpener:
             )
             if not isinstance(raised, GeneratorExit):  # where awaiting is impossible
                 await upstream.close()
+            del plan, error
             raise
-        now = self.loop.time()
-        if failure is not None:
-            plan.record(step, failure[0], None, failure[1], now)
-        elif plan.begin_serving(step, upstream.first_at):
-            self.upstream = upstream
+        try:
+            now = self.loop.time()
+            if failure is not None:
+                plan.record(step, failure[0], None, failure[1], now)
+            elif plan.begin_serving(step, upstream.first_at):
+                self.upstream = upstream
+                return now
+            else:
+                plan.record(step, CANCELLED, None, None, now)
+            await upstream.close()
             return now
-        else:
-            plan.record(step, CANCELLED, None, None, now)
-        await upstream.close()
-        return now
+        finally:
+            del plan, failure  # as in `CallAttempter.run`
 
     def classify(self, error: Exception) -> Verdict:
         """The verdict on an exception that an upstream raised."""
@@ -121,21 +125,28 @@ class StreamOpener:
     # -- inside -----------------------------------------------------------------------------
 
     async def _open(
-        self, plan: Plan, upstream: ProviderStream, requested: CancellationRequested | None
+        self,
+        plan: Plan,
+        upstream: ProviderStream,
+        request: Any,
+        requested: CancellationRequested | None,
     ) -> Failure | None:
         """Tries one approach after the other; the failure of the last one, None for content."""
         step = upstream.step
         limit, deadline = step.deadline - step.started, step.deadline
         failure: Failure | None = None
-        for approach in self.delivered.approaches(step.member):
-            if failure is not None:
-                await upstream.close()
-                deadline = min(self.loop.time() + limit, plan.deadline)
-            upstream.start(approach)
-            failure = await self._advance(plan, upstream, deadline, requested)
-            if failure is None or not _try_next_approach(failure, approach):
-                break
-        return failure
+        try:
+            for approach in self.delivered.approaches(step.member, request):
+                if failure is not None:
+                    await upstream.close()
+                    deadline = min(self.loop.time() + limit, plan.deadline)
+                upstream.start(approach)
+                failure = await self._advance(plan, upstream, deadline, requested)
+                if failure is None or not _try_next_approach(failure, approach):
+                    break
+            return failure
+        finally:
+            del plan, failure  # as in `CallAttempter.run`
 
     async def _advance(
         self,
@@ -146,36 +157,40 @@ class StreamOpener:
     ) -> Failure | None:
         """Reads until a chunk can be passed on, within `first_token` and then `idle` seconds."""
         step, began, limit = upstream.step, self.loop.time(), "first_token"
-        while True:
-            error: BaseException | None = None
-            ready = False
-            bound = self.loop.bound(until, math.inf if step.role == "trial" else plan.deadline)
-            try:
-                with bound:
-                    ready = await upstream.advance()
-            except StreamHookError:
-                raise
-            except Exception as raised:  # noqa: BLE001 - any error of a provider is classified
-                error = raised
-            except BaseException as raised:
-                if not is_own_cancellation(raised, requested):
+        error: BaseException | None = None
+        bound: Bound | None = None
+        try:
+            while True:
+                ready = False
+                bound = self.loop.bound(until, math.inf if step.role == "trial" else plan.deadline)
+                try:
+                    with bound:
+                        ready = await upstream.advance()
+                except StreamHookError:
                     raise
-                error, bound.stray = replaced_by(raised), True
-            if error is not None or bound.expired or bound.stray:
-                cut_off = AttemptTimeout(step.member.name, limit, until - began)
-                step.stalled = self._stalls.excuses(step.started, self.loop.time(), began)
-                return self._classify(
-                    plan, step, error, bound, cut_off, early=bound.deadline < plan.deadline
-                )
-            began = self.loop.time()
-            if upstream.first_at == math.inf:
-                step.stalled = self._stalls.distorts(step.started, began)
-            upstream.note_content(began)
-            if ready:
-                return None
-            until, limit = min(began + step.member.idle, plan.deadline), "idle"
-            if step.permit.trial:
-                plan.renew_trial_lease(step, began, trial_lease(step))
+                except Exception as raised:  # noqa: BLE001 - any error of a provider is classified
+                    error = raised
+                except BaseException as raised:
+                    if not is_own_cancellation(raised, requested):
+                        raise
+                    error, bound.stray = replaced_by(raised), True
+                if error is not None or bound.expired or bound.stray:
+                    cut_off = AttemptTimeout(step.member.name, limit, until - began)
+                    step.stalled = self._stalls.excuses(step.started, self.loop.time(), began)
+                    return self._classify(
+                        plan, step, error, bound, cut_off, early=bound.deadline < plan.deadline
+                    )
+                began = self.loop.time()
+                if upstream.first_at == math.inf:
+                    step.stalled = self._stalls.distorts(step.started, began)
+                upstream.note_content(began)
+                if ready:
+                    return None
+                until, limit = min(began + step.member.idle, plan.deadline), "idle"
+                if step.permit.trial:
+                    plan.renew_trial_lease(step, began, trial_lease(step))
+        finally:
+            del plan, error, bound  # as in `CallAttempter.run`
 
     def _classify(
         self,
@@ -221,7 +236,9 @@ class StreamOpener:
             raise
         except Exception as error:  # noqa: BLE001 - any error of a provider is classified
             step.stalled = upstream.excused(self.loop.time())
-            return (limits.verdict if error is limits.error else self.classify(error)), error
+            return limits.verdict_on(error) or self.classify(error), error
+        finally:
+            del plan  # as in `CallAttempter.run`
         return SUCCESS, None
 
 

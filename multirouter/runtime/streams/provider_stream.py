@@ -179,9 +179,13 @@ class ProviderStream:
             if self.proven:
                 raise StopAsyncIteration from error
             raise
-        if bound.expired or bound.stray:
+        finally:
+            self._bound = None
+            expired, stray = bound.expired, bound.stray
+            del bound  # it holds the task, and a traceback may hold this frame
+        if expired or stray:
             raise self._unless_proven(
-                limits.expired() if bound.expired else self._incomplete_error(STRAY_MESSAGE)
+                limits.expired() if expired else self._incomplete_error(STRAY_MESSAGE)
             )
         self._note(chunk, limits)
         return chunk

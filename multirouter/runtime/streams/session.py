@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from multirouter.core.planning.stream_plan import trial_lease
 from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.errors import StreamInterrupted, UsageError
 from multirouter.model import CANCELLED, SUCCESS, AttemptRecord, CallOutcome
+from multirouter.runtime.call_loop import CallLoop
 from multirouter.runtime.deadline import Bound
 from multirouter.runtime.event_loops.running_loop import redeliver_cancellation
 from multirouter.runtime.streams.opening import StreamOpener
@@ -23,8 +25,6 @@ from multirouter.runtime.streams.provider_stream import ProviderStream
 
 CallSoon = Callable[[Callable[[], object]], object]
 """Schedules a function in one event loop; callable from any thread and from finalizers."""
-
-_CONSUMER_STOPPED = GeneratorExit("the consumer stopped")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +43,16 @@ class StreamRestarted:
 class StreamSession:
     """Delivers one streamed call, from its opening to its end.
 
+    The traceback of a provider's exception holds the frames of the methods that awaited it, and the
+    session holds the exception in its trail. So these methods let go of the session when they end:
+    without that cycle the request is released with the stream.
+
     Args:
         plan: the call's plan.
+        request: the call's request.
         opener: opens the streams of providers.
         policy: the route's stream policy.
-        drive: runs the call loop until a provider serves or the call has ended.
+        call_loop: runs the plan until a provider serves or the call has ended.
         on_end: called once when the call has ended.
 
     Attributes:
@@ -57,16 +62,18 @@ class StreamSession:
     def __init__(
         self,
         plan: Plan,
+        request: Any,
         opener: StreamOpener,
         policy: StreamPolicy,
-        drive: Callable[[], Awaitable[CallOutcome[Any] | ServeStep]],
+        call_loop: CallLoop,
         on_end: Callable[[], None],
     ) -> None:
         self.outcome: CallOutcome[None] | None = None
         self._plan = plan
+        self._request = request
         self._opener = opener
         self._policy = policy
-        self._drive = drive
+        self._call_loop = call_loop
         self._on_end = on_end
         self._reading = False
         self._closing = False
@@ -92,25 +99,25 @@ class StreamSession:
         Raises:
             Exception: what `call` would raise, when no provider serves.
         """
+        outcome: CallOutcome[Any] | None = None
         self._reading = True
         try:
             outcome = await self._find_provider()
+            if outcome is not None:
+                self._end(outcome)
+                _ = outcome.value  # raises: without a serving provider there is an error
+            elif self.outcome is None:
+                upstream, now = self._upstream, self._opener.loop.time()
+                self._limits = StreamLimits(
+                    self._policy,
+                    upstream.step.member,
+                    now,
+                    rate_measurable=upstream.rate_measurable,
+                    lost=self._opener.loop.stalls.lost,
+                )
         finally:
             self._reading = False
-        if outcome is not None:
-            self._end(outcome)
-            raise outcome.error or AssertionError(
-                "a call without a serving provider ended without an error"
-            )
-        if self.outcome is None:
-            upstream, now = self._upstream, self._opener.loop.time()
-            self._limits = StreamLimits(
-                self._policy,
-                upstream.step.member,
-                now,
-                rate_measurable=upstream.rate_measurable,
-                lost=self._opener.loop.stalls.lost,
-            )
+            del self, outcome
 
     async def next(self) -> Any:
         """The next chunk, or the marker of a restart.
@@ -128,10 +135,10 @@ class StreamSession:
                 if self._marker is not None:
                     marker, self._marker = self._marker, None
                     return marker
-                chunk, error = await self._read(self._upstream)
-                if error is None:
+                chunk, end = await self._read(self._upstream)
+                if end is None:
                     return chunk
-                await self._continue_or_end(error)
+                await self._continue_or_end(end)
         except (
             GeneratorExit
         ) as error:  # awaiting is impossible here; the garbage collector closes the stream
@@ -143,6 +150,8 @@ class StreamSession:
             raise
         finally:
             self._reading = False
+            end = None
+            del self
         raise StopAsyncIteration
 
     async def aclose(self) -> None:
@@ -151,7 +160,7 @@ class StreamSession:
             return
         self._closing = True
         if not self._reading:
-            await self._end_and_close()
+            await self._stop()
         elif self._search is not None:
             self._search.expire()
         elif self._opener.upstream is not None:
@@ -169,51 +178,61 @@ class StreamSession:
     async def _read(self, upstream: ProviderStream) -> tuple[Any, Exception | None]:
         """The next chunk and None, or None and the exception that ended this upstream."""
         try:
-            chunk = await upstream.next(self._limits)
-            self._opener.delivered.note(chunk, upstream.reader)
-        except Exception as error:  # noqa: BLE001 - any error of a provider is classified
-            return None, error
-        if self._closing:
-            return None, StopAsyncIteration()
-        step = upstream.step
-        if step.permit.trial:
-            self._plan.renew_trial_lease(step, self._opener.loop.time(), trial_lease(step))
-        return chunk, None
+            try:
+                chunk = await upstream.next(self._limits)
+                self._opener.delivered.note(chunk, upstream.reader)
+            except Exception as error:  # noqa: BLE001 - any error of a provider is classified
+                return None, error
+            if self._closing:
+                return None, StopAsyncIteration()
+            step = upstream.step
+            if step.permit.trial:
+                self._plan.renew_trial_lease(step, self._opener.loop.time(), trial_lease(step))
+            return chunk, None
+        finally:
+            del self
 
     async def _continue_or_end(self, error: Exception) -> None:
         """Handles the end of an upstream: the end of the answer, or a break to be continued."""
-        if not self._closing:
-            if isinstance(error, StopAsyncIteration):
-                await self._end_and_close(None)
-            elif isinstance(error, StreamHookError):
-                raise error
-            else:
-                await self._continue_elsewhere(self._upstream, error)
-        if self._closing:  # another task has closed it meanwhile
-            await self._end_and_close()
+        try:
+            if not self._closing:
+                if isinstance(error, StopAsyncIteration):
+                    await self._end_and_close(None)
+                elif isinstance(error, StreamHookError):
+                    raise error
+                else:
+                    await self._continue_elsewhere(self._upstream, error)
+            if self._closing:  # another task has closed it meanwhile
+                await self._stop()
+        finally:
+            del self, error
 
     async def _continue_elsewhere(self, previous: ProviderStream, error: Exception) -> None:
         """Continues on another provider, or raises StreamInterrupted."""
-        plan, opener, limits = self._plan, self._opener, self._limits
-        now = opener.loop.time()
-        opener.upstream = None
-        previous.step.stalled = previous.excused(now)
-        limits.give_back(opener.loop.stalls.lost)
-        verdict = limits.verdict if error is limits.error else opener.classify(error)
-        plan.record(previous.step, verdict, None, error, now)
-        await previous.close()
-        if self._closing:
-            return
-        why_not = self._cannot_continue(now)
-        if not why_not:
-            plan.begin_continuation(now, limits.ends_at)
-            opener.delivered.interrupted = True
-            outcome = await self._find_provider()
-            if outcome is None:
-                self._continued(previous)
+        try:
+            plan, opener, limits = self._plan, self._opener, self._limits
+            now = opener.loop.time()
+            opener.upstream = None
+            previous.step.stalled = previous.excused(now)
+            limits.give_back(opener.loop.stalls.lost)
+            verdict = limits.verdict_on(error) or opener.classify(error)
+            plan.record(previous.step, verdict, None, error, now)
+            await previous.close()
+            if self._closing:
                 return
-            why_not = f"no provider could continue: {outcome.error}"
-        raise self._interrupted(previous, error, why_not)
+            why_not = self._cannot_continue(now)
+            if not why_not:
+                plan.begin_continuation(now, limits.ends_at)
+                opener.delivered.interrupted = True
+                outcome = await self._find_provider()
+                if outcome is None:
+                    self._continued(previous)
+                    return
+                why_not = f"no provider could continue: {outcome.error}"
+            raise self._interrupted(previous, error, why_not)
+        finally:
+            outcome = None
+            del self, plan, error
 
     def _cannot_continue(self, now: float) -> str:
         """Why a broken stream cannot be continued, as text; "" when it can."""
@@ -231,32 +250,37 @@ class StreamSession:
         """
         try:
             step = await self._run_plan()
+            if self._closing:
+                await self._stop()
+            elif isinstance(step, CallOutcome):
+                return step
+            else:
+                self._upstream = self._opener.upstream  # type: ignore[assignment] # a serving stream is open
+            return None
         except GeneratorExit as error:
             self._settle(error)
             raise
         except BaseException as error:
             await self._end_and_close(error)
             raise
-        if self._closing:
-            await self._end_and_close()
-        elif isinstance(step, CallOutcome):
-            return step
-        else:
-            self._upstream = self._opener.upstream  # type: ignore[assignment] # a serving stream is open
-        return None
+        finally:
+            step = None
+            del self
 
     async def _run_plan(self) -> CallOutcome[Any] | ServeStep | None:
         """Runs the call loop until it returns, or until another task closes the stream."""
-        step: CallOutcome[Any] | ServeStep | None = None
-        self._search = self._opener.loop.bound(math.inf)
+        opener, step = self._opener, None
+        search = self._search = opener.loop.bound(math.inf)
         try:
-            with self._search as search:
-                step = await self._drive()
+            with search:
+                now = opener.loop.time()
+                step = await self._call_loop.drive(self._plan, self._request, opener, now)
+            if search.stray:
+                raise asyncio.CancelledError("no task was cancelled")
+            return step
         finally:
             self._search = None
-        if search.stray:
-            raise asyncio.CancelledError("no task was cancelled")
-        return step
+            del self, step, search
 
     def _continued(self, previous: ProviderStream) -> None:
         if self.outcome is not None:  # it was closed during the search
@@ -288,7 +312,11 @@ class StreamSession:
         self._end(outcome)
         return interrupted
 
-    async def _end_and_close(self, error: BaseException | None = _CONSUMER_STOPPED) -> None:
+    async def _stop(self) -> None:
+        """Ends a stream that its consumer stopped early, and closes the upstream at once."""
+        await self._end_and_close(GeneratorExit("the consumer stopped"))
+
+    async def _end_and_close(self, error: BaseException | None) -> None:
         """Ends the stream and closes the upstream at once."""
         upstream = self._settle(error)
         if upstream is not None:
@@ -310,9 +338,10 @@ class StreamSession:
         upstream, opener.upstream = opener.upstream, None
         if upstream is not None:
             error = None if upstream.complete else error
-            plan.record(upstream.step, CANCELLED if error else SUCCESS, None, None, now)
+            verdict = SUCCESS if error is None else CANCELLED
+            plan.record(upstream.step, verdict, None, None, now)
         if self.outcome is None:
-            ended = plan.abort(error, now) if error else plan.next_step(now)
+            ended = plan.next_step(now) if error is None else plan.abort(_for_outcome(error), now)
             self._end(ended)  # type: ignore[arg-type] # a recorded success ends a plan
         return upstream
 
@@ -320,6 +349,20 @@ class StreamSession:
         self.outcome = outcome
         self._plan.finish(outcome)
         self._on_end()
+
+
+def _for_outcome(error: BaseException) -> BaseException:
+    """The exception for the outcome: of a cancellation, a copy without its traceback.
+
+    A consumer that is cancelled, as when a web client disconnects, has a name for the stream, and
+    the traceback holds the consumer's frame.
+    """
+    if isinstance(error, Exception):
+        return error
+    try:
+        return copy(error)
+    except Exception:  # noqa: BLE001 - a library may forbid it
+        return error
 
 
 def _call_soon_in(loop: Literal["asyncio", "trio"]) -> CallSoon:

@@ -61,8 +61,11 @@ class Stream(Generic[ChunkT_co]):
 
     async def __aenter__(self) -> Self:
         """Opens the stream: returns when the first content is there."""
-        await self._open()
-        return self
+        try:
+            await self._open()
+            return self
+        finally:
+            del self  # as in StreamSession
 
     async def __aexit__(
         self,
@@ -105,16 +108,23 @@ class Stream(Generic[ChunkT_co]):
 
     async def _open(self) -> StreamSession:
         session = self._session
-        if session is None:
-            session = self._session = self._start()
-            await session.open()
-            self._opened = session.outcome is None
-        return session
+        try:
+            if session is None:
+                session = self._session = self._start()
+                await session.open()
+                self._opened = session.outcome is None
+            return session
+        finally:
+            del self, session  # as in StreamSession
 
     async def _first(self) -> ChunkT_co:
-        session = await self._open()
-        chunk: ChunkT_co = await session.next()
-        return chunk
+        session: StreamSession | None = None
+        try:
+            session = await self._open()
+            chunk: ChunkT_co = await session.next()
+            return chunk
+        finally:
+            del self, session  # as in StreamSession
 
     def __repr__(self) -> str:
         ended = "" if self.outcome is None else f" ended {self.outcome.result}"

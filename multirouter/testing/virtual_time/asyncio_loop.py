@@ -63,6 +63,8 @@ class VirtualLoop(VirtualTime, asyncio.SelectorEventLoop):
             handle = ready.popleft()
             if not handle._cancelled:
                 handle._run()
+        # As in the standard loop: the traceback of an exception may hold this frame.
+        handle = None
 
     def _watching(self) -> bool:
         # One entry is the loop's own pipe, which needs no poll: callbacks that other threads send

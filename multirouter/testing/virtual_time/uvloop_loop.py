@@ -120,6 +120,7 @@ class VirtualUvloop(VirtualTime, uvloop.Loop):  # type: ignore[misc]  # pyright:
             handle = ready.popleft()
             if not handle.cancelled():
                 handle._run()
+            del handle  # the traceback of an exception may hold this frame
 
     def _idle(self) -> None:
         """Nothing is ready: waits for sockets and threads first, then jumps."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import gc
 import http
+import re
 from collections.abc import Iterator, Mapping
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 
 from multirouter.core.failures.classify import RULES
 from multirouter.core.failures.exception_details import ExceptionDetails
+from multirouter.errors import ProviderError
 from multirouter.model import FailureKind
 from tests.core.classification import RecordingClassifier, verdict, with_fields
 
@@ -217,3 +219,37 @@ def test_types_are_not_kept_alive() -> None:
     classifier.classify_error(type("Temporary", (Exception,), {})())
     gc.collect()
     assert not list(classifier._types)
+
+
+def test_an_error_that_tells_nothing_names_its_place() -> None:
+    """Mostly it is a bug of the user's own function, and this is all that logs may say."""
+
+    def buggy() -> None:
+        raise TypeError("a secret prompt")
+
+    with pytest.raises(TypeError) as caught:
+        buggy()
+    found = verdict(caught.value)
+    assert found.kind is FailureKind.UNKNOWN
+    assert re.fullmatch(r"TypeError at test_classify_shapes\.py:\d+ in buggy", found.reason)
+    assert verdict(TypeError("never raised")).reason == "TypeError"
+
+
+def test_an_adapters_error_without_a_code_names_its_cause() -> None:
+    """Not its kind, which the reader knows already; without a cause there is nothing better."""
+    error = ProviderError("no", provider="a", kind=FailureKind.TRANSPORT)
+    assert verdict(error).reason == "transport"
+    error.__cause__ = ConnectionRefusedError()
+    assert verdict(error).reason == "ConnectionRefusedError"
+    error.status = 502
+    assert verdict(error).reason == "status 502"
+    error.code = "bad_gateway"
+    assert verdict(error).reason == "bad_gateway"
+
+
+def test_the_cause_of_an_adapters_error_does_not_change_its_kind() -> None:
+    """Only an error of kind `transport` is unsent because its cause is."""
+    for kind, unsent in ((FailureKind.TRANSPORT, True), (FailureKind.SERVER, False)):
+        error = ProviderError("no", provider="a", kind=kind)
+        error.__cause__ = ConnectionRefusedError()
+        assert (verdict(error).kind, verdict(error).unsent) == (kind, unsent)

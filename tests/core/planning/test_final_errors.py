@@ -116,12 +116,14 @@ def test_request_at_fault_of_an_answer() -> None:
 
 
 def test_a_reason_that_repeats_the_kind_is_replaced_by_the_message() -> None:
-    """"transport (transport)" would say nothing; the first line of the message does."""
+    """The text `transport (transport)` would say nothing; the message does."""
     scene = world()
     kind = FailureKind.TRANSPORT
     trail = [
-        record("a", failing(kind, reason="transport"), ProviderError("no\nroute", provider="a", kind=kind)),
-        record("b", failing(kind, reason="transport"), ProviderError("", provider="b", kind=kind)),
+        record(
+            name, failing(kind, reason="transport"), ProviderError(text, provider=name, kind=kind)
+        )
+        for name, text in (("a", "no\nroute"), ("b", ""))
     ]
     error = final_errors.all_failed(scene.route(), trail, None, scene.now, scene.now)
     assert "a: transport (no route); b: transport (ProviderError)" in str(error)

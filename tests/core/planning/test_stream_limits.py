@@ -35,9 +35,12 @@ def test_nearest_limit_is_the_deadline(settings: dict[str, float], at: float, li
     assert limits.deadline(100.0) == at
     error = limits.expired()
     assert (error.limit, error.provider) == (limit, "a")
-    assert limits.error is error
-    assert limits.verdict.kind is FailureKind.TIMEOUT
-    assert limits.verdict.reason.startswith(limit)
+    assert limits.verdict_on(OSError()) is None
+    verdict = limits.verdict_on(error)
+    assert verdict is not None
+    assert verdict.kind is FailureKind.TIMEOUT
+    assert verdict.reason.startswith(limit)
+    assert limits.verdict_on(error) is None, "the error is forgotten"
 
 
 def test_no_deadline_without_limits() -> None:
@@ -83,5 +86,8 @@ def test_switch_resets_the_rate_but_not_the_total() -> None:
 def test_total_expired_at_the_consumer_is_neutral() -> None:
     """A total that passed while the consumer held the stream is neutral."""
     limits = limits_of(total=5.0)
-    assert limits.total_expired().limit == "total"
-    assert limits.verdict.kind is FailureKind.CANCELLED
+    error = limits.total_expired()
+    assert error.limit == "total"
+    verdict = limits.verdict_on(error)
+    assert verdict is not None
+    assert verdict.kind is FailureKind.CANCELLED

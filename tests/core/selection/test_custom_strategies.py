@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import count
 from typing import Any
+from unittest import mock
 
 import pytest
 
+from multirouter.core.routes.route import Route
 from multirouter.core.selection.candidate import Candidate
 from multirouter.core.selection.weighted import Choose, SelectionContext
+from multirouter.errors import ConfigurationError
 from tests.core.kit import provider
 from tests.core.strategy_bench import chosen, one_tier, served
 
@@ -90,3 +93,35 @@ def test_an_attempted_provider_is_no_candidate() -> None:
     first, second = world.run_attempts(world.plan("work"), "server", "ok")
     assert first == "a"
     assert second != "a"
+
+
+@pytest.mark.parametrize(
+    ("choose", "message"),
+    [
+        (None, r"^Custom\.prepare\(\): must return the function that chooses, got None"),
+        (7, r"^Custom\.prepare\(\): must be a plain function, got 7"),
+        (lambda candidates: candidates[0], r"must take \(candidates, context\)"),
+        (mock.AsyncMock(), r"must be a plain function, got the async function"),
+    ],
+    ids=["nothing", "a number", "one argument", "async"],
+)
+def test_what_prepare_returns_is_checked(choose: Any, message: str) -> None:
+    """A function of the wrong kind is an error of the configuration, not of each call."""
+
+    class Custom:
+        def prepare(self, members: Sequence[Candidate]) -> Choose:
+            return choose
+
+    with pytest.raises(ConfigurationError, match=message):
+        one_tier(Custom(), provider("a"), provider("b"))
+
+
+def test_prepare_is_a_plain_function() -> None:
+    """An async one would return a coroutine instead of the function that chooses."""
+
+    class Lazy:
+        async def prepare(self, members: Sequence[Candidate]) -> Choose:
+            raise AssertionError
+
+    with pytest.raises(ConfigurationError, match=r"strategy\.prepare: must be a plain function"):
+        Route("work", ["a"], strategy=Lazy())  # type: ignore[arg-type]

@@ -68,10 +68,10 @@ def test_a_chunk_that_cannot_be_split_diverges() -> None:
     assert list(Matcher("ab").new_part({"t": "ab"}, read, last=True)) == [{"t": "ab"}]
 
 
-def modes(delivered: Delivered, **settings: Any) -> list[str | None]:
+def modes(delivered: Delivered, request: Any = CHAT, **settings: Any) -> list[str | None]:
     """The modes of the approaches, in order."""
     member = World([provider("b", **settings)]).member("b")
-    return [approach.mode for approach in delivered.approaches(member)]
+    return [approach.mode for approach in delivered.approaches(member, request)]
 
 
 def interrupted(request: Any, *texts: str, **settings: Any) -> Delivered:
@@ -97,7 +97,7 @@ def test_the_order_of_the_approaches() -> None:
     assert modes(interrupted(CHAT, "x", resume=lambda q, _: q), capabilities=["prefill"]) == [
         "resume"
     ]
-    assert modes(interrupted("q", "x"), capabilities=["prefill"]) == ["match"]
+    assert modes(interrupted("q", "x"), "q", capabilities=["prefill"]) == ["match"]
     assert modes(interrupted(CHAT), capabilities=["prefill"]) == ["match", "instruct"]
     assert modes(interrupted(CHAT, " \n"), capabilities=["prefill"]) == ["match", "instruct"]
     uninterrupted = interrupted(CHAT, "x")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import tracemalloc
+from types import SimpleNamespace
 from typing import Any
 
 import anyio
@@ -302,14 +303,14 @@ async def test_a_stray_cancellation_is_not_the_end_of_the_answer() -> None:
     async with harness(scripted_stream("a", WORDS)) as env:
         stream = env.router.stream("q")
         session = stream._start()
-        session._drive = raise_cancelled
+        session._call_loop = SimpleNamespace(drive=raise_cancelled)  # type: ignore[assignment]
         stream._session = session
         with pytest.raises(asyncio.CancelledError):
             await session.open()
         assert env.recorder.calls[-1].result == "cancelled"
 
 
-async def raise_cancelled() -> Any:
+async def raise_cancelled(*args: Any) -> Any:
     raise asyncio.CancelledError
 
 

@@ -104,3 +104,18 @@ async def test_a_type_error_inside_the_provider_is_its_failure() -> None:
     async with harness(Provider("a", stream=stream), scripted_stream("b", WORDS)) as env:
         assert await read(env, route=["a", "b"]) == WORDS
         assert env.provider_snapshot("a")["failures"] == 1
+
+
+@pytest.mark.parametrize("name", ["content", "complete", "text"])
+async def test_a_hook_that_hides_its_async(name: str) -> None:
+    """A coroutine is never false: every chunk would be content, and every stream complete."""
+
+    async def lazily(chunk: Any) -> bool:
+        return False
+
+    hooks: dict[str, Any] = {name: lambda chunk: lazily(chunk)}  # noqa: PLW0108
+    policy = StreamPolicy(**hooks, on_interrupt="continue")
+    async with harness(scripted_stream("a", WORDS), stream=policy, circuit=TRIPS_AT_ONCE) as env:
+        with pytest.raises(UsageError, match=rf"StreamPolicy\.{name} .*coroutine"):
+            await read(env, route=["a"])
+        assert env.state("a") == "closed"
