@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from multirouter.core.chat.refusals import refusal_of
 from multirouter.core.cost.billing import Billing
 from multirouter.core.cost.budgets import Budget
 from multirouter.core.cost.usage import ReadUsage
@@ -15,7 +16,7 @@ from multirouter.core.selection.candidate import Candidate
 from multirouter.core.selection.eligibility import Eligibility, Requires, Sizes, call_hook
 from multirouter.core.selection.shadow_targets import ShadowTargets
 from multirouter.core.selection.tier_tables import Tier
-from multirouter.core.settings.failure_rules import Rule, rules_with
+from multirouter.core.settings.failure_rules import RULES, Rule, rules_with
 from multirouter.core.settings.policies import (
     CircuitPolicy,
     HealthPolicy,
@@ -130,6 +131,8 @@ class ResolvedRoute:
         self.on: frozenset[FailureKind | int] | None = route.on
         self.eligibility: Eligibility | None = _eligibility(route, defaults, self.members)
         self.accept: Callable[[Any], object] | None = _judge_of(accept, defaults.schema)
+        if self.rules[FailureKind.REFUSAL] != RULES[FailureKind.REFUSAL]:
+            self.accept = _refusal_check(self.accept)
         self.fallback: Any = defaults.fallback if route.fallback is None else route.fallback
         self.retries_per_provider: int = route.retries_per_provider
         policies = [shared.policy for shared in limits]
@@ -184,6 +187,18 @@ def _judge_of(accept: Any, schema: SchemaValidator | None) -> Callable[[Any], ob
     if schema is None:
         raise ConfigurationError("accept", "a JSON Schema is not supported here, use a function")
     return schema(accept)
+
+
+def _refusal_check(accept: Callable[[Any], object] | None) -> Callable[[Any], object]:
+    """Returns a function that finds refusals first, then asks the route's own check."""
+
+    def judge(answer: Any) -> object:
+        sign = refusal_of(answer)
+        if sign:
+            return Verdict(FailureKind.REFUSAL, reason=sign)
+        return True if accept is None else accept(answer)
+
+    return judge
 
 
 def _own_rules(rules: Mapping[Any, Rule]) -> Mapping[FailureKind, Rule]:

@@ -59,8 +59,8 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         tags: names by which routes select it (`tag:cheap`).
         context_window: tokens that fit into its context window, at least 1. A request that was
             too long for one provider fails over to the others, except to those whose window is
-            known to be no larger. A provider whose window is certainly too small for a request is not
-            attempted (see `Route.size`).
+            known to be no larger. A provider whose window is certainly too small for a request is
+            not attempted (see `Route.size`).
         max_output: most tokens of one answer, at least 1; None for no known limit.
         quality: quality of its answers, a finite number on the user's own scale, for the strategy
             `highest_quality`.

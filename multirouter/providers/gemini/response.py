@@ -8,30 +8,19 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
+from multirouter.core.chat.refusals import SAFETY_FINISH_REASONS
 from multirouter.providers.arguments import arguments_text
 from multirouter.providers.canonical import Answer, ChatCompletion, Choice, FinishReason, Usage
 from multirouter.providers.chunks import usage
 from multirouter.providers.error_factory import ErrorFactory
 from multirouter.providers.gemini.content import signature_extra
 
-_FILTERED = (
-    "SAFETY",
-    "RECITATION",
-    "BLOCKLIST",
-    "PROHIBITED_CONTENT",
-    "SPII",
-    "LANGUAGE",
-    "MODEL_ARMOR",
-    "IMAGE_SAFETY",
-    "IMAGE_PROHIBITED_CONTENT",
-    "IMAGE_RECITATION",
-)
 FINISH: Mapping[str, FinishReason] = MappingProxyType(
     {
         "STOP": "stop",
         "MAX_TOKENS": "length",
         "CONTINUATION": "length",
-        **dict.fromkeys(_FILTERED, "content_filter"),
+        **dict.fromkeys(SAFETY_FINISH_REASONS, "content_filter"),
     }
 )
 """Finish reasons. One that is missing here (MALFORMED_FUNCTION_CALL, OTHER ...) is a failure."""

@@ -23,7 +23,7 @@ SURROGATE = "bad \ud800 text"
 
 def raised_by(function: Callable[[], object]) -> Exception:
     """The exception that a function raises, with its traceback."""
-    with pytest.raises(Exception) as caught:  # noqa: PT011 - any exception is classified
+    with pytest.raises(Exception) as caught:
         function()
     return caught.value
 
@@ -45,7 +45,7 @@ class Model(BaseModel):
 @pytest.mark.parametrize(
     "send",
     [
-        lambda: SURROGATE.encode(),
+        SURROGATE.encode,
         lambda: json.dumps({"a", "set"}),
         lambda: json.dumps(b"bytes"),
         lambda: json.dumps(cyclic()),
@@ -73,7 +73,7 @@ def test_a_request_that_cannot_be_sent_is_the_requests_fault(send: Callable[[], 
 def test_a_wrapped_encoding_error_is_the_requests_fault() -> None:
     """`openai` wraps whatever happens while it sends."""
     error = openai.APIConnectionError(request=httpx.Request("POST", "http://x"))
-    error.__cause__ = raised_by(lambda: SURROGATE.encode())
+    error.__cause__ = raised_by(SURROGATE.encode)
     assert verdict(error).kind is FailureKind.REQUEST
 
 
@@ -81,7 +81,7 @@ def test_a_wrapped_encoding_error_is_the_requests_fault() -> None:
     ("read", "kind"),
     [
         (lambda: json.loads("{"), FailureKind.TRANSPORT),
-        (lambda: b"\xff".decode(), FailureKind.UNKNOWN),
+        (b"\xff".decode, FailureKind.UNKNOWN),
         (lambda: int("x"), FailureKind.UNKNOWN),
         (lambda: {}["choices"], FailureKind.UNKNOWN),
         (lambda: httpx.Response(200, text="<html>").json(), FailureKind.TRANSPORT),
