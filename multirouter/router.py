@@ -172,7 +172,7 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
         self._engine = Engine(
             self.name,
             self._defaults,
-            rng=check.instance("rng", rng, Random) or Random(),
+            rng=check.instance("rng", rng, Random),
             classify=hooks.plain_function("classify", classify, "error", "value"),
             logs=make_logs(name, logger, error_messages=error_messages),
         )

@@ -50,7 +50,7 @@ class Engine:
     Args:
         name: the router's name.
         defaults: its settings.
-        rng: its random numbers.
+        rng: its random numbers; None makes a generator that the system seeds.
         classify: the user's classifier, or None.
         logs: its logs.
 
@@ -73,10 +73,12 @@ class Engine:
         name: str,
         defaults: Defaults,
         *,
-        rng: Random,
+        rng: Random | None,
         classify: Classify | None,
         logs: Logs,
     ) -> None:
+        self._reseeds = rng is None
+        rng = rng or Random()
         self._logs = logs
         self._metrics: Metrics | None = None
         self._history: History | None = None
@@ -109,6 +111,7 @@ class Engine:
             self.dispatcher,
             logs.on_task_error,
             self._on_stall,
+            self._on_fork,
         )
 
     def scratch_states(self, defaults: Defaults) -> ProviderStates:
@@ -305,6 +308,13 @@ class Engine:
         event = LoopStalled(self._context.router, stall.seconds, stall.ended)
         self.dispatcher.post("loop_stalled", event)
         self.dispatcher.deliver()
+
+    def _on_fork(self) -> None:
+        """This process was forked: forgets the calls of the parent, and its random numbers."""
+        self.states.forget_attempts()
+        self.wait_queue.rebind()
+        if self._reseeds:
+            self._context.rng.seed()  # workers with the same numbers would send their trials together
 
     def _on_half_open(self, now: float) -> None:
         """A circuit half-opened: delivers the event, and serves waiting calls."""

@@ -7,6 +7,7 @@ that of an open circuit, stay.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from typing import Protocol
@@ -58,8 +59,10 @@ class LoopBinding:
         "_half_open_timers",
         "_idle",
         "_on_error",
+        "_on_fork",
         "_on_stall",
         "_opened",
+        "_process",
         "_states",
         "attempter",
         "calls",
@@ -78,6 +81,7 @@ class LoopBinding:
         dispatcher: EventDispatcher,
         on_error: ErrorHandler,
         on_stall: Callable[[Stall], None],
+        on_fork: Callable[[], None],
     ) -> None:
         self._states = states
         self._budget = budget
@@ -87,6 +91,8 @@ class LoopBinding:
         self._dispatcher = dispatcher
         self._on_error = on_error
         self._on_stall = on_stall
+        self._on_fork = on_fork
+        self._process = os.getpid()
         self._opened = False
         self._idle: anyio.Event | None = None
         self._anchor = (0.0, time.monotonic())
@@ -165,6 +171,11 @@ class LoopBinding:
         """Raises UsageError when the router is closed, or its loop still runs elsewhere."""
         if self.closed:
             raise UsageError("the router is closed")
+        if os.getpid() != self._process:  # forked: the calls in flight are those of the parent
+            self._process = os.getpid()
+            self.calls = 0
+            self._opened = False
+            self._on_fork()
         loop = None if self.attempter is None else self.attempter.loop
         if loop is not None and not loop.is_current() and loop.is_running():
             raise UsageError(

@@ -243,6 +243,13 @@ class Gate(GateState):
         self._update_unrestricted()
         self._revision.value += 1
 
+    def forget_attempts(self) -> None:
+        """Counts no attempt as in flight; one that ends nevertheless must not be recorded."""
+        self.in_flight = 0
+        if self._limits is not None:
+            self._limits.in_flight = 0
+        self._revision.value += 1
+
     def set_account(self, account: Account | None) -> None:
         """Rejects attempts while a budget of this account is used up; None removes the account."""
         self.account = account

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from random import Random
 
 from multirouter.core.change_counter import ChangeCounter
 from multirouter.core.circuit.gate import Gate
 from multirouter.core.event_dispatcher import EventDispatcher, OnHookError
+from multirouter.core.events import RouteDiverted
 from multirouter.core.health.adaptive_timeout import LatencyTracker
 from multirouter.core.health.degraded import HealthWindow
 from multirouter.core.health.latency_average import LatencyAverage
@@ -101,6 +103,14 @@ class ProviderStates:
             diversion = self._diversions[route] = Diversion()
         return diversion
 
+    def keep_diversions(self, routes: Collection[str], now: float) -> None:
+        """Ends the diversions of all routes but these, which were removed, at `now`."""
+        for name in [name for name in self._diversions if name not in routes]:
+            diversion = self._diversions.pop(name)
+            if diversion.active:
+                event = RouteDiverted(self._router, name, False, "", (), "", diversion.since, now)
+                self._dispatcher.post("route_diverted", event)
+
     def degraded(self, provider: str, now: float) -> bool:
         """Whether a provider is degraded on any route at `now` (loop time, seconds)."""
         # A copy, since metrics are read in other threads while routes are added and removed.
@@ -125,6 +135,13 @@ class ProviderStates:
         for by_place in (self._latencies, self._healths, self._latency_averages):
             for key in [key for key in by_place if key[1] == provider]:
                 del by_place[key]
+
+    def forget_attempts(self) -> None:
+        """Counts no attempt as in flight: those of a process that this one was forked from."""
+        for gate in self.gates.values():
+            gate.forget_attempts()
+        for limits in self._limits.values():
+            limits.in_flight = 0
 
     def shift(self, by: float) -> None:
         """Moves every stored time by `by` seconds, to the clock of another event loop."""

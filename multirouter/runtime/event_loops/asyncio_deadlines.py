@@ -142,6 +142,7 @@ class AsyncioDeadlines(StallWatch):
 
     def _timer_fired(self) -> None:
         """Cancels the blocks that are due, in the order of their deadlines."""
+        self._timer = None
         now = self.loop.time()
         if now < self._due:
             late = self._due + TIMER_ROUNDING

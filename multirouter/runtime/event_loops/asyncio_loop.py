@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from asyncio import _get_running_loop  # exported, and unlike its namesake never raises
 from collections.abc import Awaitable, Callable
@@ -59,7 +60,8 @@ class AsyncioChildTasks:
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._tasks: list[asyncio.Task[None]] = []
+        # What to call at the end of each task that runs, in the order of their start.
+        self._tasks: dict[asyncio.Task[None], Callable[[], None]] = {}
         self.ending: bool = False
 
     async def __aenter__(self) -> Self:
@@ -73,9 +75,13 @@ class AsyncioChildTasks:
     ) -> None:
         self.ending = True
         if isinstance(error, GeneratorExit):  # the call was dropped: awaiting is impossible
-            _cancel(self._tasks)
-        else:
-            await _end(self._tasks)
+            _cancel([*self._tasks])
+            return
+        try:
+            await _end([*self._tasks])
+        finally:
+            for task in [task for task in self._tasks if task.done()]:
+                self._ended(task)  # its callback has not run yet
 
     def start(
         self,
@@ -87,8 +93,13 @@ class AsyncioChildTasks:
         """Starts a task, see `ChildTasks.start`."""
         # Not `loop.create_task`: an eager task factory would run it inside the caller.
         task = asyncio.Task(_run(function, args), loop=self._loop, name=f"multirouter {name}")
-        task.add_done_callback(lambda _: on_end())
-        self._tasks.append(task)
+        self._tasks[task] = on_end
+        task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        on_end = self._tasks.pop(task, None)
+        if on_end is not None:
+            on_end()
 
 
 class AsyncioLoop:
@@ -108,6 +119,7 @@ class AsyncioLoop:
         self.bound: MakeBound = self._deadlines.bound
         self.stalls: StallWatch = self._deadlines
         self._loop = loop
+        self._process = os.getpid()
         self._on_error = on_error
         # A dict for its order: closing cancels in the order of spawning.
         self._tasks: dict[asyncio.Task[None], tuple[str, Callable[[], None] | None]] = {}
@@ -128,8 +140,8 @@ class AsyncioLoop:
         return _get_running_loop() is self._loop
 
     def is_running(self) -> bool:
-        """Whether the loop is running, in any thread; a router may leave a stopped one."""
-        return self._loop.is_running()
+        """Whether the loop is running, see `EventLoop.is_running`."""
+        return os.getpid() == self._process and self._loop.is_running()
 
     def spawn(
         self,

@@ -80,7 +80,8 @@ class ChildTasks(Protocol):
             name: what the task does, for its name.
             function: what to run; it raises nothing but its cancellation.
             args: its arguments.
-            on_end: called when the task has ended; also when it was cancelled before it began.
+            on_end: called when the task has ended, and before the block is left; also when the task
+                was cancelled before it began.
         """
         ...
 
@@ -113,7 +114,7 @@ class EventLoop(Protocol):
         ...
 
     def is_running(self) -> bool:
-        """Whether the loop is still running, in this or another thread."""
+        """Whether the loop is still running, in this or another thread of this process."""
         ...
 
     def spawn(

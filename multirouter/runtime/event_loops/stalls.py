@@ -15,8 +15,13 @@ from collections.abc import Callable
 from typing import NamedTuple
 from weakref import WeakMethod
 
-BEAT = 0.25
-"""Seconds between two checks while a block is open. The begin of a stall is as uncertain."""
+BEAT = 0.5
+"""Seconds between two checks while a block is open. The begin of a stall is as uncertain, and a
+shorter one may pass unnoticed unless a deadline falls due in it."""
+
+MOMENT = 0.25
+"""Longest time, seconds, that answers which arrived during a stall get to be read. A loop that needs
+longer is late again, which is noticed again."""
 
 TOLERANCE = 0.1
 """Seconds that a timer may be late without a stall. A busy loop is late by some hundredths; less
@@ -66,14 +71,14 @@ class Stall(NamedTuple):
         """A deadline after this stall, loop time in seconds.
 
         What was left of it when the stall began is left again. Whatever was left, answers that
-        have arrived meanwhile get a moment to be read: as long as the loop was late, at most a
-        beat.
+        have arrived meanwhile get a moment to be read: as long as the loop was late, at most
+        `MOMENT`.
 
         Args:
             deadline: the deadline before the stall.
             latest: a promise to the caller, which a stall does not move.
         """
-        moment = min(self.seconds, BEAT)
+        moment = min(self.seconds, MOMENT)
         return max(deadline, min(deadline + self.lost, latest), self.ended + moment)
 
 

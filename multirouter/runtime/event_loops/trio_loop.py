@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, Literal
@@ -109,6 +110,7 @@ class TrioLoop:
         self.bound: MakeBound = self._deadlines.bound
         self.stalls: StallWatch = self._deadlines
         self._token = trio.lowlevel.current_trio_token()
+        self._process = os.getpid()
         self._on_error = on_error
         self._tasks: dict[TrioBackgroundTask, None] = {}
         self._manager: Any = None
@@ -142,6 +144,8 @@ class TrioLoop:
 
     def is_running(self) -> bool:
         """Whether the run has not ended: trio raises RunFinishedError for a callback after it."""
+        if os.getpid() != self._process:
+            return False
         try:
             self._token.run_sync_soon(bool, idempotent=True)
         except trio.RunFinishedError:
