@@ -33,9 +33,9 @@ async def test_many_calls_share_one_timer(monkeypatch: pytest.MonkeyPatch) -> No
     for _ in range(1000):
         with all_deadlines.bound(loop.time() + 30):
             await asyncio.sleep(0.0078125)
-    beats = [BEAT * n for n in range(1, 33)]
-    assert timers[:31] == beats[:31]
-    assert len(timers) <= 32
+    beats = round(1000 * 0.0078125 / BEAT)
+    assert timers[:beats] == [BEAT * number for number in range(1, beats + 1)]
+    assert len(timers) <= beats + 1
     del timers[:]
     await asyncio.sleep(100)
     assert (timers, all_deadlines.overdue_at) == ([], math.inf)

@@ -27,6 +27,7 @@ from multirouter import (
     Shadow,
     StreamPolicy,
 )
+from multirouter.runtime.event_loops.stalls import BEAT
 from multirouter.testing import Answer, Fault, VirtualClock
 from tests.scenarios.harness import (
     NO_RETRIES,
@@ -78,7 +79,7 @@ async def test_an_attempt_gets_the_time_of_the_stall_back() -> None:
         VirtualClock.stall(5.0)
         outcome = await caller.end()
         assert outcome.result == "failure"
-        assert 7.0 <= outcome.elapsed <= 7.3
+        assert 7.0 <= outcome.elapsed <= 7.0 + BEAT
 
 
 async def test_a_timeout_because_of_a_stall_is_neutral() -> None:
@@ -471,7 +472,7 @@ async def test_a_stall_is_reported_once() -> None:
             await caller.end()
         (event,) = env.recorder.of("loop_stalled")
         assert event.router == "default"
-        assert 2.7 <= event.seconds <= 3.0
+        assert 3.0 - BEAT <= event.seconds <= 3.0
         assert env.total("loop_stall_seconds_count") == 1
         assert env.total("loop_stall_seconds_sum") == pytest.approx(event.seconds)
         (fields,) = env.logger.of("event loop stalled")
@@ -484,11 +485,10 @@ async def test_short_stalls_in_a_row_are_logged_once() -> None:
         env["a"].then(Answer(after=30.0))
         caller = await env.start()
         for _ in range(10):
-            await anyio.sleep(0.24)
-            VirtualClock.stall(0.3)
-            await anyio.sleep(0.5)
+            await anyio.sleep(0.9)
+            VirtualClock.stall(0.4)
         await caller.end()
-        assert env.total("loop_stall_seconds_count") >= 8
+        assert env.total("loop_stall_seconds_count") == 10
         assert len(env.logger.of("event loop stalled")) == 1
 
 
