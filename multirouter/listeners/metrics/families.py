@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from threading import Lock
+from types import ModuleType
 from weakref import WeakKeyDictionary
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -215,9 +217,6 @@ class RegisteredFamilies:
             self.families.degraded,
             self.families.circuit_state,
         )
-        self._register(registry)
-
-    def _register(self, registry: CollectorRegistry) -> None:
         registered: list[Counter | Gauge | Histogram] = []
         try:
             for family in self.families.all():
@@ -230,9 +229,37 @@ class RegisteredFamilies:
                 "registry", f"must not have other metrics with the same names: {error}"
             ) from error
 
+    def restore(self, registry: CollectorRegistry) -> None:
+        """Registers the families again when the program has unregistered all of them meanwhile.
 
-_REGISTERED: WeakKeyDictionary[CollectorRegistry, RegisteredFamilies] = WeakKeyDictionary()
+        It may unregister single ones, which it does not want.
+        """
+        for family in self.families.all():
+            try:
+                registry.register(family)
+            except ValueError:  # it is registered
+                return
+
+
+_HOLDER = "_multirouter_metrics"
+"""Name of a module that holds the registered families. It is outside of the package: a program that
+imports the package again (a reloader, a purge between tests) finds them there, still registered."""
+
 _REGISTERING = Lock()
+
+
+def _registered() -> WeakKeyDictionary[CollectorRegistry, RegisteredFamilies]:
+    holder = vars(sys.modules.setdefault(_HOLDER, ModuleType(_HOLDER)))
+    found: WeakKeyDictionary[CollectorRegistry, RegisteredFamilies] = holder.setdefault(
+        "registered", WeakKeyDictionary()
+    )
+    return found
+
+
+def _of_this_version(found: RegisteredFamilies) -> bool:
+    """Whether the families were made by the same code, in this or in an earlier import."""
+    same_import = type(found) is RegisteredFamilies
+    return same_import or vars(found.families).keys() == vars(Families()).keys()
 
 
 def families_in(registry: CollectorRegistry) -> RegisteredFamilies:
@@ -245,9 +272,12 @@ def families_in(registry: CollectorRegistry) -> RegisteredFamilies:
     if not isinstance(registry, CollectorRegistry):
         raise ConfigurationError("registry", f"must be a CollectorRegistry, got {registry!r}")
     with _REGISTERING:
-        registered = _REGISTERED.get(registry)
-        if registered is None:
-            registered = _REGISTERED[registry] = RegisteredFamilies(registry)
+        registry_families = _registered()
+        registered = registry_families.get(registry)
+        if registered is None or not _of_this_version(registered):
+            registered = registry_families[registry] = RegisteredFamilies(registry)
+        else:
+            registered.restore(registry)
         return registered
 
 

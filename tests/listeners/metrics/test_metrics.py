@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import gc
+import subprocess
+import sys
 import weakref
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from prometheus_client import CollectorRegistry, Counter, generate_latest
@@ -17,9 +21,11 @@ from multirouter.core.events import (
     FailedOver,
     PanicStarted,
     RetryDenied,
+    RouteDiverted,
 )
 from multirouter.errors import ConfigurationError
-from multirouter.listeners.metrics.families import BUCKETS
+from multirouter.listeners.metrics import families as families_module
+from multirouter.listeners.metrics.families import BUCKETS, families_in
 from multirouter.listeners.metrics.metrics import Metrics, make_metrics
 from multirouter.model import FailureKind
 from tests.listeners.helpers import (
@@ -289,6 +295,34 @@ def test_an_exemplar_that_raises_loses_no_observation(registry, view) -> None:
     assert total(registry, "attempts_total") == 1
 
 
+def test_diverted_calls_are_counted(metrics, registry) -> None:
+    """Answered calls that the first choice did not answer, by route and provider."""
+    for outcome in (
+        call("success", attempt()),
+        call("success", attempt("local")),
+        call("success", attempt("openai", FailureKind.SERVER), attempt("local")),
+        call("failure", attempt("local", FailureKind.SERVER)),
+    ):
+        dispatch_call(metrics, outcome)
+    labels = {"route": "default", "provider": "local"}
+    assert value(registry, "diverted_calls_total", **labels) == 2
+    assert total(registry, "diverted_calls_total") == 2
+
+
+def test_the_gauge_of_a_diverted_route(registry, view) -> None:
+    """1 from the beginning of a diversion to its end, or to the end of the router."""
+    one, other = (make_metrics("default", view, registry) for _ in range(2))
+    dispatch_call(one, call("success", attempt()))
+    assert value(registry, "diverted", route="default") == 0
+    began = RouteDiverted("default", "default", True, "local", ("openai",), "", 0.0, 10.0)
+    for metrics in (one, other):
+        dispatch(metrics, "route_diverted", began)
+    dispatch(one, "route_diverted", began._replace(diverted=False))
+    assert value(registry, "diverted", route="default") == 1
+    other.close()
+    assert value(registry, "diverted", route="default") == 0
+
+
 def test_events_without_effect_are_not_delivered(metrics) -> None:
     """Started attempts and holds are not delivered: a scrape reads them from the router."""
     assert {"attempt_started", "hold_changed"}.isdisjoint(handled_by(metrics))
@@ -299,3 +333,69 @@ def test_buckets_range_from_5_ms_to_the_call_timeout() -> None:
     assert (BUCKETS[0], BUCKETS[-1]) == (0.005, 120)
     assert {30, 120} <= set(BUCKETS)
     assert list(BUCKETS) == sorted(set(BUCKETS))
+
+
+def test_a_registry_whose_collectors_were_all_unregistered(registry, view) -> None:
+    """As some programs do between their tests: the next router registers the families again."""
+    make_metrics("default", view, registry)
+    for collector in [*registry._collector_to_names]:
+        registry.unregister(collector)
+    metrics = make_metrics("default", view, registry)
+    dispatch_call(metrics, call("success", attempt()))
+    assert total(registry, "calls_total") == 1
+
+
+def test_a_single_unregistered_family_stays_unregistered(registry, view) -> None:
+    """The program does not want it."""
+    families = families_in(registry).families
+    registry.unregister(families.attempt_seconds)
+    metrics = make_metrics("default", view, registry)
+    dispatch_call(metrics, call("success", attempt()))
+    assert registry.get_sample_value("multirouter_attempt_duration_seconds_count") is None
+    assert total(registry, "attempts_total") == 1
+
+
+IMPORTED_AGAIN = """
+import asyncio, sys
+from prometheus_client import REGISTRY
+
+def route_once():
+    import multirouter
+
+    async def call(request):
+        return request
+
+    router = multirouter.MultiProviderRouter([multirouter.Provider("a", call)])
+    asyncio.run(router.call("q"))
+    return router
+
+first = route_once()
+modules = [name for name in sys.modules if name.split(".")[0] == "multirouter"]
+for name in modules:
+    del sys.modules[name]
+second = route_once()
+labels = {"router": "default", "route": "default", "outcome": "success"}
+assert REGISTRY.get_sample_value("multirouter_calls_total", labels) == 2
+labels = {"router": "default", "provider": "a"}
+assert REGISTRY.get_sample_value("multirouter_available", labels) == 1
+"""
+
+
+def test_a_program_that_imports_the_package_again() -> None:
+    """A reloader does: the new routers count in the families that are registered already."""
+    subprocess.run(
+        [sys.executable, "-c", IMPORTED_AGAIN],
+        cwd=Path(__file__).parents[3],
+        check=True,
+        timeout=50,
+    )
+
+
+def test_families_of_another_version_are_other_metrics(registry) -> None:
+    """A package that was imported again after a change of its families does not mix them."""
+    registered = families_in(registry)
+    old = type("RegisteredFamilies", (), {})()
+    old.families = SimpleNamespace(calls=registered.families.calls)
+    families_module._registered()[registry] = old
+    with pytest.raises(ConfigurationError, match="must not have other metrics with the same names"):
+        families_in(registry)
