@@ -126,9 +126,7 @@ class AsyncioBound:
         "task",
     )
 
-    def __init__(
-        self, deadlines: OpenBlocks, deadline: float, latest: float = math.inf
-    ) -> None:
+    def __init__(self, deadlines: OpenBlocks, deadline: float, latest: float = math.inf) -> None:
         self._deadlines = deadlines
         self._cancels = 0
         self.deadline: float = deadline

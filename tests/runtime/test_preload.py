@@ -1,4 +1,4 @@
-"""Nothing is imported while calls are in flight: the first failure does not block the event loop."""
+"""Nothing is imported while calls are in flight: the first failure does not block the loop."""
 
 from __future__ import annotations
 
@@ -91,7 +91,8 @@ class Broken(m.Listener):
 async def main():
     trips = m.CircuitPolicy(failures=1, open_duration=0.05)
     hedged = m.Route("hedged", ["a", "b"], hedge=m.HedgePolicy(after=0.01))
-    resumed = m.Route("resumed", ["a", "b"], stream=m.StreamPolicy(on_interrupt="continue", idle=0.05))
+    resuming = m.StreamPolicy(on_interrupt="continue", idle=0.05)
+    resumed = m.Route("resumed", ["a", "b"], stream=resuming)
     shadowed = m.Route("shadowed", ["b"], shadow=m.Shadow(["c"], share=1.0))
     async with m.MultiProviderRouter(
         [m.Provider("a", fail, stream=stream, health_check=healthy), m.Provider("b", answer),
@@ -143,7 +144,8 @@ REPLIES = [
     b"HTTP/1.1 429 Slow\\r\\nRetry-After: 1\\r\\nContent-Type: application/json\\r\\n"
     b"Content-Length: 28\\r\\n\\r\\n" + b'{"error": {"message": "no"}}',
     b"HTTP/1.1 200 OK\\r\\nContent-Encoding: gzip\\r\\nContent-Length: 3\\r\\n\\r\\nabc",
-    b"HTTP/1.1 200 OK\\r\\nContent-Type: text/event-stream\\r\\nContent-Length: 12\\r\\n\\r\\ndata: {bad\\n\\n",
+    b"HTTP/1.1 200 OK\\r\\nContent-Type: text/event-stream\\r\\nContent-Length: 12\\r\\n"
+    b"\\r\\ndata: {bad\\n\\n",
     b"not http",
     b"",
 ]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import sys
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from random import Random
@@ -238,15 +236,3 @@ async def harness(*providers: AnyProvider | str, **settings: Any) -> AsyncGenera
         yield env
     assert len(env.router._engine.half_open_timers) == 0
     env.check_metrics()
-
-
-def suspend(seconds: float) -> None:
-    """Advances time while no task can run, as when the machine sleeps or the loop is blocked."""
-    trio = sys.modules.get("trio")
-    try:
-        loop: Any = asyncio.get_running_loop()
-    except RuntimeError:
-        assert trio is not None
-        trio.lowlevel.current_clock().jump(seconds)
-    else:
-        loop._now += seconds

@@ -123,7 +123,7 @@ async def test_a_provider_that_hangs_trips_as_soon_as_without_a_stall() -> None:
 
 
 async def test_a_loop_that_stalls_now_and_then_does_not_hide_a_provider_that_hangs() -> None:
-    """Stalls that took less than a tenth of an attempt's time excuse it only while they are recent."""
+    """Stalls that took less than a tenth of an attempt's time excuse it only just afterwards."""
     async with harness("a", circuit=TRIPS_AFTER_3, attempt_timeout=10.0) as env:
         env["a"].then(*["hang"] * 20)
 
@@ -141,7 +141,7 @@ async def test_a_loop_that_stalls_now_and_then_does_not_hide_a_provider_that_han
 
 @pytest.mark.parametrize("error", [ConnectionResetError("gone"), TimeoutError("read timeout")])
 async def test_a_lost_connection_after_a_stall_is_neutral(error: Exception) -> None:
-    """The peer closes what is not read, and a client library's own timer fires late as ours does."""
+    """The peer closes what is not read, and a client library's own timers fire late as well."""
     async with harness("a", circuit=TRIPS_AT_ONCE) as env:
 
         async def lose(_: Any) -> None:
@@ -203,7 +203,7 @@ async def test_the_failed_provider_stays_available_to_the_call() -> None:
 
 
 async def test_a_calls_own_deadline_is_kept_but_for_a_moment() -> None:
-    """`timeout=` is a promise: an answer already there wins, otherwise CallTimeout; both neutral."""
+    """`timeout=` is a promise: an answer already there wins, else CallTimeout; both neutral."""
     async with harness("a", circuit=TRIPS_AT_ONCE, attempt_timeout=30.0) as env:
         env["a"].then(Answer(after=1.5), "hang", Answer(after=4.5))
         callers = [await env.start(timeout=2.0) for _ in range(3)]
@@ -267,7 +267,7 @@ async def test_a_slow_trial_during_a_stall_closes_the_circuit() -> None:
 
 
 async def test_a_trial_keeps_its_lease_through_a_stall() -> None:
-    """It is no lost trial: its success after the stall closes the circuit, and no second one ran."""
+    """It is no lost trial: its success closes the circuit, and no second one ran."""
     async with harness("a", circuit=TRIPS_AT_ONCE, attempt_timeout=2.0, timeout=60) as env:
         await env.half_open("a")
         env["a"].then(Answer(after=9.0))

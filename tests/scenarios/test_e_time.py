@@ -21,8 +21,8 @@ from multirouter import (
     Route,
     UsageError,
 )
-from multirouter.testing import Fault
-from tests.scenarios.harness import TRIPS_AT_ONCE, harness, scripted, suspend
+from multirouter.testing import Fault, VirtualClock
+from tests.scenarios.harness import TRIPS_AT_ONCE, harness, scripted
 
 HOUR = 3600.0
 DAY = 86400.0
@@ -74,7 +74,7 @@ async def test_suspension_of_an_hour() -> None:
         await env.fail("b")
         await env.call("c")
         assert env.provider_snapshot("c")["calls"] == 1
-        suspend(HOUR)
+        VirtualClock.stall(HOUR)
         await anyio.sleep(0.01)
         for name in "ab":
             assert env.recorder.transitions(name) == ["closed > open", "open > half_open"]

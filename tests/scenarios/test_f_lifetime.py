@@ -13,7 +13,8 @@ from multirouter import (
     Provider,
     UsageError,
 )
-from tests.scenarios.harness import TRIPS_AT_ONCE, harness, scripted, suspend
+from multirouter.testing import VirtualClock
+from tests.scenarios.harness import TRIPS_AT_ONCE, harness, scripted
 
 asyncio_only = pytest.mark.backends("asyncio", "uvloop")
 
@@ -198,7 +199,7 @@ async def test_blocked_loop_does_not_delay_half_open() -> None:
     async with harness("a", circuit=TRIPS_AT_ONCE) as env:
         await env.fail("a")
         await anyio.sleep(1)
-        suspend(20)
+        VirtualClock.stall(20)
         assert env.state("a") == "half_open"
         assert await env.call() == "a: q"
         assert env.state("a") == "closed"

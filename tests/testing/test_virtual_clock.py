@@ -51,6 +51,40 @@ def test_sleepers_wake_in_order_and_on_time(virtual_clock, spans):
     assert all(abs(at - span) <= inexact for at, span in woken)
 
 
+async def test_a_stalled_loop_runs_late_timers_afterwards():
+    """`stall` lets time pass without a callback; then the timers that were due run, in order."""
+    woken: list[tuple[float, float]] = []
+
+    async def sleeper(span: float) -> None:
+        await anyio.sleep(span)
+        woken.append((span, anyio.current_time()))
+
+    async with anyio.create_task_group() as group:
+        for span in (2.0, 1.0, 20.0):
+            group.start_soon(sleeper, span)
+        await anyio.sleep(0.5)
+        VirtualClock.stall(10)
+        assert (anyio.current_time(), woken) == (10.5, [])
+        VirtualClock.stall(0)
+    assert woken == [(1.0, 10.5), (2.0, 10.5), (20.0, 20.0)]
+    for seconds in (-1, math.nan, math.inf):
+        with pytest.raises(ConfigurationError, match="seconds"):
+            VirtualClock.stall(seconds)
+
+
+@pytest.mark.real_io
+async def test_a_real_loop_cannot_be_stalled():
+    """The error names the loop or clock; outside of a loop it says so."""
+    with pytest.raises(UsageError, match="does not run in virtual time"):
+        VirtualClock.stall(1)
+
+
+def test_stall_needs_a_loop():
+    """Outside of any loop there is nothing to stall."""
+    with pytest.raises(UsageError, match="no event loop"):
+        VirtualClock.stall(1)
+
+
 @NATIVE
 async def test_timeouts_follow_virtual_time():
     """asyncio.timeout, wait_for and timeout_at fire at their virtual time."""

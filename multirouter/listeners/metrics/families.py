@@ -77,7 +77,7 @@ class Families:
         )
         self.loop_stalls: Histogram = _histogram(
             "loop_stall_seconds",
-            "Seconds by which the event loop was late after a stall, during attempts in flight",
+            "Seconds that the event loop was late after a stall while attempts were in flight",
             ("router",),
         )
         self.shadow_attempts: Counter = _counter(

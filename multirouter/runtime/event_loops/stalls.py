@@ -20,8 +20,8 @@ BEAT = 0.5
 shorter one may pass unnoticed unless a deadline falls due in it."""
 
 MOMENT = 0.25
-"""Longest time, seconds, that answers which arrived during a stall get to be read. A loop that needs
-longer is late again, which is noticed again."""
+"""Longest time, seconds, that answers which arrived during a stall get to be read. A loop that is
+busy for longer is late again, which is noticed again."""
 
 TOLERANCE = 0.1
 """Seconds that a timer may be late without a stall. A busy loop is late by some hundredths; less
