@@ -80,7 +80,7 @@ async def test_a_stream_may_be_read_and_closed_in_other_tasks() -> None:
         chunks: list[str] = []
 
         async def open_it() -> None:
-            await stream
+            _ = await stream
 
         async def read_one() -> None:
             SPAN.set("a reader's")
@@ -98,8 +98,7 @@ async def test_a_dropped_stream_is_closed_in_its_context() -> None:
     spans = Spans()
     async with harness(Provider("a", stream=spans.words), circuit=TRIPS_AT_ONCE) as env:
         SPAN.set("the caller's")
-        stream = env.router.stream("q")
-        await stream
+        stream = await env.router.stream("q")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ResourceWarning)
             del stream
