@@ -221,7 +221,7 @@ async def test_all_tasks_cancelled_by_a_supervisor_are_no_failure(begun: bool) -
 
 @asyncio_only
 async def test_an_attempt_cancelled_before_it_begins_is_made_again() -> None:
-    """Whoever cancelled only the attempt's task did not cancel the call."""
+    """A cancellation of that task alone is no cancellation of the call."""
     provider = scripted("a", limits=LimitPolicy(in_flight=1))
     async with harness(provider, "b", hedge=LATE, circuit=TRIPS_AT_ONCE) as env:
         others = asyncio.all_tasks()
