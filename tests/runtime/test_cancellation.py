@@ -110,6 +110,7 @@ async def test_an_error_that_comes_with_a_requested_cancellation_ends_the_call()
         current().cancel()
         raise ConnectionResetError
 
+    cleaned: list[bool] = []
     async with two() as env:
         env.router.add(Provider("c", fails))
         with pytest.raises(asyncio.CancelledError):
@@ -117,6 +118,8 @@ async def test_an_error_that_comes_with_a_requested_cancellation_ends_the_call()
                 await env.call("c", "a")
             finally:
                 await asyncio.sleep(1)
+                cleaned.append(True)
+        assert cleaned
         assert env.records("a") == []
         assert env.state("c") == "closed"
         current().uncancel()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 
 import anyio
 import pytest
@@ -225,18 +226,64 @@ async def test_a_leftover_is_taken_back_once() -> None:
         assert outer.records("b") == []
 
 
-async def test_a_group_that_the_caller_handles_is_the_callers() -> None:
+async def swallows_and_fails(request: object) -> str:
+    """Swallows its cancellation, and fails a moment later."""
+    with suppress(asyncio.CancelledError):
+        await asyncio.sleep(60)
+    await asyncio.sleep(1)
+    raise ConnectionResetError
+
+
+async def hangs(request: object) -> str:
+    await asyncio.sleep(60)
+    return "late"
+
+
+@pytest.mark.parametrize("function", [hangs, swallows_and_fails])
+async def test_a_group_that_the_caller_handles_is_the_callers(
+    function: Callable[[object], Awaitable[str]],
+) -> None:
     """A call from the handler of a failed TaskGroup is cancelled like any other."""
 
-    async def caller(env: Harness) -> str:
+    async def caller(env: Harness) -> None:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(fails_soon())
         except ExceptionGroup:
             await env.call("a", "b")
-        return "never"
 
-    async with harness(scripted("a", "hang"), "b") as env:
+    async with harness("b") as env:
+        env.router.add(Provider("a", function))
+        task = asyncio.create_task(caller(env))
+        await asyncio.sleep(2)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        assert env.records("b") == []
+
+
+async def test_a_group_around_the_provider_is_the_callers() -> None:
+    """A provider that uses a failed group of its caller, and swallows a cancellation."""
+
+    async def caller(env: Harness) -> None:
+        group = asyncio.TaskGroup()
+
+        async def swallows(request: object) -> str:
+            assert group is not None
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(60)
+            await asyncio.sleep(60)
+            return "late"
+
+        env.router.add(Provider("a", swallows))
+        try:
+            async with group:
+                group.create_task(fails_soon())
+        except ExceptionGroup:
+            pass
+        await env.call("a", "b")
+
+    async with harness("b", attempt_timeout=5) as env:
         task = asyncio.create_task(caller(env))
         await asyncio.sleep(2)
         task.cancel()
