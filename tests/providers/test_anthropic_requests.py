@@ -194,7 +194,7 @@ def test_other_documents_are_rejected(file: Any) -> None:
     """Only PDF and text are supported."""
     with pytest.raises(ProviderError) as caught:
         translated(chat([{"type": "file", "file": file}]))
-    assert caught.value.kind is FailureKind.REQUEST
+    assert caught.value.kind is FailureKind.UNSUPPORTED
 
 
 def test_image_url_is_passed_on() -> None:

@@ -161,7 +161,7 @@ def test_other_parts_are_rejected(part: Any) -> None:
     """Other audio formats, and images that would have to be fetched, are rejected."""
     with pytest.raises(ProviderError) as caught:
         translated(chat([part]))
-    assert caught.value.kind is FailureKind.REQUEST
+    assert caught.value.kind is FailureKind.UNSUPPORTED
 
 
 def test_generation_config() -> None:

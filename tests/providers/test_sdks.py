@@ -266,7 +266,7 @@ async def test_token_ids_are_rejected_by_gemini() -> None:
         gemini = GeminiEmbeddings("e", model="m", api_key=KEY, base_url=fake.url)
         with pytest.raises(Exception, match="token ids") as caught:
             await gemini.call({"input": [[1, 2]]})
-        assert caught.value.kind == "request"
+        assert caught.value.kind == "unsupported"
         await gemini.aclose()
 
 

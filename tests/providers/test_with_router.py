@@ -71,13 +71,19 @@ async def test_stream_failure_after_content_is_interrupted(make: Any, kind: str)
     assert caught.value.provider == kind
 
 
-async def test_request_error_is_raised_after_one_attempt(make: Any) -> None:
-    """An invalid request raises the adapter's own error without failover."""
+@pytest.mark.parametrize(
+    ("fault", "kind", "requests"),
+    [("fail-400", FailureKind.REQUEST, 1), ("context-too-long", FailureKind.CONTEXT_LENGTH, 2)],
+)
+async def test_the_requests_own_fault_raises_the_adapters_error(
+    make: Any, fault: str, kind: FailureKind, requests: int
+) -> None:
+    """An invalid request is attempted once, one that is too long at each provider."""
     async with FakeProvider() as fake:
         http = Http()
-        made = [named(make, kind, fake, "context-too-long", http) for kind in ("openai", "gemini")]
+        made = [named(make, name, fake, fault, http) for name in ("openai", "gemini")]
         async with MultiProviderRouter(made) as router:
             with pytest.raises(ProviderError) as caught:
                 await router.call(LONG)
-        assert caught.value.kind is FailureKind.CONTEXT_LENGTH
-        assert len(fake.requests) == 1
+        assert caught.value.kind is kind
+        assert len(fake.requests) == requests
