@@ -55,6 +55,9 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
 
     Every change builds a complete new registry, which replaces the old one. A call in flight
     continues with the registry it started with, and a change that raises changes nothing.
+
+    The methods that read may be called from any thread. Those that change the router must be called
+    in the thread of its event loop while that is running; elsewhere they raise UsageError.
     """
 
     name: str
@@ -89,6 +92,7 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
         Raises:
             ConfigurationError: the name is already in use; nothing has changed then.
         """
+        self._engine.binding.check_thread("add")
         self._configure([*self._engine.registry.providers.values(), provider])
 
     def remove(self, name: str) -> None:
@@ -98,6 +102,7 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
             UsageError: the name is unknown.
             ConfigurationError: a route names it; nothing has changed then.
         """
+        self._engine.binding.check_thread("remove")
         removed = self._provider_named(name)
         self._configure([p for p in self._engine.registry.providers.values() if p is not removed])
 
@@ -110,6 +115,7 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
             UsageError: the name is unknown.
             ConfigurationError: a setting is invalid; nothing has changed then.
         """
+        self._engine.binding.check_thread("update")
         old = self._provider_named(name)
         new = old.replace(**settings)
         registry = self._engine.registry
@@ -141,6 +147,7 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
         Raises:
             ConfigurationError: a provider, route or setting is invalid; nothing has changed then.
         """
+        self._engine.binding.check_thread("reconfigure")
         limits = check.instance("limits", settings.pop("limits", self._limits), LimitPolicy)
         defaults = with_changes(self._defaults, settings)
         new_providers, new_routes = list(providers), list(routes)
@@ -161,6 +168,7 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
         Raises:
             UsageError: the name or the hold is unknown.
         """
+        self._engine.binding.check_thread("hold")
         if how not in HOLDS:
             raise UsageError(f"unknown hold {check.suggestion(str(how), HOLDS)}")
         self._set_hold(name, how)
@@ -171,6 +179,7 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
         Raises:
             UsageError: the name is unknown.
         """
+        self._engine.binding.check_thread("unhold")
         self._set_hold(name, None)
 
     # -- inspection ------------------------------------------------------------------------------
@@ -245,7 +254,9 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
 
     def __repr__(self) -> str:
         now = self._engine.binding.now()
-        gates = "; ".join(f"{n}: {g.describe(now)}" for n, g in self._engine.states.gates.items())
+        gates = "; ".join(
+            f"{n}: {g.describe(now)}" for n, g in tuple(self._engine.states.gates.items())
+        )
         return f"<MultiProviderRouter {self.name!r} {gates or 'without providers'}>"
 
     # -- internals -------------------------------------------------------------------------------
@@ -293,9 +304,11 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
             removed=removed,
             updated=tuple(name for name in new if name in old and new[name] is not old[name]),
         )
+        now = self._engine.binding.now()
+        self._engine.states.keep_diversions(tuple(self._engine.registry.names()), now)
         self._engine.dispatcher.post("configured", event)
         self._engine.dispatcher.deliver()
-        self._engine.serve_waiting(self._engine.binding.now())
+        self._engine.serve_waiting(now)
 
     def _provider_named(self, name: str) -> Provider[Any, Any, Any]:
         provider = self._engine.registry.providers.get(name)

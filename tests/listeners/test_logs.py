@@ -19,7 +19,9 @@ from multirouter.core.events import (
     FailedOver,
     HoldChanged,
     PanicStarted,
+    PriceMissing,
     RetryDenied,
+    RouteDiverted,
 )
 from multirouter.core.listener import Listener
 from multirouter.errors import AllProvidersFailed, NoProviderAvailable, ProviderError
@@ -39,6 +41,9 @@ EVENTS = {
     "hold_changed": HoldChanged("default", "openai", "disabled"),
     "configured": Configured("default", added=("fresh",), updated=("openai",)),
     "panic_started": PanicStarted("default", "coding"),
+    "route_diverted": RouteDiverted(
+        "default", "coding", True, "local", ("openai",), "openai open", 10.0, 25.0
+    ),
 }
 
 
@@ -108,6 +113,16 @@ def test_case_86_each_circuit_change_is_one_event(captured) -> None:
         ("hold_changed", {"event": "hold set", "provider": "openai", "hold": "disabled"}),
         ("configured", {"added": ["fresh"], "updated": ["openai"]}),
         ("panic_started", {"event": "panic mode started", "route": "coding"}),
+        (
+            "route_diverted",
+            {
+                "event": "diversion began",
+                "route": "coding",
+                "first_choice": ["openai"],
+                "provider": "local",
+                "reason": "openai open",
+            },
+        ),
     ],
 )
 def test_each_event_is_logged_at_info(captured, name, expected) -> None:
@@ -116,6 +131,23 @@ def test_each_event_is_logged_at_info(captured, name, expected) -> None:
     (entry,) = captured.entries
     assert entry["log_level"] == "info"
     assert expected.items() <= entry.items()
+
+
+def test_the_end_of_a_diversion_is_logged(captured) -> None:
+    """With the seconds that it lasted."""
+    event = EVENTS["route_diverted"]._replace(diverted=False, provider="openai", at=3610.0)
+    dispatch(make_logs("default"), "route_diverted", event)
+    (entry,) = captured.entries
+    assert (entry["event"], entry["log_level"]) == ("diversion ended", "info")
+    assert (entry["provider"], entry["seconds"]) == ("openai", 3600.0)
+
+
+def test_a_missing_price_is_a_warning(captured) -> None:
+    """Its cost is in no figure, so somewhere it must be said."""
+    dispatch(make_logs("default"), "price_missing", PriceMissing("default", "openai", "gpt-5"))
+    (entry,) = captured.entries
+    assert (entry["event"], entry["log_level"]) == ("price missing", "warning")
+    assert (entry["provider"], entry["model"]) == ("openai", "gpt-5")
 
 
 def test_a_retry_denied_by_the_calls_limits_is_debug(captured) -> None:

@@ -113,7 +113,8 @@ def test_unknown_preset_lists_the_known_ones() -> None:
 def test_provider_settings_are_passed_on(maker: Any) -> None:
     """Every setting of `Provider` is accepted by the factories."""
     made = maker("a", model="m", api_key="sk-abcdefghij", weight=3, tags=("cheap",), domains=("x",))
-    assert (made.weight, made.tags, made.domains) == (3.0, ("cheap",), ("x",))
+    assert (made.weight, made.tags, made.model) == (3.0, ("cheap",), "m")
+    assert (len(made.domains), made.domains[1]) == (2, "x")
     assert made.replace(weight=5).weight == 5.0
     with pytest.raises(ConfigurationError, match="model"):
         maker("a", model="", api_key="sk-abcdefghij")
