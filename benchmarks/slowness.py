@@ -2,7 +2,7 @@
 
 Drives real latency trackers and circuits of three providers on one route. Latencies are those of AI
 providers: they follow the unknown length of the answer. Seeded: the figures are the same in every
-run. The figures of docs/hedging.md.
+run. The figures of docs/reference/hedging.md.
 """
 
 from __future__ import annotations

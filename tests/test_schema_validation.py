@@ -88,7 +88,7 @@ def test_an_answer_that_calls_tools_is_accepted(answer: Any) -> None:
     ],
 )
 @pytest.mark.parametrize("shape", [str, str.encode, openai])
-def test_fenced_json_is_read(shape: Any, text: str, accepted: bool) -> None:  # noqa: FBT001
+def test_fenced_json_is_read(shape: Any, text: str, accepted: bool) -> None:
     """The only fenced code block of the text is the content; two are ambiguous."""
     assert (json_schema(PERSON)(shape(text)) is True) is accepted
 

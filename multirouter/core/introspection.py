@@ -108,12 +108,13 @@ def _status(
     ineligible: Mapping[str, str],
     answers: float | None,
 ) -> CandidateStatus:
-    share = tier.table(now, frozenset(ineligible)).share(member)
+    share = tier.view(now, frozenset(ineligible)).share(member)
     if member.name in ineligible:
         return CandidateStatus(member.name, 0.0, ineligible[member.name], answers)
     state, health = member.gate.describe(now), member.health
-    if member.degraded:
-        state += f", degraded ({health.success_rate:.0%} of {health.calls} calls succeeded)"
+    if member.degraded_at(now):
+        calls, failures = health.counts_at(now)
+        state += f", degraded ({1 - failures / calls:.0%} of {calls} calls succeeded)"
     return CandidateStatus(member.name, share, state, answers)
 
 
@@ -170,7 +171,7 @@ def snapshot(router: str, routes: Mapping[str, ResolvedRoute], now: float) -> di
 def _provider(member: Candidate, now: float) -> dict[str, Any]:
     gate = member.gate
     circuit = gate.circuit
-    circuit.window.settle(now)
+    calls, failures = circuit.window.counts_at(now)
     half_open_in = circuit.half_open_at - now
     return {
         "state": str(circuit.state(now)),
@@ -181,8 +182,8 @@ def _provider(member: Candidate, now: float) -> dict[str, Any]:
         "cooldown_remaining": max(0.0, gate.cooldown_until - now),
         "hold": gate.hold,
         "in_flight": gate.in_flight,
-        "calls": circuit.window.calls,
-        "failures": circuit.window.failures,
+        "calls": calls,
+        "failures": failures,
         "last_failure": gate.last_failure,
         "budgets": [] if gate.account is None else gate.account.snapshot(),
     }
@@ -192,15 +193,19 @@ def _tiers(route: ResolvedRoute, now: float) -> list[list[dict[str, Any]]]:
     answers = _answer_shares(route, now)
     return [
         [
-            _tier_member(member, tier.table(now).share(member), answers.get(member.name))
+            _tier_member(member, now, table.share(member), answers.get(member.name))
             for member in tier.members
         ]
         for tier in route.tiers
+        for table in (tier.view(now),)
     ]
 
 
-def _tier_member(member: Candidate, share: float | None, answers: float | None) -> dict[str, Any]:
+def _tier_member(
+    member: Candidate, now: float, share: float | None, answers: float | None
+) -> dict[str, Any]:
     latencies = member.latency.latencies
+    calls, failures = member.health.counts_at(now)
     known = latencies.samples > 0
     timeout = min(member.timeout, member.latency.limit)
     return {
@@ -208,9 +213,9 @@ def _tier_member(member: Candidate, share: float | None, answers: float | None) 
         "weight": member.weight,
         "share": share,
         "answers": answers,
-        "degraded": member.degraded,
-        "recent_calls": member.health.calls,
-        "success_rate": member.health.success_rate,
+        "degraded": member.degraded_at(now),
+        "recent_calls": calls,
+        "success_rate": 1.0 - failures / calls if calls else None,
         "p50": latencies.percentile(0.5) if known else None,
         "p99": latencies.percentile(0.99) if known else None,
         "timeout": timeout if timeout < math.inf else None,

@@ -67,6 +67,18 @@ class RollingCounts:
         self._calls_before = self.calls
         self._failures_before = self.failures
 
+    def counts_at(self, now: float) -> tuple[int, int]:
+        """Calls and failures in the window at `now`, without changing it: for other threads."""
+        calls, failures = self.calls, self.failures
+        if now < self.edge:
+            return calls, failures
+        steps = int((now - self.edge) // self._width) + 1
+        if steps >= SLICES:
+            return 0, 0
+        dropped = [(self._at + step) % SLICES for step in range(1, steps + 1)]
+        calls -= sum(self._calls[at] for at in dropped)
+        return calls, failures - sum(self._failures[at] for at in dropped)
+
     def clear(self) -> None:
         """Removes every call."""
         self._calls = [0] * SLICES

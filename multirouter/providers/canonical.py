@@ -2,7 +2,7 @@
 
 The TypedDicts are for type checkers and cost nothing at run time. A request may contain more keys
 than are listed here: an OpenAI-compatible provider receives them unchanged, the other adapters
-reject fields that they do not know (docs/translation.md).
+reject fields that they do not know (docs/reference/translation.md).
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """How each field of an OpenAI request is treated in another format; one table row for each field.
 
-The code reads these tables, and docs/translation.md is generated from them.
+The code reads these tables, and docs/reference/translation.md is generated from them.
 """
 
 from __future__ import annotations

@@ -277,7 +277,6 @@ _PLAIN_ANSWERS = frozenset({dict, str, list, bytes, type(None)})
 """Types of most answers: they are no awaitables."""
 
 
-
 def _raised_by_call_itself(error: TypeError) -> bool:
     """Whether the TypeError was raised before any line of the provider's own code ran.
 

@@ -43,8 +43,6 @@ def hidden_behind(task: asyncio.Task[Any], error: Exception) -> asyncio.Cancelle
     cancellation = _cancellation_in(error)
     if cancellation is not None:
         return asyncio.CancelledError(*cancellation.args)  # a scope of anyio knows its message
-    if isinstance(error, StopAsyncIteration):
-        return None  # the stream has ended, as an answer that is returned in spite of it
     if is_requested(task):
         return asyncio.CancelledError(getattr(task, "_cancel_message", None) or OUR_MESSAGE)
     if COUNT_IS_EXACT or any(isinstance(link, BaseExceptionGroup) for link in _links(error)):

@@ -314,7 +314,7 @@ class Engine:
         self.states.forget_attempts()
         self.wait_queue.rebind()
         if self._reseeds:
-            self._context.rng.seed()  # workers with the same numbers would send their trials together
+            self._context.rng.seed()  # equal numbers would send the trials of all workers together
 
     def _on_half_open(self, now: float) -> None:
         """A circuit half-opened: delivers the event, and serves waiting calls."""

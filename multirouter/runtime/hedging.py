@@ -64,8 +64,6 @@ class HedgeRace:
                     self._wait = loop.bound(hedge_at)
                     with self._wait:
                         await self._ended.wait()
-                    if hedge_at < math.inf:  # a stall of the event loop moves it
-                        newest.hedge_at = self._wait.deadline
                     if self._plan.decided or self._interruption is not None:
                         break
                     newest = self._add_attempt(newest, loop.time()) or newest

@@ -167,6 +167,22 @@ class LoopBinding:
         loop_time, monotonic = self._anchor
         return max(self.last_seen, loop_time + time.monotonic() - monotonic)
 
+    def check_thread(self, method: str) -> None:
+        """Raises UsageError when the router's loop is running, and the caller is not in it.
+
+        A change from another thread would interfere with calls that are being decided, and would
+        wake no call that waits for it.
+
+        Args:
+            method: the method of the router that makes the change, for the error.
+        """
+        loop = None if self.attempter is None else self.attempter.loop
+        if loop is not None and not loop.is_current() and loop.is_running():
+            raise UsageError(
+                f"{method}() must be called in the thread of the router's event loop: from another "
+                f"thread, use loop.call_soon_threadsafe(router.{method}, ...)"
+            )
+
     def _check_usable(self) -> None:
         """Raises UsageError when the router is closed, or its loop still runs elsewhere."""
         if self.closed:

@@ -1,4 +1,4 @@
-"""The figures of docs/hedging.md for slow providers hold in the simulation."""
+"""The figures of docs/reference/hedging.md for slow providers hold in the simulation."""
 
 from __future__ import annotations
 

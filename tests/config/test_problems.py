@@ -43,8 +43,8 @@ ONE = "providers: {echo: {}}\n"
         ("server: {cors_origins: x}\n" + ONE, "server.cors_origins: must be a list, got 'x'"),
         ("routes: {a: {tiers: [ehco]}}\n" + ONE, ("routes.a.tiers: unknown provider 'ehco'; did "
          "you mean 'echo'?")),
-        ("policies: {timeout: 0}\n" + ONE, "policies.timeout: must be a finite number of seconds "
-         ">= 1e-6 and <= 1e9, or inf, got 0.0"),
+        ("policies: {timeout: 0}\n" + ONE, ("policies.timeout: must be a finite number of seconds "
+         ">= 1e-6 and <= 1e9, or inf, got 0.0")),
         ("routes: {a: {tiers: []}}\n" + ONE, "routes.a.tiers: must not be empty"),
         ("routes: {a: {tiers: ['route:b']}}\n" + ONE, "routes.a.tiers: "),
         (

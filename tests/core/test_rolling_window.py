@@ -23,9 +23,13 @@ ONE_BUCKET = 2.0 ** (1 / STEPS_PER_DOUBLING)
 
 
 def counts(rolling: RollingCounts, now: float) -> tuple[int, int]:
-    """Calls and failures as of `now`."""
+    """Calls and failures as of `now`; a look from outside finds the same, and changes nothing."""
+    state = rolling.edge, rolling.calls, rolling.failures
+    seen = rolling.counts_at(now)
+    assert state == (rolling.edge, rolling.calls, rolling.failures)
     rolling.settle(now)
-    return rolling.calls, rolling.failures
+    assert seen == (rolling.calls, rolling.failures)
+    return seen
 
 
 # ── rolling counts ────────────────────────────────────────────────────────────────────────────────

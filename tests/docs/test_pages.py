@@ -58,7 +58,7 @@ def test_every_link_resolves(page: Path) -> None:
 
 
 def test_pages_of_the_site_link_only_within_it() -> None:
-    """A page of docs/ links to pages of docs/ and to web addresses: other files are not on the site."""
+    """A page of docs/ links to pages of docs/ and to web addresses only."""
     docs = ROOT / "docs"
     outside = {
         (page.relative_to(docs).as_posix(), file.relative_to(ROOT).as_posix())

@@ -1,4 +1,4 @@
-"""Generates the tables of docs/reference/providers.md and docs/reference/translation.md from the code.
+"""Generates the tables of the pages on providers and translation from the code.
 
 Run it with `python -m tests.providers.docs_tables`.
 """

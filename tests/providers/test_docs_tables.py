@@ -40,4 +40,4 @@ def test_sdk_examples_run() -> None:
     assert "AsyncAnthropic" in codes[0]
     assert "stream=True" in codes[1]
     for code in codes:
-        exec(compile(code, "docs/providers.md", "exec"), {})
+        exec(compile(code, "docs/reference/providers.md", "exec"), {})

@@ -268,7 +268,10 @@ async def test_unsupported_fields_are_rejected(
         for attempt in (provider.call, lambda r: anext(aiter(provider.stream(r)))):
             with pytest.raises(ProviderError, match=field) as caught:
                 await attempt(request)
-            assert (caught.value.kind, caught.value.code) == (FailureKind.UNSUPPORTED, "unsupported")
+            assert (caught.value.kind, caught.value.code) == (
+                FailureKind.UNSUPPORTED,
+                "unsupported",
+            )
         assert not fake.requests
         await provider.aclose()
 

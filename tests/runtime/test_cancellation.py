@@ -14,6 +14,7 @@ import pytest
 
 from multirouter import HedgePolicy, Listener, Provider, StreamPolicy
 from multirouter.model import AttemptRecord
+from multirouter.runtime.cancellation import COUNT_IS_EXACT
 from multirouter.testing import VirtualClock
 from tests.scenarios.harness import TRIPS_AT_ONCE, Harness, harness, scripted
 
@@ -123,6 +124,32 @@ async def test_an_error_that_comes_with_a_requested_cancellation_ends_the_call()
         assert env.records("a") == []
         assert env.state("c") == "closed"
         current().uncancel()
+
+
+@pytest.mark.skipif(not COUNT_IS_EXACT, reason="the count may be a leftover of a task group")
+async def test_a_generator_that_returns_when_it_is_cancelled_is_not_continued() -> None:
+    """Case 75: its end is no break, since its reader was cancelled."""
+
+    async def returns(request: object) -> AsyncIterator[str]:
+        yield "one"
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            return
+
+    policy = StreamPolicy(on_interrupt="continue", complete=lambda chunk: chunk == "three")
+    async with two(stream=policy) as env:
+        env.router.add(Provider("c", stream=returns))
+        task = asyncio.create_task(read_all(env, "c", "a"))
+        await asyncio.sleep(1)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        assert env.records("a") == []
+
+
+async def read_all(env: Harness, *route: str) -> list[str]:
+    return [chunk async for chunk in env.router.stream("q", route=route)]
 
 
 @pytest.mark.parametrize("work", ["call", "hedged", "stream"])

@@ -13,6 +13,7 @@ import pytest
 
 from multirouter.runtime.event_loops.asyncio_deadlines import AsyncioDeadlines
 from multirouter.runtime.event_loops.stalls import BEAT
+from multirouter.testing import VirtualClock
 
 asyncio_only = pytest.mark.backends("asyncio", "uvloop")
 
@@ -40,9 +41,36 @@ async def test_many_calls_share_one_timer(monkeypatch: pytest.MonkeyPatch) -> No
     await asyncio.sleep(100)
     assert (timers, all_deadlines.overdue_at) == ([], math.inf)
     now = loop.time()
-    with all_deadlines.bound(now + 10), all_deadlines.bound(now + 0.2), all_deadlines.bound(now + 1):
+    with (
+        all_deadlines.bound(now + 10),
+        all_deadlines.bound(now + 0.2),
+        all_deadlines.bound(now + 1),
+    ):
         pass
     assert timers == [now + BEAT, now + 0.2]
+
+
+@asyncio_only
+async def test_a_cleanup_gets_the_time_of_a_stall_back() -> None:
+    """A block that swallowed its cancellation is cancelled again after its own time."""
+    all_deadlines = AsyncioDeadlines(asyncio.get_running_loop(), grace=1.0)
+    cleaned = False
+
+    async def slow_cleanup() -> None:
+        nonlocal cleaned
+        with all_deadlines.bound(1.0) as bound:
+            try:
+                await asyncio.sleep(100)
+            finally:
+                await asyncio.sleep(0.9)
+                cleaned = True
+        assert bound.expired
+
+    task = asyncio.create_task(slow_cleanup())
+    await asyncio.sleep(1.2)
+    VirtualClock.stall(5.0)
+    await task
+    assert cleaned
 
 
 @asyncio_only

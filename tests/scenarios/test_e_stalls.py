@@ -124,19 +124,34 @@ async def test_a_provider_that_hangs_trips_as_soon_as_without_a_stall() -> None:
 
 async def test_a_loop_that_stalls_now_and_then_does_not_hide_a_provider_that_hangs() -> None:
     """Stalls that took less than a tenth of an attempt's time excuse it only just afterwards."""
-    async with harness("a", circuit=TRIPS_AFTER_3, attempt_timeout=10.0) as env:
+    async with harness("a", circuit=TRIPS_AFTER_3, attempt_timeout=30.0) as env:
         env["a"].then(*["hang"] * 20)
 
         async def stall_often() -> None:
             while env.state("a") == "closed":
-                await anyio.sleep(7.3)
-                VirtualClock.stall(0.3)
+                await anyio.sleep(14.2)
+                VirtualClock.stall(0.8)
 
         env.group.start_soon(stall_often)
         for _ in range(6):
             if env.state("a") == "closed":
                 await env.outcome()
+        assert env.total("loop_stall_seconds_count") >= 5
         assert env.state("a") == "open"
+
+
+@pytest.mark.parametrize(("at", "seconds"), [(5.0, 20.0), (29.8, 1.0)])
+async def test_a_stall_excuses_by_its_length_or_because_it_just_ended(
+    at: float, seconds: float
+) -> None:
+    """A long one also when the attempt ends much later, a short one only at the end of it."""
+    async with harness("a", circuit=TRIPS_AT_ONCE, attempt_timeout=30.0) as env:
+        env["a"].then("hang")
+        caller = await env.start()
+        await anyio.sleep(at)
+        VirtualClock.stall(seconds)
+        assert not (await caller.end()).ok
+        assert env.state("a") == "closed"
 
 
 @pytest.mark.parametrize("error", [ConnectionResetError("gone"), TimeoutError("read timeout")])
@@ -186,6 +201,21 @@ async def test_a_provider_function_that_blocks_the_loop_still_trips() -> None:
             await env.outcome("b")
             assert (await caller.end()).result == "success"
         assert (env.state("a"), env.state("b")) == ("closed", "open")
+
+
+async def test_a_provider_function_that_blocks_the_loop_is_reported() -> None:
+    """Also when nothing else is in flight; its duration is no latency sample."""
+    async with harness("a") as env:
+
+        async def blocking(_: Any) -> str:
+            await anyio.sleep(0)
+            VirtualClock.stall(5.0)
+            return "answer"
+
+        env.router.add(Provider("b", blocking))
+        outcome = await env.outcome("b")
+        assert (outcome.ok, outcome.attempts[0].stalled) == (True, True)
+        assert len(env.recorder.of("loop_stalled")) == 1
 
 
 async def test_the_failed_provider_stays_available_to_the_call() -> None:
@@ -244,8 +274,9 @@ async def test_a_short_stall_in_a_long_answer_leaves_it_a_sample() -> None:
         env["a"].then(Answer(after=60.0))
         caller = await env.start()
         await anyio.sleep(30)
-        VirtualClock.stall(0.5)
+        VirtualClock.stall(1.0)
         outcome = await caller.end()
+        assert env.total("loop_stall_seconds_count") == 1
         assert not outcome.attempts[0].stalled
         (member,) = env.router._engine.registry.route(None).members
         assert member.latency.latencies.samples == 1
@@ -333,12 +364,10 @@ async def test_a_waiting_call_gets_the_time_of_a_stall_back() -> None:
     """The capacity that was freed meanwhile is used, although `wait=` has passed."""
     limited = scripted("a", latency=1.0, limits=LimitPolicy(in_flight=1))
     async with harness(limited) as env:
-        first = await env.start()
-        waiting = await env.start(wait=2.0)
+        callers = [await env.start(wait=4.0) for _ in range(3)]
         await anyio.sleep(0.5)
         VirtualClock.stall(10.0)
-        assert (await first.end()).ok
-        assert (await waiting.end()).ok
+        assert [(await caller.end()).result for caller in callers] == ["success"] * 3
 
 
 async def test_a_shadow_copy_during_a_stall_says_nothing() -> None:
@@ -447,6 +476,23 @@ async def test_a_consumer_that_blocks_the_loop_breaks_no_circuit() -> None:
             await anext(stream)
         with pytest.raises(Exception, match="call"):
             await other.end()
+
+
+@pytest.mark.parametrize("idle", [2.0, 60.0])
+async def test_a_copied_stream_proves_nothing_by_a_stall(idle: float) -> None:
+    """A trial that delivered once and hangs is neither passed nor failed by the time of a stall."""
+    trial, healthy = streaming("a", "a", math.inf), streaming("b", "b")
+    policy = StreamPolicy(idle=idle)
+    async with harness(trial, healthy, stream=policy, circuit=TRIPS_AT_ONCE) as env:
+        env.circuit("a").restore_open(anyio.current_time(), "failures", 1.0, 1)
+        await anyio.sleep(1.0)
+        async with env.router.stream("q") as stream:
+            assert [chunk async for chunk in stream] == ["b"]
+        await anyio.sleep(0.5)
+        VirtualClock.stall(20.0)
+        await anyio.sleep(min(idle, 5.0) + 1.0)
+        assert env.state("a") == "half_open"
+        assert env.openings("a") == 1
 
 
 async def test_the_first_content_during_a_stall_is_no_latency_sample() -> None:

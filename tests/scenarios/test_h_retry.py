@@ -181,7 +181,7 @@ async def test_chain_fails_over_without_time_to_back_off() -> None:
 
 
 async def test_circuit_that_opens_ends_its_retries() -> None:
-    """Case 64: the call moves on when another one opened the circuit; rejections use no attempts."""
+    """Case 64: the call moves on when another opened the circuit; rejections use no attempts."""
     route = Route("default", ["a", "b"], retries_per_provider=5)
     policy = CircuitPolicy(failures=2, open_duration=100.0)
     async with harness(

@@ -317,7 +317,9 @@ async def test_fallback_that_raises(is_async: bool) -> None:
         assert isinstance(error.__context__, LookupError)
         assert error.fallback_error is error.__context__
         (note,) = error.__notes__
-        assert note.startswith("multirouter: fallback= failed too: LookupError: no substitute (test")
+        assert note.startswith(
+            "multirouter: fallback= failed too: LookupError: no substitute (test"
+        )
         assert note.endswith(" in failing)")
         assert env.total("calls_total", outcome="failure") == 1
         (logged,) = env.logger.of("call failed")

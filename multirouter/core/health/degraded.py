@@ -72,26 +72,34 @@ class HealthWindow(RollingCounts):
         if policy != old:
             self._update_degraded()
 
-    def degraded_at(self, now: float) -> bool:
-        """`degraded` at `now`, without changing the window: false when all counts are too old.
+    def degraded_at(self, now: float, generation: int | None = None) -> bool:
+        """`degraded` at `now`, without changing the window: for other threads.
 
-        For readers of routes that get no calls, where `refresh` is not called.
+        Args:
+            now: loop time, seconds.
+            generation: that of the provider's closed circuit, as for `refresh`; None leaves it
+                out.
         """
-        return self.degraded and now < self.edge + self.policy.window - self._width
+        if generation is not None and generation != self._generation:
+            return False
+        return self._too_many(*self.counts_at(now))
 
     def answers_at(self, now: float) -> int:
-        """Successes in the window at `now`, without changing it: 0 when all are too old."""
-        recent = now < self.edge + self.policy.window - self._width
-        return self.calls - self.failures if recent else 0
+        """Successes in the window at `now`, without changing it: for other threads."""
+        calls, failures = self.counts_at(now)
+        return calls - failures
 
     def changes_at(self) -> float:
         """The loop time at which time alone may end `degraded`."""
         return self.edge
 
     def _update_degraded(self) -> None:
-        policy = self.policy
-        calls = max(self.calls, policy.minimum_calls)
-        degraded = self.failures > (1.0 - policy.min_success_rate) * calls + 1e-9
+        degraded = self._too_many(self.calls, self.failures)
         if degraded is not self.degraded:
             self.degraded = degraded
             self._revision.value += 1
+
+    def _too_many(self, calls: int, failures: int) -> bool:
+        policy = self.policy
+        allowed = (1.0 - policy.min_success_rate) * max(calls, policy.minimum_calls)
+        return failures > allowed + 1e-9

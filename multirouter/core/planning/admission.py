@@ -230,9 +230,7 @@ class Admission:
         if not is_last and (adaptive := member.latency.limit) < timeout:
             timeout = adaptive
         lease = timeout if timeout < math.inf else member.gate.circuit.policy.open_duration
-        permit = member.gate.acquire(
-            now, self._size, lease + LEASE_MARGIN, panic=panic, join=join
-        )
+        permit = member.gate.acquire(now, self._size, lease + LEASE_MARGIN, panic=panic, join=join)
         if permit is None:
             return None
         for shared in self.route.limits:

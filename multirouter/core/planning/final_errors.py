@@ -127,9 +127,7 @@ def own_error(record: AttemptRecord) -> BaseException:
     if record.error is not None:
         return record.error
     kind = record.verdict.kind
-    return ProviderError(
-        f"the answer is classified as {kind}", provider=record.provider, kind=kind
-    )
+    return ProviderError(f"the answer is classified as {kind}", provider=record.provider, kind=kind)
 
 
 def earliest_ready_in(members: Iterable[Candidate], now: float, size: int) -> float | None:

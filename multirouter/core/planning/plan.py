@@ -215,8 +215,7 @@ class Plan(AttemptResults):
 
     def _is_first_choice(self) -> bool:
         """Whether the first choice answered: the call did not begin or end at another provider."""
-        attempts = self.attempts
-        first = attempts[0] if len(attempts) == 1 else min(attempts, key=_started)
+        first = min(self.attempts, key=_started)
         return first.provider == self._answered_by and first.provider in self.route.first_choice
 
     def _note_diversion(self, diversion: Diversion, outcome: CallOutcome[Any]) -> None:
@@ -248,7 +247,11 @@ class Plan(AttemptResults):
             route.first_choice,
         )
         if result == "success":
-            outcome.served_by_first_choice = self._is_first_choice()
+            outcome.served_by_first_choice = (
+                self._answered_by in route.first_choice
+                if len(self.attempts) == 1
+                else self._is_first_choice()
+            )
         if route.billing.has_prices:
             route.billing.set_failover_cost(outcome, self._request)
         return outcome

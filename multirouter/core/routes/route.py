@@ -141,9 +141,7 @@ class Route:
         self.requires: Any = hooks.plain_function(
             f"{me}.requires", requires, "request", iterable=True
         )
-        self.size: Callable[[Any], int] | None = hooks.plain_function(
-            f"{me}.size", size, "request"
-        )
+        self.size: Callable[[Any], int] | None = hooks.plain_function(f"{me}.size", size, "request")
         self.transform: Callable[[Any], Any] | None = hooks.plain_function(
             f"{me}.transform", transform, "request"
         )

@@ -89,6 +89,12 @@ class Candidate:
         """Whether it is attempted after the others; a provider with a hold never is."""
         return self.health.degraded and self.gate.hold is None
 
+    def degraded_at(self, now: float) -> bool:
+        """`degraded` at `now` (loop time, seconds), without changing anything."""
+        circuit = self.gate.circuit
+        generation = circuit.generation if circuit.is_closed else None
+        return self.gate.hold is None and self.health.degraded_at(now, generation)
+
     def track_latency(self) -> None:
         """Starts to keep `latency_average` up to date."""
         self.latency_average = self._new_latency_average()

@@ -119,10 +119,11 @@ class TierTable:
             for member in members
             if member not in included
         ]
-        degraded = [] if self.panic else [member for member in selectable if member.degraded]
+        degraded = [] if self.panic else [m for m in selectable if m.degraded_at(now)]
         healthy = selectable
         if degraded:
-            healthy = [member for member in selectable if not member.degraded]
+            worse = set(degraded)
+            healthy = [member for member in selectable if member not in worse]
         how = f"panic: {policy.how}" if self.panic else policy.how
         skipped = [*unavailable, *(f"{member.name} degraded" for member in degraded)]
         self.healthy: WeightedChoice = policy.choice(healthy, now, _why(how, healthy, skipped))
@@ -182,6 +183,11 @@ class Tier:
         if table is None or table.revision != self._revision.value or now >= table.valid_until:
             return self._rebuild(now, ineligible)
         return table
+
+    def view(self, now: float, ineligible: frozenset[str] = NONE_EXCLUDED) -> TierTable:
+        """As `table`, but changes nothing, so that any thread may look."""
+        members = [member for member in self.members if member.name not in ineligible]
+        return TierTable(members, self._revision.value, now, self.policy)
 
     def _rebuild(self, now: float, ineligible: frozenset[str]) -> TierTable:
         members = self.members

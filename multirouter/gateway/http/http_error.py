@@ -103,21 +103,25 @@ def _call_failed(error: CallFailed) -> HTTPError:
     return HTTPError(502, str(error), code="upstream_error", retry_after=error.retry_after)
 
 
+_DEFAULT_CODES: dict[FailureKind, str | None] = {
+    FailureKind.CONTENT_FILTER: "content_filter",
+    FailureKind.REQUEST: None,
+    FailureKind.UNSUPPORTED: "unsupported",
+}
+"""The error code of a faulty request when the provider gave none."""
+
+
 def _provider_error(error: ProviderError) -> HTTPError:
     """An invalid request keeps the status of the provider; a fault of the provider is a 502."""
     status = error.status if error.status in _PASSED_ON else 400
     if error.kind is FailureKind.CONTEXT_LENGTH:
         return HTTPError(status, str(error), code="context_length_exceeded", param="messages")
-    if error.kind is FailureKind.CONTENT_FILTER:
-        return HTTPError(status, str(error), code=error.code or "content_filter")
     if error.kind is FailureKind.REFUSAL:
         return HTTPError(status, str(error), code="refusal")
-    if error.kind is FailureKind.UNSUPPORTED:
-        return HTTPError(status, str(error), code=error.code or "unsupported")
+    if error.kind in _DEFAULT_CODES:
+        return HTTPError(status, str(error), code=error.code or _DEFAULT_CODES[error.kind])
     if error.kind is FailureKind.NOT_FOUND:
         return HTTPError(404, str(error), code="model_not_found", param="model")
-    if error.kind is FailureKind.REQUEST:
-        return HTTPError(status, str(error), code=error.code)
     return HTTPError(502, str(error), code="upstream_error", retry_after=error.retry_after)
 
 

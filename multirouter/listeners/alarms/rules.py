@@ -87,8 +87,9 @@ class ProviderFailing(_ShareRule):
     """More than a share of a provider's attempts fail.
 
     Hedges and trials count. Shadow copies, cancelled attempts, and failures caused by the request
-    itself or by a stall of the event loop do not. While the provider's circuit is not closed, it fires on fewer than `min_count`
-    attempts: few are made then, and the circuit has already found the provider unhealthy.
+    itself or by a stall of the event loop do not. While the provider's circuit is not closed, it
+    fires on fewer than `min_count` attempts: few are made then, and the circuit has already found
+    the provider unhealthy.
 
     Args:
         providers: names of the providers to watch; none: all.

@@ -28,7 +28,7 @@ MODEL_ATTEMPT = ("router", "provider", "model", "outcome")
 
 
 class Families:
-    """All metric families of one registry; `docs/reference/metrics.md` lists them with example queries.
+    """All metric families of one registry, listed in `docs/reference/metrics.md` with queries.
 
     Label values are closed sets: configured names, outcomes, kinds and reasons, never a message.
     """

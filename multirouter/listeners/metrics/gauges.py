@@ -13,6 +13,8 @@ from weakref import ref
 from prometheus_client import Gauge, values
 from typing_extensions import override
 
+from multirouter.errors import UsageError
+
 CIRCUIT_VALUES = {"closed": 0.0, "half_open": 1.0, "open": 2.0}
 """Gauge value of each circuit state; a higher value is worse."""
 
@@ -133,7 +135,7 @@ def _merged(views: Iterable[RouterView], provider: str, reading: Reading, merge:
     """Merged reading of all views; 0.0 without views."""
     try:
         readings = [reading(view, provider) for view in views]
-    except LookupError:  # the provider is being removed while this thread reads
+    except (LookupError, UsageError):  # the provider is being removed while this thread reads
         return 0.0
     return merge(readings) if readings else 0.0
 

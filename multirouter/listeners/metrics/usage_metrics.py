@@ -53,7 +53,7 @@ class UsageMetrics:
             families.model_seconds.labels(*labels).observe(record.elapsed)
 
     def count_usage(self, record: AttemptRecord, usage: Usage) -> None:
-        """Counts an attempt's cost and tokens, each token under one kind: docs/reference/cost.md."""
+        """Counts an attempt's cost and tokens, each token under one kind (docs: cost)."""
         key = (record.route, record.provider, self._label(record))
         if record.priced:
             families = self._families

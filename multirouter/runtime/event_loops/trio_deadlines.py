@@ -80,13 +80,14 @@ class TrioDeadlines(StallWatch):
         spawn: starts a background task; while it is None, stalls are not noticed.
     """
 
-    __slots__ = ("_beat", "_blocks", "spawn")
+    __slots__ = ("_beat", "_blocks", "_instrument", "spawn")
 
     def __init__(self) -> None:
         super().__init__()
         self.spawn: Spawn | None = None
         self._blocks: dict[TrioBound, None] = {}
         self._beat: BackgroundTask | None = None
+        self._instrument = _AfterWait(self)
 
     @property
     @override
@@ -105,6 +106,10 @@ class TrioDeadlines(StallWatch):
         self._blocks[block] = None
         if self._beat is None and self.spawn is not None and block.deadline < math.inf:
             self._beat = self.spawn("stall watch", self._watch)
+            if not self._beat.done:  # as it is at once after the loop object was closed
+                now = trio.current_time()
+                self.expect(now, now + BEAT)
+                trio.lowlevel.add_instrument(self._instrument)
 
     def leave(self, block: TrioBound) -> None:
         """Forgets a block that ended."""
@@ -112,8 +117,6 @@ class TrioDeadlines(StallWatch):
 
     async def _watch(self) -> None:
         """Sleeps from beat to beat until no block with a deadline is open."""
-        instrument = _AfterWait(self)
-        trio.lowlevel.add_instrument(instrument)
         try:
             while any(block.deadline < math.inf for block in self._blocks):
                 now = trio.current_time()
@@ -124,7 +127,7 @@ class TrioDeadlines(StallWatch):
         finally:
             self._beat = None
             self._due = self.overdue_at = math.inf
-            trio.lowlevel.remove_instrument(instrument)
+            trio.lowlevel.remove_instrument(self._instrument)
 
     @override
     def _give_back(self, stall: Stall) -> None:

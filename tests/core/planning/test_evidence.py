@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from multirouter.core.planning.evidence import MAY_BE_THE_REQUEST
+from multirouter.core.routes.route import Route
 from multirouter.core.settings.failure_rules import RULES, CircuitEffect
 from multirouter.core.settings.policies import CircuitPolicy, RetryPolicy
-from multirouter.core.routes.route import Route
 from multirouter.model import FailureKind
 from tests.core.kit import World, failing, provider
 

@@ -43,6 +43,19 @@ def test_nearest_limit_is_the_deadline(settings: dict[str, float], at: float, li
     assert limits.verdict_on(error) is None, "the error is forgotten"
 
 
+def test_a_stall_of_the_event_loop_is_given_back() -> None:
+    """`total` ends later, and `min_rate` does not count the time of a stall."""
+    limits = limits_of(idle=50.0, total=30.0, min_rate=1.0, rate_window=10.0)
+    limits.deadline(100.0)
+    assert limits.chunk_arrived(8, 112.0, lost=4.0) is None, "8 characters in 8 s of 10"
+    limits.give_back(4.0)
+    assert (limits.ends_at, limits.lost) == (134.0, 4.0)
+    limits.give_back(4.0)
+    assert limits.ends_at == 134.0, "once"
+    limits.deadline(112.0)
+    assert limits.chunk_arrived(1, 114.0) is not None, "9 characters in 10 s"
+
+
 def test_no_deadline_without_limits() -> None:
     """`math.inf` is no deadline."""
     assert limits_of(idle=math.inf).deadline(100.0) == math.inf

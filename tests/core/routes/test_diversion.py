@@ -19,8 +19,7 @@ def answered(world: World, route: Any = "chain", *failures: str) -> CallOutcome[
     """The reported outcome of a call that is answered after these failures."""
     plan = world.plan(route)
     world.run_attempts(plan, *failures, "ok")
-    outcome = world.next_outcome(plan)
-    return outcome
+    return world.next_outcome(plan)
 
 
 def events(world: World) -> list[RouteDiverted]:

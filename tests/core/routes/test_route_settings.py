@@ -138,7 +138,10 @@ def test_nested_route() -> None:
         ([Route("a", ["route:b"]), Route("b", ["route:a"])], "refers back to itself: a > b > a"),
         ([Route("a", ["x", "route:a"])], "refers back to itself: a > a"),
         ([Route("a", ["route:bee"]), Route("bees", ["x"])], "did you mean 'bees'"),
-        ([Route("a", [["x", "route:b"]]), Route("b", ["x"])], "must have 'route:b' alone in its tier"),
+        (
+            [Route("a", [["x", "route:b"]]), Route("b", ["x"])],
+            "must have 'route:b' alone in its tier",
+        ),
     ],
 )
 def test_invalid_nested_routes(routes: list[Route], message: str) -> None:

@@ -161,7 +161,9 @@ def test_a_hedge_has_one_rule() -> None:
 @pytest.mark.parametrize("size", [None, 5])
 def test_tokens_per_minute_requires_size(size) -> None:
     """A token limit without a callable `size` is invalid."""
-    with pytest.raises(ConfigurationError, match="must be a (function that returns|plain function)"):
+    with pytest.raises(
+        ConfigurationError, match=r"must be a (function that returns|plain function)"
+    ):
         LimitPolicy(tokens_per_minute=10.0, size=size)
 
 

@@ -123,7 +123,7 @@ def test_an_invalid_query_fails_the_check(query) -> None:
 
 
 def test_the_page_lists_every_family() -> None:
-    """The table of docs/reference/metrics.md has all families in order: name, type, labels, meaning."""
+    """The page's table has all families in order: name, type, labels, meaning."""
     types = {Counter: "counter", Gauge: "gauge", Histogram: "histogram"}
     documented = re.findall(
         r"^\| `(multirouter_\w+)` \| (\w+) \| ([^|]+) \| ([^|]+) \|$", PAGE, re.MULTILINE

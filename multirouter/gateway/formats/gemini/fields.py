@@ -75,9 +75,7 @@ RESPONSE: Fields = MappingProxyType(
         **dict.fromkeys(("id", "name", "response"), translated("a tool's message")),
         "parts": rejected("is not supported: send the result of a tool as `response`", []),
         "scheduling": rejected("is not supported", "SCHEDULING_UNSPECIFIED"),
-        "willContinue": rejected(
-            "must be false: a tool's result is sent as a whole", False
-        ),
+        "willContinue": rejected("must be false: a tool's result is sent as a whole", False),
     }
 )
 MEDIA: Fields = MappingProxyType(
