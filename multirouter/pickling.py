@@ -94,7 +94,7 @@ def _for_pickle(value: Any) -> Any:
     """The value itself, or an `UnpicklableError` in place of an exception that would be lost."""
     if not isinstance(value, BaseException) or isinstance(value, Copyable):
         return value
-    import pickle  # whoever calls this has loaded it
+    import pickle  # the caller has loaded it
 
     try:
         twin = pickle.loads(pickle.dumps(value))  # noqa: S301 - made here

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from os import PathLike
 from random import Random
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Never
 
 from multirouter.core import hooks
 from multirouter.core import validation as check
@@ -19,6 +19,7 @@ from multirouter.core.registry.updates import checked_settings
 from multirouter.core.routes.resolved_route import Defaults
 from multirouter.core.routes.route import Route
 from multirouter.core.selection.eligibility import Requires, Sizes
+from multirouter.core.settings.article_names import refuse_unknown
 from multirouter.core.settings.failure_rules import Rule
 from multirouter.core.settings.policies import (
     CALL_TIMEOUT,
@@ -144,7 +145,9 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
         logger: Any = None,
         error_messages: bool = False,
         rng: Random | None = None,
+        **unknown: Never,
     ) -> None:
+        refuse_unknown("MultiProviderRouter", unknown, _SETTINGS)
         self.name: str = check.name("name", name)
         self._limits = check.instance("limits", limits, LimitPolicy)
         self._defaults = Defaults(
@@ -317,3 +320,7 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
             grace: seconds to wait for calls in flight, >= 0.
         """
         await self._engine.close(grace, self.providers)
+
+
+_SETTINGS = tuple(MultiProviderRouter.__init__.__annotations__.keys() - {"unknown", "return"})
+"""Names of the settings, for the error of an unknown one."""

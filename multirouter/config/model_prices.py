@@ -61,7 +61,7 @@ def prices_of(
     if document.known_prices and url is not None:
         try:
             return ListedOrKnown(listed, url, known_prices(url=url))
-        except ConfigurationError:  # a server whose prices nobody publishes
+        except ConfigurationError:  # a server without published prices
             pass
     return listed or None
 

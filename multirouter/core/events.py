@@ -22,7 +22,8 @@ class CircuitChanged(NamedTuple):
         old: the previous state: `closed`, `open` or `half_open`.
         new: the new state.
         reason: one of `failures`, `failure_rate`, `slow`, `exhausted`, `credentials`, `timer`,
-            `trial_failed`, `recovered`, `held` and `released`.
+            `trial_failed`, `recovered`, `held`, `released` and `other_model` (only one model had
+            failed, and has a circuit of its own from here on).
         generation: a counter that rises with every change of this circuit.
         open_duration: seconds until the circuit half-opens when `new` is `open`, else 0.
         at: loop time, seconds.
@@ -34,6 +35,30 @@ class CircuitChanged(NamedTuple):
     new: str
     reason: str
     generation: int
+    open_duration: float
+    at: float
+
+
+class ModelCircuitChanged(NamedTuple):
+    """The circuit of one model of a provider changed its state; the provider's own did not.
+
+    Attributes:
+        router: the router's name.
+        provider: the provider.
+        model: the model.
+        old: the previous state: `closed`, `open` or `half_open`.
+        new: the new state.
+        reason: see `CircuitChanged`.
+        open_duration: seconds until the circuit half-opens when `new` is `open`, else 0.
+        at: loop time, seconds.
+    """
+
+    router: str
+    provider: str
+    model: str
+    old: str
+    new: str
+    reason: str
     open_duration: float
     at: float
 

@@ -135,7 +135,8 @@ def snapshot(router: str, routes: Mapping[str, ResolvedRoute], now: float) -> di
           (whether an attempt could start now), `generation` (rises with every change of state),
           `consecutive_openings` (how many times in a row it opened without a recovery),
           `half_open_in` (seconds, None when not open), `cooldown_remaining` (seconds, 0 without a
-          cooldown), `hold`, `in_flight`, `calls` and `failures` of the circuit's window,
+          cooldown), `hold`, `models` (state by model, of those whose circuit is not closed),
+          `in_flight`, `calls` and `failures` of the circuit's window,
           `last_failure`, and `budgets` (for each `per`, `usd`, `spent` and `ends_in`, seconds).
         - `routes`: by name, a dict with `tiers`, `budgets`, `first_choice` (names of the providers
           that it prefers when all are available) and `diverted_for` (seconds for which others have
@@ -181,6 +182,7 @@ def _provider(member: Candidate, now: float) -> dict[str, Any]:
         "half_open_in": half_open_in if 0 < half_open_in < math.inf else None,
         "cooldown_remaining": max(0.0, gate.cooldown_until - now),
         "hold": gate.hold,
+        "models": {} if gate.models is None else gate.models.states(now),
         "in_flight": gate.in_flight,
         "calls": calls,
         "failures": failures,

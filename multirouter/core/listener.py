@@ -13,6 +13,7 @@ from multirouter.core.events import (
     FailedOver,
     HoldChanged,
     LoopStalled,
+    ModelCircuitChanged,
     PanicStarted,
     PriceMissing,
     RetryDenied,
@@ -46,6 +47,9 @@ class Listener:
 
     def circuit_changed(self, event: CircuitChanged) -> None:
         """A circuit changed its state."""
+
+    def model_circuit_changed(self, event: ModelCircuitChanged) -> None:
+        """The circuit of one model of a provider changed its state."""
 
     def cooldown_started(self, event: CooldownStarted) -> None:
         """A cooldown of a provider started: after a 429, or a failure with a Retry-After."""

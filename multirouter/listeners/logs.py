@@ -17,6 +17,7 @@ from multirouter.core.events import (
     FailedOver,
     HoldChanged,
     LoopStalled,
+    ModelCircuitChanged,
     PanicStarted,
     PriceMissing,
     RetryDenied,
@@ -89,6 +90,18 @@ class Logs(Listener):
             reason=event.reason,
             generation=event.generation,
             open_duration=open_duration,
+        )
+
+    @override
+    def model_circuit_changed(self, event: ModelCircuitChanged) -> None:
+        fields = {"provider": event.provider, "model": event.model}
+        fields |= {"from": event.old, "to": event.new}
+        self._log(
+            "warning" if event.new == "open" else "info",
+            f"model {_CIRCUIT_EVENTS[event.new]}",
+            **fields,
+            reason=event.reason,
+            open_duration=round(event.open_duration, 3),
         )
 
     @override

@@ -176,3 +176,26 @@ def test_ctrl_c_before_an_await_interrupts_the_program(work: str) -> None:
     with runner, pytest.raises(KeyboardInterrupt):
         runner.run(main())
     assert attempted == ["a"]
+
+
+async def test_a_requested_cancellation_does_not_cut_the_close_of_a_stream() -> None:
+    """The provider's stream is closed first, then it is raised."""
+    closed: list[bool] = []
+
+    async def words_with_cleanup(request: object) -> AsyncIterator[str]:
+        try:
+            yield "one"
+            yield "two"
+        finally:
+            await asyncio.sleep(0.5)
+            closed.append(True)
+
+    async with two() as env:
+        env.router.add(Provider("c", stream=words_with_cleanup))
+        with pytest.raises(asyncio.CancelledError):
+            async with env.router.stream("q", route=["c"]) as stream:
+                assert await anext(stream) == "one"
+                current().cancel()
+        assert closed
+        assert current().cancelling() == 1
+        current().uncancel()

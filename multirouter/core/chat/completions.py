@@ -54,20 +54,22 @@ def text_of(answer: Mapping[str, Any]) -> str:
     return ""
 
 
-def has_content(chunk: Mapping[str, Any]) -> bool:
-    """Whether a chunk contains a part of the answer: text, reasoning, a tool call or a refusal."""
-    for choice in chunk.get("choices") or ():
-        delta = choice.get("delta") or {}
-        if any(delta.get(field) for field in CONTENT_FIELDS):
+def has_content(answer: Mapping[str, Any]) -> bool:
+    """Whether a response or a chunk contains text, reasoning, a tool call or a refusal."""
+    for choice in answer.get("choices") or ():
+        part = choice.get("delta") or choice.get("message") or {}
+        if any(part.get(field) for field in CONTENT_FIELDS):
             return True
     return False
 
 
-def has_tool_calls(chunk: Mapping[str, Any]) -> bool:
-    """Whether a chunk contains a part of a tool call."""
-    return any(
-        (choice.get("delta") or {}).get("tool_calls") for choice in chunk.get("choices") or ()
-    )
+def has_tool_calls(answer: Mapping[str, Any]) -> bool:
+    """Whether a response contains a tool call, or a chunk a part of one."""
+    for choice in answer.get("choices") or ():
+        part = choice.get("delta") or choice.get("message") or {}
+        if part.get("tool_calls") or part.get("function_call"):
+            return True
+    return False
 
 
 def is_reasoning_only(chunk: Mapping[str, Any]) -> bool:
@@ -91,9 +93,9 @@ def has_non_text_content(chunk: Mapping[str, Any]) -> bool:
     return False
 
 
-def is_finished(chunk: Mapping[str, Any]) -> bool:
-    """Whether a choice ends in this chunk."""
-    return any(choice.get("finish_reason") for choice in chunk.get("choices") or ())
+def is_finished(answer: Mapping[str, Any]) -> bool:
+    """Whether a choice of a response, or one that began in earlier chunks, ends here."""
+    return any(choice.get("finish_reason") for choice in answer.get("choices") or ())
 
 
 def error_finish_reason(chunk: Mapping[str, Any]) -> str:

@@ -10,10 +10,17 @@ from multirouter.core.change_counter import ChangeCounter
 from multirouter.core.circuit.breaker import CircuitBreaker
 from multirouter.core.circuit.durations import cooldown_duration, exhausted_duration
 from multirouter.core.circuit.gate_state import GateState
+from multirouter.core.circuit.model_circuits import ModelCircuits, ModelPermit
 from multirouter.core.circuit.permits import Permit
 from multirouter.core.circuit.states import CircuitState, Signal
 from multirouter.core.event_dispatcher import EventDispatcher
-from multirouter.core.events import CircuitChanged, CooldownStarted, HoldChanged, HoldName
+from multirouter.core.events import (
+    CircuitChanged,
+    CooldownStarted,
+    HoldChanged,
+    HoldName,
+    ModelCircuitChanged,
+)
 from multirouter.core.limits.rate_limits import Limits
 from multirouter.core.settings.failure_rules import CircuitEffect
 from multirouter.core.settings.policies import CircuitPolicy, LimitPolicy
@@ -21,6 +28,10 @@ from multirouter.model import FailureKind, Verdict
 
 if TYPE_CHECKING:
     from multirouter.core.cost.budgets import Account
+
+
+FAILING = frozenset({"failures", "failure_rate", "trial_failed"})
+"""Reasons of an open circuit that may be about one model."""
 
 
 class Gate(GateState):
@@ -32,7 +43,9 @@ class Gate(GateState):
     __slots__ = (
         "_consecutive_cooldowns",
         "_dispatcher",
+        "_model",
         "_revision",
+        "_rng",
         "_router",
         "_uncertain_failures",
         "_unrestricted",
@@ -48,6 +61,7 @@ class Gate(GateState):
         dispatcher: EventDispatcher,
         revision: ChangeCounter,
         rng: Random,
+        tripped_models: ChangeCounter | None = None,
     ) -> None:
         self.name: str = name
         self.circuit: CircuitBreaker = CircuitBreaker(policy, rng, self._circuit_changed)
@@ -57,6 +71,9 @@ class Gate(GateState):
         self.rate_limited: bool = False
         self.removed: bool = False
         self.last_failure: str = ""
+        self.models: ModelCircuits | None = None
+        self.tripped_models: ChangeCounter = tripped_models or ChangeCounter()
+        self._model: str | None = None
         self._limits = None if limits is None else Limits(limits)
         self.account: Account | None = None
         self._consecutive_cooldowns = 0
@@ -64,6 +81,7 @@ class Gate(GateState):
         self._router = router
         self._dispatcher = dispatcher
         self._revision = revision
+        self._rng = rng
         self._unrestricted = limits is None
 
     # -- one attempt ------------------------------------------------------------------------
@@ -149,16 +167,28 @@ class Gate(GateState):
             self.last_failure = verdict.reason or str(verdict.kind)
         return not self._apply_effect(permit, verdict, effect, now) and permit.generation >= 0
 
-    def count_failure(self, permit: Permit, verdict: Verdict, now: float) -> None:
+    def count_failure(
+        self, permit: Permit, model: ModelPermit | None, verdict: Verdict, now: float
+    ) -> bool:
         """Counts a failure whose permit was settled without a result, if it is not too late.
 
         Args:
             permit: the attempt's permit, which was no trial's.
+            model: the permit of its model.
             verdict: the verdict on the attempt.
             now: loop time, seconds.
+
+        Returns:
+            Whether it counts against the provider, and not against the model alone.
         """
+        effect = CircuitEffect.FAILURE
+        if model is not None and self.models is not None:
+            effect = self.models.ended(model, verdict, effect, now)
         self.last_failure = verdict.reason or str(verdict.kind)
+        if effect is not CircuitEffect.FAILURE:
+            return False
         self.circuit.record_failure(permit, now)
+        return True
 
     def return_unused(self, permit: Permit) -> None:
         """Settles the permit of an attempt that was not made."""
@@ -210,6 +240,50 @@ class Gate(GateState):
             event = CooldownStarted(self._router, self.name, seconds, from_retry_after, now)
             self._dispatcher.post("cooldown_started", event)
 
+    # -- models -----------------------------------------------------------------------------
+
+    def see_model(self, model: str, now: float) -> None:
+        """Notes the model that a call names; from the second one on, models have circuits.
+
+        A circuit that is open then was opened by the first model. It becomes the circuit of that
+        model, and the provider's own closes.
+
+        Args:
+            model: its name.
+            now: loop time, seconds.
+        """
+        if self._model is None:
+            self._model = model
+        elif self.models is None and model != self._model:
+            self.models = ModelCircuits(
+                self.circuit.policy,
+                self._rng,
+                self.tripped_models,
+                self._model_circuit_changed,
+            )
+            if self.hold is None and self.circuit.reason in FAILING and not self.circuit.is_closed:
+                self.models.take_over(self._model, self.circuit, now)
+                self.circuit.force(Signal.FORCE_CLOSED, "other_model", now)
+
+    def release_model(self, permit: ModelPermit) -> None:
+        """Settles a model's permit without a result."""
+        if self.models is not None:
+            self.models.release(permit)
+
+    def _model_circuit_changed(
+        self,
+        model: str,
+        old: CircuitState,
+        new: CircuitState,
+        reason: str,
+        open_duration: float,
+        now: float,
+    ) -> None:
+        event = ModelCircuitChanged(
+            self._router, self.name, model, old.value, new.value, reason, open_duration, now
+        )
+        self._dispatcher.post("model_circuit_changed", event)
+
     # -- holds, configuration, time ---------------------------------------------------------
 
     def set_hold(self, hold: HoldName | None, now: float) -> None:
@@ -218,6 +292,8 @@ class Gate(GateState):
         if previous == hold:
             return
         self._update_unrestricted()
+        if self.models is not None:
+            self.models.clear()  # a hold decides for all models
         self.circuit.can_trip = hold != "closed"
         if hold == "open":
             self.circuit.force(Signal.FORCE_OPEN, "held", now)
@@ -233,6 +309,8 @@ class Gate(GateState):
     def apply(self, policy: CircuitPolicy, limits: LimitPolicy | None) -> None:
         """Replaces the policies; circuit state, cooldown and attempts in flight stay."""
         self.circuit.apply(policy)
+        if self.models is not None:
+            self.models.apply(policy)
         if limits is None:
             self._limits = None
         elif self._limits is None:
@@ -264,6 +342,8 @@ class Gate(GateState):
         """Moves every instant by `by` seconds, to the clock of another loop."""
         self.cooldown_until += by
         self.circuit.shift(by)
+        if self.models is not None:
+            self.models.shift(by)
         if self._limits is not None:
             self._limits.shift(by)
         self._revision.value += 1

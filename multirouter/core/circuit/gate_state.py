@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 from multirouter.core.circuit.states import CircuitState
 
 if TYPE_CHECKING:
+    from multirouter.core.change_counter import ChangeCounter
     from multirouter.core.circuit.breaker import CircuitBreaker
+    from multirouter.core.circuit.model_circuits import ModelCircuits
     from multirouter.core.cost.budgets import Account
     from multirouter.core.events import HoldName
     from multirouter.core.limits.rate_limits import Limits
@@ -26,6 +28,8 @@ class GateState:
             Retry-After, ends.
         rate_limited: whether that cooldown began with a rate limit.
         hold: the hold (manual override) in force, or None.
+        models: the circuits of its models; None while calls have named one model only.
+        tripped_models: number of the router's model circuits that are not closed.
         last_failure: the reason of its newest failure (`status 503`), for messages.
         removed: whether it was removed from the router; attempts in flight still end here.
     """
@@ -38,9 +42,11 @@ class GateState:
         "hold",
         "in_flight",
         "last_failure",
+        "models",
         "name",
         "rate_limited",
         "removed",
+        "tripped_models",
     )
 
     name: str
@@ -50,6 +56,8 @@ class GateState:
     cooldown_until: float
     hold: HoldName | None
     last_failure: str
+    models: ModelCircuits | None
+    tripped_models: ChangeCounter
     rate_limited: bool
     removed: bool
     _limits: Limits | None

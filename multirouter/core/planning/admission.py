@@ -6,6 +6,7 @@ import math
 from collections.abc import Collection, Iterable
 from typing import Any
 
+from multirouter.core.circuit.model_circuits import ModelPermit
 from multirouter.core.events import FailedOver, PanicStarted
 from multirouter.core.planning.retrying import RetryState
 from multirouter.core.planning.steps import AttemptStep, PlanContext
@@ -23,6 +24,9 @@ LEASE_MARGIN = 1.0
 A trial that is cut off is recorded shortly after its deadline. If its lease ended first, the trial
 would count as lost, and the circuit of a provider that hangs would not open again.
 """
+
+REJECTED = ModelPermit("", None)
+"""Stands for the permit of a model whose circuit does not admit the attempt."""
 
 TRIAL = "trial of a half-open circuit"
 """Trail text of an attempt that decides a half-open circuit."""
@@ -230,8 +234,15 @@ class Admission:
         if not is_last and (adaptive := member.latency.limit) < timeout:
             timeout = adaptive
         lease = timeout if timeout < math.inf else member.gate.circuit.policy.open_duration
-        permit = member.gate.acquire(now, self._size, lease + LEASE_MARGIN, panic=panic, join=join)
+        gate, lease, model = member.gate, lease + LEASE_MARGIN, None
+        if gate.models is not None and not panic:
+            model = self._acquire_model(member, now, lease)
+            if model is REJECTED:
+                return None
+        permit = gate.acquire(now, self._size, lease, panic=panic, join=join)
         if permit is None:
+            if model is not None:
+                gate.release_model(model)
             return None
         for shared in self.route.limits:
             shared.acquire(self._size, now)
@@ -244,9 +255,18 @@ class Admission:
         if self.deadline < deadline and role != "trial":
             deadline = self.deadline
         step = AttemptStep(member, permit, now, deadline, role, why)
+        step.model = model
         if self.route.hedge is not None and role != "trial":
             self._schedule_hedge(step, self.route.hedge, now)
         return step
+
+    def _acquire_model(self, member: Candidate, now: float, lease: float) -> ModelPermit | None:
+        """Acquires the permit of the request's model; None without one, or `REJECTED`."""
+        models, name = member.gate.models, member.pricing.model_of(self._request)
+        if models is None or name is None or member.gate.hold is not None:
+            return None
+        alone = len(self.route.members) == 1
+        return models.acquire(name, now, lease, join=alone) or REJECTED
 
     def _record_repeat(
         self, retry_state: RetryState, member: Candidate, role: Role, now: float, why: str

@@ -95,12 +95,14 @@ class AttemptResults(StreamPlan):
                         self._retry_state.evidence.request_is_valid(now)
                     return  # `finish` delivers this event together with that of the call's end
             elif isinstance(error, Exception):
-                self._handle_failure(step, record, route.rules[verdict.kind])
+                self._handle_failure(step, record, route.rules[verdict.kind], now)
         dispatcher.deliver()
 
     def abandon(self, step: AttemptStep) -> None:
         """Returns the permit of an attempt that was never started."""
         step.member.gate.return_unused(step.permit)
+        if step.model is not None:
+            step.member.gate.release_model(step.model)
         for shared in self.route.limits:
             shared.release()
 
@@ -124,6 +126,8 @@ class AttemptResults(StreamPlan):
             effect = circuit_effect(self.route.rules, verdict, stalled=step.stalled)
             if effect is CircuitEffect.FAILURE and step.role != "trial" and error is not None:
                 effect = self._ensure_retry_state(step).evidence.effect_of(step, verdict, now)
+            if step.model is not None and (models := member.gate.models) is not None:
+                effect = models.ended(step.model, verdict, effect, now)
             late = member.gate.release_unanswered(permit, verdict, effect, now)
             member.record_failure(verdict.kind, effect, elapsed, now, stalled=step.stalled)
             return late
@@ -143,6 +147,8 @@ class AttemptResults(StreamPlan):
         late = member.gate.release_answered(
             permit, now, latency, slow=slow and self._has_alternative(member, now)
         )
+        if step.model is not None and member.gate.models is not None:
+            member.gate.models.succeeded(step.model, now, latency)
         member.health.record_success(now)
         return late
 
@@ -150,7 +156,9 @@ class AttemptResults(StreamPlan):
         """Whether another provider is available; the only one left never trips for slowness."""
         return any(other is not member and other.gate.admits(now) for other in self.route.members)
 
-    def _handle_failure(self, step: AttemptStep, record: AttemptRecord, rule: Rule) -> None:
+    def _handle_failure(
+        self, step: AttemptStep, record: AttemptRecord, rule: Rule, now: float
+    ) -> None:
         """Applies the rule of a failure to the call."""
         retry_state = self._ensure_retry_state(step)
         members, retries = self.route.members, step.member.provider.retries
@@ -163,6 +171,9 @@ class AttemptResults(StreamPlan):
             # That one provider cannot continue another's answer says nothing about the others.
             rule = replace(rule, failover=Failover.AT_ONCE)
         retry_state.failed(record, step.member, rule, members, retries, cut_short=cut_short)
+        model, models = step.model, step.member.gate.models
+        if model is not None and models is not None and models.is_open(model.model, now):
+            retry_state.exclude_all([step.member])
         final = not self._continuing and self.route.is_final(record.verdict)
         if final or (rule.failover is Failover.NEVER and rule.retry is Retry.NEVER):
             if self._fault is None:

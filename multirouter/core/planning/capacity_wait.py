@@ -32,6 +32,9 @@ class CapacityWait(Admission):
         """Seconds until a provider becomes available by time alone; None when it will not."""
         waits = [shared.ready_in(self._size, now) for shared in self.route.limits]
         waits.append(final_errors.earliest_ready_in(self._left(), now, self._size))
+        models = self.route.models
+        if models is not None and (half_open_in := models.ready_in(self._request, now)) is not None:
+            waits[-1] = half_open_in if waits[-1] is None else min(half_open_in, waits[-1])
         return _longest(waits)
 
     def recheck_in(self, now: float) -> float | None:

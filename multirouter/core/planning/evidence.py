@@ -77,6 +77,6 @@ class Evidence:
         """
         self._valid = True
         for step, verdict in self._withheld:
-            step.member.gate.count_failure(step.permit, verdict, now)
-            step.member.health.record_failure(now)
+            if step.member.gate.count_failure(step.permit, step.model, verdict, now):
+                step.member.health.record_failure(now)
         self._withheld.clear()

@@ -56,6 +56,9 @@ class Plan(AttemptResults):
         self._retry_state = None
         self._size = size
         self._request = request
+        models = route.models
+        if models is not None and (type(request) is dict or models.always):
+            ineligible = models.excluded(request, now, ineligible)
         self._ineligible = ineligible
         self.route = route
         self._timeout = route.timeout if timeout is None else timeout
@@ -189,6 +192,9 @@ class Plan(AttemptResults):
         eligibility, ineligible = self.route.eligibility, final_errors.ALL_ELIGIBLE
         if eligibility is not None and self._ineligible:
             ineligible = eligibility.reasons(self._request)
+        models = self.route.models
+        if models is not None and self._ineligible:
+            ineligible = {**ineligible, **models.reasons(self._request, now)}
         error = final_errors.no_provider_available(
             self.route,
             self._shared_rejection(now),

@@ -6,6 +6,7 @@ import math
 from random import Random
 from typing import TYPE_CHECKING, Any
 
+from multirouter.core.circuit.model_circuits import ModelPermit
 from multirouter.core.circuit.permits import Permit
 from multirouter.core.event_dispatcher import EventDispatcher
 from multirouter.core.limits.retry_budget import RetryBudget
@@ -55,6 +56,7 @@ class AttemptStep:
             when its latency is not the provider's, because the event loop stalled meanwhile.
         stalled: whether the event loop stalled while the provider was awaited; in a stream, since
             its newest chunk. A timeout or a lost connection is then no failure of the provider.
+        model: the permit of its model's circuit; None while the provider has no such circuits.
         meter: counts the usage of a priced stream, or None.
     """
 
@@ -63,6 +65,7 @@ class AttemptStep:
         "hedge_at",
         "member",
         "meter",
+        "model",
         "permit",
         "role",
         "served_at",
@@ -93,6 +96,7 @@ class AttemptStep:
         self.served_at: float | None = None
         self.slow: bool | None = False
         self.stalled: bool = False
+        self.model: ModelPermit | None = None
         self.meter: UsageMeter | None = None
 
 

@@ -52,6 +52,7 @@ class ProviderStates:
         self._diversions: dict[str, Diversion] = {}
         self.gates: dict[str, Gate] = {}
         self.revision: ChangeCounter = ChangeCounter()
+        self._tripped_models = ChangeCounter()
         self.accounts: Accounts = accounts
         self.on_hook_error: OnHookError = dispatcher.report_hook_error
 
@@ -67,6 +68,7 @@ class ProviderStates:
                 dispatcher=self._dispatcher,
                 revision=self.revision,
                 rng=self._rng,
+                tripped_models=self._tripped_models,
             )
         gate.apply(policy, limits)
         return gate
@@ -130,7 +132,11 @@ class ProviderStates:
 
     def remove_provider(self, provider: str) -> None:
         """Removes the state of a provider that left; attempts in flight keep their references."""
-        self.gates.pop(provider).removed = True
+        gate = self.gates.pop(provider)
+        gate.removed = True
+        if gate.models is not None:
+            gate.models.clear()
+            gate.models = None
         self.accounts.remove_provider(provider)
         for by_place in (self._latencies, self._healths, self._latency_averages):
             for key in [key for key in by_place if key[1] == provider]:

@@ -11,6 +11,7 @@ from multirouter.core.cost.budgets import Budget
 from multirouter.core.cost.usage import ReadUsage
 from multirouter.core.limits.rate_limits import AdmissionLimit, Limits
 from multirouter.core.routes.diversion import Diversion
+from multirouter.core.routes.model_watch import ModelWatch, watch_of
 from multirouter.core.routes.route import Route
 from multirouter.core.selection.candidate import Candidate
 from multirouter.core.selection.eligibility import Eligibility, Requires, Sizes, call_hook
@@ -70,6 +71,7 @@ class ResolvedRoute:
         name: the route's name in metrics.
         tiers: its tiers, in order.
         members: all its providers, in order.
+        models: watches which models its calls name; None when each provider serves one model.
         limits: the limits and accounts of the route and of the router, if any.
         diversion: whether its calls are diverted; None for a route passed with a call.
         first_choice: names of the providers of the first tier that are chosen when all are
@@ -90,6 +92,7 @@ class ResolvedRoute:
         "hedge",
         "limits",
         "members",
+        "models",
         "name",
         "on",
         "retries_per_provider",
@@ -115,6 +118,7 @@ class ResolvedRoute:
         self.members: tuple[Candidate, ...] = tuple(
             member for tier in self.tiers for member in tier.members
         )
+        self.models: ModelWatch | None = watch_of(self.members)
         self.limits: tuple[AdmissionLimit, ...] = limits
         self.diversion: Diversion | None = None
         self.first_choice: frozenset[str] = self.tiers[0].policy.first_choice

@@ -13,6 +13,7 @@ from multirouter.core.cost.budgets import Budget, as_budgets
 from multirouter.core.cost.metering import ModelOf
 from multirouter.core.cost.price import Prices, checked_prices
 from multirouter.core.cost.usage import ReadUsage
+from multirouter.core.settings.article_names import refuse_unknown
 from multirouter.core.settings.policies import CircuitPolicy, LimitPolicy
 from multirouter.errors import ConfigurationError
 from multirouter.model import ChunkT, ChunkT_co, RequestT, RequestT_contra, ResponseT, ResponseT_co
@@ -189,9 +190,11 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         price: Prices | None = None,
         usage: ReadUsage | None = None,
         budget: Budget | Iterable[Budget] | None = None,
+        **unknown: Never,
     ) -> None:
         self.name: str = check.name("Provider.name", name)
         label = f"Provider({name!r})"
+        refuse_unknown(label, unknown, self.__slots__)
         if call is None and stream is None:
             raise ConfigurationError(label, "must have call= or stream=, or both")
         self.call: Callable[[Any], Awaitable[Any]] | None = hooks.async_function(

@@ -39,6 +39,26 @@ def running_loop(on_error: ErrorHandler) -> EventLoop:
         raise UsageError("no event loop is running: await this inside asyncio or trio") from None
 
 
+async def requested_cancellation(loop: EventLoop) -> BaseException | None:
+    """A cancellation of the caller's task that its next await would raise; None without one.
+
+    Afterwards the caller may await, to clean up, and must raise it.
+    """
+    if loop.name == "trio":
+        return None
+    import asyncio
+
+    from multirouter.runtime.cancellation import is_requested
+
+    task = asyncio.current_task()
+    if task is not None and is_requested(task):
+        try:
+            await asyncio.sleep(0)
+        except asyncio.CancelledError as cancelled:
+            return cancelled
+    return None
+
+
 async def redeliver_cancellation(error: BaseException, loop: EventLoop) -> None:
     """Raises a cancellation of the caller that is still to be delivered, before cleanup meets it.
 
@@ -53,17 +73,14 @@ async def redeliver_cancellation(error: BaseException, loop: EventLoop) -> None:
     """
     if loop.name == "trio":
         return
-    import asyncio
+    from asyncio import CancelledError
 
     from anyio.lowlevel import checkpoint_if_cancelled
 
-    from multirouter.runtime.cancellation import OUR_MESSAGE, is_requested
+    from multirouter.runtime.cancellation import OUR_MESSAGE
 
-    if isinstance(error, asyncio.CancelledError):
-        task = asyncio.current_task()
-        if task is not None and is_requested(task):
-            with suppress(asyncio.CancelledError):  # `error` is raised in its place
-                await asyncio.sleep(0)
+    if isinstance(error, CancelledError):
+        await requested_cancellation(loop)  # `error` is raised in its place
         if error.args == (OUR_MESSAGE,):
             await checkpoint_if_cancelled()
 

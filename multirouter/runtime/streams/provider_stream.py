@@ -20,6 +20,7 @@ from multirouter.model import FailureKind
 from multirouter.runtime.attempt import STRAY_MESSAGE
 from multirouter.runtime.deadline import Bound
 from multirouter.runtime.event_loops.base import EventLoop
+from multirouter.runtime.event_loops.running_loop import requested_cancellation
 from multirouter.runtime.streams.continuation import Approach, Diverged
 from multirouter.runtime.streams.one_context import OneContext
 
@@ -207,6 +208,7 @@ class ProviderStream:
         to_close, self._to_close = self._to_close, ()
         if not to_close:
             return
+        cancelled = await requested_cancellation(self._loop)
         context = self._context
         del self._context  # tracebacks of errors hold this stream, and must not hold the context
         for stream in to_close:
@@ -215,6 +217,8 @@ class ProviderStream:
                 continue
             text = f"closing the stream of {self.step.member.name!r} raised {error!r}"
             warnings.warn(text, ResourceWarning, stacklevel=2)
+        if cancelled is not None:
+            raise cancelled
 
     # -- inside -----------------------------------------------------------------------------
 

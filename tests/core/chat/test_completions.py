@@ -116,3 +116,28 @@ def test_every_choice_must_have_ended() -> None:
     assert not finished({"choices": [one, {"index": 1, "delta": {"content": "more"}}]})
     assert not finished({"choices": [one]})
     assert finished({"choices": [{"index": 1, "finish_reason": "length"}]})
+
+
+TOOL_CALL = {"id": "1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+
+
+@pytest.mark.parametrize("place", ["message", "delta"])
+@pytest.mark.parametrize(
+    ("fields", "content", "tools"),
+    [
+        ({"role": "assistant", "content": None, "tool_calls": [TOOL_CALL]}, True, True),
+        ({"role": "assistant", "function_call": {"name": "f"}}, True, True),
+        ({"role": "assistant", "content": "text"}, True, False),
+        ({"role": "assistant", "content": None, "refusal": "no"}, True, False),
+        ({"role": "assistant", "content": "", "tool_calls": []}, False, False),
+        ({}, False, False),
+        (None, False, False),
+    ],
+)
+def test_whole_responses_are_read_like_chunks(
+    place: str, fields: Any, content: bool, tools: bool
+) -> None:
+    """An agent asks the same of an answer that was not streamed."""
+    answer = {"choices": [{"index": 0, place: fields, "finish_reason": "tool_calls"}]}
+    assert (chat.has_content(answer), chat.has_tool_calls(answer)) == (content, tools)
+    assert chat.is_finished(answer)

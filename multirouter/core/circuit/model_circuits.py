@@ -1,0 +1,200 @@
+"""Circuits of the models of one provider: a failing model does not take the others with it.
+
+A provider that has served one model only has one circuit, its own. As soon as calls name a second
+model, failures that may be about the model count at the circuit of the model. They count at the
+provider's circuit too when more than one model has failed since the last answer of any.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+from typing import NamedTuple
+
+from multirouter.core.change_counter import ChangeCounter
+from multirouter.core.circuit.breaker import CircuitBreaker
+from multirouter.core.circuit.durations import exhausted_duration
+from multirouter.core.circuit.permits import Permit
+from multirouter.core.circuit.states import CircuitState
+from multirouter.core.settings.failure_rules import CircuitEffect
+from multirouter.core.settings.policies import CircuitPolicy
+from multirouter.model import FailureKind, Verdict
+
+MAX_MODELS = 64
+"""Circuits that are kept for one provider: a model gets one with its first failure. Beyond this
+number a closed one is dropped; when none is closed, further models have none."""
+
+PROVIDER_KINDS: frozenset[FailureKind] = frozenset({FailureKind.TRANSPORT})
+"""Kinds of failure that are never about one model."""
+
+OnModelTransition = Callable[[str, CircuitState, CircuitState, str, float, float], None]
+"""Called with the model, the old and new state, the reason, the open duration and the time."""
+
+
+class ModelPermit(NamedTuple):
+    """Permission to attempt one model.
+
+    Attributes:
+        model: its name.
+        permit: the permit of its circuit; None for a model without a circuit.
+    """
+
+    model: str
+    permit: Permit | None
+
+
+class ModelCircuits:
+    """The circuits of one provider's models.
+
+    Args:
+        policy: the provider's circuit policy.
+        rng: source of the jitter.
+        tripped: rises and falls with the number of the router's model circuits that are not closed.
+        on_transition: called after each transition.
+    """
+
+    __slots__ = ("_circuits", "_failing", "_on_transition", "_policy", "_rng", "_tripped")
+
+    def __init__(
+        self,
+        policy: CircuitPolicy,
+        rng: Random,
+        tripped: ChangeCounter,
+        on_transition: OnModelTransition,
+    ) -> None:
+        self._policy = policy
+        self._rng = rng
+        self._tripped = tripped
+        self._on_transition = on_transition
+        self._circuits: dict[str, CircuitBreaker] = {}
+        self._failing: set[str] = set()
+
+    # -- reading ----------------------------------------------------------------------------
+
+    def is_open(self, model: str, now: float) -> bool:
+        """Whether the circuit of a model is open at `now` (loop time, seconds)."""
+        circuit = self._circuits.get(model)
+        return circuit is not None and circuit.state(now) is CircuitState.OPEN
+
+    def describe(self, model: str, now: float) -> str:
+        """The state of an open model circuit in words, with the seconds until it changes."""
+        circuit = self._circuits[model]
+        seconds = circuit.half_open_at - now
+        return f"model {model} open ({circuit.reason}), half-open in {seconds:.1f} s"
+
+    def ready_in(self, model: str, now: float) -> float:
+        """Seconds until the circuit of a model half-opens; 0 when it is not open."""
+        return self._circuits[model].half_open_at - now if self.is_open(model, now) else 0.0
+
+    def states(self, now: float) -> dict[str, str]:
+        """The state of each model's circuit that is not closed, by model."""
+        return {
+            model: str(circuit.state(now))
+            for model, circuit in self._circuits.items()
+            if not circuit.is_closed
+        }
+
+    # -- one attempt ------------------------------------------------------------------------
+
+    def acquire(self, model: str, now: float, lease: float, *, join: bool) -> ModelPermit | None:
+        """Returns the permit to attempt a model, or None when its circuit does not admit it.
+
+        Args:
+            model: its name.
+            now: loop time, seconds.
+            lease: seconds after which a trial that has not been settled counts as lost.
+            join: whether it may join the trials of a half-open circuit.
+        """
+        circuit = self._circuits.get(model)
+        if circuit is None:
+            return ModelPermit(model, None)
+        permit = circuit.acquire(now, lease, join=join)
+        return None if permit is None else ModelPermit(model, permit)
+
+    def succeeded(self, permit: ModelPermit, now: float, elapsed: float) -> None:
+        """Settles a permit with a success."""
+        self._failing.clear()
+        if permit.permit is not None and (circuit := self._circuits.get(permit.model)):
+            circuit.record_success(permit.permit, now, elapsed)
+
+    def ended(
+        self, permit: ModelPermit, verdict: Verdict, effect: CircuitEffect, now: float
+    ) -> CircuitEffect:
+        """Settles a permit without a success.
+
+        Args:
+            permit: the attempt's permit.
+            verdict: the verdict on the attempt.
+            effect: what it would do to the provider's circuit.
+            now: loop time, seconds.
+
+        Returns:
+            What it does to the provider's circuit.
+        """
+        uncertain = effect is CircuitEffect.TRIP and not verdict.certain
+        if not (uncertain or effect is CircuitEffect.FAILURE) or verdict.kind in PROVIDER_KINDS:
+            self.release(permit)
+            return effect
+        circuit = self._circuits.get(permit.model) or self._add(permit.model)
+        if circuit is not None:
+            own = permit.permit or circuit.shared_permit or circuit.uncounted()
+            if uncertain:
+                span = exhausted_duration(self._policy, verdict)
+                circuit.record_trip(own, now, str(verdict.kind), span)
+            else:
+                circuit.record_failure(own, now)
+        self._failing.add(permit.model)
+        if len(self._failing) > 1:
+            return effect
+        return CircuitEffect.COOLDOWN if verdict.retry_after else CircuitEffect.NEUTRAL
+
+    def release(self, permit: ModelPermit) -> None:
+        """Settles a permit without a result."""
+        if permit.permit is not None and (circuit := self._circuits.get(permit.model)):
+            circuit.release(permit.permit)
+
+    # -- the provider's own circuit, configuration, time ------------------------------------
+
+    def take_over(self, model: str, circuit: CircuitBreaker, now: float) -> None:
+        """Opens the circuit of a model as the provider's own is, which only this model opened."""
+        own = self._add(model)
+        if own is not None:
+            left = max(0.0, circuit.half_open_at - now)
+            own.restore_open(now, circuit.reason, left, circuit.consecutive_openings)
+            self._failing.add(model)
+
+    def apply(self, policy: CircuitPolicy) -> None:
+        """Replaces the policy; states stay."""
+        self._policy = policy
+        for circuit in self._circuits.values():
+            circuit.apply(policy)
+
+    def clear(self) -> None:
+        """Closes and forgets all circuits, when a hold decides or the provider is removed."""
+        self._tripped.value -= sum(not circuit.is_closed for circuit in self._circuits.values())
+        self._circuits.clear()
+        self._failing.clear()
+
+    def shift(self, by: float) -> None:
+        """Moves every instant by `by` seconds, to the clock of another loop."""
+        for circuit in self._circuits.values():
+            circuit.shift(by)
+
+    def _add(self, model: str) -> CircuitBreaker | None:
+        if len(self._circuits) >= MAX_MODELS:
+            closed = next((name for name, c in self._circuits.items() if c.is_closed), None)
+            if closed is None:
+                return None
+            del self._circuits[closed]
+
+        def changed(
+            old: CircuitState, new: CircuitState, reason: str, open_duration: float, now: float
+        ) -> None:
+            if old is CircuitState.CLOSED:
+                self._tripped.value += 1
+            elif new is CircuitState.CLOSED:
+                self._tripped.value -= 1
+            self._on_transition(model, old, new, reason, open_duration, now)
+
+        circuit = self._circuits[model] = CircuitBreaker(self._policy, self._rng, changed)
+        return circuit
