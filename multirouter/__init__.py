@@ -14,7 +14,7 @@ from multirouter.core.selection.eligibility import chat_requires
 from multirouter.core.selection.sticky import Sticky
 from multirouter.core.selection.strategies import Balanced
 from multirouter.core.selection.weighted import SelectionContext, Strategy
-from multirouter.core.settings.article_names import CLASSES
+from multirouter.core.settings.article_names import CLASSES as _CLASS_NAMES
 from multirouter.core.settings.failure_rules import RULES, CircuitEffect, Failover, Retry, Rule
 from multirouter.core.settings.policies import (
     CircuitPolicy,
@@ -149,8 +149,8 @@ _MODULE_OF = {name: module for module, names in _LAZY_MODULES.items() for name i
 def __getattr__(name: str) -> object:
     from importlib import import_module
 
-    if name in CLASSES:  # not AttributeError, whose text `from multirouter import` would drop
-        raise ImportError(f"multirouter has no {name}: use {CLASSES[name]}", name=__name__)
+    if name in _CLASS_NAMES:  # not AttributeError, whose text `from multirouter import` would drop
+        raise ImportError(f"multirouter has no {name}: use {_CLASS_NAMES[name]}", name=__name__)
     if name not in _MODULE_OF:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value: object = getattr(import_module(_MODULE_OF[name]), name)

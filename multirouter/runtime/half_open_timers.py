@@ -64,7 +64,7 @@ class HalfOpenTimers(Listener):
             self._update(name)
 
     def circuit_changed(self, event: CircuitChanged) -> None:
-        """Sets the provider's timer to what its circuit waits for now."""
+        """Sets the provider's timer to the next change of its circuit."""
         self._update(event.provider)
 
     def cooldown_started(self, event: CooldownStarted) -> None:
@@ -85,7 +85,7 @@ class HalfOpenTimers(Listener):
             self._update(name)
 
     def _update(self, name: str) -> None:
-        """Sets the timer of a provider to what its circuit waits for now."""
+        """Sets the timer of a provider to the next change of its circuit."""
         self._cancel(name)
         loop, gate = self._loop, self._find_gate(name)
         if loop is None or gate is None or name in self._checks:

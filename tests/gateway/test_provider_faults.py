@@ -144,16 +144,32 @@ async def test_context_too_long(stream: bool) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize(
-    ("fault", "code"),
-    [("filtered", "content_policy_violation"), ("context-too-long", "context_length_exceeded")],
-)
-async def test_invalid_request_is_not_retried(fault: str, code: str, stream: bool) -> None:
-    """A failure that every provider would repeat is a 400 with its code, after one attempt."""
-    async with running_gateway([fault], [], route=CHAIN) as harness:
+async def test_context_too_long_for_unknown_windows(stream: bool) -> None:
+    """A prompt too long for one provider goes to one whose window is unknown."""
+    async with running_gateway(["context-too-long"], [], route=CHAIN) as harness:
+        answer = await harness.send(stream=stream)
+    assert answer.text == REPLY
+    assert [entry["provider"] for entry in answer.trail] == ["first", "second"]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_context_too_long_everywhere(stream: bool) -> None:
+    """A prompt too long for every provider is a 400 with its code, after one attempt at each."""
+    faults = (["context-too-long"], ["context-too-long"])
+    async with running_gateway(*faults, route=CHAIN) as harness:
         answer = await harness.send(stream=stream)
     assert answer.status == 400
-    assert answer.json["error"]["code"] == code
+    assert answer.json["error"]["code"] == "context_length_exceeded"
+    assert [len(fake.requests) for fake in harness.fakes] == [1, 1]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_invalid_request_is_not_retried(stream: bool) -> None:
+    """A failure that every provider would repeat is a 400 with its code, after one attempt."""
+    async with running_gateway(["filtered"], [], route=CHAIN) as harness:
+        answer = await harness.send(stream=stream)
+    assert answer.status == 400
+    assert answer.json["error"]["code"] == "content_policy_violation"
     assert sum(len(fake.requests) for fake in harness.fakes) == 1
     assert [entry["provider"] for entry in answer.trail] == ["first"]
 

@@ -200,22 +200,27 @@ def test_a_circuit_that_a_bad_key_opened_is_not_handed_over() -> None:
     for _ in range(3):
         run(world, "one", "server", "ok")
     world.now += 5.0
+    circuit = world.states.gates["a"].circuit
+    circuit.settle(world.now)
     plan_for(world, "two")
-    assert world.states.gates["a"].circuit.state(world.now) is CircuitState.HALF_OPEN
+    assert circuit.state(world.now) is CircuitState.HALF_OPEN
 
 
 def test_trials_of_a_failing_model_do_not_keep_the_provider_open() -> None:
     """They open the circuit of the model; then another model passes the provider's trial."""
-    world = world_of("a", retries=0)
-    for _ in range(3):
-        run(world, "bad", "server")
+    world = world_of("a")
+    run(world, "bad", "ok")
+    run(world, "good", "ok")
+    for model in ("bad", "good", "bad", "good"):
+        run(world, model, "server")
     world.now += 5.0
-    for _ in range(3):
-        run(world, "bad", "server")
-        plan_for(world, "good")
+    run(world, "bad", "server")
     assert model_states(world) == {"bad": "open"}
+    assert not world.states.gates["a"].circuit.is_closed
+    world.now += 5.0
     assert run(world, "good", "ok").provider == "a"
     assert world.states.gates["a"].circuit.is_closed
+    assert model_states(world) == {"bad": "half_open"}
 
 
 def test_rejection_names_the_model_and_when_to_retry() -> None:
