@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from multirouter import AllOpen, CircuitOpen, FailoverShare, FallbackShare, ProviderFailing
 from multirouter.core import events
+from multirouter.core.listener import EVENT_NAMES
 from multirouter.errors import AllProvidersFailed, ProviderError
 from multirouter.listeners import logs
 from multirouter.listeners.alarms.cost_rules import CostPerHour, CostUnusual
@@ -77,7 +78,7 @@ def report_everything(log: logs.DebugLogs) -> None:
     log.call_failed(call("rejected"))
     log.call_failed(call("fallback", attempt("a", OVERLOADED)))
     log.call_failed(call("cancelled", attempt("a", CANCELLED)))
-    for name in events.EVENT_NAMES:
+    for name in EVENT_NAMES:
         if name not in REPORTED:
             for event in _samples(name):
                 getattr(log, name)(event)

@@ -30,10 +30,6 @@ if TYPE_CHECKING:
     from multirouter.core.cost.budgets import Account
 
 
-FAILING = frozenset({"failures", "failure_rate", "trial_failed"})
-"""Reasons of an open circuit that may be about one model."""
-
-
 class Gate(GateState):
     """Decides whether one provider may be attempted, and counts the results of its attempts.
 
@@ -245,12 +241,7 @@ class Gate(GateState):
     def see_model(self, model: str, now: float) -> None:
         """Notes the model that a call names; from the second one on, models have circuits.
 
-        A circuit that is open then was opened by the first model. It becomes the circuit of that
-        model, and the provider's own closes.
-
-        Args:
-            model: its name.
-            now: loop time, seconds.
+        A circuit that is open then was opened by the first model, and becomes its circuit.
         """
         if self._model is None:
             self._model = model
@@ -261,8 +252,7 @@ class Gate(GateState):
                 self.tripped_models,
                 self._model_circuit_changed,
             )
-            if self.hold is None and self.circuit.reason in FAILING and not self.circuit.is_closed:
-                self.models.take_over(self._model, self.circuit, now)
+            if self.hold is None and self.models.take_over(self._model, self.circuit, now):
                 self.circuit.force(Signal.FORCE_CLOSED, "other_model", now)
 
     def release_model(self, permit: ModelPermit) -> None:

@@ -24,6 +24,9 @@ MAX_MODELS = 64
 """Circuits that are kept for one provider: a model gets one with its first failure. Beyond this
 number a closed one is dropped; when none is closed, further models have none."""
 
+FAILING = frozenset({"failures", "failure_rate", "trial_failed"})
+"""Reasons of an open circuit that may be about one model."""
+
 PROVIDER_KINDS: frozenset[FailureKind] = frozenset({FailureKind.TRANSPORT})
 """Kinds of failure that are never about one model."""
 
@@ -155,13 +158,24 @@ class ModelCircuits:
 
     # -- the provider's own circuit, configuration, time ------------------------------------
 
-    def take_over(self, model: str, circuit: CircuitBreaker, now: float) -> None:
-        """Opens the circuit of a model as the provider's own is, which only this model opened."""
-        own = self._add(model)
-        if own is not None:
-            left = max(0.0, circuit.half_open_at - now)
-            own.restore_open(now, circuit.reason, left, circuit.consecutive_openings)
-            self._failing.add(model)
+    def take_over(self, model: str, circuit: CircuitBreaker, now: float) -> bool:
+        """Opens the circuit of the first model as the provider's own is.
+
+        Args:
+            model: the only model that calls have named so far.
+            circuit: the provider's own circuit.
+            now: loop time, seconds.
+
+        Returns:
+            Whether failures had opened the provider's own, which may then close.
+        """
+        own = self._add(model) if circuit.reason in FAILING and not circuit.is_closed else None
+        if own is None:
+            return False
+        left = max(0.0, circuit.half_open_at - now)
+        own.restore_open(now, circuit.reason, left, circuit.consecutive_openings)
+        self._failing.add(model)
+        return True
 
     def apply(self, policy: CircuitPolicy) -> None:
         """Replaces the policy; states stay."""

@@ -56,7 +56,7 @@ RANGES = [
     (CircuitPolicy, "exhausted_duration", 1e-6, 0.0, 1e9, 2e9),
     (CircuitPolicy, "cooldown", 1e-6, 0.0, 1e9, 2e9),
     (CircuitPolicy, "max_cooldown", 1e-6, 0.0, 1e9, 2e9),
-    (CircuitPolicy, "half_open_wait", 1e-6, 0.0, 1e9, 2e9),
+    (CircuitPolicy, "half_open_wait", 0.0, -1e-9, 1e9, 2e9),
     (CircuitPolicy, "ramp", 0.0, -1e-9, 1e9, 2e9),
     (LatencyPolicy, "floor", 0.0, -1e-9, 1e9, 2e9),
     (LatencyPolicy, "percentile", 1e-9, 0.0, 0.9999, 1.0),
