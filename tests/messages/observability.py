@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry
 
 from multirouter import AllOpen, CircuitOpen, FailoverShare, FallbackShare, ProviderFailing
 from multirouter.core import events
-from multirouter.core.listener import EVENT_NAMES
+from multirouter.core.listener import EVENT_NAMES, Listener
 from multirouter.errors import AllProvidersFailed, ProviderError
 from multirouter.listeners import logs
 from multirouter.listeners.alarms.cost_rules import CostPerHour, CostUnusual
@@ -112,7 +112,7 @@ REPORTED = frozenset(
 
 def _samples(name: str) -> Iterator[Any]:
     """Yields events for a method of Listener; one for each combination of its truth values."""
-    kind = get_type_hints(getattr(events.Listener, name))["event"]
+    kind = get_type_hints(getattr(Listener, name))["event"]
     hints = get_type_hints(kind)
     flags = [field for field, hint in hints.items() if hint is bool]
     fields: dict[str, Any] = {field: _sample(hint) for field, hint in hints.items()}

@@ -230,9 +230,7 @@ class Admission:
         retry_state, budget = self._retry_state, self._context.budget
         if retry_state is not None and not retry_state.can_afford(member, role, budget, now):
             return None
-        timeout = member.timeout
-        if not is_last and (adaptive := member.latency.limit) < timeout:
-            timeout = adaptive
+        timeout = member.timeout if is_last else min(member.timeout, member.latency.limit)
         lease = timeout if timeout < math.inf else member.gate.circuit.policy.open_duration
         gate, lease, model = member.gate, lease + LEASE_MARGIN, None
         if gate.models is not None and not panic:
@@ -251,9 +249,7 @@ class Admission:
         if panic:
             event = PanicStarted(self._context.router, self.route.name)
             self._context.dispatcher.post("panic_started", event)
-        deadline = now + timeout
-        if self.deadline < deadline and role != "trial":
-            deadline = self.deadline
+        deadline = now + timeout if role == "trial" else min(now + timeout, self.deadline)
         step = AttemptStep(member, permit, now, deadline, role, why)
         step.model = model
         if self.route.hedge is not None and role != "trial":
