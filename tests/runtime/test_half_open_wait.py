@@ -257,7 +257,7 @@ async def test_a_wait_that_is_too_short_is_not_begun(wait: float) -> None:
 
 
 async def test_a_wait_for_what_may_end_at_any_time_is_begun() -> None:
-    """A provider at its limit may have capacity at any moment, though another is out for minutes."""
+    """A provider at its limit may have capacity at any moment, though another is open for long."""
     policy = CircuitPolicy(failures=1, open_duration=300, growth=1)
     busy = scripted("a", latency=2.0, limits=LimitPolicy(in_flight=1))
     async with harness(busy, "b", circuit=policy) as env:
