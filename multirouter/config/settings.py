@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from prometheus_client import CollectorRegistry
 
+from multirouter.config.client_keys.key_file import load_keys
+from multirouter.config.client_keys.keys import KeyBook
 from multirouter.config.echo import MODEL as ECHO
 from multirouter.config.echo import Echo
-from multirouter.config.key_file import load_keys
-from multirouter.config.keys import KeyBook
 from multirouter.config.model_names import ModelNames
 from multirouter.config.model_prices import prices_of
 from multirouter.config.problems import Problems

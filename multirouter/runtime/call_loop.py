@@ -17,7 +17,7 @@ from multirouter.model import CallOutcome
 from multirouter.runtime.attempt import Attempter
 from multirouter.runtime.event_loops.base import EventLoop
 from multirouter.runtime.event_loops.running_loop import redeliver_cancellation
-from multirouter.runtime.trials import BackgroundAttempts
+from multirouter.runtime.recovery.trials import BackgroundAttempts
 from multirouter.runtime.wait_queue import WaitQueue
 
 FALLBACK_MIN_SECONDS = 1.0

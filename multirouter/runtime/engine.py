@@ -31,11 +31,11 @@ from multirouter.listeners.metrics.metrics import Metrics
 from multirouter.model import CallOutcome
 from multirouter.runtime.call_loop import CallLoop, apply_fallback, check_call_options
 from multirouter.runtime.event_loops.stalls import Stall
-from multirouter.runtime.half_open_timers import HalfOpenTimers
-from multirouter.runtime.health_checks import HealthChecks
 from multirouter.runtime.loop_binding import LoopBinding
+from multirouter.runtime.recovery.half_open_timers import HalfOpenTimers
+from multirouter.runtime.recovery.health_checks import HealthChecks
+from multirouter.runtime.recovery.trials import BackgroundAttempts
 from multirouter.runtime.shadow_traffic import ShadowTraffic
-from multirouter.runtime.trials import BackgroundAttempts
 from multirouter.runtime.wait_queue import WaitQueue
 
 if TYPE_CHECKING:  # What a router may do without is loaded when it is first used.

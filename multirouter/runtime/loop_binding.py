@@ -23,8 +23,8 @@ from multirouter.runtime.attempt import CallAttempter
 from multirouter.runtime.event_loops.base import ErrorHandler, EventLoop
 from multirouter.runtime.event_loops.running_loop import running_loop
 from multirouter.runtime.event_loops.stalls import Stall
-from multirouter.runtime.half_open_timers import HalfOpenTimers
-from multirouter.runtime.trials import BackgroundAttempts
+from multirouter.runtime.recovery.half_open_timers import HalfOpenTimers
+from multirouter.runtime.recovery.trials import BackgroundAttempts
 
 
 class LoopService(Protocol):

@@ -22,7 +22,7 @@ from multirouter.errors import AttemptTimeout
 from multirouter.model import CANCELLED, SUCCESS, AttemptRecord, CallOutcome, Verdict
 from multirouter.runtime.attempt import CallAttempter
 from multirouter.runtime.event_loops.base import EventLoop
-from multirouter.runtime.trials import bounded_call
+from multirouter.runtime.recovery.trials import bounded_call
 
 WHY = "shadow copy of an answered call"
 

@@ -10,7 +10,7 @@ import yaml
 
 from multirouter.cli import main
 from multirouter.config import load
-from multirouter.config.key_file import load_keys
+from multirouter.config.client_keys.key_file import load_keys
 from tests.config.files import KEY, write_config
 
 

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from multirouter import ConfigurationError
 from multirouter.config import KeyBook
-from multirouter.config.key_file import save_keys
+from multirouter.config.client_keys.key_file import save_keys
 from multirouter.gateway.access_log import AccessLog
 from multirouter.gateway.app import Gateway
 from multirouter.gateway.process import ServeOptions, make_gateway

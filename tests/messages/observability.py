@@ -78,6 +78,9 @@ def report_everything(log: logs.DebugLogs) -> None:
     log.call_failed(call("rejected"))
     log.call_failed(call("fallback", attempt("a", OVERLOADED)))
     log.call_failed(call("cancelled", attempt("a", CANCELLED)))
+    for old, new in (("closed", "open"), ("open", "half_open"), ("half_open", "closed")):
+        for event in _samples("model_circuit_changed"):
+            log.model_circuit_changed(event._replace(old=old, new=new, reason="failures"))
     for name in EVENT_NAMES:
         if name not in REPORTED:
             for event in _samples(name):
@@ -101,6 +104,7 @@ REPORTED = frozenset(
         "cooldown_started",
         "failed_over",
         "hold_changed",
+        "model_circuit_changed",
         "panic_started",
         "retry_denied",
         "stream_continued",

@@ -17,7 +17,7 @@ from multirouter import (
     Provider,
     RetryPolicy,
 )
-from multirouter.runtime.trials import MAX_BACKGROUND
+from multirouter.runtime.recovery.trials import MAX_BACKGROUND
 from multirouter.testing import Answer, Fault, VirtualClock
 from tests.scenarios.harness import TRIPS_AT_ONCE, Logger, harness, scripted
 

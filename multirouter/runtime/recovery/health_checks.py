@@ -18,7 +18,7 @@ from multirouter.core.settings.failure_rules import CircuitEffect
 from multirouter.errors import ProviderError
 from multirouter.model import CANCELLED, SUCCESS, AttemptRecord, FailureKind, Verdict
 from multirouter.runtime.event_loops.base import EventLoop
-from multirouter.runtime.trials import bounded_call
+from multirouter.runtime.recovery.trials import bounded_call
 
 MAX_HEALTH_CHECK = 20.0
 """Maximum seconds of one health check, also where `attempt_timeout` is longer: when one hangs, the

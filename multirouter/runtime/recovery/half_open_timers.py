@@ -15,7 +15,7 @@ from multirouter.core.circuit.gate import Gate
 from multirouter.core.events import CircuitChanged, Configured, CooldownStarted, HoldChanged
 from multirouter.core.listener import Listener
 from multirouter.runtime.event_loops.base import BackgroundTask, EventLoop, Timer
-from multirouter.runtime.health_checks import HealthChecks
+from multirouter.runtime.recovery.health_checks import HealthChecks
 
 
 class HalfOpenTimers(Listener):

@@ -1,0 +1,1 @@
+"""API keys of the gateway's clients: hashes in a file."""
