@@ -65,8 +65,6 @@ class CircuitBreaker:
         self._trials = HalfOpenTrials()
         self._slow_calls = None if policy.slow_after is None else RollingCounts(policy.window)
 
-    # -- reading; nothing here changes the circuit ------------------------------------------
-
     def state(self, now: float) -> CircuitState:
         """The state at `now`, also when the half-open timer has not run yet."""
         if self._state is CircuitState.OPEN and now >= self.half_open_at:
@@ -112,8 +110,6 @@ class CircuitBreaker:
     def closed_for(self, now: float) -> float:
         """Seconds since it closed after an outage; infinite when it never opened."""
         return now - self._closed_at
-
-    # -- one attempt ------------------------------------------------------------------------
 
     def acquire(self, now: float, lease: float, *, join: bool = False) -> Permit | None:
         """Returns the permit for one attempt, or None when the circuit does not admit it.
@@ -237,8 +233,6 @@ class CircuitBreaker:
         permit.trial = False
         permit.generation = self.generation
 
-    # -- time, holds, configuration ---------------------------------------------------------
-
     def settle(self, now: float) -> None:
         """Half-opens the circuit if its open duration has passed at `now`."""
         if self._state is CircuitState.OPEN and now >= self.half_open_at:
@@ -288,8 +282,6 @@ class CircuitBreaker:
             self._slow_calls.shift(by)
         self._trials.shift(by)
 
-    # -- inside -----------------------------------------------------------------------------
-
     def _redeem(self, permit: Permit) -> bool:
         """Removes a trial's permit; returns whether the permit still counts.
 
@@ -306,11 +298,7 @@ class CircuitBreaker:
             self._transition(Signal.TRIALS_PASSED, "recovered", now)
 
     def _trial_failed(self, permit: Permit, now: float) -> None:
-        """Opens again; the open duration counts from the trial's start.
-
-        At least the policy's `open_duration` remains. Trials that hang thus follow each other
-        nearly as fast as trials that fail at once, and a recovery is found as soon.
-        """
+        """Opens again; the open duration counts from the trial's start."""
         self._transition(Signal.TRIAL_FAILED, "trial_failed", now, since=permit.issued_at)
 
     def _transition(
@@ -333,18 +321,15 @@ class CircuitBreaker:
         self.half_open_at = math.inf
         if new is CircuitState.OPEN:
             self._count_opening(old, now, forced=signal is Signal.FORCE_OPEN)
-            span = open_duration
-            if span is None:
-                span = durations.open_duration(self.policy, self.consecutive_openings, self._rng)
-            self.half_open_at = now + span
-            if since is not None:
-                self.half_open_at = max(since + span, now + min(span, self.policy.open_duration))
+            if open_duration is None:
+                n = self.consecutive_openings
+                open_duration = durations.open_duration(self.policy, n, self._rng)
+            self.half_open_at = durations.open_until(self.policy, open_duration, now, since)
         elif new is CircuitState.CLOSED:
             self._closed_at = now
             self.clear_counts()
-        self._on_transition(
-            old, new, reason, self.half_open_at - now if new is CircuitState.OPEN else 0.0, now
-        )
+        left = self.half_open_at - now if new is CircuitState.OPEN else 0.0
+        self._on_transition(old, new, reason, left, now)
 
     def _count_opening(self, old: CircuitState, now: float, *, forced: bool) -> None:
         """Counts consecutive openings: closing for less than the window is no recovery."""

@@ -36,6 +36,26 @@ def open_duration(policy: CircuitPolicy, consecutive_openings: int, rng: Random)
     return span * (1.0 + rng.random() * effective_jitter(policy))
 
 
+def open_until(
+    policy: CircuitPolicy, duration: float, now: float, trial_started: float | None
+) -> float:
+    """Loop time until which a circuit stays open.
+
+    After a failed trial the duration counts from the trial's start, and at least the policy's
+    `open_duration` remains. Trials that hang thus follow each other nearly as fast as trials that
+    fail at once, and a recovery is found as soon.
+
+    Args:
+        policy: the circuit's policy.
+        duration: the open duration, seconds.
+        now: loop time of the opening, seconds.
+        trial_started: loop time at which the failed trial started; None for any other opening.
+    """
+    if trial_started is None:
+        return now + duration
+    return max(trial_started + duration, now + min(duration, policy.open_duration))
+
+
 def exhausted_duration(policy: CircuitPolicy, verdict: Verdict) -> float:
     """Seconds that a circuit stays open after bad credentials or a used-up quota.
 

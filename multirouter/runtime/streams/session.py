@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
-from copy import copy
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from multirouter.core.chat.chunk_reader import StreamHookError
 from multirouter.core.planning.plan import Plan
@@ -18,13 +17,12 @@ from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.errors import StreamInterrupted, UsageError
 from multirouter.model import CANCELLED, SUCCESS, AttemptRecord, CallOutcome
 from multirouter.runtime.call_loop import CallLoop
+from multirouter.runtime.cancellation import for_outcome
 from multirouter.runtime.deadline import Bound
+from multirouter.runtime.event_loops.call_soon import call_soon_in
 from multirouter.runtime.event_loops.running_loop import redeliver_cancellation
 from multirouter.runtime.streams.opening import StreamOpener
 from multirouter.runtime.streams.provider_stream import ProviderStream
-
-CallSoon = Callable[[Callable[[], object]], object]
-"""Schedules a function in one event loop; callable from any thread and from finalizers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +79,7 @@ class StreamSession:
         self._marker: StreamRestarted | None = None
         self._upstream: ProviderStream
         self._limits: StreamLimits
-        self._call_soon = _call_soon_in(opener.loop.name)
+        self._call_soon = call_soon_in(opener.loop.name)
 
     @property
     def provider(self) -> str:
@@ -341,7 +339,7 @@ class StreamSession:
             verdict = SUCCESS if error is None else CANCELLED
             plan.record(upstream.step, verdict, None, None, now)
         if self.outcome is None:
-            ended = plan.next_step(now) if error is None else plan.abort(_for_outcome(error), now)
+            ended = plan.next_step(now) if error is None else plan.abort(for_outcome(error), now)
             self._end(ended)  # type: ignore[arg-type] # a recorded success ends a plan
         return upstream
 
@@ -349,26 +347,3 @@ class StreamSession:
         self.outcome = outcome
         self._plan.finish(outcome)
         self._on_end()
-
-
-def _for_outcome(error: BaseException) -> BaseException:
-    """The exception for the outcome: of a cancellation, a copy without its traceback.
-
-    A consumer that is cancelled, as when a web client disconnects, has a name for the stream, and
-    the traceback holds the consumer's frame.
-    """
-    if isinstance(error, Exception):
-        return error
-    try:
-        return copy(error)
-    except Exception:  # noqa: BLE001 - a library may forbid it
-        return error
-
-
-def _call_soon_in(loop: Literal["asyncio", "trio"]) -> CallSoon:
-    """A function that schedules calls in the running loop; it raises RuntimeError after its end."""
-    if loop == "asyncio":
-        return asyncio.get_running_loop().call_soon_threadsafe
-    import trio
-
-    return trio.lowlevel.current_trio_token().run_sync_soon
