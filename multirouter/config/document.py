@@ -102,7 +102,9 @@ def _failure_selector(value: Any) -> Any:
     if isinstance(value, str) and value in list(FailureKind):
         return FailureKind(value)
     kinds = ", ".join(FailureKind)
-    raise PydanticCustomError("failure_selector", f"must be an HTTP status or one of {kinds}")
+    raise PydanticCustomError(
+        "failure_selector", "must be an HTTP status or one of {kinds}", {"kinds": kinds}
+    )
 
 
 FailureSelector = Annotated[

@@ -132,7 +132,7 @@ async def _substitute(
     limit = max(deadline - loop.time(), FALLBACK_MIN_SECONDS)
     bound = loop.bound(loop.time() + limit)
     try:
-        value = fallback(request, error)
+        value: Any = fallback(request, error)
         if not hooks.is_awaitable(value):
             return value, None
         with bound:

@@ -61,6 +61,7 @@ def test_snapshot_is_plain_data() -> None:
     )
     openai = state["providers"]["openai"]
     assert openai == {
+        "models": {},
         "state": "open",
         "available": False,
         "generation": 1,

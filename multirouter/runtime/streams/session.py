@@ -207,8 +207,8 @@ class StreamSession:
 
     async def _continue_elsewhere(self, previous: ProviderStream, error: Exception) -> None:
         """Continues on another provider, or raises StreamInterrupted."""
+        plan, opener, limits = self._plan, self._opener, self._limits
         try:
-            plan, opener, limits = self._plan, self._opener, self._limits
             now = opener.loop.time()
             opener.upstream = None
             previous.step.stalled = previous.excused(now)
