@@ -13,7 +13,7 @@ from multirouter.core.planning.plan import Plan
 from multirouter.core.planning.steps import AttemptStep
 from multirouter.core.routes import model_watch
 from multirouter.core.routes.route import Route
-from multirouter.core.settings.policies import CircuitPolicy, RetryPolicy
+from multirouter.core.settings.policies import CircuitPolicy, LimitPolicy, RetryPolicy
 from multirouter.errors import NoProviderAvailable
 from multirouter.model import CallOutcome
 from tests.core.kit import World, failing, provider
@@ -125,6 +125,21 @@ def test_a_trial_without_a_result_gives_its_permit_back(end: str) -> None:
     else:
         world.fail(plan, step, "not_found")
     assert model_states(world) == {"bad": "half_open"}
+    assert world.next_attempt(plan_for(world, "bad")).member.name == "a"
+
+
+def test_a_full_provider_gives_the_models_permit_back() -> None:
+    """The trial of the model is carried by the next call that the provider admits."""
+    world = world_of("a", "b", limits=LimitPolicy(in_flight=1))
+    run(world, "good", "ok")
+    for _ in range(3):
+        run(world, "bad", "server", "ok")
+    world.now += 5.0
+    busy = plan_for(world, "good")
+    step = world.next_attempt(busy)
+    assert step.member.name == "a"
+    assert run(world, "bad", "ok").provider == "b"
+    world.succeed(busy, step)
     assert world.next_attempt(plan_for(world, "bad")).member.name == "a"
 
 

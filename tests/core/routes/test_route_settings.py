@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from multirouter.core.routes.route import Route
+from multirouter.core.settings.failure_rules import RULES, Failover
 from multirouter.errors import ConfigurationError
-from multirouter.model import FailureKind
+from multirouter.model import FailureKind, Verdict
 from tests.core.kit import NEVER_TRIPS, World, calm, failing, provider
 
 # ── on= ─────────────────────────────────────────────────────────────────────────────────────────
@@ -182,3 +184,31 @@ def test_accept_is_a_function_or_a_schema() -> None:
         Route("r", ["a"], accept=judge)
     with pytest.raises(ConfigurationError, match="a JSON Schema is not supported"):
         World([provider("a")], [Route("r", ["a"], accept={})])
+
+
+# ── refusals ────────────────────────────────────────────────────────────────────────────────────
+
+REFUSED = {"type": "message", "content": [], "stop_reason": "refusal"}
+
+
+@pytest.mark.parametrize("own_check", [True, False])
+def test_refusals_are_found_only_where_the_route_opts_in(own_check: bool) -> None:
+    """Before the route's own check, which sees every other answer."""
+    seen: list[object] = []
+
+    def own(answer: object) -> bool:
+        seen.append(answer)
+        return False
+
+    accept = own if own_check else None
+    rule = replace(RULES[FailureKind.REFUSAL], failover=Failover.AT_ONCE)
+    plain = Route("plain", ["a"], accept=accept)
+    strict = Route("strict", ["a"], accept=accept, rules={"refusal": rule})
+    world = World([provider("a")], [plain, strict])
+    assert world.route("plain").accept is accept
+    judge = world.route("strict").accept
+    assert judge is not None
+    verdict = judge(REFUSED)
+    assert isinstance(verdict, Verdict)
+    assert (verdict.kind, verdict.reason) == (FailureKind.REFUSAL, "stop_reason refusal")
+    assert (judge("answer"), seen) == ((False, ["answer"]) if own_check else (True, []))
