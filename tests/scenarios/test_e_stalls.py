@@ -248,6 +248,18 @@ async def test_a_calls_own_deadline_is_kept_but_for_a_moment() -> None:
         assert kinds(env) == {"success*": 1, "cancelled*": 2}
 
 
+async def test_an_attempt_that_gets_time_back_ends_with_its_call() -> None:
+    """At the call's deadline it ends as cancelled: not by its own timeout, which has moved."""
+    async with harness("a", attempt_timeout=2.0, circuit=TRIPS_AT_ONCE) as env:
+        env["a"].then("hang")
+        caller = await env.start(timeout=6.0)
+        await anyio.sleep(1.0)
+        VirtualClock.stall(10.0)
+        outcome = await caller.end()
+        assert isinstance(outcome.error, CallTimeout)
+        assert [record.outcome for record in outcome.attempts] == ["cancelled"]
+
+
 # ── latency ───────────────────────────────────────────────────────────────────────────────────
 
 
@@ -405,14 +417,15 @@ def streaming(name: str, *script: Any) -> Provider[Any, Any, Any]:
     return Provider(name, stream=stream)
 
 
+async def stall_in(delay: float, seconds: float) -> None:
+    """Stalls the loop after a delay, seconds."""
+    await anyio.sleep(delay)
+    VirtualClock.stall(seconds)
+
+
 async def read(env: Harness, stall_at: float, seconds: float) -> list[str]:
     """Reads a stream while another task stalls the loop."""
-
-    async def stall() -> None:
-        await anyio.sleep(stall_at)
-        VirtualClock.stall(seconds)
-
-    env.group.start_soon(stall)
+    env.group.start_soon(stall_in, stall_at, seconds)
     async with env.router.stream("q") as stream:
         return [chunk async for chunk in stream]
 
@@ -460,6 +473,16 @@ async def test_a_stream_that_broke_because_of_a_stall_is_neutral(
         assert (env.state("a"), env.records("a")[1].stalled) == ("open", False)
 
 
+async def test_a_stream_that_broke_during_a_stall_is_continued() -> None:
+    """Its `total`, which would have passed meanwhile, holds for the continuation."""
+    broken = streaming("a", "one ", 1.0, ConnectionResetError("gone"))
+    policy = StreamPolicy(total=5.0, on_interrupt="continue")
+    async with harness(broken, streaming("b", "one ", "two"), stream=policy) as env:
+        env.router.update("b", weight=0.0)
+        assert await read(env, 0.5, 20.0) == ["one ", "two"]
+        assert env.state("a") == "closed"
+
+
 async def test_a_consumer_that_blocks_the_loop_breaks_no_circuit() -> None:
     """The stall happens between two chunks, in the consumer's own code."""
     async with (
@@ -478,10 +501,13 @@ async def test_a_consumer_that_blocks_the_loop_breaks_no_circuit() -> None:
             await other.end()
 
 
+@pytest.mark.parametrize("script", [("a", math.inf), ("a", 1.0, "b", math.inf)])
 @pytest.mark.parametrize("idle", [2.0, 60.0])
-async def test_a_copied_stream_proves_nothing_by_a_stall(idle: float) -> None:
-    """A trial that delivered once and hangs is neither passed nor failed by the time of a stall."""
-    trial, healthy = streaming("a", "a", math.inf), streaming("b", "b")
+async def test_a_copied_stream_proves_nothing_by_a_stall(
+    script: tuple[Any, ...], idle: float
+) -> None:
+    """A trial that delivered and hangs is neither passed nor failed by the time of a stall."""
+    trial, healthy = streaming("a", *script), streaming("b", "b")
     policy = StreamPolicy(idle=idle)
     async with harness(trial, healthy, stream=policy, circuit=TRIPS_AT_ONCE) as env:
         env.circuit("a").restore_open(anyio.current_time(), "failures", 1.0, 1)
@@ -490,9 +516,23 @@ async def test_a_copied_stream_proves_nothing_by_a_stall(idle: float) -> None:
             assert [chunk async for chunk in stream] == ["b"]
         await anyio.sleep(0.5)
         VirtualClock.stall(20.0)
-        await anyio.sleep(min(idle, 5.0) + 1.0)
+        await anyio.sleep(1.0 if len(script) > 2 else min(idle, 5.0) + 1.0)
         assert env.state("a") == "half_open"
         assert env.openings("a") == 1
+
+
+async def test_the_callers_stream_proves_nothing_by_a_stall() -> None:
+    """As the trial of a half-open circuit it passes after ten seconds of its own, or at its end."""
+    async with harness(streaming("a", "a", 1.0, "b", 1.0), circuit=TRIPS_AT_ONCE) as env:
+        env.circuit("a").restore_open(anyio.current_time(), "failures", 1.0, 1)
+        await anyio.sleep(1.0)
+        async with env.router.stream("q") as stream:
+            assert await anext(stream) == "a"
+            env.group.start_soon(stall_in, 0.5, 20.0)
+            assert await anext(stream) == "b"
+            assert env.state("a") == "half_open"
+            assert [chunk async for chunk in stream] == []
+        assert env.state("a") == "closed"
 
 
 async def test_the_first_content_during_a_stall_is_no_latency_sample() -> None:

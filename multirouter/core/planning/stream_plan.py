@@ -51,7 +51,9 @@ class StreamPlan(CapacityWait):
         else:
             step.slow = step.member.latency.record(first_at - step.started, first_at, trial=trial)
 
-    def renew_trial_lease(self, step: AttemptStep, now: float, lease: float) -> bool:
+    def renew_trial_lease(
+        self, step: AttemptStep, now: float, lease: float, lost: float = 0.0
+    ) -> bool:
         """Renews the lease of a half-open provider's running stream.
 
         After `PROVEN_AFTER` seconds the trial has passed, and the end of the stream counts in the
@@ -61,13 +63,14 @@ class StreamPlan(CapacityWait):
             step: the attempt.
             now: loop time, seconds.
             lease: length of the new lease, seconds.
+            lost: seconds since the first content that stalls of the event loop took.
 
         Returns:
             Whether the trial has passed.
         """
         circuit, permit = step.member.gate.circuit, step.permit
         circuit.renew(permit, now, lease)
-        if step.served_at is None or now - step.served_at < PROVEN_AFTER:
+        if step.served_at is None or now - step.served_at - lost < PROVEN_AFTER:
             return False
         circuit.pass_trial(permit, now)
         self._context.dispatcher.deliver()

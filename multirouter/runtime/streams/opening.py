@@ -226,9 +226,12 @@ class StreamOpener:
             lost=self._stalls.lost,
         )
         try:
-            while self.loop.time() - first_at - self._stalls.lost_since(first_at) < PROVEN_AFTER:
+            while True:
+                now, lost = self.loop.time(), self._stalls.lost_since(first_at)
+                if now - first_at - lost >= PROVEN_AFTER:
+                    break
                 if step.permit.trial:
-                    plan.renew_trial_lease(step, self.loop.time(), trial_lease(step))
+                    plan.renew_trial_lease(step, now, trial_lease(step), lost)
                 await upstream.next(limits)
         except StopAsyncIteration:
             pass

@@ -185,7 +185,9 @@ class StreamSession:
                 return None, StopAsyncIteration()
             step = upstream.step
             if step.permit.trial:
-                self._plan.renew_trial_lease(step, self._opener.loop.time(), trial_lease(step))
+                loop = self._opener.loop
+                lost = loop.stalls.lost_since(upstream.first_at)
+                self._plan.renew_trial_lease(step, loop.time(), trial_lease(step), lost)
             return chunk, None
         finally:
             del self

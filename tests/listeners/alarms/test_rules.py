@@ -89,6 +89,16 @@ def test_failures_not_caused_by_the_provider_are_not_counted() -> None:
     assert list(rule.evaluate(11.0, FakeView("openai", "local"))) == []
 
 
+def test_a_stall_of_the_event_loop_is_no_failure() -> None:
+    """What the stall may have caused does not count; an error that the provider answered does."""
+    rule = ProviderFailing(min_count=1)
+    for kind in (FailureKind.TIMEOUT, FailureKind.TRANSPORT, FailureKind.SERVER):
+        record = attempt(kind=kind, started=10.0, seconds=0.0)
+        record.stalled = True
+        rule.attempt_ended(record)
+    assert "1 of 1" in reading_of(rule).text
+
+
 def test_hedges_and_rate_limits_count() -> None:
     """A 429 counts as a failure, and a hedge counts as an attempt."""
     rule = ProviderFailing(min_count=1)
