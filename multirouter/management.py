@@ -92,7 +92,7 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
         Raises:
             ConfigurationError: the name is already in use; nothing has changed then.
         """
-        self._engine.binding.check_thread("add")
+        self._engine.binding.check_change("add")
         self._configure([*self._engine.registry.providers.values(), provider])
 
     def remove(self, name: str) -> None:
@@ -102,7 +102,7 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
             UsageError: the name is unknown.
             ConfigurationError: a route names it; nothing has changed then.
         """
-        self._engine.binding.check_thread("remove")
+        self._engine.binding.check_change("remove")
         removed = self._provider_named(name)
         self._configure([p for p in self._engine.registry.providers.values() if p is not removed])
 
@@ -115,7 +115,7 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
             UsageError: the name is unknown.
             ConfigurationError: a setting is invalid; nothing has changed then.
         """
-        self._engine.binding.check_thread("update")
+        self._engine.binding.check_change("update")
         old = self._provider_named(name)
         new = old.replace(**settings)
         registry = self._engine.registry
@@ -147,7 +147,7 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
         Raises:
             ConfigurationError: a provider, route or setting is invalid; nothing has changed then.
         """
-        self._engine.binding.check_thread("reconfigure")
+        self._engine.binding.check_change("reconfigure")
         limits = check.instance("limits", settings.pop("limits", self._limits), LimitPolicy)
         defaults = with_changes(self._defaults, settings)
         new_providers, new_routes = list(providers), list(routes)
@@ -168,7 +168,7 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
         Raises:
             UsageError: the name or the hold is unknown.
         """
-        self._engine.binding.check_thread("hold")
+        self._engine.binding.check_change("hold")
         if how not in HOLDS:
             raise UsageError(f"unknown hold {check.suggestion(str(how), HOLDS)}")
         self._set_hold(name, how)
@@ -179,7 +179,7 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
         Raises:
             UsageError: the name is unknown.
         """
-        self._engine.binding.check_thread("unhold")
+        self._engine.binding.check_change("unhold")
         self._set_hold(name, None)
 
     # -- inspection ------------------------------------------------------------------------------
@@ -293,7 +293,7 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
         old = self._engine.registry.providers
         if routes is None:
             routes = list(self._engine.registry.routes.values())
-        self._engine.registry = self._build_registry(providers, routes)
+        self._engine.use_registry(self._build_registry(providers, routes))
         new = self._engine.registry.providers
         removed = tuple(name for name in old if name not in new)
         for name in removed:

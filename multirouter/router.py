@@ -184,10 +184,11 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
                 self.name, self._engine.dispatcher, route, unknown_route
             )
             self._engine.route_selection = route_selection
-        self._engine.registry = self._build_registry(
+        registry_of_router = self._build_registry(
             list(check.objects("providers", providers, "Provider objects")),
             list(check.objects("routes", routes, "Route objects")),
         )
+        self._engine.use_registry(registry_of_router)
         exemplar = hooks.plain_function("exemplar", exemplar)
         metrics = make_metrics(name, self, registry, exemplar=exemplar)
         if history is not None:
@@ -319,7 +320,7 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
         Args:
             grace: seconds to wait for calls in flight, >= 0.
         """
-        await self._engine.close(grace, self.providers)
+        await self._engine.close(grace)
 
 
 _SETTINGS = tuple(MultiProviderRouter.__init__.__annotations__.keys() - {"unknown", "return"})

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Awaitable, Callable
 from random import Random
+from weakref import WeakMethod
 
 import anyio
 from typing_extensions import override
@@ -26,6 +27,9 @@ MAX_ATTEMPTS = 6
 
 SEND_TIMEOUT = 30.0
 """Seconds that one attempt to send may take."""
+
+RESTART_DELAY = 1.0
+"""Seconds until the sending begins again after a foreign party cancelled it."""
 
 FLUSH_TIMEOUT = 5.0
 """Seconds that queued alarms get to be sent when the router closes."""
@@ -55,8 +59,8 @@ class Outbox(Listener):
         self._rng = rng
         self._on_error = on_error
         self._queue: deque[AlarmChanged] = deque()
-        self._sending: AlarmChanged | None = None
-        self._new_item: anyio.Event | None = None
+        self._loop: EventLoop | None = None
+        self._running = False
         self._emptied: anyio.Event | None = None
         self.dropped: int = 0
 
@@ -69,31 +73,46 @@ class Outbox(Listener):
             self._queue.popleft()
             self._drop(OverflowError(f"alarm queue full ({MAX_QUEUED}): oldest alarm dropped"))
         self._queue.append(event)
-        if self._new_item is not None:
-            self._new_item.set()
+        self._start()
 
-    async def run(self) -> None:
-        """Sends until cancelled; an alarm whose sending was cancelled is sent by the next run."""
-        while True:
-            self._new_item = anyio.Event()
-            while self._queue:
-                event = self._sending = self._queue.popleft()
-                try:
-                    await self._send(event)
-                except BaseException:
-                    self._queue.appendleft(event)
-                    raise
-                finally:
-                    self._sending = None
-            if self._emptied is not None:
-                self._emptied.set()
-            await self._new_item.wait()
+    def rebind(self, loop: EventLoop | None) -> None:
+        """Sends in `loop` from here on; None sends nothing more."""
+        self._loop = loop
+        self._running = False
+        self._start()
 
     async def flush(self) -> None:
-        """Waits until all queued alarms are sent; `run` must be running."""
-        if self._queue or self._sending is not None:
+        """Waits until all queued alarms are sent."""
+        if self._running:
             self._emptied = anyio.Event()
             await self._emptied.wait()
+
+    def _start(self) -> None:
+        """Starts the task that sends, if there is something to send and it does not run."""
+        loop = self._loop
+        if loop is None or loop.is_closed() or self._running or not self._queue:
+            return
+        self._running = True
+        loop.spawn("alarms out", self._run, on_end=lambda: self._ended(loop))
+
+    async def _run(self) -> None:
+        """Sends all queued alarms; one whose sending is cancelled stays queued."""
+        while self._queue:
+            event = self._queue.popleft()
+            try:
+                await self._send(event)
+            except BaseException:
+                self._queue.appendleft(event)
+                raise
+
+    def _ended(self, loop: EventLoop) -> None:
+        if loop is not self._loop:
+            return
+        self._running = False
+        if self._queue:  # a party that cancels all tasks has cancelled this one
+            loop.call_at("alarms out", loop.time() + RESTART_DELAY, self._start)
+        elif self._emptied is not None:
+            self._emptied.set()
 
     async def _send(self, event: AlarmChanged) -> None:
         for number in range(1, MAX_ATTEMPTS + 1):
@@ -114,7 +133,10 @@ class Outbox(Listener):
 
 
 class AlarmTask:
-    """Background tasks of one router's alarms: one evaluates the rules, one per async target sends.
+    """Work of one router's alarms in its loop: evaluates the rules, sends to async targets.
+
+    The evaluation is a timer and no task, so that it outlives a party that cancels all tasks, and
+    does not keep a router alive that was dropped without being closed.
 
     Args:
         alarms: the rules, their interval and their targets.
@@ -135,25 +157,43 @@ class AlarmTask:
         self._every = alarms.interval
         self._evaluator = evaluator
         self._dispatcher = dispatcher
+        self._loop: EventLoop | None = None
         self._outboxes = tuple(Outbox(target, rng, on_error) for target in alarms.async_targets)
         for outbox in self._outboxes:
             dispatcher.add(outbox)
 
     def rebind(self, loop: EventLoop, by: float) -> None:
-        """Starts the tasks in `loop`, whose clock is `by` seconds ahead of the previous loop's."""
+        """Goes on in `loop`, whose clock is `by` seconds ahead of the previous loop's."""
         self._evaluator.shift(by)
-        loop.spawn("alarms", self._evaluate, loop)
+        self._loop = loop
+        self._evaluate_at(loop.time(), loop)
         for outbox in self._outboxes:
-            loop.spawn("alarms out", outbox.run)
+            outbox.rebind(loop)
 
     async def shutdown(self) -> None:
-        """Waits up to `FLUSH_TIMEOUT` seconds for queued alarms; the tasks end with the loop."""
-        with anyio.move_on_after(FLUSH_TIMEOUT):
+        """Waits up to `FLUSH_TIMEOUT` seconds for queued alarms; evaluates no more."""
+        self._loop = None
+        try:
+            with anyio.move_on_after(FLUSH_TIMEOUT):
+                for outbox in self._outboxes:
+                    await outbox.flush()
+        finally:
             for outbox in self._outboxes:
-                await outbox.flush()
+                outbox.rebind(None)
 
-    async def _evaluate(self, loop: EventLoop) -> None:
-        while True:
-            self._evaluator.evaluate(loop.time())
+    def _evaluate_at(self, when: float, loop: EventLoop) -> None:
+        evaluate = WeakMethod(self._evaluate)
+
+        def fire() -> None:
+            method = evaluate()
+            if method is not None:
+                method(loop)
+
+        loop.call_at("alarms", when, fire)
+
+    def _evaluate(self, loop: EventLoop) -> None:
+        if loop is self._loop:
+            now = loop.time()
+            self._evaluate_at(now + self._every, loop)
+            self._evaluator.evaluate(now)
             self._dispatcher.deliver()
-            await anyio.sleep(self._every)

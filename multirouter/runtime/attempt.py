@@ -11,6 +11,7 @@ import anyio
 from multirouter.core import hooks
 from multirouter.core.event_dispatcher import EventDispatcher
 from multirouter.core.failures.classify import CLASSIFIER_FAILED, Classifier
+from multirouter.core.failures.readable import readable
 from multirouter.core.planning.plan import Plan
 from multirouter.core.planning.steps import AttemptStep
 from multirouter.core.request_transform import TransformedCall, TransformFailed
@@ -123,7 +124,7 @@ class CallAttempter:
             with bound:
                 value = await step.member.call(request)
         except Exception as raised:  # noqa: BLE001 - any error of a provider is classified
-            error = raised
+            error = readable(raised, step.member.name)
         except BaseException as raised:
             if not is_own_cancellation(raised, cancellation_requested):
                 plan.record(step, CANCELLED, None, raised, loop.time())
@@ -223,7 +224,10 @@ def is_own_cancellation(
     error: BaseException, cancellation_requested: CancellationRequested | None
 ) -> bool:
     """Whether an exception is the cancellation of an attempt's own task by its provider."""
-    if cancellation_requested is None or not isinstance(error, anyio.get_cancelled_exc_class()):
+    if cancellation_requested is None or type(error) is GeneratorExit:  # maybe without any loop
+        return False
+    # Of the type, as `__class__` of a foreign exception may raise.
+    if not issubclass(type(error), anyio.get_cancelled_exc_class()):
         return False
     return not cancellation_requested()
 

@@ -24,7 +24,6 @@ from multirouter.core.registry.route_selection import RouteSelection
 from multirouter.core.routes.resolved_route import Defaults
 from multirouter.core.routes.route import Route
 from multirouter.core.selection.eligibility import NONE_EXCLUDED
-from multirouter.core.settings.provider import Provider
 from multirouter.listeners.logs import Logs
 from multirouter.listeners.metrics.gauges import RouterView
 from multirouter.listeners.metrics.metrics import Metrics
@@ -32,6 +31,7 @@ from multirouter.model import CallOutcome
 from multirouter.runtime.call_loop import CallLoop, apply_fallback, check_call_options
 from multirouter.runtime.event_loops.stalls import Stall
 from multirouter.runtime.loop_binding import LoopBinding
+from multirouter.runtime.provider_closing import ProviderClosing
 from multirouter.runtime.recovery.half_open_timers import HalfOpenTimers
 from multirouter.runtime.recovery.health_checks import HealthChecks
 from multirouter.runtime.recovery.trials import BackgroundAttempts
@@ -100,6 +100,7 @@ class Engine:
         self._shadow_traffic = ShadowTraffic(
             rng, self.dispatcher, self._classifier, self.serve_waiting, logs.on_hook_error
         )
+        self._provider_closing = ProviderClosing(logs.on_task_error)
         budget = RetryBudget(defaults.retry)
         self._context = PlanContext(name, rng, budget, self.dispatcher)
         self.binding: LoopBinding = LoopBinding(
@@ -107,17 +108,24 @@ class Engine:
             budget,
             self.half_open_timers,
             self.background,
+            self._provider_closing,
             self._classifier,
             self.dispatcher,
             logs.on_task_error,
             self._on_stall,
-            self._on_fork,
+            self._on_lost,
         )
+        self.binding.services.append(self._shadow_traffic)
 
     def scratch_states(self, defaults: Defaults) -> ProviderStates:
         """Empty states, to validate a new registry with before it replaces the current one."""
         dispatcher = EventDispatcher((), self._logs.on_listener_error)
         return self._new_states(self._context.router, dispatcher, self._context.rng, defaults)
+
+    def use_registry(self, registry: Registry) -> None:
+        """Uses these providers and routes from here on; closes providers that left, when unused."""
+        self.registry = registry
+        self._provider_closing.configured(registry.providers.values(), registry.use)
 
     def apply(self, defaults: Defaults) -> None:
         """Applies other settings; the caller builds the next registry with them."""
@@ -163,7 +171,7 @@ class Engine:
         self.dispatcher.add(history)
 
     def attach_alarms(self, alarms: Alarms, view: RouterView) -> None:
-        """Evaluates alarm rules from here on, in a background task."""
+        """Evaluates alarm rules from here on."""
         from multirouter.listeners.alarms.alarms import AlarmEvaluator
         from multirouter.runtime.alarm_task import AlarmTask
 
@@ -213,7 +221,8 @@ class Engine:
         plan = Plan(
             self._context, resolved, now, timeout, wait, idempotent, size, request, ineligible
         )
-        binding.calls += 1
+        use = resolved.use
+        use.count += 1
         try:
             # A ServeStep needs a StreamOpener; with a CallAttempter the result is an outcome.
             outcome: CallOutcome[Any] = await self._call_loop.drive(plan, request, attempter, now)  # type: ignore[assignment]
@@ -226,7 +235,7 @@ class Engine:
             del plan  # as below
             raise
         finally:
-            binding.call_ended()
+            use.end()
         try:
             plan.finish(outcome)
             if resolved.shadow is not None:
@@ -268,16 +277,16 @@ class Engine:
             self._context, resolved, now, timeout, wait, idempotent, size, request, ineligible
         )
         opener = StreamOpener(attempter, resolved.stream, Delivered(resolved.stream, request))
-        binding.calls += 1
-        return StreamSession(
-            plan, request, opener, resolved.stream, self._call_loop, self._stream_ended
-        )
+        use = resolved.use
+        use.count += 1
 
-    def _stream_ended(self) -> None:
-        self.binding.call_ended()
-        self.serve_waiting(self.binding.now())
+        def on_end() -> None:
+            use.end()
+            self.serve_waiting(self.binding.now())
 
-    async def close(self, grace: float, providers: Iterable[Provider[Any, Any, Any]]) -> None:
+        return StreamSession(plan, request, opener, resolved.stream, self._call_loop, on_end)
+
+    async def close(self, grace: float) -> None:
         """Rejects waiting calls, waits `grace` seconds for calls in flight, closes everything."""
         if self.binding.closed:
             return
@@ -287,33 +296,32 @@ class Engine:
         finally:
             if self._metrics is not None:
                 self._metrics.close()
-            with anyio.CancelScope(shield=True):
-                for provider in providers:
-                    await self._close(provider)
+            try:
+                await self._provider_closing.close_all()
+            finally:
                 if self._history is not None:
-                    await to_thread.run_sync(self._history.close)
-
-    async def _close(self, provider: Provider[Any, Any, Any]) -> None:
-        try:
-            if provider.aclose is not None:
-                await provider.aclose()
-        except Exception as error:  # noqa: BLE001 - the other providers are still closed
-            self._logs.on_task_error(f"aclose of {provider.name}", error)
+                    with anyio.CancelScope(shield=True):
+                        await to_thread.run_sync(self._history.close)
 
     def _on_stall(self, stall: Stall) -> None:
         """The event loop stalled: gives the time back to trials and waiting calls; reports it."""
         for gate in self.states.gates.values():
-            gate.circuit.extend_trials(stall.lost)
+            gate.circuit.trials.shift(stall.lost)
         self.wait_queue.give_back(stall.lost)
         event = LoopStalled(self._context.router, stall.seconds, stall.ended)
         self.dispatcher.post("loop_stalled", event)
         self.dispatcher.deliver()
 
-    def _on_fork(self) -> None:
-        """This process was forked: forgets the calls of the parent, and its random numbers."""
+    def _on_lost(self, *, forked: bool) -> None:
+        """Forgets the calls of a parent process, or of a loop that was closed: they never end."""
+        context, self._context.lost = self._context, True
+        self._context = PlanContext(context.router, context.rng, context.budget, context.dispatcher)
         self.states.forget_attempts()
         self.wait_queue.rebind()
-        if self._reseeds:
+        self._shadow_traffic.forget_attempts()
+        self.background.forget()
+        self._provider_closing.forget_calls(self.registry.forget_calls())
+        if forked and self._reseeds:
             self._context.rng.seed()  # equal numbers would send the trials of all workers together
 
     def _on_half_open(self, now: float) -> None:

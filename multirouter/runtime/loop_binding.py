@@ -23,6 +23,7 @@ from multirouter.runtime.attempt import CallAttempter
 from multirouter.runtime.event_loops.base import ErrorHandler, EventLoop
 from multirouter.runtime.event_loops.running_loop import running_loop
 from multirouter.runtime.event_loops.stalls import Stall
+from multirouter.runtime.provider_closing import ProviderClosing
 from multirouter.runtime.recovery.half_open_timers import HalfOpenTimers
 from multirouter.runtime.recovery.trials import BackgroundAttempts
 
@@ -45,7 +46,6 @@ class LoopBinding:
     Attributes:
         services: parts of the router with background tasks, started anew in each loop.
         attempter: awaits providers in that loop; None before the first call.
-        calls: calls in flight.
         last_seen: the newest loop time that a call has read, seconds.
         closed: whether the router was closed.
     """
@@ -57,15 +57,14 @@ class LoopBinding:
         "_classifier",
         "_dispatcher",
         "_half_open_timers",
-        "_idle",
         "_on_error",
-        "_on_fork",
+        "_on_lost",
         "_on_stall",
         "_opened",
         "_process",
+        "_provider_closing",
         "_states",
         "attempter",
-        "calls",
         "closed",
         "last_seen",
         "services",
@@ -77,28 +76,28 @@ class LoopBinding:
         budget: RetryBudget,
         half_open_timers: HalfOpenTimers,
         background: BackgroundAttempts,
+        provider_closing: ProviderClosing,
         classifier: Classifier,
         dispatcher: EventDispatcher,
         on_error: ErrorHandler,
         on_stall: Callable[[Stall], None],
-        on_fork: Callable[[], None],
+        on_lost: Callable[..., None],
     ) -> None:
         self._states = states
         self._budget = budget
         self._half_open_timers = half_open_timers
         self._background = background
+        self._provider_closing = provider_closing
         self._classifier = classifier
         self._dispatcher = dispatcher
         self._on_error = on_error
         self._on_stall = on_stall
-        self._on_fork = on_fork
+        self._on_lost = on_lost
         self._process = os.getpid()
         self._opened = False
-        self._idle: anyio.Event | None = None
         self._anchor = (0.0, time.monotonic())
-        self.services: list[LoopService] = []
+        self.services: list[LoopService] = [provider_closing]
         self.attempter: CallAttempter | None = None
-        self.calls: int = 0
         self.last_seen: float = 0.0
         self.closed: bool = False
 
@@ -139,11 +138,7 @@ class LoopBinding:
         if attempter is None or not attempter.loop.is_current():
             return
         try:
-            if self.calls:
-                self._idle = anyio.Event()
-                loop = attempter.loop
-                with loop.bound(loop.time() + grace):
-                    await self._idle.wait()
+            await self._provider_closing.wait_for_calls(attempter.loop, grace)
         finally:
             await self._end_tasks(attempter.loop)
 
@@ -153,12 +148,6 @@ class LoopBinding:
             self._opened = False
             await self.attempter.loop.__aexit__(None, None, None)
 
-    def call_ended(self) -> None:
-        """Counts a call out of those in flight."""
-        self.calls -= 1
-        if self._idle is not None and not self.calls:
-            self._idle.set()
-
     def now(self) -> float:
         """Loop time, seconds, from any thread; estimated outside of the router's loop."""
         attempter = self.attempter
@@ -167,8 +156,8 @@ class LoopBinding:
         loop_time, monotonic = self._anchor
         return max(self.last_seen, loop_time + time.monotonic() - monotonic)
 
-    def check_thread(self, method: str) -> None:
-        """Raises UsageError when the router's loop is running, and the caller is not in it.
+    def check_change(self, method: str) -> None:
+        """Raises UsageError when the router is closed, or its loop runs and is not the caller's.
 
         A change from another thread would interfere with calls that are being decided, and would
         wake no call that waits for it.
@@ -176,6 +165,8 @@ class LoopBinding:
         Args:
             method: the method of the router that makes the change, for the error.
         """
+        if self.closed:
+            raise UsageError(f"{method}(): the router is closed")
         loop = None if self.attempter is None else self.attempter.loop
         if loop is not None and not loop.is_current() and loop.is_running():
             raise UsageError(
@@ -189,9 +180,8 @@ class LoopBinding:
             raise UsageError("the router is closed")
         if os.getpid() != self._process:  # forked: the calls in flight are those of the parent
             self._process = os.getpid()
-            self.calls = 0
             self._opened = False
-            self._on_fork()
+            self._on_lost(forked=True)
         loop = None if self.attempter is None else self.attempter.loop
         if loop is not None and not loop.is_current() and loop.is_running():
             raise UsageError(
@@ -213,6 +203,8 @@ class LoopBinding:
         by = loop.time() - self.now()
         if self.attempter is not None:
             self._background.abandon()
+            if self.attempter.loop.is_closed():
+                self._on_lost(forked=False)
         self._states.shift(by)
         self._budget.shift(by)
         self._anchor = (loop.time(), time.monotonic())

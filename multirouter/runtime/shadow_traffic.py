@@ -9,6 +9,8 @@ from contextvars import copy_context
 from random import Random
 from typing import Any
 
+from multirouter.core.circuit.copy_gates import CopyGates
+from multirouter.core.circuit.permits import Permit
 from multirouter.core.event_dispatcher import EventDispatcher
 from multirouter.core.failures.classify import Classifier
 from multirouter.core.failures.stalled import circuit_effect
@@ -55,6 +57,19 @@ class ShadowTraffic:
         self._serve_waiting = serve_waiting
         self._on_error = on_error
         self._running: Counter[Shadow] = Counter()
+        self._gates = CopyGates(rng)
+
+    def rebind(self, loop: EventLoop, by: float) -> None:
+        """Moves to `loop`, whose clock is `by` seconds ahead of the previous loop's."""
+        self._gates.shift(by)
+
+    async def shutdown(self) -> None:
+        """Does nothing: copies are cancelled."""
+
+    def forget_attempts(self) -> None:
+        """Forgets the copies of a loop that was closed, or of a parent process."""
+        self._running = Counter()
+        self._gates.forget_attempts()
 
     def maybe_copy(
         self, plan: Plan, outcome: CallOutcome[Any], request: Any, attempter: CallAttempter
@@ -68,11 +83,15 @@ class ShadowTraffic:
         if route.shadow is None or not outcome.ok or not plan.idempotent:
             return
         attempted = {record.provider for record in outcome.attempts}
-        member = route.shadow.choose(self._rng, attempted, attempter.loop.time())
+        now = attempter.loop.time()
+        member = route.shadow.choose(
+            self._rng, attempted, now, lambda found: self._gates.of(found.gate).admits(now)
+        )
         if member is not None:
             shadow = route.shadow.policy
             name = f"shadow {member.name}"
             request, answer = own_copy(request), own_copy(outcome.value)
+            route.use.begin_background()
             attempter.loop.spawn(
                 name,
                 self._run,
@@ -83,6 +102,7 @@ class ShadowTraffic:
                 answer,
                 attempter,
                 context=copy_context(),
+                on_end=route.use.end_background,
             )
 
     async def _run(
@@ -95,20 +115,23 @@ class ShadowTraffic:
         attempter: CallAttempter,
     ) -> None:
         """Makes one copy, unless the number of copies or the provider's limits forbid it."""
-        step = self._admit(member, shadow, request, attempter.loop.time())
-        if step is None:
+        admitted = self._admit(member, shadow, request, attempter.loop.time())
+        if admitted is None:
             return
+        step, permit = admitted
+        running, use = self._running, route.use
         if self._dispatcher.has_start_listeners:
             attempter.report_start(step)
-        self._running[shadow] += 1
+        running[shadow] += 1
         verdict: Verdict = CANCELLED
         value: Any = None
         error: Exception | None = None
         try:
             verdict, value, error = await self._attempt(member, route, request, attempter)
         finally:
-            self._running[shadow] -= 1
-            self._end(step, route, (verdict, value, error), request, attempter.loop)
+            running[shadow] -= 1
+            if not use.lost:
+                self._end(step, permit, route, (verdict, value, error), request, attempter.loop)
             value = value if error is None else error
             error = None  # its traceback holds this frame
         try:
@@ -119,16 +142,23 @@ class ShadowTraffic:
 
     def _admit(
         self, member: Candidate, shadow: Shadow, request: Any, now: float
-    ) -> AttemptStep | None:
-        """The copy with its permit; None when the provider is unhealthy or at a limit."""
+    ) -> tuple[AttemptStep, Permit] | None:
+        """The copy with its permit of the gate for copies.
+
+        None when the provider is unhealthy or at a limit, also as far as only copies show it.
+        """
         if self._running[shadow] >= shadow.max_in_flight or not member.gate.selectable(now):
             return None
         limits = member.provider.limits
         size = 0 if limits is None or limits.size is None else max(0, int(limits.size(request)))
-        permit = member.gate.acquire(now, size, member.timeout)
-        if permit is None:
+        own = member.gate.acquire(now, size, member.timeout)
+        if own is None:
             return None
-        return AttemptStep(member, permit, now, now + member.timeout, "shadow", WHY)
+        permit = self._gates.of(member.gate).acquire(now, 0, member.timeout)
+        if permit is None:
+            member.gate.return_unused(own)
+            return None
+        return AttemptStep(member, own, now, now + member.timeout, "shadow", WHY), permit
 
     async def _attempt(
         self, member: Candidate, route: ResolvedRoute, request: Any, attempter: CallAttempter
@@ -148,17 +178,20 @@ class ShadowTraffic:
     def _end(
         self,
         step: AttemptStep,
+        permit: Permit,
         route: ResolvedRoute,
         result: ShadowResult,
         request: Any,
         loop: EventLoop,
     ) -> None:
-        """Returns the permit without effect on the circuit; updates latency and health; reports."""
+        """Returns the permits without effect on calls; updates latency and health; reports."""
         verdict, value, error = result
         now = loop.time()
         member, elapsed = step.member, now - step.started
+        copies = self._gates.of(member.gate)
         member.gate.return_unused(step.permit)
         if verdict is SUCCESS:
+            copies.release_answered(permit, now, elapsed)
             step.stalled = loop.stalls.distorts(step.started, now)
             if not step.stalled:
                 member.latency.record(elapsed, now)
@@ -170,6 +203,7 @@ class ShadowTraffic:
             if isinstance(error, AttemptTimeout) and not step.stalled:
                 member.latency.record_timeout(elapsed, trial=False)
             effect = circuit_effect(route.rules, verdict, stalled=step.stalled)
+            copies.release_unanswered(permit, verdict, effect, now)
             member.record_failure(verdict.kind, effect, elapsed, now, stalled=step.stalled)
         record = AttemptRecord(
             member.name, route.name, "shadow", verdict, error, step.started, elapsed, step.why

@@ -127,7 +127,7 @@ class GateWatcher(Listener):
         simulation = self._simulation
         now = anyio.current_time()
         for gate in simulation.gates:
-            trials = sum(trial.lease_until > now for trial in gate.circuit._trials.permits)
+            trials = sum(trial.lease_until > now for trial in gate.circuit.trials.permits)
             joined = gate.circuit.policy.half_open_wait > 0.0
             if (trials > 2 and not joined) or (trials and gate.circuit.is_closed):
                 self.found.append(f"{gate!r} has {trials} trials in flight")

@@ -201,7 +201,7 @@ class CircuitMachine(RuleBasedStateMachine):
     @rule(ticket=tickets, lease=LEASES)
     def renew(self, ticket: Ticket, lease: float) -> None:
         if ticket[0].trial:
-            self.gate.circuit.renew(ticket[0], self.now, lease)
+            ticket[0].renew(self.now, lease)
             self.model.renew(ticket[1], lease)
 
     @rule(ticket=tickets)
@@ -337,12 +337,12 @@ class CircuitMachine(RuleBasedStateMachine):
         assert gate.in_flight == model.in_flight == len(self.open_tickets)
         assert gate._limits is None or gate._limits.in_flight == len(self.open_tickets)
         self.max_trials = max(self.max_trials, model.policy.half_open_max_calls)
-        if gate.circuit._trials.permits == []:
+        if gate.circuit.trials.permits == []:
             self.max_trials = model.policy.half_open_max_calls
-        alive = [trial for trial in gate.circuit._trials.permits if trial.lease_until > self.now]
+        alive = [trial for trial in gate.circuit.trials.permits if trial.lease_until > self.now]
         assert len(alive) == model.trials_in_flight <= self.max_trials
         assert not alive or model.state == "half_open"
-        permits = gate.circuit._trials.permits
+        permits = gate.circuit.trials.permits
         assert all(trial.generation == gate.circuit.generation for trial in permits)
 
     @invariant()
@@ -362,7 +362,7 @@ class CircuitMachine(RuleBasedStateMachine):
             self.cancel(ticket, FailureKind.CANCELLED)
         if hasattr(self, "gate"):
             assert self.gate.in_flight == 0
-            assert self.gate.circuit._trials.permits == []
+            assert self.gate.circuit.trials.permits == []
 
 
 @NO_TIMEOUT

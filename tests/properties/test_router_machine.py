@@ -44,11 +44,11 @@ def check_nothing_is_held(simulation: Simulation) -> None:
     router = simulation.router
     for gate in simulation.gates:
         assert gate.in_flight == 0, gate
-        assert gate.circuit._trials.permits == [], gate
+        assert gate.circuit.trials.permits == [], gate
         assert gate._limits is None or gate._limits.in_flight == 0, gate
     for limits in router._engine.states._limits.values():
         assert limits.in_flight == 0
-    assert router._engine.binding.calls == 0
+    assert router._engine._provider_closing.calls == 0
     assert len(router._engine.wait_queue) == 0
     assert len(router._engine.half_open_timers) == 0
     assert not router._engine.background._pending

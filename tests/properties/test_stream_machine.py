@@ -186,9 +186,9 @@ def check_nothing_is_held(simulation: Simulation) -> None:
     engine = simulation.router._engine
     for gate in engine.states.gates.values():
         assert gate.in_flight == 0, gate
-        assert gate.circuit._trials.permits == [], gate
+        assert gate.circuit.trials.permits == [], gate
         assert gate._limits is None or gate._limits.in_flight == 0, gate
-    assert engine.binding.calls == 0
+    assert engine._provider_closing.calls == 0
     assert len(engine.wait_queue) == 0
     assert not engine.background._pending
     assert all(simulated.in_flight == 0 for simulated in simulation.simulated.values())

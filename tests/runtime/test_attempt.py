@@ -3,10 +3,22 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
+import anyio
 import pytest
 
-from multirouter import AttemptTimeout, LatencyPolicy, Route
+from multirouter import (
+    AllProvidersFailed,
+    AttemptTimeout,
+    CircuitPolicy,
+    HedgePolicy,
+    LatencyPolicy,
+    Provider,
+    Route,
+    Shadow,
+    StreamInterrupted,
+)
 from multirouter.testing import Answer, LogNormal
 from tests.scenarios.harness import TRIPS_AT_ONCE, Harness, harness, scripted
 
@@ -111,3 +123,54 @@ async def test_circuits_stay_closed_when_all_providers_turn_slow() -> None:
         for _ in range(100):
             assert (await env.router.call_outcome("q")).ok
         assert env.openings("a") + env.openings("b") <= 1
+
+
+class Unreadable(Exception):
+    """Its class cannot be read."""
+
+    @property  # type: ignore[misc]
+    def __class__(self) -> Any:
+        raise RuntimeError("not to be read")
+
+
+@pytest.mark.parametrize("hedge", [None, HedgePolicy(after=5.0)])
+async def test_an_exception_that_cannot_be_read_returns_the_permit(
+    hedge: HedgePolicy | None,
+) -> None:
+    """Of a call, a stream before and after its content, a trial, a copy and a health check."""
+    broken = [True]
+
+    async def call(request: Any) -> str:
+        if broken:
+            raise Unreadable
+        return "answer"
+
+    async def stream(request: Any) -> Any:
+        if request == "early":
+            raise Unreadable
+        yield "chunk"
+        raise Unreadable
+
+    async def check() -> None:
+        if broken:
+            raise Unreadable
+
+    a = Provider("a", call, stream=stream, health_check=check)
+    shadow = Shadow(["a"], share=1.0)
+    routes = [Route("shadowed", ["b"], shadow=shadow)]
+    policy = CircuitPolicy(failures=3, open_duration=10.0, growth=1.0)
+    async with harness(a, "b", circuit=policy, hedge=hedge, routes=routes) as env:
+        outcome = await env.outcome("a")
+        assert [str(record.verdict.kind) for record in outcome.attempts] == ["unknown"]
+        await env.router.call("q", route="shadowed")
+        with pytest.raises(AllProvidersFailed):
+            await env.router.stream("early", route=["a"])
+        with pytest.raises(StreamInterrupted):
+            async with env.router.stream("late", route=["a"]) as chunks:
+                [chunk async for chunk in chunks]
+        assert env.state("a") == "open"
+        await anyio.sleep(10.1)
+        assert env.state("a") == "open", "the health check failed too"
+        broken.clear()
+        await anyio.sleep(10.1)
+        assert (env.state("a"), env.router.in_flight("a")) == ("closed", 0)

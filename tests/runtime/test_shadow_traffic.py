@@ -348,3 +348,40 @@ def test_shadow_providers_must_exist_and_have_a_call_function() -> None:
 def test_repr_shows_the_providers_and_the_share() -> None:
     """The repr names the providers and the share."""
     assert repr(Shadow(["b"])) == "Shadow(['b'], share=0.05)"
+
+
+@pytest.mark.parametrize(
+    ("fault", "pause"),
+    [
+        (Fault("rate_limit", headers={"retry-after": "60"}), 60),
+        (Fault("error", status=503, headers={"retry-after": "60"}), 60),
+        (Fault("error", status=401), 300),
+    ],
+    ids=["429", "503 with Retry-After", "401"],
+)
+async def test_copies_obey_what_their_provider_asks_for(fault: Fault, pause: float) -> None:
+    """After a 429 of a copy no further one is sent before its time; calls are not affected."""
+    async with chain() as env:
+        env["b"].then(fault)
+        for _ in range(pause - 1):
+            await env.call()
+            await anyio.sleep(1)
+        assert env["b"].count == 1
+        assert (env.state("b"), env.router.available("b")) == ("closed", True)
+        await anyio.sleep(2)
+        await env.call()
+        await anyio.sleep(1)
+        assert env["b"].count == 2
+
+
+async def test_a_copy_goes_to_a_provider_that_may_get_it() -> None:
+    """While one shadow provider pauses, the other one gets all copies."""
+    shadow = Shadow(["b", "c"], share=1.0)
+    routes = [Route("default", ["a"], shadow=shadow)]
+    async with harness("a", "b", "c", routes=routes) as env:
+        env["b"].then(Fault("rate_limit", headers={"retry-after": "1000"}))
+        for _ in range(40):
+            await env.router.call("q")
+            await anyio.sleep(1)
+        assert env["b"].count == 1
+        assert env["b"].count + env["c"].count == 40

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import anyio
 import pytest
 
 from multirouter import LimitPolicy, NoProviderAvailable, RetryPolicy, Route
+from multirouter.core.planning.plan import Plan
+from multirouter.core.planning.steps import Step
 from multirouter.testing import Answer, Fault
-from tests.scenarios.harness import TRIPS_AT_ONCE, harness, scripted
+from tests.scenarios.harness import TRIPS_AT_ONCE, Caller, Harness, harness, scripted
 
 ONE = LimitPolicy(in_flight=1)
 
@@ -142,3 +146,126 @@ async def test_tokens_per_minute_limits_large_requests() -> None:
         assert rejected.error.states == {"a": "tokens_per_minute used up"}
         await anyio.sleep(50)
         assert await env.router.call("x" * 10)
+
+
+# ── cost ──────────────────────────────────────────────────────────────────────────────────────────
+
+
+class Steps:
+    """Counts the steps that waiting calls' plans are asked for."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.count = 0
+        original = Plan.next_step
+
+        def next_step(plan: Plan, now: float) -> Step:
+            self.count += 1
+            return original(plan, now)
+
+        monkeypatch.setattr(Plan, "next_step", next_step)
+
+
+async def waiting_calls(env: Harness, number: int, *route: str, **options: Any) -> list[Caller]:
+    callers = [env.start_soon(*route, **options) for _ in range(number)]
+    await anyio.sleep(0)
+    await anyio.sleep(0)
+    return callers
+
+
+@pytest.mark.parametrize("route", [(), ("a",)], ids=["configured", "ad hoc"])
+async def test_a_refill_costs_as_many_plans_as_it_serves(
+    monkeypatch: pytest.MonkeyPatch, route: tuple[str, ...]
+) -> None:
+    """However many calls wait for a rate, each refill asks the one it serves and one more."""
+    rate = LimitPolicy(requests_per_minute=60, burst=1 / 60)
+    async with harness(scripted("a", limits=rate)) as env:
+        await env.call()
+        callers = await waiting_calls(env, 200, *route, wait=1000, timeout=1000)
+        steps = Steps(monkeypatch)
+        await anyio.sleep(20.5)
+        assert sum(caller.ended for caller in callers) == 20
+        # One plan that is served and one that is not, when it refills and when the call ends; and
+        # the plan of each call that ended.
+        assert steps.count <= 5 * 20
+        for caller in callers:
+            await caller.cancel()
+
+
+async def test_an_end_costs_as_many_plans_as_it_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same for calls that wait for the end of others, whatever the size of the queue."""
+    async with harness(scripted("a", latency=1.0, limits=LimitPolicy(in_flight=4))) as env:
+        steps = Steps(monkeypatch)
+        callers = await waiting_calls(env, 200, wait=1000, timeout=1000)
+        await anyio.sleep(50.5)
+        assert all(caller.ended for caller in callers)
+        assert steps.count <= 6 * 200
+
+
+async def test_the_longest_wait_goes_first_across_groups() -> None:
+    """Calls of different routes and sizes are served in the order of their arrival."""
+    tokens = LimitPolicy(tokens_per_minute=60, size=len)
+    routes = [Route("default", ["a"]), Route("other", ["a"])]
+    async with harness(scripted("a", limits=tokens), routes=routes) as env:
+        await env.router.call("x" * 60)
+        served: list[int] = []
+
+        async def call(number: int, request: str, route: str) -> None:
+            await env.router.call(request, route=route, wait=1000, timeout=1000)
+            served.append(number)
+
+        for number in range(30):
+            size, route = (5, 3, 4)[number % 3], ("default", "other")[number % 2]
+            env.group.start_soon(call, number, "x" * size, route)
+            await anyio.sleep(0)
+        await anyio.sleep(200)
+        assert sorted(served) == list(range(30))
+        for size in range(3):
+            of_size = [number for number in served if number % 3 == size]
+            assert of_size == sorted(of_size), "calls that are alike keep their order"
+
+
+async def test_a_small_call_passes_a_large_one_that_cannot_start() -> None:
+    """What a large waiting call cannot use goes to a smaller one behind it."""
+    tokens = LimitPolicy(tokens_per_minute=60, size=len)
+    async with harness(scripted("a", limits=tokens)) as env:
+        await env.router.call("x" * 60)
+        large = await env.start(request="x" * 50, wait=100)
+        small = await env.start(request="x" * 5, wait=100)
+        assert (await small.end()).elapsed == pytest.approx(5, abs=0.05)
+        assert (await large.end()).elapsed == pytest.approx(55, abs=0.05)
+
+
+async def test_a_strategy_that_changes_something_meanwhile_does_no_harm() -> None:
+    """A strategy that frees capacity while waiting calls are served leaves no permit behind."""
+    env: Harness
+
+    class Meddling:
+        def prepare(self, members: Any) -> Any:
+            def choose(members: Any, context: Any) -> Any:
+                env.router.hold("b", "open")
+                env.router.unhold("b")
+                return members[0]
+
+            return choose
+
+    one = LimitPolicy(in_flight=1)
+    routes = [Route("default", [["a", "b"]], strategy=Meddling())]
+    providers = [scripted(name, latency=1.0, limits=one) for name in "ab"]
+    async with harness(*providers, routes=routes) as env:
+        callers = [env.start_soon(route=None, wait=100) for _ in range(12)]
+        for caller in callers:
+            assert (await caller.end()).ok
+        assert (env["a"].max_in_flight, env["b"].max_in_flight) == (1, 1)
+
+
+async def test_a_cancelled_call_passes_its_step_on() -> None:
+    """A call that is cancelled when it was just served gives its permit to the next one."""
+    async with harness(scripted("a", latency=1.0, limits=ONE)) as env:
+        first, second, third = [env.start_soon(wait=60) for _ in range(3)]
+        await anyio.sleep(0.5)
+        await first.cancel()
+        second._scope.cancel()
+        await anyio.sleep(0.1)
+        assert env["a"].in_flight == 1
+        assert (await third.end()).ok
+        assert second.ended

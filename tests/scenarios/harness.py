@@ -220,7 +220,7 @@ class Harness:
         assert all(id(record) in recorded for call in recorder.calls for record in call.attempts)
         for name, gate in self.router._engine.states.gates.items():
             assert gate.in_flight == 0, f"{name} still has attempts in flight"
-            assert not gate.circuit._trials.permits, f"{name} still has trials in flight"
+            assert not gate.circuit.trials.permits, f"{name} still has trials in flight"
 
 
 @asynccontextmanager

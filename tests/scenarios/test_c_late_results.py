@@ -216,8 +216,8 @@ class Interleaving:
         self.model.settle(now)
         circuit = self.env.circuit("a")
         assert circuit.state(now).value == self.model.state
-        assert 0 <= len(circuit._trials.permits) <= self.model.trials
-        assert len(circuit._trials.permits) == len(self.model.trials_in_flight)
+        assert 0 <= len(circuit.trials.permits) <= self.model.trials
+        assert len(circuit.trials.permits) == len(self.model.trials_in_flight)
         assert self.env.router.in_flight("a") == len(self.running)
         assert self.env.router.available("a") is self.model.admits()
 

@@ -28,6 +28,7 @@ class CircuitBreaker:
         consecutive_openings: openings in a row without a recovery between; holds do not count.
         can_trip: whether failures open it; False while a hold keeps it closed.
         window: calls and failures of the policy's window.
+        trials: the trials while it is HALF_OPEN.
     """
 
     __slots__ = (
@@ -37,7 +38,6 @@ class CircuitBreaker:
         "_rng",
         "_slow_calls",
         "_state",
-        "_trials",
         "can_trip",
         "consecutive_openings",
         "generation",
@@ -45,6 +45,7 @@ class CircuitBreaker:
         "policy",
         "reason",
         "shared_permit",
+        "trials",
         "window",
     )
 
@@ -62,7 +63,7 @@ class CircuitBreaker:
         self._state = CircuitState.CLOSED
         self._consecutive_failures = 0
         self._closed_at = -math.inf
-        self._trials = HalfOpenTrials()
+        self.trials: HalfOpenTrials = HalfOpenTrials()
         self._slow_calls = None if policy.slow_after is None else RollingCounts(policy.window)
 
     def state(self, now: float) -> CircuitState:
@@ -81,7 +82,7 @@ class CircuitBreaker:
         state = self.state(now)
         if state is CircuitState.HALF_OPEN:
             join = join and self.policy.half_open_wait > 0.0
-            return self._trials.admits(self.policy.half_open_max_calls, now, join=join)
+            return self.trials.admits(self.policy.half_open_max_calls, now, join=join)
         return state is CircuitState.CLOSED
 
     def ready_in(self, now: float) -> float | None:
@@ -100,7 +101,7 @@ class CircuitBreaker:
             return 0.0
         if self.state(now) is not CircuitState.HALF_OPEN:
             return self.ready_in(now)
-        return self._trials.recheck_in(now, join=self.policy.half_open_wait > 0.0)
+        return self.trials.recheck_in(now, join=self.policy.half_open_wait > 0.0)
 
     @property
     def is_closed(self) -> bool:
@@ -125,7 +126,7 @@ class CircuitBreaker:
         if not self.admits(now, join=join):
             return None
         permit = Permit(self.generation, now + lease, trial=True, issued_at=now)
-        self._trials.start(permit, now)
+        self.trials.start(permit, now)
         return permit
 
     def uncounted(self) -> Permit:
@@ -207,19 +208,11 @@ class CircuitBreaker:
     def copy_due(self, now: float) -> bool:
         """Counts a call that can carry a background trial; returns whether it should."""
         self.settle(now)
-        return self.admits(now) and self._trials.copy_due(self.consecutive_openings)
+        return self.admits(now) and self.trials.copy_due(self.consecutive_openings)
 
     def release(self, permit: Permit) -> bool:
         """Settles a permit without a result; returns False when it came too late to count."""
         return self._redeem(permit)
-
-    def renew(self, permit: Permit, now: float, lease: float) -> None:
-        """Extends the lease of a trial to `lease` seconds from `now`."""
-        permit.lease_until = now + lease
-
-    def extend_trials(self, seconds: float) -> None:
-        """Gives trials in flight the time that a stall of the event loop took from them."""
-        self._trials.shift(seconds)
 
     def pass_trial(self, permit: Permit, now: float) -> None:
         """Counts a trial as passed while its attempt continues, as a stream that delivers does.
@@ -271,7 +264,7 @@ class CircuitBreaker:
         if (policy.window, policy.slow_after) != (old.window, old.slow_after):
             self._slow_calls = None if policy.slow_after is None else RollingCounts(policy.window)
         # When fewer trials are required now, one more decides: nothing else would close it.
-        self._trials.passed = min(self._trials.passed, policy.half_open_max_calls - 1)
+        self.trials.passed = min(self.trials.passed, policy.half_open_max_calls - 1)
 
     def shift(self, by: float) -> None:
         """Moves every instant by `by` seconds, to the clock of another loop."""
@@ -280,7 +273,7 @@ class CircuitBreaker:
         self.window.shift(by)
         if self._slow_calls is not None:
             self._slow_calls.shift(by)
-        self._trials.shift(by)
+        self.trials.shift(by)
 
     def _redeem(self, permit: Permit) -> bool:
         """Removes a trial's permit; returns whether the permit still counts.
@@ -290,11 +283,11 @@ class CircuitBreaker:
         """
         if permit.generation != self.generation:
             return False
-        return not permit.trial or self._trials.settle(permit)
+        return not permit.trial or self.trials.settle(permit)
 
     def _trial_passed(self, now: float) -> None:
-        self._trials.passed += 1
-        if self._trials.passed >= self.policy.half_open_max_calls:
+        self.trials.passed += 1
+        if self.trials.passed >= self.policy.half_open_max_calls:
             self._transition(Signal.TRIALS_PASSED, "recovered", now)
 
     def _trial_failed(self, permit: Permit, now: float) -> None:
@@ -315,7 +308,7 @@ class CircuitBreaker:
         old, self._state = self._state, new
         self.generation += 1
         self.reason = reason
-        self._trials.clear()
+        self.trials.clear()
         self.shared_permit = Permit(self.generation) if new is CircuitState.CLOSED else None
         self._consecutive_failures = 0
         self.half_open_at = math.inf
@@ -341,5 +334,5 @@ class CircuitBreaker:
         return (
             f"<Circuit {self._state}{until} generation={self.generation} "
             f"consecutive_failures={self._consecutive_failures} "
-            f"failed {self.window.failures}/{self.window.calls} trials={len(self._trials.permits)}>"
+            f"failed {self.window.failures}/{self.window.calls} trials={len(self.trials.permits)}>"
         )

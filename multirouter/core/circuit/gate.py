@@ -316,6 +316,7 @@ class Gate(GateState):
         self.in_flight = 0
         if self._limits is not None:
             self._limits.in_flight = 0
+        self.circuit.trials.permits = []
         self._revision.value += 1
 
     def set_account(self, account: Account | None) -> None:

@@ -35,3 +35,7 @@ class Permit:
         self.lease_until: float = lease_until
         self.trial: bool = trial
         self.delivering: bool = False
+
+    def renew(self, now: float, lease: float) -> None:
+        """Extends the lease of a trial to `lease` seconds from `now`."""
+        self.lease_until = now + lease

@@ -61,8 +61,6 @@ class AttemptResults(StreamPlan):
         started = step.started
         elapsed = now - started
         late = self._release(step, verdict, error, elapsed, now)
-        for shared in route.limits:
-            shared.release()
         record = AttemptRecord(
             step.member.name,
             route.name,
@@ -100,6 +98,8 @@ class AttemptResults(StreamPlan):
 
     def abandon(self, step: AttemptStep) -> None:
         """Returns the permit of an attempt that was never started."""
+        if self._context.lost:
+            return
         step.member.gate.return_unused(step.permit)
         if step.model is not None:
             step.member.gate.release_model(step.model)
@@ -121,16 +121,9 @@ class AttemptResults(StreamPlan):
         """
         member, permit, served_at = step.member, step.permit, step.served_at
         if verdict is not SUCCESS:
-            if isinstance(error, AttemptTimeout) and served_at is None and not step.stalled:
-                member.latency.record_timeout(elapsed, trial=permit.trial)
-            effect = circuit_effect(self.route.rules, verdict, stalled=step.stalled)
-            if effect is CircuitEffect.FAILURE and step.role != "trial" and error is not None:
-                effect = self._ensure_retry_state(step).evidence.effect_of(step, verdict, now)
-            if step.model is not None and (models := member.gate.models) is not None:
-                effect = models.ended(step.model, verdict, effect, now)
-            late = member.gate.release_unanswered(permit, verdict, effect, now)
-            member.record_failure(verdict.kind, effect, elapsed, now, stalled=step.stalled)
-            return late
+            return self._release_unanswered(step, verdict, error, elapsed, now)
+        for shared in self.route.limits:
+            shared.release()
         slow: bool | None
         if served_at is None:
             latency = elapsed
@@ -150,6 +143,31 @@ class AttemptResults(StreamPlan):
         if step.model is not None and member.gate.models is not None:
             member.gate.models.succeeded(step.model, now, latency)
         member.health.record_success(now)
+        return late
+
+    def _release_unanswered(
+        self,
+        step: AttemptStep,
+        verdict: Verdict,
+        error: BaseException | None,
+        elapsed: float,
+        now: float,
+    ) -> bool:
+        """As `_release`, of an attempt that was not answered."""
+        if self._context.lost:
+            return True  # its coroutine was collected after its permit was forgotten
+        for shared in self.route.limits:
+            shared.release()
+        member, permit = step.member, step.permit
+        if isinstance(error, AttemptTimeout) and step.served_at is None and not step.stalled:
+            member.latency.record_timeout(elapsed, trial=permit.trial)
+        effect = circuit_effect(self.route.rules, verdict, stalled=step.stalled)
+        if effect is CircuitEffect.FAILURE and step.role != "trial" and error is not None:
+            effect = self._ensure_retry_state(step).evidence.effect_of(step, verdict, now)
+        if step.model is not None and (models := member.gate.models) is not None:
+            effect = models.ended(step.model, verdict, effect, now)
+        late = member.gate.release_unanswered(permit, verdict, effect, now)
+        member.record_failure(verdict.kind, effect, elapsed, now, stalled=step.stalled)
         return late
 
     def _has_alternative(self, member: Candidate, now: float) -> bool:

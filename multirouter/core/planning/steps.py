@@ -25,9 +25,11 @@ class PlanContext:
         rng: the router's random number generator.
         budget: the router's retry budget.
         dispatcher: receives the events.
+        lost: whether the plans belong to an event loop that was closed, or to a parent process:
+            they never end, and their attempts are counted as in flight no more.
     """
 
-    __slots__ = ("budget", "dispatcher", "rng", "router")
+    __slots__ = ("budget", "dispatcher", "lost", "rng", "router")
 
     def __init__(
         self, router: str, rng: Random, budget: RetryBudget, dispatcher: EventDispatcher
@@ -36,6 +38,7 @@ class PlanContext:
         self.rng: Random = rng
         self.budget: RetryBudget = budget
         self.dispatcher: EventDispatcher = dispatcher
+        self.lost: bool = False
 
 
 class AttemptStep:

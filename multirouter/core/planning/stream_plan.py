@@ -69,7 +69,7 @@ class StreamPlan(CapacityWait):
             Whether the trial has passed.
         """
         circuit, permit = step.member.gate.circuit, step.permit
-        circuit.renew(permit, now, lease)
+        permit.renew(now, lease)
         if step.served_at is None or now - step.served_at - lost < PROVEN_AFTER:
             return False
         circuit.pass_trial(permit, now)

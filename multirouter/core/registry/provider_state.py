@@ -143,7 +143,7 @@ class ProviderStates:
                 del by_place[key]
 
     def forget_attempts(self) -> None:
-        """Counts no attempt as in flight: those of a process that this one was forked from."""
+        """Counts no attempt as in flight: all were those of a closed loop, or a parent process."""
         for gate in self.gates.values():
             gate.forget_attempts()
         for limits in self._limits.values():

@@ -11,6 +11,7 @@ from multirouter.core import validation as check
 from multirouter.core.health.adaptive_timeout import LatencyGroup
 from multirouter.core.limits.rate_limits import Limits
 from multirouter.core.registry.provider_state import ProviderStates
+from multirouter.core.routes.configuration_use import ConfigurationUse
 from multirouter.core.routes.name_lookup import ADHOC, providers_by_name, routes_by_name
 from multirouter.core.routes.resolved_route import Defaults, ResolvedRoute
 from multirouter.core.routes.route import Route
@@ -40,6 +41,7 @@ class Registry:
     Attributes:
         providers: the providers by name.
         routes: the user's routes by name.
+        use: counts the calls that use this configuration.
 
     Raises:
         ConfigurationError: a name occurs twice, all weights are 0, or a route names an unknown
@@ -54,6 +56,7 @@ class Registry:
         states: ProviderStates,
         limits: LimitPolicy | None,
     ) -> None:
+        self.use: ConfigurationUse = ConfigurationUse()
         self.providers: dict[str, Provider[Any, Any, Any]] = providers_by_name(providers)
         self.routes: dict[str, Route] = routes_by_name(routes)
         self._defaults = defaults
@@ -117,6 +120,13 @@ class Registry:
         own = self._resolve_adhoc([name], streaming=self.providers[name].call is None)
         return own.members[0], own
 
+    def forget_calls(self) -> ConfigurationUse:
+        """Counts calls anew, because those so far never end."""
+        self.use = ConfigurationUse()
+        for route in (*self._calling.values(), *self._streaming.values()):
+            route.use = self.use
+        return self.use
+
     def all_routes(self) -> Mapping[str, ResolvedRoute]:
         """Resolved routes by name: for calls, or for streams where a route cannot call."""
         return {**self._streaming, **self._calling}
@@ -172,7 +182,7 @@ class Registry:
                 tiers.append(Tier(members, self._states.revision, policy))
         if not tiers:
             return None
-        resolved = ResolvedRoute(label, route, tiers, defaults, (*limits, *self._limits))
+        resolved = ResolvedRoute(label, route, tiers, defaults, (*limits, *self._limits), self.use)
         self._states.accounts.attach_billing(resolved, route, known=label != ADHOC)
         if label != ADHOC:
             resolved.diversion = self._states.diversion(label)

@@ -10,6 +10,7 @@ from multirouter.core.cost.billing import Billing
 from multirouter.core.cost.budgets import Budget
 from multirouter.core.cost.usage import ReadUsage
 from multirouter.core.limits.rate_limits import AdmissionLimit, Limits
+from multirouter.core.routes.configuration_use import ConfigurationUse
 from multirouter.core.routes.diversion import Diversion
 from multirouter.core.routes.model_watch import ModelWatch, watch_of
 from multirouter.core.routes.route import Route
@@ -66,6 +67,7 @@ class ResolvedRoute:
         tiers: its tiers, in order.
         defaults: the router's settings.
         limits: the limits of the route and of the router.
+        use: counts the calls that use the route's configuration.
 
     Attributes:
         name: the route's name in metrics.
@@ -80,6 +82,7 @@ class ResolvedRoute:
         shadow: the providers that get copies of its calls, or None.
         sizes: the functions that count a request's tokens, if a limit needs them.
         eligibility: knows which providers cannot serve a request; None when none has such limits.
+        use: counts the calls that use the route's configuration.
     """
 
     __slots__ = (
@@ -103,6 +106,7 @@ class ResolvedRoute:
         "stream",
         "tiers",
         "timeout",
+        "use",
     )
 
     def __init__(
@@ -112,8 +116,10 @@ class ResolvedRoute:
         tiers: Iterable[Tier],
         defaults: Defaults,
         limits: tuple[Limits, ...],
+        use: ConfigurationUse,
     ) -> None:
         self.name: str = label
+        self.use: ConfigurationUse = use
         self.tiers: tuple[Tier, ...] = tuple(tiers)
         self.members: tuple[Candidate, ...] = tuple(
             member for tier in self.tiers for member in tier.members

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Callable, Container, Sequence
 from random import Random
 
 from multirouter.core.selection.candidate import Candidate
@@ -23,17 +23,26 @@ class ShadowTargets:
         self.policy: Shadow = policy
         self.members: Sequence[Candidate] = members
 
-    def choose(self, rng: Random, attempted: Container[str], now: float) -> Candidate | None:
+    def choose(
+        self,
+        rng: Random,
+        attempted: Container[str],
+        now: float,
+        admits: Callable[[Candidate], bool] | None = None,
+    ) -> Candidate | None:
         """Chooses the provider that receives a copy of a call; None for no copy.
 
         Args:
             rng: source of chance.
             attempted: names of the providers that the call has attempted.
             now: loop time, seconds.
+            admits: whether a provider may get copies, beside being available for calls.
         """
         if rng.random() >= self.policy.share:
             return None
         free = [m for m in self.members if m.name not in attempted and m.gate.selectable(now)]
+        if admits is not None:
+            free = [member for member in free if admits(member)]
         if len(free) < 2:
             return free[0] if free else None
         return free[rng.randrange(len(free))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
 from asyncio import _get_running_loop  # exported, and unlike its namesake never raises
@@ -29,6 +30,9 @@ if TYPE_CHECKING:
 
 RECANCEL_INTERVAL = 1.0
 """Seconds that a task's cleanup may take before the task is cancelled again."""
+
+END_TIMEOUT = 3.0
+"""Seconds that background tasks may take to end after their cancellation."""
 
 
 class AsyncioBackgroundTask:
@@ -113,7 +117,8 @@ class AsyncioLoop:
     name: Literal["asyncio", "trio"] = "asyncio"
 
     def __init__(self, loop: asyncio.AbstractEventLoop, on_error: ErrorHandler) -> None:
-        stock = type(loop).time is asyncio.BaseEventLoop.time  # which only calls time.monotonic
+        # Its own method only calls time.monotonic; a test may replace it, also on the instance.
+        stock = getattr(loop.time, "__func__", None) is asyncio.BaseEventLoop.time
         self.time: Callable[[], float] = time.monotonic if stock else loop.time
         self._deadlines = AsyncioDeadlines(loop)
         self.bound: MakeBound = self._deadlines.bound
@@ -142,6 +147,10 @@ class AsyncioLoop:
     def is_running(self) -> bool:
         """Whether the loop is running, see `EventLoop.is_running`."""
         return os.getpid() == self._process and self._loop.is_running()
+
+    def is_closed(self) -> bool:
+        """Whether the loop was closed, see `EventLoop.is_closed`."""
+        return self._loop.is_closed()
 
     def spawn(
         self,
@@ -183,17 +192,21 @@ class AsyncioLoop:
         except Exception as error:  # noqa: BLE001 - the loop goes on
             self._on_error(name, error)
 
-    async def close(self) -> None:
+    async def close(self, grace: float = 0.0) -> None:
         """Ends all background tasks, see `EventLoop.close`."""
         self._closed = True
         current = asyncio.current_task()
+        others = [task for task in self._tasks if task is not current]
         try:
-            await _end([task for task in self._tasks if task is not current])
+            await _end(others, grace, END_TIMEOUT)
         finally:
             self._deadlines.close()
+            for task in [task for task in others if task in self._tasks and not task.done()]:
+                error = TimeoutError(f"did not end {END_TIMEOUT:g} s after its cancellation")
+                self._on_error(self._tasks.pop(task)[0], error)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        name, on_end = self._tasks.pop(task)
+        name, on_end = self._tasks.pop(task, ("", None))
         if not task.cancelled() and (error := task.exception()) is not None:
             self._on_error(name, error)
         if on_end is not None:
@@ -205,11 +218,18 @@ async def _run(function: Callable[..., Awaitable[None]], args: tuple[object, ...
     await function(*args)
 
 
-async def _end(tasks: list[asyncio.Task[None]]) -> None:
+async def _end(
+    tasks: list[asyncio.Task[None]], grace: float = 0.0, limit: float = math.inf
+) -> None:
     """Cancels tasks and waits until they have ended, even while the caller is cancelled.
 
     They are cancelled again after each `RECANCEL_INTERVAL`, and not with the caller, so that their
     cleanup may await.
+
+    Args:
+        tasks: the tasks.
+        grace: seconds in which they may end by themselves.
+        limit: seconds to wait after they were first cancelled.
 
     Raises:
         CancelledError: when the caller was cancelled meanwhile; once they have ended.
@@ -219,16 +239,17 @@ async def _end(tasks: list[asyncio.Task[None]]) -> None:
     if not running:
         return
     loop = asyncio.get_running_loop()
-    cancel_at = loop.time()
+    cancel_at = loop.time() + grace
+    end_at = cancel_at + limit
     # A cancelled scope of anyio would cancel the caller in every iteration of the loop.
     with anyio.CancelScope(shield=True):
-        while running:
+        while running and loop.time() < end_at:
             now = loop.time()
             if now >= cancel_at:
                 _cancel(running)
                 cancel_at = now + RECANCEL_INTERVAL
             try:
-                await asyncio.wait(running, timeout=cancel_at - now)
+                await asyncio.wait(running, timeout=min(cancel_at, end_at) - now)
             except asyncio.CancelledError as error:
                 cancelled = error
             running = [task for task in running if not task.done()]

@@ -117,6 +117,10 @@ class EventLoop(Protocol):
         """Whether the loop is still running, in this or another thread of this process."""
         ...
 
+    def is_closed(self) -> bool:
+        """Whether the loop was closed, so that no task in it can ever go on."""
+        ...
+
     def spawn(
         self,
         name: str,
@@ -161,8 +165,12 @@ class EventLoop(Protocol):
         """
         ...
 
-    async def close(self) -> None:
-        """Cancels all background tasks except the caller's, and waits until they have ended.
+    async def close(self, grace: float = 0.0) -> None:
+        """Ends all background tasks except the caller's.
+
+        They may end by themselves for `grace` seconds, and are cancelled then. On asyncio one that
+        has not ended `END_TIMEOUT` seconds later is reported to `on_error` and left alone; on trio
+        a task that ignores its cancellation cannot be left.
 
         When `close` itself is cancelled it still waits: the cancellation of an asyncio task is
         raised once they have ended, that of a cancel scope at the next checkpoint.

@@ -152,6 +152,10 @@ class TrioLoop:
             return False
         return True
 
+    def is_closed(self) -> bool:
+        """Always False: a run of trio ends all its tasks before it ends."""
+        return False
+
     def spawn(
         self,
         name: str,
@@ -191,11 +195,15 @@ class TrioLoop:
 
         return self.spawn(name, run)
 
-    async def close(self) -> None:
+    async def close(self, grace: float = 0.0) -> None:
         """Ends all background tasks, see `EventLoop.close`."""
         self._closed = True
         current = trio.lowlevel.current_task()
         others = [task for task in self._tasks if task.task is not current]
+        if grace:
+            with anyio.move_on_after(grace, shield=True):
+                for task in others:
+                    await task.ended.wait()
         for task in others:
             task.cancel()
         with anyio.CancelScope(shield=True):

@@ -81,6 +81,8 @@ class HealthChecks:
         if permit is None or function is None:
             return
         verdict, error = CANCELLED, None
+        use = route.use
+        use.begin_background()
         try:
             verdict, healthy, error = await bounded_call(
                 partial(_result_of, function), member, timeout, loop, self._classifier
@@ -96,7 +98,9 @@ class HealthChecks:
             neutral = route.rules[verdict.kind].circuit in NEUTRAL_EFFECTS
             next_at = now + pause if neutral else now
             self._not_before[gate.name] = gate.circuit.generation, next_at
-            self._release(gate, permit, route, verdict, error, started, loop)
+            use.end_background()
+            if not use.lost:
+                self._release(gate, permit, route, verdict, error, started, loop)
         self._serve_waiting(loop.time())
 
     def _release(

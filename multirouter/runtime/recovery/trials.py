@@ -7,6 +7,7 @@ from contextvars import copy_context
 from typing import Any
 
 from multirouter.core.failures.classify import Classifier
+from multirouter.core.failures.readable import readable
 from multirouter.core.planning.plan import Plan
 from multirouter.core.planning.steps import AttemptStep
 from multirouter.core.request_transform import own_copy
@@ -31,17 +32,24 @@ class BackgroundAttempts:
     def __init__(self, serve_waiting: Callable[[float], None]) -> None:
         self._serve_waiting = serve_waiting
         self._pending: dict[AttemptStep, Plan] = {}
-        self._running = 0
+        self._running: set[AttemptStep] = set()
 
     def launch(self, plan: Plan, step: AttemptStep, request: Any, attempter: Attempter) -> None:
         """Starts one attempt of a plan in the background; abandons it above `MAX_BACKGROUND`.
 
         It runs in a copy of the call's context, with a copy of the request.
         """
-        if len(self._pending) + self._running >= MAX_BACKGROUND:
+        if len(self._pending) + len(self._running) >= MAX_BACKGROUND:
             plan.abandon(step)
             return
         self._pending[step] = plan
+        use = plan.route.use
+        use.begin_background()
+
+        def on_end() -> None:
+            self._abandon(step)
+            use.end_background()
+
         request = own_copy(request)
         attempter = attempter.for_background(request)
         name = f"trial {step.member.name}"
@@ -52,21 +60,26 @@ class BackgroundAttempts:
             request,
             attempter,
             context=copy_context(),
-            on_end=lambda: self._abandon(step),
+            on_end=on_end,
         )
 
     async def _run(self, step: AttemptStep, request: Any, attempter: Attempter) -> None:
         plan = self._pending.pop(step)
-        self._running += 1
+        self._running.add(step)
         try:
             self._serve_waiting(await attempter.run(plan, step, request))
         finally:
-            self._running -= 1
+            self._running.discard(step)
 
     def abandon(self) -> None:
         """Abandons the attempts that were launched but did not begin before their loop ended."""
         for step in tuple(self._pending):
             self._abandon(step)
+
+    def forget(self) -> None:
+        """Forgets the attempts of a loop that was closed, or of a parent process."""
+        self._pending.clear()
+        self._running.clear()
 
     def _abandon(self, step: AttemptStep) -> None:
         """Abandons an attempt, if its task was cancelled before it began."""
@@ -96,7 +109,8 @@ async def bounded_call(
             value = await function()
             verdict = SUCCESS
     except Exception as raised:  # noqa: BLE001 - any error of the function is classified
-        verdict, error = classifier.classify_error(raised), raised
+        error = readable(raised, member.name)
+        verdict = classifier.classify_error(error)
     try:
         if bound.expired:
             error = AttemptTimeout(member.name, "attempt_timeout", timeout)

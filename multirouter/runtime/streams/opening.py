@@ -7,6 +7,7 @@ from typing import Any
 
 from multirouter.core.chat.chunk_reader import StreamHookError
 from multirouter.core.cost.metering import UsageMeter
+from multirouter.core.failures.readable import readable
 from multirouter.core.planning.plan import Plan
 from multirouter.core.planning.steps import AttemptStep
 from multirouter.core.planning.stream_limits import StreamLimits
@@ -169,7 +170,7 @@ class StreamOpener:
                 except StreamHookError:
                     raise
                 except Exception as raised:  # noqa: BLE001 - any error of a provider is classified
-                    error = raised
+                    error = readable(raised, step.member.name)
                 except BaseException as raised:
                     if not is_own_cancellation(raised, requested):
                         raise
@@ -237,9 +238,13 @@ class StreamOpener:
             pass
         except StreamHookError:
             raise
-        except Exception as error:  # noqa: BLE001 - any error of a provider is classified
+        except Exception as raised:  # noqa: BLE001 - any error of a provider is classified
             step.stalled = upstream.excused(self.loop.time())
-            return limits.verdict_on(error) or self.classify(error), error
+            error = readable(raised, step.member.name)
+            try:
+                return limits.verdict_on(error) or self.classify(error), error
+            finally:
+                del error  # its traceback holds this frame
         finally:
             del plan  # as in `CallAttempter.run`
         return SUCCESS, None

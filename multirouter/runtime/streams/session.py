@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from multirouter.core.chat.chunk_reader import StreamHookError
+from multirouter.core.failures.readable import readable
 from multirouter.core.planning.plan import Plan
 from multirouter.core.planning.steps import ServeStep
 from multirouter.core.planning.stream_limits import StreamLimits
@@ -180,7 +181,7 @@ class StreamSession:
                 chunk = await upstream.next(self._limits)
                 self._opener.delivered.note(chunk, upstream.reader)
             except Exception as error:  # noqa: BLE001 - any error of a provider is classified
-                return None, error
+                return None, readable(error, upstream.step.member.name)
             if self._closing:
                 return None, StopAsyncIteration()
             step = upstream.step

@@ -7,6 +7,7 @@ failure of its provider, and `StreamPolicy.on_interrupt` decides whether the con
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from types import TracebackType
@@ -98,10 +99,10 @@ class Stream(Generic[ChunkT_co]):
         if self._session is not None:
             await self._session.aclose()
 
-    def __del__(self) -> None:
+    def __del__(self, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
         """Releases the permit and closes the provider's stream when the consumer did not."""
         session = self._session
-        if session is not None and session.outcome is None:
+        if session is not None and session.outcome is None and not is_finalizing():
             session.drop()
             text = "a stream was dropped without being closed: use `async with router.stream(...)`"
             warnings.warn(text, ResourceWarning, 2)

@@ -166,9 +166,9 @@ class CircuitMachine(RuleBasedStateMachine):
         assert str(circuit.state(self.now)) == ("half_open" if lazily else model.state)
         assert circuit.generation == model.generation
         assert self.generations == list(range(1, model.generation + 1))
-        out = sum(p.generation == circuit.generation for p in circuit._trials.permits)
-        assert out == len(circuit._trials.permits) == len(model.trials)
-        assert 0 <= len(circuit._trials.in_flight(self.now)) <= model.half_open_max_calls
+        out = sum(p.generation == circuit.generation for p in circuit.trials.permits)
+        assert out == len(circuit.trials.permits) == len(model.trials)
+        assert 0 <= len(circuit.trials.in_flight(self.now)) <= model.half_open_max_calls
 
 
 TestCircuitMachine = CircuitMachine.TestCase

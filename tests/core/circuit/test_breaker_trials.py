@@ -72,7 +72,7 @@ def test_a_renewed_lease_counts_from_the_renewal() -> None:
     """A trial that delivers keeps its place from the last renewal on."""
     bench, now = half_open()
     permit = bench.acquire(now, lease=5.0)
-    bench.circuit.renew(permit, now + 4.0, 5.0)
+    permit.renew(now + 4.0, 5.0)
     assert bench.circuit.acquire(now + 8.999, 5.0) is None
     assert bench.circuit.admits(now + 9.0)
 

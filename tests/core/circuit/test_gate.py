@@ -111,7 +111,7 @@ def test_a_trial_rejected_by_a_limit_leaves_no_trace() -> None:
     bench = half_open(limits=LimitPolicy(in_flight=1))
     bench.gate._limits.acquire(0, 60.0)
     assert bench.gate.acquire(60.0, 0, LEASE) is None
-    assert bench.gate.circuit._trials.permits == []
+    assert bench.gate.circuit.trials.permits == []
     bench.gate._limits.release()
     bench.gate.return_unused(bench.acquire(60.0))
     assert bench.state(60.0) is CircuitState.HALF_OPEN

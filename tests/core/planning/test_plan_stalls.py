@@ -91,6 +91,6 @@ def test_a_trial_gets_time_back() -> None:
     gate = world.member("a").gate
     permit = gate.circuit.acquire(world.now, 5.0)
     assert permit is not None
-    gate.circuit.extend_trials(10.0)
+    gate.circuit.trials.shift(10.0)
     assert not gate.circuit.admits(world.now + 14.0)
     assert gate.circuit.admits(world.now + 15.0)
