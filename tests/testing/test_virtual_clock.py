@@ -52,7 +52,7 @@ def test_sleepers_wake_in_order_and_on_time(virtual_clock, spans):
 
 
 async def test_a_stalled_loop_runs_late_timers_afterwards():
-    """`stall` lets time pass without a callback; then the timers that were due run, in order."""
+    """`stall` lets time pass without a callback; then the timers that were due run."""
     woken: list[tuple[float, float]] = []
 
     async def sleeper(span: float) -> None:
@@ -66,7 +66,8 @@ async def test_a_stalled_loop_runs_late_timers_afterwards():
         VirtualClock.stall(10)
         assert (anyio.current_time(), woken) == (10.5, [])
         VirtualClock.stall(0)
-    assert woken == [(1.0, 10.5), (2.0, 10.5), (20.0, 20.0)]
+    # In any order: trio shuffles the tasks that are ready together.
+    assert sorted(woken) == [(1.0, 10.5), (2.0, 10.5), (20.0, pytest.approx(20.0))]
     for seconds in (-1, math.nan, math.inf):
         with pytest.raises(ConfigurationError, match="seconds"):
             VirtualClock.stall(seconds)

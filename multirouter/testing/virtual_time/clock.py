@@ -85,7 +85,7 @@ class VirtualClock:
         """Stalls the running virtual loop, on any backend: time passes, and no callback runs.
 
         A blocking call does the same to a real loop, and so does a suspended machine. Timers that
-        became due meanwhile run late, in their order, after the code that called this has waited.
+        became due meanwhile run late, after the code that called this has waited.
 
         Args:
             seconds: how long, >= 0.
