@@ -74,6 +74,43 @@ async def test_a_cleanup_gets_the_time_of_a_stall_back() -> None:
 
 
 @asyncio_only
+async def test_a_block_entered_just_after_a_stall_gets_no_time_back() -> None:
+    """It was not open during the stall, although the timer has not run since."""
+    loop = asyncio.get_running_loop()
+    all_deadlines = AsyncioDeadlines(loop)
+    with all_deadlines.bound(30.0) as before:
+        await asyncio.sleep(1.0)
+        VirtualClock.stall(10.0)
+        with all_deadlines.bound(loop.time() + 1.0) as after:
+            await asyncio.sleep(100)
+        assert (after.expired, loop.time()) == (True, 12.0)
+        assert 40.0 <= before.deadline <= 40.0 + BEAT
+
+
+@asyncio_only
+async def test_a_stall_removes_stale_entries() -> None:
+    """Blocks that have ended get no time back; those that are open keep their order."""
+    loop = asyncio.get_running_loop()
+    all_deadlines = AsyncioDeadlines(loop)
+
+    async def one(seconds: float, deadline: float) -> float:
+        with all_deadlines.bound(deadline):
+            await asyncio.sleep(seconds)
+        return loop.time()
+
+    deadlines = (10.0, 20.0, 30.0)
+    tasks = [asyncio.create_task(one(100.0, deadline)) for deadline in deadlines]
+    ended = asyncio.create_task(one(1.5, 40.0))
+    with all_deadlines.bound(1.0):
+        await asyncio.sleep(100)
+    await ended
+    assert (all_deadlines.open, len(all_deadlines._heap)) == (3, 5)
+    VirtualClock.stall(50.0)
+    assert await asyncio.gather(*tasks) == [pytest.approx(50 + at, abs=BEAT) for at in deadlines]
+    assert (all_deadlines.open, all_deadlines._heap) == (0, [])
+
+
+@asyncio_only
 async def test_blocks_without_a_deadline_need_no_timer() -> None:
     """A program that waits in such blocks alone does not wake up."""
     all_deadlines = AsyncioDeadlines(asyncio.get_running_loop())
