@@ -40,6 +40,15 @@ async def in_task_group(request: object) -> str:
     raise AssertionError
 
 
+async def in_task_group_with_a_body(request: object) -> str:
+    """Its failure cancels the body, and that cancellation is taken back by asyncio itself."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(slow_to_end())
+        group.create_task(fails_soon())
+        await asyncio.sleep(60)
+    raise AssertionError
+
+
 async def in_anyio_group(request: object) -> str:
     async with anyio.create_task_group() as group:
         group.start_soon(slow_to_end)
@@ -47,7 +56,9 @@ async def in_anyio_group(request: object) -> str:
     raise AssertionError
 
 
-GROUPS = pytest.mark.parametrize("grouped", [in_task_group, in_anyio_group])
+GROUPS = pytest.mark.parametrize(
+    "grouped", [in_task_group, in_task_group_with_a_body, in_anyio_group]
+)
 
 
 @GROUPS
@@ -193,14 +204,22 @@ async def test_a_cancellation_is_not_taken_for_a_leftover(after: float) -> None:
         assert env.records("a") == []
 
 
-async def test_a_cancellation_during_cleanup_is_not_taken_for_a_leftover() -> None:
+@pytest.mark.parametrize("body", [0, 60], ids=["leftover", "none"])
+async def test_a_cancellation_during_cleanup_is_not_taken_for_a_leftover(body: float) -> None:
     """The attempt's timeout ends a cleanup after the caller's cancellation: that one counts."""
 
     async def cleans_up(request: object) -> str:
         try:
-            return await handles_a_failed_group(request)
+            async with asyncio.TaskGroup() as group:
+                group.create_task(fails_soon())
+                await asyncio.sleep(body)
+        except* ConnectionResetError:
+            pass
+        try:
+            await asyncio.sleep(60)
         finally:
             await asyncio.sleep(60)
+        return "late"
 
     async with two(attempt_timeout=5) as env:
         env.router.add(Provider("c", cleans_up))
