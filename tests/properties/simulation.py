@@ -210,6 +210,8 @@ class Simulation:
                 caller = Caller(action)
                 self.callers.append(caller)
                 group.start_soon(self.make_call, caller, group)
+        elif self.closed_at < math.inf:
+            return  # a closed router cannot be changed
         elif isinstance(action, Hold):
             if action.name in self.router.names():
                 self.router.unhold(action.name) if action.how is None else self.router.hold(
@@ -219,7 +221,7 @@ class Simulation:
             self.update(action)
         elif isinstance(action, ToggleGuest):
             self.toggle_guest()
-        elif self.closed_at == math.inf:
+        else:
             self.closed_at = anyio.current_time()
             group.start_soon(self.close, action)
 

@@ -11,7 +11,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multirouter import UsageError
+from multirouter import NoProviderAvailable, UsageError
 from multirouter.core.settings.failure_rules import RULES
 from multirouter.model import FailureKind
 from multirouter.testing import VirtualClock
@@ -129,8 +129,9 @@ def check_deadlines(simulation: Simulation, caller: Caller) -> None:
     if call.cancel_after is not None and not grace:
         assert elapsed <= call.cancel_after + STEP
     outcome = caller.outcome
-    if outcome is not None and outcome.result == "rejected":
-        assert elapsed >= min(call.wait, call.timeout) - STEP
+    if outcome is not None and isinstance(outcome.error, NoProviderAvailable):
+        left = min(call.wait, call.timeout) - elapsed
+        assert left <= STEP or _is_in_vain(outcome.error, left), (outcome.error, left)
 
 
 def check_availability(simulation: Simulation, caller: Caller) -> None:
@@ -150,6 +151,11 @@ def check_availability(simulation: Simulation, caller: Caller) -> None:
     assert outcome.ok, (outcome, outcome.attempts)
 
 
+def _is_in_vain(error: NoProviderAvailable, seconds: float) -> bool:
+    """Whether it was known at a call's end that no provider becomes available so soon."""
+    return error.retry_after is not None and error.retry_after > seconds - STEP
+
+
 def _served_at(caller: Caller) -> float:
     """Loop time at which a call's first attempt started; infinite without one."""
     attempts = caller.outcome.attempts if caller.outcome is not None else ()
@@ -158,6 +164,9 @@ def _served_at(caller: Caller) -> float:
 
 def _queued_until(caller: Caller) -> float:
     """Loop time up to which a call queues when it is not served."""
+    outcome = caller.outcome
+    if outcome is not None and outcome.result == "rejected":
+        return caller.ended
     return caller.started + min(caller.call.wait, caller.call.timeout)
 
 

@@ -145,7 +145,7 @@ async def test_a_task_cancelled_during_its_close_closes_all_the_same() -> None:
 
 
 async def test_one_shared_by_providers_is_closed_once() -> None:
-    """A method of one object is the same resource, whoever has it."""
+    """A method of one object is the same resource, for any provider that has it."""
     client = Client()
     async with harness(closable("a", client), closable("b", client)) as env:
         await env.router.aclose()

@@ -37,6 +37,12 @@ class CapacityWait(Admission):
             waits[-1] = half_open_in if waits[-1] is None else min(half_open_in, waits[-1])
         return _longest(waits)
 
+    def retry_after(self, now: float) -> float | None:
+        """Seconds until a provider becomes available, or before which none does; None if unknown."""
+        left = self._left()
+        seconds = self.ready_in(now)
+        return seconds if seconds is not None or not left else self._earliest_in(left, now) or None
+
     def recheck_in(self, now: float) -> float | None:
         """Seconds until time alone may let this waiting call start; None when it will not."""
         waits = [shared.ready_in(self._size, now) for shared in self.route.limits]

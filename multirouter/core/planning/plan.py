@@ -200,7 +200,7 @@ class Plan(AttemptResults):
             self._shared_rejection(now),
             now,
             self._started,
-            self.ready_in(now),
+            self.retry_after(now),
             size=self._size,
             ineligible=ineligible,
         )
