@@ -90,16 +90,17 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
         """Adds a provider; calls in flight continue without it.
 
         Raises:
+            UsageError: the router is closed.
             ConfigurationError: the name is already in use; nothing has changed then.
         """
         self._engine.binding.check_change("add")
         self._configure([*self._engine.registry.providers.values(), provider])
 
     def remove(self, name: str) -> None:
-        """Removes a provider; its attempts in flight are completed.
+        """Removes a provider; its attempts in flight are completed, then it is closed.
 
         Raises:
-            UsageError: the name is unknown.
+            UsageError: the name is unknown, or the router is closed.
             ConfigurationError: a route names it; nothing has changed then.
         """
         self._engine.binding.check_change("remove")
@@ -112,7 +113,7 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
         A call in flight continues with the settings it started with.
 
         Raises:
-            UsageError: the name is unknown.
+            UsageError: the name is unknown, or the router is closed.
             ConfigurationError: a setting is invalid; nothing has changed then.
         """
         self._engine.binding.check_change("update")
@@ -145,6 +146,7 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
                 setting left out keeps its value.
 
         Raises:
+            UsageError: the router is closed.
             ConfigurationError: a provider, route or setting is invalid; nothing has changed then.
         """
         self._engine.binding.check_change("reconfigure")
@@ -166,7 +168,7 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
                 `metrics_only`: attempted, and the circuit shows what it would do.
 
         Raises:
-            UsageError: the name or the hold is unknown.
+            UsageError: the name or the hold is unknown, or the router is closed.
         """
         self._engine.binding.check_change("hold")
         if how not in HOLDS:

@@ -315,7 +315,8 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
         """Closes the router: later calls raise UsageError; closing twice does nothing.
 
         Queued calls end, calls in flight get `grace` seconds, background tasks are cancelled and
-        awaited, and each provider's `aclose` is awaited.
+        awaited, and each provider's `aclose` is awaited: all at once, each for three seconds at
+        most. What fails or does not end in time is logged.
 
         Args:
             grace: seconds to wait for calls in flight, >= 0.

@@ -34,6 +34,7 @@ def defaults() -> str:
         "max_open_duration": f"{policy.max_open_duration:g} s",
         "jitter": f"{DEFAULT_JITTER:g}; 0 with `growth=1`",
         "half_open_max_calls": f"{policy.half_open_max_calls}",
+        "half_open_wait": f"{policy.half_open_wait:g} s",
         "exhausted_duration": f"{policy.exhausted_duration:g} s",
         "cooldown": f"{policy.cooldown:g} s",
         "max_cooldown": f"{policy.max_cooldown:g} s",

@@ -83,7 +83,8 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
             budget, and not counted in `RetryPolicy.attempts`.
         backoff: upper limit of the first wait before such a retry, seconds, 0 to 1e9; it grows as
             `RetryPolicy.base`, which None inherits.
-        aclose: awaited when the router closes.
+        aclose: awaited once, when the router closes or when the provider has left it and the last
+            call that may use it has ended; at most three seconds. Methods of one object are one.
         price: what it charges: one `Price` for all its models; a mapping of model names to prices,
             with `*` as a wildcard; or a function that returns the price of a model's name, None
             for an unknown one. The price of an attempt is that of the model that answered. Without
