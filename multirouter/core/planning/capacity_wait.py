@@ -38,7 +38,7 @@ class CapacityWait(Admission):
         return _longest(waits)
 
     def retry_after(self, now: float) -> float | None:
-        """Seconds until a provider becomes available, or before which none does; None if unknown."""
+        """Seconds until a provider becomes available, or the least wait; None if unknown."""
         left = self._left()
         seconds = self.ready_in(now)
         return seconds if seconds is not None or not left else self._earliest_in(left, now) or None
