@@ -34,7 +34,7 @@ from multirouter import (
 )
 from multirouter.core import events
 from multirouter.core.chat.chunk_reader import StreamHookError
-from multirouter.runtime.streams.session import StreamRestarted
+from multirouter.runtime.streams.continuation import StreamRestarted
 from tests.scenarios.harness import harness, scripted
 
 PICKLE = "pickle"

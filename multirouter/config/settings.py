@@ -13,6 +13,7 @@ from multirouter.config.client_keys.key_file import load_keys
 from multirouter.config.client_keys.keys import KeyBook
 from multirouter.config.echo import MODEL as ECHO
 from multirouter.config.echo import Echo
+from multirouter.config.file_state import FileState, file_state
 from multirouter.config.model_names import ModelNames
 from multirouter.config.model_prices import prices_of
 from multirouter.config.problems import Problems
@@ -77,8 +78,9 @@ def load(path: str | os.PathLike[str], environ: Mapping[str, str] | None = None)
 
     path = Path(path)
     environ = os.environ if environ is None else environ
+    state = file_state(path)
     document, problems = read(path, environ)
-    return Settings(document, environ, problems, path)
+    return Settings(document, environ, problems, path, state)
 
 
 def discover(environ: Mapping[str, str] | None = None) -> Settings:
@@ -113,13 +115,15 @@ class Settings:
         wait: seconds that a request may wait for a provider to become available.
         waits: the same by route, for routes with their own setting.
         warnings: what is set up so that it cannot work as meant, as text.
-        files: the files of the configuration: the file itself and the key file.
+        files: the files of the configuration, which are the file itself and the key file, with
+            their states just before they were read.
 
     Args:
         document: the settings as read.
         environ: the variables with the API keys of providers.
         problems: the errors so far; further ones are added.
         file: the file of the settings, to whose folder paths are relative; None for no file.
+        state: the state of the file just before it was read.
 
     Raises:
         ConfigurationError: the configuration is invalid; has every error, one per line.
@@ -146,13 +150,16 @@ class Settings:
         environ: Mapping[str, str],
         problems: Problems,
         file: Path | None = None,
+        state: FileState | None = None,
     ) -> None:
         self.source: str = problems.source
         self.document: Document = with_defaults(document)
         self.server: ServerSection = document.server
         self._environ = environ
         self._folder = Path() if file is None else file.parent
-        self.files: tuple[Path, ...] = () if file is None else (file, *self._key_files())
+        files = {} if file is None else {file: state}
+        files.update((path, file_state(path)) for path in self._key_files())
+        self.files: Mapping[Path, FileState | None] = files
         self._model_names = ModelNames(self.document)
         self.models: Mapping[str, str] = self._model_names.models
         self.wait: float = document.policies.wait

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 from multirouter.config import Settings
+from multirouter.config.file_state import FileState, file_state
 from multirouter.errors import MultirouterError
 from multirouter.gateway.app import Gateway
 from multirouter.gateway.routing.router_calls import Router
@@ -23,7 +25,7 @@ class Reloader:
         read: reads the settings.
         router: gets their providers, routes and policies.
         gateway: gets their models, keys and waits.
-        files: the files that the settings in force were read from.
+        files: the files that the settings in force were read from, with their states just before.
 
     Attributes:
         files: the same, as of the last reload.
@@ -34,9 +36,9 @@ class Reloader:
         read: Callable[[], Settings],
         router: Router,
         gateway: Gateway,
-        files: Sequence[Path] = (),
+        files: Mapping[Path, FileState | None] = MappingProxyType({}),
     ) -> None:
-        self.files: Sequence[Path] = files
+        self.files: Mapping[Path, FileState | None] = files
         self._read = read
         self._router = router
         self._gateway = gateway
@@ -80,20 +82,15 @@ async def watch(reloader: Reloader, *, interval: float = POLL_INTERVAL) -> None:
         reloader: its `files` are watched.
         interval: seconds between two checks.
     """
-    known = {path: _file_state(path) for path in reloader.files}
+    files = reloader.files
+    known = dict(files)
     while True:
         await asyncio.sleep(interval)
-        states = {path: _file_state(path) or known.get(path) for path in reloader.files}
-        changed = [path.name for path in states if path in known and states[path] != known[path]]
+        if reloader.files is not files:
+            files = reloader.files
+            known = dict(files)
+        states = {path: file_state(path) or known[path] for path in files}
+        changed = [path.name for path in files if states[path] != known[path]]
         known = states
         if changed:
             reloader.reload(f"{' and '.join(changed)} changed")
-
-
-def _file_state(path: Path) -> tuple[int, int, int] | None:
-    """Time, size and inode: one of them changes, also when an editor replaces the file."""
-    try:
-        stat = path.stat()
-    except OSError:
-        return None
-    return stat.st_mtime_ns, stat.st_size, stat.st_ino

@@ -146,6 +146,36 @@ async def test_file_is_watched(tmp_path: Path) -> None:
     ]
 
 
+async def test_change_before_the_watch_begins_is_noticed(tmp_path: Path) -> None:
+    """Files are compared with their states when they were read, not when the watch began."""
+    book, token = KeyBook().new("alice")
+    save_keys(tmp_path / "keys.json", book)
+    async with configured(tmp_path, KEYED % "one") as harness:
+        harness.file.write_text(KEYED % "two")
+        save_keys(tmp_path / "keys.json", book.revoke("alice"))
+        watching = asyncio.create_task(watch(harness.reloader))
+        await anyio.sleep(1.1)
+        assert harness.gateway.catalogue.find("two").route == "two"
+        keys = harness.gateway.access.keys
+        assert keys is not None
+        assert keys.check(token) is None
+        await anyio.sleep(2.2)
+        watching.cancel()
+    assert harness.events == ["configuration reloaded"]
+
+
+async def test_reload_by_signal_is_not_repeated(tmp_path: Path) -> None:
+    """A change that a signal has applied is not applied again by the watch."""
+    async with configured(tmp_path, CONFIG % "one") as harness:
+        watching = asyncio.create_task(watch(harness.reloader))
+        await anyio.sleep(0.5)
+        harness.file.write_text(CONFIG % "two")
+        assert harness.reloader.reload("SIGHUP") == ""
+        await anyio.sleep(2.2)
+        watching.cancel()
+    assert harness.events == ["configuration reloaded"]
+
+
 async def test_key_file_is_watched(tmp_path: Path) -> None:
     """A revoked key is invalid a second later, also in a key file that a reload has added."""
     book, token = KeyBook().new("alice")

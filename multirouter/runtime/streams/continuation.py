@@ -16,6 +16,19 @@ PREFILL = "prefill"
 """Capability of a provider whose model continues a trailing assistant message."""
 
 
+@dataclass(frozen=True, slots=True)
+class StreamRestarted:
+    """Marker in a stream where the answer restarts from its beginning (`on_interrupt="restart"`).
+
+    Attributes:
+        provider: name of the provider that serves from here on.
+        chunks: how many chunks were delivered before; they are void.
+    """
+
+    provider: str
+    chunks: int
+
+
 class Diverged(Exception):
     """A repeated answer differs from the text that was delivered."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from multirouter.core.chat.chunk_reader import StreamHookError
@@ -22,21 +21,9 @@ from multirouter.runtime.cancellation import for_outcome
 from multirouter.runtime.deadline import Bound
 from multirouter.runtime.event_loops.call_soon import call_soon_in
 from multirouter.runtime.event_loops.running_loop import redeliver_cancellation
+from multirouter.runtime.streams.continuation import StreamRestarted
 from multirouter.runtime.streams.opening import StreamOpener
 from multirouter.runtime.streams.provider_stream import ProviderStream
-
-
-@dataclass(frozen=True, slots=True)
-class StreamRestarted:
-    """Marker in a stream where the answer restarts from its beginning (`on_interrupt="restart"`).
-
-    Attributes:
-        provider: name of the provider that serves from here on.
-        chunks: how many chunks were delivered before; they are void.
-    """
-
-    provider: str
-    chunks: int
 
 
 class StreamSession:

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, Generic
 
 from multirouter.errors import UsageError
 from multirouter.model import AttemptRecord, CallOutcome, ChunkT_co
-from multirouter.runtime.streams.session import StreamRestarted, StreamSession
+from multirouter.runtime.streams.continuation import StreamRestarted
+from multirouter.runtime.streams.session import StreamSession
 
 if TYPE_CHECKING:
     from typing import Self

@@ -72,7 +72,7 @@ async def test_circuit_changes_are_written(tmp_path):
             await r.call_outcome("q")
     opened = rows(file, "circuits")[0]
     assert (opened["provider"], opened["old"], opened["new"]) == ("bad", "closed", "open")
-    assert (opened["reason"], opened["open_duration"]) == ("failures", 60.0)
+    assert (opened["reason"], opened["open_duration"]) == ("failures", pytest.approx(60.0))
 
 
 async def test_a_call_with_an_unavailable_first_choice_is_marked(tmp_path):
