@@ -31,6 +31,7 @@ async def unreadable(request: object) -> object:
 @pytest.fixture
 def lines(capsys):
     """The logged JSON events; a NaN or infinity fails the test."""
+    structlog.reset_defaults()  # another test may have configured it
     structlog.configure(processors=[structlog.processors.JSONRenderer()])
 
     def fail(constant: str) -> None:

@@ -161,3 +161,21 @@ def test_shuffling_keeps_sockets_working():
 
     for seed in range(5):
         assert VirtualClock(shuffle_seed=seed).run(main) == [b"%d\n" % n for n in range(10)]
+
+
+@NATIVE
+def test_thread_that_ended_does_not_hide_another(virtual_clock):
+    """A new thread is awaited although a thread that was older than the loop has ended."""
+    end = threading.Event()
+    older = threading.Thread(target=end.wait)
+    older.start()
+
+    async def main():
+        end.set()
+        older.join()
+        loop = asyncio.get_running_loop()
+        answer = loop.create_future()
+        threading.Timer(0.02, lambda: loop.call_soon_threadsafe(answer.set_result, 7)).start()
+        return await answer
+
+    assert virtual_clock.run(main) == 7

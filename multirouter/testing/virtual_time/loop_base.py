@@ -39,7 +39,7 @@ class VirtualTime(asyncio.AbstractEventLoop):
         self._timers = Timers()
         self._real_jobs = 0
         self._pool: Executor | None = None
-        self._initial_threads = threading.active_count()
+        self._initial_threads = frozenset(threading.enumerate())
 
     def time(self) -> float:
         """Virtual seconds since the loop was created."""
@@ -122,8 +122,9 @@ class VirtualTime(asyncio.AbstractEventLoop):
 
     def _has_foreign_threads(self) -> bool:
         """Whether a thread outside the default executor was started since the loop was created."""
-        own = 0 if self._pool is None else len(_threads(self._pool))
-        return threading.active_count() - own > self._initial_threads
+        known = self._initial_threads
+        foreign = [thread for thread in threading.enumerate() if thread not in known]
+        return bool(foreign) and (self._pool is None or not _threads(self._pool).issuperset(foreign))
 
     def _deadlock(self, awaited: str = "") -> Deadlock:
         if awaited:
@@ -139,6 +140,6 @@ class VirtualTime(asyncio.AbstractEventLoop):
         return "a foreign thread" if self._has_foreign_threads() else ""
 
 
-def _threads(pool: Executor) -> list[threading.Thread]:
+def _threads(pool: Executor) -> set[threading.Thread]:
     """The threads of an executor; the standard library has no public attribute for them."""
-    return list(getattr(pool, "_threads", ()))
+    return set(getattr(pool, "_threads", ()))
