@@ -25,7 +25,7 @@ from benchmarks.outages.measures import percentile
 from multirouter import AttemptRecord, FailureKind, Listener, MultiProviderRouter, Provider
 from multirouter.core.events import CircuitChanged, LoopStalled
 from multirouter.testing import LogNormal, VirtualClock
-from multirouter.testing.virtual_time.clock import Backend
+from multirouter.testing.virtual_time.runner import Backend
 
 _SILENT = logging.getLogger("benchmarks.stalls")
 _SILENT.setLevel(logging.CRITICAL + 1)

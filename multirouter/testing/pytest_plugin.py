@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from multirouter.testing.virtual_time.clock import VirtualClock
+    from multirouter.testing.virtual_time.runner import VirtualClock
 
 
 @pytest.fixture(scope="session")
@@ -18,7 +18,7 @@ def virtual_clock() -> VirtualClock:
     An `async def` test that uses the fixture, by argument or `usefixtures`, runs in virtual time.
     Override the fixture to choose other settings or backends.
     """
-    from multirouter.testing.virtual_time.clock import VirtualClock
+    from multirouter.testing.virtual_time.runner import VirtualClock
 
     return VirtualClock()
 

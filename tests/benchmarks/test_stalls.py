@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from benchmarks import stalls
-from multirouter.testing.virtual_time.clock import Backend
+from multirouter.testing.virtual_time.runner import Backend
 
 
 @pytest.mark.parametrize("seconds", stalls.SECONDS)

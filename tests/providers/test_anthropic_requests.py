@@ -10,7 +10,7 @@ import pytest
 from multirouter import ConfigurationError, ProviderError
 from multirouter.model import FailureKind
 from multirouter.providers import Anthropic, chat
-from multirouter.providers.anthropic.content import tool_id
+from multirouter.providers.anthropic.conversation import tool_id
 from multirouter.providers.anthropic.request import ModelSettings, to_anthropic
 from multirouter.providers.error_factory import ErrorFactory
 from multirouter.providers.secret import Secret

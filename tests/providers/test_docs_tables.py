@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from openai.types.chat.completion_create_params import CompletionCreateParamsBase
 
-from multirouter.providers.anthropic.fields import FIELDS as ANTHROPIC
-from multirouter.providers.fields import Fields
-from multirouter.providers.gemini.fields import FIELDS as GEMINI
+from multirouter.providers.anthropic.request_fields import FIELDS as ANTHROPIC
+from multirouter.providers.request_fields import Fields
+from multirouter.providers.gemini.request_fields import FIELDS as GEMINI
 
 from .docs_tables import DOCS, TABLES, shown
 

@@ -10,7 +10,7 @@ from multirouter import ProviderError
 from multirouter.model import FailureKind
 from multirouter.providers import Gemini, chat
 from multirouter.providers.error_factory import ErrorFactory
-from multirouter.providers.gemini.content import FOREIGN_SIGNATURE
+from multirouter.providers.gemini.conversation import FOREIGN_SIGNATURE
 from multirouter.providers.gemini.request import to_gemini
 from multirouter.providers.secret import Secret
 from multirouter.testing.fakes import FakeProvider

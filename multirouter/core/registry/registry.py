@@ -12,7 +12,7 @@ from multirouter.core.health.adaptive_timeout import LatencyGroup
 from multirouter.core.limits.rate_limits import Limits
 from multirouter.core.registry.provider_state import ProviderStates
 from multirouter.core.routes.configuration_use import ConfigurationUse
-from multirouter.core.routes.name_lookup import ADHOC, providers_by_name, routes_by_name
+from multirouter.core.routes.unique_names import ADHOC, providers_by_name, routes_by_name
 from multirouter.core.routes.resolved_route import Defaults, ResolvedRoute
 from multirouter.core.routes.route import Route
 from multirouter.core.routes.tiers import resolve_tiers

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from multirouter.core import hooks
+from multirouter.core import function_checks
 from multirouter.core.change_counter import ChangeCounter
 from multirouter.core.selection.candidate import Candidate
 from multirouter.core.selection.eligibility import NONE_EXCLUDED
@@ -50,7 +50,7 @@ class ChoicePolicy:
         self._choose: Choose | None = None
         if strategy is not None:
             what = f"{type(strategy).__name__}.prepare()"
-            choose = hooks.plain_function(what, strategy.prepare(members), "candidates", "context")
+            choose = function_checks.plain_function(what, strategy.prepare(members), "candidates", "context")
             if choose is None:
                 raise ConfigurationError(what, "must return the function that chooses, got None")
             self._choose = choose

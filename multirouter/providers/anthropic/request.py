@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from multirouter.core import validation as check
-from multirouter.providers.anthropic.content import conversation
-from multirouter.providers.anthropic.fields import FIELDS
+from multirouter.providers.anthropic.conversation import conversation
+from multirouter.providers.anthropic.request_fields import FIELDS
 from multirouter.providers.canonical import ChatRequest
 from multirouter.providers.error_factory import ErrorFactory
-from multirouter.providers.fields import check_fields
+from multirouter.providers.request_fields import check_fields
 
 ThinkingStyle = Literal["adaptive", "budget"]
 

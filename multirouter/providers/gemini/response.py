@@ -13,7 +13,7 @@ from multirouter.providers.arguments import arguments_text
 from multirouter.providers.canonical import Answer, ChatCompletion, Choice, FinishReason, Usage
 from multirouter.providers.chunks import usage
 from multirouter.providers.error_factory import ErrorFactory
-from multirouter.providers.gemini.content import signature_extra
+from multirouter.providers.gemini.conversation import signature_extra
 
 FINISH: Mapping[str, FinishReason] = MappingProxyType(
     {

@@ -9,7 +9,7 @@ from typing import Any
 from multirouter.providers.canonical import ChatCompletionChunk, Delta
 from multirouter.providers.chunks import ChunkMaker
 from multirouter.providers.error_factory import ErrorFactory
-from multirouter.providers.gemini.content import signature_extra
+from multirouter.providers.gemini.conversation import signature_extra
 from multirouter.providers.gemini.response import (
     CallIds,
     CandidateContent,

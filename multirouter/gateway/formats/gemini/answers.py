@@ -8,7 +8,7 @@ from typing import Any
 from multirouter.core.cost.usage import usage_of
 from multirouter.model import Usage
 from multirouter.providers.arguments import arguments_object
-from multirouter.providers.gemini.content import signature_of
+from multirouter.providers.gemini.conversation import signature_of
 
 FINISH_REASONS: Mapping[str, str] = {
     "stop": "STOP",

@@ -15,7 +15,7 @@ from multirouter.gateway.formats.gemini.fields import (
 )
 from multirouter.gateway.http.http_error import invalid_field, shown
 from multirouter.providers.arguments import arguments_text
-from multirouter.providers.gemini.content import signature_extra
+from multirouter.providers.gemini.conversation import signature_extra
 
 Message = dict[str, Any]
 

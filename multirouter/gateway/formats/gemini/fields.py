@@ -9,7 +9,7 @@ from typing import Any
 
 from multirouter.gateway.http.http_error import invalid_field, shown
 from multirouter.gateway.routing.request_options import EXTENSION_FIELDS
-from multirouter.providers.fields import Fields, dropped, rejected, translated
+from multirouter.providers.request_fields import Fields, dropped, rejected, translated
 
 _SNAKE = re.compile(r"_([a-z])")
 _OWN = translated("an option of the gateway")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import MappingProxyType
 
-from multirouter.providers.fields import Fields, dropped, rejected, translated
+from multirouter.providers.request_fields import Fields, dropped, rejected, translated
 
 FIELDS: Fields = MappingProxyType(
     {
