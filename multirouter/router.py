@@ -8,7 +8,7 @@ from random import Random
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Never
 
-from multirouter.core import function_checks
+from multirouter.core import function_checks as hooks
 from multirouter.core import validation as check
 from multirouter.core.cost.budgets import Budget
 from multirouter.core.cost.usage import ReadUsage
@@ -167,16 +167,16 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
                 budget=budget,
                 shadow=shadow,
             ),
-            usage=function_checks.plain_function("usage", usage, "answer"),
-            requires=function_checks.plain_function("requires", requires, "request", iterable=True),
-            size=function_checks.plain_function("size", size, "request"),
+            usage=hooks.plain_function("usage", usage, "answer"),
+            requires=hooks.plain_function("requires", requires, "request", iterable=True),
+            size=hooks.plain_function("size", size, "request"),
             schema=json_schema,
         )
         self._engine = Engine(
             self.name,
             self._defaults,
             rng=check.instance("rng", rng, Random),
-            classify=function_checks.plain_function("classify", classify, "error", "value"),
+            classify=hooks.plain_function("classify", classify, "error", "value"),
             logs=make_logs(name, logger, error_messages=error_messages),
         )
         if route is not None or unknown_route is not None:
@@ -189,7 +189,7 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
             list(check.objects("routes", routes, "Route objects")),
         )
         self._engine.use_registry(registry_of_router)
-        exemplar = function_checks.plain_function("exemplar", exemplar)
+        exemplar = hooks.plain_function("exemplar", exemplar)
         metrics = make_metrics(name, self, registry, exemplar=exemplar)
         if history is not None:
             self._attach_history(history, metrics)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import Any
 
-from multirouter.core import function_checks
+from multirouter.core import function_checks as hooks
 from multirouter.core.listener import EVENT_NAMES, Listener
 from multirouter.errors import ConfigurationError
 from multirouter.model import Role
@@ -61,7 +61,7 @@ class EventDispatcher:
             method = getattr(listener, name)
             if getattr(method, "__func__", None) is not getattr(Listener, name):
                 arguments = ("provider", "role") if name == "attempt_started" else ("event",)
-                function_checks.plain_function(f"{type(listener).__name__}.{name}", method, *arguments)
+                hooks.plain_function(f"{type(listener).__name__}.{name}", method, *arguments)
                 handler = _unpacking(method) if name == "attempt_started" else method
                 self._handlers[name] = (*self._handlers[name], handler)
         self.has_start_listeners = bool(self._handlers["attempt_started"])
@@ -89,7 +89,7 @@ class EventDispatcher:
                     try:
                         result = handler(event)
                         if result is not None:
-                            function_checks.checked_result("a method of a listener", result)
+                            hooks.checked_result("a method of a listener", result)
                     except Exception as error:  # noqa: BLE001 - a broken listener fails no call
                         self._on_error(handler, error)
         finally:

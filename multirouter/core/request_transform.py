@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from multirouter.core import function_checks
+from multirouter.core import function_checks as hooks
 
 
 def own_copy(value: Any) -> Any:
@@ -68,7 +68,7 @@ class TransformedCall:
         """
         try:
             for transform in self._transforms:
-                request = function_checks.checked_result("transform=", transform(request))
+                request = hooks.checked_result("transform=", transform(request))
         except Exception as error:
             raise TransformFailed(error) from error
         return self._function(request)

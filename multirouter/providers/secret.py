@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from typing import TypeAlias
 
-from multirouter.core import function_checks
+from multirouter.core import function_checks as hooks
 from multirouter.errors import ConfigurationError
 
 KeySource: TypeAlias = str | Callable[[], str] | None
@@ -51,7 +51,7 @@ class Secret:
             where = f", or set the environment variable {variable}" if variable else ""
             raise ConfigurationError(what, f"is missing: pass api_key={where}")
         if callable(source):
-            self._source: KeySource = function_checks.plain_function(what, source)
+            self._source: KeySource = hooks.plain_function(what, source)
         else:
             self._source = source if source is None else self._check(source)
         self._last = ""

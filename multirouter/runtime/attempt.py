@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import anyio
 
-from multirouter.core import function_checks
+from multirouter.core import function_checks as hooks
 from multirouter.core.event_dispatcher import EventDispatcher
 from multirouter.core.failures.classify import CLASSIFIER_FAILED, Classifier
 from multirouter.core.failures.readable import readable
@@ -178,8 +178,8 @@ class CallAttempter:
             accept: the route's `accept=`.
             value: the answer.
         """
-        if function_checks.is_awaitable(value):
-            function_checks.dispose(value)
+        if hooks.is_awaitable(value):
+            hooks.dispose(value)
             return INVALID_CALLABLE, UsageError(
                 f"Provider({name!r}) answered with a {type(value).__name__} that nothing awaits: "
                 "an `await` is missing in its function"
@@ -262,8 +262,8 @@ def _apply_accept(accept: Callable[[Any], object], value: Any) -> Verdict:
         return Verdict(FailureKind.INVALID, reason=result[:200])
     if isinstance(result, Verdict):
         return result  # a refusal, which the route looks for
-    if function_checks.is_awaitable(result):
-        function_checks.dispose(result)
+    if hooks.is_awaitable(result):
+        hooks.dispose(result)
         return INVALID_CALLABLE
     if result is False:
         return Verdict(FailureKind.INVALID, reason="accept returned False")

@@ -7,7 +7,7 @@ from typing import Any
 
 import anyio
 
-from multirouter.core import function_checks
+from multirouter.core import function_checks as hooks
 from multirouter.core import validation as check
 from multirouter.core.failures.exception_details import description_of
 from multirouter.core.planning.plan import Plan
@@ -133,7 +133,7 @@ async def _substitute(
     bound = loop.bound(loop.time() + limit)
     try:
         value: Any = fallback(request, error)
-        if not function_checks.is_awaitable(value):
+        if not hooks.is_awaitable(value):
             return value, None
         with bound:
             value = await value

@@ -8,8 +8,8 @@ from multirouter.testing.latency import Constant, Exponential, Latency, LogNorma
 from multirouter.testing.recorder import Recorder
 from multirouter.testing.scripted import Answer, ReceivedRequest, ScriptedProvider
 from multirouter.testing.virtual_time.asyncio_loop import VirtualLoop
-from multirouter.testing.virtual_time.runner import VirtualClock, virtual_clock
 from multirouter.testing.virtual_time.deadlock import Deadlock
+from multirouter.testing.virtual_time.runner import VirtualClock, virtual_clock
 
 __all__ = [
     "Answer",

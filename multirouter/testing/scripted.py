@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from multirouter.core import function_checks
+from multirouter.core import function_checks as hooks
 from multirouter.core import validation as check
 from multirouter.errors import ConfigurationError
 from multirouter.testing.faults import Fault, FaultKind, Outage, as_fault
@@ -110,8 +110,8 @@ class ScriptedProvider:
         self._rng = random.Random(name if seed is None else seed)
         self._script = deque(_step(given) for given in script)
         self._error = as_fault(error)
-        self._answer = function_checks.plain_function("ScriptedProvider.answer", answer, "request")
-        self._chunks = function_checks.plain_function(
+        self._answer = hooks.plain_function("ScriptedProvider.answer", answer, "request")
+        self._chunks = hooks.plain_function(
             "ScriptedProvider.chunks", chunks, "request", iterable=True
         )
 

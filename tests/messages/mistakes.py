@@ -15,8 +15,9 @@ from prometheus_client import CollectorRegistry
 import multirouter
 import multirouter.providers
 import multirouter.testing
-from multirouter.core import function_checks, validation
-from multirouter.core.routes import name_lookup
+from multirouter.core import function_checks as hooks
+from multirouter.core import validation
+from multirouter.core.routes import unique_names
 from tests.messages.normalize import normalized
 
 
@@ -37,7 +38,7 @@ NAMES: dict[str, Any] = {
     for module in (multirouter, multirouter.providers, multirouter.testing)
     for name in module.__all__
 } | {
-    "ADHOC": name_lookup.ADHOC,
+    "ADHOC": unique_names.ADHOC,
     "MultiProviderRouter": functools.partial(
         multirouter.MultiProviderRouter, registry=CollectorRegistry()
     ),
@@ -77,22 +78,22 @@ check.name("name", "")
 check.name("name", " a")
 check.name("name", 3)
 check.instance("retry", 3, RetryPolicy)
-function_checks.plain_function("classify", 3)
-function_checks.plain_function("classify", call)
-function_checks.plain_function("classify", plain, "error", "value")
-function_checks.accept_function("accept", 3)
-function_checks.accept_function("accept", call)
-function_checks.fallback_function("fallback", stream)
-function_checks.fallback_function("fallback", plain)
-function_checks.either_function("fallback", 3)
-function_checks.either_function("fallback", stream)
-function_checks.async_function("call", 3)
-function_checks.async_function("call", plain, "request")
-function_checks.async_function("call", stream, "request")
-function_checks.async_function("health_check", call)
-function_checks.stream_function("stream", 3)
-function_checks.stream_function("stream", call, "request")
-function_checks.stream_function("stream", stream)
+hooks.plain_function("classify", 3)
+hooks.plain_function("classify", call)
+hooks.plain_function("classify", plain, "error", "value")
+hooks.accept_function("accept", 3)
+hooks.accept_function("accept", call)
+hooks.fallback_function("fallback", stream)
+hooks.fallback_function("fallback", plain)
+hooks.either_function("fallback", 3)
+hooks.either_function("fallback", stream)
+hooks.async_function("call", 3)
+hooks.async_function("call", plain, "request")
+hooks.async_function("call", stream, "request")
+hooks.async_function("health_check", call)
+hooks.stream_function("stream", 3)
+hooks.stream_function("stream", call, "request")
+hooks.stream_function("stream", stream)
 """
 
 PROVIDERS = """

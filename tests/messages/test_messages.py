@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from multirouter import errors
-from multirouter.core import function_checks, validation
+from multirouter.core import function_checks as hooks
+from multirouter.core import validation
 from tests.docs.test_words import retired
 from tests.messages import mistakes, observability, snapshots, source_texts, style
 from tests.messages.source_texts import Template
@@ -91,7 +92,7 @@ def test_every_raise_is_read() -> None:
 
 
 def test_every_helper_is_tried() -> None:
-    """Each function of core/validation.py and core/function_checks.py is called with a wrong value."""
+    """Each function of the two modules that check values is called with a wrong value."""
     functions = {
         name
         for module in (hooks, validation)

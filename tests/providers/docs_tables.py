@@ -10,8 +10,8 @@ from pathlib import Path
 
 from multirouter.providers import PRESETS
 from multirouter.providers.anthropic.request_fields import FIELDS as ANTHROPIC
-from multirouter.providers.request_fields import Field
 from multirouter.providers.gemini.request_fields import FIELDS as GEMINI
+from multirouter.providers.request_fields import Field
 from multirouter.testing.fakes import FAULTS
 
 DOCS = Path(__file__).parents[2] / "docs" / "reference"

@@ -9,8 +9,8 @@ import pytest
 from openai.types.chat.completion_create_params import CompletionCreateParamsBase
 
 from multirouter.providers.anthropic.request_fields import FIELDS as ANTHROPIC
-from multirouter.providers.request_fields import Fields
 from multirouter.providers.gemini.request_fields import FIELDS as GEMINI
+from multirouter.providers.request_fields import Fields
 
 from .docs_tables import DOCS, TABLES, shown
 

@@ -7,7 +7,7 @@ from dataclasses import KW_ONLY, dataclass, field
 from fnmatch import fnmatchcase
 from typing import Any
 
-from multirouter.core import function_checks
+from multirouter.core import function_checks as hooks
 from multirouter.core import validation as check
 from multirouter.core.chat.model_names import unversioned
 from multirouter.errors import ConfigurationError
@@ -177,5 +177,5 @@ def checked_prices(what: str, value: Any) -> Prices | None:
             what,
             f"must be a Price, a mapping of model names to prices, or a function, got {value!r}",
         )
-    source: PriceSource = function_checks.plain_function(what, value, "model")
+    source: PriceSource = hooks.plain_function(what, value, "model")
     return source

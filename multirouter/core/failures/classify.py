@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import cast
 from weakref import WeakKeyDictionary
 
-from multirouter.core import function_checks
+from multirouter.core import function_checks as hooks
 from multirouter.core.failures import exception_types, retry_after, signatures
 from multirouter.core.failures.exception_details import ExceptionDetails, location_of
 from multirouter.core.failures.signatures import Signature
@@ -120,7 +120,7 @@ class Classifier:
     ) -> Verdict | FailureKind | None:
         """What the user's classifier returns; `CLASSIFIER_FAILED` when it fails."""
         try:
-            answer = function_checks.checked_result("classify=", cast("Classify", self._user)(error, value))
+            answer = hooks.checked_result("classify=", cast("Classify", self._user)(error, value))
             return answer if answer is None or isinstance(answer, Verdict) else _kind(answer)
         except Exception as failure:  # noqa: BLE001 - a user's hook may fail, a call may not
             self._on_error(failure)

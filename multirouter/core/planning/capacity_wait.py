@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Hashable
 
 from multirouter.core.planning import final_errors
-from multirouter.core.planning.admission import Admission
+from multirouter.core.planning.failover_choice import FailoverChoice
 from multirouter.core.planning.retrying import RetryState
 from multirouter.core.planning.steps import WaitStep
 from multirouter.core.selection.candidate import Candidate
 
 
-class CapacityWait(Admission):
+class CapacityWait(FailoverChoice):
     """Plan of a call that may wait until a provider is available.
 
     It waits as long as its caller allows (`wait=`), and for the trial of a half-open provider as

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
-from multirouter.core import function_checks
+from multirouter.core import function_checks as hooks
 from multirouter.core import validation as check
 from multirouter.core.cost.usage import estimated_tokens
 from multirouter.core.event_dispatcher import EventDispatcher
@@ -42,7 +42,7 @@ class RouteSelection:
         choose: Callable[[Any], RouteLike] | None = None,
         unknown: str | None = None,
     ) -> None:
-        function_checks.plain_function("route", choose, "request")
+        hooks.plain_function("route", choose, "request")
         if unknown is not None:
             check.name("unknown_route", unknown)
         self._router = router
@@ -110,7 +110,7 @@ def by_length(
         raise ConfigurationError("by_length", "must have at least one route")
     for length in routes:
         check.number("by_length", length, above=0.0, maximum=math.inf, allow_inf=True)
-    return ByLength(routes, function_checks.plain_function("by_length.size", size, "request"))
+    return ByLength(routes, hooks.plain_function("by_length.size", size, "request"))
 
 
 class ByLength:

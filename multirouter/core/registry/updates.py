@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from multirouter.core import function_checks
+from multirouter.core import function_checks as hooks
 from multirouter.core import validation as check
 from multirouter.core.cost.budgets import as_budgets
 from multirouter.core.routes.resolved_route import Defaults
@@ -50,8 +50,8 @@ SETTINGS: Mapping[str, SettingReader] = MappingProxyType(
         "hedge": _policy("hedge", HedgePolicy),
         "stream": _policy("stream", StreamPolicy, StreamPolicy),
         "rules": lambda value: rules_with({} if value is None else value),
-        "accept": lambda value: function_checks.accept_function("accept", value),
-        "fallback": lambda value: function_checks.fallback_function("fallback", value),
+        "accept": lambda value: hooks.accept_function("accept", value),
+        "fallback": lambda value: hooks.fallback_function("fallback", value),
         "panic": lambda value: None if value is None else check.share("panic", value),
         "budget": lambda value: as_budgets("budget", value),
         "shadow": _policy("shadow", Shadow),

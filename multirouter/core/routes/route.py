@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from multirouter.core import function_checks
+from multirouter.core import function_checks as hooks
 from multirouter.core import validation as check
 from multirouter.core.cost.budgets import Budget, as_budgets
 from multirouter.core.selection.eligibility import Requires, Sizes
@@ -122,10 +122,10 @@ class Route:
         self.stream: StreamPolicy | None = check.instance(f"{me}.stream", stream, StreamPolicy)
         rules_with(rules or {}, f"{me}.rules")
         self.rules: dict[FailureKind | str, Rule] = dict(rules or {})
-        self.accept: Callable[[Any], object] | Mapping[str, Any] | None = function_checks.accept_function(
+        self.accept: Callable[[Any], object] | Mapping[str, Any] | None = hooks.accept_function(
             f"{me}.accept", accept
         )
-        self.fallback: Any = function_checks.fallback_function(f"{me}.fallback", fallback)
+        self.fallback: Any = hooks.fallback_function(f"{me}.fallback", fallback)
         self.retries_per_provider: int = check.count(
             f"{me}.retries_per_provider", retries_per_provider, minimum=0
         )
@@ -138,11 +138,11 @@ class Route:
         self.on: frozenset[FailureKind | int] | None = (
             None if on is None else _failures(f"{me}.on", on)
         )
-        self.requires: Any = function_checks.plain_function(
+        self.requires: Any = hooks.plain_function(
             f"{me}.requires", requires, "request", iterable=True
         )
-        self.size: Callable[[Any], int] | None = function_checks.plain_function(f"{me}.size", size, "request")
-        self.transform: Callable[[Any], Any] | None = function_checks.plain_function(
+        self.size: Callable[[Any], int] | None = hooks.plain_function(f"{me}.size", size, "request")
+        self.transform: Callable[[Any], Any] | None = hooks.plain_function(
             f"{me}.transform", transform, "request"
         )
 

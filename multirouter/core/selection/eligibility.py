@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from multirouter.core import function_checks
+from multirouter.core import function_checks as hooks
 from multirouter.core.chat import completions as chat
 from multirouter.core.cost.usage import estimated_tokens
 from multirouter.errors import UsageError
@@ -147,7 +147,7 @@ def call_hook(what: str, hook: Callable[[Any], Any], request: Any) -> Any:
         UsageError: the hook raised.
     """
     try:
-        return function_checks.checked_result(f"{what}=", hook(request))
+        return hooks.checked_result(f"{what}=", hook(request))
     except Exception as error:
         raise UsageError(f"{what}= raised {type(error).__name__}: {error}") from error
 

@@ -8,7 +8,7 @@ from hashlib import blake2b
 from heapq import nlargest
 from typing import TYPE_CHECKING, Any
 
-from multirouter.core import function_checks
+from multirouter.core import function_checks as hooks
 from multirouter.core.selection.weighted import Choose, SelectionContext
 from multirouter.errors import ConfigurationError
 
@@ -48,7 +48,7 @@ class Sticky:
     def __init__(self, key: Callable[[Any], str | bytes | int | None]) -> None:
         if key is None:
             raise ConfigurationError("Sticky.key", "must be a function, got None")
-        self._key: Callable[[Any], str | bytes | int | None] = function_checks.plain_function(
+        self._key: Callable[[Any], str | bytes | int | None] = hooks.plain_function(
             "Sticky.key", key, "request"
         )
 
@@ -81,7 +81,7 @@ class Sticky:
 
 def _slot(key: Any) -> int:
     if not isinstance(key, str | bytes | int):  # as text, it would differ from call to call
-        function_checks.dispose(key)
+        hooks.dispose(key)
         raise TypeError(f"Sticky.key must return str, bytes, int or None, got {type(key).__name__}")
     data = key if isinstance(key, bytes) else str(key).encode()
     return int.from_bytes(blake2b(data, digest_size=4).digest()) % SLOTS

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from multirouter.core import function_checks
+from multirouter.core import function_checks as hooks
 from multirouter.core import validation as check
 from multirouter.core.selection.exploration import BestSoFar, sample_of
 from multirouter.core.selection.weighted import Choose, SelectionContext, Strategy, WeightedChoice
@@ -283,6 +283,6 @@ def resolve_strategy(what: str, value: Any) -> Strategy | None:
         raise ConfigurationError(
             what, f"must be the name of a strategy, or an object with prepare(), got {value!r}"
         )
-    function_checks.plain_function(f"{what}.prepare", value.prepare, "members")
+    hooks.plain_function(f"{what}.prepare", value.prepare, "members")
     strategy: Strategy = value
     return strategy

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from multirouter.core import function_checks
+from multirouter.core import function_checks as hooks
 from multirouter.core.change_counter import ChangeCounter
 from multirouter.core.selection.candidate import Candidate
 from multirouter.core.selection.eligibility import NONE_EXCLUDED
+from multirouter.core.selection.panic import is_panic, selectable_in_panic
 from multirouter.core.selection.strategies import Balanced, Ranked
 from multirouter.core.selection.weighted import (
     Choose,
@@ -50,7 +51,7 @@ class ChoicePolicy:
         self._choose: Choose | None = None
         if strategy is not None:
             what = f"{type(strategy).__name__}.prepare()"
-            choose = function_checks.plain_function(what, strategy.prepare(members), "candidates", "context")
+            choose = hooks.plain_function(what, strategy.prepare(members), "candidates", "context")
             if choose is None:
                 raise ConfigurationError(what, "must return the function that chooses, got None")
             self._choose = choose
@@ -100,11 +101,10 @@ class TierTable:
     def __init__(
         self, members: Sequence[Candidate], revision: int, now: float, policy: ChoicePolicy
     ) -> None:
-        threshold = policy.panic
         selectable = [member for member in members if member.gate.selectable(now)]
-        self.panic: bool = threshold is not None and len(selectable) < threshold * len(members)
+        self.panic: bool = is_panic(policy.panic, len(selectable), len(members))
         if self.panic:
-            selectable = [member for member in members if member.gate.hold != "open"]
+            selectable = selectable_in_panic(members)
         self.revision: int = revision
         self.half_open: list[Candidate] = (
             [] if self.panic else [member for member in members if member.gate.half_open(now)]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from multirouter.core import function_checks
+from multirouter.core import function_checks as hooks
 from multirouter.core import validation as check
 from multirouter.errors import ConfigurationError
 
@@ -269,7 +269,7 @@ class LimitPolicy:
                     "must be a function that returns a request's tokens, since "
                     "tokens_per_minute is set, got None",
                 )
-        function_checks.plain_function("LimitPolicy.size", self.size, "request")
+        hooks.plain_function("LimitPolicy.size", self.size, "request")
         check.number("LimitPolicy.burst", self.burst, above=0.0, maximum=1.0)
 
 

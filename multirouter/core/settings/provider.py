@@ -7,7 +7,7 @@ from typing import Any, Generic, Never, overload
 
 from typing_extensions import TypedDict, Unpack
 
-from multirouter.core import function_checks
+from multirouter.core import function_checks as hooks
 from multirouter.core import validation as check
 from multirouter.core.cost.budgets import Budget, as_budgets
 from multirouter.core.cost.metering import ModelOf
@@ -198,10 +198,10 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         refuse_unknown(label, unknown, self.__slots__)
         if call is None and stream is None:
             raise ConfigurationError(label, "must have call= or stream=, or both")
-        self.call: Callable[[Any], Awaitable[Any]] | None = function_checks.async_function(
+        self.call: Callable[[Any], Awaitable[Any]] | None = hooks.async_function(
             f"{label}.call", call, "request"
         )
-        self.stream: Callable[[Any], AsyncIterator[Any]] | None = function_checks.stream_function(
+        self.stream: Callable[[Any], AsyncIterator[Any]] | None = hooks.stream_function(
             f"{label}.stream", stream, "request"
         )
         self.weight: float = check.weight(f"{label}.weight", weight)
@@ -219,16 +219,16 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         if quality is not None:
             check.number(f"{label}.quality", quality)
         self.quality: float | None = quality
-        self.transform: Callable[[Any], Any] | None = function_checks.plain_function(
+        self.transform: Callable[[Any], Any] | None = hooks.plain_function(
             f"{label}.transform", transform, "request"
         )
         self.capabilities: tuple[str, ...] = _names(f"{label}.capabilities", capabilities)
         self.first_token: float | None = _optional_duration(f"{label}.first_token", first_token)
         self.idle: float | None = _optional_duration(f"{label}.idle", idle)
-        self.health_check: Callable[[], Awaitable[object]] | None = function_checks.async_function(
+        self.health_check: Callable[[], Awaitable[object]] | None = hooks.async_function(
             f"{label}.health_check", health_check
         )
-        self.aclose: Callable[[], Awaitable[object]] | None = function_checks.async_function(
+        self.aclose: Callable[[], Awaitable[object]] | None = hooks.async_function(
             f"{label}.aclose", aclose
         )
         if retries is not None:
@@ -239,7 +239,7 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         self.backoff: float | None = backoff
         self.model: ModelOf = _model(f"{label}.model", model)
         self.price: Prices | None = checked_prices(f"{label}.price", price)
-        self.usage: ReadUsage | None = function_checks.plain_function(f"{label}.usage", usage, "answer")
+        self.usage: ReadUsage | None = hooks.plain_function(f"{label}.usage", usage, "answer")
         self.budget: tuple[Budget, ...] = as_budgets(f"{label}.budget", budget)
         if self.budget and price is None:
             raise ConfigurationError(
@@ -276,7 +276,7 @@ def _model(what: str, model: Any) -> ModelOf:
         return None if model is None else check.name(what, model)
     if not callable(model):
         raise ConfigurationError(what, f"must be a name or a function, got {model!r}")
-    function: Callable[[Any], str | None] = function_checks.plain_function(what, model, "request")
+    function: Callable[[Any], str | None] = hooks.plain_function(what, model, "request")
     return function
 
 

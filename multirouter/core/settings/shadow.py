@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from multirouter.core import function_checks
+from multirouter.core import function_checks as hooks
 from multirouter.core import validation as check
 from multirouter.core.settings.provider import Provider
 from multirouter.errors import ConfigurationError
@@ -60,7 +60,7 @@ class Shadow:
                 raise ConfigurationError("Shadow.providers", f"duplicate provider {name!r}")
         self.share: float = check.share("Shadow.share", share)
         self.max_in_flight: int = check.count("Shadow.max_in_flight", max_in_flight)
-        self.compare: Compare | None = function_checks.either_function(
+        self.compare: Compare | None = hooks.either_function(
             "Shadow.compare", compare, "request", "answer", "shadow"
         )
 

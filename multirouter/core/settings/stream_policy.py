@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from multirouter.core import function_checks
+from multirouter.core import function_checks as hooks
 from multirouter.core import validation as check
 from multirouter.core.chat.chunk_reader import ChunkReader, StreamHookError, reader_for
 
@@ -76,8 +76,8 @@ class StreamPolicy:
             check.number("StreamPolicy.min_rate", self.min_rate, above=0.0)
         check.duration("StreamPolicy.rate_window", self.rate_window)
         for name in ("content", "text", "complete"):
-            function_checks.plain_function(f"StreamPolicy.{name}", getattr(self, name), "chunk")
-        function_checks.plain_function("StreamPolicy.resume", self.resume, "request", "text")
+            hooks.plain_function(f"StreamPolicy.{name}", getattr(self, name), "chunk")
+        hooks.plain_function("StreamPolicy.resume", self.resume, "request", "text")
         check.one_of("StreamPolicy.on_interrupt", self.on_interrupt, INTERRUPTS)
         check.one_of("StreamPolicy.on_divergence", self.on_divergence, ("instruct", "raise"))
 
@@ -113,7 +113,7 @@ def guarded_hook(name: str, hook: Callable[..., Any]) -> Callable[..., Any]:
             result = hook(*args)
             if result is True or result is False:  # as most hooks return, once a chunk
                 return result
-            return function_checks.checked_result(f"StreamPolicy.{name}", result)
+            return hooks.checked_result(f"StreamPolicy.{name}", result)
         except Exception as error:
             raise StreamHookError(
                 f"StreamPolicy.{name} raised {type(error).__name__}: {error}"

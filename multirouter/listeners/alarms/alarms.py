@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 from typing_extensions import override
 
-from multirouter.core import function_checks
+from multirouter.core import function_checks as hooks
 from multirouter.core import validation as check
 from multirouter.core.event_dispatcher import EventDispatcher
 from multirouter.core.events import AlarmChanged, CircuitChanged
@@ -107,12 +107,12 @@ class Alarms:
         for target in targets:
             if target is None:
                 raise ConfigurationError("Alarms.to", "must be a function, got None")
-            function_checks.either_function("Alarms.to", target, "alarm")
+            hooks.either_function("Alarms.to", target, "alarm")
         self.sync_targets: tuple[AlarmTarget, ...] = tuple(
-            target for target in targets if not function_checks.is_async(target)
+            target for target in targets if not hooks.is_async(target)
         )
         self.async_targets: tuple[Any, ...] = tuple(
-            target for target in targets if function_checks.is_async(target)
+            target for target in targets if hooks.is_async(target)
         )
         self._router: str | None = None
 
@@ -222,7 +222,7 @@ def _checked(rules: Iterable[AlarmRule]) -> tuple[AlarmRule, ...]:
             why = f"must be a list of rules such as ProviderFailing(), got {rule!r} in it"
             raise ConfigurationError("alarms", why)
         what = f"{type(rule).__name__}.evaluate"
-        function_checks.plain_function(what, rule.evaluate, "now", "view", iterable=True)
+        hooks.plain_function(what, rule.evaluate, "now", "view", iterable=True)
     names = [check.name("alarms", rule.name) for rule in found]
     for name in names:
         if names.count(name) > 1:

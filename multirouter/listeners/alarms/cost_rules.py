@@ -8,7 +8,7 @@ from typing import Any
 
 from typing_extensions import override
 
-from multirouter.core import function_checks
+from multirouter.core import function_checks as hooks
 from multirouter.core import validation as check
 from multirouter.core.listener import Listener
 from multirouter.listeners.alarms.alarms import AlarmReading, threshold_state
@@ -79,7 +79,7 @@ class _CostRule(Listener):
         rule = type(self).__name__
         self.name: str = check.name(f"{rule}.name", name)
         self._clear = check.share(f"{rule}.clear", clear)
-        self._cost: Cost = function_checks.plain_function(f"{rule}.cost", cost, "outcome")
+        self._cost: Cost = hooks.plain_function(f"{rule}.cost", cost, "outcome")
         self._last_hour = LastHour(max_hours)
 
     @override

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import anyio
 
-from multirouter.core import function_checks
+from multirouter.core import function_checks as hooks
 from multirouter.core import validation as check
 from multirouter.core.events import AlarmChanged
 from multirouter.errors import ConfigurationError, UsageError
@@ -56,7 +56,7 @@ class Webhook:
         self._host = parts.hostname
         self._headers = dict(headers or {})
         self._timeout = check.duration("Webhook.timeout", timeout)
-        self._body: Callable[[AlarmChanged], Any] | None = function_checks.plain_function(
+        self._body: Callable[[AlarmChanged], Any] | None = hooks.plain_function(
             "Webhook.body", body, "alarm"
         )
         self._wall = wall

@@ -7,9 +7,9 @@ from typing import Any
 
 from multirouter.providers.canonical import ChatRequest
 from multirouter.providers.error_factory import ErrorFactory
-from multirouter.providers.request_fields import check_fields
 from multirouter.providers.gemini.conversation import conversation
 from multirouter.providers.gemini.request_fields import FIELDS
+from multirouter.providers.request_fields import check_fields
 
 _GENERATION = {
     "temperature": "temperature",

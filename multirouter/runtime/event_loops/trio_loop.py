@@ -17,10 +17,10 @@ from multirouter.runtime.event_loops.base import (
     FinishedTask,
     Timer,
 )
+from multirouter.runtime.event_loops.trio_child_tasks import TrioChildTasks
 from multirouter.runtime.event_loops.trio_deadlines import TrioDeadlines
 
 if TYPE_CHECKING:
-    from types import TracebackType
     from typing import Self
 
     from multirouter.runtime.deadline import MakeBound  # which loads asyncio
@@ -45,54 +45,6 @@ class TrioBackgroundTask:
     def cancel(self) -> None:
         """Cancels it."""
         self.scope.cancel()
-
-
-class TrioChildTasks:
-    """Tasks of one call on trio, see `ChildTasks`: a nursery whose tasks are shielded."""
-
-    def __init__(self) -> None:
-        self._scopes: list[trio.CancelScope] = []
-        self._manager = trio.open_nursery()
-        self._nursery: trio.Nursery
-        self.ending: bool = False
-
-    async def __aenter__(self) -> Self:
-        self._nursery = await self._manager.__aenter__()
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.ending = True
-        for scope in self._scopes:
-            scope.cancel()
-        # The tasks end by their own scopes; a cancellation of the call need not end the wait.
-        self._nursery.cancel_scope.shield = True
-        # Without the body's exception: the nursery would wrap it in a group.
-        await self._manager.__aexit__(None, None, None)
-
-    def start(
-        self,
-        name: str,
-        function: Callable[..., Awaitable[None]],
-        *args: object,
-        on_end: Callable[[], None],
-    ) -> None:
-        """Starts a task, see `ChildTasks.start`."""
-        scope = trio.CancelScope(shield=True)
-        self._scopes.append(scope)
-
-        async def run() -> None:
-            try:
-                with scope:
-                    await function(*args)
-            finally:
-                on_end()
-
-        self._nursery.start_soon(run, name=f"multirouter {name}")
 
 
 class TrioLoop:

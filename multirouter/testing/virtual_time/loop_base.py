@@ -124,7 +124,9 @@ class VirtualTime(asyncio.AbstractEventLoop):
         """Whether a thread outside the default executor was started since the loop was created."""
         known = self._initial_threads
         foreign = [thread for thread in threading.enumerate() if thread not in known]
-        return bool(foreign) and (self._pool is None or not _threads(self._pool).issuperset(foreign))
+        return bool(foreign) and (
+            self._pool is None or not _threads(self._pool).issuperset(foreign)
+        )
 
     def _deadlock(self, awaited: str = "") -> Deadlock:
         if awaited:

@@ -11,7 +11,7 @@ from unittest import mock
 
 import pytest
 
-from multirouter.core import function_checks
+from multirouter.core import function_checks as hooks
 from multirouter.core.routes.route import Route
 from multirouter.core.selection.sticky import Sticky
 from multirouter.core.settings.policies import LimitPolicy
@@ -97,31 +97,35 @@ def reason(check: Any, *args: Any, **options: Any) -> str:
 @pytest.mark.parametrize("hook", PLAIN.values(), ids=PLAIN)
 def test_plain_functions(hook: Any) -> None:
     """They are valid where a function is called, and where either kind is."""
-    assert function_checks.plain_function("setting", hook, "request") is hook
-    assert function_checks.either_function("setting", hook, "request") is hook
-    assert not function_checks.is_async(hook)
+    assert hooks.plain_function("setting", hook, "request") is hook
+    assert hooks.either_function("setting", hook, "request") is hook
+    assert not hooks.is_async(hook)
 
 
 @pytest.mark.parametrize("hook", ASYNC.values(), ids=ASYNC)
 def test_async_functions(hook: Any) -> None:
     """They are invalid where a function is called, and valid where its result is awaited."""
-    assert "got the async function" in reason(function_checks.plain_function, hook, "request")
-    assert function_checks.either_function("setting", hook, "request") is hook
-    assert function_checks.async_function("setting", hook, "request") is hook
-    assert function_checks.is_async(hook)
+    assert "got the async function" in reason(hooks.plain_function, hook, "request")
+    assert hooks.either_function("setting", hook, "request") is hook
+    assert hooks.async_function("setting", hook, "request") is hook
+    assert hooks.is_async(hook)
 
 
 @pytest.mark.parametrize("hook", [generator, async_generator, functools.partial(generator)])
 def test_generators(hook: Any) -> None:
     """Their call runs no code and returns nothing that is false, so they are invalid everywhere."""
-    for check in (function_checks.plain_function, function_checks.either_function, function_checks.async_function):
+    for check in (
+        hooks.plain_function,
+        hooks.either_function,
+        hooks.async_function,
+    ):
         assert "generator function" in reason(check, hook, "request")
 
 
 def test_a_generator_where_the_result_is_iterated() -> None:
     """There it is valid; an async one is not."""
-    assert function_checks.plain_function("setting", generator, "request", iterable=True) is generator
-    why = reason(function_checks.plain_function, async_generator, "request", iterable=True)
+    assert hooks.plain_function("setting", generator, "request", iterable=True) is generator
+    why = reason(hooks.plain_function, async_generator, "request", iterable=True)
     assert why == "must be a plain function, got the async generator function async_generator()"
 
 
@@ -132,7 +136,7 @@ def test_a_generator_where_the_result_is_iterated() -> None:
 )
 def test_a_plain_function_whose_result_is_awaited(hook: Any) -> None:
     """It is invalid, also without annotations: an async function does the same and says so."""
-    why = reason(function_checks.async_function, hook, "request")
+    why = reason(hooks.async_function, hook, "request")
     assert "got the plain function" in why
     assert why.endswith("make it `async def`, or annotate its result as an Awaitable")
 
@@ -144,27 +148,27 @@ def test_a_plain_function_whose_result_is_awaited(hook: Any) -> None:
 )
 def test_a_function_that_may_return_an_awaitable(hook: Any) -> None:
     """Where that cannot be known it is valid; the first call shows it."""
-    assert function_checks.async_function("setting", hook, "request") is hook
+    assert hooks.async_function("setting", hook, "request") is hook
 
 
 def test_streams() -> None:
     """A stream is an async generator function, or one that returns an async iterator."""
     for hook in (async_generator, lambda request: async_generator(request), mock.Mock()):  # noqa: PLW0108
-        assert function_checks.stream_function("setting", hook, "request") is hook
-    assert "the async function coroutine()" in reason(function_checks.stream_function, coroutine, "request")
-    assert "the generator function" in reason(function_checks.stream_function, generator, "request")
-    assert "got 3" in reason(function_checks.stream_function, 3, "request")
+        assert hooks.stream_function("setting", hook, "request") is hook
+    assert "the async function coroutine()" in reason(hooks.stream_function, coroutine, "request")
+    assert "the generator function" in reason(hooks.stream_function, generator, "request")
+    assert "got 3" in reason(hooks.stream_function, 3, "request")
 
 
 def test_none_is_no_hook() -> None:
     """Every check passes None on."""
     for check in (
-        function_checks.plain_function,
-        function_checks.either_function,
-        function_checks.async_function,
-        function_checks.stream_function,
-        function_checks.accept_function,
-        function_checks.fallback_function,
+        hooks.plain_function,
+        hooks.either_function,
+        hooks.async_function,
+        hooks.stream_function,
+        hooks.accept_function,
+        hooks.fallback_function,
     ):
         assert check("setting", None) is None
 
@@ -172,20 +176,24 @@ def test_none_is_no_hook() -> None:
 @pytest.mark.parametrize("value", ["gpt", 7])
 def test_a_value_that_is_no_function(value: Any) -> None:
     """The error shows it."""
-    for check in (function_checks.plain_function, function_checks.either_function, function_checks.async_function):
+    for check in (
+        hooks.plain_function,
+        hooks.either_function,
+        hooks.async_function,
+    ):
         assert reason(check, value, "request").endswith(f"got {value!r}")
-    assert reason(function_checks.accept_function, value).startswith("must be a function or a JSON Schema")
+    assert reason(hooks.accept_function, value).startswith("must be a function or a JSON Schema")
 
 
 def test_accept_and_fallback() -> None:
     """`accept=` may be a schema, `fallback=` any value."""
     schema = {"type": "object"}
-    assert function_checks.accept_function("setting", schema) is schema
-    assert function_checks.accept_function("setting", plain) is plain
-    assert "the async function" in reason(function_checks.accept_function, coroutine)
-    assert function_checks.fallback_function("setting", "sorry") == "sorry"
-    assert "must take (request, error)" in reason(function_checks.fallback_function, plain)
-    assert "the generator function" in reason(function_checks.fallback_function, generator)
+    assert hooks.accept_function("setting", schema) is schema
+    assert hooks.accept_function("setting", plain) is plain
+    assert "the async function" in reason(hooks.accept_function, coroutine)
+    assert hooks.fallback_function("setting", "sorry") == "sorry"
+    assert "must take (request, error)" in reason(hooks.fallback_function, plain)
+    assert "the generator function" in reason(hooks.fallback_function, generator)
 
 
 # ── arguments ───────────────────────────────────────────────────────────────────────────────────
@@ -193,12 +201,12 @@ def test_accept_and_fallback() -> None:
 
 def test_other_arguments_are_invalid() -> None:
     """The error shows the expected and the given ones."""
-    assert reason(function_checks.plain_function, plain) == "must take no arguments, got plain(request)"
-    assert reason(function_checks.plain_function, plain, "a", "b").startswith("must take (a, b), got plain(")
-    assert reason(function_checks.async_function, coroutine).startswith(
+    assert reason(hooks.plain_function, plain) == "must take no arguments, got plain(request)"
+    assert reason(hooks.plain_function, plain, "a", "b").startswith("must take (a, b), got plain(")
+    assert reason(hooks.async_function, coroutine).startswith(
         "must take no arguments, got coroutine("
     )
-    assert reason(function_checks.stream_function, async_generator).startswith("must take no arguments, got ")
+    assert reason(hooks.stream_function, async_generator).startswith("must take no arguments, got ")
 
 
 def test_a_decorators_own_arguments_count() -> None:
@@ -208,8 +216,8 @@ def test_a_decorators_own_arguments_count() -> None:
     def without(*, unused: int = 0) -> str:
         return plain("always the same")
 
-    assert function_checks.plain_function("setting", without) is without
-    assert reason(function_checks.plain_function, without, "request").startswith("must take (request), got ")
+    assert hooks.plain_function("setting", without) is without
+    assert reason(hooks.plain_function, without, "request").startswith("must take (request), got ")
 
 
 # ── results ─────────────────────────────────────────────────────────────────────────────────────
@@ -220,15 +228,15 @@ def test_an_awaitable_result_is_an_error() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         with pytest.raises(TypeError, match=r"^accept= must be a plain function, but it returned"):
-            function_checks.checked_result("accept=", coroutine(""))
+            hooks.checked_result("accept=", coroutine(""))
 
     class Lazy:
         def __await__(self) -> Any:
             yield
 
     with pytest.raises(TypeError, match=r"returned a Lazy$"):
-        function_checks.checked_result("accept=", Lazy())
-    assert function_checks.checked_result("accept=", False) is False
+        hooks.checked_result("accept=", Lazy())
+    assert hooks.checked_result("accept=", False) is False
 
 
 def test_only_the_type_is_asked() -> None:
@@ -239,7 +247,7 @@ def test_only_the_type_is_asked() -> None:
             return name
 
     proxy = Proxy()
-    assert function_checks.checked_result("accept=", proxy) is proxy
+    assert hooks.checked_result("accept=", proxy) is proxy
 
 
 # ── every class with hooks ──────────────────────────────────────────────────────────────────────
