@@ -60,8 +60,9 @@ class ProviderClosing:
         self._uses: list[ConfigurationUse] = []
         self._current: dict[object, Resource] = {}
         self._leaving: dict[object, Resource] = {}
+        self._scheduled: dict[object, Resource] = {}  # their tasks have not begun
         self._loop: EventLoop | None = None
-        self._closing = 0
+        self._closing: set[Resource] = set()
         self._calls_ended: anyio.Event | None = None
         self._all_closed: anyio.Event | None = None
 
@@ -80,13 +81,15 @@ class ProviderClosing:
             if provider.aclose is not None:
                 key = _identity(provider.aclose)
                 resource = left.pop(key, None) or self._leaving.pop(key, None)
+                resource = resource or self._scheduled.pop(key, None)
                 resource = resource or Resource(provider.name, provider.aclose)
                 self._current.setdefault(key, resource)
         for resource in self._current.values():
             resource.users = [*(old for old in resource.users if old.count), use]
         self._leaving.update(left)
         if left:
-            for old in self._uses[:-1]:
+            # Between two runs of a loop no task can begin: the next call's end begins them.
+            for old in self._uses[:-1] if self._is_running() else self._uses:
                 old.on_idle = self._on_idle
             self._close_unused()
 
@@ -103,7 +106,9 @@ class ProviderClosing:
     def rebind(self, loop: EventLoop, by: float) -> None:
         """Closes providers in `loop` from here on."""
         self._loop = loop
-        self._closing = 0
+        self._closing = set()
+        self._leaving.update(self._scheduled)
+        self._scheduled = {}
         self._close_unused()
 
     async def wait_for_calls(self, loop: EventLoop, seconds: float) -> None:
@@ -125,8 +130,12 @@ class ProviderClosing:
 
     async def close_all(self) -> None:
         """Closes all that are open, at once, in any event loop; takes a few seconds at most."""
-        left = [*self._leaving.values(), *self._current.values()]
-        self._leaving, self._current, self._loop = {}, {}, None
+        left = [
+            *self._leaving.values(),
+            *self._scheduled.values(),
+            *self._current.values(),
+        ]
+        self._leaving, self._scheduled, self._current, self._loop = {}, {}, {}, None
         if left:
             async with running_loop(self._on_error) as loop:
                 for resource in left:
@@ -139,18 +148,33 @@ class ProviderClosing:
         if self._calls_ended is not None and not self.calls:
             self._calls_ended.set()
 
+    def _is_running(self) -> bool:
+        return self._loop is not None and self._loop.is_running()
+
     def _close_unused(self) -> None:
         loop = self._loop
-        if loop is not None:
+        if loop is not None and loop.is_running():
             unused = [item for item in self._leaving.items() if not item[1].in_use]
             for key, resource in unused:
-                del self._leaving[key]
-                self._closing += 1
-                ended = partial(self._closed, loop)
-                loop.spawn(_name_of(resource), self._close, resource, loop, on_end=ended)
+                self._scheduled[key] = self._leaving.pop(key)
+                self._closing.add(resource)
+                loop.spawn(
+                    _name_of(resource),
+                    self._close_scheduled,
+                    key,
+                    loop,
+                    on_end=partial(self._ended, key, resource, self._closing),
+                )
 
-    def _closed(self, loop: EventLoop) -> None:
-        self._closing -= 1
+    async def _close_scheduled(self, key: object, loop: EventLoop) -> None:
+        resource = self._scheduled.pop(key, None)
+        if resource is not None:  # else a provider with it was added again
+            await self._close(resource, loop)
+
+    def _ended(self, key: object, resource: Resource, closing: set[Resource]) -> None:
+        if self._scheduled.get(key) is resource:  # the task was cancelled before it began
+            self._leaving[key] = self._scheduled.pop(key)
+        closing.discard(resource)
         if self._all_closed is not None and not self._closing:
             self._all_closed.set()
 
