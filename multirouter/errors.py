@@ -63,6 +63,7 @@ class NoProviderAvailable(CallFailed):
 
     Attributes:
         states: for each provider of the route, why it could not be attempted.
+        rate_limited: whether it is a cooldown after a rate limit (status 429) for each of them.
     """
 
     def __init__(
@@ -72,9 +73,11 @@ class NoProviderAvailable(CallFailed):
         states: Mapping[str, str],
         elapsed: float = 0.0,
         retry_after: float | None = None,
+        rate_limited: bool = False,
     ) -> None:
         super().__init__(message, elapsed=elapsed, retry_after=retry_after)
         self.states: dict[str, str] = dict(states)
+        self.rate_limited = rate_limited
 
 
 class AllProvidersFailed(CallFailed):

@@ -36,7 +36,8 @@ class ListedOrKnown:
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ListedOrKnown) and self._inputs == other._inputs
 
-    __hash__ = None  # type: ignore[assignment] # compared only, to find what a reload changed
+    def __hash__(self) -> int:
+        return hash(self._inputs[1])  # a mapping has no hash
 
 
 def prices_of(

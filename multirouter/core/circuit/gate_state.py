@@ -72,7 +72,7 @@ class GateState:
         """
         if self.hold == "open":
             return "held open"
-        if self.hold in {None, "closed"} and now < self.cooldown_until:
+        if self._cools_down(now):
             return "cooling down"
         if self.hold is None and not self.circuit.admits(now, join=join):
             half_open = self.circuit.state(now) is CircuitState.HALF_OPEN
@@ -84,6 +84,13 @@ class GateState:
     def admits(self, now: float, size: int = 0) -> bool:
         """Whether an attempt could start at `now`."""
         return not self.rejection(now, size)
+
+    def is_rate_limited(self, now: float) -> bool:
+        """Whether a cooldown after a rate limit is what excludes it."""
+        return self.rate_limited and self._cools_down(now)
+
+    def _cools_down(self, now: float) -> bool:
+        return self.hold in {None, "closed"} and now < self.cooldown_until
 
     def selectable(self, now: float) -> bool:
         """Whether the provider takes part in the selection.

@@ -81,7 +81,8 @@ class Billing:
             request: the request, for its model and for an estimate.
             size: the request's tokens as counted by a hook, else 0.
         """
-        requested = pricing.model_of(request)
+        # A call's own attempts have been reported before they began.
+        requested = pricing.model_of(request, report=record.role == "shadow")
         answered = answered_model(value) if meter is None else meter.model
         record.model = _recorded_model(requested, answered)
         usage = _usage_of(pricing, record, meter, value, request, size)

@@ -108,8 +108,14 @@ class ProviderPricing:
         """Whether the provider has prices."""
         return self._prices is not None
 
-    def model_of(self, request: Any) -> str | None:
-        """The model that an attempt with this request asks for; None when it is not known."""
+    def model_of(self, request: Any, *, report: bool = False) -> str | None:
+        """The model that an attempt with this request asks for; None when it is not known.
+
+        Args:
+            request: a call's request.
+            report: whether to report what a function of the user raises: once for each call,
+                which asks for the model repeatedly.
+        """
         model = self._model
         if model is None:
             model = request.get("model") if isinstance(request, Mapping) else None
@@ -117,7 +123,8 @@ class ProviderPricing:
             try:
                 model = model(request)
             except Exception as error:  # noqa: BLE001 - a failing hook fails no call
-                self._on_hook_error(self._model, error)  # type: ignore[arg-type] # it was called
+                if report:
+                    self._on_hook_error(self._model, error)  # type: ignore[arg-type] # it was called
                 return None
         return model[:MAX_LENGTH] if isinstance(model, str) and model else None
 

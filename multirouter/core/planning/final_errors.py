@@ -67,6 +67,9 @@ def no_provider_available(
         states=states,
         elapsed=now - started,
         retry_after=retry_after,
+        rate_limited=not rejection
+        and bool(states)
+        and all(m.name not in ineligible and m.gate.is_rate_limited(now) for m in route.members),
     )
 
 

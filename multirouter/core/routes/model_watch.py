@@ -68,7 +68,7 @@ class ModelWatch:
                 self._seen.clear()
             self._seen.add(model)
         for member in self._members:
-            named = member.pricing.model_of(request)
+            named = member.pricing.model_of(request, report=True)
             if named is not None:
                 member.gate.see_model(named, now)
 

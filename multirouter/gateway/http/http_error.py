@@ -89,9 +89,7 @@ def http_error_from(error: BaseException) -> HTTPError:
 def _call_failed(error: CallFailed) -> HTTPError:
     if isinstance(error, NoProviderAvailable):
         retry_after = error.retry_after
-        if error.states and all(
-            state.startswith("cooling down") for state in error.states.values()
-        ):
+        if error.rate_limited:
             return HTTPError(429, str(error), code="rate_limit_exceeded", retry_after=retry_after)
         return HTTPError(503, str(error), code="no_provider_available", retry_after=retry_after)
     if isinstance(error, CallTimeout):

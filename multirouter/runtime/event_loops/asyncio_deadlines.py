@@ -131,7 +131,8 @@ class AsyncioDeadlines(StallWatch):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self.earliest = self._due = self.overdue_at = math.inf
+        self.earliest = math.inf
+        self.expect_nothing()
 
     def _go_on(self, now: float) -> None:
         """Sets the timer again, or stops it when no block with a deadline is open."""

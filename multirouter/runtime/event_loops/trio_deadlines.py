@@ -126,7 +126,7 @@ class TrioDeadlines(StallWatch):
                 await trio.sleep_until(now + BEAT)
         finally:
             self._beat = None
-            self._due = self.overdue_at = math.inf
+            self.expect_nothing()
             trio.lowlevel.remove_instrument(self._instrument)
 
     @override

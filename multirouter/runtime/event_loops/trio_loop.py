@@ -33,8 +33,8 @@ class TrioBackgroundTask:
     def __init__(self, name: str, on_end: Callable[[], None] | None) -> None:
         self.name = name
         self.on_end = on_end
-        self.scope = anyio.CancelScope(shield=True)
-        self.ended = trio.Event()
+        self.scope: anyio.CancelScope = anyio.CancelScope(shield=True)
+        self.ended: trio.Event = trio.Event()
         self.task: trio.lowlevel.Task | None = None
 
     @property

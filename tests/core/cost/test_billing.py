@@ -299,8 +299,7 @@ def test_a_function_for_the_model_or_price_that_raises_is_reported() -> None:
         pricing._on_hook_error = lambda _, error: errors.append(error)
         record = attempted(world, "text", {"model": "gpt-5", **ANSWER})
         assert record.usage == USAGE
-        assert {str(error) for error in errors} == {"slip"}
-        errors.clear()
+    assert len(errors) == 2
 
 
 def test_a_missing_price_is_reported_once_for_each_model() -> None:

@@ -52,6 +52,29 @@ def test_shared_limit_is_every_providers_state() -> None:
     assert error.retry_after is None
 
 
+def test_rate_limited_are_calls_that_only_rate_limits_reject() -> None:
+    """A cooldown of each provider after a 429; not one after a 503, an open circuit or a limit."""
+
+    def rejected(*kinds: str, limit: str = "", unable: str = "") -> bool:
+        scene = World([provider("a"), provider("b")], circuit=CircuitPolicy(failures=1))
+        for name, kind in zip("ab", kinds, strict=True):
+            plan = scene.plan([name])
+            effect = {"rate": "rate_limit"}.get(kind, "overloaded")
+            retry_after = None if kind == "open" else 9.0
+            scene.fail(plan, scene.next_attempt(plan), effect, retry_after=retry_after)
+        ineligible = {unable: "too long"} if unable else {}
+        error = final_errors.no_provider_available(
+            scene.route(), limit, scene.now, scene.now, None, ineligible=ineligible
+        )
+        return error.rate_limited
+
+    assert rejected("rate", "rate")
+    assert not rejected("rate", "unavailable")
+    assert not rejected("rate", "open")
+    assert not rejected("rate", "rate", limit="at its limit (9 in flight)")
+    assert not rejected("rate", "rate", unable="b")
+
+
 @pytest.mark.parametrize(
     ("denial", "words"),
     [
