@@ -287,7 +287,7 @@ def test_the_model_of_a_failed_attempt_is_the_requested_one() -> None:
 
 
 def test_a_function_for_the_model_or_price_that_raises_is_reported() -> None:
-    """The call goes on; model or price are unknown."""
+    """Once for each call, and once for a shadow copy. The call goes on without model or price."""
     errors: list[Exception] = []
 
     def fails(_: object) -> None:
@@ -299,7 +299,14 @@ def test_a_function_for_the_model_or_price_that_raises_is_reported() -> None:
         pricing._on_hook_error = lambda _, error: errors.append(error)
         record = attempted(world, "text", {"model": "gpt-5", **ANSWER})
         assert record.usage == USAGE
-    assert len(errors) == 2
+        assert len(errors) == 1
+        plan = world.plan(request="text")
+        step = world.next_attempt(plan)
+        errors.clear()
+        step.role = "shadow"
+        world.succeed(plan, step, {"model": "gpt-5", **ANSWER})
+        assert len(errors) == 1
+        errors.clear()
 
 
 def test_a_missing_price_is_reported_once_for_each_model() -> None:

@@ -59,9 +59,9 @@ def test_rate_limited_are_calls_that_only_rate_limits_reject() -> None:
         scene = World([provider("a"), provider("b")], circuit=CircuitPolicy(failures=1))
         for name, kind in zip("ab", kinds, strict=True):
             plan = scene.plan([name])
-            effect = {"rate": "rate_limit"}.get(kind, "overloaded")
-            retry_after = None if kind == "open" else 9.0
-            scene.fail(plan, scene.next_attempt(plan), effect, retry_after=retry_after)
+            failure = FailureKind.RATE_LIMIT if kind == "rate" else FailureKind.OVERLOADED
+            verdict = Verdict(failure, retry_after=None if kind == "open" else 9.0)
+            scene.fail(plan, scene.next_attempt(plan), verdict)
         ineligible = {unable: "too long"} if unable else {}
         error = final_errors.no_provider_available(
             scene.route(), limit, scene.now, scene.now, None, ineligible=ineligible
