@@ -142,20 +142,25 @@ async def test_a_cancellation_after_that_of_a_scope_is_not_lost() -> None:
         await slow_to_end()
         raise AssertionError
 
-    async def in_a_scope(call: Callable[[object], Awaitable[object]]) -> None:
+    async def in_a_scope(call: Callable[[object], Awaitable[object]], seen: list[object]) -> None:
         with anyio.move_on_after(1):
-            await call("q")
+            try:
+                await call("q")
+            except asyncio.CancelledError as error:
+                seen.extend(error.args)
+                raise
 
-    async def ends_as_cancelled(call: Callable[[object], Awaitable[object]]) -> bool:
-        task = asyncio.create_task(in_a_scope(call))
+    async def end_of(call: Callable[[object], Awaitable[object]]) -> tuple[bool, list[object]]:
+        seen: list[object] = []
+        task = asyncio.create_task(in_a_scope(call, seen))
         await asyncio.sleep(2)
-        task.cancel()
+        task.cancel("by the caller")
         await asyncio.wait([task])
-        return task.cancelled()
+        return task.cancelled(), seen
 
     async with harness() as env:
         env.router.add(Provider("c", cleans_up))
-        assert await ends_as_cancelled(env.router.call) == await ends_as_cancelled(cleans_up)
+        assert await end_of(env.router.call) == await end_of(cleans_up)
 
 
 # ── left in the count by a TaskGroup, before Python 3.13 ────────────────────────────────────────
@@ -249,6 +254,34 @@ async def test_a_leftover_is_taken_back_once() -> None:
         assert task.cancelled()
         assert task.cancelling() == 1
         assert outer.records("b") == []
+
+
+async def test_a_count_of_before_the_call_is_not_taken_back() -> None:
+    """Two groups of a provider failed, and it took back one leftover itself."""
+
+    async def takes_one_back(request: object) -> str:
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(fails_soon())
+        except ExceptionGroup:
+            if current().cancelling() > 1:
+                current().uncancel()
+            async with asyncio.TaskGroup() as group:
+                group.create_task(fails_soon())
+        raise AssertionError
+
+    async def caller(env: Harness) -> int:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        assert await env.call("c", "a") == "a: q"
+        return current().cancelling()
+
+    async with two() as env:
+        env.router.add(Provider("c", takes_one_back))
+        task = asyncio.create_task(caller(env))
+        await asyncio.sleep(1)
+        task.cancel()
+        assert await task == 1
 
 
 async def swallows_and_fails(request: object) -> str:
