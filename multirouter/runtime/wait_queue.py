@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from contextvars import copy_context
 from heapq import heapify, heappop, heapreplace
 
@@ -23,18 +23,16 @@ class Waiter:
         plan: the call's plan.
         number: its place in the order of arrival.
         kind: calls of one kind can start under the same conditions, but for their size.
-        group: the kind and the size; calls of one group can start under the same conditions.
         ready: set when `step` is assigned, or the queue is closed.
         step: the assigned step, or None.
     """
 
-    __slots__ = ("_context", "group", "kind", "number", "plan", "ready", "step")
+    __slots__ = ("_context", "kind", "number", "plan", "ready", "step")
 
     def __init__(self, plan: Plan, number: int) -> None:
         self.plan: Plan = plan
         self.number: int = number
         self.kind: Hashable = plan.wait_class()
-        self.group: tuple[Hashable, int] = (self.kind, plan.size)
         self.ready: anyio.Event = anyio.Event()
         self.step: Step | None = None
         self._context = copy_context()
@@ -42,6 +40,10 @@ class Waiter:
     def next_step(self, now: float) -> Step:
         """The plan's next step, decided in the call's context: a strategy may read a variable."""
         return self._context.copy().run(self.plan.next_step, now)
+
+
+Group = OrderedDict[Waiter, None]
+"""Calls of one kind and size, which can start under the same conditions, in order of arrival."""
 
 
 class WaitQueue:
@@ -55,12 +57,12 @@ class WaitQueue:
     for each call that it serves, and one for each group.
 
     Attributes:
-        waiters: the waiting calls by group, each group in the order of arrival; usually empty,
-            which is what each call checks.
+        waiters: the groups of waiting calls by kind and size; usually empty, which is what each
+            call checks.
     """
 
     def __init__(self) -> None:
-        self.waiters: dict[tuple[Hashable, int], OrderedDict[Waiter, None]] = {}
+        self.waiters: dict[Hashable, dict[int, Group]] = {}
         self._closed = False
         self._arrivals = 0
         self._loop: EventLoop | None = None
@@ -69,45 +71,49 @@ class WaitQueue:
 
     def __len__(self) -> int:
         """How many calls wait."""
-        return sum(map(len, self.waiters.values()))
+        return sum(1 for _ in self._all())
 
     def serve(self, now: float) -> None:
         """Assigns free capacity to waiting calls, the longest wait first."""
-        heads = [(first.number, first) for first in map(_first, self.waiters.values())]
+        kinds = tuple(self.waiters.values())
+        heads = [
+            (_first(group).number, kind, size)
+            for kind, groups in enumerate(kinds)
+            for size, group in groups.items()
+        ]
         heapify(heads)
-        too_large: dict[Hashable, int] = {}
+        too_large = [math.inf] * len(kinds)
         while heads:
-            waiter = heads[0][1]
-            if waiter.step is None:  # else a strategy of the user has changed something meanwhile
-                kind, size = waiter.group
-                if size >= too_large.get(kind, math.inf):
-                    heappop(heads)
-                    continue
-                step = waiter.next_step(now)
-                if isinstance(step, WaitStep):
-                    too_large[kind] = size
-                    heappop(heads)
-                    continue
-                self._assign(waiter, step)
-            behind = self.waiters.get(waiter.group)
-            if behind is None:
+            _, kind, size = heads[0]
+            group = kinds[kind].get(size)
+            if group is None or size >= too_large[kind]:
                 heappop(heads)
+                continue
+            waiter = _first(group)
+            step = waiter.next_step(now)
+            if isinstance(step, WaitStep):
+                too_large[kind] = size
+                heappop(heads)
+                continue
+            self._assign(waiter, step)
+            if group:
+                heapreplace(heads, (_first(group).number, kind, size))
             else:
-                heapreplace(heads, (_first(behind).number, _first(behind)))
-        self._set_timer(min(map(self._recheck_at, self.waiters.values()), default=math.inf))
+                heappop(heads)
+        # Before the smallest call of a kind can start, no other of its kind can.
+        smallest = [groups[min(groups)] for groups in self.waiters.values()]
+        self._set_timer(min(map(self._recheck_at, smallest), default=math.inf))
 
     def close(self) -> None:
         """Makes all waiting calls fail with UsageError."""
         self._closed = True
-        for group in self.waiters.values():
-            for waiter in group:
-                waiter.ready.set()
+        for waiter in self._all():
+            waiter.ready.set()
 
     def give_back(self, seconds: float) -> None:
         """Lets all calls wait longer, by the time that a stall of the event loop took from them."""
-        for group in self.waiters.values():
-            for waiter in group:
-                waiter.plan.give_back(seconds)
+        for waiter in self._all():
+            waiter.plan.give_back(seconds)
 
     def rebind(self) -> None:
         """Forgets calls that waited in an event loop that has ended."""
@@ -147,7 +153,7 @@ class WaitQueue:
     def _join(self, plan: Plan, loop: EventLoop) -> Waiter:
         self._arrivals += 1
         waiter = Waiter(plan, self._arrivals)
-        group = self.waiters.setdefault(waiter.group, OrderedDict())
+        group = self.waiters.setdefault(waiter.kind, {}).setdefault(plan.size, OrderedDict())
         group[waiter] = None
         self._loop = loop
         if len(group) == 1:
@@ -160,11 +166,23 @@ class WaitQueue:
         self._remove(waiter)
 
     def _remove(self, waiter: Waiter) -> None:
-        group = self.waiters.get(waiter.group)
+        groups = self.waiters.get(waiter.kind, {})
+        size = waiter.plan.size
+        group = groups.get(size)
         if group is not None and waiter in group:
             del group[waiter]
             if not group:
-                del self.waiters[waiter.group]
+                del groups[size]
+            if not groups:
+                del self.waiters[waiter.kind]
+
+    def _all(self) -> Iterator[Waiter]:
+        return (
+            waiter
+            for groups in self.waiters.values()
+            for group in groups.values()
+            for waiter in group
+        )
 
     def _withdraw(self, waiter: Waiter, now: float) -> None:
         """Removes a cancelled waiter and passes on the step it was assigned."""
@@ -175,7 +193,7 @@ class WaitQueue:
 
     # -- time --------------------------------------------------------------------------------------
 
-    def _recheck_at(self, group: OrderedDict[Waiter, None]) -> float:
+    def _recheck_at(self, group: Group) -> float:
         """Loop time at which time alone may let a group's first call start; infinite for never."""
         if self._loop is None:
             return math.inf
@@ -198,5 +216,5 @@ class WaitQueue:
             self.serve(self._loop.time())
 
 
-def _first(group: OrderedDict[Waiter, None]) -> Waiter:
+def _first(group: Group) -> Waiter:
     return next(iter(group))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import anyio
@@ -199,6 +200,29 @@ async def test_an_end_costs_as_many_plans_as_it_serves(monkeypatch: pytest.Monke
         await anyio.sleep(50.5)
         assert all(caller.ended for caller in callers)
         assert steps.count <= 6 * 200
+
+
+async def test_calls_of_many_sizes_are_as_cheap_as_those_of_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The queue asks when time lets the smallest start, and not all others, at each arrival."""
+    tokens = LimitPolicy(tokens_per_minute=60_000, burst=1 / 60, size=int)
+    async with harness(scripted("a", limits=tokens)) as env:
+        await env.router.call(1000)
+        asked: list[float] = []
+        original = Plan.recheck_in
+
+        def recheck_in(plan: Plan, now: float) -> float | None:
+            asked.append(now)
+            return original(plan, now)
+
+        monkeypatch.setattr(Plan, "recheck_in", recheck_in)
+        sizes = [500 + number for number in range(200)]
+        async with anyio.create_task_group() as group:
+            for size in sizes:
+                group.start_soon(partial(env.router.call_outcome, size, wait=1000, timeout=1000))
+        assert len(env.records("a")) == 201
+        assert len(asked) <= 6 * 200
 
 
 async def test_the_longest_wait_goes_first_across_groups() -> None:
