@@ -15,8 +15,8 @@ import pytest
 import yaml
 
 from multirouter.cli import make_parser
+from multirouter.config.client_keys.key_book import KeyBook
 from multirouter.config.client_keys.key_file import save_keys
-from multirouter.config.client_keys.keys import KeyBook
 from multirouter.config.settings import load
 
 ROOT = Path(__file__).parents[1]

@@ -171,7 +171,7 @@ def test_importing_the_package_is_light() -> None:
     ]
     heavy += [
         "multirouter.runtime.streams.session",
-        "multirouter.runtime.hedging",
+        "multirouter.runtime.hedge_race",
         "multirouter.core.introspection",
     ]
     script = f"import sys, multirouter; print([m for m in {heavy} if m in sys.modules])"

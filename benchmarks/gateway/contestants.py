@@ -112,8 +112,8 @@ def our_gateway(place: Place, workers: int = 1, name: str = "gateway") -> Contes
 
 def with_key(place: Place, config: str) -> tuple[str, str]:
     """Writes a gateway configuration and its `keys.json`; returns the file and the only key."""
+    from multirouter.config.client_keys.key_book import KeyBook
     from multirouter.config.client_keys.key_file import save_keys
-    from multirouter.config.client_keys.keys import KeyBook
 
     book, token = KeyBook().new("benchmark")
     save_keys(place.folder / "keys.json", book)

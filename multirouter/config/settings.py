@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from prometheus_client import CollectorRegistry
 
+from multirouter.config.client_keys.key_book import KeyBook
 from multirouter.config.client_keys.key_file import load_keys
-from multirouter.config.client_keys.keys import KeyBook
 from multirouter.config.echo import MODEL as ECHO
 from multirouter.config.echo import Echo
 from multirouter.config.file_state import FileState, file_state
@@ -27,7 +27,7 @@ from multirouter.config.provider_builder import (
 )
 from multirouter.core.cost.price import ModelPrices, Prices
 from multirouter.core.routes.route import Route
-from multirouter.core.routes.tiers import resolve_tiers
+from multirouter.core.routes.tier_entries import resolve_tiers
 from multirouter.core.settings.provider import Provider
 from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.errors import ConfigurationError

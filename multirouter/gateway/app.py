@@ -11,8 +11,8 @@ from typing import Any
 from aiohttp import web
 
 from multirouter.gateway.access_log import AccessLog
-from multirouter.gateway.auth.access_control import AccessControl
-from multirouter.gateway.auth.keys import Key, Keys
+from multirouter.gateway.auth.authentication import AccessControl
+from multirouter.gateway.auth.key_protocol import Key, Keys
 from multirouter.gateway.endpoints import health
 from multirouter.gateway.endpoints.admin import AdminAPI
 from multirouter.gateway.endpoints.chat import answer_chat

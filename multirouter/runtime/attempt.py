@@ -6,8 +6,6 @@ import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
-import anyio
-
 from multirouter.core import function_checks as hooks
 from multirouter.core.event_dispatcher import EventDispatcher
 from multirouter.core.failures.classify import CLASSIFIER_FAILED, Classifier
@@ -15,32 +13,26 @@ from multirouter.core.failures.readable import readable
 from multirouter.core.planning.plan import Plan
 from multirouter.core.planning.steps import AttemptStep
 from multirouter.core.request_transform import TransformedCall, TransformFailed
-from multirouter.errors import AttemptTimeout, ProviderError, UsageError
+from multirouter.errors import ProviderError, UsageError
 from multirouter.model import CANCELLED, SUCCESS, FailureKind, Verdict
+from multirouter.runtime.cancellation import (
+    STRAY_CANCELLATION,
+    STRAY_MESSAGE,
+    CancellationRequested,
+    is_own_cancellation,
+    replaced_by,
+)
 from multirouter.runtime.event_loops.base import EventLoop
+from multirouter.runtime.timeouts import timed_out
 
 if TYPE_CHECKING:
     from multirouter.runtime.deadline import Bound  # which loads asyncio
-
-CALL_DEADLINE_PASSED = Verdict(FailureKind.CANCELLED, reason="the call's deadline passed")
-"""An attempt that the call's own deadline ended; neutral for the provider."""
 
 TRANSFORM_ERROR = Verdict(FailureKind.REQUEST, reason="transform", unsent=True)
 """A `transform=` raised: the request failed before it was sent."""
 
 INVALID_CALLABLE = Verdict(FailureKind.CANCELLED, reason="misuse", unsent=True)
 """The provider's function returned nothing to await or to iterate: nothing was sent."""
-
-STRAY_CANCELLATION = Verdict(FailureKind.UNKNOWN, reason="unrequested CancelledError")
-STRAY_MESSAGE = "raised CancelledError although no task was cancelled"
-
-
-CancellationRequested = Callable[[], bool]
-"""Whether the cancellation of an attempt's own task was requested, by the call or its caller.
-
-Otherwise the provider's code has cancelled the task, as libraries do that limit their time by it,
-and the attempt has failed.
-"""
 
 
 class Attempter(Protocol):
@@ -206,7 +198,7 @@ class CallAttempter:
             limit: name of the setting that limits such attempts (`attempt_timeout`, `first_token`).
         """
         if bound.expired:
-            return _timed_out(plan, step, bound, limit)
+            return timed_out(plan, step, bound, limit)
         if error is None:
             text = f"{step.member.name!r} {STRAY_MESSAGE}"
             return STRAY_CANCELLATION, ProviderError(
@@ -218,38 +210,6 @@ class CallAttempter:
             text = f"Provider({step.member.name!r}).call cannot be called or awaited: {error}"
             return INVALID_CALLABLE, UsageError(text)
         return self._classifier.classify_error(error), error
-
-
-def is_own_cancellation(
-    error: BaseException, cancellation_requested: CancellationRequested | None
-) -> bool:
-    """Whether an exception is the cancellation of an attempt's own task by its provider."""
-    if cancellation_requested is None or type(error) is GeneratorExit:  # maybe without any loop
-        return False
-    # Of the type, as `__class__` of a foreign exception may raise.
-    if not issubclass(type(error), anyio.get_cancelled_exc_class()):
-        return False
-    return not cancellation_requested()
-
-
-def replaced_by(cancellation: BaseException) -> Exception | None:
-    """The provider's exception that a deadline block took for a cancellation, or None."""
-    error = cancellation.__cause__
-    return error if isinstance(error, Exception) else None
-
-
-def _timed_out(
-    plan: Plan, step: AttemptStep, bound: Bound, keyword: str
-) -> tuple[Verdict, BaseException | None]:
-    """The result of an attempt whose deadline passed: the call's own deadline, or a timeout.
-
-    When both passed, the call's own counts.
-    """
-    if bound.deadline >= plan.deadline and step.role != "trial":
-        return CALL_DEADLINE_PASSED, None
-    limit = step.deadline - step.started
-    error = AttemptTimeout(step.member.name, keyword, limit)
-    return Verdict(FailureKind.TIMEOUT, reason=f"{keyword} {limit:.3g} s"), error
 
 
 def _apply_accept(accept: Callable[[Any], object], value: Any) -> Verdict:

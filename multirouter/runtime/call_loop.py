@@ -55,7 +55,7 @@ class CallLoop:
                     if plan.route.hedge is None:
                         now = await attempter.run(plan, step, request)
                     else:
-                        from multirouter.runtime.hedging import HedgeRace
+                        from multirouter.runtime.hedge_race import HedgeRace
 
                         now = await HedgeRace(plan, attempter, request, wait_queue.serve).run(step)
                 except BaseException as error:

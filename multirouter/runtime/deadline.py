@@ -7,7 +7,7 @@ import math
 from typing import TYPE_CHECKING, Protocol
 
 from multirouter.errors import UsageError
-from multirouter.runtime.cancellation import (
+from multirouter.runtime.event_loops.task_cancellation import (
     OUR_MESSAGE,
     hidden_behind,
     is_requested,

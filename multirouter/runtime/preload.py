@@ -13,7 +13,7 @@ from importlib import import_module
 MODULES = (
     "difflib",  # errors that suggest a name
     "multirouter.core.introspection",
-    "multirouter.runtime.hedging",
+    "multirouter.runtime.hedge_race",
     "multirouter.runtime.streams.session",
     "multirouter.runtime.streams.stream",
 )

@@ -11,8 +11,8 @@ import pytest
 
 from multirouter import ConfigurationError, UsageError
 from multirouter.config import KeyBook
+from multirouter.config.client_keys.key_book import KeyRecord, digest_of
 from multirouter.config.client_keys.key_file import load_keys, save_keys
-from multirouter.config.client_keys.keys import KeyRecord, digest_of
 from multirouter.core.cost.budgets import Budget
 from tests.config.files import load_config
 

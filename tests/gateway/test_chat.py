@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from multirouter.gateway.app import ServerLimits
-from multirouter.gateway.formats.openai.normalize import ChunkNormalizer, normalize_answer
+from multirouter.gateway.formats.openai.normalize_answers import ChunkNormalizer, normalize_answer
 from tests.gateway.harness import PROMPT, REPLY, running_gateway
 
 pytestmark = [pytest.mark.backends("asyncio")]

@@ -11,7 +11,7 @@ import pytest
 from aiohttp import web
 
 from multirouter import Route
-from multirouter.gateway.formats.openai.normalize import ChunkNormalizer, normalize_answer
+from multirouter.gateway.formats.openai.normalize_answers import ChunkNormalizer, normalize_answer
 from multirouter.providers import OpenAI
 from tests.gateway.harness import PROMPT, REPLY, SECRET, Answer, Harness, running_gateway
 

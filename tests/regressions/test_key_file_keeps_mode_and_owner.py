@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from multirouter.config.client_keys.key_book import KeyBook
 from multirouter.config.client_keys.key_file import load_keys, save_keys
-from multirouter.config.client_keys.keys import KeyBook
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ import pytest
 
 from multirouter import HedgePolicy, Listener, Provider, StreamPolicy
 from multirouter.model import AttemptRecord
-from multirouter.runtime.cancellation import COUNT_IS_EXACT
+from multirouter.runtime.event_loops.task_cancellation import COUNT_IS_EXACT
 from multirouter.testing import VirtualClock
 from tests.scenarios.harness import TRIPS_AT_ONCE, Harness, harness, scripted
 

@@ -60,7 +60,7 @@ def test_one_that_leaves_between_two_runs_of_a_loop() -> None:
 
 @asyncio_only
 async def test_a_closing_that_is_cancelled_before_it_begins_is_made_up_for() -> None:
-    """Whoever cancels all tasks of the loop loses no client."""
+    """No client is lost when all tasks of the loop are cancelled."""
     client = Client()
     async with harness(closable("a", client), "b") as env:
         await env.call()

@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
 
-from multirouter.config.client_keys.keys import KeyBook, KeyRecord
+from multirouter.config.client_keys.key_book import KeyBook, KeyRecord
 from multirouter.core import validation as check
 from multirouter.core.cost.budgets import Budget
 from multirouter.errors import ConfigurationError

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from multirouter.config.client_keys.keys import KeyBook, KeyRecord
+    from multirouter.config.client_keys.key_book import KeyBook, KeyRecord
 
 SUMMARY: str = "create, list and revoke API keys of the gateway"
 DESCRIPTION: str = """\
@@ -59,8 +59,8 @@ def run(arguments: Namespace) -> int:
         UsageError: the name is taken (`new`) or unknown (`revoke`).
         OSError: the file cannot be read or written.
     """
+    from multirouter.config.client_keys.key_book import KeyBook
     from multirouter.config.client_keys.key_file import load_keys, save_keys
-    from multirouter.config.client_keys.keys import KeyBook
 
     path = Path(arguments.file)
     first = arguments.action == "new" and not path.exists()

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterable
 from typing import Any
 
 from multirouter.core.circuit.model_circuits import ModelPermit
+from multirouter.core.circuit.trial_lease import lease_for
 from multirouter.core.events import FailedOver, PanicStarted
+from multirouter.core.planning.hedge_timing import schedule_hedge
 from multirouter.core.planning.retrying import RetryState
 from multirouter.core.planning.steps import AttemptStep, PlanContext
 from multirouter.core.routes.resolved_route import ResolvedRoute
 from multirouter.core.selection.candidate import Candidate
 from multirouter.core.selection.tier_tables import TierTable
 from multirouter.core.selection.weighted import WeightedChoice
-from multirouter.core.settings.policies import HedgePolicy
 from multirouter.errors import AttemptTimeout
 from multirouter.model import AttemptRecord, FailureKind, Role
-
-LEASE_MARGIN = 1.0
-"""Seconds that a trial's lease outlasts its deadline.
-
-A trial that is cut off is recorded shortly after its deadline. If its lease ended first, the trial
-would count as lost, and the circuit of a provider that hangs would not open again.
-"""
 
 REJECTED = ModelPermit("", None)
 """Stands for the permit of a model whose circuit does not admit the attempt."""
@@ -199,8 +192,8 @@ class Admission:
         if retry_state is not None and not retry_state.can_afford(member, role, budget, now):
             return None
         timeout = member.timeout if is_last else min(member.timeout, member.latency.limit)
-        lease = timeout if timeout < math.inf else member.gate.circuit.policy.open_duration
-        gate, lease, model = member.gate, lease + LEASE_MARGIN, None
+        gate, model = member.gate, None
+        lease = lease_for(timeout, gate.circuit.policy.open_duration)
         if gate.models is not None and not panic:
             model = self._acquire_model(member, now, lease)
             if model is REJECTED:
@@ -220,9 +213,13 @@ class Admission:
         deadline = now + timeout if role == "trial" else min(now + timeout, self.deadline)
         step = AttemptStep(member, permit, now, deadline, role, why)
         step.model = model
-        if self.route.hedge is not None and role != "trial":
-            self._schedule_hedge(step, self.route.hedge, now)
+        hedge = self.route.hedge
+        if hedge is not None and role != "trial" and self._can_hedge():
+            schedule_hedge(step, hedge, now)
         return step
+
+    def _can_hedge(self) -> bool:
+        return self.idempotent and len(self.route.members) > 1
 
     def _acquire_model(self, member: Candidate, now: float, lease: float) -> ModelPermit | None:
         """Acquires the permit of the request's model; None without one, or `REJECTED`."""
@@ -254,17 +251,6 @@ class Admission:
         """Why a limit of the route or router rejects every attempt; "" when none does."""
         reasons = (shared.rejection(self._size, now) for shared in self.route.limits)
         return next(filter(None, reasons), "")
-
-    def _schedule_hedge(self, step: AttemptStep, policy: HedgePolicy, now: float) -> None:
-        """Sets the loop time at which an attempt counts as slow and is hedged."""
-        if not self.idempotent or len(self.route.members) == 1:
-            return
-        if policy.after is not None:
-            step.hedge_at = now + policy.after
-        elif policy.percentile is not None:  # pragma: no branch - one of the two is always set
-            latencies = step.member.latency.latencies
-            if latencies.samples >= policy.minimum_samples:
-                step.hedge_at = now + latencies.percentile(policy.percentile)
 
 
 def _exceeded_stream_limit(record: AttemptRecord) -> str:

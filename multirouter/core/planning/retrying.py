@@ -9,6 +9,7 @@ from typing import Literal
 from multirouter.core.failures import backoff
 from multirouter.core.limits.retry_budget import RetryBudget
 from multirouter.core.planning.evidence import Evidence
+from multirouter.core.planning.hedge_timing import HEDGE_BUDGET_SHARE
 from multirouter.core.selection.candidate import Candidate
 from multirouter.core.settings.failure_rules import Failover, Retry, Rule
 from multirouter.core.settings.policies import RetryPolicy
@@ -21,13 +22,6 @@ DOMAIN_FAILURES = frozenset(
     {FailureKind.TRANSPORT, FailureKind.SERVER, FailureKind.OVERLOADED, FailureKind.CREDENTIALS}
 )
 """Failures that concern a vendor, region or account rather than one model."""
-
-
-HEDGE_BUDGET_SHARE = 0.5
-"""Share of the retry budget that hedges may use up, 0 to 1.
-
-An outage makes many calls slow at once. The other half is left for calls whose attempt failed.
-"""
 
 
 class RetryState:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 
+from multirouter.core.circuit.trial_lease import lease_for
 from multirouter.core.events import ContinuationMode, StreamContinued
-from multirouter.core.planning.admission import LEASE_MARGIN
 from multirouter.core.planning.capacity_wait import CapacityWait
 from multirouter.core.planning.steps import AttemptStep
 
@@ -108,8 +108,5 @@ class StreamPlan(CapacityWait):
 
 
 def trial_lease(step: AttemptStep) -> float:
-    """Lease of a streaming trial, seconds: its idle limit plus `LEASE_MARGIN`."""
-    idle = step.member.idle
-    if idle == math.inf:
-        idle = step.member.gate.circuit.policy.open_duration
-    return idle + LEASE_MARGIN
+    """Lease of a streaming trial, seconds, from one chunk to the next."""
+    return lease_for(step.member.idle, step.member.gate.circuit.policy.open_duration)

@@ -14,7 +14,7 @@ from multirouter.core.registry.provider_state import ProviderStates
 from multirouter.core.routes.configuration_use import ConfigurationUse
 from multirouter.core.routes.resolved_route import Defaults, ResolvedRoute
 from multirouter.core.routes.route import Route
-from multirouter.core.routes.tiers import resolve_tiers
+from multirouter.core.routes.tier_entries import resolve_tiers
 from multirouter.core.routes.unique_names import ADHOC, providers_by_name, routes_by_name
 from multirouter.core.selection.candidate import Candidate
 from multirouter.core.selection.shadow_targets import ShadowTargets

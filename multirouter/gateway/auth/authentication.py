@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 
 from multirouter.gateway.auth.key_limits import KeyLimits
-from multirouter.gateway.auth.keys import Key, Keys, token_from
+from multirouter.gateway.auth.key_protocol import Key, Keys, token_from
 from multirouter.gateway.auth.loopback import host_from, is_loopback
 from multirouter.gateway.http.http_error import HTTPError
 

@@ -8,7 +8,7 @@ import time
 from multirouter.core.cost.budgets import Account, as_budgets
 from multirouter.core.event_dispatcher import EventDispatcher
 from multirouter.core.limits.rate_limits import TokenBucket
-from multirouter.gateway.auth.keys import Key
+from multirouter.gateway.auth.key_protocol import Key
 from multirouter.gateway.http.http_error import HTTPError
 
 BURST = 1.0

@@ -10,8 +10,8 @@ from aiohttp import web
 
 from multirouter.errors import ConfigurationError, UsageError
 from multirouter.gateway.access_log import AccessLog
-from multirouter.gateway.auth.access_control import AccessControl
-from multirouter.gateway.auth.keys import Key
+from multirouter.gateway.auth.authentication import AccessControl
+from multirouter.gateway.auth.key_protocol import Key
 from multirouter.gateway.endpoints.chat import json_response
 from multirouter.gateway.endpoints.recent_calls import RecentCalls
 from multirouter.gateway.http.endpoint_table import Handler

@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from multirouter.gateway.formats.openai.normalize import ChunkTranslator, normalize_answer
+from multirouter.gateway.formats.openai.normalize_answers import ChunkTranslator, normalize_answer
 from multirouter.gateway.http.exchange import Exchange
 from multirouter.gateway.http.http_error import invalid_field, shown
 from multirouter.gateway.http.wire_format import sse_event

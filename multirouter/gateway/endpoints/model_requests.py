@@ -9,8 +9,8 @@ from typing import Any
 from aiohttp import web
 
 from multirouter.errors import UsageError
-from multirouter.gateway.auth.access_control import AccessControl
-from multirouter.gateway.auth.keys import Key, check_routes
+from multirouter.gateway.auth.authentication import AccessControl
+from multirouter.gateway.auth.key_protocol import Key, check_routes
 from multirouter.gateway.endpoints.chat import json_response
 from multirouter.gateway.endpoints.models import model_entry, model_list
 from multirouter.gateway.http.endpoint_table import Handler

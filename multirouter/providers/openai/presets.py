@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
+from multirouter.providers.openai.prefill import FINAL, PARTIAL, PREFIX
+
 PresetName = Literal[
     "openai",
     "deepseek",
@@ -54,18 +56,6 @@ class Preset:
 
 
 _OLD_LIMIT: Mapping[str, str] = MappingProxyType({"max_completion_tokens": "max_tokens"})
-_PREFIX: Mapping[str, bool] = MappingProxyType({"prefix": True})
-"""Source: "Chat Prefix Completion" in DeepSeek's documentation (its beta address), and Mistral's
-reference of assistant messages."""
-
-_PARTIAL: Mapping[str, bool] = MappingProxyType({"partial": True})
-"""Source: "Partial Mode" in the documentation of Kimi and of Alibaba's Model Studio."""
-
-_FINAL: Mapping[str, bool] = MappingProxyType(
-    {"continue_final_message": True, "add_generation_prompt": False}
-)
-"""Source: vLLM's extra parameters of the Chat API."""
-
 PRESETS: Mapping[PresetName, Preset] = MappingProxyType(
     {
         # Its validator rejects unknown message fields.
@@ -79,7 +69,7 @@ PRESETS: Mapping[PresetName, Preset] = MappingProxyType(
             base_url="https://api.deepseek.com/v1",
             variable="DEEPSEEK_API_KEY",
             renames=_OLD_LIMIT,
-            prefill_turn=_PREFIX,
+            prefill_turn=PREFIX,
         ),
         "glm": Preset(
             base_url="https://api.z.ai/api/paas/v4", variable="ZAI_API_KEY", renames=_OLD_LIMIT
@@ -88,13 +78,13 @@ PRESETS: Mapping[PresetName, Preset] = MappingProxyType(
             base_url="https://api.moonshot.ai/v1",
             variable="MOONSHOT_API_KEY",
             renames=_OLD_LIMIT,
-            prefill_turn=_PARTIAL,
+            prefill_turn=PARTIAL,
         ),
         "qwen": Preset(
             base_url="https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
             variable="DASHSCOPE_API_KEY",
             renames=_OLD_LIMIT,
-            prefill_turn=_PARTIAL,
+            prefill_turn=PARTIAL,
         ),
         # Rejects every unknown field (422 extra_forbidden), and always sends usage.
         "mistral": Preset(
@@ -116,7 +106,7 @@ PRESETS: Mapping[PresetName, Preset] = MappingProxyType(
                 }
             ),
             strips=(*OWN_FIELDS, "reasoning_content", "refusal", "annotations"),
-            prefill_turn=_PREFIX,
+            prefill_turn=PREFIX,
             stream_usage=False,
         ),
         "groq": Preset(base_url="https://api.groq.com/openai/v1", variable="GROQ_API_KEY"),
@@ -133,7 +123,7 @@ PRESETS: Mapping[PresetName, Preset] = MappingProxyType(
             base_url="http://localhost:8000/v1",
             variable="VLLM_API_KEY",
             needs_key=False,
-            prefill_request=_FINAL,
+            prefill_request=FINAL,
         ),
     }
 )

@@ -15,6 +15,7 @@ from multirouter.providers.canonical import (
 )
 from multirouter.providers.error_factory import ErrorFactory
 from multirouter.providers.openai.answer_checks import check_choice
+from multirouter.providers.openai.prefill import is_prefill
 from multirouter.providers.openai.presets import Preset
 from multirouter.providers.openai.stream import OpenAITranslator, check_finish_reason
 from multirouter.providers.secret import Secret
@@ -82,7 +83,7 @@ class OpenAIWire(_OpenAIAddress):
                 body[name] = value
         with self._errors.reading_request():
             messages = [_translated(message, preset) for message in body.get("messages") or ()]
-            if messages and _is_prefill(messages[-1]):
+            if messages and is_prefill(messages[-1]):
                 messages[-1] = {**messages[-1], **preset.prefill_turn}
                 body = {**preset.prefill_request, **body}
             body["messages"] = messages
@@ -152,11 +153,6 @@ def _translated(message: Mapping[str, Any], preset: Preset) -> Mapping[str, Any]
     if role == "assistant" and _has_any(message, preset.strips):
         return _without_fields(message, preset.strips)
     return message
-
-
-def _is_prefill(message: Mapping[str, Any]) -> bool:
-    """Whether a last message is the beginning of the answer, which the service continues."""
-    return message["role"] == "assistant" and not message.get("tool_calls")
 
 
 def _has_any(message: Mapping[str, Any], fields: tuple[str, ...]) -> bool:

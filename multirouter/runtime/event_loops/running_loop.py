@@ -48,7 +48,7 @@ async def requested_cancellation(loop: EventLoop) -> BaseException | None:
         return None
     import asyncio
 
-    from multirouter.runtime.cancellation import is_requested
+    from multirouter.runtime.event_loops.task_cancellation import is_requested
 
     task = asyncio.current_task()
     if task is not None and is_requested(task):
@@ -77,7 +77,7 @@ async def redeliver_cancellation(error: BaseException, loop: EventLoop) -> None:
 
     from anyio.lowlevel import checkpoint_if_cancelled
 
-    from multirouter.runtime.cancellation import OUR_MESSAGE
+    from multirouter.runtime.event_loops.task_cancellation import OUR_MESSAGE
 
     if isinstance(error, CancelledError):
         await requested_cancellation(loop)  # `error` is raised in its place

@@ -1,11 +1,10 @@
-"""Whose cancellation it was: what exceptions and counts of asyncio tasks tell about it."""
+"""Cancellations of asyncio tasks: what exceptions and counts of requests tell about them."""
 
 from __future__ import annotations
 
 import asyncio
 import sys
 from collections.abc import Iterator
-from copy import copy
 from types import FrameType
 from typing import Any
 from weakref import WeakSet
@@ -139,17 +138,3 @@ def _running_frames() -> Iterator[FrameType]:
     while frame is not None:
         yield frame
         frame = frame.f_back
-
-
-def for_outcome(error: BaseException) -> BaseException:
-    """The exception for the outcome: of a cancellation, a copy without its traceback.
-
-    A consumer that is cancelled, as when a web client disconnects, has a name for the stream, and
-    the traceback holds the consumer's frame.
-    """
-    if isinstance(error, Exception):
-        return error
-    try:
-        return copy(error)
-    except Exception:  # noqa: BLE001 - a library may forbid it
-        return error

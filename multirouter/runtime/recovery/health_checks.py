@@ -8,10 +8,10 @@ from functools import partial
 from typing import Any
 
 from multirouter.core.circuit.gate import Gate
+from multirouter.core.circuit.trial_lease import lease_for
 from multirouter.core.event_dispatcher import EventDispatcher
 from multirouter.core.failures.classify import Classifier
 from multirouter.core.failures.stalled import circuit_effect
-from multirouter.core.planning.admission import LEASE_MARGIN
 from multirouter.core.routes.resolved_route import ResolvedRoute
 from multirouter.core.selection.candidate import Candidate
 from multirouter.core.settings.failure_rules import CircuitEffect
@@ -77,7 +77,7 @@ class HealthChecks:
         started = loop.time()
         pause = gate.circuit.policy.open_duration
         self._not_before[gate.name] = gate.circuit.generation, started + pause
-        permit = gate.acquire(started, 0, timeout + LEASE_MARGIN)
+        permit = gate.acquire(started, 0, lease_for(timeout, pause))
         if permit is None or function is None:
             return
         verdict, error = CANCELLED, None

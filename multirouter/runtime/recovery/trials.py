@@ -14,7 +14,8 @@ from multirouter.core.request_transform import own_copy
 from multirouter.core.selection.candidate import Candidate
 from multirouter.errors import AttemptTimeout
 from multirouter.model import SUCCESS, Verdict
-from multirouter.runtime.attempt import STRAY_CANCELLATION, Attempter
+from multirouter.runtime.attempt import Attempter
+from multirouter.runtime.cancellation import STRAY_CANCELLATION
 from multirouter.runtime.event_loops.base import EventLoop
 
 MAX_BACKGROUND = 100

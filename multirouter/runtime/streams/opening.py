@@ -15,11 +15,8 @@ from multirouter.core.planning.stream_plan import PROVEN_AFTER, trial_lease
 from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.errors import AttemptTimeout, ProviderError
 from multirouter.model import CANCELLED, SUCCESS, FailureKind, Verdict
-from multirouter.runtime.attempt import (
-    CALL_DEADLINE_PASSED,
-    INVALID_CALLABLE,
-    Attempter,
-    CallAttempter,
+from multirouter.runtime.attempt import INVALID_CALLABLE, Attempter, CallAttempter
+from multirouter.runtime.cancellation import (
     CancellationRequested,
     is_own_cancellation,
     replaced_by,
@@ -28,6 +25,7 @@ from multirouter.runtime.deadline import Bound
 from multirouter.runtime.event_loops.base import EventLoop
 from multirouter.runtime.streams.continuation import Approach, Delivered, Diverged
 from multirouter.runtime.streams.provider_stream import ProviderStream
+from multirouter.runtime.timeouts import CALL_DEADLINE_PASSED
 
 DIVERGED = Verdict(FailureKind.CANCELLED, reason="diverged")
 """The answer differs from what another provider has begun; neutral for the provider."""

@@ -17,7 +17,7 @@ from multirouter.core.planning.stream_limits import StreamLimits
 from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.errors import ProviderError
 from multirouter.model import FailureKind
-from multirouter.runtime.attempt import STRAY_MESSAGE
+from multirouter.runtime.cancellation import STRAY_MESSAGE
 from multirouter.runtime.deadline import Bound
 from multirouter.runtime.event_loops.base import EventLoop
 from multirouter.runtime.event_loops.running_loop import requested_cancellation

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from multirouter.core.planning.admission import LEASE_MARGIN
+from multirouter.core.circuit.trial_lease import LEASE_MARGIN
 from multirouter.core.routes.route import Route
 from multirouter.core.settings.policies import CircuitPolicy, HedgePolicy, LimitPolicy, RetryPolicy
 from tests.core.kit import NEVER_TRIPS, World, provider

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from multirouter.core.routes.route import Route
-from multirouter.core.routes.tiers import resolve_tiers
+from multirouter.core.routes.tier_entries import resolve_tiers
 from multirouter.core.settings.failure_rules import RULES
 from multirouter.errors import ConfigurationError
 from multirouter.model import FailureKind

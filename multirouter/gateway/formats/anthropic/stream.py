@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from multirouter.gateway.formats.anthropic.answers import STOP_REASONS, empty_message, usage_counts
-from multirouter.gateway.formats.openai.normalize import ChunkTranslator
+from multirouter.gateway.formats.openai.normalize_answers import ChunkTranslator
 from multirouter.providers.json_bytes import dumps
 
 

@@ -11,7 +11,7 @@ from multirouter.gateway.formats.gemini.answers import (
     text_parts,
     usage_counts,
 )
-from multirouter.gateway.formats.openai.normalize import ChunkTranslator
+from multirouter.gateway.formats.openai.normalize_answers import ChunkTranslator
 from multirouter.gateway.http.wire_format import GEMINI, WireFormat
 from multirouter.providers.json_bytes import dumps
 
