@@ -188,7 +188,8 @@ class WaitQueue:
         """Removes a cancelled waiter and passes on the step it was assigned."""
         self._remove(waiter)
         if isinstance(waiter.step, AttemptStep):
-            waiter.plan.abandon(waiter.step)
+            for attempt in (waiter.step, *waiter.step.trials):  # none of them was started
+                waiter.plan.abandon(attempt)
             self.serve(now)
 
     # -- time --------------------------------------------------------------------------------------

@@ -8,16 +8,22 @@ from dataclasses import replace
 from itertools import permutations
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
-from multirouter import NoProviderAvailable, UsageError
+from multirouter import (
+    CircuitPolicy,
+    HedgePolicy,
+    NoProviderAvailable,
+    RetryPolicy,
+    UsageError,
+)
 from multirouter.core.settings.failure_rules import RULES
 from multirouter.model import FailureKind
 from multirouter.testing import VirtualClock
 from tests.properties.property_settings import NO_TIMEOUT, property_settings
 from tests.properties.simulation import Caller, Simulation
-from tests.properties.worlds import RELIABLE, World, worlds
+from tests.properties.worlds import RELIABLE, Call, Hold, ProviderSpec, Update, World, worlds
 
 STEP = 1e-6
 """Tolerance for rounding, seconds."""
@@ -179,9 +185,41 @@ def _entered(caller: Caller) -> bool:
 # ── the properties ──────────────────────────────────────────────────────────────────────────────
 
 
+def _failing(name: str, latency: float = 0.0) -> ProviderSpec:
+    return ProviderSpec(name, ("error", "error"), latency=latency, weight=0.5)
+
+
+CANCELLED_BEFORE_ITS_TRIAL = World(
+    providers=(
+        _failing("a"),
+        _failing("b", 0.5),
+        _failing("guest"),
+        ProviderSpec(RELIABLE, weight=0.0),
+    ),
+    actions=(
+        (0.0, Call(1, None, 200.0, 0.0, True, None)),
+        (3.0, Hold("a", "closed")),
+        (0.0, Update("b", 0.5, None, 1, 2)),
+        (0.0, Call(5, None, 200.0, 0.0, True, 0.0)),
+        (0.1, Call(1, None, 200.0, 0.0, True, None)),
+    ),
+    seed=0,
+    circuit=CircuitPolicy(failures=1, failure_rate=None, jitter=None, open_duration=1.0),
+    hedge=HedgePolicy(after=0.0, max_in_flight=3),
+    retry=RetryPolicy(attempts=1, base=0.5, cap=1.0),
+    retries=0,
+    max_in_flight=3,
+    panic=None,
+    fallback=None,
+    native_cancel=True,
+)
+"""A call is cancelled when, after a wait, it was just assigned an attempt with a trial beside it."""
+
+
 @NO_TIMEOUT
 @property_settings(150)
 @given(world=worlds(), shuffle=st.integers(0, 999))
+@example(world=CANCELLED_BEFORE_ITS_TRIAL, shuffle=239)
 def test_router_in_random_worlds(world: World, shuffle: int) -> None:
     """Case 81: whatever providers, callers and manual changes do, permits and metrics add up.
 
