@@ -213,7 +213,7 @@ CANCELLED_BEFORE_ITS_TRIAL = World(
     fallback=None,
     native_cancel=True,
 )
-"""A call is cancelled when, after a wait, it was just assigned an attempt with a trial beside it."""
+"""A call that has waited is cancelled when it just got an attempt with a trial beside it."""
 
 
 @NO_TIMEOUT
