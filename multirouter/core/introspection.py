@@ -109,8 +109,8 @@ def _status(
     answers: float | None,
 ) -> CandidateStatus:
     share = tier.view(now, frozenset(ineligible)).share(member)
-    if member.name in ineligible:
-        return CandidateStatus(member.name, 0.0, ineligible[member.name], answers)
+    if member.key in ineligible:
+        return CandidateStatus(member.name, 0.0, ineligible[member.key], answers)
     state, health = member.gate.describe(now), member.health
     if member.degraded_at(now):
         calls, failures = health.counts_at(now)

@@ -128,7 +128,7 @@ class CallAttempter:
         if error is None and not (bound.expired or bound.stray):
             if now > stalls.overdue_at or stalls.ended_at > step.started:
                 step.stalled = stalls.distorts(step.started, now)
-            accept = plan.route.accept
+            accept = step.member.rules.accept
             if accept is None and self._accepts_values and type(value) in _PLAIN_ANSWERS:
                 verdict = SUCCESS  # what the line below would find, at less cost
             else:

@@ -116,13 +116,13 @@ class Admission:
             step = self._acquire(member, now, choice.why, role, is_last=is_last, panic=table.panic)
             if step is not None:
                 return step
-            excluded = {*excluded, member.name}
+            excluded = {*excluded, member.key}
 
     def _is_last_candidate(self, table: TierTable, excluded: Collection[str]) -> bool:
         """Whether no further provider could be attempted after the one just picked."""
         if len(self.route.tiers) > 1:
             return False
-        candidates = (m for m in table.selectable if m.weight > 0 and m.name not in excluded)
+        candidates = (m for m in table.selectable if m.weight > 0 and m.key not in excluded)
         return sum(1 for _ in candidates) <= 1
 
     def _choose_trial(
@@ -138,7 +138,7 @@ class Admission:
 
         With `join`, for a call that no other provider can serve, it may join trials in flight.
         """
-        left = [member for member in half_open if member.name not in excluded]
+        left = [member for member in half_open if member.key not in excluded]
         for joining in (False, True) if join else (False,):
             for member in left:
                 step = self._acquire(member, now, TRIAL, role, join=joining)
@@ -203,7 +203,7 @@ class Admission:
             if model is not None:
                 gate.release_model(model)
             return None
-        for shared in self.route.limits:
+        for shared in member.rules.limits:
             shared.acquire(self._size, now)
         if retry_state is not None:
             why = self._record_repeat(retry_state, member, role, now, why)
@@ -234,12 +234,12 @@ class Admission:
     ) -> str:
         """Charges an attempt after the first, reports a failover, and returns the trail text."""
         retry_state.spend(member, role, self._context.budget, now)
-        retry_state.record_attempt(member.name)
+        retry_state.record_attempt(member.key)
         last = retry_state.last
         if last is None or role == "hedge":
             return why
         kind = last.verdict.kind
-        if last.provider == member.name:
+        if retry_state.last_key == member.key:
             return f"retry after {kind}"
         names = (self._context.router, self.route.name, last.provider, member.name)
         cause = last.verdict.reason if kind is FailureKind.UNKNOWN else ""

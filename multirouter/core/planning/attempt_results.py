@@ -93,7 +93,7 @@ class AttemptResults(StreamPlan):
                         self._retry_state.evidence.request_is_valid(now)
                     return  # `finish` delivers this event together with that of the call's end
             elif isinstance(error, Exception):
-                self._handle_failure(step, record, route.rules[verdict.kind], now)
+                self._handle_failure(step, record, step.member.rules.by_kind[verdict.kind], now)
         dispatcher.deliver()
 
     def abandon(self, step: AttemptStep) -> None:
@@ -103,7 +103,7 @@ class AttemptResults(StreamPlan):
         step.member.gate.return_unused(step.permit)
         if step.model is not None:
             step.member.gate.release_model(step.model)
-        for shared in self.route.limits:
+        for shared in step.member.rules.limits:
             shared.release()
 
     def _release(
@@ -122,7 +122,7 @@ class AttemptResults(StreamPlan):
         member, permit, served_at = step.member, step.permit, step.served_at
         if verdict is not SUCCESS:
             return self._release_unanswered(step, verdict, error, elapsed, now)
-        for shared in self.route.limits:
+        for shared in step.member.rules.limits:
             shared.release()
         slow: bool | None
         if served_at is None:
@@ -156,12 +156,12 @@ class AttemptResults(StreamPlan):
         """As `_release`, of an attempt that was not answered."""
         if self._context.lost:
             return True  # its coroutine was collected after its permit was forgotten
-        for shared in self.route.limits:
+        for shared in step.member.rules.limits:
             shared.release()
         member, permit = step.member, step.permit
         if isinstance(error, AttemptTimeout) and step.served_at is None and not step.stalled:
             member.latency.record_timeout(elapsed, trial=permit.trial)
-        effect = circuit_effect(self.route.rules, verdict, stalled=step.stalled)
+        effect = circuit_effect(step.member.rules.by_kind, verdict, stalled=step.stalled)
         if effect is CircuitEffect.FAILURE and step.role != "trial" and error is not None:
             effect = self._ensure_retry_state(step).evidence.effect_of(step, verdict, now)
         if step.model is not None and (models := member.gate.models) is not None:
@@ -181,7 +181,7 @@ class AttemptResults(StreamPlan):
         retry_state = self._ensure_retry_state(step)
         members, retries = self.route.members, step.member.provider.retries
         if retries is None:
-            retries = self.route.retries_per_provider
+            retries = step.member.rules.retries_per_provider
         early = step.deadline - step.started < step.member.timeout - _ROUNDING
         cut_short = early and step.served_at is None and isinstance(record.error, AttemptTimeout)
         cut_short = cut_short or (step.stalled and may_be_from_stall(record.verdict))
@@ -192,7 +192,7 @@ class AttemptResults(StreamPlan):
         model, models = step.model, step.member.gate.models
         if model is not None and models is not None and models.is_open(model.model, now):
             retry_state.exclude_all([step.member])
-        final = not self._continuing and self.route.is_final(record.verdict)
+        final = not self._continuing and step.member.rules.is_final(record.verdict)
         if final or (rule.failover is Failover.NEVER and rule.retry is Retry.NEVER):
             if self._fault is None:
                 self._fault = final_errors.own_error(record)
@@ -204,5 +204,5 @@ class AttemptResults(StreamPlan):
         """Returns the call's retry state, created with the attempt that first needs it."""
         if self._retry_state is None:
             self._retry_state = RetryState(self.route.retry, self._ineligible)
-            self._retry_state.record_attempt(step.member.name)
+            self._retry_state.record_attempt(step.member.key)
         return self._retry_state

@@ -103,7 +103,7 @@ class CapacityWait(FailoverChoice):
         """The providers that may still serve the call."""
         state = self._retry_state
         excluded = self._ineligible if state is None else state.excluded_for_call
-        return [member for member in self.route.members if member.name not in excluded]
+        return [member for member in self.route.members if member.key not in excluded]
 
 
 def _longest(waits: list[float | None]) -> float | None:

@@ -27,7 +27,7 @@ MAY_BE_THE_REQUEST: frozenset[FailureKind] = frozenset(
 class Evidence:
     """Decides which failures of one call count against their providers.
 
-    - The first failure at each provider counts, later ones at the same provider do not.
+    - The first failure at each provider counts, later ones at the same provider (and model, on a chain) do not.
     - When a healthy provider has failed, a failure of the same kind at another healthy provider is
       withheld. It counts when a provider answers the request, or fails in another way: the request
       was not the cause. It never counts when the call ends with these failures alike.
@@ -54,10 +54,11 @@ class Evidence:
         """
         if step.permit.trial:
             return CircuitEffect.FAILURE
-        gate = step.member.gate
-        if gate.name in self._seen:
+        member = step.member
+        gate = member.gate
+        if member.key in self._seen:
             return CircuitEffect.COOLDOWN if verdict.retry_after else CircuitEffect.NEUTRAL
-        self._seen.add(gate.name)
+        self._seen.add(member.key)
         by_request = verdict.kind in MAY_BE_THE_REQUEST and not verdict.unsent
         if self._valid or not by_request or verdict.retry_after or gate.unhealthy(now):
             return CircuitEffect.FAILURE

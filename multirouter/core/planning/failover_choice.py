@@ -17,17 +17,17 @@ class FailoverChoice(Admission):
         if retry_state.suspect_domains:
             members = self.route.members
             suspects = retry_state.suspect_domains
-            same_domain = {m.name for m in members if suspects.intersection(m.provider.domains)}
+            same_domain = {m.key for m in members if suspects.intersection(m.provider.domains)}
             outside = same_domain | retry_state.excluded
             # No trials here: a half-open provider is used when no other provider is left at all.
             step = None
             if len(outside) < len(members):
-                step = self._choose_attempt(now, outside | self._half_open_names(now))
+                step = self._choose_attempt(now, outside | self._half_open_keys(now))
             if step is not None:
                 return step
         excluded = retry_state.excluded
         if self._can_retry_healthy(retry_state, now):
-            excluded = excluded | self._half_open_names(now)
+            excluded = excluded | self._half_open_keys(now)
         return self._choose_attempt(now, excluded)
 
     def _can_retry_healthy(self, retry_state: RetryState, now: float) -> bool:
@@ -41,5 +41,5 @@ class FailoverChoice(Admission):
         members = [m for m in self.route.members if retry_state.attempted_once(m, now)]
         return bool(members) and retry_state.may_retry(self._context.budget, now)
 
-    def _half_open_names(self, now: float) -> set[str]:
-        return {m.name for t in self.route.tiers for m in t.table(now, self._ineligible).half_open}
+    def _half_open_keys(self, now: float) -> set[str]:
+        return {m.key for t in self.route.tiers for m in t.table(now, self._ineligible).half_open}

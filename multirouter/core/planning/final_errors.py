@@ -55,10 +55,10 @@ def no_provider_available(
         started: loop time at which the call started, seconds.
         retry_after: seconds until a provider becomes available by time alone; None when unknown.
         size: the request's tokens.
-        ineligible: why a provider cannot serve such a request, by provider name.
+        ineligible: why a provider cannot serve such a request, by key of the candidate.
     """
     states = {
-        m.name: ineligible.get(m.name) or rejection or m.gate.describe(now, size)
+        m.key: ineligible.get(m.key) or rejection or m.gate.describe(now, size)
         for m in route.members
     }
     listed = "; ".join(f"{name}: {state}" for name, state in states.items())
@@ -69,7 +69,7 @@ def no_provider_available(
         retry_after=retry_after,
         rate_limited=not rejection
         and bool(states)
-        and all(m.name not in ineligible and m.gate.is_rate_limited(now) for m in route.members),
+        and all(m.key not in ineligible and m.gate.is_rate_limited(now) for m in route.members),
     )
 
 

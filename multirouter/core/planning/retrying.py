@@ -28,10 +28,11 @@ class RetryState:
     """State of a call after its first attempt failed or was hedged.
 
     Attributes:
-        excluded: names that are not attempted in this round: attempted already, or excluded for
+        excluded: keys of candidates that are not attempted in this round: attempted already, or excluded for
             the call.
-        excluded_for_call: names that are not attempted again in this call.
+        excluded_for_call: keys that are not attempted again in this call.
         last: the record of the newest failure, or None.
+        last_key: the key of the candidate that failed last.
         retry_same: the provider that is retried before another one is attempted, or None.
         backed_off: whether the backoff before that retry is over or under way.
         backoff_until: loop time before which no attempt starts, seconds.
@@ -52,6 +53,7 @@ class RetryState:
         "excluded",
         "excluded_for_call",
         "last",
+        "last_key",
         "retry_same",
         "suspect_domains",
     )
@@ -65,17 +67,18 @@ class RetryState:
         self.excluded_for_call: set[str] = set(self.excluded)
         self.suspect_domains: set[str] = set()
         self.last: AttemptRecord | None = None
+        self.last_key: str = ""
         self.retry_same: Candidate | None = None
         self.backed_off: bool = False
         self.backoff_until: float = -math.inf
         self.denial: DenialReason | None = None
         self.evidence: Evidence = Evidence()
 
-    def record_attempt(self, name: str) -> None:
-        """Records an attempt; the provider is not attempted a second time in this round."""
-        self._attempts[name] = self._attempts.get(name, 0) + 1
+    def record_attempt(self, key: str) -> None:
+        """Records an attempt; the candidate is not attempted a second time in this round."""
+        self._attempts[key] = self._attempts.get(key, 0) + 1
         self._attempts_in_round += 1
-        self.excluded.add(name)
+        self.excluded.add(key)
 
     def failed(
         self,
@@ -98,15 +101,15 @@ class RetryState:
             cut_short: whether the adaptive timeout ended the attempt before the provider's
                 `attempt_timeout`. The provider then stays available for a later round.
         """
-        self.last = record
+        self.last, self.last_key = record, member.key
         if cut_short:
             return
         if record.verdict.kind in DOMAIN_FAILURES:
             self.suspect_domains.update(member.provider.domains)
         retryable = rule.retry is not Retry.NEVER and not record.verdict.retried
-        attempts = self._attempts.get(member.name, 0)
+        attempts = self._attempts.get(member.key, 0)
         if not retryable or (rule.retry is Retry.QUICK and attempts > 1):
-            self._exclude(member.name)
+            self._exclude(member.key)
         elif attempts <= retries_per_provider and not _cooldown_is_a_guess(record):
             self.retry_same, self.backed_off = member, False
         if rule.failover is Failover.LARGER:
@@ -118,12 +121,12 @@ class RetryState:
     def exclude_all(self, members: Iterable[Candidate]) -> None:
         """Excludes providers for the rest of the call."""
         for member in members:
-            self._exclude(member.name)
+            self._exclude(member.key)
 
-    def _exclude(self, name: str) -> None:
-        self.excluded_for_call.add(name)
-        self.excluded.add(name)
-        if self.retry_same is not None and self.retry_same.name == name:
+    def _exclude(self, key: str) -> None:
+        self.excluded_for_call.add(key)
+        self.excluded.add(key)
+        if self.retry_same is not None and self.retry_same.key == key:
             self.retry_same = None
 
     # -- cost of retries -------------------------------------------------------------------------
@@ -134,7 +137,7 @@ class RetryState:
 
     def can_afford_any(self, members: Iterable[Candidate], budget: RetryBudget, now: float) -> bool:
         """Whether any of the providers may be attempted in a later round; sets `denial` if not."""
-        left = [member for member in members if member.name not in self.excluded_for_call]
+        left = [member for member in members if member.key not in self.excluded_for_call]
         return any(self.can_afford(member, "call", budget, now) for member in left)
 
     def spend(self, member: Candidate, role: Role, budget: RetryBudget, now: float) -> None:
@@ -146,8 +149,8 @@ class RetryState:
     def attempted_once(self, member: Candidate, now: float) -> bool:
         """Whether a provider was attempted once, is not degraded, and may be attempted again."""
         return (
-            self._attempts.get(member.name) == 1
-            and member.name not in self.excluded_for_call
+            self._attempts.get(member.key) == 1
+            and member.key not in self.excluded_for_call
             and not member.degraded
             and member.gate.selectable(now)
         )
@@ -160,7 +163,7 @@ class RetryState:
 
     def _is_free(self, member: Candidate, role: Role, now: float) -> bool:
         """Whether an attempt is free: the first one at a healthy provider, unless it is a hedge."""
-        first = role == "call" and member.name not in self._attempts
+        first = role == "call" and member.key not in self._attempts
         return first and not member.gate.unhealthy(now)
 
     def may_retry(
@@ -200,7 +203,7 @@ class RetryState:
         """
         if not self._attempts_in_round:
             return None
-        left = [member for member in members if member.name not in self.excluded_for_call]
+        left = [member for member in members if member.key not in self.excluded_for_call]
         return self._backoff_end(left, now, random)
 
     def _backoff_end(

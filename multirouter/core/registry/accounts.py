@@ -80,7 +80,7 @@ class Accounts:
             raise ConfigurationError(setting, "requires a provider with price=, and there is none")
         own = self._account(f"route {route.name}", route.budget) if known else None
         accounts = [a for a in (own, self._account(ROUTER, self._budget)) if a is not None]
-        resolved.limits = (*resolved.limits, *accounts)
+        resolved.add_limits(accounts)
         pricings = {member.name: member.pricing for member in resolved.members}
         first = {m.name: m.weight for m in resolved.members if m.name in resolved.first_choice}
         resolved.billing = Billing(pricings, accounts, first)

@@ -33,7 +33,7 @@ class ModelWatch:
         Args:
             request: a call's request.
             now: loop time, seconds.
-            ineligible: names of the providers that cannot serve it.
+            ineligible: keys of the candidates that cannot serve it.
         """
         model = request.get("model") if isinstance(request, Mapping) else None
         if self.always or (isinstance(model, str) and model not in self._seen):
@@ -43,13 +43,13 @@ class ModelWatch:
         return ineligible.union(self.reasons(request, now))
 
     def reasons(self, request: Any, now: float) -> dict[str, str]:
-        """Why the circuit of the request's model excludes providers, in words, by their names."""
+        """Why the circuit of the request's model excludes providers, in words, by their keys."""
         found = {}
         for member in self._members:
             models = member.gate.models
             model = None if models is None else member.pricing.model_of(request)
             if models is not None and model is not None and models.is_open(model, now):
-                found[member.name] = models.describe(model, now)
+                found[member.key] = models.describe(model, now)
         return found
 
     def ready_in(self, request: Any, now: float) -> float | None:

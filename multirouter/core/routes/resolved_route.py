@@ -14,6 +14,7 @@ from multirouter.core.routes.configuration_use import ConfigurationUse
 from multirouter.core.routes.diversion import Diversion
 from multirouter.core.routes.model_watch import ModelWatch, watch_of
 from multirouter.core.routes.route import Route
+from multirouter.core.selection.attempt_rules import AttemptRules
 from multirouter.core.selection.candidate import Candidate
 from multirouter.core.selection.eligibility import Eligibility, Requires, Sizes, call_hook
 from multirouter.core.selection.shadow_targets import ShadowTargets
@@ -75,6 +76,7 @@ class ResolvedRoute:
         members: all its providers, in order.
         models: watches which models its calls name; None when each provider serves one model.
         limits: the limits and accounts of the route and of the router, if any.
+        attempt_rules: what applies to its attempts; its members share it.
         diversion: whether its calls are diverted; None for a route passed with a call.
         first_choice: names of the providers of the first tier that are chosen when all are
             available.
@@ -87,6 +89,7 @@ class ResolvedRoute:
 
     __slots__ = (
         "accept",
+        "attempt_rules",
         "billing",
         "diversion",
         "eligibility",
@@ -97,8 +100,6 @@ class ResolvedRoute:
         "members",
         "models",
         "name",
-        "on",
-        "retries_per_provider",
         "retry",
         "rules",
         "shadow",
@@ -125,7 +126,7 @@ class ResolvedRoute:
             member for tier in self.tiers for member in tier.members
         )
         self.models: ModelWatch | None = watch_of(self.members)
-        self.limits: tuple[AdmissionLimit, ...] = limits
+        self.limits: tuple[AdmissionLimit, ...] = ()
         self.diversion: Diversion | None = None
         self.first_choice: frozenset[str] = self.tiers[0].policy.first_choice
         self.billing: Billing = Billing({}, (), {})
@@ -138,13 +139,20 @@ class ResolvedRoute:
             self.rules = {**defaults.rules, **_own_rules(route.rules)}
         self.shadow: ShadowTargets | None = None
         accept = defaults.accept if route.accept is None else route.accept
-        self.on: frozenset[FailureKind | int] | None = route.on
         self.eligibility: Eligibility | None = _eligibility(route, defaults, self.members)
         self.accept: Callable[[Any], object] | None = _judge_of(accept, defaults.schema)
         if self.rules[FailureKind.REFUSAL] != RULES[FailureKind.REFUSAL]:
             self.accept = _refusal_check(self.accept)
+        self.attempt_rules: AttemptRules = AttemptRules(
+            self.rules,
+            accept=self.accept,
+            on=route.on,
+            retries_per_provider=route.retries_per_provider,
+        )
+        for member in self.members:
+            member.rules = self.attempt_rules
+        self.add_limits(limits)
         self.fallback: Any = defaults.fallback if route.fallback is None else route.fallback
-        self.retries_per_provider: int = route.retries_per_provider
         policies = [shared.policy for shared in limits]
         policies += [m.provider.limits for m in self.members if m.provider.limits is not None]
         self.sizes: tuple[Callable[[Any], int], ...] = tuple(
@@ -171,10 +179,9 @@ class ResolvedRoute:
             if member.name in self.first_choice
         )
 
-    def is_final(self, verdict: Verdict) -> bool:
-        """Whether such a failure ends the call because the route's `on=` does not include it."""
-        on = self.on
-        return on is not None and verdict.kind not in on and verdict.status not in on
+    def add_limits(self, limits: Iterable[AdmissionLimit]) -> None:
+        """Adds limits or accounts of the route or the router: they apply to every attempt."""
+        self.limits = self.attempt_rules.limits = (*self.limits, *limits)
 
 
 def _state(member: Candidate, now: float) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 from multirouter.core.circuit.gate import Gate
@@ -12,9 +13,13 @@ from multirouter.core.health.adaptive_timeout import LatencyTracker
 from multirouter.core.health.degraded import HealthWindow
 from multirouter.core.health.latency_average import LatencyAverage
 from multirouter.core.request_transform import with_transforms
+from multirouter.core.selection.attempt_rules import AttemptRules
 from multirouter.core.settings.failure_rules import CircuitEffect
 from multirouter.core.settings.provider import Provider
 from multirouter.model import FailureKind
+
+_NO_RULES = AttemptRules()
+"""Those of a candidate that is on no route."""
 
 
 class Candidate:
@@ -22,6 +27,8 @@ class Candidate:
 
     Attributes:
         name: the provider's name.
+        key: identifies it among the candidates of its route: the provider's name; on a chain that
+            has the provider with several models, the name and the model.
         provider: the provider's settings in this configuration.
         call: its coroutine function with its transforms; None for one that can only stream.
         stream: its async generator function, likewise; None for one that can only call.
@@ -33,6 +40,7 @@ class Candidate:
         timeout: timeout of one attempt, seconds; of a stream, up to its first content.
         idle: timeout between two chunks of a stream, seconds.
         pricing: its models, prices and usage reader.
+        rules: what applies to its attempts on this route.
     """
 
     __slots__ = (
@@ -41,11 +49,13 @@ class Candidate:
         "gate",
         "health",
         "idle",
+        "key",
         "latency",
         "latency_average",
         "name",
         "pricing",
         "provider",
+        "rules",
         "stream",
         "timeout",
         "weight",
@@ -66,6 +76,7 @@ class Candidate:
         transforms: tuple[Callable[[Any], Any], ...] = (),
     ) -> None:
         self.name: str = provider.name
+        self.key: str = provider.name
         self.provider: Provider[Any, Any, Any] = provider
         self.call: Any = with_transforms(provider.call, transforms)
         self.stream: Any = with_transforms(provider.stream, transforms)
@@ -78,6 +89,32 @@ class Candidate:
         self.timeout: float = timeout
         self.idle: float = idle
         self.pricing: ProviderPricing = pricing
+        self.rules: AttemptRules = _NO_RULES
+
+    def for_target(
+        self,
+        key: str,
+        pricing: ProviderPricing,
+        transforms: tuple[Callable[[Any], Any], ...],
+        timeout: float,
+    ) -> Candidate:
+        """The same provider as a candidate of a chain: with another key, model and timeout.
+
+        It shares the gate, the latency and the health.
+
+        Args:
+            key: see `key`.
+            pricing: its pricing, for the target's model.
+            transforms: applied to the request before its own transforms.
+            timeout: an upper limit of its timeout, seconds.
+        """
+        twin = copy(self)
+        twin.key, twin.pricing = key, pricing
+        twin.call = with_transforms(self.call, transforms)
+        twin.stream = with_transforms(self.stream, transforms)
+        twin.timeout = min(self.timeout, timeout)
+        twin.latency_average = None
+        return twin
 
     @property
     def in_flight(self) -> int:

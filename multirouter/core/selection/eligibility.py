@@ -98,7 +98,7 @@ class Eligibility:
         return Requirements(capabilities, *sizes)
 
     def ineligible(self, request: Any) -> frozenset[str]:
-        """Returns the names of the providers that are ineligible for a request.
+        """Returns the keys of the candidates that are ineligible for a request.
 
         Raises:
             UsageError: a hook of the user's raised, or returned an invalid value.
@@ -107,28 +107,28 @@ class Eligibility:
         total = self._exceeded_threshold(needs.input + needs.output)
         output = self._exceeded_threshold(needs.output)
         request_class = Requirements(needs.capabilities, total, output)
-        names = self._ineligible.get(request_class)
-        if names is None:
+        keys = self._ineligible.get(request_class)
+        if keys is None:
             if len(self._ineligible) >= MAX_REQUEST_CLASSES:
                 self._ineligible.clear()
-            names = self._ineligible[request_class] = self._find_ineligible(needs)
-        return names
+            keys = self._ineligible[request_class] = self._find_ineligible(needs)
+        return keys
 
     def reasons(self, request: Any) -> Mapping[str, str]:
-        """Returns why each ineligible provider is, in words, by its name.
+        """Returns why each ineligible provider is, in words, by its key.
 
         Raises:
             UsageError: a hook of the user's raised, or returned an invalid value.
         """
-        needs, names = self.requirements_of(request), self.ineligible(request)
-        return {m.name: needs.unmet_by(m.provider) for m in self._members if m.name in names}
+        needs, keys = self.requirements_of(request), self.ineligible(request)
+        return {m.key: needs.unmet_by(m.provider) for m in self._members if m.key in keys}
 
     def _find_ineligible(self, needs: Requirements) -> frozenset[str]:
-        names = frozenset(m.name for m in self._members if needs.unmet_by(m.provider))
-        if self._sizes is None and len(names) == len(self._members):
+        keys = frozenset(m.key for m in self._members if needs.unmet_by(m.provider))
+        if self._sizes is None and len(keys) == len(self._members):
             without_sizes = Requirements(needs.capabilities)
-            return frozenset(m.name for m in self._members if without_sizes.unmet_by(m.provider))
-        return names
+            return frozenset(m.key for m in self._members if without_sizes.unmet_by(m.provider))
+        return keys
 
     def _exceeded_threshold(self, tokens: int) -> int:
         """The largest of the route's sizes that `tokens` exceed, plus one; 0 for none."""

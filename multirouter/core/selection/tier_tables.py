@@ -186,13 +186,13 @@ class Tier:
 
     def view(self, now: float, ineligible: frozenset[str] = NONE_EXCLUDED) -> TierTable:
         """As `table`, but changes nothing, so that any thread may look."""
-        members = [member for member in self.members if member.name not in ineligible]
+        members = [member for member in self.members if member.key not in ineligible]
         return TierTable(members, self._revision.value, now, self.policy)
 
     def _rebuild(self, now: float, ineligible: frozenset[str]) -> TierTable:
         members = self.members
         if ineligible:
-            members = tuple(member for member in members if member.name not in ineligible)
+            members = tuple(member for member in members if member.key not in ineligible)
         for member in members:
             member.refresh(now)  # may raise the revision, so it comes first
         table = TierTable(members, self._revision.value, now, self.policy)

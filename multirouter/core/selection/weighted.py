@@ -56,7 +56,7 @@ class WeightedChoice:
 
         Args:
             rng: source of chance.
-            excluded: names of the members that must not be chosen.
+            excluded: keys of the members that must not be chosen.
             now: loop time, seconds; for strategies.
             request: the caller's request; for strategies.
 
@@ -73,7 +73,7 @@ class WeightedChoice:
         elif len(members) > 1:
             for _ in range(MAX_REDRAWS):
                 member = self._draw(rng)
-                if member.name not in excluded:
+                if member.key not in excluded:
                     return member
         return self._draw_among_rest(rng, excluded)
 
@@ -89,10 +89,10 @@ class WeightedChoice:
         return self.members[min(at, len(self.members) - 1)]
 
     def _draw_among_rest(self, rng: Random, excluded: Collection[str]) -> Candidate | None:
-        left = [i for i, member in enumerate(self.members) if member.name not in excluded]
+        left = [i for i, member in enumerate(self.members) if member.key not in excluded]
         if left:
             return self.members[rng.choices(left, [self._weights[i] for i in left])[0]]
-        return next((m for m in self._reserves if m.name not in excluded), None)
+        return next((m for m in self._reserves if m.key not in excluded), None)
 
 
 class SelectionContext:
@@ -164,11 +164,11 @@ class StrategyChoice(WeightedChoice):
         """Returns the strategy's choice among the members that are not excluded."""
         candidates = self.members
         if excluded:
-            candidates = tuple(member for member in candidates if member.name not in excluded)
+            candidates = tuple(member for member in candidates if member.key not in excluded)
         if len(candidates) > 1:
             try:
                 chosen = self._choose(candidates, SelectionContext(request, now, rng))
-                if chosen in self._candidates and chosen.name not in excluded:
+                if chosen in self._candidates and chosen.key not in excluded:
                     return chosen
                 error: Exception = LookupError(f"{chosen!r} is not a candidate")
             except Exception as raised:  # noqa: BLE001 - a strategy may fail, a call may not

@@ -179,7 +179,9 @@ def test_route_overrides() -> None:
     )
     route = World(AB, [mine], accept=bool, fallback="f").route("r")
     assert (route.timeout, route.retry, route.hedge) == (5.0, retry, hedge)
-    assert (route.accept, route.fallback, route.retries_per_provider) == (callable, 0, 2)
+    assert (route.accept, route.fallback) == (callable, 0)
+    rules = route.members[0].rules
+    assert (rules.accept, rules.retries_per_provider) == (callable, 2)
     assert route.stream is stream
     assert route.rules == {**RULES, FailureKind.SERVER: RULES[FailureKind.TIMEOUT]}
     assert route.members[0].weight == 0.5
