@@ -8,6 +8,7 @@ from multirouter.core.cost.price import Price
 from multirouter.core.events import AlarmChanged
 from multirouter.core.listener import Listener
 from multirouter.core.registry.route_selection import by_length, priorities
+from multirouter.core.routes.chain import Chain, Target
 from multirouter.core.routes.route import Route
 from multirouter.core.selection.candidate import Candidate
 from multirouter.core.selection.eligibility import chat_requires
@@ -27,6 +28,7 @@ from multirouter.core.settings.policies import (
 from multirouter.core.settings.provider import Provider, ProviderSettings
 from multirouter.core.settings.shadow import Shadow
 from multirouter.core.settings.stream_policy import StreamPolicy
+from multirouter.core.settings.wait_policy import WaitPolicy
 from multirouter.errors import (
     AllProvidersFailed,
     AttemptTimeout,
@@ -76,6 +78,7 @@ __all__ = [
     "CallOutcome",
     "CallTimeout",
     "Candidate",
+    "Chain",
     "CircuitEffect",
     "CircuitOpen",
     "CircuitPolicy",
@@ -113,10 +116,12 @@ __all__ = [
     "StreamInterrupted",
     "StreamPolicy",
     "StreamRestarted",
+    "Target",
     "UnpicklableError",
     "Usage",
     "UsageError",
     "Verdict",
+    "WaitPolicy",
     "Webhook",
     "by_length",
     "chat_requires",

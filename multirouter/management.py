@@ -13,6 +13,7 @@ from multirouter.core.circuit.gate import Gate
 from multirouter.core.events import Configured, HoldName
 from multirouter.core.registry.registry import Registry
 from multirouter.core.registry.updates import with_changes
+from multirouter.core.routes.chain import Chain
 from multirouter.core.routes.resolved_route import Defaults
 from multirouter.core.routes.route import Route
 from multirouter.core.settings.policies import LimitPolicy
@@ -200,7 +201,10 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
         )
 
     def explain(
-        self, route: str | Route | Iterable[str] | None = None, *, request: RequestT | None = None
+        self,
+        route: str | Route | Chain | Iterable[str] | None = None,
+        *,
+        request: RequestT | None = None,
     ) -> Explanation:
         """Returns which providers of a route are candidates now, and why the others are not.
 
@@ -236,6 +240,11 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
     def names(self) -> Iterable[str]:
         """Returns the providers' names."""
         return tuple(self._engine.states.gates)
+
+    @property
+    def waiting(self) -> int:
+        """Number of calls that wait until a provider is available."""
+        return len(self._engine.wait_queue)
 
     def in_flight(self, name: str) -> int:
         """Number of attempts at a provider that are in flight."""

@@ -167,6 +167,7 @@ class AttemptRecord(Copyable):
     """
 
     __slots__ = (
+        "_target",
         "cost",
         "elapsed",
         "error",
@@ -211,6 +212,16 @@ class AttemptRecord(Copyable):
         self.usage: Usage | None = None
         self.priced: bool = False
         self.cost: float = 0.0
+
+    @property
+    def target(self) -> int:
+        """Position of its target in the call's `Chain`, from 0; 0 for any other route."""
+        position: int = getattr(self, "_target", 0)
+        return position
+
+    def set_target(self, position: int) -> None:
+        """Sets `target`, which only attempts of a chain have."""
+        self._target: int = position
 
     @property
     def ok(self) -> bool:
@@ -317,9 +328,9 @@ class CallOutcome(Copyable, Generic[ResponseT_co]):
 
     @property
     def failovers(self) -> int:
-        """How many times the call moved from one provider to another."""
-        providers = [a.provider for a in self.attempts if a.role == "call"]
-        return sum(a != b for a, b in pairwise(providers))
+        """How many times the call moved to another provider, or to another target of its chain."""
+        places = [(a.provider, a.target) for a in self.attempts if a.role == "call"]
+        return sum(a != b for a, b in pairwise(places))
 
     def __repr__(self) -> str:
         provider = f" by {self.provider}" if self.provider else ""

@@ -16,6 +16,7 @@ from multirouter.core.failures.classify import Classify
 from multirouter.core.listener import Listener
 from multirouter.core.registry.route_selection import RouteLike, RouteSelection
 from multirouter.core.registry.updates import checked_settings
+from multirouter.core.routes.chain import Chain
 from multirouter.core.routes.resolved_route import Defaults
 from multirouter.core.routes.route import Route
 from multirouter.core.selection.eligibility import Requires, Sizes
@@ -33,6 +34,7 @@ from multirouter.core.settings.policies import (
 from multirouter.core.settings.provider import Provider
 from multirouter.core.settings.shadow import Shadow
 from multirouter.core.settings.stream_policy import StreamPolicy
+from multirouter.core.settings.wait_policy import WaitPolicy
 from multirouter.listeners.logs import make_logs
 from multirouter.listeners.metrics.metrics import Exemplar, Metrics, make_metrics
 from multirouter.management import Management
@@ -217,19 +219,20 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
         self,
         request: RequestT,
         *,
-        route: str | Route | Iterable[str] | None = None,
+        route: str | Route | Chain | Iterable[str] | None = None,
         timeout: float | None = None,
-        wait: float = 0.0,
+        wait: float | WaitPolicy = 0.0,
         idempotent: bool = True,
     ) -> ResponseT:
         """Attempts the providers of a route until one of them answers.
 
         Args:
             request: passed to the provider unchanged.
-            route: a route's name, a `Route`, or a list of provider names for this call alone.
+            route: a route's name, or for this call alone a `Route`, a `Chain` of several routes and
+                models, or a list of provider names.
             timeout: timeout of the whole call with all its attempts, seconds, > 0; left out, the
                 route's, else the router's.
-            wait: seconds the call may queue when no provider is available, >= 0.
+            wait: seconds the call may queue when no provider is available, >= 0; or a `WaitPolicy`.
             idempotent: False when the request must not be sent twice: an attempt that may have had
                 side effects is not retried, and none is hedged or copied.
 
@@ -254,9 +257,9 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
         self,
         request: RequestT,
         *,
-        route: str | Route | Iterable[str] | None = None,
+        route: str | Route | Chain | Iterable[str] | None = None,
         timeout: float | None = None,
-        wait: float = 0.0,
+        wait: float | WaitPolicy = 0.0,
         idempotent: bool = True,
     ) -> CallOutcome[ResponseT]:
         """As `call`, but returns the outcome with the error and the trail of attempts.
@@ -271,9 +274,9 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
         self,
         request: RequestT,
         *,
-        route: str | Route | Iterable[str] | None = None,
+        route: str | Route | Chain | Iterable[str] | None = None,
         timeout: float | None = None,
-        wait: float = 0.0,
+        wait: float | WaitPolicy = 0.0,
         idempotent: bool = True,
     ) -> Stream[ChunkT]:
         """Returns a streamed answer: `async with router.stream(q) as s: async for chunk in s`.

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 
 from multirouter.core import validation as check
-from multirouter.errors import NoProviderAvailable
+from multirouter.core.settings.wait_policy import WaitPolicy
 
 DEFAULT_WAIT = 1.0
 """Seconds. Retry-After counts whole seconds, so a client could not come back sooner than that. A
@@ -17,49 +16,33 @@ MAX_WAITING = 100
 
 
 class ShortWait:
-    """Decides which requests without an available provider wait for one, and for how long.
+    """Decides which requests may wait when no provider is available, and for how long.
+
+    A request waits only when it is known that a provider becomes available in that time.
 
     Args:
         wait: longest wait of one request, seconds, >= 0.
         routes: the same by route name, for routes that differ; 0 disables the wait.
 
-    Attributes:
-        waiting: requests that are waiting now.
-
     Raises:
         ConfigurationError: for a negative wait.
     """
 
-    __slots__ = ("_routes", "_wait", "waiting")
+    __slots__ = ("_policies", "_policy")
 
     def __init__(
         self, wait: float = DEFAULT_WAIT, routes: Mapping[str, float] | None = None
     ) -> None:
-        self._wait: float = check.number("wait", wait, minimum=0.0)
-        self._routes: dict[str, float] = {
-            name: check.number(f"routes.{name}.wait", own, minimum=0.0)
-            for name, own in (routes or {}).items()
+        self._policy = _policy("wait", wait)
+        self._policies = {
+            name: _policy(f"routes.{name}.wait", own) for name, own in (routes or {}).items()
         }
-        self.waiting: int = 0
 
-    def seconds_for(self, error: BaseException | None, route: str) -> float:
-        """Seconds that a failed request may wait; 0.0 when waiting cannot help.
+    def policy(self, route: str) -> WaitPolicy:
+        """The policy for requests on a route."""
+        return self._policies.get(route, self._policy)
 
-        Args:
-            error: how the request failed. Only `NoProviderAvailable` with a `retry_after` within
-                the route's wait is worth waiting for.
-            route: the name of the request's route.
-        """
-        if not isinstance(error, NoProviderAvailable) or error.retry_after is None:
-            return 0.0
-        wait = self._routes.get(route, self._wait)
-        return wait if error.retry_after <= wait and self.waiting < MAX_WAITING else 0.0
 
-    @contextmanager
-    def counted(self) -> Generator[None]:
-        """Counts a request as waiting until it is answered, its attempts included."""
-        self.waiting += 1
-        try:
-            yield
-        finally:
-            self.waiting -= 1
+def _policy(setting: str, seconds: float) -> WaitPolicy:
+    check.number(setting, seconds, minimum=0.0)
+    return WaitPolicy(seconds, max_waiting=MAX_WAITING, only_if_known=True)

@@ -12,6 +12,7 @@ from multirouter.core import validation as check
 from multirouter.core.failures.exception_details import description_of
 from multirouter.core.planning.plan import Plan
 from multirouter.core.planning.steps import AttemptStep, ServeStep, Step, WaitStep
+from multirouter.core.settings.wait_policy import WaitPolicy
 from multirouter.errors import CallFailed, ConfigurationError, UsageError
 from multirouter.model import CallOutcome
 from multirouter.runtime.attempt import Attempter
@@ -79,12 +80,15 @@ class CallLoop:
     async def _wait(self, plan: Plan, step: WaitStep, now: float, loop: EventLoop) -> Step:
         """The plan's next step after a wait; backoffs are the only sleeps of a call."""
         if step.for_capacity:
+            if step.max_waiting is not None and len(self._wait_queue) >= step.max_waiting:
+                plan.stop_waiting()
+                return plan.next_step(now)
             return await self._wait_queue.wait(plan, step.until, loop)
         await anyio.sleep(step.until - now)
         return plan.next_step(loop.time())
 
 
-def check_call_options(timeout: float | None, wait: float) -> None:
+def check_call_options(timeout: float | None, wait: float | WaitPolicy) -> None:
     """Validates `timeout=` and `wait=` of a call.
 
     Raises:
@@ -93,7 +97,8 @@ def check_call_options(timeout: float | None, wait: float) -> None:
     try:
         if timeout is not None:
             check.duration("timeout", timeout, allow_inf=True)
-        check.number("wait", wait, minimum=0.0, allow_inf=True)
+        if not isinstance(wait, WaitPolicy):
+            check.number("wait", wait, minimum=0.0, allow_inf=True)
     except ConfigurationError as error:
         raise UsageError(str(error)) from None
 

@@ -15,15 +15,18 @@ from multirouter.core.events import LoopStalled
 from multirouter.core.failures.classify import Classifier, Classify
 from multirouter.core.limits.retry_budget import RetryBudget
 from multirouter.core.listener import Listener
+from multirouter.core.planning.chain_plan import ChainPlan
 from multirouter.core.planning.plan import Plan
 from multirouter.core.planning.steps import PlanContext
 from multirouter.core.registry.accounts import Accounts
 from multirouter.core.registry.provider_state import ProviderStates
 from multirouter.core.registry.registry import Registry
 from multirouter.core.registry.route_selection import RouteSelection
+from multirouter.core.routes.chain import Chain
 from multirouter.core.routes.resolved_route import Defaults
 from multirouter.core.routes.route import Route
 from multirouter.core.selection.eligibility import NONE_EXCLUDED
+from multirouter.core.settings.wait_policy import WaitPolicy
 from multirouter.listeners.logs import Logs
 from multirouter.listeners.metrics.gauges import RouterView
 from multirouter.listeners.metrics.metrics import Metrics
@@ -193,9 +196,9 @@ class Engine:
     async def call(
         self,
         request: Any,
-        route: str | Route | Iterable[str] | None,
+        route: str | Route | Chain | Iterable[str] | None,
         timeout: float | None,
-        wait: float,
+        wait: float | WaitPolicy,
         idempotent: bool,  # noqa: FBT001 - passed on once per call, where keywords would cost time
     ) -> CallOutcome[Any]:
         """Runs one call and returns its outcome; see `MultiProviderRouter.call`."""
@@ -218,7 +221,7 @@ class Engine:
         now = binding.last_seen = attempter.loop.time()
         if now > attempter.loop.stalls.overdue_at:
             attempter.loop.stalls.notice(now)
-        plan = Plan(
+        plan = (ChainPlan if resolved.is_chain else Plan)(
             self._context, resolved, now, timeout, wait, idempotent, size, request, ineligible
         )
         use = resolved.use
@@ -247,9 +250,9 @@ class Engine:
     def stream(
         self,
         request: Any,
-        route: str | Route | Iterable[str] | None,
+        route: str | Route | Chain | Iterable[str] | None,
         timeout: float | None,
-        wait: float,
+        wait: float | WaitPolicy,
         idempotent: bool,  # noqa: FBT001 - as in call
     ) -> StreamSession:
         """Begins one streamed call; see `MultiProviderRouter.stream`."""
@@ -273,7 +276,7 @@ class Engine:
         now = binding.last_seen = attempter.loop.time()
         if now > attempter.loop.stalls.overdue_at:
             attempter.loop.stalls.notice(now)
-        plan = Plan(
+        plan = (ChainPlan if resolved.is_chain else Plan)(
             self._context, resolved, now, timeout, wait, idempotent, size, request, ineligible
         )
         opener = StreamOpener(attempter, resolved.stream, Delivered(resolved.stream, request))

@@ -44,10 +44,11 @@ class Billing:
         first: names and weights of the first choice, which calls use when all is healthy.
 
     Attributes:
+        first: names and weights of the first choice.
         has_prices: whether any of the providers has a price.
     """
 
-    __slots__ = ("_accounts", "_first", "_pricings", "has_prices")
+    __slots__ = ("_accounts", "_pricings", "first", "has_prices")
 
     def __init__(
         self,
@@ -57,7 +58,7 @@ class Billing:
     ) -> None:
         self._pricings = pricings
         self._accounts = tuple(accounts)
-        self._first = first
+        self.first: Mapping[str, float] = first
         self.has_prices: bool = any(pricing.has_prices for pricing in pricings.values())
 
     def charge(
@@ -106,7 +107,7 @@ class Billing:
         attempts = outcome.attempts
         if outcome.result != "success" or not attempts:
             return
-        if len(attempts) == 1 and attempts[0].provider in self._first:
+        if len(attempts) == 1 and self._is_first_choice(attempts[0]):
             outcome.failover_cost = 0.0 if attempts[0].priced else None
             return
         answers = [record for record in attempts if record.ok]
@@ -114,11 +115,15 @@ class Billing:
         usage = answers[0].usage
         if usage is None or partial_answers > 1 or not all(_cost_known(a) for a in attempts):
             return
-        first = min(attempts, key=_started).provider
-        first_choice = {first: 1.0} if first in self._first else self._first
+        first = min(attempts, key=_started)
+        first_choice = {first.provider: 1.0} if self._is_first_choice(first) else self.first
         cost = self._cost_at(first_choice, usage, request)
         if cost is not None:
             outcome.failover_cost = outcome.cost - cost
+
+    def _is_first_choice(self, record: AttemptRecord) -> bool:
+        """Whether an attempt was at one of the first choice."""
+        return record.provider in self.first
 
     def _cost_at(self, providers: Mapping[str, float], usage: Usage, request: Any) -> float | None:
         """Cost of `usage` at these providers, averaged by weight; None without all prices."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -161,7 +162,7 @@ class AttemptResults(StreamPlan):
         member, permit = step.member, step.permit
         if isinstance(error, AttemptTimeout) and step.served_at is None and not step.stalled:
             member.latency.record_timeout(elapsed, trial=permit.trial)
-        effect = circuit_effect(step.member.rules.by_kind, verdict, stalled=step.stalled)
+        effect = self._effect_of(step, verdict)
         if effect is CircuitEffect.FAILURE and step.role != "trial" and error is not None:
             effect = self._ensure_retry_state(step).evidence.effect_of(step, verdict, now)
         if step.model is not None and (models := member.gate.models) is not None:
@@ -169,6 +170,10 @@ class AttemptResults(StreamPlan):
         late = member.gate.release_unanswered(permit, verdict, effect, now)
         member.record_failure(verdict.kind, effect, elapsed, now, stalled=step.stalled)
         return late
+
+    def _effect_of(self, step: AttemptStep, verdict: Verdict) -> CircuitEffect:
+        """What an attempt without an answer does to the circuit, by the rules."""
+        return circuit_effect(step.member.rules.by_kind, verdict, stalled=step.stalled)
 
     def _has_alternative(self, member: Candidate, now: float) -> bool:
         """Whether another provider is available; the only one left never trips for slowness."""
@@ -180,6 +185,7 @@ class AttemptResults(StreamPlan):
         """Applies the rule of a failure to the call."""
         retry_state = self._ensure_retry_state(step)
         members, retries = self.route.members, step.member.provider.retries
+        scope = self._scope(step.member, record.verdict, rule)
         if retries is None:
             retries = step.member.rules.retries_per_provider
         early = step.deadline - step.started < step.member.timeout - _ROUNDING
@@ -188,17 +194,24 @@ class AttemptResults(StreamPlan):
         if self._continuing and rule.failover is Failover.NEVER:
             # That one provider cannot continue another's answer says nothing about the others.
             rule = replace(rule, failover=Failover.AT_ONCE)
-        retry_state.failed(record, step.member, rule, members, retries, cut_short=cut_short)
+        others = members if rule.failover is Failover.LARGER else scope
+        retry_state.failed(record, step.member, rule, others, retries, cut_short=cut_short)
         model, models = step.model, step.member.gate.models
         if model is not None and models is not None and models.is_open(model.model, now):
             retry_state.exclude_all([step.member])
         final = not self._continuing and step.member.rules.is_final(record.verdict)
         if final or (rule.failover is Failover.NEVER and rule.retry is Retry.NEVER):
-            if self._fault is None:
+            if scope is not members:
+                retry_state.exclude_all(scope)  # the other targets of the chain are left
+            elif self._fault is None:
                 self._fault = final_errors.own_error(record)
         elif not self.idempotent and rule.side_effects_possible and not record.verdict.unsent:
             retry_state.denial = "not_idempotent"
             retry_state.exclude_all(members)
+
+    def _scope(self, member: Candidate, verdict: Verdict, rule: Rule) -> Sequence[Candidate]:
+        """The candidates that a failure concerns when it allows no failover: all of the route."""
+        return self.route.members
 
     def _ensure_retry_state(self, step: AttemptStep) -> RetryState:
         """Returns the call's retry state, created with the attempt that first needs it."""

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 
+from multirouter.core.limits.rate_limits import AdmissionLimit
 from multirouter.core.planning import final_errors
 from multirouter.core.planning.failover_choice import FailoverChoice
 from multirouter.core.planning.retrying import RetryState
 from multirouter.core.planning.steps import WaitStep
 from multirouter.core.selection.candidate import Candidate
+from multirouter.core.settings.wait_policy import WaitPolicy
 
 
 class CapacityWait(FailoverChoice):
@@ -26,16 +28,21 @@ class CapacityWait(FailoverChoice):
 
     _given_back: float
     _started: float
-    _wait: float
+    _wait: float | WaitPolicy
 
     def ready_in(self, now: float) -> float | None:
         """Seconds until a provider becomes available by time alone; None when it will not."""
-        waits = [shared.ready_in(self._size, now) for shared in self.route.limits]
-        waits.append(final_errors.earliest_ready_in(self._left(), now, self._size))
         models = self.route.models
-        if models is not None and (half_open_in := models.ready_in(self._request, now)) is not None:
-            waits[-1] = half_open_in if waits[-1] is None else min(half_open_in, waits[-1])
-        return _longest(waits)
+        half_open_in = None if models is None else models.ready_in(self._request, now)
+        found: list[float | None] = []
+        for limits, left in self._groups(self._left()):
+            waits = [shared.ready_in(self._size, now) for shared in limits]
+            earliest = final_errors.earliest_ready_in(left, now, self._size)
+            if half_open_in is not None:
+                earliest = half_open_in if earliest is None else min(half_open_in, earliest)
+            found.append(_longest([*waits, earliest]))
+        known = [wait for wait in found if wait is not None]
+        return min(known) if len(known) == len(found) or 0.0 in known else None
 
     def retry_after(self, now: float) -> float | None:
         """Seconds until a provider becomes available, or the least wait; None if unknown."""
@@ -45,10 +52,13 @@ class CapacityWait(FailoverChoice):
 
     def recheck_in(self, now: float) -> float | None:
         """Seconds until time alone may let this waiting call start; None when it will not."""
-        waits = [shared.ready_in(self._size, now) for shared in self.route.limits]
-        rechecks = [member.gate.recheck_in(now, self._size) for member in self._left()]
-        waits.append(min((wait for wait in rechecks if wait is not None), default=None))
-        return _longest(waits)
+        found = []
+        for limits, left in self._groups(self._left()):
+            waits = [shared.ready_in(self._size, now) for shared in limits]
+            rechecks = [member.gate.recheck_in(now, self._size) for member in left]
+            waits.append(min((wait for wait in rechecks if wait is not None), default=None))
+            found.append(_longest(waits))
+        return min((wait for wait in found if wait is not None), default=None)
 
     def wait_class(self) -> Hashable:
         """Waiting calls of one class can start under the same conditions, but for their size.
@@ -75,29 +85,53 @@ class CapacityWait(FailoverChoice):
         """The request's tokens, for the limits."""
         return self._size
 
+    def stop_waiting(self) -> None:
+        """Ends the wait that the caller allows."""
+        self._wait = 0.0
+
     def _wait_for_capacity(self, retry_state: RetryState | None, now: float) -> WaitStep | None:
-        left = self._left()
-        until = min(self._waits_until(left, now), self.deadline)
+        left, wait, most = self._left(), self._wait, None
+        if isinstance(wait, WaitPolicy):  # decided once, when the call would begin to wait
+            most = wait.max_waiting
+            wait = self._wait = self._seconds_of(wait, now)
+        until = min(self._waits_until(left, wait, now), self.deadline)
         if not left or now >= until or self._earliest_in(left, now) > until - now:
             return None
         if retry_state is not None:
             if not retry_state.can_afford_any(self.route.members, self._context.budget, now):
                 return None
             retry_state.next_round()
-        return WaitStep(until, for_capacity=True)
+        return WaitStep(until, for_capacity=True, max_waiting=most)
 
-    def _waits_until(self, left: list[Candidate], now: float) -> float:
+    def _seconds_of(self, policy: WaitPolicy, now: float) -> float:
+        """Seconds that the call may wait, from its start; 0 when it may not begin to."""
+        if policy.only_if_known:
+            ready_in = self.retry_after(now)
+            if ready_in is None or now + ready_in > self._started + policy.seconds:
+                return 0.0
+        return policy.seconds
+
+    def _waits_until(self, left: list[Candidate], allowed: float, now: float) -> float:
         """Loop time until which the call waits, seconds."""
         recovering = [m.gate.circuit.policy for m in left if m.gate.trial_in_flight(now)]
-        seconds = max(self._wait, *(policy.half_open_wait for policy in recovering), 0.0)
+        seconds = max(allowed, *(policy.half_open_wait for policy in recovering), 0.0)
         given_back = getattr(self, "_given_back", 0.0) if seconds else 0.0
         return self._started + seconds + given_back
 
     def _earliest_in(self, left: list[Candidate], now: float) -> float:
         """Seconds before which none of these providers can serve the call; 0 when unknown."""
-        size = self._size
-        limits = [shared.ready_in(size, now) or 0.0 for shared in self.route.limits]
-        return max(min(member.gate.earliest_in(now, size) for member in left), *limits, 0.0)
+        size, found = self._size, []
+        for limits, members in self._groups(left):
+            waits = [shared.ready_in(size, now) or 0.0 for shared in limits]
+            earliest = min(member.gate.earliest_in(now, size) for member in members)
+            found.append(max(earliest, *waits, 0.0))
+        return min(found)
+
+    def _groups(
+        self, left: Sequence[Candidate]
+    ) -> list[tuple[tuple[AdmissionLimit, ...], Sequence[Candidate]]]:
+        """The candidates that are left, with the limits that they share beside their gates'."""
+        return [(self.route.limits, left)]
 
     def _left(self) -> list[Candidate]:
         """The providers that may still serve the call."""

@@ -27,7 +27,8 @@ MAY_BE_THE_REQUEST: frozenset[FailureKind] = frozenset(
 class Evidence:
     """Decides which failures of one call count against their providers.
 
-    - The first failure at each provider counts, later ones at the same provider (and model, on a chain) do not.
+    - The first failure at each provider counts, later ones at the same provider do not; on a
+      chain, at the same provider and model.
     - When a healthy provider has failed, a failure of the same kind at another healthy provider is
       withheld. It counts when a provider answers the request, or fails in another way: the request
       was not the cause. It never counts when the call ends with these failures alike.

@@ -8,6 +8,7 @@ hedge race, a stream) decides nothing itself.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from multirouter.core.events import RetryDenied, RouteDiverted
@@ -19,6 +20,7 @@ from multirouter.core.routes.diversion import Diversion
 from multirouter.core.routes.resolved_route import ResolvedRoute
 from multirouter.core.selection.candidate import Candidate
 from multirouter.core.selection.eligibility import NONE_EXCLUDED
+from multirouter.core.settings.wait_policy import WaitPolicy
 from multirouter.model import AttemptRecord, CallOutcome, CallResult
 
 
@@ -45,7 +47,7 @@ class Plan(AttemptResults):
         route: ResolvedRoute,
         now: float,
         timeout: float | None = None,
-        wait: float = 0.0,
+        wait: float | WaitPolicy = 0.0,
         idempotent: bool = True,  # noqa: FBT001, FBT002 - created once a call: keywords cost
         size: int = 0,
         request: Any = None,
@@ -107,12 +109,16 @@ class Plan(AttemptResults):
         if now >= self.deadline:
             return None
         retry_state = self._ensure_retry_state(slow)
-        step = self._choose_attempt(now, retry_state.excluded, "hedge")
+        step = self._choose_attempt(now, self._hedge_excluded(slow, retry_state), "hedge")
         retry_state.denial = None  # a denied hedge is not a denied retry
         if step is not None:
             elapsed = now - slow.started
             step.why = f"hedge: no answer from {slow.member.name} after {elapsed:.2f} s; {step.why}"
         return step
+
+    def _hedge_excluded(self, slow: AttemptStep, retry_state: RetryState) -> Collection[str]:
+        """Keys of the candidates that must not be the hedge of a slow attempt."""
+        return retry_state.excluded
 
     def abort(self, error: BaseException, now: float) -> CallOutcome[Any]:
         """Returns the outcome of a call that was cancelled or used wrongly."""
@@ -189,12 +195,6 @@ class Plan(AttemptResults):
         queued = self._wait_for_capacity(None, now)
         if queued is not None:
             return queued
-        eligibility, ineligible = self.route.eligibility, final_errors.ALL_ELIGIBLE
-        if eligibility is not None and self._ineligible:
-            ineligible = eligibility.reasons(self._request)
-        models = self.route.models
-        if models is not None and self._ineligible:
-            ineligible = {**ineligible, **models.reasons(self._request, now)}
         error = final_errors.no_provider_available(
             self.route,
             self._shared_rejection(now),
@@ -202,9 +202,19 @@ class Plan(AttemptResults):
             self._started,
             self.retry_after(now),
             size=self._size,
-            ineligible=ineligible,
+            ineligible=self._unavailable(now),
         )
         return self._end("rejected", error, now)
+
+    def _unavailable(self, now: float) -> Mapping[str, str]:
+        """Why candidates cannot serve such a request, whatever their gates say, by key."""
+        eligibility, reasons = self.route.eligibility, final_errors.ALL_ELIGIBLE
+        if eligibility is not None and self._ineligible:
+            reasons = eligibility.reasons(self._request)
+        models = self.route.models
+        if models is not None and self._ineligible:
+            reasons = {**reasons, **models.reasons(self._request, now)}
+        return reasons
 
     def _all_failed(self, retry_state: RetryState, now: float) -> Step:
         denial = retry_state.denial

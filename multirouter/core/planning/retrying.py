@@ -28,8 +28,8 @@ class RetryState:
     """State of a call after its first attempt failed or was hedged.
 
     Attributes:
-        excluded: keys of candidates that are not attempted in this round: attempted already, or excluded for
-            the call.
+        excluded: keys of candidates that are not attempted in this round: attempted already, or
+            excluded for the call.
         excluded_for_call: keys that are not attempted again in this call.
         last: the record of the newest failure, or None.
         last_key: the key of the candidate that failed last.

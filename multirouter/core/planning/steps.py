@@ -110,13 +110,16 @@ class WaitStep:
         until: loop time at which to ask again, seconds.
         for_capacity: whether to wait in the router's queue, which ends the wait early when a
             provider becomes available.
+        max_waiting: calls that may wait in the queue at once for this one to join; None for no
+            limit.
     """
 
-    __slots__ = ("for_capacity", "until")
+    __slots__ = ("for_capacity", "max_waiting", "until")
 
-    def __init__(self, until: float, *, for_capacity: bool) -> None:
+    def __init__(self, until: float, *, for_capacity: bool, max_waiting: int | None = None) -> None:
         self.until: float = until
         self.for_capacity: bool = for_capacity
+        self.max_waiting: int | None = max_waiting
 
 
 class ServeStep:

@@ -11,6 +11,8 @@ from multirouter.core import validation as check
 from multirouter.core.health.adaptive_timeout import LatencyGroup
 from multirouter.core.limits.rate_limits import Limits
 from multirouter.core.registry.provider_state import ProviderStates
+from multirouter.core.routes.chain import Chain
+from multirouter.core.routes.chain_route import ChainRoute
 from multirouter.core.routes.configuration_use import ConfigurationUse
 from multirouter.core.routes.resolved_route import Defaults, ResolvedRoute
 from multirouter.core.routes.route import Route
@@ -24,8 +26,15 @@ from multirouter.core.settings.provider import Provider
 from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.errors import ConfigurationError, UsageError
 
+MAX_CHAINS = 256
+"""Resolved chains that are kept: a client repeats the few chains that it uses."""
+
 DEFAULT = "default"
 """Route of calls that name none: all providers in one weighted tier, unless the user defines it."""
+
+
+class IncapableRoute(UsageError):
+    """The call names a route that exists, and none of its providers can call (or stream)."""
 
 
 class Registry:
@@ -76,11 +85,12 @@ class Registry:
         self._all_routes = self.routes
         if self.providers and DEFAULT not in self.routes:
             self._all_routes = {DEFAULT: Route(DEFAULT, [list(self.providers)]), **self.routes}
+        self._chains: dict[tuple[Chain, bool], ChainRoute] = {}
         self._calling = self._resolve_all(streaming=False)
         self._streaming = self._resolve_all(streaming=True)
 
     def route(
-        self, route: str | Route | Iterable[str] | None, *, streaming: bool = False
+        self, route: str | Route | Chain | Iterable[str] | None, *, streaming: bool = False
     ) -> ResolvedRoute:
         """Returns the resolved route of a call, with the providers that can call, or stream.
 
@@ -89,6 +99,8 @@ class Registry:
                 providers can call (or stream).
         """
         if route is not None and not isinstance(route, str):
+            if isinstance(route, Chain):
+                return self._chain(route, streaming=streaming)
             return self._resolve_adhoc(route, streaming=streaming)
         name = DEFAULT if route is None else route
         resolved = (self._streaming if streaming else self._calling).get(name)
@@ -97,7 +109,7 @@ class Registry:
         if not self.providers:
             raise UsageError("the router has no providers; add one before the first call")
         if name in self._all_routes:
-            raise UsageError(f"route {name!r}: {_incapable(streaming=streaming)}")
+            raise IncapableRoute(f"route {name!r}: {_incapable(streaming=streaming)}")
         raise UsageError(f"unknown route {check.suggestion(name, self._all_routes)}")
 
     def names(self) -> Iterable[str]:
@@ -125,11 +137,34 @@ class Registry:
         self.use = ConfigurationUse()
         for route in (*self._calling.values(), *self._streaming.values()):
             route.use = self.use
+        self._chains.clear()
         return self.use
 
     def all_routes(self) -> Mapping[str, ResolvedRoute]:
         """Resolved routes by name: for calls, or for streams where a route cannot call."""
         return {**self._streaming, **self._calling}
+
+    def _chain(self, chain: Chain, *, streaming: bool) -> ChainRoute:
+        """Resolves a chain, or returns it as it was resolved before."""
+        found = self._chains.get((chain, streaming))
+        if found is None:
+            if len(self._chains) >= MAX_CHAINS:
+                self._chains.clear()
+            found = self._resolve_chain(chain, streaming=streaming)
+            self._chains[chain, streaming] = found
+        return found
+
+    def _resolve_chain(self, chain: Chain, *, streaming: bool) -> ChainRoute:
+        """Resolves a chain to those of its targets that can call (or stream)."""
+        routes, problems = [], []
+        for target in chain.targets:
+            try:
+                routes.append((target, self.route(target.route, streaming=streaming)))
+            except IncapableRoute as error:
+                problems.append(error)
+        if not routes:
+            raise problems[0]
+        return ChainRoute(chain, routes)
 
     def _resolve_adhoc(self, given: Route | Iterable[str], *, streaming: bool) -> ResolvedRoute:
         """Resolves a route that was passed with a call."""
@@ -147,7 +182,7 @@ class Registry:
         except ConfigurationError as error:
             raise UsageError(f"the call's route: {error}") from error
         if resolved is None:
-            raise UsageError(f"the call's route: {_incapable(streaming=streaming)}")
+            raise IncapableRoute(f"the call's route: {_incapable(streaming=streaming)}")
         return resolved
 
     def _resolve_all(self, *, streaming: bool) -> dict[str, ResolvedRoute]:

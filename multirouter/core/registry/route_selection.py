@@ -14,12 +14,14 @@ from multirouter.core.cost.usage import estimated_tokens
 from multirouter.core.event_dispatcher import EventDispatcher
 from multirouter.core.events import RouteUnknown
 from multirouter.core.registry.registry import Registry
+from multirouter.core.routes.chain import Chain
 from multirouter.core.routes.resolved_route import ResolvedRoute
 from multirouter.core.routes.route import Route
 from multirouter.errors import ConfigurationError, UsageError
 
-RouteLike = str | Route | Iterable[str] | None
-"""A route as a call may give it: a name, a `Route`, provider names, or None for the default."""
+RouteLike = str | Route | Chain | Iterable[str] | None
+"""A route as a call may give it: a name, a `Route`, a `Chain`, provider names, or None for the
+default."""
 
 
 class RouteSelection:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from multirouter.core.chat.refusals import refusal_of
 from multirouter.core.cost.billing import Billing
@@ -85,7 +85,10 @@ class ResolvedRoute:
         sizes: the functions that count a request's tokens, if a limit needs them.
         eligibility: knows which providers cannot serve a request; None when none has such limits.
         use: counts the calls that use the route's configuration.
+        is_chain: whether it is a `ChainRoute`.
     """
+
+    is_chain: ClassVar[bool] = False
 
     __slots__ = (
         "accept",

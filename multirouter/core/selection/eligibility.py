@@ -82,6 +82,11 @@ class Eligibility:
             sorted({size for size in (*windows, *longest) if size is not None})
         )
 
+    @property
+    def hooks(self) -> tuple[Requires | None, Sizes | None]:
+        """The functions that return the needed capabilities and the tokens."""
+        return self._requires, self._sizes
+
     def requirements_of(self, request: Any) -> Requirements:
         """Returns what a request requires.
 

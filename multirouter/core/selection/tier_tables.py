@@ -39,7 +39,7 @@ class ChoicePolicy:
             never ignores them.
     """
 
-    __slots__ = ("_choose", "_on_error", "first_choice", "how", "panic", "remark")
+    __slots__ = ("_choose", "_on_error", "_strategy", "first_choice", "how", "panic", "remark")
 
     def __init__(
         self,
@@ -56,6 +56,7 @@ class ChoicePolicy:
                 raise ConfigurationError(what, "must return the function that chooses, got None")
             self._choose = choose
         self._on_error = on_error
+        self._strategy = strategy
         self.how: str = "chosen by weight"
         if strategy is not None:
             self.how = getattr(strategy, "description", type(strategy).__name__)
@@ -67,6 +68,10 @@ class ChoicePolicy:
         if isinstance(strategy, Ranked | Balanced):
             self.remark = strategy.remark(members)
         self.first_choice: frozenset[str] = frozenset(member.name for member in usual)
+
+    def for_members(self, members: Sequence[Candidate]) -> ChoicePolicy:
+        """The same policy, prepared for other members."""
+        return ChoicePolicy(members, self._strategy, self._on_error, self.panic)
 
     def choice(self, members: Sequence[Candidate], now: float, why: str) -> WeightedChoice:
         """Returns the choice among `members`, as of `now` (loop time, seconds)."""
@@ -176,6 +181,10 @@ class Tier:
         self._revision = revision
         self._table: TierTable | None = None
         self._filtered_tables: dict[frozenset[str], TierTable] = {}
+
+    def with_members(self, members: Sequence[Candidate]) -> Tier:
+        """A tier of other members with the same policy."""
+        return Tier(members, self._revision, self.policy.for_members(members))
 
     def table(self, now: float, ineligible: frozenset[str] = NONE_EXCLUDED) -> TierTable:
         """The table that is valid at `now`, without the members that are `ineligible`."""

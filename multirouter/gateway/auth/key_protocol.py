@@ -6,8 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from multirouter.core.cost.budgets import Budget
+from multirouter.core.routes.chain import Target
 from multirouter.gateway.http.http_error import HTTPError
-from multirouter.gateway.routing.model_catalogue import Target
 
 
 class Key(Protocol):

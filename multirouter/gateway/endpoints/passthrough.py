@@ -10,13 +10,13 @@ from typing import Any
 from aiohttp import web
 
 from multirouter.config.provider_builder import configured_provider
+from multirouter.core.routes.chain import Target
 from multirouter.core.settings.provider import Provider
 from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.gateway.endpoints.chat import json_response, pop_flag
 from multirouter.gateway.http.exchange import Exchange
 from multirouter.gateway.http.http_error import HTTPError
 from multirouter.gateway.routing import router_calls
-from multirouter.gateway.routing.model_catalogue import Target
 from multirouter.gateway.routing.request_options import RequestOptions
 from multirouter.gateway.streams.stream_relay import relay
 from multirouter.providers.json_bytes import dumps

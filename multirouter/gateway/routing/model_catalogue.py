@@ -3,24 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from multirouter.core import validation as check
+from multirouter.core.routes.chain import Target
 from multirouter.gateway.http.http_error import HTTPError
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Route and model of one call.
-
-    Attributes:
-        route: a route's name, or names of providers in the order in which they are tried.
-        model: the model that the request names there; "" to name none.
-    """
-
-    route: str | tuple[str, ...]
-    model: str
 
 
 class ModelCatalogue:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 from typing import Any
 
-from multirouter.errors import CallFailed, CallTimeout, ProviderError
-from multirouter.gateway.http.http_error import http_error_from, invalid_field, shown
-from multirouter.gateway.routing.model_catalogue import Target
-from multirouter.model import FailureKind
+from multirouter.core.routes.chain import Chain, Target
+from multirouter.core.routes.route import Route
+from multirouter.gateway.http.http_error import invalid_field, shown
 
 EXTENSION_FIELDS = ("fallback_models", "fallback_conditions", "route", "timeout")
 """Fields of a request for the gateway itself, which no provider gets; `metadata` is passed on."""
@@ -18,31 +17,6 @@ MAX_FALLBACKS = 16
 
 _MAX_TIMEOUT = 1e9
 
-_SAME_EVERYWHERE = frozenset({FailureKind.REQUEST, FailureKind.CONTENT_FILTER})
-"""Kinds that another model would answer with the same failure."""
-
-
-@dataclass(frozen=True, slots=True)
-class FallbackConditions:
-    """Conditions under which a request falls back to its next model.
-
-    Attributes:
-        statuses: only failures with these HTTP statuses; None for all that are not the fault of
-            the request.
-        timeout: seconds for a model that is not the last, or None.
-    """
-
-    statuses: frozenset[int] | None = None
-    timeout: float | None = None
-
-    def met_by(self, error: BaseException) -> bool:
-        """Whether the next model may be called after this error."""
-        if self.timeout is not None and isinstance(error, CallTimeout):
-            return True
-        if self.statuses is not None:
-            return not self.statuses.isdisjoint(_statuses_of(error))
-        return not (isinstance(error, ProviderError) and error.kind in _SAME_EVERYWHERE)
-
 
 @dataclass(frozen=True, slots=True)
 class RequestOptions:
@@ -50,15 +24,29 @@ class RequestOptions:
 
     Attributes:
         body: the body for providers, without `model` and the gateway's own fields.
-        targets: the calls that may be made, in order.
-        conditions: when the next target is used.
+        targets: the routes and models that may answer, in the order in which they are tried.
+        statuses: the HTTP statuses after which the next target is tried; None for all failures
+            that are not the fault of the request.
         timeout: seconds for the whole request, or None for the route's timeout.
     """
 
     body: dict[str, Any]
     targets: tuple[Target, ...]
-    conditions: FallbackConditions = field(default_factory=FallbackConditions)
+    statuses: frozenset[int] | None = None
     timeout: float | None = None
+
+    @property
+    def request(self) -> dict[str, Any]:
+        """The request for the router: the body with the model of the first target."""
+        model = self.targets[0].model
+        return {**self.body, "model": model} if model else self.body
+
+    @property
+    def route(self) -> str | Route | tuple[str, ...] | Chain:
+        """The route of the call: that of the only target, or a chain of several."""
+        if len(self.targets) == 1:
+            return self.targets[0].route
+        return Chain(self.targets, statuses=self.statuses)
 
 
 def parse_options(
@@ -89,10 +77,12 @@ def parse_options(
         valid = isinstance(model, str) and bool(model)
         _require(valid, "model", f"must be a model's name, got {shown(model)}")
         first = find(model)
+    targets = tuple(dict.fromkeys([first, *map(find, _fallback_models(own["fallback_models"]))]))
+    statuses, attempt_timeout = _fallback_conditions(own["fallback_conditions"])
     return RequestOptions(
         body,
-        (first, *map(find, _fallback_models(own["fallback_models"]))),
-        _fallback_conditions(own["fallback_conditions"]),
+        (*(replace(one, attempt_timeout=attempt_timeout) for one in targets[:-1]), targets[-1]),
+        statuses,
         _seconds(own["timeout"], "timeout", 1.0),
     )
 
@@ -113,9 +103,10 @@ def _fallback_models(value: Any) -> list[str] | tuple[str, ...]:
     return names
 
 
-def _fallback_conditions(value: Any) -> FallbackConditions:
+def _fallback_conditions(value: Any) -> tuple[frozenset[int] | None, float | None]:
+    """The statuses that fall back, and the timeout of each model but the last, seconds."""
     if value is None:
-        return FallbackConditions()
+        return None, None
     param = "fallback_conditions"
     _require(isinstance(value, Mapping), param, f"must be an object, got {shown(value)}")
     unknown = sorted(set(value) - {"status_codes", "timeout_ms"})
@@ -128,7 +119,7 @@ def _fallback_conditions(value: Any) -> FallbackConditions:
         f"must be a list of HTTP statuses, got {shown(codes)}",
     )
     timeout = _seconds(value.get("timeout_ms"), f"{param}.timeout_ms", 1000.0)
-    return FallbackConditions(None if codes is None else frozenset(codes), timeout)
+    return None if codes is None else frozenset(codes), timeout
 
 
 def _seconds(value: Any, param: str, units_per_second: float) -> float | None:
@@ -144,11 +135,3 @@ def _seconds(value: Any, param: str, units_per_second: float) -> float | None:
 def _require(valid: bool, param: str, problem: str) -> None:  # noqa: FBT001 - as `assert`
     if not valid:
         raise invalid_field(param, problem)
-
-
-def _statuses_of(error: BaseException) -> set[int]:
-    """The statuses of an error: that of the client's answer, and those of the providers."""
-    statuses = {http_error_from(error).status}
-    if isinstance(error, CallFailed):
-        statuses |= {a.verdict.status for a in error.attempts if a.verdict.status is not None}
-    return statuses
