@@ -12,6 +12,7 @@ from multirouter.core.cost.budgets import Budget
 from multirouter.core.cost.metering import ProviderPricing
 from multirouter.core.event_dispatcher import EventDispatcher
 from multirouter.core.limits.retry_budget import RetryBudget
+from multirouter.core.planning.chain_plan import ChainPlan
 from multirouter.core.planning.plan import Plan
 from multirouter.core.planning.steps import AttemptStep, PlanContext, Step, WaitStep
 from multirouter.core.registry.accounts import Accounts
@@ -157,7 +158,8 @@ class World:
         resolved = self.route(route)
         if resolved.eligibility is not None and "request" in call:
             call["ineligible"] = resolved.eligibility.ineligible(call["request"])
-        return Plan(self.context, resolved, self.now, **call)
+        plan_type = ChainPlan if resolved.is_chain else Plan
+        return plan_type(self.context, resolved, self.now, **call)
 
     def step(self, plan: Plan) -> Step:
         """The plan's next step; a wait ends neither in the past nor after the call's deadline."""

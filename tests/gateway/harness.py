@@ -171,3 +171,14 @@ async def running_gateway(
         server = await stack.enter_async_context(Server(gateway, drain=drain))
         http = await stack.enter_async_context(aiohttp.ClientSession())
         yield Harness(server.url, gateway, server, router, fakes, http, log, registry)
+
+
+def calls_of(harness: Harness) -> dict[str, float]:
+    """How many calls of the router ended in which way, as its metrics count them."""
+    counts: dict[str, float] = {}
+    for metric in harness.registry.collect():
+        for sample in metric.samples:
+            if sample.name == "multirouter_calls_total" and sample.value:
+                outcome = sample.labels["outcome"]
+                counts[outcome] = counts.get(outcome, 0.0) + sample.value
+    return counts

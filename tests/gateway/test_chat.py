@@ -50,41 +50,6 @@ async def test_models() -> None:
     assert (unknown.status, unknown.json["error"]["code"]) == (404, "model_not_found")
 
 
-async def test_fallback_models() -> None:
-    """A failed model falls back to the next; the gateway's own fields are not sent upstream."""
-    models = {"a": "first", "b": "second", "c": "third"}
-    async with running_gateway(["fail-500"], ["fail-503"], [], models=models) as harness:
-        answer = await harness.send(model="a", fallback_models=["b", "c"], metadata={"team": "x"})
-    assert answer.text == REPLY
-    assert answer.headers["X-Model"] == "c"
-    assert answer.trail[-1]["provider"] == "third"
-    sent = harness.fakes[2].requests[-1].body
-    assert sent.keys() == {"model", "messages", "metadata"}
-
-
-@pytest.mark.parametrize(("codes", "status"), [([503], 200), ([429], 503)])
-async def test_fallback_conditions(codes: list[int], status: int) -> None:
-    """Only the listed statuses lead to the next model."""
-    async with running_gateway(["fail-503"], [], models={"a": "first", "b": "second"}) as harness:
-        answer = await harness.send(
-            model="a", fallback_models=["b"], fallback_conditions={"status_codes": codes}
-        )
-    assert answer.status == status
-
-
-async def test_fallback_after_a_timeout() -> None:
-    """`timeout_ms` bounds a model that is not the last, and `timeout` the whole request."""
-    async with running_gateway() as harness:
-        started = anyio.current_time()
-        answer = await harness.send(
-            model="stall", fallback_models=["fine"], fallback_conditions={"timeout_ms": 1500}
-        )
-        assert 1.4 < anyio.current_time() - started < 3.0
-        late = await harness.send(model="stall", fallback_models=["stall"], timeout=2)
-    assert answer.text == REPLY
-    assert (late.status, late.json["error"]["code"]) == (504, "timeout")
-
-
 @pytest.mark.parametrize(
     ("field", "value"),
     [

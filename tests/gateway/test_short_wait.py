@@ -8,10 +8,10 @@ from pathlib import Path
 import anyio
 import pytest
 
-from multirouter import ConfigurationError, LimitPolicy, NoProviderAvailable
+from multirouter import ConfigurationError, LimitPolicy
 from multirouter.config import load
-from multirouter.gateway.short_wait import DEFAULT_WAIT, MAX_WAITING, ShortWait
-from tests.gateway.harness import REPLY, running_gateway
+from multirouter.gateway.short_wait import DEFAULT_WAIT, ShortWait
+from tests.gateway.harness import REPLY, calls_of, running_gateway
 
 pytestmark = [pytest.mark.backends("asyncio")]
 
@@ -28,8 +28,9 @@ async def test_request_waits_for_capacity_within_its_wait(stream: bool) -> None:
         elapsed = anyio.current_time() - started
     assert [(answer.status, answer.text) for answer in answers] == [(200, REPLY)] * 3
     assert 0.9 < elapsed < 1.2
-    assert harness.gateway.short_wait.waiting == 0
     assert [len(answer.trail) for answer in answers] == [1, 1, 1]
+    # One call each: what waited and was answered is counted as nothing else.
+    assert calls_of(harness) == {"success": 3.0}
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -63,23 +64,42 @@ async def test_disconnected_client_stops_waiting() -> None:
         await harness.send()
         request = asyncio.create_task(harness.send())
         await anyio.sleep(0.5)
-        assert harness.gateway.short_wait.waiting == 1
+        assert harness.router.waiting == 1
         request.cancel()
         await anyio.sleep(0.5)
-        assert harness.gateway.short_wait.waiting == 0
+        assert harness.router.waiting == 0
     assert len(harness.fakes[0].requests) == 1
 
 
-def test_number_of_waiting_requests_is_bounded() -> None:
-    """No wait beyond `MAX_WAITING`, after another error, or without a Retry-After."""
-    short_wait = ShortWait(2.0)
-    soon = NoProviderAvailable("none", states={}, elapsed=0.0, retry_after=2.0)
-    assert short_wait.seconds_for(soon, "main") == 2.0
-    assert short_wait.seconds_for(None, "main") == 0.0
-    unknown = NoProviderAvailable("none", states={}, elapsed=0.0, retry_after=None)
-    assert short_wait.seconds_for(unknown, "main") == 0.0
-    short_wait.waiting = MAX_WAITING
-    assert short_wait.seconds_for(soon, "main") == 0.0
+async def test_number_of_waiting_requests_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No more than `MAX_WAITING` requests wait; the others fail at once."""
+    monkeypatch.setattr("multirouter.gateway.short_wait.MAX_WAITING", 2)
+    async with running_gateway(providers=LATE, short_wait=ShortWait(60.0)) as harness:
+        await harness.send()
+        async with anyio.create_task_group() as group:
+            statuses: list[int] = []
+
+            async def send() -> None:
+                statuses.append((await harness.send()).status)
+
+            for _ in range(5):
+                group.start_soon(send)
+            await anyio.sleep(0.5)
+            assert (harness.router.waiting, statuses) == (2, [503] * 3)
+    assert statuses[3:] == [200, 200]
+
+
+async def test_request_with_fallback_models_waits_for_any_of_them() -> None:
+    """The short wait of a request with fallback models ends when one of them is available."""
+    providers = {"first": LATE["first"], "second": SOON["first"]}
+    models = {"a": "first", "b": "second"}
+    async with running_gateway([], [], providers=providers, models=models) as harness:
+        await harness.send(model="a")
+        await harness.send(model="b")
+        started = anyio.current_time()
+        answer = await harness.send(model="a", fallback_models=["b"])
+        assert 0.4 < anyio.current_time() - started < 0.6
+    assert (answer.status, answer.headers["X-Provider"]) == (200, "second")
 
 
 def test_wait_settings_of_the_configuration_file(tmp_path: Path) -> None:

@@ -33,10 +33,6 @@ DEFAULT = "default"
 """Route of calls that name none: all providers in one weighted tier, unless the user defines it."""
 
 
-class IncapableRoute(UsageError):
-    """The call names a route that exists, and none of its providers can call (or stream)."""
-
-
 class Registry:
     """One complete configuration: providers, their gates, and the resolved routes.
 
@@ -101,7 +97,10 @@ class Registry:
         if route is not None and not isinstance(route, str):
             if isinstance(route, Chain):
                 return self._chain(route, streaming=streaming)
-            return self._resolve_adhoc(route, streaming=streaming)
+            adhoc = self._resolve_adhoc(route, streaming=streaming)
+            if adhoc is None:
+                raise UsageError(f"the call's route: {_incapable(streaming=streaming)}")
+            return adhoc
         name = DEFAULT if route is None else route
         resolved = (self._streaming if streaming else self._calling).get(name)
         if resolved is not None:
@@ -109,7 +108,7 @@ class Registry:
         if not self.providers:
             raise UsageError("the router has no providers; add one before the first call")
         if name in self._all_routes:
-            raise IncapableRoute(f"route {name!r}: {_incapable(streaming=streaming)}")
+            raise UsageError(f"route {name!r}: {_incapable(streaming=streaming)}")
         raise UsageError(f"unknown route {check.suggestion(name, self._all_routes)}")
 
     def names(self) -> Iterable[str]:
@@ -129,7 +128,7 @@ class Registry:
             for member in route.members:
                 if member.name == name:
                     return member, route
-        own = self._resolve_adhoc([name], streaming=self.providers[name].call is None)
+        own = self.route([name], streaming=self.providers[name].call is None)
         return own.members[0], own
 
     def forget_calls(self) -> ConfigurationUse:
@@ -156,18 +155,25 @@ class Registry:
 
     def _resolve_chain(self, chain: Chain, *, streaming: bool) -> ChainRoute:
         """Resolves a chain to those of its targets that can call (or stream)."""
-        routes, problems = [], []
+        named = self._streaming if streaming else self._calling
+        routes = []
         for target in chain.targets:
-            try:
-                routes.append((target, self.route(target.route, streaming=streaming)))
-            except IncapableRoute as error:
-                problems.append(error)
+            if not isinstance(target.route, str):
+                route = self._resolve_adhoc(target.route, streaming=streaming)
+            elif self.has_route(target.route):
+                route = named.get(target.route)
+            else:
+                route = self.route(target.route)  # raises
+            if route is not None:
+                routes.append((target, route))
         if not routes:
-            raise problems[0]
+            self.route(chain.targets[0].route, streaming=streaming)  # raises
         return ChainRoute(chain, routes)
 
-    def _resolve_adhoc(self, given: Route | Iterable[str], *, streaming: bool) -> ResolvedRoute:
-        """Resolves a route that was passed with a call."""
+    def _resolve_adhoc(
+        self, given: Route | Iterable[str], *, streaming: bool
+    ) -> ResolvedRoute | None:
+        """Resolves a route that was passed with a call; None when it cannot call (or stream)."""
         if isinstance(given, Route) and given.limits is not None:
             setting = f"Route({given.name!r}).limits"
             raise UsageError(f"the call's route: {setting} is allowed only on the router's routes")
@@ -181,8 +187,6 @@ class Registry:
             resolved = self._resolve(route, (), ADHOC, streaming=streaming)
         except ConfigurationError as error:
             raise UsageError(f"the call's route: {error}") from error
-        if resolved is None:
-            raise IncapableRoute(f"the call's route: {_incapable(streaming=streaming)}")
         return resolved
 
     def _resolve_all(self, *, streaming: bool) -> dict[str, ResolvedRoute]:

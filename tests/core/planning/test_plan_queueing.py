@@ -6,11 +6,13 @@ import gc
 import math
 import sys
 import traceback
+from typing import Any
 
 import pytest
 
 from multirouter.core.routes.route import Route
 from multirouter.core.settings.policies import CircuitPolicy, LimitPolicy, RetryPolicy
+from multirouter.core.settings.wait_policy import WaitPolicy
 from multirouter.errors import AllProvidersFailed, CallTimeout, NoProviderAvailable
 from tests.core.kit import FIXED, World, calm, chain, failing, provider
 
@@ -173,3 +175,30 @@ def test_ready_in_includes_shared_limits() -> None:
     full = calm("a", limits=LimitPolicy(in_flight=1))
     full.next_attempt(full.plan())
     assert full.plan().ready_in(full.now) is None
+
+
+def test_wait_policy_that_must_know() -> None:
+    """With `only_if_known` a call waits for a rate limit in time, not for attempts of others."""
+    busy = World([provider("a", limits=LimitPolicy(in_flight=1))])
+    soon = World([provider("a", limits=LimitPolicy(requests_per_minute=60, burst=1 / 60))])
+    for world in (busy, soon):
+        world.next_attempt(world.plan())
+    policy = WaitPolicy(1.0, max_waiting=7, only_if_known=True)
+    assert isinstance(world_error(busy, wait=policy), NoProviderAvailable)
+    assert isinstance(
+        world_error(soon, wait=WaitPolicy(0.9, only_if_known=True)), NoProviderAvailable
+    )
+    plan = soon.plan(wait=policy)
+    step = soon.next_wait(plan)
+    assert (step.until, step.max_waiting) == (soon.now + 1.0, 7)
+    soon.now += 0.5  # what is known by now decides no more
+    assert soon.next_wait(plan).max_waiting is None
+    plan.stop_waiting()
+    assert isinstance(soon.next_outcome(plan).error, NoProviderAvailable)
+    anyway = busy.next_wait(busy.plan(wait=WaitPolicy(1.0)))
+    assert (anyway.until, anyway.max_waiting) == (busy.now + 1.0, None)
+
+
+def world_error(world: World, **call: Any) -> BaseException | None:
+    """The error of a call that ends at once."""
+    return world.next_outcome(world.plan(**call)).error
