@@ -17,6 +17,7 @@ from multirouter.core.selection.strategies import Balanced
 from multirouter.core.selection.weighted import SelectionContext, Strategy
 from multirouter.core.settings.article_names import CLASSES as _CLASS_NAMES
 from multirouter.core.settings.failure_rules import RULES, CircuitEffect, Failover, Retry, Rule
+from multirouter.core.settings.operation import Operation
 from multirouter.core.settings.policies import (
     CircuitPolicy,
     HealthPolicy,
@@ -37,6 +38,7 @@ from multirouter.errors import (
     ConfigurationError,
     MultirouterError,
     NoProviderAvailable,
+    OperationMissing,
     ProviderError,
     StreamInterrupted,
     UsageError,
@@ -99,6 +101,8 @@ __all__ = [
     "MultiProviderRouter",
     "MultirouterError",
     "NoProviderAvailable",
+    "Operation",
+    "OperationMissing",
     "Price",
     "Provider",
     "ProviderError",

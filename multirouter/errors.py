@@ -9,6 +9,7 @@ MultirouterError
 ├── AttemptTimeout           a limit of one attempt; names the setting (a TimeoutError too)
 ├── ProviderError            a provider's failure: provider, kind, status, code, retry_after
 ├── UsageError               closed router, wrong loop, unknown route, result not awaitable
+│   └── OperationMissing         no provider of the route has the operation that the call names
 └── ConfigurationError       an invalid setting: what, why (a ValueError too)
 """
 
@@ -188,6 +189,10 @@ class ProviderError(MultirouterError):
 
 class UsageError(MultirouterError):
     """The router was used incorrectly; the message names the mistake and the remedy."""
+
+
+class OperationMissing(UsageError):
+    """The call's `Chain` names an operation that no provider of its routes has."""
 
 
 class ConfigurationError(MultirouterError, ValueError):

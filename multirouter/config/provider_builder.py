@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from multirouter.config.echo import Echo
 from multirouter.core.cost.price import Prices
+from multirouter.core.settings.operation import Operation
 from multirouter.core.settings.provider import Provider
 from multirouter.errors import ConfigurationError
 from multirouter.providers import (
@@ -108,6 +109,17 @@ class ConfiguredProvider:
         chunks: AsyncIterator[ChatCompletionChunk] = self._adapter.stream(self._with_model(request))
         return chunks
 
+    @property
+    def operations(self) -> dict[str, Operation]:
+        """The operations of the service, with model names as for chat."""
+        return {
+            name: Operation(
+                _of_model(self._with_model, operation.call),
+                stream=_of_model(self._with_model, operation.stream),
+            )
+            for name, operation in getattr(self._adapter, "operations", {}).items()
+        }
+
     def _with_model(self, request: ChatRequest) -> ChatRequest:
         """The request with the model name to send to the service."""
         requested = request.get("model")
@@ -126,6 +138,13 @@ class ConfiguredProvider:
 
     def __repr__(self) -> str:
         return f"<ConfiguredProvider {self._prefix[:-1]}>"
+
+
+def _of_model(
+    with_model: Callable[[Any], Any], function: Callable[[Any], Any] | None
+) -> Callable[[Any], Any] | None:
+    """A function of a service, called with the request that names the service's model."""
+    return None if function is None else lambda request: function(with_model(request))
 
 
 def configured_provider(provider: Provider[Any, Any, Any]) -> ConfiguredProvider | None:
@@ -200,6 +219,7 @@ def make_provider(
         configured.call,
         stream=configured.stream,
         model=configured.model_of,
+        operations=configured.operations,
         price=prices,
         aclose=http.aclose,
         **common,

@@ -19,7 +19,7 @@ from multirouter.gateway.endpoints.chat import answer_chat
 from multirouter.gateway.endpoints.gemini import GenerateContent
 from multirouter.gateway.endpoints.messages import answer_messages
 from multirouter.gateway.endpoints.model_requests import Answer, ModelRequests, record_model
-from multirouter.gateway.endpoints.passthrough import Passthrough, passthrough_endpoints
+from multirouter.gateway.endpoints.operations import OPERATIONS, answer_operation
 from multirouter.gateway.endpoints.recent_calls import RecentCalls
 from multirouter.gateway.formats.anthropic.requests import from_messages
 from multirouter.gateway.http import cors
@@ -106,7 +106,6 @@ class Gateway:
         self._model_requests = ModelRequests(
             router, self.access, ModelCatalogue(models), self.limits.read_timeout
         )
-        self._passthrough = passthrough_endpoints(router, registry)
         self._endpoints = EndpointTable()
         self._add_endpoints()
 
@@ -120,11 +119,6 @@ class Gateway:
         self._model_requests.catalogue = ModelCatalogue(models)
         self.short_wait = short_wait
         self.access.keys = keys
-
-    async def aclose(self) -> None:
-        """Closes the routers of the passthrough endpoints; `router` is its owner's to close."""
-        for passthrough in self._passthrough.values():
-            await passthrough.aclose()
 
     def add_endpoint(
         self, method: str, path: str, handler: Handler, wire_format: WireFormat | None = OPENAI
@@ -197,8 +191,8 @@ class Gateway:
         self.add_endpoint("POST", "/v1/chat/completions", requests.handler(self._chat))
         messages = requests.handler(self._messages, from_messages)
         self.add_endpoint("POST", "/v1/messages", messages, ANTHROPIC)
-        for path, passthrough in self._passthrough.items():
-            self.add_endpoint("POST", path, requests.handler(self._passed_to(passthrough)))
+        for path, operation in OPERATIONS.items():
+            self.add_endpoint("POST", path, requests.handler(self._operation(operation)))
         for version in ("v1", "v1beta"):
             self.add_endpoint("POST", f"/{version}/models/*", self._generate_content, GEMINI)
             self.add_endpoint("GET", f"/{version}/models", requests.list_models, None)
@@ -226,12 +220,14 @@ class Gateway:
         record_model(exchange, request.model)
         return await self._model_requests.handler(request.answer, request.read)(exchange)
 
-    def _passed_to(self, passthrough: Passthrough) -> Answer:
+    def _operation(self, operation: str) -> Answer:
         async def answer(
-            _: Router, options: RequestOptions, exchange: Exchange
+            router: Router, options: RequestOptions, exchange: Exchange
         ) -> web.StreamResponse:
             interval = self.limits.comment_interval
-            return await passthrough.answer(options, exchange, comment_interval=interval)
+            return await answer_operation(
+                operation, router, options, exchange, comment_interval=interval
+            )
 
         return answer
 

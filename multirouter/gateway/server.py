@@ -97,7 +97,6 @@ class Server:
         if self._runner is not None:
             runner, self._runner = self._runner, None
             await runner.cleanup()
-            await self._gateway.aclose()
 
     async def __aenter__(self) -> Self:
         await self.start()

@@ -96,6 +96,28 @@ class Wire(Protocol[RequestT_contra, ResponseT_co]):
         ...
 
 
+class Connections:
+    """One provider's use of the connections, which several adapters may share."""
+
+    __slots__ = ("_acquired", "_http")
+
+    def __init__(self, http: Http) -> None:
+        self._http = http
+        self._acquired = False
+
+    def acquire(self) -> None:
+        """Begins the use, if it has not begun."""
+        if not self._acquired:
+            self._acquired = True
+            self._http.acquire()
+
+    async def release(self) -> None:
+        """Ends the use; the last provider that shares the connections closes them."""
+        if self._acquired:
+            self._acquired = False
+            await self._http.release()
+
+
 class Adapter(Generic[RequestT_contra, ResponseT_co]):
     """Calls one provider over HTTP. Its bound methods are the functions of a `Provider`.
 
@@ -103,15 +125,24 @@ class Adapter(Generic[RequestT_contra, ResponseT_co]):
         wire: the wire format, with the provider's address and key.
         errors: makes the provider's errors.
         http: the connections.
+        connections: this provider's use of them; None for one of its own.
     """
 
     def __init__(
-        self, wire: Wire[RequestT_contra, ResponseT_co], errors: ErrorFactory, http: Http
+        self,
+        wire: Wire[RequestT_contra, ResponseT_co],
+        errors: ErrorFactory,
+        http: Http,
+        connections: Connections | None = None,
     ) -> None:
         self._wire = wire
         self._errors = errors
         self._http = http
-        self._acquired = False
+        self._connections = connections or Connections(http)
+
+    def sharing_connections(self, wire: Wire[Any, Any]) -> Adapter[Any, Any]:
+        """An adapter of another format at the same service; `aclose` of this one closes both."""
+        return Adapter(wire, self._errors, self._http, self._connections)
 
     async def call(self, request: RequestT_contra) -> ResponseT_co:
         """Returns one whole response.
@@ -156,9 +187,7 @@ class Adapter(Generic[RequestT_contra, ResponseT_co]):
 
         An adapter that is used again after that acquires them again.
         """
-        if self._acquired:
-            self._acquired = False
-            await self._http.release()
+        await self._connections.release()
 
     def _prepared(self, request: RequestT_contra, *, stream: bool) -> PreparedRequest:
         """Translates the request. An invalid request is not the provider's failure."""
@@ -170,9 +199,7 @@ class Adapter(Generic[RequestT_contra, ResponseT_co]):
         return self._wire.prepare(request, stream=stream)
 
     async def _send(self, prepared: PreparedRequest) -> aiohttp.ClientResponse:
-        if not self._acquired:
-            self._acquired = True
-            self._http.acquire()
+        self._connections.acquire()
         session = await self._http.session()
         response = await self._awaited(
             self._http.post(session, prepared.url, prepared.headers, prepared.body)

@@ -9,6 +9,7 @@ from typing import Any, Never, TypeAlias
 from typing_extensions import Unpack
 
 from multirouter.core import validation as check
+from multirouter.core.settings.operation import Operation
 from multirouter.core.settings.provider import Provider, ProviderSettings
 from multirouter.providers.adapter import Adapter, Wire
 from multirouter.providers.anthropic import wire as anthropic
@@ -24,6 +25,7 @@ from multirouter.providers.error_factory import ErrorFactory
 from multirouter.providers.gemini import wire as gemini
 from multirouter.providers.gemini.embeddings import GeminiEmbeddingsWire
 from multirouter.providers.http import Http, check_base_url
+from multirouter.providers.openai.operations import operations_of
 from multirouter.providers.openai.presets import PRESETS, Preset, PresetName
 from multirouter.providers.openai.wire import OpenAIEmbeddingsWire, OpenAIWire
 from multirouter.providers.secret import KeySource, Secret
@@ -71,7 +73,8 @@ def OpenAI(  # noqa: N802 - a factory that is used like a class
     key = _key(label, api_key, service)
     errors = ErrorFactory(name, key)
     made = _openai(label, service, model, key, base_url, headers, options, errors)
-    return _chat(name, OpenAIWire(**made), made, http, settings)
+    chat = Adapter(OpenAIWire(**made), errors, http or Http())
+    return _chat(name, chat, made, operations_of(chat, made), settings)
 
 
 def OpenAIEmbeddings(  # noqa: N802 - see OpenAI
@@ -147,7 +150,8 @@ def Anthropic(  # noqa: N802 - see OpenAI
         "errors": ErrorFactory(name, key),
         "wall": time.time,
     }
-    return _chat(name, anthropic.AnthropicWire(**made), made, http, settings)
+    chat = Adapter(anthropic.AnthropicWire(**made), made["errors"], http or Http())
+    return _chat(name, chat, made, {}, settings)
 
 
 def Gemini(  # noqa: N802 - see OpenAI
@@ -182,7 +186,11 @@ def Gemini(  # noqa: N802 - see OpenAI
     """
     label = f"Gemini({name!r})"
     made = _gemini(label, name, model, api_key, base_url, version, headers, options)
-    return _chat(name, gemini.GeminiWire(**made), made, http, settings)
+    chat = Adapter(gemini.GeminiWire(**made), made["errors"], http or Http())
+    options = {}  # those of a chat provider are for generateContent
+    embeddings = chat.sharing_connections(GeminiEmbeddingsWire(**{**made, "options": options}))
+    operations = {"embeddings": Operation(embeddings.call)}
+    return _chat(name, chat, made, operations, settings)
 
 
 def GeminiEmbeddings(  # noqa: N802 - see OpenAI
@@ -262,12 +270,12 @@ def _model(label: str, model: str | None) -> str | None:
 
 def _chat(
     name: str,
-    wire: Wire[ChatRequest, ChatCompletion],
+    adapter: Adapter[ChatRequest, ChatCompletion],
     made: Mapping[str, Any],
-    http: Http | None,
+    operations: Mapping[str, Operation],
     settings: ProviderSettings,
 ) -> ChatProvider:
-    adapter = Adapter(wire, made["errors"], http or Http())
+    settings = {"operations": operations, **settings}
     return Provider(
         name,
         adapter.call,

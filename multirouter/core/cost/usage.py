@@ -155,7 +155,18 @@ def _token_count(value: Any) -> int:
     return int(value) if isinstance(value, float) and 0.0 < value <= MAX_TOKENS else 0
 
 
-_MEDIA = frozenset({"image_url", "input_audio", "file", "source", "inlineData", "inline_data"})
+_MEDIA = frozenset(
+    {
+        "image_url",
+        "input_audio",
+        "file",
+        "source",
+        "inlineData",
+        "inline_data",
+        "embedding",
+        "b64_json",
+    }
+)
 
 
 def _characters(value: Any) -> int:

@@ -60,13 +60,17 @@ class Accounts:
         self._usage = usage
         self.by_owner: dict[str, Account] = {}
 
-    def attach_billing(self, resolved: ResolvedRoute, route: Route, *, known: bool) -> None:
+    def attach_billing(
+        self, resolved: ResolvedRoute, route: Route, *, known: bool, operation: bool = False
+    ) -> None:
         """Sets up the billing of a route: its providers' prices and the accounts to charge.
 
         Args:
             resolved: the resolved route; its `billing` is set and its accounts join its `limits`.
             route: the route's settings.
             known: whether the router has the route; a route passed with a call has no account.
+            operation: whether it is the route of an operation, which none of the providers with a
+                price may have.
 
         Raises:
             ConfigurationError: the route has a budget, and none of its providers has a price.
@@ -76,7 +80,7 @@ class Accounts:
         if route.budget and not known:
             raise UsageError(f"the call's route: {setting} is allowed only on the router's routes")
         priced = any(member.provider.price is not None for member in resolved.members)
-        if route.budget and not priced:
+        if route.budget and not (priced or operation):
             raise ConfigurationError(setting, "requires a provider with price=, and there is none")
         own = self._account(f"route {route.name}", route.budget) if known else None
         accounts = [a for a in (own, self._account(ROUTER, self._budget)) if a is not None]

@@ -24,7 +24,7 @@ from multirouter.core.selection.tier_tables import ChoicePolicy, Tier
 from multirouter.core.settings.policies import ATTEMPT_TIMEOUT, LimitPolicy
 from multirouter.core.settings.provider import Provider
 from multirouter.core.settings.stream_policy import StreamPolicy
-from multirouter.errors import ConfigurationError, UsageError
+from multirouter.errors import ConfigurationError, OperationMissing, UsageError
 
 MAX_CHAINS = 256
 """Resolved chains that are kept: a client repeats the few chains that it uses."""
@@ -82,6 +82,7 @@ class Registry:
         if self.providers and DEFAULT not in self.routes:
             self._all_routes = {DEFAULT: Route(DEFAULT, [list(self.providers)]), **self.routes}
         self._chains: dict[tuple[Chain, bool], ChainRoute] = {}
+        self._operations: dict[tuple[str, bool], dict[str, ResolvedRoute]] = {}
         self._calling = self._resolve_all(streaming=False)
         self._streaming = self._resolve_all(streaming=True)
 
@@ -137,6 +138,7 @@ class Registry:
         for route in (*self._calling.values(), *self._streaming.values()):
             route.use = self.use
         self._chains.clear()
+        self._operations.clear()
         return self.use
 
     def all_routes(self) -> Mapping[str, ResolvedRoute]:
@@ -155,11 +157,12 @@ class Registry:
 
     def _resolve_chain(self, chain: Chain, *, streaming: bool) -> ChainRoute:
         """Resolves a chain to those of its targets that can call (or stream)."""
-        named = self._streaming if streaming else self._calling
+        operation = chain.operation
+        named = self._named(operation, streaming=streaming)
         routes = []
         for target in chain.targets:
             if not isinstance(target.route, str):
-                route = self._resolve_adhoc(target.route, streaming=streaming)
+                route = self._resolve_adhoc(target.route, operation, streaming=streaming)
             elif self.has_route(target.route):
                 route = named.get(target.route)
             else:
@@ -167,11 +170,24 @@ class Registry:
             if route is not None:
                 routes.append((target, route))
         if not routes:
-            self.route(chain.targets[0].route, streaming=streaming)  # raises
+            names = ", ".join(map(str, chain.targets))
+            incapable = _incapable(operation, streaming=streaming)
+            error = OperationMissing if operation else UsageError
+            raise error(f"route {names!r}: {incapable}")
         return ChainRoute(chain, routes)
 
+    def _named(self, operation: str, *, streaming: bool) -> Mapping[str, ResolvedRoute]:
+        """The resolved routes of an operation by name, resolved when they are first needed."""
+        if not operation:
+            return self._streaming if streaming else self._calling
+        found = self._operations.get((operation, streaming))
+        if found is None:
+            found = self._resolve_all(operation, streaming=streaming)
+            self._operations[operation, streaming] = found
+        return found
+
     def _resolve_adhoc(
-        self, given: Route | Iterable[str], *, streaming: bool
+        self, given: Route | Iterable[str], operation: str = "", *, streaming: bool
     ) -> ResolvedRoute | None:
         """Resolves a route that was passed with a call; None when it cannot call (or stream)."""
         if isinstance(given, Route) and given.limits is not None:
@@ -184,22 +200,32 @@ class Registry:
             )
         try:
             route = given if isinstance(given, Route) else Route(ADHOC, given)
-            resolved = self._resolve(route, (), ADHOC, streaming=streaming)
+            resolved = self._resolve(route, (), ADHOC, operation, streaming=streaming)
         except ConfigurationError as error:
             raise UsageError(f"the call's route: {error}") from error
         return resolved
 
-    def _resolve_all(self, *, streaming: bool) -> dict[str, ResolvedRoute]:
+    def _resolve_all(self, operation: str = "", *, streaming: bool) -> dict[str, ResolvedRoute]:
         resolved = {
             name: self._resolve(
-                route, self._states.limits(name, route.limits), name, streaming=streaming
+                route,
+                self._states.limits(name, route.limits),
+                name,
+                operation,
+                streaming=streaming,
             )
             for name, route in self._all_routes.items()
         }
         return {name: route for name, route in resolved.items() if route is not None}
 
     def _resolve(
-        self, route: Route, limits: tuple[Limits, ...], label: str, *, streaming: bool
+        self,
+        route: Route,
+        limits: tuple[Limits, ...],
+        label: str,
+        operation: str = "",
+        *,
+        streaming: bool,
     ) -> ResolvedRoute | None:
         """Resolves a route; None when none of its providers can call (or stream)."""
         defaults = self._defaults
@@ -207,14 +233,14 @@ class Registry:
         stream = (route.stream or defaults.stream) if streaming else None
 
         def candidate(name: str, stream: StreamPolicy | None) -> Candidate:
-            return self._candidate(name, route, label, ability, stream)
+            return self._candidate(name, route, label, ability, stream, operation)
 
         tiers = []
         for names, strategy in resolve_tiers(route, self.providers, self.routes):
             members = [
                 candidate(name, stream)
                 for name in names
-                if getattr(self.providers[name], ability) is not None
+                if getattr(self.providers[name].functions(operation), ability, None) is not None
             ]
             if members:
                 policy = ChoicePolicy(members, strategy, self._states.on_hook_error, defaults.panic)
@@ -222,10 +248,14 @@ class Registry:
         if not tiers:
             return None
         resolved = ResolvedRoute(label, route, tiers, defaults, (*limits, *self._limits), self.use)
-        self._states.accounts.attach_billing(resolved, route, known=label != ADHOC)
+        self._states.accounts.attach_billing(
+            resolved, route, known=label != ADHOC, operation=bool(operation)
+        )
         if label != ADHOC:
             resolved.diversion = self._states.diversion(label)
         LatencyGroup([member.latency for member in resolved.members])
+        if operation:
+            return resolved.for_operation()
         shadow = route.shadow or defaults.shadow
         if shadow is not None and not streaming:
             own = {member.name: member for member in resolved.members}
@@ -244,7 +274,13 @@ class Registry:
         return min(ATTEMPT_TIMEOUT, whole / 2)
 
     def _candidate(
-        self, name: str, route: Route, label: str, ability: str, stream: StreamPolicy | None
+        self,
+        name: str,
+        route: Route,
+        label: str,
+        ability: str,
+        stream: StreamPolicy | None,
+        operation: str,
     ) -> Candidate:
         """Returns a provider as a candidate of a route.
 
@@ -254,7 +290,10 @@ class Registry:
             label: the route's name in metrics.
             ability: `call` or `stream`.
             stream: the stream policy; None for calls.
+            operation: the operation, or "". Its latency and health are its own, as an embedding
+                takes another time than a chat; circuit and limits are the provider's.
         """
+        place = f"{label} {operation}" if operation else label
         provider = self.providers[name]
         timeouts = [provider.attempt_timeout, self._attempt_timeout(route)]
         if stream is not None:
@@ -265,16 +304,20 @@ class Registry:
         return Candidate(
             provider,
             self._gates[name],
-            self._states.latency(f"{label} {ability}", name, self._defaults.latency),
-            self._states.health(label, name, self._defaults.health),
+            self._states.latency(f"{place} {ability}", name, self._defaults.latency),
+            self._states.health(place, name, self._defaults.health),
             weight=route.weights.get(name, provider.weight),
             timeout=next(timeout for timeout in timeouts if timeout is not None),
             idle=idle,
-            latency_average=partial(self._states.latency_average, f"{label} {ability}", name),
-            transforms=tuple(filter(None, (route.transform, provider.transform))),
+            latency_average=partial(self._states.latency_average, f"{place} {ability}", name),
+            transforms=(
+                () if operation else tuple(filter(None, (route.transform, provider.transform)))
+            ),
+            operation=provider.operations.get(operation),
             pricing=self._pricings[name],
         )
 
 
-def _incapable(*, streaming: bool) -> str:
-    return f"none of its providers has {'stream' if streaming else 'call'}="
+def _incapable(operation: str = "", *, streaming: bool) -> str:
+    function = f"none of its providers has {'stream' if streaming else 'call'}="
+    return f"{function} of the operation {operation!r}" if operation else function

@@ -64,23 +64,34 @@ class Chain:
     and health.
 
     Args:
-        targets: the targets, in order.
+        targets: the targets, in order; one is enough for another operation than the providers' own.
         statuses: the HTTP statuses after which the next target is tried. They are compared with
             the answers of providers alone: after a failure without an answer (no connection, a
             timeout) the next target is tried in any case. None tries it after all failures that
             are not the fault of the request.
+        operation: name of the operation (see `Provider.operations`); "" for the providers' own
+            functions. Providers without it are not attempted. `accept`, `fallback`, `shadow`,
+            `transform` and the functions of `StreamPolicy` are not applied to operations, and
+            their streams are not continued by another provider.
 
     Attributes:
         targets: the same, as a tuple.
         statuses: the same, as a set, or None.
+        operation: the same.
 
     Raises:
         ConfigurationError: there are no targets, or a value is invalid.
     """
 
-    __slots__ = ("statuses", "targets")
+    __slots__ = ("operation", "statuses", "targets")
 
-    def __init__(self, targets: Iterable[Target], *, statuses: Iterable[int] | None = None) -> None:
+    def __init__(
+        self,
+        targets: Iterable[Target],
+        *,
+        statuses: Iterable[int] | None = None,
+        operation: str = "",
+    ) -> None:
         self.targets: tuple[Target, ...] = tuple(targets)
         if not self.targets:
             raise ConfigurationError("Chain.targets", "must not be empty")
@@ -88,6 +99,7 @@ class Chain:
             if not isinstance(target, Target):
                 raise ConfigurationError("Chain.targets", f"must be Target objects, got {target!r}")
         self.statuses: frozenset[int] | None = None if statuses is None else frozenset(statuses)
+        self.operation: str = operation and check.name("Chain.operation", operation)
 
     def leads_on(self, verdict: Verdict, rule: Rule) -> bool:
         """Whether the next target may be tried after a failure.
@@ -103,10 +115,13 @@ class Chain:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Chain):
             return NotImplemented
-        return (self.targets, self.statuses) == (other.targets, other.statuses)
+        return self._key() == other._key()
 
     def __hash__(self) -> int:
-        return hash((self.targets, self.statuses))
+        return hash(self._key())
+
+    def _key(self) -> tuple[object, ...]:
+        return self.targets, self.statuses, self.operation
 
     def __repr__(self) -> str:
         return f"Chain({list(self.targets)!r})"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple
 
 from multirouter.core.chat.refusals import refusal_of
@@ -181,6 +182,15 @@ class ResolvedRoute:
             for member in self.tiers[0].members
             if member.name in self.first_choice
         )
+
+    def for_operation(self) -> ResolvedRoute:
+        """Itself, for an operation: without what reads or makes the answers of other calls."""
+        self.accept = self.attempt_rules.accept = None
+        self.fallback = self.shadow = None
+        self.stream = replace(
+            self.stream, content=None, text=None, complete=None, resume=None, on_interrupt="raise"
+        )
+        return self
 
     def add_limits(self, limits: Iterable[AdmissionLimit]) -> None:
         """Adds limits or accounts of the route or the router: they apply to every attempt."""

@@ -15,6 +15,7 @@ from multirouter.core.health.latency_average import LatencyAverage
 from multirouter.core.request_transform import with_transforms
 from multirouter.core.selection.attempt_rules import AttemptRules
 from multirouter.core.settings.failure_rules import CircuitEffect
+from multirouter.core.settings.operation import Operation
 from multirouter.core.settings.provider import Provider
 from multirouter.model import FailureKind
 
@@ -74,12 +75,14 @@ class Candidate:
         idle: float = math.inf,
         latency_average: Callable[[], LatencyAverage] = LatencyAverage,
         transforms: tuple[Callable[[Any], Any], ...] = (),
+        operation: Operation | None = None,
     ) -> None:
         self.name: str = provider.name
         self.key: str = provider.name
         self.provider: Provider[Any, Any, Any] = provider
-        self.call: Any = with_transforms(provider.call, transforms)
-        self.stream: Any = with_transforms(provider.stream, transforms)
+        functions = provider if operation is None else operation
+        self.call: Any = with_transforms(functions.call, transforms)
+        self.stream: Any = with_transforms(functions.stream, transforms)
         self.gate: Gate = gate
         self.latency: LatencyTracker = latency
         self.health: HealthWindow = health

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, Generic, Never, overload
 
 from typing_extensions import TypedDict, Unpack
@@ -14,9 +15,12 @@ from multirouter.core.cost.metering import ModelOf
 from multirouter.core.cost.price import Prices, checked_prices
 from multirouter.core.cost.usage import ReadUsage
 from multirouter.core.settings.article_names import refuse_unknown
+from multirouter.core.settings.operation import Operation
 from multirouter.core.settings.policies import CircuitPolicy, LimitPolicy
 from multirouter.errors import ConfigurationError
 from multirouter.model import ChunkT, ChunkT_co, RequestT, RequestT_contra, ResponseT, ResponseT_co
+
+NO_OPERATIONS: Mapping[str, Operation] = MappingProxyType({})
 
 
 class ProviderSettings(TypedDict, total=False):
@@ -41,6 +45,7 @@ class ProviderSettings(TypedDict, total=False):
     price: Prices | None
     usage: ReadUsage | None
     budget: Budget | Iterable[Budget] | None
+    operations: Mapping[str, Operation]
 
 
 class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
@@ -97,6 +102,9 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         budget: how much may be spent on it; when a budget is used up, the provider is skipped
             until the period ends. Takes one Budget or several of different periods; stored as a
             tuple.
+        operations: what else it serves, such as `embeddings`, by name: the functions of calls whose
+            `Chain` names the operation. They share the provider's circuit, limits, price, budget
+            and model; its `transform` is not applied.
 
     Raises:
         ConfigurationError: a setting is invalid.
@@ -119,6 +127,7 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         "max_output",
         "model",
         "name",
+        "operations",
         "price",
         "quality",
         "retries",
@@ -191,6 +200,7 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         price: Prices | None = None,
         usage: ReadUsage | None = None,
         budget: Budget | Iterable[Budget] | None = None,
+        operations: Mapping[str, Operation] = NO_OPERATIONS,
         **unknown: Never,
     ) -> None:
         self.name: str = check.name("Provider.name", name)
@@ -241,10 +251,19 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         self.price: Prices | None = checked_prices(f"{label}.price", price)
         self.usage: ReadUsage | None = hooks.plain_function(f"{label}.usage", usage, "answer")
         self.budget: tuple[Budget, ...] = as_budgets(f"{label}.budget", budget)
+        self.operations: Mapping[str, Operation] = _operations(f"{label}.operations", operations)
         if self.budget and price is None:
             raise ConfigurationError(
                 f"{label}.budget", "requires price=, from which the spending is computed"
             )
+
+    def functions(self, operation: str = "") -> Provider[Any, Any, Any] | Operation | None:
+        """What has the functions `call` and `stream` of an operation; None without them.
+
+        Args:
+            operation: its name; "" for the provider's own functions.
+        """
+        return self.operations.get(operation) if operation else self
 
     def replace(self, **changes: Any) -> Provider[RequestT_contra, ResponseT_co, ChunkT_co]:
         """A copy with some settings changed, validated like a new provider.
@@ -261,6 +280,17 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
 
     def __repr__(self) -> str:
         return f"Provider({self.name!r}, weight={self.weight:g})"
+
+
+def _operations(what: str, operations: Any) -> Mapping[str, Operation]:
+    if not isinstance(operations, Mapping):
+        raise ConfigurationError(
+            what, f"must be a mapping of names to Operation objects, got {operations!r}"
+        )
+    for name, operation in operations.items():
+        check.name(what, name)
+        check.instance(f"{what}[{name!r}]", operation, Operation)
+    return MappingProxyType(dict(operations))
 
 
 def _optional_duration(what: str, seconds: float | None) -> float | None:

@@ -28,12 +28,14 @@ class RequestOptions:
         statuses: the HTTP statuses after which the next target is tried; None for all failures
             that are not the fault of the request.
         timeout: seconds for the whole request, or None for the route's timeout.
+        operation: name of the operation that the endpoint serves; "" for chat.
     """
 
     body: dict[str, Any]
     targets: tuple[Target, ...]
     statuses: frozenset[int] | None = None
     timeout: float | None = None
+    operation: str = ""
 
     @property
     def request(self) -> dict[str, Any]:
@@ -43,10 +45,10 @@ class RequestOptions:
 
     @property
     def route(self) -> str | Route | tuple[str, ...] | Chain:
-        """The route of the call: that of the only target, or a chain of several."""
-        if len(self.targets) == 1:
+        """The route of the call: that of the only target of a chat, or a chain."""
+        if len(self.targets) == 1 and not self.operation:
             return self.targets[0].route
-        return Chain(self.targets, statuses=self.statuses)
+        return Chain(self.targets, statuses=self.statuses, operation=self.operation)
 
 
 def parse_options(

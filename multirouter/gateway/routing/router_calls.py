@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Any
 
-from multirouter.errors import UsageError
+from multirouter.errors import OperationMissing, UsageError
 from multirouter.gateway.http.exchange import Exchange
 from multirouter.gateway.http.http_error import HTTPError
 from multirouter.gateway.routing.request_options import RequestOptions
@@ -23,7 +23,7 @@ async def call(router: Router, options: RequestOptions, exchange: Exchange) -> A
         Exception: see `http_error_from`.
     """
     exchange.route = str(options.targets[0])
-    with _UsageErrorAs400():
+    with _UsageErrorAsHTTPError(options, exchange):
         outcome: CallOutcome[Any] = await router.call_outcome(
             options.request,
             route=options.route,
@@ -51,7 +51,7 @@ async def open_stream(router: Router, options: RequestOptions, exchange: Exchang
         wait=exchange.short_wait.policy(exchange.route),
     )
     try:
-        with _UsageErrorAs400():
+        with _UsageErrorAsHTTPError(options, exchange):
             opened = await stream
     finally:
         exchange.trail.extend(stream.attempts)
@@ -59,8 +59,16 @@ async def open_stream(router: Router, options: RequestOptions, exchange: Exchang
     return opened
 
 
-class _UsageErrorAs400:
-    """Translates a UsageError of the router (a route without streams) to an HTTP 400."""
+class _UsageErrorAsHTTPError:
+    """Translates a UsageError of the router.
+
+    A route whose providers lack the operation is a 404, any other error (a route without streams)
+    a 400.
+    """
+
+    def __init__(self, options: RequestOptions, exchange: Exchange) -> None:
+        self._options = options
+        self._exchange = exchange
 
     def __enter__(self) -> None:
         return None
@@ -71,5 +79,11 @@ class _UsageErrorAs400:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        if isinstance(error, UsageError):
-            raise HTTPError(400, str(error), code="invalid_value") from error
+        if not isinstance(error, UsageError):
+            return
+        if isinstance(error, OperationMissing):
+            model = self._options.targets[0].model
+            named = f"the model {model!r}" if model else f"route {self._exchange.route!r}"
+            message = f"no provider of {named} supports {self._exchange.path}"
+            raise HTTPError(404, message, code="path_not_found") from error
+        raise HTTPError(400, str(error), code="invalid_value") from error

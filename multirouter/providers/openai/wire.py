@@ -23,8 +23,8 @@ from multirouter.providers.secret import Secret
 _INCLUDE_USAGE = {"include_usage": True}
 
 
-class _OpenAIAddress:
-    """Address, model and key; common base of the chat and embeddings formats.
+class OpenAIAddress:
+    """Address, model and key; common base of the formats of a service.
 
     Args:
         base_url: the address before the path.
@@ -66,7 +66,7 @@ class _OpenAIAddress:
         return PreparedRequest(self._url, headers, self._errors.encode_body(encode, body))
 
 
-class OpenAIWire(_OpenAIAddress):
+class OpenAIWire(OpenAIAddress):
     """Wire format of chat completions."""
 
     path = "/chat/completions"
@@ -116,7 +116,7 @@ class OpenAIWire(_OpenAIAddress):
         )
 
 
-class OpenAIEmbeddingsWire(_OpenAIAddress):
+class OpenAIEmbeddingsWire(OpenAIAddress):
     """Wire format of embeddings."""
 
     path = "/embeddings"

@@ -1,4 +1,4 @@
-"""Passthrough endpoints: embeddings, completions, responses."""
+"""Endpoints of other operations than chat: embeddings, completions, responses and more."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry
 from multirouter import MultiProviderRouter, Route
 from multirouter.gateway.app import Gateway
 from multirouter.gateway.server import Server
-from multirouter.providers import Anthropic, OpenAI
+from multirouter.providers import Anthropic, Gemini, OpenAI
 from tests.gateway.harness import Harness, RecordingLogger, running_gateway
 
 pytestmark = [pytest.mark.backends("asyncio")]
@@ -151,14 +151,69 @@ async def test_completions_stream_is_unchanged() -> None:
     assert answer.done == 1
 
 
-async def test_changes_of_providers_are_applied() -> None:
-    """The passthrough uses the chat router's current providers."""
-    async with running_gateway([], []) as harness:
-        assert (await harness.send(path="/v1/embeddings", input="x")).headers[
-            "X-Provider"
-        ] == "first"
-        harness.router.update("first", weight=2)
-        harness.router.hold("first", "open")
-        assert (await harness.send(path="/v1/embeddings", input="x")).headers[
-            "X-Provider"
-        ] == "first"
+CREATED = {"type": "response.created", "response": {"status": "in_progress", "output": []}}
+IMAGE = {"type": "response.output_item.done", "item": {"type": "image_generation_call"}}
+
+
+async def test_stream_without_text_is_whole() -> None:
+    """A Responses stream without a text delta is passed on as it is, in one attempt."""
+    for events in (
+        (CREATED, IMAGE, COMPLETED),
+        (CREATED, {**COMPLETED, "type": "response.incomplete"}),
+    ):
+        data = sse(*events)
+        async with upstream(responses=data) as url, gateway_for(url) as harness:
+            answer = await harness.send(path="/v1/responses", input="x", stream=True)
+            after = await harness.send(path="/v1/responses", input="x", stream=True)
+        assert (answer.data, after.data) == (data, data)
+
+
+async def test_failure_after_the_opening_fails_over() -> None:
+    """Events that only describe the state of a response are held back until content follows."""
+    events = sse(CREATED, DELTA, COMPLETED)
+    async with (
+        upstream(responses=sse(CREATED, FAILED)) as failing,
+        upstream(responses=events) as healthy,
+        gateway_for(failing, healthy) as harness,
+    ):
+        answer = await harness.send(path="/v1/responses", input="x", stream=True)
+    assert answer.data == events
+
+
+async def test_model_of_the_provider_cannot_be_changed() -> None:
+    """A provider with a model of its own gets that model, whatever a request names."""
+    async with running_gateway([]) as harness:
+        fixed = OpenAI(
+            "fixed", base_url=f"{harness.fakes[0].url}/v1", api_key="k" * 12, model="own"
+        )
+        harness.router.reconfigure([fixed], [Route("main", ["fixed"])])
+        for model in ("other", "fixed/other"):
+            await harness.send(path="/v1/embeddings", input="x", model=model)
+        sent = [request.body["model"] for request in harness.fakes[0].requests]
+    assert sent == ["own", "own"]
+
+
+async def test_gemini_embeddings() -> None:
+    """Gemini serves embeddings too, with the model that the request names."""
+    seen = []
+
+    async def serve(request: web.Request) -> web.Response:
+        seen.append(request.path)
+        await request.read()
+        return web.json_response({"embeddings": [{"values": [1.0]}]})
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", serve)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        async with gateway_for() as harness:
+            host, port = runner.addresses[0][:2]
+            gemini = Gemini("g", base_url=f"http://{host}:{port}", api_key="k" * 12)
+            harness.router.reconfigure([gemini], [Route("main", ["g"])])
+            answer = await harness.send(path="/v1/embeddings", input="x", model="text-embedding")
+    finally:
+        await runner.cleanup()
+    assert seen == ["/v1beta/models/text-embedding:batchEmbedContents"]
+    assert answer.json["data"][0]["embedding"] == [1.0]
