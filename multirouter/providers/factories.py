@@ -187,8 +187,8 @@ def Gemini(  # noqa: N802 - see OpenAI
     label = f"Gemini({name!r})"
     made = _gemini(label, name, model, api_key, base_url, version, headers, options)
     chat = Adapter(gemini.GeminiWire(**made), made["errors"], http or Http())
-    options = {}  # those of a chat provider are for generateContent
-    embeddings = chat.sharing_connections(GeminiEmbeddingsWire(**{**made, "options": options}))
+    plain: dict[str, Any] = {**made, "options": {}}  # the provider's are for generateContent
+    embeddings = chat.sharing_connections(GeminiEmbeddingsWire(**plain))
     operations = {"embeddings": Operation(embeddings.call)}
     return _chat(name, chat, made, operations, settings)
 

@@ -10,11 +10,13 @@ import anyio
 
 from multirouter import (
     Budget,
+    Chain,
     LimitPolicy,
     MultiProviderRouter,
     Price,
     Provider,
     Route,
+    Target,
     Verdict,
 )
 from multirouter.model import FailureKind
@@ -42,6 +44,7 @@ async def wrong_calls(out: Transcript) -> None:
             lambda: router.call("q", route=Route("own", ["a"], budget=Budget(1))),
             lambda: router.call("q", route=Route("own", ["a"], limits=LimitPolicy(in_flight=1))),
             lambda: router.call("q", route=3),  # type: ignore[arg-type] # which is the point
+            lambda: router.call("q", route=Chain([Target("chat")], operation="embeddings")),
             lambda: router.call("q", timeout=0),
             lambda: router.call("q", wait=-1),
             lambda: router.call("q", route=["p"]),

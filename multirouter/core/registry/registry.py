@@ -319,5 +319,7 @@ class Registry:
 
 
 def _incapable(operation: str = "", *, streaming: bool) -> str:
-    function = f"none of its providers has {'stream' if streaming else 'call'}="
-    return f"{function} of the operation {operation!r}" if operation else function
+    if operation:
+        streams = " with stream=" if streaming else ""
+        return f"none of its providers has the operation {operation!r}{streams}"
+    return f"none of its providers has {'stream' if streaming else 'call'}="
