@@ -52,7 +52,6 @@ async def configured(folder: Path, text: str, host: str = "127.0.0.1") -> AsyncI
         gateway = make_gateway(router, settings, log=AccessLog(log))
         reloader = Reloader(lambda: options.reload_settings(host), router, gateway, settings.files)
         yield Configured(file, gateway, reloader, log)
-        await gateway.aclose()
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,10 @@ from multirouter.errors import ConfigurationError, OperationMissing, UsageError
 MAX_CHAINS = 256
 """Resolved chains that are kept: a client repeats the few chains that it uses."""
 
+MAX_MODEL_NAMES = 4096
+"""Characters of a chain's model names up to which it is kept: a client may send names of any
+length, which must not outlive their call."""
+
 DEFAULT = "default"
 """Route of calls that name none: all providers in one weighted tier, unless the user defines it."""
 
@@ -152,7 +156,8 @@ class Registry:
             if len(self._chains) >= MAX_CHAINS:
                 self._chains.clear()
             found = self._resolve_chain(chain, streaming=streaming)
-            self._chains[chain, streaming] = found
+            if sum(len(target.model) for target in chain.targets) <= MAX_MODEL_NAMES:
+                self._chains[chain, streaming] = found
         return found
 
     def _resolve_chain(self, chain: Chain, *, streaming: bool) -> ChainRoute:

@@ -137,6 +137,8 @@ def test_resolved_chains_are_kept() -> None:
     found = world.route(chain)
     assert world.route(chain_of("a", "b")) is found
     assert world.registry.route(chain, streaming=False) is found
+    long = chain_of(Target("a", "x" * 5000), "b")
+    assert world.route(long) is not world.route(long)
     for number in range(300):
         world.route(chain_of("a", Target("b", str(number))))
     assert world.route(chain) is not found
