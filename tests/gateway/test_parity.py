@@ -19,9 +19,8 @@ from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from multirouter import Budget
-from multirouter.config import load
+from multirouter.config import KeyBook, load
 from multirouter.config.client_keys.key_file import save_keys
-from multirouter.config.client_keys.keys import KeyBook
 from multirouter.gateway.app import Gateway
 from multirouter.gateway.endpoints.operations import OPERATIONS
 from multirouter.gateway.server import Server
