@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from multirouter import MultiProviderRouter, Provider, RetryPolicy
-from multirouter.core.planning.admission import LEASE_MARGIN
+from multirouter.core.circuit.trial_lease import LEASE_MARGIN
 from multirouter.core.settings.policies import CircuitPolicy
 from tests.core.gate_bench import LEASE, GateBench
 
