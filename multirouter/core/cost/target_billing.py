@@ -53,7 +53,7 @@ class ChainBilling(Billing):
     ) -> None:
         super().__init__(pricings, (), billings[0].first)
         self._billings = tuple(billings)
-        self.has_prices = any(billing.has_prices for billing in billings)
+        self.has_prices: bool = any(billing.has_prices for billing in billings)
 
     def charge(
         self,

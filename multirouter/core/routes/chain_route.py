@@ -6,14 +6,23 @@ import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
+from multirouter.core.cost.billing import Billing
 from multirouter.core.cost.target_billing import ChainBilling, TargetPricing
 from multirouter.core.limits.rate_limits import AdmissionLimit
 from multirouter.core.routes.chain import Chain, Target
-from multirouter.core.routes.model_watch import watch_of
+from multirouter.core.routes.configuration_use import ConfigurationUse
+from multirouter.core.routes.diversion import Diversion
+from multirouter.core.routes.model_watch import ModelWatch, watch_of
 from multirouter.core.routes.resolved_route import ResolvedRoute
+from multirouter.core.selection.attempt_rules import AttemptRules
 from multirouter.core.selection.candidate import Candidate
 from multirouter.core.selection.eligibility import NONE_EXCLUDED, Eligibility
+from multirouter.core.selection.shadow_targets import ShadowTargets
 from multirouter.core.selection.tier_tables import Tier
+from multirouter.core.settings.failure_rules import Rule
+from multirouter.core.settings.policies import HedgePolicy, RetryPolicy
+from multirouter.core.settings.stream_policy import StreamPolicy
+from multirouter.model import FailureKind
 
 
 class Link(NamedTuple):
@@ -54,23 +63,35 @@ class ChainRoute(ResolvedRoute):
         # No super().__init__: its settings are those of the targets' routes, resolved already.
         first, bases = routes[0][1], [route for _, route in routes]
         self.chain: Chain = chain
-        self.name, self.use, self.diversion = first.name, first.use, first.diversion
-        self.first_choice = first.first_choice
-        self.limits = tuple(one for one in first.limits if all(one in b.limits for b in bases))
+        self.name: str = first.name
+        self.use: ConfigurationUse = first.use
+        self.diversion: Diversion | None = first.diversion
+        self.first_choice: frozenset[str] = first.first_choice
+        self.limits: tuple[AdmissionLimit, ...] = tuple(
+            one for one in first.limits if all(one in b.limits for b in bases)
+        )
         self.links: tuple[Link, ...] = tuple(_links(routes, self.limits))
-        self.tiers = tuple(tier for link in self.links for tier in link.tiers)
-        self.members = tuple(member for link in self.links for member in link.members)
+        self.tiers: tuple[Tier, ...] = tuple(tier for link in self.links for tier in link.tiers)
+        self.members: tuple[Candidate, ...] = tuple(
+            member for link in self.links for member in link.members
+        )
         self._positions = {m.key: at for at, link in enumerate(self.links) for m in link.members}
-        self.models = watch_of(self.members)
-        self.eligibility = _eligibility(self.links)
-        self.attempt_rules, self.rules, self.accept = first.attempt_rules, first.rules, first.accept
-        self.retry, self.hedge, self.stream = first.retry, first.hedge, first.stream
-        self.shadow = first.shadow
-        self.timeout = max(base.timeout for base in bases)
-        self.fallback = next((b.fallback for b in bases if b.fallback is not None), None)
-        self.sizes = tuple({size for base in bases for size in base.sizes})
+        self.models: ModelWatch | None = watch_of(self.members)
+        self.eligibility: Eligibility | None = _eligibility(self.links)
+        self.attempt_rules: AttemptRules = first.attempt_rules
+        self.rules: Mapping[FailureKind, Rule] = first.rules
+        self.accept: Callable[[Any], object] | None = first.accept
+        self.retry: RetryPolicy = first.retry
+        self.hedge: HedgePolicy | None = first.hedge
+        self.stream: StreamPolicy = first.stream
+        self.shadow: ShadowTargets | None = first.shadow
+        self.timeout: float = max(base.timeout for base in bases)
+        self.fallback: Any = next((b.fallback for b in bases if b.fallback is not None), None)
+        self.sizes: tuple[Callable[[Any], int], ...] = tuple(
+            {size for base in bases for size in base.sizes}
+        )
         pricings = {member.name: member.pricing for member in self.links[0].members}
-        self.billing = ChainBilling([link.route.billing for link in self.links], pricings)
+        self.billing: Billing = ChainBilling([link.route.billing for link in self.links], pricings)
 
     def position(self, member: Candidate) -> int:
         """Position of a member's target in `links`."""
