@@ -7,12 +7,31 @@ import logging
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 from multirouter.providers import json_bytes
 
 _encode = json.JSONEncoder(default=repr).encode
 """Made once: structlog's own renderer makes an encoder for each event."""
+
+
+class LossyStderr:
+    """Standard error, whose failures lose lines and nothing else.
+
+    It cannot be written when a terminal was closed, a disk is full or the reader of a pipe has
+    ended; requests are answered all the same.
+    """
+
+    def write(self, text: str) -> None:
+        """Writes text, or loses it."""
+        with suppress(OSError, ValueError):
+            sys.stderr.write(text)
+
+    def flush(self) -> None:
+        """Writes what is buffered, or keeps it."""
+        with suppress(OSError, ValueError):
+            sys.stderr.flush()
 
 
 def configure_logs() -> None:
@@ -30,7 +49,7 @@ def configure_logs() -> None:
             structlog.dev.ConsoleRenderer() if sys.stderr.isatty() else render_json,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(LossyStderr()),  # type: ignore[arg-type] # it writes and flushes, no more
         cache_logger_on_first_use=True,
     )
 

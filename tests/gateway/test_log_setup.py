@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from datetime import UTC, datetime
+from io import StringIO
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog import WriteLoggerFactory
 
-from multirouter.gateway.log_setup import render_json, timestamper
+from multirouter.gateway.log_setup import LossyStderr, render_json, timestamper
 from multirouter.providers import json_bytes
 
 
@@ -55,3 +58,20 @@ def test_timestamp_is_utc(times: list[float]) -> None:
             abs(datetime.fromisoformat(timestamp) - datetime.fromtimestamp(at, UTC)).total_seconds()
             <= 2e-6
         )
+
+
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), ValueError("closed")])
+def test_unwritable_stderr_loses_the_line(
+    error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A line that cannot be written raises nothing."""
+
+    class Unwritable(StringIO):
+        def write(self, text: str) -> int:
+            raise error
+
+        def flush(self) -> None:
+            raise error
+
+    monkeypatch.setattr(sys, "stderr", Unwritable())
+    WriteLoggerFactory(LossyStderr())().info("a line")  # type: ignore[arg-type]
