@@ -155,7 +155,7 @@ class Settings:
         self.source: str = problems.source
         self.document: Document = with_defaults(document)
         self.server: ServerSection = document.server
-        self._environ = environ
+        self._environ = dict(environ)  # a copy, which can be pickled: see `gateway.workers`
         self._folder = Path() if file is None else file.parent
         files = {} if file is None else {file: state}
         files.update((path, file_state(path)) for path in self._key_files())
@@ -329,8 +329,11 @@ def with_defaults(document: Document) -> Document:
 
 
 def _reuse_unchanged(old: ChatProvider | None, new: ChatProvider) -> ChatProvider:
-    """The old provider if the new one is made from equal inputs, else the new one."""
+    """The old provider if the new one is made from equal inputs, else the new one.
+
+    Its weight may have been changed since it was made: the new one's applies again.
+    """
     before, after = (None if one is None else configured_provider(one) for one in (old, new))
     if old is None or before is None or after is None or before.inputs != after.inputs:
         return new
-    return old
+    return old if old.weight == new.weight else old.replace(weight=new.weight)

@@ -15,6 +15,7 @@ from multirouter.gateway.auth.authentication import AccessControl
 from multirouter.gateway.auth.key_protocol import Key, Keys
 from multirouter.gateway.endpoints import health
 from multirouter.gateway.endpoints.admin import AdminAPI
+from multirouter.gateway.endpoints.admin_operations import in_this_process
 from multirouter.gateway.endpoints.chat import answer_chat
 from multirouter.gateway.endpoints.gemini import GenerateContent
 from multirouter.gateway.endpoints.messages import answer_messages
@@ -99,7 +100,7 @@ class Gateway:
         self.active_streams: ActiveStreams = ActiveStreams()
         self.short_wait: ShortWait = short_wait or ShortWait()
         self.recent: RecentCalls = RecentCalls()
-        self.admin: AdminAPI = AdminAPI(router, self.access, self.recent, self.log)
+        self.admin: AdminAPI = AdminAPI(self.access, self.log, in_this_process(self))
         self._origins = origins
         self._registry = registry
         self._new_request_id = new_request_id or _request_ids()

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import gc
 from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from multirouter.gateway.signals import Signals
 
 SUMMARY: str = "serve an OpenAI-, Anthropic- and Gemini-compatible gateway for your providers"
 DESCRIPTION: str = """\
@@ -50,19 +54,26 @@ def run(arguments: Namespace) -> int:
         ConfigurationError: the file is invalid, or would serve other machines without keys.
         OSError: the file cannot be read, or the port is in use.
     """
+    import signal
+
+    from multirouter.gateway.signals import Signals
+
+    # From the beginning: a reload that is requested during the start is done after it.
+    signals = Signals([signal.SIGHUP])
     # Enabled again when it serves: nearly all objects of imports and settings are kept, and
     # collecting them in vain would delay the start.
     gc.disable()
     try:
-        return _run(arguments)
+        return _run(arguments, signals)
     finally:
         gc.enable()
+        signals.close()
 
 
-def _run(arguments: Namespace) -> int:
+def _run(arguments: Namespace, signals: Signals) -> int:
     from multirouter.core import validation as check
     from multirouter.gateway.process import ServeOptions, run_single
-    from multirouter.gateway.workers import run_workers
+    from multirouter.gateway.workers.supervisor import run_workers
 
     options = ServeOptions(
         config=arguments.config,
@@ -73,5 +84,5 @@ def _run(arguments: Namespace) -> int:
         allow_anyone=arguments.allow_anyone,
     )
     if check.count("--workers", arguments.workers) > 1:
-        return run_workers(options, arguments.workers)
-    return run_single(options)
+        return run_workers(options, arguments.workers, signals)
+    return run_single(options, signals)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
-import sys
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 
 from multirouter.config import Settings, discover, load
 from multirouter.errors import ConfigurationError
@@ -18,11 +19,15 @@ from multirouter.gateway.log_setup import configure_logs
 from multirouter.gateway.reload import Reloader, watch
 from multirouter.gateway.server import READINESS_LEAD, Server
 from multirouter.gateway.short_wait import ShortWait
-from multirouter.gateway.startup_message import startup_message
+from multirouter.gateway.signals import Signals
+from multirouter.gateway.startup_message import report_start
 
 GC_THRESHOLD = 10_000
 """Container allocations beyond deallocations that start a collection of the young generation.
 Python's own 700 are reached every few dozen requests, which free nearly all they allocate."""
+
+
+STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,38 +89,101 @@ class ServeOptions:
         return host, port
 
 
-def run_single(options: ServeOptions) -> int:
+class Stop:
+    """Request to stop serving; made in the task that serves.
+
+    Attributes:
+        graceful: whether load balancers get time to notice first.
+    """
+
+    def __init__(self) -> None:
+        self.graceful: bool = False
+        self._requested = asyncio.Event()
+        self._main = asyncio.current_task()
+
+    def request(self, *, graceful: bool) -> None:
+        """Requests it; the second request that is not graceful ends requests under way at once."""
+        if not self._requested.is_set():
+            self.graceful = graceful
+            self._requested.set()
+        elif not graceful and self._main is not None:
+            self._main.cancel()
+
+    async def wait(self) -> None:
+        """Waits for the request."""
+        await self._requested.wait()
+
+
+Control = Callable[[Gateway, Stop], AbstractAsyncContextManager[None]]
+"""What reloads and stops a gateway while it serves; entered before it listens."""
+
+
+def run_single(options: ServeOptions, signals: Signals) -> int:
     """Serves in this process until SIGTERM or Ctrl-C.
+
+    Args:
+        options: the address, and how the settings are reloaded.
+        signals: records SIGHUP already.
 
     Raises:
         ConfigurationError: see `ServeOptions`.
         OSError: when the port is in use.
     """
     settings = options.load_settings()
+    host, _ = options.address(settings)
 
-    def print_message(url: str) -> None:
-        sys.stdout.write(startup_message(settings, url))
-        sys.stdout.flush()
+    @asynccontextmanager
+    async def by_signals(gateway: Gateway, stop: Stop) -> AsyncGenerator[None]:
+        reloader = Reloader(lambda: options.reload_settings(host), gateway, settings.files)
+        gateway.admin.reload = reloader.reload_async
 
-    serve(options, settings, print_message)
+        def act() -> None:
+            for number in signals.take():
+                if number == signal.SIGHUP:
+                    reloader.reload("SIGHUP")
+                else:
+                    stop.request(graceful=number == signal.SIGTERM)
+
+        loop = asyncio.get_running_loop()
+        loop.add_reader(signals.fileno(), act)
+        watching = loop.create_task(watch(reloader)) if options.reload else None
+        try:
+            yield
+        finally:
+            loop.remove_reader(signals.fileno())
+            if watching is not None:
+                watching.cancel()
+
+    signals.record(STOP_SIGNALS)
+    serve(options, settings, by_signals, partial(report_start, settings))
     return 0
 
 
-def serve(options: ServeOptions, settings: Settings, on_ready: Callable[[str], object]) -> None:
-    """Serves settings in this process until SIGTERM or Ctrl-C.
+def serve(
+    options: ServeOptions,
+    settings: Settings,
+    control: Control,
+    on_ready: Callable[[str], object],
+) -> None:
+    """Serves settings in this process until it is stopped.
 
     Args:
-        options: the address, and how the settings are reloaded.
+        options: the address.
         settings: the settings to start with.
+        control: reloads and stops it.
         on_ready: called with the URL once it listens.
 
     Raises:
         ConfigurationError: see `ServeOptions`.
+        KeyboardInterrupt: it was stopped at once.
         OSError: when the port is in use.
     """
     configure_logs()
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.run(_serve(options, settings, on_ready))
+        try:
+            runner.run(_serve(options, settings, control, on_ready))
+        except asyncio.CancelledError:
+            raise KeyboardInterrupt from None
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
@@ -128,25 +196,24 @@ def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 async def _serve(
-    options: ServeOptions, settings: Settings, on_ready: Callable[[str], object]
+    options: ServeOptions,
+    settings: Settings,
+    control: Control,
+    on_ready: Callable[[str], object],
 ) -> None:
     host, port = options.address(settings)
+    stop = Stop()
     async with settings.build() as router:
         log = AccessLog(quiet=options.quiet)
         gateway = make_gateway(router, settings, allow_anyone=options.allow_anyone, log=log)
-        reloader = Reloader(lambda: options.reload_settings(host), router, gateway, settings.files)
-        gateway.admin.reload = reloader.reload
         drain = settings.server.drain_timeout
         server = Server(gateway, host, port, reuse_port=options.worker, drain=drain)
-        await server.start()
-        freeze_startup_objects()
-        on_ready(server.url)
-        async with asyncio.TaskGroup() as group:
-            watching = group.create_task(watch(reloader)) if options.reload else None
-            graceful = await _wait_for_stop(reloader)
-            if watching is not None:
-                watching.cancel()
-        await server.drain(lead=READINESS_LEAD if graceful else 0.0)
+        async with control(gateway, stop):
+            await server.start()
+            freeze_startup_objects()
+            on_ready(server.url)
+            await stop.wait()
+            await server.drain(lead=READINESS_LEAD if stop.graceful else 0.0)
 
 
 def freeze_startup_objects() -> None:
@@ -181,24 +248,3 @@ def make_gateway(
         log=log,
         short_wait=ShortWait(settings.wait, settings.waits),
     )
-
-
-async def _wait_for_stop(reloader: Reloader) -> bool:
-    """Waits for SIGTERM (True) or Ctrl-C (False); SIGHUP reloads.
-
-    After SIGTERM load balancers get time to notice. A second Ctrl-C stops at once.
-    """
-    loop = asyncio.get_running_loop()
-    stopped: asyncio.Future[bool] = loop.create_future()
-    main = asyncio.current_task()
-
-    def stop(*, graceful: bool) -> None:
-        if not stopped.done():
-            stopped.set_result(graceful)
-        elif not graceful and main is not None:
-            main.cancel()
-
-    loop.add_signal_handler(signal.SIGTERM, lambda: stop(graceful=True))
-    loop.add_signal_handler(signal.SIGINT, lambda: stop(graceful=False))
-    loop.add_signal_handler(signal.SIGHUP, lambda: reloader.reload("SIGHUP"))
-    return await stopped

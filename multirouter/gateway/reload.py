@@ -4,43 +4,66 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
 from multirouter.config import Settings
 from multirouter.config.file_state import FileState, file_state
 from multirouter.errors import MultirouterError
+from multirouter.gateway.access_log import AccessLog
 from multirouter.gateway.app import Gateway
-from multirouter.gateway.routing.router_calls import Router
 from multirouter.gateway.short_wait import ShortWait
 
 POLL_INTERVAL = 1.0
 """Seconds between two checks of watched files."""
 
+Files = Mapping[Path, FileState | None]
+"""The files of settings, with their states just before they were read."""
+
+
+@dataclass(frozen=True, slots=True)
+class ApplySettings:
+    """Operation that applies settings to the gateway of one process.
+
+    Attributes:
+        settings: the settings.
+    """
+
+    settings: Settings
+
+    def __call__(self, gateway: Gateway) -> None:
+        """Applies them.
+
+        Raises:
+            ConfigurationError: they cannot be applied; nothing has changed.
+        """
+        settings = self.settings
+        settings.apply(gateway.router)
+        gateway.apply(
+            models=settings.models,
+            keys=settings.keys,
+            short_wait=ShortWait(settings.wait, settings.waits),
+        )
+
 
 class Reloader:
-    """Applies the current settings to a gateway and its router.
+    """Applies the current settings to the gateway of one process.
 
     Args:
         read: reads the settings.
-        router: gets their providers, routes and policies.
-        gateway: gets their models, keys and waits.
-        files: the files that the settings in force were read from, with their states just before.
+        gateway: they are applied to it and its router.
+        files: the files that the settings in force were read from.
 
     Attributes:
         files: the same, as of the last reload.
     """
 
     def __init__(
-        self,
-        read: Callable[[], Settings],
-        router: Router,
-        gateway: Gateway,
-        files: Mapping[Path, FileState | None] = MappingProxyType({}),
+        self, read: Callable[[], Settings], gateway: Gateway, files: Files = MappingProxyType({})
     ) -> None:
-        self.files: Mapping[Path, FileState | None] = files
+        self.files: Files = files
         self._read = read
-        self._router = router
         self._gateway = gateway
 
     def reload(self, reason: str) -> str:
@@ -54,25 +77,55 @@ class Reloader:
         """
         try:
             settings = self._read()
-            settings.apply(self._router)
-        except (MultirouterError, OSError) as error:
-            return self._rejected(reason, str(error))
+            ApplySettings(settings)(self._gateway)
         except Exception as error:  # noqa: BLE001 - no failure of a reload may end the process
-            return self._rejected(reason, repr(error))
+            return reload_rejected(self._gateway.log, reason, error)
         self.files = settings.files
-        self._gateway.apply(
-            models=settings.models,
-            keys=settings.keys,
-            short_wait=ShortWait(settings.wait, settings.waits),
-        )
-        log = self._gateway.log
-        log.changed("configuration reloaded", reason=reason, source=settings.source)
+        reload_applied(self._gateway.log, reason, settings)
         return ""
 
-    def _rejected(self, reason: str, error: str) -> str:
-        log = self._gateway.log
-        log.change_rejected("configuration reload rejected", reason=reason, error=error)
-        return error
+    async def reload_async(self, reason: str) -> str:
+        """The same, for the admin API."""
+        return self.reload(reason)
+
+
+def reload_applied(log: AccessLog, reason: str, settings: Settings) -> None:
+    """Logs a reload that every process has applied."""
+    log.changed("configuration reloaded", reason=reason, source=settings.source)
+
+
+def reload_rejected(log: AccessLog, reason: str, error: BaseException) -> str:
+    """Logs a reload that was rejected; returns what is wrong."""
+    text = str(error) if isinstance(error, MultirouterError | OSError) else repr(error)
+    log.change_rejected("configuration reload rejected", reason=reason, error=text)
+    return text
+
+
+class FileWatch:
+    """Notices changes of the files of settings.
+
+    Args:
+        files: the files of the settings in force; changes since they were read count.
+    """
+
+    def __init__(self, files: Files) -> None:
+        self._files = files
+        self._known = dict(files)
+
+    def changes(self, files: Files) -> str:
+        """What has changed since the last call, as the reason of a reload, or "".
+
+        Args:
+            files: the files of the settings in force; after a reload, those of the new ones.
+        """
+        if files is not self._files:
+            self._files = files
+            self._known = dict(files)
+        # A file that is missing may be in the middle of its replacement.
+        states = {path: file_state(path) or self._known[path] for path in files}
+        changed = [path.name for path in files if states[path] != self._known[path]]
+        self._known = states
+        return f"{' and '.join(changed)} changed" if changed else ""
 
 
 async def watch(reloader: Reloader, *, interval: float = POLL_INTERVAL) -> None:
@@ -82,15 +135,9 @@ async def watch(reloader: Reloader, *, interval: float = POLL_INTERVAL) -> None:
         reloader: its `files` are watched.
         interval: seconds between two checks.
     """
-    files = reloader.files
-    known = dict(files)
+    files = FileWatch(reloader.files)
     while True:
         await asyncio.sleep(interval)
-        if reloader.files is not files:
-            files = reloader.files
-            known = dict(files)
-        states = {path: file_state(path) or known[path] for path in files}
-        changed = [path.name for path in files if states[path] != known[path]]
-        known = states
-        if changed:
-            reloader.reload(f"{' and '.join(changed)} changed")
+        reason = files.changes(reloader.files)
+        if reason:
+            reloader.reload(reason)

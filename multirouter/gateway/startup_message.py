@@ -3,11 +3,35 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import socket
+import sys
 
 from multirouter.config import Settings
 
 _MAX_MODELS = 12
 """Models that are listed by name."""
+
+
+def report_start(settings: Settings, url: str) -> None:
+    """Prints the message, and tells a service manager that the gateway serves.
+
+    systemd sends no SIGHUP before that (`Type=notify`); until the program has handlers of its own,
+    SIGHUP would end it.
+
+    Args:
+        settings: the settings that are served.
+        url: the gateway's URL, without a slash at the end.
+
+    Source: https://www.freedesktop.org/software/systemd/man/latest/sd_notify.html
+    """
+    sys.stdout.write(startup_message(settings, url))
+    sys.stdout.flush()
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if address[:1] in {"/", "@"}:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
+            notify.sendto(b"READY=1", re.sub("^@", "\0", address))
 
 
 def startup_message(settings: Settings, url: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from pathlib import Path
 
 import pytest
@@ -251,6 +252,30 @@ async def test_reload_of_a_running_router(tmp_path: Path) -> None:
         before.apply(router)
         assert [p.name for p in router.providers] == ["a", "b"]
         assert router._defaults.timeout == 120
+
+
+@pytest.mark.backends("asyncio", "uvloop")
+async def test_reload_restores_the_weight_of_an_unchanged_provider(tmp_path: Path) -> None:
+    """A weight that was changed at run time is the file's again; its connections are kept."""
+    settings = load_config(tmp_path, TWO)
+    async with build_router(settings) as router:
+        before = configured_provider(router.providers[0])
+        router.update("a", weight=5)
+        settings.apply(router)
+        assert router.providers[0].weight == 1
+        assert configured_provider(router.providers[0]) is before
+
+
+@pytest.mark.backends("asyncio", "uvloop")
+async def test_settings_are_sent_to_other_processes(four_providers: Settings) -> None:
+    """A pickled copy is equal in effect: no provider is made again."""
+    copy: Settings = pickle.loads(pickle.dumps(four_providers))
+    assert copy.models == four_providers.models
+    assert copy.files == four_providers.files
+    async with build_router(four_providers) as router:
+        before = list(router.providers)
+        copy.apply(router)
+        assert list(map(id, router.providers)) == list(map(id, before))
 
 
 @pytest.mark.backends("asyncio")

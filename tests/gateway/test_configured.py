@@ -52,7 +52,7 @@ async def test_endpoints_of_a_configuration(tmp_path: Path) -> None:
                     models.append(fake.requests[-1].body["model"])
                 assert models == ["embed-1", "embed-1", "gpt-5"]
 
-                reloader = Reloader(lambda: load(file), router, gateway)
+                reloader = Reloader(lambda: load(file), gateway)
                 file.write_text(CONFIG.format(url=fake.url, route="two"))
                 assert reloader.reload("test") == ""
                 assert (await harness.send(model="two")).text == REPLY

@@ -78,9 +78,16 @@ async def test_reload_by_the_admin_api() -> None:
     headers = {"Authorization": f"Bearer {admin_token}"}
     async with running_gateway(keys=book) as harness:
         without_file = await harness.post("/admin/reload", b"{}", headers)
-        harness.gateway.admin.reload = lambda reason: "" if reason == "admin key root" else reason
+        reasons: list[str] = []
+        problem = ""
+
+        async def reload(reason: str) -> str:
+            reasons.append(reason)
+            return problem
+
+        harness.gateway.admin.reload = reload
         valid = await harness.post("/admin/reload", b"{}", headers)
-        harness.gateway.admin.reload = lambda _: "providers: is required"
+        problem = "providers: is required"
         invalid = await harness.post("/admin/reload", b"{}", headers)
         nameless = await harness.post("/admin/hold", b'{"how": "open"}', headers)
         async with harness.http.get(
@@ -88,6 +95,7 @@ async def test_reload_by_the_admin_api() -> None:
         ) as calls:
             assert calls.status == 400
     assert [a.status for a in (without_file, valid, invalid, nameless)] == [404, 200, 400, 400]
+    assert reasons == ["admin key root"] * 2
     assert invalid.json["error"]["message"] == "providers: is required"
     assert nameless.json["error"]["param"] == "provider"
 

@@ -50,7 +50,7 @@ async def configured(folder: Path, text: str, host: str = "127.0.0.1") -> AsyncI
     log = RecordingLogger()
     async with settings.build(registry=CollectorRegistry()) as router:
         gateway = make_gateway(router, settings, log=AccessLog(log))
-        reloader = Reloader(lambda: options.reload_settings(host), router, gateway, settings.files)
+        reloader = Reloader(lambda: options.reload_settings(host), gateway, settings.files)
         yield Configured(file, gateway, reloader, log)
 
 
@@ -90,7 +90,7 @@ async def test_unexpected_error_is_rejected(tmp_path: Path) -> None:
         raise ZeroDivisionError("a bug")
 
     async with configured(tmp_path, CONFIG % "one") as harness:
-        reloader = Reloader(fail, harness.gateway.router, harness.gateway)  # type: ignore[arg-type] # it never returns
+        reloader = Reloader(fail, harness.gateway)  # type: ignore[arg-type] # it never returns
         assert "a bug" in reloader.reload("SIGHUP")
         assert harness.events == ["configuration reload rejected"]
 

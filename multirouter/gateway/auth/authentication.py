@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from multirouter.gateway.auth.key_limits import KeyLimits
+from multirouter.gateway.auth.key_limits import KeyLimits, Limiter
 from multirouter.gateway.auth.key_protocol import Key, Keys, token_from
 from multirouter.gateway.auth.loopback import host_from, is_loopback
 from multirouter.gateway.http.http_error import HTTPError
@@ -21,7 +21,7 @@ class AccessControl:
     Attributes:
         keys: the keys in force. A reload may replace them: usage is counted by key name, and
             stays counted.
-        limits: counts the usage of each key.
+        limits: counts the usage of each key; a worker's counts over all workers.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class AccessControl:
         allow_anyone: bool = False,
     ) -> None:
         self.keys = keys
-        self.limits: KeyLimits = KeyLimits()
+        self.limits: Limiter = KeyLimits()
         self._origins = origins
         self._allow_anyone = allow_anyone
 

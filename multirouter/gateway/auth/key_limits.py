@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import time
+from dataclasses import dataclass
+from typing import Protocol
 
 from multirouter.core.cost.budgets import Account, as_budgets
 from multirouter.core.event_dispatcher import EventDispatcher
@@ -15,13 +17,33 @@ BURST = 1.0
 """Minutes' worth of a key's rate that may be used at once."""
 
 
-class KeyLimits:
-    """Counts what each key uses, and rejects requests beyond its limits."""
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why a key may not start a request now.
 
-    def __init__(self) -> None:
-        self._usage: dict[str, _KeyUsage] = {}
+    Attributes:
+        message: the limit that is reached.
+        code: the code of the error.
+        retry_after: seconds until a request may start; None when unknown.
+        retry: False when a retry cannot succeed soon.
+    """
 
-    def acquire(self, key: Key, now: float) -> None:
+    message: str
+    code: str = "rate_limit_exceeded"
+    retry_after: float | None = None
+    retry: bool | None = None
+
+    def error(self) -> HTTPError:
+        """The response."""
+        return HTTPError(
+            429, self.message, code=self.code, retry_after=self.retry_after, retry=self.retry
+        )
+
+
+class Limiter(Protocol):
+    """Counts what each key uses: in this process, or over all workers of a gateway."""
+
+    async def acquire(self, key: Key, now: float) -> None:
         """Counts a request that starts.
 
         Args:
@@ -31,32 +53,54 @@ class KeyLimits:
         Raises:
             HTTPError: 429 with a time to retry, when a limit of the key is reached.
         """
-        usage = self._of(key)
-        if key.concurrent is not None and usage.concurrent >= key.concurrent:
-            raise _limit_reached(f"{key.concurrent} concurrent requests", None)
-        if usage.account.rejection():
-            message = f"the budget of this key is used up: {key.budget}"
-            ready = usage.account.ready_in()
-            raise HTTPError(429, message, code="insufficient_quota", retry_after=ready, retry=False)
-        if usage.requests is not None and not usage.requests.has(1, now):
-            wait = usage.requests.ready_in(1, now)
-            raise _limit_reached(f"{key.requests_per_minute:g} requests per minute", wait)
-        if usage.tokens is not None and not usage.tokens.has(1, now):
-            wait = usage.tokens.ready_in(1, now)
-            raise _limit_reached(f"{key.tokens_per_minute:g} tokens per minute", wait)
-        if usage.requests is not None:
-            usage.requests.acquire(1, now)
-        usage.concurrent += 1
+        ...
 
     def release(self, key: Key, tokens: int, usd: float, now: float) -> None:
         """Counts a request that has ended.
 
         Args:
-            key: its key.
+            key: its key, as it was acquired.
             tokens: tokens that it used.
             usd: what it cost, USD.
             now: loop time, seconds.
         """
+        ...
+
+
+class KeyLimits:
+    """Counts what each key uses in this process; see `Limiter`."""
+
+    def __init__(self) -> None:
+        self._usage: dict[str, _KeyUsage] = {}
+
+    async def acquire(self, key: Key, now: float) -> None:
+        """See `Limiter`."""
+        rejection = self.admit(key, now)
+        if rejection is not None:
+            raise rejection.error()
+
+    def admit(self, key: Key, now: float) -> Rejection | None:
+        """Counts a request that starts, or says why it may not; see `Limiter.acquire`."""
+        usage = self._of(key)
+        if key.concurrent is not None and usage.concurrent >= key.concurrent:
+            return _limit_reached(f"{key.concurrent} concurrent requests", None)
+        if usage.account.rejection():
+            message = f"the budget of this key is used up: {key.budget}"
+            ready = usage.account.ready_in()
+            return Rejection(message, "insufficient_quota", ready, retry=False)
+        if usage.requests is not None and not usage.requests.has(1, now):
+            wait = usage.requests.ready_in(1, now)
+            return _limit_reached(f"{key.requests_per_minute:g} requests per minute", wait)
+        if usage.tokens is not None and not usage.tokens.has(1, now):
+            wait = usage.tokens.ready_in(1, now)
+            return _limit_reached(f"{key.tokens_per_minute:g} tokens per minute", wait)
+        if usage.requests is not None:
+            usage.requests.acquire(1, now)
+        usage.concurrent += 1
+        return None
+
+    def release(self, key: Key, tokens: int, usd: float, now: float) -> None:
+        """See `Limiter`."""
         usage = self._of(key)
         usage.concurrent -= 1
         if usd > 0:
@@ -88,7 +132,7 @@ class _KeyUsage:
 
     def apply(self, key: Key) -> None:
         """Applies the key's limits if a reload has changed them; what was used stays counted."""
-        if key is self._key:
+        if key is self._key or key == self._key:  # equal ones come from other processes
             return
         self._key = key
         self.account.apply(as_budgets(f"key {key.name!r}", key.budget))
@@ -110,10 +154,9 @@ def _bucket(old: TokenBucket | None, per_minute: float | None) -> TokenBucket | 
     return old
 
 
-def _limit_reached(limit: str, wait: float | None) -> HTTPError:
+def _limit_reached(limit: str, wait: float | None) -> Rejection:
     retry_after = 1.0 if wait is None else max(wait, 0.001)
-    message = f"the limit of this key is reached: {limit}"
-    return HTTPError(429, message, code="rate_limit_exceeded", retry_after=retry_after)
+    return Rejection(f"the limit of this key is reached: {limit}", retry_after=retry_after)
 
 
 def _ignore(*_: object) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable, Mapping
+from operator import itemgetter
 from typing import Any
 
 from aiohttp import web
@@ -12,13 +13,18 @@ from multirouter.errors import ConfigurationError, UsageError
 from multirouter.gateway.access_log import AccessLog
 from multirouter.gateway.auth.authentication import AccessControl
 from multirouter.gateway.auth.key_protocol import Key
+from multirouter.gateway.endpoints.admin_operations import (
+    Everywhere,
+    ReadCalls,
+    ReadSnapshot,
+    SetHold,
+    SetWeight,
+)
 from multirouter.gateway.endpoints.chat import json_response
-from multirouter.gateway.endpoints.recent_calls import RecentCalls
 from multirouter.gateway.http.endpoint_table import Handler
 from multirouter.gateway.http.exchange import Exchange
 from multirouter.gateway.http.http_error import HTTPError, invalid_field, shown
 from multirouter.gateway.http.request_body import read_json_object
-from multirouter.gateway.routing.router_calls import Router
 
 ROOT = "/admin"
 _READ_TIMEOUT = 10.0
@@ -26,8 +32,8 @@ _READ_TIMEOUT = 10.0
 
 _MAX_LIMIT_DIGITS = 6
 
-Reload = Callable[[str], str]
-"""Reloads the configuration; takes the reason for the log, returns the error or ""."""
+Reload = Callable[[str], Awaitable[str]]
+"""Reloads the configuration in every process; takes the reason, returns the error or ""."""
 
 AdminCall = Callable[[Exchange, Key], Awaitable[Any]]
 
@@ -35,26 +41,24 @@ AdminCall = Callable[[Exchange, Key], Awaitable[Any]]
 class AdminAPI:
     """Endpoints for holders of an admin key.
 
-    Changes last in this process until the next reload, which applies the file again. Each change
-    is logged with the name of the key.
+    A change reaches every worker before it is answered, and lasts until the next reload, which
+    applies the file again; holds last until they are released. Each change is logged with the name
+    of the key.
 
     Args:
-        router: the router that is inspected and changed.
         access: authenticates admin keys.
-        recent: the last calls.
         log: logs each change.
+        everywhere: runs operations in every process.
 
     Attributes:
         reload: reloads the configuration; None without a configuration file.
+        everywhere: see Args; a worker sets its own.
     """
 
-    def __init__(
-        self, router: Router, access: AccessControl, recent: RecentCalls, log: AccessLog
-    ) -> None:
-        self._router = router
+    def __init__(self, access: AccessControl, log: AccessLog, everywhere: Everywhere) -> None:
         self._access = access
-        self._recent = recent
         self._log = log
+        self.everywhere: Everywhere = everywhere
         self.reload: Reload | None = None
 
     def handlers(self) -> Mapping[tuple[str, str], Handler]:
@@ -89,47 +93,52 @@ class AdminAPI:
         return handle
 
     async def _snapshot(self, exchange: Exchange, key: Key) -> Any:
-        return self._router.snapshot()
+        return await self._read(exchange, lambda snapshot: snapshot)
 
     async def _providers(self, exchange: Exchange, key: Key) -> Any:
-        return self._router.snapshot()["providers"]
+        return await self._read(exchange, lambda snapshot: snapshot["providers"])
 
     async def _routes(self, exchange: Exchange, key: Key) -> Any:
-        return self._router.snapshot()["routes"]
+        return await self._read(exchange, lambda snapshot: snapshot["routes"])
 
     async def _circuits(self, exchange: Exchange, key: Key) -> Any:
-        names = self._router.names()
-        return {name: self._router.circuit_state(name) for name in names}
+        return await self._read(exchange, _circuit_states)
+
+    async def _read(self, exchange: Exchange, part: Callable[[Any], Any]) -> Any:
+        """A part of the snapshot: one process' own, or, with several, each one's in a list."""
+        found = [part(snapshot) for snapshot in await self.everywhere(ReadSnapshot())]
+        return found[0] if len(found) == 1 else {"workers": found}
 
     async def _calls(self, exchange: Exchange, key: Key) -> Any:
         limit = exchange.request.query.get("limit", "50")
         if not limit.isdecimal() or len(limit) > _MAX_LIMIT_DIGITS:
             allowed = f"an integer of at most {_MAX_LIMIT_DIGITS} digits"
             raise invalid_field("limit", f"must be {allowed}, got {limit!r}")
-        return self._recent.newest(int(limit))
+        found = [call for calls in await self.everywhere(ReadCalls(int(limit))) for call in calls]
+        return sorted(found, key=itemgetter("time"), reverse=True)[: int(limit)]
 
     async def _hold(self, exchange: Exchange, key: Key) -> Any:
         body = await read_json_object(exchange.request, _READ_TIMEOUT)
         provider, how = _string(body, "provider"), _string(body, "how")
-        self._router.hold(provider, how)  # type: ignore[arg-type] # `hold` validates it
+        await self.everywhere(SetHold(provider, how))
         return self._changed("provider held by admin", key, provider=provider, how=how)
 
     async def _unhold(self, exchange: Exchange, key: Key) -> Any:
         provider = _string(await read_json_object(exchange.request, _READ_TIMEOUT), "provider")
-        self._router.unhold(provider)
+        await self.everywhere(SetHold(provider, None))
         return self._changed("provider released by admin", key, provider=provider)
 
     async def _weight(self, exchange: Exchange, key: Key) -> Any:
         body = await read_json_object(exchange.request, _READ_TIMEOUT)
         provider, weight = _string(body, "provider"), body.get("weight")
-        self._router.update(provider, weight=weight)  # type: ignore[arg-type] # `update` validates it
+        await self.everywhere(SetWeight(provider, weight))
         return self._changed("weight changed by admin", key, provider=provider, weight=weight)
 
     async def _reload(self, exchange: Exchange, key: Key) -> Any:
         if self.reload is None:
             message = "there is no configuration file to reload"
             raise HTTPError(404, message, code="not_found")
-        error = self.reload(f"admin key {key.name}")
+        error = await self.reload(f"admin key {key.name}")
         if error:
             raise HTTPError(400, error, code="invalid_configuration")
         return {"ok": True}
@@ -137,6 +146,10 @@ class AdminAPI:
     def _changed(self, event: str, key: Key, **fields: Any) -> Any:
         self._log.changed(event, by=key.name, **fields)
         return {"ok": True, **fields}
+
+
+def _circuit_states(snapshot: Any) -> Any:
+    return {name: provider["state"] for name, provider in snapshot["providers"].items()}
 
 
 def _string(body: Mapping[str, Any], name: str) -> str:

@@ -72,7 +72,7 @@ class ModelRequests:
                 return await self._answer(exchange, answer, read, None)
             exchange.key = key.name
             limits = self._access.limits
-            limits.acquire(key, exchange.clock())
+            await limits.acquire(key, exchange.clock())
             try:
                 return await self._answer(exchange, answer, read, key)
             finally:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from multirouter.gateway.http.exchange import Exchange
@@ -16,14 +18,19 @@ class RecentCalls:
 
     Args:
         capacity: calls that are kept; older ones are dropped.
+        wall: the time now.
     """
 
-    def __init__(self, capacity: int = CAPACITY) -> None:
+    def __init__(
+        self, capacity: int = CAPACITY, wall: Callable[[], datetime] = lambda: datetime.now(UTC)
+    ) -> None:
+        self._wall = wall
         self._calls: deque[dict[str, Any]] = deque(maxlen=capacity)
 
     def record(self, exchange: Exchange, status: int, seconds: float) -> None:
-        """Records a request that has ended; see `Exchange.summary`."""
-        call = exchange.summary(status, seconds)
+        """Records a request that has ended now; see `Exchange.summary`."""
+        at = self._wall().isoformat(timespec="microseconds")
+        call = {"time": at, **exchange.summary(status, seconds)}
         call["trail"] = exchange.trail_data()
         self._calls.append(call)
 

@@ -1,0 +1,1 @@
+"""Several worker processes that serve one port as one gateway."""
