@@ -24,6 +24,7 @@ from multirouter import (
     LatencyPolicy,
     MultirouterError,
     NoProviderAvailable,
+    OperationMissing,
     Provider,
     ProviderError,
     StreamInterrupted,
@@ -84,7 +85,8 @@ class OwnError(ProviderError):
 def attributes(thing: Any) -> dict[str, Any]:
     """What a copy must have: the attributes in slots and dictionary."""
     slots = [name for cls in type(thing).__mro__ for name in getattr(cls, "__slots__", ())]
-    return {name: getattr(thing, name) for name in slots} | getattr(thing, "__dict__", {})
+    filled = {name: getattr(thing, name) for name in slots if hasattr(thing, name)}
+    return filled | getattr(thing, "__dict__", {})
 
 
 def text(thing: Any) -> str:
@@ -97,6 +99,7 @@ def text(thing: Any) -> str:
 RECORD = AttemptRecord(
     "a", "r", "call", Verdict(FailureKind.SERVER, 2.0, status=503), OSError("x"), 1.0, 2.0, "why"
 )
+RECORD.set_target(2)
 ERRORS = [
     MultirouterError("base"),
     NoProviderAvailable("none", states={"a": "open"}, elapsed=1.0, retry_after=2.0),
@@ -108,6 +111,7 @@ ERRORS = [
         "no", provider="a", kind=FailureKind.SERVER, status=500, code="x", request_id="y"
     ),
     UsageError("wrong"),
+    OperationMissing("no provider has it"),
     StreamHookError("hook"),
     ConfigurationError("retry", "must be a RetryPolicy"),
     UnpicklableError("app.Error", "message"),
