@@ -7,6 +7,7 @@ import os
 import pty
 import signal
 import socket
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ from tests.gateway.processes.serving import (
     eventually,
     get,
     models,
+    runs,
     serving,
     started,
     url_of,
@@ -129,6 +131,8 @@ def test_closing_the_terminal_ends_it(workers: tuple[str, ...], tmp_path: Path) 
     file.write_text(CONFIG % "one")
     pid, terminal = pty.fork()
     if pid == 0:  # pragma: no cover - the other process
+        # Tests that run under `nohup` ignore the signal, and their processes inherit that.
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
         arguments = command(str(file), *workers)
         os.execve(arguments[0], arguments, environment())
     output = b""
@@ -136,7 +140,13 @@ def test_closing_the_terminal_ends_it(workers: tuple[str, ...], tmp_path: Path) 
         output += os.read(terminal, 4096)
     children = workers_of(pid)
     os.close(terminal)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
+    try:
+        assert eventually(lambda: not runs(pid))
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        status = os.waitpid(pid, 0)[1]
+    assert os.waitstatus_to_exitcode(status) == 0
     assert eventually(lambda: not any(Path(f"/proc/{child}").exists() for child in children))
 
 
