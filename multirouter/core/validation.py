@@ -17,6 +17,9 @@ MIN_DURATION = 1e-6
 MAX_DURATION = 1e9
 """Longest finite duration of any setting, seconds (some thirty years): more is a mistake."""
 
+MAX_NAME_LENGTH = 200
+"""Longest unknown name that an error shows whole, characters."""
+
 
 def number(
     what: str,
@@ -168,7 +171,12 @@ def instance(what: str, value: Any, kind: type[KindT]) -> KindT | None:
 
 
 def suggestion(unknown: str, known: Iterable[str]) -> str:
-    """The unknown name, quoted, with the closest known name, or with up to ten known names."""
+    """The unknown name, quoted, with the closest known name, or with up to ten known names.
+
+    A name that is longer than any name here is cut, and not compared: that would take seconds.
+    """
+    if len(unknown) > MAX_NAME_LENGTH:
+        return f"{unknown[:MAX_NAME_LENGTH]!r}, which is cut here; it has {len(unknown)} characters"
     names = sorted(known)
     from difflib import get_close_matches  # imported only for errors
 

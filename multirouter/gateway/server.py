@@ -73,6 +73,7 @@ class Server:
                 max_line_size=limits.max_header_size,
                 max_field_size=limits.max_header_size,
                 lingering_time=1.0,
+                auto_decompress=False,  # see `http.request_body`
             ),
             shutdown_timeout=self._drain,
         )

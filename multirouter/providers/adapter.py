@@ -150,10 +150,10 @@ class Adapter(Generic[RequestT_contra, ResponseT_co]):
         Raises:
             ProviderError: when the provider fails or the request cannot be sent; see its kind.
         """
-        response = await self._send(self._prepared(request, stream=False))
+        response = await self._send(self._prepared(request, stream=False), request)
         async with response:
             body = await self._read_body(response)
-        return self._wire.read(self._parse_object(response, body), request)
+        return self._wire.read(self._parse_object(response, body, request), request)
 
     async def stream(self, request: RequestT_contra) -> AsyncIterator[ChatCompletionChunk]:
         """Yields the response in chunks. Ends without an error only when the answer is complete.
@@ -165,9 +165,9 @@ class Adapter(Generic[RequestT_contra, ResponseT_co]):
         prepared = self._prepared(request, stream=True)
         with self._errors.reading_request():
             translator = self._wire.translator(request)
-        response = await self._send(prepared)
+        response = await self._send(prepared, request)
         async with response:
-            await self._check_content_type(response)
+            await self._check_content_type(response, request)
             parser = SSEParser()
             while not translator.ended:
                 data = await self._next_bytes(response, translator)
@@ -198,7 +198,9 @@ class Adapter(Generic[RequestT_contra, ResponseT_co]):
             )
         return self._wire.prepare(request, stream=stream)
 
-    async def _send(self, prepared: PreparedRequest) -> aiohttp.ClientResponse:
+    async def _send(
+        self, prepared: PreparedRequest, request: RequestT_contra
+    ) -> aiohttp.ClientResponse:
         self._connections.acquire()
         session = await self._http.session()
         response = await self._awaited(
@@ -207,7 +209,8 @@ class Adapter(Generic[RequestT_contra, ResponseT_co]):
         if response.status >= 300:
             async with response:
                 body = await self._read_body(response)
-            raise self._errors.http_error(response.status, response.headers, body)
+            errors = self._errors.about(request)
+            raise errors.http_error(response.status, response.headers, body)
         return response
 
     async def _awaited(self, waiting: Awaitable[T], *, streaming: bool = False) -> T:
@@ -229,7 +232,9 @@ class Adapter(Generic[RequestT_contra, ResponseT_co]):
         except BodyTooLong as error:
             raise self._errors.invalid_response(str(error), response.headers) from None
 
-    def _parse_object(self, response: aiohttp.ClientResponse, body: bytes) -> dict[str, Any]:
+    def _parse_object(
+        self, response: aiohttp.ClientResponse, body: bytes, request: RequestT_contra
+    ) -> dict[str, Any]:
         """Parses the body of a 200. An `error` object in it is raised as what it says."""
         try:
             value = loads(body)
@@ -240,14 +245,16 @@ class Adapter(Generic[RequestT_contra, ResponseT_co]):
         if not isinstance(value, dict):
             raise self._errors.invalid_response("the body is not a JSON object", response.headers)
         if value.get("error"):
-            raise self._errors.reported(value, response.headers)
+            raise self._errors.about(request).reported(value, response.headers)
         return value
 
-    async def _check_content_type(self, response: aiohttp.ClientResponse) -> None:
+    async def _check_content_type(
+        self, response: aiohttp.ClientResponse, request: RequestT_contra
+    ) -> None:
         """Reads a 200 that is not an event stream whole, because it may contain an error."""
         if response.content_type in _NOT_A_STREAM:
             body = await self._read_body(response)
-            self._parse_object(response, body)
+            self._parse_object(response, body, request)
             raise self._errors.invalid_response(
                 "the response to a stream request is JSON, not an event stream", response.headers
             )

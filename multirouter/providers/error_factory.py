@@ -11,6 +11,7 @@ import json
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from typing import Any
 
 from multirouter.core.failures.classify import Classifier
@@ -49,6 +50,13 @@ class ErrorFactory:
         self.provider = provider
         self._key = key
         self._classifier = Classifier(wall=wall, on_error=_ignore_hook_error)
+        self._request: object = None
+
+    def about(self, request: object) -> ErrorFactory:
+        """The same for the errors of one request, whose text in a message proves nothing."""
+        factory = copy(self)
+        factory._request = request  # noqa: SLF001 - a copy of this object
+        return factory
 
     # ── what the provider answered ──────────────────────────────────────────────────────────────
 
@@ -174,7 +182,7 @@ class ErrorFactory:
         return self._make(verdict, status, _code_of(error), _message_of(error), headers)
 
     def _classify(self, error: Exception) -> Verdict:
-        return self._classifier.classify_error(error)
+        return self._classifier.classify_error(error, self._request)
 
     def _without_verdict(
         self,

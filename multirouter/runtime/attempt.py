@@ -156,9 +156,9 @@ class CallAttempter:
         self._dispatcher.post("attempt_started", (step.member.name, step.role))
         self._dispatcher.deliver()
 
-    def classify(self, error: BaseException) -> Verdict:
-        """The verdict on an exception that a provider raised."""
-        return self._classifier.classify_error(error)
+    def classify(self, error: BaseException, request: object) -> Verdict:
+        """The verdict on an exception that a provider raised; see `Classifier.classify_error`."""
+        return self._classifier.classify_error(error, request)
 
     def classify_answer(
         self, name: str, accept: Callable[[Any], object] | None, value: Any
@@ -209,7 +209,7 @@ class CallAttempter:
         if isinstance(error, TypeError) and _raised_by_call_itself(error):
             text = f"Provider({step.member.name!r}).call cannot be called or awaited: {error}"
             return INVALID_CALLABLE, UsageError(text)
-        return self._classifier.classify_error(error), error
+        return self._classifier.classify_error(error, plan.request), error
 
 
 def _apply_accept(accept: Callable[[Any], object], value: Any) -> Verdict:

@@ -142,7 +142,6 @@ async def test_cors() -> None:
         b"\xff\xfe",
         b'{"model": NaN}',
         b'{"a":' * 100_000 + b"1" + b"}" * 100_000,
-        b"[" * 1_000_000,
     ],
 )
 async def test_invalid_bodies(data: bytes) -> None:
@@ -152,6 +151,14 @@ async def test_invalid_bodies(data: bytes) -> None:
         assert (await harness.send()).status == 200
     assert answer.status == 400
     assert answer.json["error"]["code"] == "invalid_json"
+
+
+async def test_body_of_too_many_objects_and_lists() -> None:
+    """A body with more objects and lists than allowed is a 413, before it is parsed."""
+    async with running_gateway() as harness:
+        answer = await harness.post("/v1/chat/completions", b"[" * 1_000_000)
+        assert (await harness.send()).status == 200
+    assert answer.status == 413
 
 
 async def test_bodies_too_large_or_too_slow() -> None:

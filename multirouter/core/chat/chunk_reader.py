@@ -25,6 +25,8 @@ class ChunkReader(NamedTuple):
         replace_text: returns the chunk with another text; None when that is impossible.
         as_chat: returns the chunk as a chat chunk; None when the stream is no chat.
         as_continuation: returns the chunk for the middle of an answer that another stream began.
+        may_end: whether the answer is complete if the stream ends regularly now, although no chunk
+            proved its end; None for never.
     """
 
     content: Callable[[Any], Any]
@@ -34,6 +36,7 @@ class ChunkReader(NamedTuple):
     replace_text: Callable[[Any, str], Any] | None
     as_chat: Callable[[Any], Mapping[str, Any]] | None = None
     as_continuation: Callable[[Any], Any] = lambda chunk: chunk
+    may_end: Callable[[], bool] | None = None
 
     def is_reasoning_only(self, chunk: Any) -> bool:
         """Whether a chunk contains reasoning and no part of the answer itself."""
@@ -63,53 +66,60 @@ def reader_for(chunk: Any, request: Any) -> ChunkReader:
         chunk: the first chunk.
         request: the request; `n` of a chat request is the number of choices that must end.
     """
-    choices = chat.choice_count(request)
-    finished = _checked_end(chat.is_finished if choices == 1 else chat.AllChoicesFinished(choices))
-    if chat.is_chunk(chunk):
-        return _CHAT if choices == 1 else _CHAT._replace(proves_end=finished)
     if type(chunk) in _PLAIN:
         return _PLAIN[type(chunk)]
-    chunk_format = chunk_format_of(chunk)
-    return _OPAQUE if chunk_format is None else _reader_of_format(chunk_format, finished)
+    chunk_format = None if chat.is_chunk(chunk) else chunk_format_of(chunk)
+    if chunk_format is not None:
+        reader = _reader_of_format(chunk_format)
+    else:
+        reader = _CHAT if chat.is_chunk(chunk) else _OPAQUE
+    choices = chat.choice_count(request)
+    if choices == 1 or reader.as_chat is None:
+        return reader
+    ends = chat.AllChoicesFinished(choices)
+    proves = _after(reader.as_chat, _checked_ends(ends))
+    return reader._replace(proves_end=proves, may_end=ends.all_begun)
 
 
 class FinishedWithError(Exception):
     """The finish reason of a chunk (the only argument) says that the service failed to finish."""
 
 
-def _checked_end(
-    finished: Callable[[Mapping[str, Any]], bool],
-) -> Callable[[Mapping[str, Any]], bool]:
-    """Like `finished`, but raises FinishedWithError for an error finish reason."""
+def _checked_end(chunk: Mapping[str, Any]) -> bool:
+    """Like `is_finished`, but raises FinishedWithError for an error finish reason."""
+    if not chat.is_finished(chunk):
+        return False
+    reason = chat.error_finish_reason(chunk)
+    if reason:
+        raise FinishedWithError(reason)
+    return True
+
+
+def _checked_ends(ends: chat.AllChoicesFinished) -> Callable[[Mapping[str, Any]], bool]:
+    """The same for several choices, which must all end."""
 
     def proves(chunk: Mapping[str, Any]) -> bool:
-        if not chat.is_finished(chunk):
-            return False
-        reason = chat.error_finish_reason(chunk)
-        if reason:
-            raise FinishedWithError(reason)
-        return finished(chunk)
+        all_ended = ends(chunk)
+        return _checked_end(chunk) and all_ended
 
     return proves
 
 
-def _reader_of_format(
-    chunk_format: ChunkFormat, finished: Callable[[Mapping[str, Any]], bool]
-) -> ChunkReader:
+def _reader_of_format(chunk_format: ChunkFormat) -> ChunkReader:
     """The reader of another format: the reader of chat chunks, applied to a converted chunk."""
     convert = _CachedConverter(chunk_format)
     return ChunkReader(
         content=_after(convert, chat.has_content),
         text=_after(convert, chat.text_of),
         size=_after(convert, chat.characters_of),
-        proves_end=_after(convert, finished),
+        proves_end=_after(convert, _checked_end),
         replace_text=chunk_format.replace_text,
         as_chat=convert,
     )
 
 
 def _after(
-    convert: _CachedConverter, read: Callable[[Mapping[str, Any]], ReadT]
+    convert: Callable[[Any], Mapping[str, Any]], read: Callable[[Mapping[str, Any]], ReadT]
 ) -> Callable[[Any], ReadT]:
     return lambda chunk: read(convert(chunk))
 
@@ -154,7 +164,7 @@ _CHAT = ChunkReader(
     content=chat.has_content,
     text=chat.text_of,
     size=chat.characters_of,
-    proves_end=_checked_end(chat.is_finished),
+    proves_end=_checked_end,
     replace_text=chat.with_text,
     as_chat=_same_chunk,
     as_continuation=chat.without_role,

@@ -114,18 +114,24 @@ class AllChoicesFinished:
         choices: number of requested choices (`n`), at least 1.
     """
 
-    __slots__ = ("_choices", "_finished")
+    __slots__ = ("_begun", "_choices", "_finished")
 
     def __init__(self, choices: int) -> None:
         self._choices = choices
+        self._begun: set[Any] = set()
         self._finished: set[Any] = set()
 
     def __call__(self, chunk: Mapping[str, Any]) -> bool:
         """Whether every choice has ended with this chunk."""
         for choice in chunk.get("choices") or ():
+            self._begun.add(choice.get("index", 0))
             if choice.get("finish_reason"):
                 self._finished.add(choice.get("index", 0))
         return len(self._finished) >= self._choices
+
+    def all_begun(self) -> bool:
+        """Whether every choice that began has ended: servers that ignore `n` begin fewer."""
+        return bool(self._begun) and self._begun == self._finished
 
 
 def usage_is_final(chunk: Mapping[str, Any]) -> bool:

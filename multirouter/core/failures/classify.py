@@ -9,7 +9,8 @@ from weakref import WeakKeyDictionary
 from multirouter.core import function_checks as hooks
 from multirouter.core.failures import exception_types, retry_after, signatures
 from multirouter.core.failures.exception_details import ExceptionDetails, location_of
-from multirouter.core.failures.signatures import Signature
+from multirouter.core.failures.quotations import may_quote
+from multirouter.core.failures.signatures import Own, Signature
 from multirouter.core.settings.failure_rules import (
     RULES,
     CircuitEffect,
@@ -46,6 +47,9 @@ CLASSIFIER_FAILED = Verdict(FailureKind.UNKNOWN, reason="classify failed")
 _KINDS_WITH_WAIT_IN_TEXT = frozenset(
     {FailureKind.RATE_LIMIT, FailureKind.OVERLOADED, FailureKind.EXHAUSTED}
 )
+_ABOUT_THE_REQUEST = frozenset({400, 413, 422})
+"""Statuses with which an error that names a field of the request is about the request."""
+
 _MAX_DEPTH = 8
 _MAX_LEAVES = 32
 _MAX_REASON = 80
@@ -96,14 +100,20 @@ class Classifier:
         verdict = answer if isinstance(answer, Verdict) else _VERDICT_OF_KIND[answer]
         return SUCCESS if verdict.kind is FailureKind.SUCCESS else verdict
 
-    def classify_error(self, error: BaseException) -> Verdict:
-        """The verdict on an exception that a provider raised."""
+    def classify_error(self, error: BaseException, request: object = None) -> Verdict:
+        """The verdict on an exception that a provider raised.
+
+        Args:
+            error: the exception.
+            request: what the provider was sent. Its text in a message proves nothing about the
+                provider.
+        """
         if self._user is None or not isinstance(error, Exception):
-            return self._own_verdict(error)
+            return self._own_verdict(error, request)
         answer = self._call_user(error, None)
         if isinstance(answer, Verdict):
             return answer
-        own = self._own_verdict(error)
+        own = self._own_verdict(error, request)
         if answer is None:
             return own
         return Verdict(
@@ -126,28 +136,28 @@ class Classifier:
             self._on_error(failure)
             return CLASSIFIER_FAILED
 
-    def _own_verdict(self, error: BaseException) -> Verdict:
+    def _own_verdict(self, error: BaseException, request: object) -> Verdict:
         """The package's own verdict; `unknown` for an exception that cannot be read."""
         try:
-            return self._classify(error, 0)
+            return self._classify(error, 0, request)
         except Exception as failure:  # noqa: BLE001 - foreign exceptions may do anything
             self._on_error(failure)
             return Verdict(FailureKind.UNKNOWN, reason=_name(error))
 
-    def _classify(self, error: BaseException, depth: int) -> Verdict:
+    def _classify(self, error: BaseException, depth: int, request: object) -> Verdict:
         if isinstance(error, BaseExceptionGroup):
-            return self._from_group(error, depth)
+            return self._from_group(error, depth, request)
         if not isinstance(error, Exception):
             return CANCELLED
         if isinstance(error, AttemptTimeout):
             return Verdict(FailureKind.TIMEOUT, reason=error.limit)
         if isinstance(error, ProviderError):
-            return self._from_adapter(error, depth)
-        return self._from_details(error, depth)
+            return self._from_adapter(error, depth, request)
+        return self._from_details(error, depth, request)
 
-    def _from_adapter(self, error: ProviderError, depth: int) -> Verdict:
+    def _from_adapter(self, error: ProviderError, depth: int, request: object) -> Verdict:
         """The verdict on an adapter's error: it has the kind; `unsent` depends on the cause."""
-        cause = self._from_cause(error, depth)
+        cause = self._from_cause(error, depth, request)
         return Verdict(
             FailureKind(error.kind),
             retry_after.span(error.retry_after),
@@ -158,15 +168,20 @@ class Classifier:
             retried=error.retried,
         )
 
-    def _from_details(self, error: Exception, depth: int) -> Verdict:
+    def _from_details(self, error: Exception, depth: int, request: object) -> Verdict:
         details = ExceptionDetails(error)
-        signature = self._signature(error, details)
+
+        def own(phrase: str) -> bool:
+            about_field = details.names_field and details.status in _ABOUT_THE_REQUEST
+            return not about_field and not may_quote(request, phrase)
+
+        signature = self._signature(error, details, own)
         if signature is None or signature.wrapper:
-            cause = self._from_cause(error, depth)
+            cause = self._from_cause(error, depth, request)
             if cause is not None:
                 return _wrapped(cause, details)
         if signature is None:
-            signature = _by_text(details.text) or Signature(FailureKind.UNKNOWN, _place(error))
+            signature = _by_text(details.text, own) or Signature(FailureKind.UNKNOWN, _place(error))
         return Verdict(
             signature.kind,
             self._wait(signature.kind, details),
@@ -177,19 +192,19 @@ class Classifier:
             retried=details.retried,
         )
 
-    def _signature(self, error: Exception, details: ExceptionDetails) -> Signature | None:
+    def _signature(self, error: Exception, details: ExceptionDetails, own: Own) -> Signature | None:
         """The first match: codes, then status, then status words, type and phrases."""
         status, words, text = details.status, details.words, details.text
         return (
-            signatures.by_overruling_phrase(status, text)
+            signatures.by_overruling_phrase(status, text, own)
             or signatures.by_code(words)
-            or (signatures.by_phrase(status, text) if status else None)
+            or (signatures.by_phrase(status, text, own) if status else None)
             or (signatures.by_status(status) if status and details.failing else None)
             or exception_types.by_grpc_code(details.grpc_code, text)
             or signatures.by_status_word(words)
             or self._by_type(error)
             or exception_types.by_encoder(error, text)
-            or (signatures.by_status(status) if status else signatures.by_phrase(None, text))
+            or (signatures.by_status(status) if status else signatures.by_phrase(None, text, own))
         )
 
     def _by_type(self, error: Exception) -> Signature | None:
@@ -201,21 +216,23 @@ class Classifier:
             return exception_types.by_errno(error)
         return signature
 
-    def _from_cause(self, error: Exception, depth: int) -> Verdict | None:
+    def _from_cause(self, error: Exception, depth: int, request: object) -> Verdict | None:
         """The verdict on the exception's `__cause__`, or None when it tells nothing."""
         if error.__cause__ is None or depth >= _MAX_DEPTH:
             return None
-        verdict = self._classify(error.__cause__, depth + 1)
+        verdict = self._classify(error.__cause__, depth + 1, request)
         return None if verdict.kind in (FailureKind.UNKNOWN, FailureKind.CANCELLED) else verdict
 
-    def _from_group(self, group: BaseExceptionGroup[BaseException], depth: int) -> Verdict:
+    def _from_group(
+        self, group: BaseExceptionGroup[BaseException], depth: int, request: object
+    ) -> Verdict:
         """The verdict on a group: a cancellation first, then the leaf of the strongest effect.
 
         The group is unsent only when every leaf is, and retried when any leaf is.
         """
         # Half the depth at once: leaves whose causes are groups in turn must not multiply.
         depth += _MAX_DEPTH // 2
-        verdicts = [self._classify(leaf, depth) for leaf in _leaves(group)]
+        verdicts = [self._classify(leaf, depth, request) for leaf in _leaves(group)]
         if CANCELLED in verdicts:
             return CANCELLED
         worst = min(verdicts, key=lambda verdict: _SEVERITY.index(RULES[verdict.kind].circuit))
@@ -249,9 +266,9 @@ def _kind(answer: object) -> FailureKind:
     )
 
 
-def _by_text(text: str) -> Signature | None:
+def _by_text(text: str, own: Own) -> Signature | None:
     """The signature of a text that names a transient status, a limit or a wait, or None."""
-    found = signatures.by_plain_text(text)
+    found = signatures.by_plain_text(text, own)
     if found is None and retry_after.from_text(text) is not None:
         return Signature(FailureKind.RATE_LIMIT, "retry after")
     return found

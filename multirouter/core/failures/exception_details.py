@@ -59,10 +59,15 @@ _WORD_KEYS = frozenset(
     }
 )
 _TEXT_KEYS = frozenset({"message", "error", "detail", "error_description", "raw"})
+_FIELD_KEYS = frozenset({"param", "loc", "field"})
+"""Fields of error bodies that name the invalid field of the request."""
+
 _DELAY_KEYS = frozenset({"retrydelay", "retry_after"})
-_ENVELOPES = frozenset(
-    {"error", "errors", "detail", "details", "innererror", "metadata", "violations"}
-)
+_ENVELOPES = frozenset({"error", "errors", "detail", "details", "fieldviolations"}) | {
+    "innererror",
+    "metadata",
+    "violations",
+}
 
 
 class ExceptionDetails:
@@ -76,9 +81,20 @@ class ExceptionDetails:
         delays: raw delays found in fields and bodies (`retryDelay`, `retry_after`).
         retried: whether a client library has already retried the request.
         grpc_code: the name of a gRPC status code, lower case; "" for any other exception.
+        names_field: whether the error names the field of the request that is invalid.
     """
 
-    __slots__ = ("_texts", "delays", "grpc_code", "headers", "retried", "status", "text", "words")
+    __slots__ = (
+        "_texts",
+        "delays",
+        "grpc_code",
+        "headers",
+        "names_field",
+        "retried",
+        "status",
+        "text",
+        "words",
+    )
 
     def __init__(self, error: BaseException) -> None:
         response = peek(error, "response")
@@ -89,6 +105,7 @@ class ExceptionDetails:
         self.headers: dict[str, str] = _headers(response, metadata, error)
         self.status = _status(error, response, metadata)
         self.grpc_code: str = ""
+        self.names_field: bool = _is_field(peek(error, "param"))
         if _is_grpc(error):
             self._read_grpc(error)
         self._read_fields(error)
@@ -161,6 +178,8 @@ class ExceptionDetails:
             self._add_word(value)
         elif key in _DELAY_KEYS:
             self.delays.append(value)
+        elif key in _FIELD_KEYS:
+            self.names_field = self.names_field or _is_field(value)
         elif key in _TEXT_KEYS and isinstance(value, str):
             self._texts.append(value[:_MAX_TEXT])
             return (value,)  # front ends of Gemini put the whole inner body into `message`
@@ -211,6 +230,11 @@ def peek(thing: object, name: str) -> Any:
         return getattr(thing, name, None)
     except Exception:  # noqa: BLE001 - a foreign property may raise anything
         return None
+
+
+def _is_field(value: object) -> bool:
+    """Whether a value names a field: a name, or a path of names and positions."""
+    return isinstance(value, str | list | tuple) and bool(value)
 
 
 def _is_grpc(error: BaseException) -> bool:

@@ -8,7 +8,7 @@ answer.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from multirouter.core.failures import wordings
@@ -63,6 +63,19 @@ _PHRASE_ORDER = (
     FailureKind.RATE_LIMIT,
 )
 """The order in which the phrases of a message are looked for."""
+
+HARMFUL: frozenset[FailureKind] = frozenset(
+    {
+        FailureKind.EXHAUSTED,
+        FailureKind.CREDENTIALS,
+        FailureKind.OVERLOADED,
+        FailureKind.RATE_LIMIT,
+    }
+)
+"""Kinds that keep other requests from the provider. A phrase of them must be the provider's own."""
+
+Own = Callable[[str], bool]
+"""Whether a phrase in a message is the provider's own, and no quotation of the request."""
 
 _AMBIGUOUS = frozenset({200, 400, 402, 403, 413, 422})
 _PHRASE_STATUSES: Mapping[FailureKind, frozenset[int]] = {
@@ -145,44 +158,46 @@ def by_status_word(words: Iterable[str]) -> Signature | None:
     return next((_BY_STATUS_WORD[word] for word in words if word in _BY_STATUS_WORD), None)
 
 
-def by_overruling_phrase(status: int | None, text: str) -> Signature | None:
+def by_overruling_phrase(status: int | None, text: str, own: Own) -> Signature | None:
     """The signature of a phrase that is more exact than the code beside it.
 
     Args:
         status: the HTTP status, or None.
         text: the message, lower case.
+        own: called with each phrase of a harmful kind that matches.
     """
     if status is not None and status >= 500:
         return None
-    return next(_matches(_OVERRULING, text), None)
+    return next(_matches(_OVERRULING, text, own), None)
 
 
-def by_phrase(status: int | None, text: str) -> Signature | None:
+def by_phrase(status: int | None, text: str, own: Own) -> Signature | None:
     """The signature of a phrase in a message, if the status allows one.
 
     Args:
         status: the HTTP status, or None.
         text: the message, lower case.
+        own: called with each phrase of a harmful kind that matches.
     """
     if status is None:
-        return next(_matches(_PHRASES, text), None)
+        return next(_matches(_PHRASES, text, own), None)
     for table in (_PHRASES, _COMMON_PHRASES):
-        for signature in _matches(table, text):
+        for signature in _matches(table, text, own):
             if status in _PHRASE_STATUSES[signature.kind]:
                 return signature
     return None
 
 
 def _matches(
-    table: Iterable[tuple[FailureKind, tuple[str, ...]]], text: str
+    table: Iterable[tuple[FailureKind, tuple[str, ...]]], text: str, own: Own
 ) -> Iterator[Signature]:
     for kind, phrases in table:
         for phrase in phrases:
-            if phrase in text:
+            if phrase in text and (kind not in HARMFUL or own(phrase)):
                 yield Signature(kind, phrase)
 
 
-def by_plain_text(text: str) -> Signature | None:
+def by_plain_text(text: str, own: Own) -> Signature | None:
     """The signature of a plain exception's text that names a transient status or a limit.
 
     Used when an exception has nothing else that tells its kind: `RuntimeError("HTTP 503")`. Other
@@ -190,14 +205,17 @@ def by_plain_text(text: str) -> Signature | None:
 
     Args:
         text: the message, lower case.
+        own: called with each phrase of a harmful kind that matches.
     """
     start = text[:_MAX_PLAIN_TEXT]
     found = _STATUS_IN_TEXT.search(start)
     if found is not None:
         return by_status(int(found[1] or found[2]))
-    if _RATE_LIMIT_IN_TEXT.search(start):
+    found = _RATE_LIMIT_IN_TEXT.search(start)
+    if found is not None and own(found[0]):
         return Signature(FailureKind.RATE_LIMIT, "rate limit")
-    if _OVERLOAD_IN_TEXT.search(start):
+    found = _OVERLOAD_IN_TEXT.search(start)
+    if found is not None and own(found[0]):
         return Signature(FailureKind.OVERLOADED, "overloaded")
     return None
 

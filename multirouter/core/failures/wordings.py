@@ -71,7 +71,12 @@ CODES: Mapping[str, Wordings] = {
         _CONTEXT: ("context_length_exceeded", "request_body_too_large_after_decoding"),
         _FILTER: ("content_policy_violation",),
         _UNSUPPORTED: ("unsupported_parameter", "unsupported_value"),
-        _REQUEST: ("string_above_max_length",),
+        _REQUEST: (
+            "string_above_max_length",
+            "invalid_value",
+            "invalid_type",
+            "missing_required_parameter",
+        ),
         _NOT_FOUND: ("model_not_found",),
         _RATE_LIMIT: ("rate_limit_exceeded", "ramp_limit_exceeded", "slowdown"),
     },
@@ -262,6 +267,7 @@ OVERRULING: Mapping[str, Wordings] = {
 """Phrases that are more exact than the code beside them."""
 
 COMMON_PHRASES: Wordings = {
+    _FILTER: ("moderation", "was flagged", "content policy"),
     _CONTEXT: (
         "input is too long",
         "too many tokens",

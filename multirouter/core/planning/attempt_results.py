@@ -40,6 +40,11 @@ class AttemptResults(StreamPlan):
     _fault: BaseException | None
     attempts: list[AttemptRecord]
 
+    @property
+    def request(self) -> Any:
+        """The call's request."""
+        return self._request
+
     def record(
         self,
         step: AttemptStep,

@@ -96,7 +96,7 @@ class StreamPolicy:
             text = _checked_text(guarded_hook("text", text))
             reader = reader._replace(text=text, size=_length_of(text), replace_text=None)
         if complete is not None:
-            reader = reader._replace(proves_end=guarded_hook("complete", complete))
+            reader = reader._replace(proves_end=guarded_hook("complete", complete), may_end=None)
         return reader
 
 

@@ -36,6 +36,7 @@ class HTTPError(Exception):
         retry_after: seconds after which a retry may succeed, or None when unknown.
         retry: False when a retry cannot succeed, so that SDKs do not try; None says nothing.
         allow: the methods of the path, for a 405.
+        accept_encoding: the content encodings of requests, for a 415.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class HTTPError(Exception):
         retry_after: float | None = None,
         retry: bool | None = None,
         allow: Iterable[str] = (),
+        accept_encoding: Iterable[str] = (),
     ) -> None:
         text = " ".join(message.split())
         self.message: str = text if len(text) <= MAX_MESSAGE else text[: MAX_MESSAGE - 1] + "…"
@@ -58,6 +60,7 @@ class HTTPError(Exception):
         self.retry_after = retry_after
         self.retry = retry
         self.allow: tuple[str, ...] = tuple(allow)
+        self.accept_encoding: tuple[str, ...] = tuple(accept_encoding)
 
 
 def invalid_field(param: str, problem: str) -> HTTPError:

@@ -1,15 +1,34 @@
-"""Reads the JSON object in a request's body, bounded in size, time and depth."""
+"""Reads the JSON object in a request's body, bounded in size, time, depth and number of values.
+
+A body is read only when its endpoint asks for it, which is after the key was checked. A large one
+is decoded and parsed in a thread, so that it does not delay other requests.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from typing import Any, NoReturn
 
 from aiohttp import web
 
+from multirouter.gateway.http import content_encoding
 from multirouter.gateway.http.http_error import HTTPError
 from multirouter.providers import json_bytes
+
+MAX_CONTAINERS = 100_000
+"""Most objects and lists in one body: each may be translated, which takes some microseconds."""
+
+_MAX_WEIGHT = 4_000_000
+"""Most separators in one body, where a bracket counts eight times. They bound the values, each of
+which takes up to a hundred times its bytes in memory. Separators in texts count too: one of a
+million tokens has some hundred thousand."""
+
+_THREAD_SIZE = 2**18
+"""Bytes of a body that is parsed in a thread; a smaller one takes less time than the thread."""
+
+_SLICE = 2**20
 
 
 def _reject_constant(name: str) -> NoReturn:
@@ -27,15 +46,53 @@ async def read_json_object(request: web.BaseRequest, read_timeout: float) -> dic
     """Reads the JSON object in a body.
 
     Args:
-        request: its size is bounded by its server.
+        request: its size is bounded by its server, before and after decompression.
         read_timeout: seconds in which the whole body must arrive.
 
     Raises:
-        HTTPError: 400, 408 or 413.
+        HTTPError: 400, 408, 413 or 415.
     """
+    encoding = _encoding_of(request)
+    limit = request.client_max_size
     data = await _read(request, read_timeout)
+    if encoding or len(data) > _THREAD_SIZE:
+        return await asyncio.to_thread(_parse, data, encoding, limit)
+    return _parse(data, encoding, limit)
+
+
+def _encoding_of(request: web.BaseRequest) -> str:
+    """The content encoding, or "" for none.
+
+    Raises:
+        HTTPError: 415.
+    """
+    name = request.headers.get("Content-Encoding", "").strip().lower()
+    if name in {"", "identity"}:
+        return ""
+    name = "gzip" if name == "x-gzip" else name
+    supported = content_encoding.supported()
+    if name not in supported:
+        message = f"Content-Encoding {name[:40]!r} is not supported; allowed: "
+        raise HTTPError(
+            415,
+            message + ", ".join(supported),
+            code="unsupported_encoding",
+            accept_encoding=supported,
+        )
+    return name
+
+
+def _parse(data: bytes, encoding: str, limit: int) -> dict[str, Any]:
     try:
+        if encoding:
+            data = content_encoding.decode(data, encoding, limit)
+        _check_weight(data)
         body = json_bytes.loads(data, _decode)
+    except content_encoding.TooLarge:
+        raise _too_large(limit) from None
+    except content_encoding.Malformed as error:
+        message = f"the body is not valid {encoding}: {error}"
+        raise HTTPError(400, message, code="invalid_body") from None
     except RecursionError:
         raise HTTPError(400, "invalid JSON: nested too deeply", code="invalid_json") from None
     except ValueError as error:
@@ -43,26 +100,75 @@ async def read_json_object(request: web.BaseRequest, read_timeout: float) -> dic
     if not isinstance(body, dict):
         message = f"the body must be a JSON object, got {type(body).__name__}"
         raise HTTPError(400, message, code="invalid_json")
+    if len(data) > MAX_CONTAINERS:
+        _check_containers(body)
     return body
 
 
+def _check_weight(data: bytes) -> None:
+    """Rejects a body of too many values, before they take memory.
+
+    Raises:
+        HTTPError: 413.
+    """
+    weight = 0
+    for start in range(0, len(data), _SLICE) if len(data) > _MAX_WEIGHT // 8 else ():
+        end = start + _SLICE
+        weight += data.count(b",", start, end) + data.count(b":", start, end)
+        weight += 8 * (data.count(b"[", start, end) + data.count(b"{", start, end))
+        if weight > _MAX_WEIGHT:
+            raise _too_many_values()
+
+
+def _check_containers(body: dict[str, Any]) -> None:
+    """Rejects a body of more objects and lists than the limit.
+
+    Raises:
+        HTTPError: 413.
+    """
+    left: list[dict[str, Any] | list[Any]] = [body]
+    for count in itertools.count(1):
+        if not left:
+            return
+        if count + len(left) > MAX_CONTAINERS:
+            raise _too_many_values()
+        value = left.pop()
+        inner = value.values() if isinstance(value, dict) else value
+        left.extend(one for one in inner if isinstance(one, dict | list))
+
+
+def _too_many_values() -> HTTPError:
+    message = f"the body has too many values; allowed: {MAX_CONTAINERS} objects and lists"
+    return HTTPError(413, message, code="request_too_large")
+
+
 async def _read(request: web.BaseRequest, read_timeout: float) -> bytes:
+    """The body as it arrived. It is not kept in the request, which lasts as long as its answer."""
     if (request.content_length or 0) > request.client_max_size:
-        raise _too_large(request)
+        raise _too_large(request.client_max_size)
     try:
         if request.content.is_eof():  # most bodies arrive with the headers: no timer for them
-            return await request.read()
+            return await _all_parts(request)
         _send_continue(request)
         async with asyncio.timeout(read_timeout):
-            return await request.read()
-    except web.HTTPRequestEntityTooLarge:
-        raise _too_large(request) from None
+            return await _all_parts(request)
     except TimeoutError:
         message = f"the body did not arrive within {read_timeout:g} s"
         raise HTTPError(408, message, code="read_timeout", retry=False) from None
     except web.RequestPayloadError:
-        message = "the body is incomplete or cannot be decoded"
+        message = "the body is incomplete"
         raise HTTPError(400, message, code="invalid_body") from None
+
+
+async def _all_parts(request: web.BaseRequest) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while part := await request.content.readany():
+        parts.append(part)
+        size += len(part)
+        if size > request.client_max_size:
+            raise _too_large(request.client_max_size)
+    return b"".join(parts)
 
 
 def _send_continue(request: web.BaseRequest) -> None:
@@ -72,6 +178,6 @@ def _send_continue(request: web.BaseRequest) -> None:
         request.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
-def _too_large(request: web.BaseRequest) -> HTTPError:
-    message = f"the body is larger than the limit of {request.client_max_size} bytes"
+def _too_large(limit: int) -> HTTPError:
+    message = f"the body is larger than the limit of {limit} bytes"
     return HTTPError(413, message, code="request_too_large")

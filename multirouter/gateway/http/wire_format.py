@@ -144,10 +144,12 @@ def _gemini(error: HTTPError, request_id: str) -> dict[str, Any]:
 
 
 def error_headers(error: HTTPError) -> dict[str, str]:
-    """Response headers of an error: allowed methods, and when or whether SDKs should retry."""
+    """Response headers of an error: what is allowed, and when or whether SDKs should retry."""
     headers: dict[str, str] = {}
     if error.allow:
         headers["Allow"] = ", ".join(error.allow)
+    if error.accept_encoding:
+        headers["Accept-Encoding"] = ", ".join(error.accept_encoding)
     if error.retry_after is not None:
         headers["Retry-After"] = str(max(1, -int(-error.retry_after // 1)))
         headers["Retry-After-Ms"] = str(max(1, -int(-error.retry_after * 1000 // 1)))

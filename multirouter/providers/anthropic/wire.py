@@ -78,7 +78,7 @@ class AnthropicWire:
         """See `Wire.translator`."""
         stream_options = request.get("stream_options") or {}
         return AnthropicTranslator(
-            self._errors,
+            self._errors.about(request),
             int(self._wall()),
             include_usage=bool(stream_options.get("include_usage")),
         )

@@ -70,7 +70,8 @@ class GeminiAddress:
         key = self._key.reveal()
         if key is not None:
             headers["x-goog-api-key"] = key
-        url = f"{self._base}{quote(model, safe='')}:{method}"
+        with self._errors.reading_request():  # half a surrogate pair has no place in a URL
+            url = f"{self._base}{quote(model, safe='')}:{method}"
         return PreparedRequest(url, headers, self._errors.encode_body(encode, body))
 
 
@@ -95,7 +96,7 @@ class GeminiWire(GeminiAddress):
         """See `Wire.translator`."""
         stream_options = request.get("stream_options") or {}
         return GeminiTranslator(
-            self._errors,
+            self._errors.about(request),
             int(self._wall()),
             self._model_for(request),
             candidates=chat.choice_count(request),

@@ -77,7 +77,7 @@ class OperationWire(OpenAIAddress):
 
     def translator(self, request: Mapping[str, Any]) -> OperationTranslator:
         """See `Wire.translator`."""
-        return OperationTranslator(self._errors)
+        return OperationTranslator(self._errors.about(request))
 
 
 class OperationEvent:

@@ -16,10 +16,11 @@ from multirouter.providers.sse import Event
 class OpenAITranslator:
     """Reads one stream in OpenAI's format.
 
-    It is complete when every choice has a finish reason. `[DONE]` is no sign of completeness:
-    proxies send it after streams that broke off behind them. Usage that the consumer did not
-    request is added to the chunk with the last finish reason, because many consumers read
-    `choices[0]` of every chunk.
+    It is complete when every choice has a finish reason. `[DONE]` alone is no sign of completeness:
+    proxies send it after streams that broke off behind them. Servers that ignore `n` send fewer
+    choices than were requested; with `[DONE]`, all choices that began are enough. Usage that the
+    consumer did not request is added to the chunk with the last finish reason, because many
+    consumers read `choices[0]` of every chunk.
 
     Args:
         errors: makes the provider's errors.
@@ -32,6 +33,7 @@ class OpenAITranslator:
         self.ended: bool = False
         self._errors = errors
         self._unfinished = choices
+        self._begun: set[int] = set()
         self._finished: set[int] = set()
         self._include_usage = include_usage
         self._held: Any = None
@@ -41,6 +43,7 @@ class OpenAITranslator:
         data = event.data
         if data.startswith(b"[DONE]"):
             self.ended = True
+            self.complete = self.complete or self._begun == self._finished != set()
             return ()
         try:
             chunk = loads(data)
@@ -74,11 +77,13 @@ class OpenAITranslator:
         try:
             for choice in choices:
                 check_choice(choice, "delta")
+                index = choice.get("index", 0)
+                self._begun.add(index)
                 reason = choice.get("finish_reason")
                 if reason:
                     check_finish_reason(reason, self._errors)
                     ends = True
-                    self._finished.add(choice.get("index", 0))
+                    self._finished.add(index)
         except TypeError:
             raise self._errors.invalid_chunk(data) from None
         if ends:

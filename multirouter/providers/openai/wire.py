@@ -110,7 +110,7 @@ class OpenAIWire(OpenAIAddress):
         """See `Wire.translator`."""
         stream_options = request.get("stream_options") or {}
         return OpenAITranslator(
-            self._errors,
+            self._errors.about(request),
             choices=chat.choice_count(request),
             include_usage=bool(stream_options.get("include_usage")),
         )

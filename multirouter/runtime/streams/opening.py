@@ -112,9 +112,9 @@ class StreamOpener:
         finally:
             del plan, failure  # as in `CallAttempter.run`
 
-    def classify(self, error: Exception) -> Verdict:
+    def classify(self, error: Exception, request: object) -> Verdict:
         """The verdict on an exception that an upstream raised."""
-        return self._attempter.classify(error)
+        return self._attempter.classify(error, request)
 
     def for_background(self, request: Any) -> Attempter:
         """An opener for a background copy of this request, which it also reads."""
@@ -240,7 +240,7 @@ class StreamOpener:
             step.stalled = upstream.excused(self.loop.time())
             error = readable(raised, step.member.name)
             try:
-                return limits.verdict_on(error) or self.classify(error), error
+                return limits.verdict_on(error) or self.classify(error, plan.request), error
             finally:
                 del error  # its traceback holds this frame
         finally:

@@ -262,7 +262,9 @@ class ProviderStream:
                 raise slow
 
     def _ended(self) -> Exception:
-        if self.proven or self.reader.proves_end is None:
+        reader = self.reader
+        whole = self.proven or reader.proves_end is None
+        if whole or (reader.may_end is not None and reader.may_end()):
             return StopAsyncIteration()
         return self._incomplete_error("ended without proof that the answer is complete")
 

@@ -203,7 +203,7 @@ class StreamSession:
             opener.upstream = None
             previous.step.stalled = previous.excused(now)
             limits.give_back(opener.loop.stalls.lost)
-            verdict = limits.verdict_on(error) or opener.classify(error)
+            verdict = limits.verdict_on(error) or opener.classify(error, self._request)
             plan.record(previous.step, verdict, None, error, now)
             await previous.close()
             if self._closing:
