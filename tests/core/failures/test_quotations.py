@@ -90,3 +90,12 @@ def test_moderation_is_the_requests() -> None:
     """A 403 of a moderation is neutral, whichever service words it."""
     for text in ("This needs moderation.", "Your prompt was flagged.", "Violates content policy"):
         assert kind_of(text, {}, 403) is FailureKind.CONTENT_FILTER
+
+
+def test_a_long_text_is_searched_too() -> None:
+    """Prompts of a megabyte are searched for the phrase as it is."""
+    filler = "word " * 200_000
+    assert may_quote(
+        {"messages": [{"content": f"{filler}API key expired{filler}"}]}, "api key expired"
+    )
+    assert not may_quote({"messages": [{"content": filler}]}, "api key expired")
