@@ -28,7 +28,7 @@ class ShadowTargets:
         rng: Random,
         attempted: Container[str],
         now: float,
-        admits: Callable[[Candidate], bool] | None = None,
+        admits: Callable[[Candidate], bool],
     ) -> Candidate | None:
         """Chooses the provider that receives a copy of a call; None for no copy.
 
@@ -40,9 +40,11 @@ class ShadowTargets:
         """
         if rng.random() >= self.policy.share:
             return None
-        free = [m for m in self.members if m.name not in attempted and m.gate.selectable(now)]
-        if admits is not None:
-            free = [member for member in free if admits(member)]
+        free = [
+            member
+            for member in self.members
+            if member.name not in attempted and member.gate.selectable(now) and admits(member)
+        ]
         if len(free) < 2:
             return free[0] if free else None
         return free[rng.randrange(len(free))]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from multirouter.core.circuit.model_circuits import ModelPermit
 from multirouter.core.circuit.states import CircuitState
 from multirouter.core.health.adaptive_timeout import LatencyTracker
 from multirouter.core.health.degraded import HealthWindow
@@ -252,3 +253,10 @@ def test_a_recovered_provider_ramps_up() -> None:
         share = tier.table(now).share(recovered)
         weights.append(round(share / (1 - share), 3))
     assert weights == [0.1, 0.1, 0.5, 1.0, 1.0]
+
+
+def test_model_permit_of_a_gate_without_model_circuits() -> None:
+    """A permit of a model is returned without effect when no model has a circuit of its own."""
+    bench = GateBench()
+    bench.gate.release_model(ModelPermit("m", None))
+    assert bench.gate.in_flight == 0

@@ -99,6 +99,19 @@ def test_already_retried_must_be_true(mark: object) -> None:
     assert not verdict(with_fields(status=500, already_retried=mark)).retried
 
 
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("the rate limit of this host is reached", FailureKind.RATE_LIMIT),
+        ("the model is overloaded, come back later", FailureKind.OVERLOADED),
+        ("the model is busy", FailureKind.UNKNOWN),
+    ],
+)
+def test_words_of_a_plain_exception(text: str, kind: FailureKind) -> None:
+    """An exception with nothing but a text is read last, for words about the load only."""
+    assert verdict(RuntimeError(text)).kind is kind
+
+
 # ── hostile objects ───────────────────────────────────────────────────────────────────────────────
 
 

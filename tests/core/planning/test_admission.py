@@ -49,6 +49,24 @@ def test_background_trial_has_its_own_deadline() -> None:
     assert step.trials[0].deadline == world.now + 30.0
 
 
+def test_no_background_trial_above_the_providers_limit() -> None:
+    """A half-open provider at its own rate limit gets no trial, and none is charged for it."""
+    limits = LimitPolicy(requests_per_minute=1, burst=1 / 60)
+    world = World([provider("a", limits=limits), provider("b")], circuit=FIXED)
+    world.half_open("a")
+    assert world.next_attempt(world.plan()).trials == ()
+
+
+def test_attempt_of_a_lost_loop_returns_nothing() -> None:
+    """Permits of a closed loop were forgotten together, so abandoning an attempt returns none."""
+    world = pair()
+    plan = world.plan()
+    step = world.next_attempt(plan)
+    world.context.lost = True
+    plan.abandon(step)
+    assert step.member.gate.in_flight == 1
+
+
 def test_later_tier_serves_while_the_trial_runs() -> None:
     """In a chain too the caller gets a healthy provider, and the half-open one a trial."""
     world = pair(routes=[Route("chain", ["a", "b"])])

@@ -100,3 +100,9 @@ def test_a_key_of_another_type_is_reported(key: Callable[[], Any]) -> None:
     assert len(set(served(world, 40))) == 4
     assert len(reported) == 40
     assert "Sticky.key must return str, bytes, int or None, got " in str(reported[0])
+
+
+def test_key_is_required() -> None:
+    """A strategy without its function is rejected when it is made."""
+    with pytest.raises(ConfigurationError, match=r"Sticky\.key: must be a function, got None"):
+        Sticky(key=None)

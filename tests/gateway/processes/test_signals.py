@@ -57,8 +57,7 @@ def test_hangup_of_a_terminal(
     """SIGHUP means "reload", but not when the terminal it began with is closed."""
     monkeypatch.setattr(module, "_has_terminal", lambda: terminals.pop(0))
     before = signal.getsignal(signal.SIGHUP)
-    if ignored:
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN if ignored else signal.SIG_DFL)
     recorded = Signals([signal.SIGHUP])
     os.kill(os.getpid(), signal.SIGHUP)
     assert recorded.take() == [means]
