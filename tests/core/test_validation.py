@@ -145,3 +145,10 @@ def test_suggestions_for_an_unknown_name() -> None:
     assert check.suggestion("zzz", ["b", "a"]) == "'zzz'; known: 'a', 'b'"
     assert check.suggestion("zzz", []) == "'zzz'; known: none"
     assert check.suggestion("zzz", [f"a{i:02}" for i in range(20)]).endswith("'a08', 'a09'")
+
+
+def test_a_long_unknown_name_is_cut() -> None:
+    """A name longer than any other is cut, and costs no comparison with the known ones."""
+    text = check.suggestion("x" * 10**6, ["first", "second"])
+    assert text.endswith("which is cut here; it has 1000000 characters")
+    assert len(text) < 1000

@@ -293,10 +293,19 @@ async def test_error_finish_reason_is_a_failure(reason: str) -> None:
 
 
 async def test_every_choice_must_end() -> None:
-    """With `n` answers the first finish reason proves nothing for the others."""
+    """With `n` answers the first finish reason proves nothing for the others that have begun."""
+    begun = {"choices": [{"index": 1, "delta": {"content": "x"}, "finish_reason": None}]}
     other = {"choices": [{"index": 1, "delta": {"content": "x"}, "finish_reason": "stop"}]}
     request = CHAT | {"n": 2}
-    async with harness(scripted_stream("a", COMPLETE, [*COMPLETE, other])) as env:
+    scripts = [begun, *COMPLETE], [begun, *COMPLETE, other]
+    async with harness(scripted_stream("a", *scripts)) as env:
         with pytest.raises(StreamInterrupted):
             await read(env, request)
-        assert await read(env, request) == [*COMPLETE, other]
+        assert await read(env, request) == [begun, *COMPLETE, other]
+
+
+async def test_a_service_may_ignore_the_number_of_choices() -> None:
+    """A stream that ends by itself is whole when all choices that began have ended."""
+    async with harness(scripted_stream("a", COMPLETE)) as env:
+        assert await read(env, CHAT | {"n": 2}) == COMPLETE
+        assert env.recorder.attempts[-1].ok

@@ -104,6 +104,7 @@ def test_already_retried_must_be_true(mark: object) -> None:
     [
         ("the rate limit of this host is reached", FailureKind.RATE_LIMIT),
         ("the model is overloaded, come back later", FailureKind.OVERLOADED),
+        ("this host is temporarily unavailable", FailureKind.OVERLOADED),
         ("the model is busy", FailureKind.UNKNOWN),
     ],
 )
