@@ -20,7 +20,7 @@ from benchmarks.harness.tables import table
 from benchmarks.outages.measures import percentile
 from multirouter.core.circuit.breaker import CircuitBreaker
 from multirouter.core.circuit.states import CircuitState
-from multirouter.core.health.adaptive_timeout import LatencyGroup, LatencyTracker
+from multirouter.core.health.latency_tracker import LatencyGroup, LatencyTracker
 from multirouter.core.settings.policies import CircuitPolicy, LatencyPolicy
 
 MEDIANS = (0.6, 0.9, 1.4)
@@ -108,7 +108,7 @@ class Peers:
 
     def __init__(self, length: Length, interval: float, seed: str) -> None:
         self.all = [SimulatedProvider(usual, f"{seed} {usual}") for usual in MEDIANS]
-        self._group = LatencyGroup([provider.latency for provider in self.all])
+        LatencyGroup([provider.latency for provider in self.all]).join()
         self._rng = Random(seed)
         self._length = length
         self._interval = interval

@@ -2,8 +2,8 @@
 
 Three healthy providers in virtual time. The loop stalls every `SPACING` seconds: time passes and no
 callback runs, as with a blocking call, a long garbage collection or a suspended machine. In the
-second table a provider hangs, with and without a stall. Seeded: the figures are the same in every
-run. The figures of docs/reference/timeouts.md.
+second table a provider hangs, with and without a stall. Seeded: on asyncio and uvloop the figures
+are the same in every run; trio runs ready tasks in random order.
 """
 
 from __future__ import annotations

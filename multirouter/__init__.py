@@ -3,14 +3,17 @@
 from typing import TYPE_CHECKING
 
 from multirouter.core.circuit.states import CircuitState
-from multirouter.core.cost.budgets import Budget
+from multirouter.core.client_key import client_key
+from multirouter.core.cost.budget import Budget
 from multirouter.core.cost.price import Price
 from multirouter.core.events import AlarmChanged
+from multirouter.core.limits.header_reports import report_headers
 from multirouter.core.listener import Listener
 from multirouter.core.registry.route_selection import by_length, priorities
 from multirouter.core.routes.chain import Chain, Target
 from multirouter.core.routes.route import Route
 from multirouter.core.selection.candidate import Candidate
+from multirouter.core.selection.conversation_key import conversation, conversation_key
 from multirouter.core.selection.eligibility import chat_requires
 from multirouter.core.selection.sticky import Sticky
 from multirouter.core.selection.strategies import Balanced
@@ -30,6 +33,7 @@ from multirouter.core.settings.provider import Provider, ProviderSettings
 from multirouter.core.settings.shadow import Shadow
 from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.core.settings.wait_policy import WaitPolicy
+from multirouter.core.sharing.quorum import Quorum
 from multirouter.errors import (
     AllProvidersFailed,
     AttemptTimeout,
@@ -40,6 +44,7 @@ from multirouter.errors import (
     NoProviderAvailable,
     OperationMissing,
     ProviderError,
+    RequestUnsupported,
     StreamInterrupted,
     UsageError,
 )
@@ -49,6 +54,7 @@ from multirouter.router import MultiProviderRouter
 from multirouter.schema_validation import json_schema
 
 if TYPE_CHECKING:
+    from multirouter.gateway.embedded.console_server import ConsoleServer
     from multirouter.listeners.alarms.alarms import AlarmReading, AlarmRule, Alarms
     from multirouter.listeners.alarms.cost_rules import CostPerHour, CostUnusual
     from multirouter.listeners.alarms.rules import (
@@ -60,8 +66,10 @@ if TYPE_CHECKING:
     )
     from multirouter.listeners.alarms.webhook import Webhook
     from multirouter.listeners.history.history import History
-    from multirouter.price_table import known_prices
+    from multirouter.published_prices import known_prices
     from multirouter.runtime.streams.stream import Stream, StreamRestarted
+    from multirouter.sharing.redis_sharing import RedisSharing
+    from multirouter.telemetry.opentelemetry import OpenTelemetry
     from multirouter.token_counting import counted_tokens
 
 __all__ = [
@@ -86,6 +94,7 @@ __all__ = [
     "CircuitPolicy",
     "CircuitState",
     "ConfigurationError",
+    "ConsoleServer",
     "CostPerHour",
     "CostUnusual",
     "Failover",
@@ -101,6 +110,7 @@ __all__ = [
     "MultiProviderRouter",
     "MultirouterError",
     "NoProviderAvailable",
+    "OpenTelemetry",
     "Operation",
     "OperationMissing",
     "Price",
@@ -108,6 +118,9 @@ __all__ = [
     "ProviderError",
     "ProviderFailing",
     "ProviderSettings",
+    "Quorum",
+    "RedisSharing",
+    "RequestUnsupported",
     "Retry",
     "RetryPolicy",
     "Route",
@@ -129,10 +142,14 @@ __all__ = [
     "Webhook",
     "by_length",
     "chat_requires",
+    "client_key",
+    "conversation",
+    "conversation_key",
     "counted_tokens",
     "json_schema",
     "known_prices",
     "priorities",
+    "report_headers",
 ]
 
 # Optional parts are imported when they are first used.
@@ -147,9 +164,12 @@ _LAZY_MODULES = {
     "multirouter.listeners.alarms.alarms": ("AlarmReading", "AlarmRule", "Alarms"),
     "multirouter.listeners.alarms.cost_rules": ("CostPerHour", "CostUnusual"),
     "multirouter.listeners.history.history": ("History",),
+    "multirouter.gateway.embedded.console_server": ("ConsoleServer",),
+    "multirouter.telemetry.opentelemetry": ("OpenTelemetry",),
     "multirouter.listeners.alarms.webhook": ("Webhook",),
     "multirouter.runtime.streams.stream": ("StreamRestarted", "Stream"),
-    "multirouter.price_table": ("known_prices",),
+    "multirouter.sharing.redis_sharing": ("RedisSharing",),
+    "multirouter.published_prices": ("known_prices",),
     "multirouter.token_counting": ("counted_tokens",),
 }
 _MODULE_OF = {name: module for module, names in _LAZY_MODULES.items() for name in names}

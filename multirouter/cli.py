@@ -7,14 +7,18 @@ import sys
 from argparse import SUPPRESS, ArgumentParser, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import Protocol
+from io import TextIOWrapper
+from pathlib import Path
+from typing import Protocol, TextIO
 
 from typing_extensions import override
 
+from multirouter.bench import command as bench
 from multirouter.config.commands import check, config, keys
 from multirouter.demo import command as demo
 from multirouter.errors import MultirouterError
 from multirouter.gateway import command as serve
+from multirouter.gateway.embedded import command as console
 from multirouter.report import command as report
 from multirouter.testing.fakes import command as fake_provider
 
@@ -50,8 +54,10 @@ class Command(Protocol):
 COMMANDS: Mapping[str, Command] = {
     "serve": serve,
     "demo": demo,
+    "console": console,
     "fake-provider": fake_provider,
     "report": report,
+    "bench": bench,
     "check": check,
     "config": config,
     "keys": keys,
@@ -89,6 +95,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit status: the command's own, 2 after an error, 130 after Ctrl-C, 0 if the reader of
         its output closed the pipe.
     """
+    _prepare_output()
     parser = make_parser()
     arguments = parser.parse_args(argv)
     if arguments.command is None:
@@ -105,6 +112,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (MultirouterError, OSError) as error:
         sys.stderr.write(f"multirouter {arguments.command}: error: {_message(error)}\n")
         return FAILED
+
+
+def _prepare_output() -> None:
+    """Makes both output streams usable, whatever the process was started with.
+
+    Python has None for one that is closed (`>&-`): what is written to it is dropped. A character
+    that the encoding lacks is written as `?`.
+    """
+    for name in ("stdout", "stderr"):
+        stream: TextIO | None = getattr(sys, name)
+        if stream is None:
+            dropped = Path(os.devnull).open("w", encoding="utf-8")  # noqa: SIM115 - stays open
+            setattr(sys, name, dropped)
+        elif isinstance(stream, TextIOWrapper) and stream.errors == "strict":
+            stream.reconfigure(errors="replace")
 
 
 def _message(error: Exception) -> str:

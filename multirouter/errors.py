@@ -3,6 +3,7 @@
 MultirouterError
 ├── CallFailed               attempts, elapsed, retry_after: one `except` for a web handler
 │   ├── NoProviderAvailable      no provider could be attempted; states by provider
+│   │   └── RequestUnsupported       no provider of the route can express the request
 │   ├── AllProvidersFailed       every attempted provider failed; __cause__ is the last error
 │   ├── CallTimeout              the call's deadline passed (a TimeoutError too)
 │   └── StreamInterrupted        a stream ended early; provider, chunks delivered
@@ -60,7 +61,9 @@ class CallFailed(MultirouterError):
 
 
 class NoProviderAvailable(CallFailed):
-    """No provider could be attempted: each is open, at a limit, held or ineligible.
+    """No provider could serve the call: each is open, at a limit, held or ineligible.
+
+    Providers that cannot express the request may have been attempted before; see `attempts`.
 
     Attributes:
         states: for each provider of the route, why it could not be attempted.
@@ -72,13 +75,21 @@ class NoProviderAvailable(CallFailed):
         message: str,
         *,
         states: Mapping[str, str],
+        attempts: tuple[AttemptRecord, ...] = (),
         elapsed: float = 0.0,
         retry_after: float | None = None,
         rate_limited: bool = False,
     ) -> None:
-        super().__init__(message, elapsed=elapsed, retry_after=retry_after)
+        super().__init__(message, attempts=attempts, elapsed=elapsed, retry_after=retry_after)
         self.states: dict[str, str] = dict(states)
         self.rate_limited = rate_limited
+
+
+class RequestUnsupported(NoProviderAvailable):
+    """No provider of the route can express the request; `states` says what each of them lacks.
+
+    The same request cannot succeed there later; on another route it may.
+    """
 
 
 class AllProvidersFailed(CallFailed):

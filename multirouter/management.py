@@ -3,55 +3,38 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, overload
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from typing_extensions import Unpack
 
+from multirouter.attachment import Attachment
 from multirouter.core import validation as check
 from multirouter.core.circuit.gate import Gate
 from multirouter.core.events import Configured, HoldName
+from multirouter.core.registry.registration import Register
 from multirouter.core.registry.registry import Registry
 from multirouter.core.registry.updates import with_changes
 from multirouter.core.routes.chain import Chain
 from multirouter.core.routes.resolved_route import Defaults
 from multirouter.core.routes.route import Route
-from multirouter.core.settings.policies import LimitPolicy
+from multirouter.core.settings.policies import LimitPolicy, shared_limits
 from multirouter.core.settings.provider import Provider, ProviderSettings
 from multirouter.errors import UsageError
 from multirouter.model import ChunkT, RequestT, ResponseT
-from multirouter.runtime.engine import Engine
 from multirouter.runtime.preload import preload
 
 if TYPE_CHECKING:
     from multirouter.core.introspection import Explanation
+    from multirouter.runtime.fleet.membership import Membership
 
 CallT = TypeVar("CallT", bound=Callable[..., Any])
-
-
-class Register(Protocol[RequestT, ResponseT, ChunkT]):
-    """Decorator that `@router.provider(...)` returns: registers a function and returns it."""
-
-    @overload
-    def __call__(
-        self, function: Callable[[RequestT], Coroutine[Any, Any, ResponseT]], /
-    ) -> Callable[[RequestT], Coroutine[Any, Any, ResponseT]]: ...
-
-    @overload
-    def __call__(
-        self, function: Callable[[RequestT], Awaitable[ResponseT]], /
-    ) -> Callable[[RequestT], Awaitable[ResponseT]]: ...
-
-    @overload
-    def __call__(
-        self, function: Callable[[RequestT], AsyncIterator[ChunkT]], /
-    ) -> Callable[[RequestT], AsyncIterator[ChunkT]]: ...
 
 
 HOLDS: tuple[HoldName, ...] = ("open", "closed", "disabled", "metrics_only")
 
 
-class Management(Generic[RequestT, ResponseT, ChunkT]):
+class Management(Attachment, Generic[RequestT, ResponseT, ChunkT]):
     """The methods of MultiProviderRouter that are not calls.
 
     Every change builds a complete new registry, which replaces the old one. A call in flight
@@ -64,7 +47,6 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
     name: str
     _defaults: Defaults
     _limits: LimitPolicy | None
-    _engine: Engine
 
     # -- providers -------------------------------------------------------------------------------
 
@@ -118,14 +100,21 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
             ConfigurationError: a setting is invalid; nothing has changed then.
         """
         self._engine.binding.check_change("update")
+        before, after = self._update(name, settings)
+        if "weight" in settings and self.membership is not None:
+            self.membership.operators.weight_changed(name, before, after)
+
+    def _update(self, name: str, settings: ProviderSettings) -> tuple[float, float]:
+        """Changes settings of a provider; returns its weight before and after."""
         old = self._provider_named(name)
         new = old.replace(**settings)
-        registry = self._engine.registry
-        providers = [new if p is old else p for p in registry.providers.values()]
-        self._check_configuration(
-            providers, list(registry.routes.values()), self._defaults, self._limits
-        )
-        self._configure(providers)
+        providers = self._engine.registry.providers.values()
+        self._configure([new if p is old else p for p in providers])
+        return old.weight, new.weight
+
+    def _set_shared_weight(self, name: str, weight: float) -> float:
+        """Sets a weight that another process of the fleet has set; returns the one before."""
+        return self._update(name, {"weight": weight})[0]
 
     def reconfigure(
         self,
@@ -151,13 +140,13 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
             ConfigurationError: a provider, route or setting is invalid; nothing has changed then.
         """
         self._engine.binding.check_change("reconfigure")
-        limits = check.instance("limits", settings.pop("limits", self._limits), LimitPolicy)
+        limits = shared_limits("limits", settings.pop("limits", self._limits))
         defaults = with_changes(self._defaults, settings)
-        new_providers, new_routes = list(providers), list(routes)
-        self._check_configuration(new_providers, new_routes, defaults, limits)
-        self._defaults, self._limits = defaults, limits
-        self._engine.apply(defaults)
-        self._configure(new_providers, new_routes)
+        new_providers = check.objects("providers", providers, "Provider objects")
+        new_routes = check.objects("routes", routes, "Route objects")
+        self._configure(list(new_providers), list(new_routes), defaults, limits)
+        if self.membership is not None:
+            self.membership.operators.weights_reset()
 
     def hold(self, name: str, how: HoldName) -> None:
         """Overrides a provider's circuit by hand until `unhold`; timers do not end the hold.
@@ -188,6 +177,11 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
     # -- inspection ------------------------------------------------------------------------------
 
     @property
+    def membership(self) -> Membership | None:
+        """The router's part in its fleet; None without `sharing=`."""
+        return self._engine.membership
+
+    @property
     def providers(self) -> tuple[Provider[RequestT, ResponseT, ChunkT], ...]:
         """The providers, in the order in which they were passed."""
         return tuple(self._engine.registry.providers.values())
@@ -196,9 +190,9 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
         """Returns the state as plain data; see `core.introspection.snapshot` for its shape."""
         from multirouter.core import introspection
 
-        return introspection.snapshot(
-            self.name, self._engine.registry.all_routes(), self._engine.binding.now()
-        )
+        engine = self._engine
+        routes, alarms = engine.registry.all_routes(), engine.firing_alarms()
+        return introspection.snapshot(self.name, routes, engine.binding.now(), alarms)
 
     def explain(
         self,
@@ -263,6 +257,11 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
         """State of a provider's circuit: `closed`, `open` or `half_open`."""
         return str(self._gate(name).circuit.state(self._engine.binding.now()))
 
+    def model_circuits(self, name: str) -> dict[str, str]:
+        """States of the circuits of a provider's models that are not closed, by model."""
+        models = self._gate(name).models
+        return {} if models is None else models.states(self._engine.binding.now())
+
     def __repr__(self) -> str:
         now = self._engine.binding.now()
         gates = "; ".join(
@@ -273,38 +272,36 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
     # -- internals -------------------------------------------------------------------------------
 
     def _build_registry(
-        self, providers: list[Provider[Any, Any, Any]], routes: list[Route]
-    ) -> Registry:
-        preload()
-        registry = Registry(providers, routes, self._defaults, self._engine.states, self._limits)
-        route_selection = self._engine.route_selection
-        return registry if route_selection is None else route_selection.validate(registry)
-
-    def _check_configuration(
         self,
         providers: list[Provider[Any, Any, Any]],
         routes: list[Route],
         defaults: Defaults,
         limits: LimitPolicy | None,
-    ) -> None:
-        """Raises ConfigurationError for an invalid configuration before anything is changed.
-
-        Building a registry applies the new settings to the gates and accounts it uses. Here it uses
-        scratch ones, so that an error halfway has changed nothing.
-        """
-        registry = Registry(
-            providers, routes, defaults, self._engine.scratch_states(defaults), limits
-        )
-        if self._engine.route_selection is not None:
-            self._engine.route_selection.validate(registry)
+    ) -> Registry:
+        """Builds a registry, and changes the state that outlives it; no error changes anything."""
+        preload()
+        states, route_selection = self._engine.states, self._engine.route_selection
+        with states.changes.together():
+            registry = Registry(providers, routes, defaults, states, limits)
+            return registry if route_selection is None else route_selection.validate(registry)
 
     def _configure(
-        self, providers: list[Provider[Any, Any, Any]], routes: list[Route] | None = None
+        self,
+        providers: list[Provider[Any, Any, Any]],
+        routes: list[Route] | None = None,
+        defaults: Defaults | None = None,
+        limits: LimitPolicy | None = None,
     ) -> None:
+        """Replaces the registry; without `routes` and `defaults`, with those in force."""
         old = self._engine.registry.providers
         if routes is None:
             routes = list(self._engine.registry.routes.values())
-        self._engine.use_registry(self._build_registry(providers, routes))
+        if defaults is None:
+            defaults, limits = self._defaults, self._limits
+        registry = self._build_registry(providers, routes, defaults, limits)
+        self._defaults, self._limits = defaults, limits
+        self._engine.context.budget.apply(defaults.retry)
+        self._engine.use_registry(registry)
         new = self._engine.registry.providers
         removed = tuple(name for name in old if name not in new)
         for name in removed:
@@ -321,18 +318,18 @@ class Management(Generic[RequestT, ResponseT, ChunkT]):
         self._engine.dispatcher.deliver()
         self._engine.serve_waiting(now)
 
-    def _provider_named(self, name: str) -> Provider[Any, Any, Any]:
-        provider = self._engine.registry.providers.get(name)
+    def _provider_named(self, name: object) -> Provider[Any, Any, Any]:
+        # Not every other object can be looked up: a list has no hash.
+        known = self._engine.registry.providers
+        provider = known.get(name) if isinstance(name, str) else None
         if provider is None:
-            raise UsageError(
-                f"unknown provider {check.suggestion(name, self._engine.registry.providers)}"
-            )
+            raise UsageError(f"unknown provider {check.suggestion(name, known)}")
         return provider
 
-    def _gate(self, name: str) -> Gate:
+    def _gate(self, name: object) -> Gate:
         """Returns the gate of a provider, also of one that was removed."""
         gates = self._engine.states.gates
-        if name not in gates:
+        if not isinstance(name, str) or name not in gates:
             raise UsageError(f"unknown provider {check.suggestion(name, gates)}")
         return gates[name]
 

@@ -39,16 +39,11 @@ class FailureKind(StrEnum):
     REQUEST = "request"
     CANCELLED = "cancelled"
     UNKNOWN = "unknown"
+    __hash__ = str.__hash__  # that of an Enum is slow, and kinds are keys of dicts
 
 
 REQUEST_KINDS: frozenset[FailureKind] = frozenset(
-    {
-        FailureKind.CONTEXT_LENGTH,
-        FailureKind.REFUSAL,
-        FailureKind.UNSUPPORTED,
-        FailureKind.CONTENT_FILTER,
-        FailureKind.REQUEST,
-    }
+    map(FailureKind, ("context_length", "refusal", "unsupported", "content_filter", "request"))
 )
 """Kinds that are about the request: they say nothing about the health of the provider."""
 
@@ -76,8 +71,7 @@ class Usage(NamedTuple):
         cached: input tokens that were read from the provider's prompt cache.
         written: input tokens that were written into that cache.
         reasoning: output tokens spent on reasoning.
-        estimated: True when the provider reported no usage and the counts are estimated from the
-            text.
+        estimated: True when the provider reported no usage: the counts are estimated from text.
     """
 
     input: int = 0
@@ -102,12 +96,12 @@ class Verdict:
         status: the HTTP status, or None when there was none.
         unsent: True when the request certainly never reached the provider (connection refused).
             Repeating it is then safe even for a call that is not idempotent.
-        certain: False when one such result is weak evidence (a single 403). Only the second in a
-            row then counts in full.
+        certain: False for weak evidence (a single 403): only the second in a row counts in full.
         retried: True when the client library already retried the request.
+        local: True when this process or its host had no descriptors, memory or threads left.
     """
 
-    __slots__ = ("certain", "kind", "reason", "retried", "retry_after", "status", "unsent")
+    __slots__ = ("certain", "kind", "local", "reason", "retried", "retry_after", "status", "unsent")
 
     def __init__(
         self,
@@ -127,6 +121,7 @@ class Verdict:
         self.unsent: bool = unsent
         self.certain: bool = certain
         self.retried: bool = retried
+        self.local: bool = False
 
     def __repr__(self) -> str:
         retry_after = "" if self.retry_after is None else f", retry_after={self.retry_after:g}"
@@ -150,30 +145,32 @@ class AttemptRecord(Copyable):
         started: loop time of the start, seconds.
         elapsed: duration, seconds.
         why: why this provider was chosen, as text.
-        first_content: seconds from the start to the first content of a stream; None for a call,
-            or when no content arrived.
+        first_content: seconds from the start to the first content of a stream; None without one.
         late: True when the circuit changed state during the attempt. The attempt is counted and
             timed, but changes no circuit.
         stalled: True when the event loop stalled during the attempt, in a stream before its first
             content or since its newest chunk. Its duration is then not the provider's, and a
             timeout or a lost connection has no effect on the circuit.
-        model: the model that answered, under the name that was requested where only the version
-            differs (`gpt-5` for `gpt-5-2025-08-07`); without an answer the model that was
-            requested; None when it is not known.
+        model: the model that answered, under the requested name where only the version differs
+            (`gpt-5` for `gpt-5-2025-08-07`); without an answer the requested one; None if unknown.
         usage: tokens used; None when the attempt was not billed. When the provider has neither
             `price=` nor `usage=`, only what it reported.
         priced: whether a price is known for the usage.
         cost: cost in USD; 0 when the attempt was not billed, or without a price.
+        dropped: fields of the request that it left out (`Route(unsupported="drop")`).
+        operation: `Chain.operation` of the call; "" for the providers' own functions.
     """
 
     __slots__ = (
         "_target",
         "cost",
+        "dropped",
         "elapsed",
         "error",
         "first_content",
         "late",
         "model",
+        "operation",
         "priced",
         "provider",
         "role",
@@ -207,11 +204,13 @@ class AttemptRecord(Copyable):
         self.why: str = why
         self.late: bool = late
         self.stalled: bool = False
+        self.dropped: tuple[str, ...] = ()
         self.first_content: float | None = None
         self.model: str | None = None
         self.usage: Usage | None = None
         self.priced: bool = False
         self.cost: float = 0.0
+        self.operation: str = ""
 
     @property
     def target(self) -> int:
@@ -257,22 +256,24 @@ class CallOutcome(Copyable, Generic[ResponseT_co]):
         elapsed: duration, seconds.
         first_choice: names of the providers that the route prefers when all are available: those
             of its first tier, without reserves; under a strategy with a fixed order only the best.
-        served_by_first_choice: whether a provider answered that is the first choice, without a
-            failover before; False for a call without an answer of a provider.
+        client_key: the name that `client_key()` had set when the call started; "" for none.
+        served_by_first_choice: whether the first choice answered, without a failover before.
         failover_cost: cost of the call minus the price of its answer at the first choice, USD;
-            below 0 when the failover saved money. It is compared with the provider of the first
-            attempt; when that one is not of `first_choice`, with those by their weights. None when
-            it is unknown: without an answer, without prices, or after a stream that was continued
-            by another attempt.
+            below 0 when it saved money. It is compared with the provider of the first attempt; when
+            that is not of `first_choice`, with those by weight. None when it is unknown: without an
+            answer or prices, or for a stream that another attempt continued.
+        operation: `Chain.operation` of the call; "" for the providers' own functions.
     """
 
     __slots__ = (
         "_value",
         "attempts",
+        "client_key",
         "elapsed",
         "error",
         "failover_cost",
         "first_choice",
+        "operation",
         "provider",
         "result",
         "route",
@@ -291,6 +292,7 @@ class CallOutcome(Copyable, Generic[ResponseT_co]):
         started: float,
         elapsed: float,
         first_choice: frozenset[str] = frozenset(),
+        client_key: str = "",
     ) -> None:
         self.result: CallResult = result
         self._value = value
@@ -301,8 +303,10 @@ class CallOutcome(Copyable, Generic[ResponseT_co]):
         self.started: float = started
         self.elapsed: float = elapsed
         self.first_choice: frozenset[str] = first_choice
+        self.client_key: str = client_key
         self.served_by_first_choice: bool = False
         self.failover_cost: float | None = None
+        self.operation: str = ""
 
     @property
     def cost(self) -> float:
@@ -325,6 +329,12 @@ class CallOutcome(Copyable, Generic[ResponseT_co]):
                 del self, error  # the traceback holds this frame
         value: ResponseT_co = self._value
         return value
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """Fields that the answering provider was not sent; see `AttemptRecord.dropped`."""
+        answered = [a.dropped for a in self.attempts if a.ok and a.role != "trial"]
+        return answered[-1] if answered else ()
 
     @property
     def failovers(self) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Never
 
 if TYPE_CHECKING:
     from typing import Self
@@ -64,6 +64,19 @@ class Copyable:
             foreign = isinstance(value, BaseException) and not isinstance(value, Copyable)
             setattr(twin, name, value if foreign else copy.deepcopy(value, memo))
         return twin
+
+
+class NotCopyable:
+    """Base class of objects that are bound to an event loop: copy and pickle raise TypeError."""
+
+    __slots__ = ()
+
+    def __reduce__(self) -> Never:
+        """Raises TypeError, which copy and pickle pass on."""
+        raise TypeError(
+            f"a {type(self).__name__} cannot be copied or pickled: it must be created where it is "
+            "used"
+        )
 
 
 def _blank(cls: type[Any], *arguments: Any) -> Any:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Never
 
 from multirouter.core import function_checks as hooks
 from multirouter.core import validation as check
-from multirouter.core.cost.budgets import Budget
+from multirouter.core.cost.budget import Budget
 from multirouter.core.cost.usage import ReadUsage
 from multirouter.core.failures.classify import Classify
 from multirouter.core.listener import Listener
@@ -30,16 +30,24 @@ from multirouter.core.settings.policies import (
     LatencyPolicy,
     LimitPolicy,
     RetryPolicy,
+    UnsupportedPolicy,
+    shared_limits,
 )
 from multirouter.core.settings.provider import Provider
 from multirouter.core.settings.shadow import Shadow
 from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.core.settings.wait_policy import WaitPolicy
 from multirouter.listeners.logs import make_logs
-from multirouter.listeners.metrics.metrics import Exemplar, Metrics, make_metrics
+from multirouter.listeners.metrics.metrics import Exemplar, make_metrics
 from multirouter.management import Management
 from multirouter.model import CallOutcome, ChunkT, FailureKind, RequestT, ResponseT
 from multirouter.runtime.engine import Engine
+from multirouter.runtime.optional.attach import (
+    attach_alarms,
+    attach_history,
+    attach_telemetry,
+    join_fleet,
+)
 from multirouter.schema_validation import json_schema
 
 if TYPE_CHECKING:
@@ -51,9 +59,14 @@ if TYPE_CHECKING:
     from multirouter.listeners.alarms.alarms import AlarmRule, Alarms
     from multirouter.listeners.history.history import History
     from multirouter.runtime.streams.stream import Stream
+    from multirouter.sharing.settings import Sharing
+    from multirouter.telemetry.opentelemetry import OpenTelemetry
 
 GRACE = 5.0
 """Seconds that `aclose` waits for calls in flight."""
+
+ON_CREATED: list[Callable[[Any], None]] = []
+"""Called with each router that is created in this process."""
 
 
 class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
@@ -88,8 +101,9 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
         rules: rules by failure kind that differ from `RULES`.
         classify: the user's classification of an exception or answer, called first with
             (error, None) or (None, value); it returns None to leave it to the default.
-        accept: judges an answer: False, a string with the reason, or an exception makes it
-            `invalid`; or a JSON Schema that its content must match.
+        accept: judges an answer, called with (answer) or (answer, request): a string with the
+            reason, an exception, or what counts as False, but not None, makes it `invalid`; or a
+            JSON Schema that its content must match.
         fallback: the substitute answer when no provider answered, or a function of (request,
             error). An async function has until the call's deadline, and at least one second.
         panic: ignore circuits when less than this share of a tier is closed, 0 to 1; None for
@@ -100,10 +114,15 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
             period ends.
         history: a file, or a `History`, that records events; a restart restores state from it.
         shadow: which calls are copied to which providers in the background; None for none.
+        unsupported: what happens when a provider cannot express a request: `pass_over`, `drop` or
+            `reject`; see `Route`.
+        sharing: shares circuits, cooldowns, holds and limits with the routers of this name in other
+            processes; see `RedisSharing`. Requires asyncio.
         alarms: alarm rules, or `Alarms` with receivers of notifications.
         listeners: receive all events, after metrics and logs.
         registry: the Prometheus registry; left out, the default one.
         exemplar: called at each timing; returns the labels of the current trace, or None.
+        telemetry: traces calls and attempts; without an `exemplar=` it also links timings to them.
         logger: a structlog or standard logger; left out, structlog as configured.
         error_messages: whether log events include error messages, which may quote prompts.
         rng: the random number generator of choices and jitter; left out, seeded by the system.
@@ -140,10 +159,13 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
         budget: Budget | Iterable[Budget] | None = None,
         history: History | str | PathLike[str] | None = None,
         shadow: Shadow | None = None,
+        unsupported: UnsupportedPolicy = "pass_over",
+        sharing: Sharing | None = None,
         alarms: Alarms | Iterable[AlarmRule] = (),
         listeners: Iterable[Listener] = (),
         registry: CollectorRegistry | None = None,
         exemplar: Exemplar | None = None,
+        telemetry: OpenTelemetry | None = None,
         logger: Any = None,
         error_messages: bool = False,
         rng: Random | None = None,
@@ -151,7 +173,8 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
     ) -> None:
         refuse_unknown("MultiProviderRouter", unknown, _SETTINGS)
         self.name: str = check.name("name", name)
-        self._limits = check.instance("limits", limits, LimitPolicy)
+        self._limits = shared_limits("limits", limits)
+        check.flag("error_messages", error_messages)
         self._defaults = Defaults(
             **checked_settings(
                 timeout=timeout,
@@ -168,10 +191,11 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
                 panic=panic,
                 budget=budget,
                 shadow=shadow,
+                unsupported=unsupported,
+                requires=requires,
+                size=size,
             ),
             usage=hooks.plain_function("usage", usage, "answer"),
-            requires=hooks.plain_function("requires", requires, "request", iterable=True),
-            size=hooks.plain_function("size", size, "request"),
             schema=json_schema,
         )
         self._engine = Engine(
@@ -186,32 +210,25 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
                 self.name, self._engine.dispatcher, route, unknown_route
             )
             self._engine.route_selection = route_selection
-        registry_of_router = self._build_registry(
-            list(check.objects("providers", providers, "Provider objects")),
-            list(check.objects("routes", routes, "Route objects")),
-        )
-        self._engine.use_registry(registry_of_router)
+        given = list(check.objects("providers", providers, "Provider objects"))
+        named = list(check.objects("routes", routes, "Route objects"))
+        self._engine.use_registry(self._build_registry(given, named, self._defaults, self._limits))
         exemplar = hooks.plain_function("exemplar", exemplar)
+        if telemetry is not None:
+            attach_telemetry(self._engine, telemetry)
+            exemplar = exemplar or telemetry.exemplar
         metrics = make_metrics(name, self, registry, exemplar=exemplar)
         if history is not None:
-            self._attach_history(history, metrics)
+            attach_history(self._engine, history, metrics)
         self._engine.add_listeners(
             metrics, check.objects("listeners", listeners, "Listener objects")
         )
         if alarms != ():
-            self._attach_alarms(alarms)
-
-    def _attach_history(self, history: History | str | PathLike[str], metrics: Metrics) -> None:
-        from multirouter.listeners.history.history import as_history
-
-        self._engine.attach_history(as_history(history), metrics)
-
-    def _attach_alarms(self, alarms: Alarms | Iterable[AlarmRule]) -> None:
-        from multirouter.listeners.alarms.alarms import Alarms
-
-        configured = alarms if isinstance(alarms, Alarms) else Alarms(alarms)
-        if configured.rules:
-            self._engine.attach_alarms(configured, self)
+            attach_alarms(self._engine, alarms, self)
+        if sharing is not None:
+            join_fleet(self._engine, sharing, self._set_shared_weight, metrics)
+        for created in ON_CREATED:
+            created(self)
 
     # -- calls -----------------------------------------------------------------------------------
 
@@ -265,8 +282,7 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
         """As `call`, but returns the outcome with the error and the trail of attempts.
 
         Raises:
-            UsageError: the router is closed, the route is unknown, or the router is in use in
-                another event loop.
+            UsageError: as for `call`.
         """
         return await self._engine.call(request, route, timeout, wait, idempotent)
 
@@ -322,9 +338,12 @@ class MultiProviderRouter(Management[RequestT, ResponseT, ChunkT]):
         most. What fails or does not end in time is logged.
 
         Args:
-            grace: seconds to wait for calls in flight, >= 0.
+            grace: seconds to wait for calls in flight, >= 0; may be `math.inf`.
+
+        Raises:
+            ConfigurationError: `grace` is invalid; nothing is closed.
         """
-        await self._engine.close(grace)
+        await self._engine.close(check.number("grace", grace, minimum=0.0, allow_inf=True))
 
 
 _SETTINGS = tuple(MultiProviderRouter.__init__.__annotations__.keys() - {"unknown", "return"})

@@ -4,15 +4,20 @@ A test is an `async def test_...`; it waits with `anyio.sleep` and reads the tim
 `anyio.current_time`. `@pytest.mark.real_io` runs it by the real clock instead, and
 `@pytest.mark.backends("asyncio", "uvloop")` names its backends. A sync test may use the fixture
 `virtual_clock` and call `virtual_clock.run(main)` repeatedly.
+
+Bytecode is kept, in `build/bytecode` where the environment forbids it beside the sources.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import os
+import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
@@ -23,6 +28,14 @@ from multirouter.testing import VirtualClock, pytest_plugin
 BACKENDS = ("asyncio", "uvloop", "trio")
 
 T = TypeVar("T")
+
+if sys.dont_write_bytecode:
+    # Containers often set PYTHONDONTWRITEBYTECODE. Compiling takes longer than anything else in
+    # collecting the tests, and the processes that they start would compile each import again.
+    sys.dont_write_bytecode = False
+    sys.pycache_prefix = str(Path(__file__).parents[1] / "build" / "bytecode")
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # No deadline: how long an example takes says more about the machine than about the code. In CI
 # the examples are the same in every run, so that a failure is caused by the change under test.
@@ -73,6 +86,24 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "backends(*names): the backends an async test is for")
     if not config.pluginmanager.is_registered(pytest_plugin):
         config.pluginmanager.register(pytest_plugin)
+
+
+def pytest_collection_finish() -> None:
+    """Exempts modules and tests from the garbage collector: many tests call it."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Processes of `-n` take the tests in order, and at the end from each other.
+
+    By default they get the last tests in turns: fixtures of a module are made in each process, and
+    a long test that comes last is waited for.
+    """
+    from xdist.scheduler import WorkStealingScheduling
+
+    return WorkStealingScheduling(config, log) if config.getvalue("dist") == "load" else None
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -32,10 +32,15 @@ def in_virtual_time(monkeypatch):
 
 
 def command(*arguments: str, **settings) -> subprocess.Popen[str]:
-    """Starts a command in a process, with pipes for its output."""
+    """Starts a command in a process, with pipes for its output. SIGINT interrupts it."""
     settings = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **settings}
     line = [sys.executable, "-m", "multirouter", *arguments]
-    return subprocess.Popen(line, cwd=ROOT, text=True, **settings)
+    # Tests in a background job ignore the signal, and their processes would inherit that.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(line, cwd=ROOT, text=True, **settings)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 # ── all commands ────────────────────────────────────────────────────────────────────────────────
@@ -126,6 +131,36 @@ def test_exit_statuses(result, status, message, monkeypatch, capsys):
     assert capsys.readouterr().err == message
 
 
+class Writer(Stub):
+    """A command that writes a character which ASCII lacks, and fails."""
+
+    def run(self, arguments) -> int:
+        sys.stdout.write("1 → 2")
+        sys.stdout.flush()
+        return super().run(arguments)
+
+
+def test_closed_output_is_no_error(monkeypatch):
+    """A process that was started without its output streams drops what it would write there."""
+    monkeypatch.setattr(cli, "COMMANDS", {"stub": Writer(ConfigurationError("port", "is odd"))})
+    monkeypatch.setattr(sys, "stdout", None)
+    monkeypatch.setattr(sys, "stderr", None)
+    try:
+        assert cli.main(["stub"]) == 2
+    finally:
+        sys.stdout.close()
+        sys.stderr.close()
+
+
+def test_output_in_ascii_is_no_error(monkeypatch):
+    """A character that the encoding of the output lacks is written as a question mark."""
+    monkeypatch.setattr(cli, "COMMANDS", {"stub": Writer(0)})
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="ascii"))
+    assert cli.main(["stub"]) == 0
+    assert written.getvalue() == b"1 ? 2"
+
+
 def test_closed_pipe_is_no_error():
     """Output to a closed pipe ends the command without an error, as `| head` expects."""
     with command("fake-provider", "--port", "0", stdin=subprocess.DEVNULL) as process:
@@ -163,7 +198,14 @@ def test_demo_with_errors_exits_with_1(in_virtual_time, monkeypatch, capsys):
     from multirouter.demo.scenario import Scenario
 
     arguments = Namespace(
-        calls=3, concurrency=1, seed=1, outage=0.0, metrics_port=0, plain=True, json=False
+        calls=3,
+        concurrency=1,
+        seed=1,
+        outage=0.0,
+        metrics_port=0,
+        plain=True,
+        json=False,
+        console=False,
     )
     assert demo.run(arguments) == 1
     assert "errors seen by callers  3" in capsys.readouterr().out
@@ -259,3 +301,24 @@ def test_fake_provider_unknown_fault(capsys):
     errors = capsys.readouterr().err
     assert "fault: must be one of fail-N, " in errors
     assert errors.endswith("got 'fail-often'\n")
+
+
+def test_without_extras_commands_run_or_name_the_extra(tmp_path: Path) -> None:
+    """`pip install multirouter` alone has no pydantic, YAML or Redis client."""
+    (tmp_path / "multirouter.yaml").write_text("routes: {}")
+    script = (
+        "import sys\n"
+        "for name in ('pydantic', 'pydantic_core', 'yaml', 'redis', 'orjson', 'rich', 'uvloop'):\n"
+        "    sys.modules[name] = None\n"
+        "from multirouter.cli import main\n"
+        "results = [main([*words.split(), sys.argv[1]]) for words in ('check', 'serve', 'bench')]\n"
+        "print(*results, main(['config', 'schema']))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script, str(tmp_path / "multirouter.yaml")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout.endswith("2 2 2 0\n")
+    assert done.stderr.count("requires PyYAML: pip install 'multirouter[gateway]'\n") == 3

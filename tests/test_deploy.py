@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from multirouter.cli import make_parser
-from multirouter.config.client_keys.key_book import KeyBook
+from multirouter.config.client_keys.hashed_keys import KeyBook
 from multirouter.config.client_keys.key_file import save_keys
 from multirouter.config.settings import load
 from multirouter.gateway.app import ServerLimits

@@ -21,6 +21,7 @@ from multirouter import (
     Route,
     Shadow,
     UsageError,
+    by_length,
 )
 from tests.scenarios.harness import TRIPS_AT_ONCE, Logger, harness, scripted
 
@@ -238,6 +239,7 @@ INVALID_SETTINGS: dict[str, Callable[[], object]] = {
     "weights of a route": lambda: create_router(
         scripted("a"), routes=[Route("r", ["a"], weights={"b": 1.0})]
     ),
+    "lengths": lambda: by_length(5),  # type: ignore[arg-type]
     "no call": lambda: Provider("a"),  # type: ignore[call-overload]
     "names": lambda: Provider("", answer),
     "tags": lambda: scripted("a", tags="cheap"),
@@ -252,6 +254,33 @@ def test_invalid_settings_raise_at_construction(make: Callable[[], object]) -> N
     """Every setting that can be checked before the first call is."""
     with pytest.raises(ConfigurationError):
         make()
+
+
+@pytest.mark.parametrize("name", [None, 5, ["a"], scripted("a")], ids=type)
+async def test_what_is_no_name_is_no_provider(name: Any) -> None:
+    """Such as a `Provider` in the place of its name, or a list, which cannot be looked up."""
+    async with harness("a") as env:
+        router = env.router
+        for method in (
+            router.remove,
+            router.update,
+            functools.partial(router.hold, how="open"),
+            router.unhold,
+            router.in_flight,
+            router.circuit_state,
+            router.available,
+        ):
+            with pytest.raises(UsageError, match=r"unknown provider .*; a name must be a string"):
+                method(name)
+
+
+async def test_what_is_no_list_changes_nothing() -> None:
+    """A list of providers or routes that is none is rejected before anything is changed."""
+    async with harness("a") as env:
+        for arguments in ((None,), (env.router.providers, None), ("a",)):
+            with pytest.raises(ConfigurationError, match="must be a list of"):
+                env.router.reconfigure(*arguments)
+        assert await env.call() == "a: q"
 
 
 async def test_invalid_routes_of_a_call() -> None:

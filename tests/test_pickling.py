@@ -27,6 +27,7 @@ from multirouter import (
     OperationMissing,
     Provider,
     ProviderError,
+    RequestUnsupported,
     StreamInterrupted,
     UnpicklableError,
     Usage,
@@ -103,6 +104,7 @@ RECORD.set_target(2)
 ERRORS = [
     MultirouterError("base"),
     NoProviderAvailable("none", states={"a": "open"}, elapsed=1.0, retry_after=2.0),
+    RequestUnsupported("none", states={"a": "cannot express n"}, elapsed=1.0),
     AllProvidersFailed("all", attempts=(RECORD,), elapsed=1.0),
     CallTimeout("late", attempts=(RECORD,), elapsed=1.0),
     StreamInterrupted("broke", provider="a", chunks=3, attempts=(RECORD,), elapsed=1.0),
@@ -264,3 +266,18 @@ async def test_errors_of_a_real_router_survive() -> None:
             assert repr(twin.attempts) == repr(error.attempts)
             if error is not interrupted.value:
                 assert type(twin.fallback_error) is UnpicklableError
+
+
+@pytest.mark.parametrize("copied", [copy.copy, copy.deepcopy, pickle.dumps])
+async def test_routers_and_streams_are_not_copied(copied: Callable[[Any], Any]) -> None:
+    """They say so; a copy of a stream would close the stream when the copy is dropped."""
+
+    async def words(_: str) -> AsyncIterator[str]:
+        yield "a"
+        yield "b"
+
+    async with harness(Provider("a", stream=words)) as env, env.router.stream("q") as stream:
+        for one in (env.router, stream):
+            with pytest.raises(TypeError, match="cannot be copied or pickled"):
+                copied(one)
+        assert [chunk async for chunk in stream] == ["a", "b"]

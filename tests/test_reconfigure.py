@@ -14,7 +14,7 @@ from multirouter import (
     RetryPolicy,
     Route,
 )
-from multirouter.core.cost.budgets import Budget
+from multirouter.core.cost.budget import Budget
 from multirouter.core.cost.price import Price
 from tests.scenarios.harness import TRIPS_AT_ONCE, harness, scripted
 
@@ -126,4 +126,4 @@ async def test_latency_and_retry_policies_may_change() -> None:
             engine.states.latency("default call", "a", LatencyPolicy(minimum_samples=5)) is latency
         )
         assert not latency.has_enough_samples
-        assert not engine._context.budget.allows(0.0)
+        assert not engine.context.budget.allows(0.0)

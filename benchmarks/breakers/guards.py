@@ -9,7 +9,7 @@ import sys
 import time
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib import import_module
 from typing import Any, Self
 from unittest import mock
@@ -73,36 +73,38 @@ class Guard:
         """`call` under the breaker, in the cheapest form the package offers."""
 
     @contextmanager
-    def clock_moved(self, seconds: float) -> Iterator[None]:
-        """Moves the wall clock, but not the monotonic one, as a time server or a user does."""
+    def movable_clock(self) -> Iterator[Callable[[float], None]]:
+        """Gives a function that moves the wall clock by so many seconds from the true time.
+
+        The monotonic clock stays, as when a time server or a user sets the time. To replace the
+        clocks takes longer than a circuit stays open; to move them then takes no time.
+        """
         now, wall = time.time, dt.datetime
+        moved = 0.0
 
         class Moved(dt.datetime):
             """The class `datetime` on a clock that was moved."""
 
             @classmethod
             def now(cls, tz: Any = None) -> Any:
-                return wall.now(tz) + dt.timedelta(seconds=seconds)
+                return wall.now(tz) + dt.timedelta(seconds=moved)
 
             @classmethod
             def utcnow(cls) -> Any:
-                return wall.now(dt.UTC).replace(tzinfo=None) + dt.timedelta(seconds=seconds)
+                return wall.now(dt.UTC).replace(tzinfo=None) + dt.timedelta(seconds=moved)
 
-        replaced = {id(now): lambda: now() + seconds, id(wall): Moved}
-        with mock.patch.object(time, "time", replaced[id(now)]):
-            patches = [
-                mock.patch.object(module, name, replaced[id(value)])
-                for module in _modules(self.package)
-                for name, value in list(vars(module).items())
-                if id(value) in replaced
-            ]
-            for patch in patches:
-                patch.start()
-            try:
-                yield
-            finally:
-                for patch in patches:
-                    patch.stop()
+        def move(seconds: float) -> None:
+            nonlocal moved
+            moved = seconds
+
+        replaced = {id(now): lambda: now() + moved, id(wall): Moved}
+        with ExitStack() as patches:
+            for module in (time, *_modules(self.package)):
+                for name, value in list(vars(module).items()):
+                    if id(value) in replaced:
+                        patch = mock.patch.object(module, name, replaced[id(value)])
+                        patches.enter_context(patch)
+            yield move
 
 
 def _modules(package: str) -> list[Any]:

@@ -181,10 +181,11 @@ async def rejections_take_no_memory(guard: Guard) -> bool:
 
 async def wall_clock_moves(guard: Guard) -> bool:
     """Moving the wall clock by an hour, forwards or back, does not change the open duration."""
-    await _open(guard)
-    with guard.clock_moved(3600.0):
+    with guard.movable_clock() as move:
+        await _open(guard)
+        move(3600.0)
         kept_open = not await _admits(guard)
-    with guard.clock_moved(-3600.0):
+        move(-3600.0)
         await _elapse()
         return kept_open and await _admits(guard)
 

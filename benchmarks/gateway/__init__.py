@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 
-from benchmarks.gateway import calls, contestants, soak, streams
+from benchmarks.gateway import bodies, calls, contestants, soak, streams
 from benchmarks.harness import loops, report
 
 
@@ -19,6 +19,8 @@ def main(argv: Sequence[str]) -> int:
     options = _options(argv)
     if options.what == "soak":
         return soak.run(options)
+    if options.what == "bodies":
+        return bodies.run(options)
     loop = loops.installed()[-1]
     if options.what == "streams":
         shape = _streams(options)
@@ -34,13 +36,23 @@ def main(argv: Sequence[str]) -> int:
 
 def _options(argv: Sequence[str]) -> argparse.Namespace:
     parser = report.parser("gateway", (__doc__ or "").split("\n", 1)[0])
-    parser.add_argument("what", nargs="?", choices=("calls", "streams", "soak"), default="calls")
+    parser.add_argument(
+        "what", nargs="?", choices=("calls", "streams", "soak", "bodies"), default="calls"
+    )
     parser.add_argument("--rounds", type=int, help="of calls and streams (7; quick: 1)")
     parser.add_argument("--workers", type=int, default=2, help="workers of the second gateway (2)")
     parser.add_argument("--plain", action="store_true", help="do not use wrk and nginx")
     parser.add_argument("--streams", type=int, help="at once (500; quick: 20)")
     parser.add_argument("--rate", type=float, default=10.0, help="chunks per second of a stream")
-    parser.add_argument("--requests", type=int, help="of the soak (100,000; quick: 600)")
+    parser.add_argument("--seconds", type=float, help="that a stream takes (4; quick: 1.4)")
+    parser.add_argument(
+        "--warm-up", type=float, default=1.0, help="seconds of a stream that do not count (1)"
+    )
+    parser.add_argument(
+        "--requests",
+        type=int,
+        help="of the soak (100,000; quick: 600), of bodies (6,000; quick: 138)",
+    )
     contestants.add_options(parser)
     return parser.parse_args(list(argv))
 
@@ -54,4 +66,5 @@ def _calls(options: argparse.Namespace) -> calls.Shape:
 def _streams(options: argparse.Namespace) -> streams.Shape:
     many = options.streams or (20 if options.quick else 500)
     rounds = options.rounds or (1 if options.quick else 7)
-    return streams.Shape(rounds, many, options.rate, 1.4 if options.quick else 4.0)
+    seconds = options.seconds or (1.4 if options.quick else 4.0)
+    return streams.Shape(rounds, many, options.rate, seconds, options.warm_up)

@@ -112,7 +112,7 @@ def our_gateway(place: Place, workers: int = 1, name: str = "gateway") -> Contes
 
 def with_key(place: Place, config: str) -> tuple[str, str]:
     """Writes a gateway configuration and its `keys.json`; returns the file and the only key."""
-    from multirouter.config.client_keys.key_book import KeyBook
+    from multirouter.config.client_keys.hashed_keys import KeyBook
     from multirouter.config.client_keys.key_file import save_keys
 
     book, token = KeyBook().new("benchmark")

@@ -16,5 +16,6 @@ def serve(app: web.Application, port: int) -> None:
         print=None,
         access_log=None,
         shutdown_timeout=0.5,
+        backlog=4096,
         loop=uvloop.new_event_loop(),
     )

@@ -33,13 +33,16 @@ class Shape:
         rounds: number of rounds.
         streams: number of concurrent streams.
         rate: chunks per second of each stream.
-        seconds: that a stream takes; the first of them, in which all begin, does not count.
+        seconds: that a stream takes.
+        warm_up: the first of them, whose chunks do not count. The streams begin evenly over the
+            first half of it.
     """
 
     rounds: int
     streams: int
     rate: float
     seconds: float
+    warm_up: float = 1.0
 
     @property
     def chunks(self) -> int:
@@ -88,18 +91,20 @@ async def _round(shape: Shape, target: Target, pid: int | None) -> dict[str, flo
     request_bytes = request(target.port, question(stream=True), target.headers, target.path)
     before = 0.0 if pid is None else processor_seconds(pid)
     loop = asyncio.get_running_loop()
-    made = await asyncio.gather(
-        *(
-            loop.create_connection(lambda: _StreamReader(request_bytes), "127.0.0.1", target.port)
-            for _ in range(shape.streams)
+
+    async def begin(number: int) -> tuple[Any, _StreamReader]:
+        await asyncio.sleep(shape.warm_up / 2 * number / shape.streams)
+        return await loop.create_connection(
+            lambda: _StreamReader(request_bytes), "127.0.0.1", target.port
         )
-    )
+
+    made = await asyncio.gather(*map(begin, range(shape.streams)))
     await asyncio.gather(*(reading.ended for _, reading in made))
     used = 0.0 if pid is None else processor_seconds(pid) - before
     whole = [len(reading.took) == shape.chunks for _, reading in made]
     if not all(whole):
         raise RuntimeError(f"{whole.count(False)} of {len(whole)} streams are incomplete")
-    skipped = round(shape.rate)
+    skipped = round(shape.rate * shape.warm_up)
     took = [each / 1e6 for _, reading in made for each in reading.took[skipped:]]
     return {**percentiles(took), "processor_us": used / (shape.chunks * shape.streams) * 1e6}
 

@@ -24,7 +24,7 @@ LARGE_FLOOR = f"floor, {SIZES[-1]:,} providers"
 
 AIMS = (
     "aims: at most 1.2 times the floor; less than tenacity; litellm.Router at least 200 times as "
-    "much; at 1,000 providers at most 1.5 times the cost at 3"
+    "much; at 1,000 providers at most 1.3 times the cost at 3"
 )
 
 

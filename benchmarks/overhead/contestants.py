@@ -13,9 +13,9 @@ from typing import Any
 import structlog
 from prometheus_client import CollectorRegistry
 
+from benchmarks.harness.floor import make_floor
 from benchmarks.harness.rounds import Call
 from benchmarks.overhead import peers
-from benchmarks.overhead.floor import make_floor
 from multirouter import MultiProviderRouter, Provider
 
 WARM_UP_CALLS = 40

@@ -6,7 +6,7 @@ read.
 
 from __future__ import annotations
 
-from multirouter.config.client_keys.key_book import KeyBook, KeyRecord
+from multirouter.config.client_keys.hashed_keys import KeyBook, KeyRecord
 from multirouter.config.settings import Settings, discover, load
 
 __all__ = ["KeyBook", "KeyRecord", "Settings", "discover", "load"]

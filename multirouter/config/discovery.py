@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from multirouter.config.provider_builder import KEY_VARIABLES
@@ -49,3 +50,12 @@ def discover_providers(environ: Mapping[str, str]) -> dict[str, Any]:
 def model_variable(name: str) -> str:
     """The environment variable of a service's model, derived from that of its key."""
     return KEY_VARIABLES[name][0].replace("_API_KEY", "_MODEL")
+
+
+DEFAULT_FILE = "multirouter.yaml"
+"""The configuration in the current folder that commands read when none is named."""
+
+
+def default_file() -> str | None:
+    """The configuration file of the current folder; None without one."""
+    return DEFAULT_FILE if Path(DEFAULT_FILE).is_file() else None

@@ -10,7 +10,8 @@ from multirouter.core.registry.registry import DEFAULT
 from multirouter.core.routes.route import Route
 
 if TYPE_CHECKING:
-    from multirouter.config.document import Document, ProviderSection
+    from multirouter.config.document import Document
+    from multirouter.config.sections.provider import ProviderSection
 
 AUTO = "auto"
 """Model name of the default route."""
@@ -41,6 +42,8 @@ class ModelNames:
         self._add_routes(document)
         self._add_models(document.providers)
         self._add_auto(document)
+        if document.unknown_route is not None:
+            self._register("*", document.unknown_route)
         wild = sorted(self._wild.items(), key=lambda entry: -len(entry[0].replace("*", "")))
         self.models: Mapping[str, str] = {**self._exact, **dict(wild)}
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeAlias
 
 from multirouter.core import validation as check
 from multirouter.errors import ConfigurationError
-from multirouter.providers.secret import redact_secrets
+from multirouter.providers.api_keys.redaction import redact_secrets
 
 if TYPE_CHECKING:
     from pydantic import ValidationError
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 Path: TypeAlias = tuple[str | int, ...]
 """Path of a setting: ("routes", "coding", "tiers", 0)."""
+
+Locate: TypeAlias = Callable[[], Mapping[Path, int]]
+"""Returns the line of each setting of a file, from 1, by its path."""
 
 SECRET_SETTINGS = frozenset({"api_key", "headers", "url"})
 """Settings whose values appear in no message."""
@@ -48,11 +51,15 @@ class Problems:
 
     Args:
         source: the file's path, or "the environment".
+        locate: returns the line of each setting of the file, by path; None for no file.
     """
 
-    def __init__(self, source: str) -> None:
+    def __init__(self, source: str, locate: Locate | None = None) -> None:
         self.source = source
+        self._locate = locate
         self._lines: list[tuple[str, str]] = []
+        self._paths: list[Path] = []
+        self._damaged: frozenset[Path] = frozenset()
         self._hidden: dict[str, str] = {}
 
     def hide(self, secret: str, shown: str = "***") -> None:
@@ -61,12 +68,24 @@ class Problems:
             self._hidden[secret] = shown
 
     def add(self, path: Path, why: str) -> None:
-        """Adds an error; a repeated one is ignored."""
+        """Adds an error; a repeated one is ignored, and one that follows from an earlier one."""
+        if path[:2] in self._damaged:
+            return
         for secret, shown in self._hidden.items():
             why = why.replace(secret, shown)
         line = (format_path(path), redact_secrets(why))
         if line not in self._lines:
             self._lines.append(line)
+            self._paths.append(path)
+
+    @property
+    def found(self) -> bool:
+        """Whether there are errors."""
+        return bool(self._lines)
+
+    def expect_consequences(self) -> None:
+        """Ignores further errors of the sections with errors: invalid settings were left out."""
+        self._damaged = frozenset(path[:2] for path in self._paths)
 
     def add_error(self, path: Path, error: ConfigurationError) -> None:
         """Adds an error of a class of the core, under the path of the setting in the file."""
@@ -100,14 +119,25 @@ class Problems:
         """Raises if there are errors.
 
         Raises:
-            ConfigurationError: with every error, one per line.
+            ConfigurationError: with every error, one per line, in the order of the file.
         """
+        lines = [] if self._locate is None or not self._lines else [*self._numbers(self._locate())]
+        places = [f"{self.source}:{number}" if number else self.source for number in lines]
+        places = places or [self.source] * len(self._lines)
         if len(self._lines) == 1:
             path, why = self._lines[0]
-            raise ConfigurationError(f"{self.source}: {path}" if path else self.source, why)
+            raise ConfigurationError(f"{places[0]}: {path}" if path else places[0], why)
         if self._lines:
-            lines = [": ".join(filter(None, (self.source, *line))) for line in self._lines]
-            raise ConfigurationError(self.source, "\n".join([f"{len(lines)} errors", *lines]))
+            numbers = lines or [0] * len(self._lines)
+            found = sorted(zip(numbers, places, self._lines, strict=True), key=lambda each: each[0])
+            texts = [": ".join(filter(None, (place, *line))) for _, place, line in found]
+            raise ConfigurationError(self.source, "\n".join([f"{len(texts)} errors", *texts]))
+
+    def _numbers(self, lines: Mapping[Path, int]) -> Iterable[int]:
+        """The line of each error: that of its setting, or of the nearest section around it."""
+        for path in self._paths:
+            around = (path[:length] for length in range(len(path), 0, -1))
+            yield next((lines[place] for place in around if place in lines), 0)
 
 
 def format_path(path: Iterable[str | int]) -> str:

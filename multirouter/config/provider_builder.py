@@ -2,35 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from fnmatch import fnmatchcase
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from multirouter.config.building.configured_provider import ConfiguredProvider, configured_provider
+from multirouter.config.building.health_checks import ChatCheck, UrlCheck
+from multirouter.config.building.transforms import make_transform
 from multirouter.config.echo import Echo
 from multirouter.core.cost.price import Prices
-from multirouter.core.settings.operation import Operation
 from multirouter.core.settings.provider import Provider
 from multirouter.errors import ConfigurationError
 from multirouter.providers import (
     PRESETS,
     Anthropic,
-    ChatCompletion,
-    ChatCompletionChunk,
+    Azure,
+    Bedrock,
     ChatProvider,
-    ChatRequest,
     Gemini,
     Http,
     OpenAI,
+    Vertex,
 )
 from multirouter.providers.anthropic import wire as anthropic
+from multirouter.providers.cloud.factories import AZURE_KEY, BEDROCK_KEY
 from multirouter.providers.gemini import wire as gemini
 
 if TYPE_CHECKING:
-    from multirouter.config.document import ProviderSection
+    from multirouter.config.sections.provider import ProviderSection
 
 KEY_VARIABLES: Mapping[str, tuple[str, ...]] = {
     "anthropic": ("ANTHROPIC_API_KEY",),
     "gemini": ("GEMINI_API_KEY", "GOOGLE_API_KEY"),
+    "azure": (AZURE_KEY,),
+    "bedrock": (BEDROCK_KEY,),
+    "vertex": (),
     **{name: (preset.variable,) for name, preset in PRESETS.items()},
 }
 """Environment variables of API keys by kind, in order of precedence."""
@@ -39,7 +44,8 @@ KINDS = ("echo", *KEY_VARIABLES)
 """All kinds of providers: wire formats and services."""
 
 KEY_OPTIONAL_KINDS = frozenset(
-    {"echo", *(name for name, preset in PRESETS.items() if not preset.needs_key)}
+    {"echo", "azure", "bedrock", "vertex"}
+    | {*(name for name, preset in PRESETS.items() if not preset.needs_key)}
 )
 """Kinds that work without an API key."""
 
@@ -62,95 +68,16 @@ COMMON_SETTINGS = (
 )
 """Settings of all kinds, passed to `Provider`."""
 
+_CLAUDE = ("max_tokens", "thinking", "drops")
 KIND_SETTINGS: Mapping[str, tuple[str, ...]] = {
-    "anthropic": ("max_tokens", "thinking", "drops"),
+    "anthropic": _CLAUDE,
     "gemini": ("version",),
+    "openai": ("api",),
+    "azure": ("api_version",),
+    "bedrock": (*_CLAUDE, "profile"),
+    "vertex": (*_CLAUDE, "project"),
 }
-"""Settings of one kind only."""
-
-
-class ConfiguredProvider:
-    """Callable of a configured provider: sets the model, then delegates to the adapter.
-
-    Args:
-        name: the provider's name.
-        inputs: everything it is made from; providers with equal inputs are interchangeable.
-        adapter: sends requests to the service.
-        model: the model of requests whose model is not one of `models`, or None.
-        models: models that clients may request by name; `*` is a wildcard.
-        http: the shared connections.
-    """
-
-    __slots__ = ("_adapter", "_model", "_models", "_prefix", "http", "inputs")
-
-    def __init__(
-        self,
-        name: str,
-        inputs: object,
-        adapter: Any,
-        model: str | None,
-        models: tuple[str, ...],
-        http: Http,
-    ) -> None:
-        self._prefix = f"{name}/"
-        self._adapter = adapter
-        self._model = model
-        self._models = models
-        self.inputs: object = inputs
-        self.http: Http = http
-
-    def call(self, request: ChatRequest) -> Awaitable[ChatCompletion]:
-        """Sends a request and returns the complete answer."""
-        answer: Awaitable[ChatCompletion] = self._adapter.call(self._with_model(request))
-        return answer
-
-    def stream(self, request: ChatRequest) -> AsyncIterator[ChatCompletionChunk]:
-        """Sends a request and streams the answer."""
-        chunks: AsyncIterator[ChatCompletionChunk] = self._adapter.stream(self._with_model(request))
-        return chunks
-
-    @property
-    def operations(self) -> dict[str, Operation]:
-        """The operations of the service, with model names as for chat."""
-        return {
-            name: Operation(
-                _of_model(self._with_model, operation.call),
-                stream=_of_model(self._with_model, operation.stream),
-            )
-            for name, operation in getattr(self._adapter, "operations", {}).items()
-        }
-
-    def _with_model(self, request: ChatRequest) -> ChatRequest:
-        """The request with the model name to send to the service."""
-        requested = request.get("model")
-        model = self.model_for(requested)
-        return request if model is None or model == requested else {**request, "model": model}
-
-    def model_for(self, requested: str | None) -> str | None:
-        """The model name to send for the requested one; None if neither side names a model."""
-        requested = requested.removeprefix(self._prefix) if requested else None
-        known = requested and any(fnmatchcase(requested, model) for model in self._models)
-        return requested if known or self._model is None else self._model
-
-    def model_of(self, request: ChatRequest) -> str | None:
-        """The model name of a request, as it is sent."""
-        return self.model_for(request.get("model"))
-
-    def __repr__(self) -> str:
-        return f"<ConfiguredProvider {self._prefix[:-1]}>"
-
-
-def _of_model(
-    with_model: Callable[[Any], Any], function: Callable[[Any], Any] | None
-) -> Callable[[Any], Any] | None:
-    """A function of a service, called with the request that names the service's model."""
-    return None if function is None else lambda request: function(with_model(request))
-
-
-def configured_provider(provider: Provider[Any, Any, Any]) -> ConfiguredProvider | None:
-    """The `ConfiguredProvider` of a provider, or None if it comes from elsewhere."""
-    owner = getattr(provider.call, "__self__", None)
-    return owner if isinstance(owner, ConfiguredProvider) else None
+"""Settings of some kinds only."""
 
 
 def default_model(section: ProviderSection) -> str | None:
@@ -166,7 +93,7 @@ def models_of(section: ProviderSection) -> tuple[str, ...]:
 
 def base_url_of(section: ProviderSection) -> str | None:
     """The base URL of a provider; None for the echo."""
-    if section.base_url is not None or section.kind in {None, "echo"}:
+    if section.base_url is not None or section.kind in {None, "echo", *_CLOUDS}:
         return section.base_url
     if section.kind == "anthropic":
         return anthropic.BASE_URL
@@ -196,34 +123,78 @@ def make_provider(
     if kind is None:
         kinds = ", ".join(KINDS)
         raise ConfigurationError("kind", f"is required, since {name!r} is not one of {kinds}")
-    for other, settings in KIND_SETTINGS.items():
-        for setting in settings:
-            if other != kind and getattr(section, setting) is not None:
-                raise ConfigurationError(
-                    setting, f"is only valid for kind {other}, got kind {kind}"
-                )
+    own = KIND_SETTINGS.get(_format_of(kind), ())
+    for setting in dict.fromkeys(name for names in KIND_SETTINGS.values() for name in names):
+        if setting not in own and getattr(section, setting) is not None:
+            kinds = " or ".join(one for one, names in KIND_SETTINGS.items() if setting in names)
+            raise ConfigurationError(setting, f"is only valid for kind {kinds}, got kind {kind}")
     key = _key(kind, section, environ)
     adapter = _make_adapter(name, kind, section, key, http)
     configured = ConfiguredProvider(
         name,
-        (section, kind, key, prices),
+        _inputs_of(section, environ, prices),
         adapter,
         default_model(section),
         section.models,
         http,
     )
     common = {setting: getattr(section, setting) for setting in COMMON_SETTINGS}
-    common["domains"] = (*getattr(adapter, "domains", ()), *section.domains)
+    region = () if section.region is None else (section.region,)
+    domains = (*getattr(adapter, "domains", ()), *section.domains, *region)
+    common["domains"] = tuple(dict.fromkeys(domains))
     return Provider(
         name,
         configured.call,
         stream=configured.stream,
         model=configured.model_of,
         operations=configured.operations,
+        lacks=getattr(adapter, "lacks", None),
+        transform=make_transform(section.transform),
+        health_check=_health_check(section, configured, http),
         price=prices,
-        aclose=http.aclose,
+        aclose=adapter.aclose if kind in _CLOUDS else http.aclose,
         **common,
     )
+
+
+def unchanged(
+    old: ChatProvider | None,
+    section: ProviderSection,
+    environ: Mapping[str, str],
+    prices: Prices | None,
+) -> ChatProvider | None:
+    """The old provider if one that is made of the section now had equal inputs, else None.
+
+    Its weight may have been changed since it was made: that of the section applies again.
+    """
+    before = None if old is None else configured_provider(old)
+    if old is None or before is None or before.inputs != _inputs_of(section, environ, prices):
+        return None
+    return old if old.weight == section.weight else old.replace(weight=section.weight)
+
+
+def _inputs_of(
+    section: ProviderSection, environ: Mapping[str, str], prices: Prices | None
+) -> object:
+    """All that the provider of a valid section is made from: equal for providers that are alike."""
+    key = None if section.kind is None else _key(section.kind, section, environ)
+    return section, key, prices
+
+
+def _format_of(kind: str) -> str:
+    """The format of a kind: that of OpenAI for all services of its presets."""
+    return "openai" if kind in PRESETS else kind
+
+
+def _health_check(
+    section: ProviderSection, configured: ConfiguredProvider, http: Http
+) -> ChatCheck | UrlCheck | None:
+    check = section.health_check
+    if check is None:
+        return None
+    if check.url is None:
+        return ChatCheck(configured.call, default_model(section))
+    return UrlCheck(http, check.url)
 
 
 def _key(kind: str, section: ProviderSection, environ: Mapping[str, str]) -> str | None:
@@ -249,13 +220,39 @@ def _make_adapter(
         "headers": {field: value.get_secret_value() for field, value in section.headers.items()},
         "options": dict(section.options),
     }
+    longest = {} if section.max_output is None else {"*": {"max_output": section.max_output}}
+    settings["quirks"] = {**longest, **section.quirks}
     if section.base_url is not None:
         settings["base_url"] = section.base_url
-    for setting in KIND_SETTINGS.get(kind, ()):
+    for setting in KIND_SETTINGS.get(_format_of(kind), ()):
         if getattr(section, setting) is not None:
             settings[setting] = getattr(section, setting)
     if kind == "anthropic":
         return Anthropic(name, **settings)
     if kind == "gemini":
         return Gemini(name, **settings)
+    if kind in _CLOUDS:
+        return _cloud(name, kind, section, settings)
     return OpenAI(name, preset=kind, **settings)  # type: ignore[arg-type] # every other kind is the name of a preset
+
+
+_CLOUDS = frozenset({"azure", "bedrock", "vertex"})
+
+
+def _cloud(
+    name: str, kind: str, section: ProviderSection, settings: dict[str, Any]
+) -> ChatProvider:
+    """A provider of a cloud; its model, or one of `models`, decides about its format."""
+    model = default_model(section)
+    if kind == "azure":
+        if section.base_url is None:
+            raise ConfigurationError("base_url", "is required: the endpoint of the resource")
+        return Azure(name, **settings)
+    if model is None:
+        raise ConfigurationError("model", f"is required for kind {kind}")
+    if section.region is not None:
+        settings["region"] = section.region
+    if kind == "vertex":
+        del settings["api_key"]
+        return Vertex(name, model=model, **settings)
+    return Bedrock(name, model=model, **settings)

@@ -16,9 +16,12 @@ _SCALARS = frozenset({"integer", "number", "boolean"})
 
 def make_schema() -> dict[str, Any]:
     """Returns the schema; numbers and booleans may also be references (`${NAME}`)."""
+    from multirouter.config.building.ranges import add_ranges
     from multirouter.config.document import Document
 
-    schema: dict[str, Any] = _allow_references(Document.model_json_schema())
+    plain = Document.model_json_schema()
+    add_ranges(plain["$defs"])
+    schema: dict[str, Any] = _allow_references(plain)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 

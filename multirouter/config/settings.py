@@ -9,31 +9,35 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from prometheus_client import CollectorRegistry
 
-from multirouter.config.client_keys.key_book import KeyBook
+from multirouter.config.building.configured_provider import configured_provider
+from multirouter.config.building.routes import make_alarms, make_policies, make_route
+from multirouter.config.building.sharing import make_sharing
+from multirouter.config.building.telemetry import make_telemetry
+from multirouter.config.client_keys.hashed_keys import KeyBook
 from multirouter.config.client_keys.key_file import load_keys
 from multirouter.config.echo import MODEL as ECHO
 from multirouter.config.echo import Echo
 from multirouter.config.file_state import FileState, file_state
 from multirouter.config.model_names import ModelNames
-from multirouter.config.model_prices import prices_of
 from multirouter.config.problems import Problems
 from multirouter.config.provider_builder import (
     KINDS,
     base_url_of,
-    configured_provider,
     default_model,
     make_provider,
     models_of,
+    unchanged,
 )
-from multirouter.core.cost.price import ModelPrices, Prices
+from multirouter.config.provider_prices import prices_of
+from multirouter.core import validation as check
+from multirouter.core.cost.model_prices import ModelPrices
+from multirouter.core.cost.price import Prices
+from multirouter.core.registry.registry import DEFAULT
 from multirouter.core.routes.route import Route
 from multirouter.core.routes.tier_entries import resolve_tiers
 from multirouter.core.settings.provider import Provider
-from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.errors import ConfigurationError
-from multirouter.listeners.alarms.alarms import Alarms
 from multirouter.listeners.history.history import History
-from multirouter.price_table import known_prices
 from multirouter.providers import (
     ChatCompletion,
     ChatCompletionChunk,
@@ -41,26 +45,21 @@ from multirouter.providers import (
     ChatRequest,
     Http,
 )
+from multirouter.published_prices import known_prices
 from multirouter.router import MultiProviderRouter
 
 if TYPE_CHECKING:
     from multirouter.config.document import (
-        AlarmsSection,
         Document,
-        ProviderSection,
-        RouteSection,
-        ServerSection,
     )
+    from multirouter.config.sections.gateway import ServerSection
+    from multirouter.config.sections.provider import ProviderSection
 
 ChatRouter: TypeAlias = MultiProviderRouter[ChatRequest, ChatCompletion, ChatCompletionChunk]
 
 
 ROUTER_SETTINGS = ("limits", "budget", "shadow")
 """Settings of the whole router outside of `policies`."""
-
-
-GATEWAY_SETTINGS = frozenset({"models", "wait"})
-"""Settings of routes and policies that the gateway uses, not the router."""
 
 
 def load(path: str | os.PathLike[str], environ: Mapping[str, str] | None = None) -> Settings:
@@ -74,7 +73,7 @@ def load(path: str | os.PathLike[str], environ: Mapping[str, str] | None = None)
         ConfigurationError: the configuration is invalid; has every error, one per line.
         OSError: the file cannot be read.
     """
-    from multirouter.config.loader import read
+    from multirouter.config.reading.loader import read
 
     path = Path(path)
     environ = os.environ if environ is None else environ
@@ -95,7 +94,7 @@ def discover(environ: Mapping[str, str] | None = None) -> Settings:
         ConfigurationError: a key is invalid.
     """
     from multirouter.config.discovery import discover_providers
-    from multirouter.config.loader import validate_document
+    from multirouter.config.reading.loader import validate_document
 
     environ = os.environ if environ is None else environ
     problems = Problems("the environment")
@@ -175,11 +174,15 @@ class Settings:
 
         Args:
             **parts: arguments that a file cannot have: `registry`, `listeners`, `logger`, `rng`,
-                as for `MultiProviderRouter`.
+                and `sharing` and `telemetry` instead of the file's; see `MultiProviderRouter`.
 
         Raises:
             ConfigurationError: the router cannot be built.
         """
+        if "telemetry" not in parts:
+            parts["telemetry"] = make_telemetry(self.document.telemetry)
+        if self.document.sharing is not None:
+            parts = {"sharing": make_sharing(self.document.sharing), **parts}
         return self._make_router(history=self._history(), **parts)
 
     def apply(self, router: ChatRouter) -> None:
@@ -193,8 +196,15 @@ class Settings:
         old = {p.name: p for p in router.providers}
         configured = filter(None, map(configured_provider, old.values()))
         http = next((provider.http for provider in configured), None) or Http()
-        providers = [_reuse_unchanged(old.get(new.name), new) for new in self._providers(http)]
+        providers = [
+            self._make_provider(name, section, http, old.get(name))
+            for name, section in self.document.providers.items()
+        ]
         router.reconfigure(providers, self._routes(), **self._policies())
+
+    def path_of(self, file: str) -> Path:
+        """The path of a file that a setting names."""
+        return self._folder / file
 
     # -- inside -----------------------------------------------------------------------------
 
@@ -211,7 +221,7 @@ class Settings:
 
     def _validate(self, problems: Problems) -> None:
         """Makes every part once, so that errors are found before the router is built."""
-        http, known = Http(), {}
+        http, known, made = Http(), {}, {}
         for name, section in self.document.providers.items():
             # A route may name a provider that cannot be made; that is not an error of the route.
             with problems.collect("providers", name):
@@ -219,23 +229,39 @@ class Settings:
             if section.api_key is not None:
                 problems.hide(section.api_key.get_secret_value())
             with problems.collect("providers", name):
-                self._make_provider(name, section, http)
-        routes = {}
+                made[name] = self._make_provider(name, section, http)
+        routes, sound = {}, []
         for name, route_section in self.document.routes.items():
             with problems.collect("routes", name):
-                routes[name] = make_route(name, route_section)
+                routes[name] = make_route(name, route_section, self.document.policies)
         for name, route in routes.items():
             with problems.collect("routes", name):
                 resolve_tiers(route, known, routes)
+                sound.append(route)
+        unknown = self.document.unknown_route
+        if unknown is not None and unknown not in (DEFAULT, *self.document.routes):
+            known_names = check.suggestion(unknown, (DEFAULT, *self.document.routes))
+            problems.add(("unknown_route",), f"unknown route {known_names}")
         with problems.collect("known_prices"):
             if self.document.known_prices:  # loads the table, and says when it is not installed
                 known_prices("openai")
         with problems.collect("history"):
             self._history()
-        problems.raise_if_any()
+        if self.document.sharing is not None:
+            problems.hide(self.document.sharing.url.get_secret_value())
+            with problems.collect("sharing"):
+                make_sharing(self.document.sharing)
+        with problems.collect():
+            make_telemetry(self.document.telemetry)
         try:
-            router = self._make_router(registry=CollectorRegistry())
-            self.warnings = (*router.warnings(), *self._missing_prices())
+            registry = CollectorRegistry()
+            if problems.found:  # the rest is checked with the parts that are valid
+                parts = [made.get(name, provider) for name, provider in known.items()]
+                MultiProviderRouter(parts, routes=sound, **self._policies(), registry=registry)
+            else:
+                router = self._make_router(registry=registry)
+                empty = self.document.sections_without_value()
+                self.warnings = (*empty, *router.warnings(), *self._missing_prices())
         except ConfigurationError as error:
             is_policy = error.what.partition("[")[0] in type(self.document.policies).model_fields
             problems.add_error(("policies",) if is_policy else (), error)
@@ -257,7 +283,12 @@ class Settings:
         section = self.document.history
         if section is None:
             return None
-        return History(self._folder / section.file, retention=section.retention)
+        return History(
+            self.path_of(section.file),
+            retention=section.retention,
+            batch_interval=section.batch_interval,
+            max_queued_rows=section.max_queued_rows,
+        )
 
     def _make_router(self, **parts: Any) -> ChatRouter:
         alarms = () if self.document.alarms is None else make_alarms(self.document.alarms)
@@ -273,48 +304,31 @@ class Settings:
         sections = self.document.providers.items()
         return [self._make_provider(name, section, http) for name, section in sections]
 
-    def _make_provider(self, name: str, section: ProviderSection, http: Http) -> ChatProvider:
+    def _make_provider(
+        self, name: str, section: ProviderSection, http: Http, old: ChatProvider | None = None
+    ) -> ChatProvider:
         prices = self._prices_of(name, section)
-        return make_provider(name, section, self._environ, http, prices)
+        kept = unchanged(old, section, self._environ, prices)
+        return kept or make_provider(name, section, self._environ, http, prices)
 
     def _prices_of(self, name: str, section: ProviderSection) -> Prices | None:
         models, url = models_of(section), base_url_of(section)
         return prices_of(name, section, models, url, self.document)
 
     def _routes(self) -> list[Route]:
-        configured = [make_route(name, route) for name, route in self.document.routes.items()]
+        policies = self.document.policies
+        configured = [
+            make_route(name, route, policies) for name, route in self.document.routes.items()
+        ]
         return [*configured, *self._model_names.routes]
 
     def _policies(self) -> dict[str, Any]:
-        policies = self.document.policies
-        names = type(policies).model_fields.keys() - GATEWAY_SETTINGS
-        settings = {name: getattr(policies, name) for name in names}
-        settings["stream"] = policies.stream or StreamPolicy(on_interrupt="continue")
+        settings = make_policies(self.document.policies)
         return {**settings, **{name: getattr(self.document, name) for name in ROUTER_SETTINGS}}
 
     def __repr__(self) -> str:
         providers = ", ".join(self.document.providers)
         return f"<Settings of {self.source}: {providers}>"
-
-
-def make_route(name: str, section: RouteSection) -> Route:
-    """Makes the route of a section.
-
-    Raises:
-        ConfigurationError: a setting is invalid.
-    """
-    fields = type(section).model_fields.keys() - GATEWAY_SETTINGS
-    settings = {field: getattr(section, field) for field in fields}
-    tiers = settings.pop("tiers")
-    return Route(name, tiers, **settings)
-
-
-def make_alarms(section: AlarmsSection) -> Alarms:
-    """Makes the alarms of a section, with new rules on each call."""
-    settings = {name: getattr(section, name) for name in type(section).model_fields}
-    webhooks, interval = settings.pop("webhooks"), settings.pop("interval")
-    rules = [make() for make in settings.values() if make is not None]
-    return Alarms(rules, to=[make() for make in webhooks], interval=interval)
 
 
 def with_defaults(document: Document) -> Document:
@@ -326,14 +340,3 @@ def with_defaults(document: Document) -> Document:
             more["model"] = default_model(section) or ECHO
         providers[name] = section.model_copy(update=more)
     return document.model_copy(update={"providers": providers})
-
-
-def _reuse_unchanged(old: ChatProvider | None, new: ChatProvider) -> ChatProvider:
-    """The old provider if the new one is made from equal inputs, else the new one.
-
-    Its weight may have been changed since it was made: the new one's applies again.
-    """
-    before, after = (None if one is None else configured_provider(one) for one in (old, new))
-    if old is None or before is None or after is None or before.inputs != after.inputs:
-        return new
-    return old if old.weight == new.weight else old.replace(weight=new.weight)

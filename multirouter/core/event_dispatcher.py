@@ -28,6 +28,21 @@ def _unpacking(method: Callable[..., object]) -> Callable[[Any], object]:
     return handler
 
 
+def _handlers_of(listener: Listener, name: str) -> Handlers:
+    """The handler of one event; none if the listener does not override the method.
+
+    Raises:
+        ConfigurationError: the method is async, or takes other arguments.
+    """
+    method = getattr(listener, name)
+    if getattr(method, "__func__", None) is getattr(Listener, name):
+        return ()
+    what = f"{type(listener).__name__}.{name}"
+    if name == "attempt_started":
+        return (_unpacking(hooks.plain_function(what, method, "provider", "role")),)
+    return (hooks.plain_function(what, method, "event"),)
+
+
 class EventDispatcher:
     """Delivers events to listeners, in order, one at a time.
 
@@ -36,14 +51,17 @@ class EventDispatcher:
     one.
 
     Attributes:
-        has_start_listeners: whether a listener handles the start of attempts.
+        has_tracer: whether a tracer follows the start of attempts.
+        has_start_listeners: whether a listener handles it, or a tracer does.
     """
 
     def __init__(self, listeners: Iterable[Listener], on_listener_error: OnHookError) -> None:
         self._on_error = on_listener_error
         self._queue: deque[tuple[Handlers, Any]] = deque()
         self._delivering = False
+        self._listeners: tuple[Listener, ...] = ()
         self._handlers: dict[str, Handlers] = dict.fromkeys(EVENT_NAMES, ())
+        self.has_tracer: bool = False
         self.has_start_listeners: bool = False
         for listener in listeners:
             self.add(listener)
@@ -57,14 +75,25 @@ class EventDispatcher:
         """
         if isinstance(listener, type) or not all(hasattr(listener, name) for name in EVENT_NAMES):
             raise ConfigurationError("listeners", f"must be Listener objects, got {listener!r}")
-        for name in EVENT_NAMES:
-            method = getattr(listener, name)
-            if getattr(method, "__func__", None) is not getattr(Listener, name):
-                arguments = ("provider", "role") if name == "attempt_started" else ("event",)
-                hooks.plain_function(f"{type(listener).__name__}.{name}", method, *arguments)
-                handler = _unpacking(method) if name == "attempt_started" else method
-                self._handlers[name] = (*self._handlers[name], handler)
-        self.has_start_listeners = bool(self._handlers["attempt_started"])
+        added = {name: _handlers_of(listener, name) for name in EVENT_NAMES}
+        self._listeners = (*self._listeners, listener)
+        self._handlers = {name: (*self._handlers[name], *added[name]) for name in EVENT_NAMES}
+        if self._handlers["attempt_started"]:
+            self.has_start_listeners = True
+
+    def remove(self, listener: Listener) -> None:
+        """Removes a listener; one that was not added changes nothing."""
+        left = tuple(one for one in self._listeners if one is not listener)
+        self._handlers = {
+            name: tuple(handler for one in left for handler in _handlers_of(one, name))
+            for name in EVENT_NAMES
+        }
+        self._listeners = left
+        self.has_start_listeners = self.has_tracer or bool(self._handlers["attempt_started"])
+
+    def follow_attempts(self) -> None:
+        """A tracer follows the start of attempts from here on."""
+        self.has_tracer = self.has_start_listeners = True
 
     def report_hook_error(self, hook: Callable[..., Any], error: Exception) -> None:
         """Reports a user's hook that raised, in the same way as a listener that raised."""

@@ -22,8 +22,8 @@ class CircuitChanged(NamedTuple):
         old: the previous state: `closed`, `open` or `half_open`.
         new: the new state.
         reason: one of `failures`, `failure_rate`, `slow`, `exhausted`, `credentials`, `timer`,
-            `trial_failed`, `recovered`, `held`, `released` and `other_model` (only one model had
-            failed, and has a circuit of its own from here on).
+            `trial_failed`, `recovered`, `held`, `released`, `other_model` (only one model had
+            failed, and has its own circuit now) and `peers` (circuits of other processes changed).
         generation: a counter that rises with every change of this circuit.
         open_duration: seconds until the circuit half-opens when `new` is `open`, else 0.
         at: loop time, seconds.
@@ -72,6 +72,7 @@ class CooldownStarted(NamedTuple):
         seconds: length of the cooldown.
         from_retry_after: whether the provider named the length itself (Retry-After).
         at: loop time, seconds.
+        from_peers: whether it began in another process of the fleet.
     """
 
     router: str
@@ -79,6 +80,7 @@ class CooldownStarted(NamedTuple):
     seconds: float
     from_retry_after: bool
     at: float
+    from_peers: bool = False
 
 
 class FailedOver(NamedTuple):
@@ -165,6 +167,25 @@ class HoldChanged(NamedTuple):
     router: str
     provider: str
     hold: HoldName | None
+
+
+class SharingChanged(NamedTuple):
+    """The connection to the state that a fleet shares was established or lost.
+
+    Attributes:
+        router: the router's name.
+        connected: whether there is a connection now.
+        to: where it leads, without a password; why: why it was lost, or "".
+        processes: connected processes, this one included.
+        at: loop time, seconds.
+    """
+
+    router: str
+    connected: bool
+    to: str
+    why: str
+    processes: int
+    at: float
 
 
 class Configured(NamedTuple):
@@ -294,10 +315,9 @@ class PriceMissing(NamedTuple):
 
 
 class LoopStalled(NamedTuple):
-    """The event loop stalled: the router's own process did not run for a while.
+    """The event loop stalled: it did not run for a while, and no provider is blamed for it.
 
-    The blocks that waited meanwhile got the time back, and no provider is blamed for it. Stalls are
-    noticed while attempts are in flight, and reported by each router that runs in the loop.
+    Stalls are noticed while attempts are in flight; each router that runs in the loop reports them.
 
     Attributes:
         router: the router's name.
@@ -325,5 +345,6 @@ Event = (
     | LoopStalled
     | PriceMissing
     | RouteDiverted
+    | SharingChanged
 )
 """Every event that is an object of its own; attempts and calls are reported by their records."""

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from types import CodeType, FunctionType, MethodType
 from typing import Any, get_origin
+from weakref import WeakKeyDictionary
 
 from multirouter.errors import ConfigurationError
 
@@ -41,6 +43,8 @@ def plain_function(what: str, value: Any, *arguments: str, iterable: bool = Fals
 def accept_function(what: str, value: Any) -> Any:
     """Returns a check of answers, a plain function; or a JSON Schema, or None.
 
+    The function may take the request as a second argument; see `takes_request`.
+
     Raises:
         ConfigurationError: the value is neither.
     """
@@ -48,7 +52,24 @@ def accept_function(what: str, value: Any) -> Any:
         return value
     if value is not None and not callable(value):
         raise ConfigurationError(what, f"must be a function or a JSON Schema, got {value!r}")
+    if value is not None and takes_request(value):
+        return plain_function(what, value, "answer", "request")
     return plain_function(what, value, "answer")
+
+
+def takes_request(accept: Callable[..., object]) -> bool:
+    """Whether a check of answers needs a second argument, the request."""
+    try:
+        parameters = inspect.signature(accept)
+    except (TypeError, ValueError):  # some callables in C have no signature
+        return False
+    for count in (1, 2):
+        try:
+            parameters.bind(*(None,) * count)
+        except TypeError:
+            continue
+        return count == 2
+    return False
 
 
 def fallback_function(what: str, value: Any) -> Any:
@@ -150,6 +171,15 @@ def is_async(value: Any) -> bool:
     return _lazy_kind(value) == _ASYNC
 
 
+def counts_as_false(result: object) -> bool:
+    """Whether a check returned what counts as False; None is what a check that only raises returns.
+
+    Raises:
+        Exception: the result has no truth value, such as an array of several.
+    """
+    return result is not None and not result
+
+
 def is_awaitable(value: object) -> bool:
     """Whether a value must be awaited; asked of its type, as its attributes may do anything."""
     return hasattr(type(value), "__await__")
@@ -185,7 +215,8 @@ _GENERATOR = "generator function"
 
 def _lazy_kind(value: Any) -> str:
     """The kind of a function whose call runs none of its code; "" for any other."""
-    for candidate in (value, _underlying_function(value)):
+    underlying = _underlying_function(value)
+    for candidate in (value,) if underlying is value else (value, underlying):
         if inspect.iscoroutinefunction(candidate):
             return _ASYNC
         if inspect.isasyncgenfunction(candidate):
@@ -235,7 +266,14 @@ def _is_plain_type(returned: Any) -> bool:
     return returned is None or returned in _PLAIN_TYPES or get_origin(returned) in _PLAIN_TYPES
 
 
+_accepted: WeakKeyDictionary[CodeType, set[object]] = WeakKeyDictionary()
+"""Calls that functions take, by the code they share: many providers have methods of one class."""
+
+
 def _check_arguments(what: str, value: Any, arguments: tuple[str, ...]) -> None:
+    code, call = _call_of(value, len(arguments))
+    if code is not None and call in _accepted.get(code, ()):
+        return
     try:
         # Not that of a wrapped function: a decorator may add arguments or take them away.
         signature = inspect.signature(value, follow_wrapped=False)
@@ -248,6 +286,23 @@ def _check_arguments(what: str, value: Any, arguments: tuple[str, ...]) -> None:
         bare = [p.replace(annotation=p.empty) for p in signature.parameters.values()]
         given = f"{_name(value).removesuffix('()')}{inspect.Signature(bare)}"
         raise ConfigurationError(what, f"must take {expected}, got {given}") from None
+    if code is not None:
+        _accepted.setdefault(code, set()).add(call)
+
+
+def _call_of(value: Any, count: int) -> tuple[CodeType | None, object]:
+    """The code of a plain function or method, and all else that decides what a call may pass it.
+
+    Args:
+        value: what is called; no code is returned for other objects.
+        count: arguments that are passed.
+    """
+    bound = isinstance(value, MethodType)
+    function = value.__func__ if bound else value
+    if not isinstance(function, FunctionType) or "__signature__" in function.__dict__:
+        return None, None
+    defaults, named = function.__defaults__ or (), function.__kwdefaults__ or {}
+    return function.__code__, (bound, count, len(defaults), frozenset(named))
 
 
 def _name(value: Any) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from multirouter.core.cost.budgets import Account
+from multirouter.core.cost.account import Account
+from multirouter.core.events import AlarmChanged
 from multirouter.core.routes.remarks import remarks_on
 from multirouter.core.routes.resolved_route import ResolvedRoute
 from multirouter.core.selection.candidate import Candidate
@@ -43,12 +44,14 @@ class Explanation:
         diverted_for: seconds since the route's calls have been answered by other providers than
             its first choice; None when they are not.
         remarks: what is set up so that it cannot work as meant, as text.
+        timeout: timeout of a call on the route that names none, seconds.
     """
 
     route: str
     tiers: tuple[tuple[CandidateStatus, ...], ...]
     diverted_for: float | None = None
     remarks: tuple[str, ...] = ()
+    timeout: float = math.inf
 
     def __str__(self) -> str:
         lines = [f"route {self.route!r}"]
@@ -86,6 +89,7 @@ def explain(route: ResolvedRoute, now: float, request: Any = None) -> Explanatio
         ),
         _diverted_for(route, now),
         remarks_on(route),
+        route.timeout,
     )
 
 
@@ -118,13 +122,19 @@ def _status(
     return CandidateStatus(member.name, share, state, answers)
 
 
-def snapshot(router: str, routes: Mapping[str, ResolvedRoute], now: float) -> dict[str, Any]:
+def snapshot(
+    router: str,
+    routes: Mapping[str, ResolvedRoute],
+    now: float,
+    alarms: Iterable[AlarmChanged] = (),
+) -> dict[str, Any]:
     """Returns the state of a router as plain data that `json.dumps` accepts.
 
     Args:
         router: the router's name.
         routes: its routes by name.
         now: loop time, seconds.
+        alarms: the alarms that are firing.
 
     Returns:
         A dict with:
@@ -137,7 +147,9 @@ def snapshot(router: str, routes: Mapping[str, ResolvedRoute], now: float) -> di
           `half_open_in` (seconds, None when not open), `cooldown_remaining` (seconds, 0 without a
           cooldown), `hold`, `models` (state by model, of those whose circuit is not closed),
           `in_flight`, `calls` and `failures` of the circuit's window,
-          `last_failure`, and `budgets` (for each `per`, `usd`, `spent` and `ends_in`, seconds).
+          `last_failure`, `budgets` (for each `per`, `usd`, `spent` and `ends_in`, seconds), and
+          `learned_limits` (for each `source`, which is `headers` or `429s`, `name`, `unit`,
+          `limit`, `remaining` and `resets_in`, seconds; None for what is not known).
         - `routes`: by name, a dict with `tiers`, `budgets`, `first_choice` (names of the providers
           that it prefers when all are available) and `diverted_for` (seconds for which others have
           answered its calls; None when they have not). A tier is a list of providers, each with
@@ -146,6 +158,8 @@ def snapshot(router: str, routes: Mapping[str, ResolvedRoute], now: float) -> di
           `success_rate` of the health window, and `p50`, `p99` and `timeout` in seconds (None when
           unknown or without limit). `budgets` are as above with their `owner`; each route includes
           the router's own.
+        - `alarms`: those that are firing, each with `alarm`, `subject`, `value`, `text` and
+          `firing_for` (seconds).
     """
     members = {m.name: m for route in routes.values() for m in route.members}
     return {
@@ -166,6 +180,16 @@ def snapshot(router: str, routes: Mapping[str, ResolvedRoute], now: float) -> di
             }
             for name, route in routes.items()
         },
+        "alarms": [
+            {
+                "alarm": event.alarm,
+                "subject": event.subject,
+                "value": event.value,
+                "text": event.text,
+                "firing_for": now - event.since,
+            }
+            for event in alarms
+        ],
     }
 
 
@@ -188,6 +212,7 @@ def _provider(member: Candidate, now: float) -> dict[str, Any]:
         "failures": failures,
         "last_failure": gate.last_failure,
         "budgets": [] if gate.account is None else gate.account.snapshot(),
+        "learned_limits": [] if gate.learned is None else gate.learned.snapshot(now),
     }
 
 

@@ -19,6 +19,7 @@ from multirouter.core.events import (
     RetryDenied,
     RouteDiverted,
     RouteUnknown,
+    SharingChanged,
     StreamContinued,
 )
 from multirouter.model import AttemptRecord, CallOutcome, Role
@@ -89,6 +90,9 @@ class Listener:
 
     def loop_stalled(self, event: LoopStalled) -> None:
         """The event loop stalled, and runs again."""
+
+    def sharing_changed(self, event: SharingChanged) -> None:
+        """The connection to the state that a fleet shares was established or lost."""
 
 
 EVENT_NAMES = tuple(name for name in vars(Listener) if not name.startswith("_"))

@@ -1,11 +1,16 @@
-"""Prepares requests for attempts: transforms, and copies for attempts in the background."""
+"""Prepares requests for attempts: transforms, dropped fields, copies for background attempts."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from multirouter.core import function_checks as hooks
+from multirouter.core.error_text import class_and_message, message_of
+from multirouter.errors import UsageError
+
+Lacks = Callable[[Any], Mapping[str, str]]
+"""Returns what of a request a provider cannot express: reasons by field; empty for nothing."""
 
 
 def own_copy(value: Any) -> Any:
@@ -40,7 +45,7 @@ class TransformFailed(Exception):
     """
 
     def __init__(self, error: Exception) -> None:
-        super().__init__(str(error))
+        super().__init__(message_of(error))
         self.error = error
 
 
@@ -66,14 +71,82 @@ class TransformedCall:
         Raises:
             TransformFailed: a transform raised.
         """
-        try:
-            for transform in self._transforms:
-                request = hooks.checked_result("transform=", transform(request))
-        except Exception as error:
-            raise TransformFailed(error) from error
-        return self._function(request)
+        return self._function(transformed(request, self._transforms))
+
+
+def transformed(request: Any, transforms: Sequence[Callable[[Any], Any]]) -> Any:
+    """Returns what the transforms make of a request, in order.
+
+    Raises:
+        TransformFailed: a transform raised.
+    """
+    try:
+        for transform in transforms:
+            request = hooks.checked_result("transform=", transform(request))
+    except Exception as error:
+        raise TransformFailed(error) from error
+    return request
 
 
 def with_transforms(function: Any, transforms: Sequence[Callable[[Any], Any]]) -> Any:
     """The function with its transforms; unchanged when it is None or there are no transforms."""
     return TransformedCall(function, transforms) if function and transforms else function
+
+
+CONTENT_FIELDS = frozenset(
+    {"messages", "input", "contents", "prompt", "system", "documents", "query", "model", "file"}
+)
+"""Fields that are never dropped: without them there is no request."""
+
+
+def lacks_of(lacks: Lacks, request: Any) -> Mapping[str, str]:
+    """Returns what a provider cannot express of a request: reasons by field.
+
+    Raises:
+        UsageError: `lacks=` raised, or returned no mapping.
+    """
+    try:
+        found = hooks.checked_result("lacks=", lacks(request))
+    except Exception as error:
+        raise UsageError(f"lacks= raised {class_and_message(error)}") from error
+    if not found:
+        return {}
+    if not isinstance(found, Mapping):
+        raise UsageError(f"lacks= must return a mapping of fields to reasons, got {found!r}")
+    return found
+
+
+def can_drop(field: str, request: Any) -> bool:
+    """Whether a request can be sent without a field: a setting, and no part of its content."""
+    return isinstance(request, Mapping) and field in request and field not in CONTENT_FIELDS
+
+
+class Dropping:
+    """Leaves out what a provider cannot express, for routes with `unsupported="drop"`.
+
+    Args:
+        lacks: the provider's.
+        transforms: applied to the request before.
+    """
+
+    __slots__ = ("_lacks", "_transforms")
+
+    def __init__(self, lacks: Lacks, transforms: Sequence[Callable[[Any], Any]]) -> None:
+        self._lacks = lacks
+        self._transforms = transforms
+
+    def apply(self, request: Any) -> tuple[Any, tuple[str, ...]]:
+        """Returns the request for the provider, and the names of the fields that it lacks.
+
+        Raises:
+            TransformFailed: a transform or `lacks=` raised.
+        """
+        request = transformed(request, self._transforms)
+        try:
+            found = lacks_of(self._lacks, request)
+        except UsageError as error:
+            raise TransformFailed(error) from error
+        names = tuple(field for field in found if can_drop(field, request))
+        if not names:
+            return request, ()
+        return {key: value for key, value in request.items() if key not in names}, names

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import log2
+from math import floor, log2
 
 SLICES = 10
 """Slices of a window: memory stays constant, however many calls there are."""
@@ -26,6 +26,7 @@ class RollingCounts:
         "_calls_before",
         "_failures",
         "_failures_before",
+        "_past_successes",
         "_width",
         "calls",
         "edge",
@@ -39,10 +40,15 @@ class RollingCounts:
         self._calls = [0] * SLICES
         self._failures = [0] * SLICES
         self._calls_before = self._failures_before = 0
+        self._past_successes = 0
         self.calls: int = 0
         self.failures: int = 0
 
-    def record(self, now: float, *, failed: bool) -> None:
+    def record(
+        self,
+        now: float,
+        failed: bool,  # noqa: FBT001 - once an attempt, where keywords cost time
+    ) -> None:
         """Counts one call that ended at `now` (loop time, seconds)."""
         if now >= self.edge:
             self.settle(now)
@@ -63,9 +69,15 @@ class RollingCounts:
             at = self._at = (self._at + 1) % SLICES
             self.calls -= self._calls[at]
             self.failures -= self._failures[at]
+            self._past_successes += self._calls[at] - self._failures[at]
             self._calls[at] = self._failures[at] = 0
         self._calls_before = self.calls
         self._failures_before = self.failures
+
+    @property
+    def successes(self) -> int:
+        """Calls that did not fail since the start, those before the window included."""
+        return self._past_successes + self.calls - self.failures
 
     def counts_at(self, now: float) -> tuple[int, int]:
         """Calls and failures in the window at `now`, without changing it: for other threads."""
@@ -81,6 +93,7 @@ class RollingCounts:
 
     def clear(self) -> None:
         """Removes every call."""
+        self._past_successes += self.calls - self.failures
         self._calls = [0] * SLICES
         self._failures = [0] * SLICES
         self._calls_before = self._failures_before = 0
@@ -102,6 +115,7 @@ DOUBLINGS = 20
 
 _BUCKETS = STEPS_PER_DOUBLING * DOUBLINGS
 _MIN_LATENCY_LOG2 = log2(MIN_LATENCY)
+_STEPS = float(STEPS_PER_DOUBLING)
 
 
 class LatencyHistogram:
@@ -128,22 +142,24 @@ class LatencyHistogram:
         self._until_refresh = self.REFRESH_EVERY
         self.samples: float = 0.0
 
-    def record(self, log2_seconds: float) -> bool:
-        """Adds one latency, given as the binary logarithm of its seconds.
+    def record(self, *log2_seconds: float) -> bool:
+        """Adds latencies, given as the binary logarithms of their seconds.
 
         Returns:
             True when the percentiles will be computed anew.
         """
-        bucket = int((log2_seconds - _MIN_LATENCY_LOG2) * STEPS_PER_DOUBLING)
-        self._counts[0 if bucket < 0 else bucket if bucket < _BUCKETS else _BUCKETS - 1] += 1.0
-        self.samples += 1.0
-        self._until_refresh = left = self._until_refresh - 1
-        if left:
+        counts = self._counts
+        for latency in log2_seconds:
+            bucket = floor((latency - _MIN_LATENCY_LOG2) * _STEPS)
+            counts[0 if bucket < 0 else bucket if bucket < _BUCKETS else _BUCKETS - 1] += 1.0
+        self.samples += len(log2_seconds)
+        self._until_refresh -= len(log2_seconds)
+        if self._until_refresh > 0:
             return False
         self._until_refresh = self.REFRESH_EVERY
         self._cache.clear()
         if self.samples >= self.HALVE_AT:
-            self._counts = [count / 2 for count in self._counts]
+            self._counts = [count / 2 for count in counts]
             self.samples /= 2
         return True
 

@@ -132,6 +132,13 @@ def count(what: str, value: Any, *, minimum: int = 1, maximum: int | None = None
     return int(value)
 
 
+def flag(what: str, value: Any) -> bool:
+    """True or False, and no other value that only counts as one."""
+    if not isinstance(value, bool):
+        raise ConfigurationError(what, f"must be True or False, got {value!r}")
+    return value
+
+
 def one_of(what: str, value: Any, allowed: Iterable[Any]) -> None:
     """Checks that a value is one of a few."""
     values = tuple(allowed)
@@ -170,11 +177,14 @@ def instance(what: str, value: Any, kind: type[KindT]) -> KindT | None:
     return value
 
 
-def suggestion(unknown: str, known: Iterable[str]) -> str:
+def suggestion(unknown: object, known: Iterable[str]) -> str:
     """The unknown name, quoted, with the closest known name, or with up to ten known names.
 
-    A name that is longer than any name here is cut, and not compared: that would take seconds.
+    A name that is longer than any name here is cut, and not compared: that would take seconds. What
+    is no string, such as a `Provider` in the place of its name, is no name at all.
     """
+    if not isinstance(unknown, str):
+        return f"{unknown!r}; a name must be a string"
     if len(unknown) > MAX_NAME_LENGTH:
         return f"{unknown[:MAX_NAME_LENGTH]!r}, which is cut here; it has {len(unknown)} characters"
     names = sorted(known)
@@ -183,4 +193,5 @@ def suggestion(unknown: str, known: Iterable[str]) -> str:
     close = get_close_matches(unknown, names, n=1)
     if close:
         return f"{unknown!r}; did you mean {close[0]!r}?"
-    return f"{unknown!r}; known: {', '.join(map(repr, names[:10])) or 'none'}"
+    more = f" and {len(names) - 10} more" if len(names) > 10 else ""
+    return f"{unknown!r}; known: {', '.join(map(repr, names[:10])) or 'none'}{more}"

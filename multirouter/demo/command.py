@@ -70,6 +70,11 @@ def add_arguments(parser: ArgumentParser) -> None:
         metavar="PORT",
         help="port of /metrics; 0 takes a free port (%(default)s)",
     )
+    option(
+        "--console",
+        action="store_true",
+        help="open the router's console in the browser; it stays open until Ctrl-C",
+    )
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--plain", action="store_true", help="print plain lines, even on a terminal")
     how.add_argument("--json", action="store_true", help="print only the summary, as JSON")
@@ -99,7 +104,17 @@ def _run_scenario(scenario: Scenario, arguments: Namespace) -> Summary:
     from multirouter.demo.run import run_demo
 
     with _view(arguments) as view:
-        return asyncio.run(run_demo(scenario, view))
+        open_page = _open_page if arguments.console else None
+        return asyncio.run(run_demo(scenario, view, open_page=open_page))
+
+
+def _open_page(url: str) -> None:
+    """Opens the console in the browser, and names its address, which is needed without one."""
+    import webbrowser
+
+    sys.stderr.write(f"Console: {url} (until Ctrl-C)\n")
+    sys.stderr.flush()
+    webbrowser.open(url)
 
 
 def _view(arguments: Namespace) -> AbstractContextManager[View]:

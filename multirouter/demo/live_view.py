@@ -92,9 +92,10 @@ def _table(demo: DemoState, bar_width: int) -> Table:
     table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim")
     table.add_column("provider", style="bold", min_width=8)
     table.add_column("circuit", min_width=13)
-    table.add_column("share", min_width=bar_width + 5)
-    for name in ("in flight", "answered", "p50", "p99", "failed\nattempts"):
+    table.add_column("share of\nnew calls", min_width=bar_width + 5)
+    for name in ("running\nnow", "calls\nanswered", "median\ntime", "slowest\n1 in 100"):
         table.add_column(name, justify="right", min_width=6)
+    table.add_column("failed\nattempts", justify="right", min_width=6)
     for row in provider_rows(demo.router, demo.counters):
         table.add_row(
             row.provider,

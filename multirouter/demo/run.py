@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Iterator
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from random import Random
@@ -62,34 +62,41 @@ class View(Protocol):
         ...
 
 
-async def run_demo(scenario: Scenario, view: View) -> Summary:
+async def run_demo(
+    scenario: Scenario, view: View, *, open_page: Callable[[str], None] | None = None
+) -> Summary:
     """Runs a scenario and returns the summary; a cancellation ends it early, without an error.
 
     Args:
         scenario: the settings.
         view: displays the state while the demo runs.
+        open_page: called with the URL of the router's console, which is then served until the demo
+            is cancelled, also after its last call; None for no console.
 
     Raises:
         ConfigurationError: the metrics port cannot be opened.
     """
-    async with _start(scenario) as demo:
+    async with _start(scenario) as demo, _console(demo, open_page):
         calls_task = asyncio.create_task(_make_calls(demo))
-        interrupted = False
+        ended_after: float | None = None
         try:
             await _show_until_done(demo, view, calls_task)
+            ended_after = demo.elapsed()
+            if open_page is not None:
+                view.show(demo)
+                await asyncio.Event().wait()
         except asyncio.CancelledError:
             # Cancellation stops the calls; the summary so far is still returned.
-            interrupted = True
             _clear_cancellation()
         finally:
             calls_task.cancel()
             await asyncio.wait({calls_task})
-        elapsed = demo.elapsed()
+        elapsed = demo.elapsed() if ended_after is None else ended_after
         view.show(demo)
         return Summary(
             scenario,
             elapsed,
-            interrupted,
+            ended_after is None,
             demo.counters,
             provider_rows(demo.router, demo.counters),
             demo.metrics.url,
@@ -142,6 +149,25 @@ async def _serving(providers: dict[str, DemoProvider]) -> AsyncGenerator[None, N
     finally:
         for provider in providers.values():
             await provider.aclose()
+
+
+@asynccontextmanager
+async def _console(
+    demo: DemoState, open_page: Callable[[str], None] | None
+) -> AsyncGenerator[None, None]:
+    """Serves the console of the demo's router, if it is wanted."""
+    if open_page is None:
+        yield
+        return
+    from multirouter.gateway.embedded.console_server import ConsoleServer
+
+    console = ConsoleServer(demo.router)
+    await asyncio.to_thread(console.start)
+    try:
+        open_page(console.url)
+        yield
+    finally:
+        await asyncio.to_thread(console.close)
 
 
 async def _show_until_done(demo: DemoState, view: View, calls_task: asyncio.Task[None]) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from multirouter.gateway.http.exchange import Exchange
+from multirouter.model import AttemptRecord
 
 
 class AccessLog:
@@ -19,19 +21,17 @@ class AccessLog:
         self._logger = logger
         self._quiet = quiet
 
-    def request_ended(self, exchange: Exchange, status: int, seconds: float) -> None:
+    def request_ended(self, summary: Mapping[str, Any], attempts: Iterable[AttemptRecord]) -> None:
         """Logs a request.
 
         Args:
-            exchange: the request; not logged if its `path` is "".
-            status: the HTTP status; 499 if the client disconnected.
-            seconds: from arrival to end.
+            summary: see `Exchange.summary`; the status is 499 if the client disconnected.
+            attempts: its attempts.
         """
-        if not exchange.path or (self._quiet and status < 400):
+        if self._quiet and summary["status"] < 400:
             return
-        summary = exchange.summary(status, seconds)
         fields = {name: value for name, value in summary.items() if value}
-        trail = [f"{a.provider} {a.verdict.kind} {a.elapsed * 1000:.0f}ms" for a in exchange.trail]
+        trail = [f"{a.provider} {a.verdict.kind} {a.elapsed * 1000:.0f}ms" for a in attempts]
         self._log.info("request", **fields, trail=trail)
 
     def internal_error(self, exchange: Exchange, error: Exception) -> None:
@@ -44,6 +44,10 @@ class AccessLog:
 
     def change_rejected(self, event: str, **fields: Any) -> None:
         """Logs a change that was rejected."""
+        self._log.warning(event, **fields)
+
+    def warning(self, event: str, **fields: Any) -> None:
+        """Logs what is set up so that it cannot work as meant."""
         self._log.warning(event, **fields)
 
     @property

@@ -3,48 +3,68 @@
 from __future__ import annotations
 
 import asyncio
-import random
-import re
+import time
 from collections.abc import Callable, Collection, Mapping
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
 
 from multirouter.gateway.access_log import AccessLog
 from multirouter.gateway.auth.authentication import AccessControl
 from multirouter.gateway.auth.key_protocol import Key, Keys
-from multirouter.gateway.endpoints import health
+from multirouter.gateway.console.endpoints import ConsoleEndpoints
 from multirouter.gateway.endpoints.admin import AdminAPI
 from multirouter.gateway.endpoints.admin_operations import in_this_process
 from multirouter.gateway.endpoints.chat import answer_chat
 from multirouter.gateway.endpoints.gemini import GenerateContent
+from multirouter.gateway.endpoints.health import Monitoring
 from multirouter.gateway.endpoints.messages import answer_messages
-from multirouter.gateway.endpoints.model_requests import Answer, ModelRequests, record_model
-from multirouter.gateway.endpoints.operations import OPERATIONS, answer_operation
-from multirouter.gateway.endpoints.recent_calls import RecentCalls
+from multirouter.gateway.endpoints.model_requests import ModelRequests, record_model
+from multirouter.gateway.endpoints.operations import OPERATIONS, WITH_FILES, answer_operation
+from multirouter.gateway.endpoints.recent_calls import LastCalls, RecentCalls
+from multirouter.gateway.endpoints.responses import ResponsesRequest
+from multirouter.gateway.endpoints.stored_responses import StoredResponses
+from multirouter.gateway.endpoints.token_counts import (
+    counting,
+    for_messages,
+    for_responses,
+    message_count,
+    response_count,
+)
 from multirouter.gateway.formats.anthropic.requests import from_messages
 from multirouter.gateway.http import cors
 from multirouter.gateway.http.active_streams import ActiveStreams
 from multirouter.gateway.http.endpoint_table import Endpoint, EndpointTable, Handler
+from multirouter.gateway.http.event_socket import EventSocket
 from multirouter.gateway.http.exchange import Exchange
 from multirouter.gateway.http.http_error import HTTPError, http_error_from
+from multirouter.gateway.http.request_body import read_json_object, read_object_or_form
+from multirouter.gateway.http.request_ids import request_id, request_ids
 from multirouter.gateway.http.server_limits import ServerLimits
 from multirouter.gateway.http.wire_format import (
     ANTHROPIC,
     GEMINI,
     OPENAI,
+    RESPONSES,
     WireFormat,
     client_format,
     error_headers,
 )
+from multirouter.gateway.ids.made_ids import MadeIds
+from multirouter.gateway.openapi.endpoint import OpenAPI
+from multirouter.gateway.response_store import ResponseStore
 from multirouter.gateway.routing.model_catalogue import ModelCatalogue
-from multirouter.gateway.routing.request_options import RequestOptions
 from multirouter.gateway.routing.router_calls import Router
 from multirouter.gateway.short_wait import ShortWait
+from multirouter.gateway.sockets.response_sockets import ResponseSockets
+from multirouter.providers.quirks.learned_repairs import show_repairs
+
+if TYPE_CHECKING:
+    from multirouter.telemetry.opentelemetry import OpenTelemetry
 
 __all__ = ["Gateway", "Key", "Keys", "ServerLimits"]
 
-_VALID_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
 _MAX_PATH = 200
 """Characters of a path that are logged."""
 
@@ -57,7 +77,8 @@ class Gateway:
 
     Args:
         router: the router that answers.
-        models: a route for each model's name, or pattern of names, that clients may use.
+        models: a route for each model's name, or pattern of names, that clients may use; None
+            serves no models, but only the admin API, the console and monitoring.
         keys: the gateway keys; None serves this machine alone, unless `allow_anyone`.
         allow_anyone: whether a gateway without keys serves other machines too.
         origins: web pages that may use it (`https://app.example`, `*`).
@@ -67,6 +88,11 @@ class Gateway:
         new_request_id: makes the id of a request that brings none.
         short_wait: which requests wait when no provider is available; None is one second on all
             routes.
+        secret: signs the sessions of the console; the processes of a gateway share it.
+        telemetry: traces the requests; the router's own traces their calls.
+        recent: the last calls, where others record them; None records requests.
+        responses: keeps responses for clients that refer to them; None keeps none.
+        made_ids: remembers which provider made an id; None does so in memory.
 
     Attributes:
         access: authenticates requests.
@@ -75,13 +101,15 @@ class Gateway:
         draining: set when it is about to stop: `/readyz` fails from then on.
         in_flight: requests under way.
         active_streams: the streams among them.
+        started: when it was made, seconds since 1970.
+        console: the endpoints of the console.
     """
 
     def __init__(
         self,
         router: Router,
         *,
-        models: Mapping[str, str],
+        models: Mapping[str, str] | None,
         keys: Keys | None = None,
         allow_anyone: bool = False,
         origins: Collection[str] = (),
@@ -90,25 +118,47 @@ class Gateway:
         log: AccessLog | None = None,
         new_request_id: Callable[[], str] | None = None,
         short_wait: ShortWait | None = None,
+        secret: bytes | None = None,
+        telemetry: OpenTelemetry | None = None,
+        recent: LastCalls | None = None,
+        responses: ResponseStore | None = None,
+        made_ids: MadeIds | None = None,
     ) -> None:
         self.router = router
-        self.access: AccessControl = AccessControl(keys, origins=origins, allow_anyone=allow_anyone)
+        made_ids = made_ids or MadeIds()
+        self._stored: StoredResponses = StoredResponses(responses, made_ids)
+        self.access: AccessControl = AccessControl(
+            keys,
+            origins=origins,
+            allow_anyone=allow_anyone,
+            secret=secret,
+            membership=router.membership,
+        )
         self.limits: ServerLimits = limits or ServerLimits()
         self.log: AccessLog = log or AccessLog()
         self.draining = False
+        self.started: float = time.time()
         self.in_flight: int = 0
         self.active_streams: ActiveStreams = ActiveStreams()
         self.short_wait: ShortWait = short_wait or ShortWait()
-        self.recent: RecentCalls = RecentCalls()
+        self._requests = RecentCalls()
+        self.recent: LastCalls = recent or self._requests
         self.admin: AdminAPI = AdminAPI(self.access, self.log, in_this_process(self))
         self._origins = origins
         self._registry = registry
-        self._new_request_id = new_request_id or _request_ids()
+        show_repairs(registry)
+        self._telemetry = telemetry
+        self._new_request_id = new_request_id or request_ids()
         self._model_requests = ModelRequests(
-            router, self.access, ModelCatalogue(models), self.limits.read_timeout
+            router, self.access, ModelCatalogue(models or {}), self.limits.read_timeout, made_ids
         )
         self._endpoints = EndpointTable()
+        self.console: ConsoleEndpoints = ConsoleEndpoints(self, self._endpoints.all)
+        if models is not None:
+            self._add_model_endpoints()
         self._add_endpoints()
+        if router.membership is not None:
+            self.admin.overview = router.membership.overview
 
     @property
     def catalogue(self) -> ModelCatalogue:
@@ -119,7 +169,11 @@ class Gateway:
         """Applies other models, keys and waits; requests under way are not affected."""
         self._model_requests.catalogue = ModelCatalogue(models)
         self.short_wait = short_wait
-        self.access.keys = keys
+        self.access.apply(keys)
+
+    def close(self) -> None:
+        """Closes the files of kept responses and of ids."""
+        self._stored.close()
 
     def add_endpoint(
         self, method: str, path: str, handler: Handler, wire_format: WireFormat | None = OPENAI
@@ -127,23 +181,43 @@ class Gateway:
         """Adds an endpoint; see `EndpointTable.add` and `Endpoint`."""
         self._endpoints.add(method, path, Endpoint(handler, wire_format))
 
-    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answers one request; errors become responses."""
+    async def handle(
+        self,
+        request: web.BaseRequest,
+        handler: Handler | None = None,
+        socket: EventSocket | None = None,
+    ) -> web.StreamResponse:
+        """Answers one request; errors become responses.
+
+        Args:
+            request: the request, or the handshake of a WebSocket.
+            handler: answers a message of the WebSocket; None for the endpoint of the request.
+            socket: gets the events of that answer, or its error.
+        """
         loop = asyncio.get_running_loop()
         exchange = Exchange(
             request,
-            self._request_id(request),
+            request_id({} if socket else request.headers, self._new_request_id),
             loop.time,
             self._origins,
             active_streams=self.active_streams,
             short_wait=self.short_wait,
         )
+        exchange.socket = socket
         status = _DISCONNECTED
         self.in_flight += 1
         try:
-            response = await self._answer(exchange)
-            status = response.status
-            return response
+            if self._telemetry is None:
+                response = await self._answer(exchange, handler)
+                status = response.status
+                return response
+            with self._telemetry.request(request.method, request.headers) as span:
+                try:
+                    response = await self._answer(exchange, handler)
+                    status = response.status
+                    return response
+                finally:
+                    span.answered(request.path[:_MAX_PATH], status, exchange.id, exchange.key)
         finally:
             self.in_flight -= 1
             self._record_end(exchange, status, loop.time() - exchange.started)
@@ -156,11 +230,15 @@ class Gateway:
         body = exchange.wire_format.error_body(error, exchange.id)
         return web.json_response(body, status=error.status, headers=headers)
 
-    async def _answer(self, exchange: Exchange) -> web.StreamResponse:
+    async def _answer(self, exchange: Exchange, handler: Handler | None) -> web.StreamResponse:
         try:
             request = exchange.request
             exchange.path = request.path[:_MAX_PATH]
             exchange.wire_format = client_format(request.path, request.headers)
+            self.access.check_local(request.headers)
+            if handler is not None:
+                exchange.wire_format = RESPONSES
+                return await handler(exchange)
             if request.method == "OPTIONS" and self._origins:
                 methods = self._endpoints.methods(request.path)
                 return cors.preflight(request, exchange.headers(), methods)
@@ -170,82 +248,77 @@ class Gateway:
         except ConnectionError:
             raise
         except Exception as error:  # noqa: BLE001 - the client gets an answer to any error
-            http_error = http_error_from(error)
-            if http_error.code == "internal_error":
-                self.log.internal_error(exchange, error)
-            return self.error_response(exchange, http_error)
+            return await self._answer_error(exchange, error)
+
+    async def _answer_error(self, exchange: Exchange, error: Exception) -> web.Response:
+        """The answer to an error.
+
+        The error must not be in a variable of `_answer`: its traceback holds that frame, and the
+        request would be kept until the garbage collector runs.
+        """
+        http_error = http_error_from(error)
+        if http_error.code == "internal_error":
+            self.log.internal_error(exchange, error)
+        if exchange.socket is not None:
+            await exchange.socket.fail(http_error, exchange.id)
+        return self.error_response(exchange, http_error)
 
     def _record_end(self, exchange: Exchange, status: int, seconds: float) -> None:
-        self.log.request_ended(exchange, status, seconds)
-        if exchange.route:
-            self.recent.record(exchange, status, seconds)
-
-    def _request_id(self, request: web.BaseRequest) -> str:
-        """The client's id if it is valid in a header, else a new one."""
-        id_ = request.headers.get("X-Request-Id", "")
-        return id_ if _VALID_ID.fullmatch(id_) else self._new_request_id()
+        if exchange.path:  # else the request is not logged
+            summary = exchange.summary(status, seconds)
+            self.log.request_ended(summary, exchange.trail)
+            if exchange.route:
+                self._requests.record(exchange, summary, seconds)
+        exchange.release()
 
     # -- endpoints --------------------------------------------------------------------------
 
-    def _add_endpoints(self) -> None:
-        requests = self._model_requests
-        self.add_endpoint("POST", "/v1/chat/completions", requests.handler(self._chat))
-        messages = requests.handler(self._messages, from_messages)
+    def _add_model_endpoints(self) -> None:
+        requests, interval = self._model_requests, self.limits.comment_interval
+        chat = partial(answer_chat, comment_interval=interval)
+        self.add_endpoint("POST", "/v1/chat/completions", requests.handler(chat))
+        self.add_endpoint("POST", "/admin/chat", requests.admin_handler(chat))
+        answer_message = partial(answer_messages, comment_interval=interval)
+        messages = requests.handler(answer_message, from_messages)
         self.add_endpoint("POST", "/v1/messages", messages, ANTHROPIC)
+        self.add_endpoint("POST", "/v1/responses", self._responses, RESPONSES)
+        sockets = ResponseSockets(self, requests, self._stored)
+        self.add_endpoint("GET", "/v1/responses", sockets.connect, RESPONSES)
+        for (method, path), handle in self._stored.handlers().items():
+            self.add_endpoint(method, path, requests.authenticated(handle), RESPONSES)
+        count = requests.handler(counting(message_count), for_messages)
+        self.add_endpoint("POST", "/v1/messages/count_tokens", count, ANTHROPIC)
+        count = requests.handler(counting(response_count), for_responses)
+        self.add_endpoint("POST", "/v1/responses/input_tokens", count, RESPONSES)
         for path, operation in OPERATIONS.items():
-            self.add_endpoint("POST", path, requests.handler(self._operation(operation)))
+            answer = partial(answer_operation, operation, comment_interval=interval)
+            body = read_object_or_form if operation in WITH_FILES else read_json_object
+            self.add_endpoint("POST", path, requests.handler(answer, read_body=body))
         for version in ("v1", "v1beta"):
-            self.add_endpoint("POST", f"/{version}/models/*", self._generate_content, GEMINI)
-            self.add_endpoint("GET", f"/{version}/models", requests.list_models, None)
-            self.add_endpoint("GET", f"/{version}/models/*", requests.get_model, None)
-        for (method, path), handler in self.admin.handlers().items():
+            models, model = f"/{version}/models", f"/{version}/models/**"
+            self.add_endpoint("POST", f"{model}:*", self._generate_content, GEMINI)
+            self.add_endpoint("GET", models, requests.list_models, None)
+            for path in (model, f"{model}:*"):  # names of models may have a colon
+                self.add_endpoint("GET", path, requests.get_model, None)
+
+    def _add_endpoints(self) -> None:
+        console = {**self.admin.handlers(), **self.console.handlers()}
+        for (method, path), handler in console.items():
             self.add_endpoint(method, path, handler)
-        self.add_endpoint("GET", "/healthz", self._healthz)
-        self.add_endpoint("GET", "/readyz", self._readyz)
-        self.add_endpoint("GET", "/metrics", self._metrics)
+        monitoring = Monitoring(self, self._registry)
+        self.add_endpoint("GET", "/healthz", monitoring.alive)
+        self.add_endpoint("GET", "/readyz", monitoring.ready)
+        self.add_endpoint("GET", "/metrics", monitoring.metrics)
+        self.add_endpoint("GET", "/openapi.json", OpenAPI(self._endpoints.all).answer)
 
-    async def _chat(
-        self, router: Router, options: RequestOptions, exchange: Exchange
-    ) -> web.StreamResponse:
-        interval = self.limits.comment_interval
-        return await answer_chat(router, options, exchange, comment_interval=interval)
-
-    async def _messages(
-        self, router: Router, options: RequestOptions, exchange: Exchange
-    ) -> web.StreamResponse:
-        interval = self.limits.comment_interval
-        return await answer_messages(router, options, exchange, comment_interval=interval)
+    async def _responses(self, exchange: Exchange) -> web.StreamResponse:
+        request = ResponsesRequest(self.limits.comment_interval, self._stored)
+        handler = self._model_requests.handler(
+            request.answer, request.read, expand=self._stored.expand
+        )
+        return await handler(exchange)
 
     async def _generate_content(self, exchange: Exchange) -> web.StreamResponse:
         request = GenerateContent(exchange.request, self.limits.comment_interval)
         record_model(exchange, request.model)
         return await self._model_requests.handler(request.answer, request.read)(exchange)
-
-    def _operation(self, operation: str) -> Answer:
-        async def answer(
-            router: Router, options: RequestOptions, exchange: Exchange
-        ) -> web.StreamResponse:
-            interval = self.limits.comment_interval
-            return await answer_operation(
-                operation, router, options, exchange, comment_interval=interval
-            )
-
-        return answer
-
-    async def _healthz(self, exchange: Exchange) -> web.StreamResponse:
-        exchange.path = ""  # not logged: monitoring calls it too often
-        return health.alive()
-
-    async def _readyz(self, exchange: Exchange) -> web.StreamResponse:
-        exchange.path = ""
-        return health.ready(self.router, draining=self.draining)
-
-    async def _metrics(self, exchange: Exchange) -> web.StreamResponse:
-        exchange.path = ""
-        return health.metrics(self._registry)
-
-
-def _request_ids() -> Callable[[], str]:
-    """Makes ids of 96 random bits; seeded by the system once, not for every request."""
-    source = random.Random()
-    return lambda: f"req_{source.getrandbits(96):024x}"

@@ -24,7 +24,11 @@ examples:
 def add_arguments(parser: ArgumentParser) -> None:
     """Adds the options of `multirouter serve`."""
     option = parser.add_argument
-    option("config", nargs="?", help="YAML or TOML file (default: the environment)")
+    option(
+        "config",
+        nargs="?",
+        help="YAML or TOML file (default: ./multirouter.yaml, else the environment)",
+    )
     option("--host", help="address to listen on (default: the file's, else 127.0.0.1)")
     option(
         "--port",
@@ -39,6 +43,11 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     option("--reload", action="store_true", help="reload the file whenever it changes")
     option("--quiet", action="store_true", help="log only failed requests")
+    option(
+        "--opentelemetry",
+        action="store_true",
+        help="trace requests, calls and attempts; start it with `opentelemetry-instrument`",
+    )
     option(
         "--allow-anyone",
         action="store_true",
@@ -71,17 +80,19 @@ def run(arguments: Namespace) -> int:
 
 
 def _run(arguments: Namespace, signals: Signals) -> int:
+    from multirouter.config.discovery import default_file
     from multirouter.core import validation as check
     from multirouter.gateway.process import ServeOptions, run_single
     from multirouter.gateway.workers.supervisor import run_workers
 
     options = ServeOptions(
-        config=arguments.config,
+        config=arguments.config or default_file(),
         host=arguments.host,
         port=arguments.port,
         reload=arguments.reload,
         quiet=arguments.quiet,
         allow_anyone=arguments.allow_anyone,
+        opentelemetry=arguments.opentelemetry,
     )
     if check.count("--workers", arguments.workers) > 1:
         return run_workers(options, arguments.workers, signals)

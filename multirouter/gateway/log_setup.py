@@ -25,8 +25,10 @@ class LossyStderr:
 
     def write(self, text: str) -> None:
         """Writes text, or loses it."""
-        with suppress(OSError, ValueError):
+        try:
             sys.stderr.write(text)
+        except (OSError, ValueError):  # not `suppress`: there is a line for each request
+            return
 
     def flush(self) -> None:
         """Writes what is buffered, or keeps it."""
@@ -52,6 +54,40 @@ def configure_logs() -> None:
         logger_factory=structlog.WriteLoggerFactory(LossyStderr()),  # type: ignore[arg-type] # it writes and flushes, no more
         cache_logger_on_first_use=True,
     )
+
+
+class RequestLogger:
+    """The logger of requests: its lines are those of structlog as it is configured here.
+
+    structlog runs a chain of processors for each event, most of which have nothing to do for one
+    without an exception. Other events are structlog's.
+    """
+
+    def __init__(self) -> None:
+        import structlog
+
+        self._others: Any = structlog.get_logger("multirouter.gateway").bind()
+        self._add_timestamp = timestamper()
+        self._stderr = LossyStderr()
+
+    def info(self, event: str, **fields: Any) -> None:
+        """Writes one line."""
+        fields["event"] = event
+        fields["level"] = "info"
+        self._add_timestamp(None, "info", fields)
+        self._stderr.write(render_json(None, "info", fields) + "\n")
+
+    def __getattr__(self, name: str) -> Any:
+        """The methods of other levels."""
+        return getattr(self._others, name)
+
+
+def request_logger() -> RequestLogger | None:
+    """The logger of requests; None when structlog is configured otherwise, or for a terminal."""
+    import structlog
+
+    ours = structlog.get_config()["processors"][-1] is render_json
+    return RequestLogger() if ours else None
 
 
 def render_json(_logger: Any, _level: str, event: Any) -> str:

@@ -3,29 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import gc
+import contextlib
+import secrets
 import signal
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from multirouter.config import Settings, discover, load
+from multirouter.config.building.telemetry import make_telemetry
+from multirouter.config.client_keys.requirement import require_keys
 from multirouter.errors import ConfigurationError
 from multirouter.gateway.access_log import AccessLog
 from multirouter.gateway.app import Gateway, ServerLimits
-from multirouter.gateway.auth.loopback import is_loopback
-from multirouter.gateway.log_setup import configure_logs
+from multirouter.gateway.ids.made_ids import MadeIds
+from multirouter.gateway.log_setup import configure_logs, request_logger
+from multirouter.gateway.memory import freeze_startup_objects, return_large_blocks
 from multirouter.gateway.reload import Reloader, watch
+from multirouter.gateway.response_store import ResponseStore
 from multirouter.gateway.server import READINESS_LEAD, Server
 from multirouter.gateway.short_wait import ShortWait
 from multirouter.gateway.signals import Signals
 from multirouter.gateway.startup_message import report_start
 
-GC_THRESHOLD = 10_000
-"""Container allocations beyond deallocations that start a collection of the young generation.
-Python's own 700 are reached every few dozen requests, which free nearly all they allocate."""
-
+if TYPE_CHECKING:
+    from multirouter.telemetry.opentelemetry import OpenTelemetry
 
 STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
@@ -42,6 +47,9 @@ class ServeOptions:
         quiet: whether only failed requests are logged.
         allow_anyone: whether other machines are served without keys.
         worker: whether this is one of several processes on a port.
+        folder: where the processes on a port keep what they share; None for a single process.
+        secret: signs the sessions of the console in all of them.
+        opentelemetry: whether requests, calls and attempts are traced.
     """
 
     config: str | None = None
@@ -51,6 +59,9 @@ class ServeOptions:
     quiet: bool = False
     allow_anyone: bool = False
     worker: bool = False
+    folder: str | None = None
+    opentelemetry: bool = False
+    secret: bytes = field(default_factory=lambda: secrets.token_bytes(32), repr=False)
 
     def load_settings(self) -> Settings:
         """The current settings.
@@ -61,14 +72,25 @@ class ServeOptions:
         """
         return discover() if self.config is None else load(self.config)
 
-    def reload_settings(self, host: str) -> Settings:
+    def reload_settings(self, host: str, *, keyed: bool) -> Settings:
         """The current settings, for a gateway that listens on a host already.
 
+        Args:
+            host: the host.
+            keyed: whether the settings in force have keys. Those that a file lacks while it is
+                being written do not open the gateway.
+
         Raises:
-            ConfigurationError: when they are invalid, or would serve other machines without keys.
+            ConfigurationError: when they are invalid, would remove the keys, or would serve other
+                machines without keys.
             OSError: when the file cannot be read.
         """
         settings = self.load_settings()
+        if keyed and settings.keys is None:
+            raise ConfigurationError(
+                "keys",
+                "must not be removed while the gateway runs: restart it to serve without keys",
+            )
         replace(self, host=host).address(settings)
         return settings
 
@@ -78,15 +100,8 @@ class ServeOptions:
         Raises:
             ConfigurationError: the host would serve other machines without keys.
         """
-        host = settings.server.host if self.host is None else self.host
-        port = settings.server.port if self.port is None else self.port
-        if settings.keys is None and not self.allow_anyone and not is_loopback(host):
-            raise ConfigurationError(
-                "host",
-                f"{host!r} serves other machines, and no keys are configured: create a key with "
-                "`multirouter keys new` and set keys: {file: keys.json}, or pass --allow-anyone",
-            )
-        return host, port
+        host = require_keys(settings, self.host, allow_anyone=self.allow_anyone)
+        return host, settings.server.port if self.port is None else self.port
 
 
 class Stop:
@@ -134,13 +149,20 @@ def run_single(options: ServeOptions, signals: Signals) -> int:
 
     @asynccontextmanager
     async def by_signals(gateway: Gateway, stop: Stop) -> AsyncGenerator[None]:
-        reloader = Reloader(lambda: options.reload_settings(host), gateway, settings.files)
-        gateway.admin.reload = reloader.reload_async
+        def read() -> Settings:
+            return options.reload_settings(host, keyed=gateway.access.keys is not None)
+
+        reloader = Reloader(read, gateway, settings.files)
+        gateway.admin.reload = reloader.reload
+
+        reloads: set[asyncio.Task[str]] = set()
 
         def act() -> None:
             for number in signals.take():
                 if number == signal.SIGHUP:
-                    reloader.reload("SIGHUP")
+                    task = loop.create_task(reloader.reload("SIGHUP"))
+                    reloads.add(task)
+                    task.add_done_callback(reloads.discard)
                 else:
                     stop.request(graceful=number == signal.SIGTERM)
 
@@ -151,8 +173,8 @@ def run_single(options: ServeOptions, signals: Signals) -> int:
             yield
         finally:
             loop.remove_reader(signals.fileno())
-            if watching is not None:
-                watching.cancel()
+            for task in (*reloads, *filter(None, [watching])):
+                task.cancel()
 
     signals.record(STOP_SIGNALS)
     serve(options, settings, by_signals, partial(report_start, settings))
@@ -179,6 +201,7 @@ def serve(
         OSError: when the port is in use.
     """
     configure_logs()
+    return_large_blocks()
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         try:
             runner.run(_serve(options, settings, control, on_ready))
@@ -203,33 +226,45 @@ async def _serve(
 ) -> None:
     host, port = options.address(settings)
     stop = Stop()
-    async with settings.build() as router:
-        log = AccessLog(quiet=options.quiet)
-        gateway = make_gateway(router, settings, allow_anyone=options.allow_anyone, log=log)
+    section = settings.document.telemetry
+    if section is None and options.opentelemetry:
+        from multirouter.config.sections.telemetry import TelemetrySection
+
+        section = TelemetrySection()
+    telemetry = make_telemetry(section)
+    log = AccessLog(request_logger(), quiet=options.quiet)
+    if telemetry is not None and not telemetry.records:
+        log.warning("no traces are recorded", reason="start it with `opentelemetry-instrument`")
+    async with settings.build(telemetry=telemetry) as router:
+        gateway = make_gateway(
+            router,
+            settings,
+            allow_anyone=options.allow_anyone,
+            log=log,
+            secret=options.secret,
+            telemetry=telemetry,
+            folder=options.folder,
+        )
         drain = settings.server.drain_timeout
         server = Server(gateway, host, port, reuse_port=options.worker, drain=drain)
-        async with control(gateway, stop):
-            await server.start()
-            freeze_startup_objects()
-            on_ready(server.url)
-            await stop.wait()
-            await server.drain(lead=READINESS_LEAD if stop.graceful else 0.0)
-
-
-def freeze_startup_objects() -> None:
-    """Excludes all objects so far from later garbage collections, and enables them.
-
-    Modules, models and metrics are some 100,000 containers that live as long as the process.
-    Traversing them again and again takes time from requests, and sweeps the processor's caches.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.enable()  # see `command.run`
-    gc.set_threshold(GC_THRESHOLD, *gc.get_threshold()[1:])
+        with contextlib.closing(gateway):
+            async with control(gateway, stop):
+                await server.start()
+                freeze_startup_objects()
+                on_ready(server.url)
+                await stop.wait()
+                await server.drain(lead=READINESS_LEAD if stop.graceful else 0.0)
 
 
 def make_gateway(
-    router: object, settings: Settings, *, allow_anyone: bool = False, log: AccessLog | None = None
+    router: object,
+    settings: Settings,
+    *,
+    allow_anyone: bool = False,
+    log: AccessLog | None = None,
+    secret: bytes | None = None,
+    telemetry: OpenTelemetry | None = None,
+    folder: str | None = None,
 ) -> Gateway:
     """The gateway of a configuration, in front of its router."""
     server = settings.server
@@ -243,8 +278,30 @@ def make_gateway(
             max_body_size=server.max_body_size,
             max_header_size=server.max_header_size,
             read_timeout=server.read_timeout,
+            write_timeout=server.write_timeout,
             keepalive_timeout=server.keepalive_timeout,
         ),
         log=log,
+        secret=secret,
+        telemetry=telemetry,
+        responses=_response_store(settings),
+        made_ids=MadeIds(_path_of_ids(settings, folder)),
         short_wait=ShortWait(settings.wait, settings.waits),
     )
+
+
+def _response_store(settings: Settings) -> ResponseStore | None:
+    """The store of responses, in a file of its own beside the history; None if none are kept."""
+    history = settings.document.history
+    if history is None or not history.responses:
+        return None
+    path = settings.path_of(f"{history.file}.responses")
+    return ResponseStore(path, history.responses, history.retention)
+
+
+def _path_of_ids(settings: Settings, folder: str | None) -> Path | None:
+    """The file of ids: beside the history, which outlives a restart, else in the shared folder."""
+    history = settings.document.history
+    if history is not None:
+        return settings.path_of(f"{history.file}.ids")
+    return None if folder is None else Path(folder) / "made.ids"

@@ -51,7 +51,7 @@ class Reloader:
     """Applies the current settings to the gateway of one process.
 
     Args:
-        read: reads the settings.
+        read: reads the settings; called in a thread.
         gateway: they are applied to it and its router.
         files: the files that the settings in force were read from.
 
@@ -65,9 +65,12 @@ class Reloader:
         self.files: Files = files
         self._read = read
         self._gateway = gateway
+        self._one_at_a_time = asyncio.Lock()
 
-    def reload(self, reason: str) -> str:
-        """Reads the settings and applies them.
+    async def reload(self, reason: str) -> str:
+        """Reads the settings in a thread, so that no request waits, and applies them.
+
+        Reloads that are requested meanwhile follow one after the other.
 
         Args:
             reason: what caused the reload, for the log.
@@ -75,18 +78,15 @@ class Reloader:
         Returns:
             What is wrong with the new settings, or "" when they are in force.
         """
-        try:
-            settings = self._read()
-            ApplySettings(settings)(self._gateway)
-        except Exception as error:  # noqa: BLE001 - no failure of a reload may end the process
-            return reload_rejected(self._gateway.log, reason, error)
-        self.files = settings.files
-        reload_applied(self._gateway.log, reason, settings)
-        return ""
-
-    async def reload_async(self, reason: str) -> str:
-        """The same, for the admin API."""
-        return self.reload(reason)
+        async with self._one_at_a_time:
+            try:
+                settings = await asyncio.to_thread(self._read)
+                ApplySettings(settings)(self._gateway)
+            except Exception as error:  # noqa: BLE001 - no failure of a reload may end the process
+                return reload_rejected(self._gateway.log, reason, error)
+            self.files = settings.files
+            reload_applied(self._gateway.log, reason, settings)
+            return ""
 
 
 def reload_applied(log: AccessLog, reason: str, settings: Settings) -> None:
@@ -140,4 +140,4 @@ async def watch(reloader: Reloader, *, interval: float = POLL_INTERVAL) -> None:
         await asyncio.sleep(interval)
         reason = files.changes(reloader.files)
         if reason:
-            reloader.reload(reason)
+            await reloader.reload(reason)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
+from aiohttp.http_exceptions import BadHttpMessage, LineTooLong
 from aiohttp.web_protocol import RequestHandler
 
 from multirouter.gateway.app import Gateway
@@ -95,6 +97,7 @@ class Server:
 
     async def aclose(self) -> None:
         """Accepts no more requests, and gives those under way `drain` seconds."""
+        self._gateway.draining = True  # streams of the console end
         if self._runner is not None:
             runner, self._runner = self._runner, None
             await runner.cleanup()
@@ -147,14 +150,31 @@ class _HTTPServer(web.Server):
     def __init__(self, handler: Callable[..., Any], gateway: Gateway, **settings: Any) -> None:
         super().__init__(handler, request_factory=self._request, **settings)
         self._gateway = gateway
+        self._max_connections = gateway.limits.connections()
 
     def __call__(self) -> RequestHandler:
         """The handler of a new connection."""
         return _Connection(self, loop=self._loop, **self._kwargs)
 
-    def over_limit(self) -> bool:
-        """Whether there are more connections than the limit."""
-        return len(self.connections) > self._gateway.limits.max_connections
+    @property
+    def write_timeout(self) -> float:
+        """See `ServerLimits`."""
+        return self._gateway.limits.write_timeout
+
+    @property
+    def max_header_size(self) -> int:
+        """See `ServerLimits`."""
+        return self._gateway.limits.max_header_size
+
+    def enforce_limit(self, new: _Connection) -> None:
+        """Closes a connection beyond the limit: the one that is idle for longest, else the new one.
+
+        So connections that only wait keep no client out.
+        """
+        if self._max_connections < len(self.connections):
+            own = (one for one in self.connections if isinstance(one, _Connection))
+            idle = (one for one in own if one is not new and not one.busy)  # the oldest first
+            next(idle, new).force_close()
 
     def cancel_streams(self) -> None:
         """Cancels the streams under way, once."""
@@ -164,6 +184,7 @@ class _HTTPServer(web.Server):
     def _request(
         self, message: Any, payload: Any, protocol: Any, writer: Any, task: Any
     ) -> web.BaseRequest:
+        protocol.busy = True
         size = self._gateway.limits.max_body_size
         return web.BaseRequest(
             message, payload, protocol, writer, task, self._loop, client_max_size=size
@@ -173,17 +194,58 @@ class _HTTPServer(web.Server):
 class _Connection(RequestHandler):
     """aiohttp's connection, with protocol errors as JSON and a bounded shutdown."""
 
-    __slots__ = ("_http_server",)
+    __slots__ = ("_http_server", "_unread", "_write_timer", "busy")
 
     def __init__(self, server: _HTTPServer, **settings: Any) -> None:
         super().__init__(server, **settings)
         self._http_server = server
+        self.busy: bool = False
+        self._unread = 0
+        self._write_timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Closes a connection beyond the limit at once."""
+        """Enforces the limit of connections."""
         super().connection_made(transport)
-        if self._http_server.over_limit():
-            self.force_close()
+        self._http_server.enforce_limit(self)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Forgets the timer; see `pause_writing`."""
+        self._stop_write_timer()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """The client is slow: what it has not read exceeds the buffer of the connection.
+
+        When it reads nothing for `write_timeout` seconds, it is disconnected. So it holds no
+        memory and no place at a provider.
+        """
+        super().pause_writing()
+        self._start_write_timer()
+
+    def resume_writing(self) -> None:
+        """The client has read most of the buffer."""
+        self._stop_write_timer()
+        super().resume_writing()
+
+    def _start_write_timer(self) -> None:
+        transport = self.transport
+        if transport is not None:
+            self._unread = transport.get_write_buffer_size()
+            seconds = self._http_server.write_timeout
+            self._write_timer = self._loop.call_later(seconds, self._check_progress)
+
+    def _stop_write_timer(self) -> None:
+        if self._write_timer is not None:
+            self._write_timer.cancel()
+            self._write_timer = None
+
+    def _check_progress(self) -> None:
+        transport = self.transport
+        if transport is not None:
+            if transport.get_write_buffer_size() < self._unread:
+                self._start_write_timer()
+            else:
+                transport.abort()
 
     def handle_error(
         self,
@@ -195,12 +257,22 @@ class _Connection(RequestHandler):
         """The answer to bytes that are not a valid HTTP request."""
         if status >= 500 and not isinstance(exc, ConnectionError):
             super().log_exception("the request could not be answered", exc_info=exc)
-        code = "bad_request" if status < 500 else "internal_error"
-        error = HTTPError(status, "malformed HTTP request", code=code)
-        headers = {"Server": "multirouter"}
-        response = web.json_response(OPENAI.error_body(error, ""), status=status, headers=headers)
+        error = _protocol_error(status, exc, self._http_server.max_header_size)
+        body, headers = OPENAI.error_body(error, ""), {"Server": "multirouter"}
+        response = web.json_response(body, status=error.status, headers=headers)
         response.force_close()
         return response
+
+    async def finish_response(
+        self,
+        request: web.BaseRequest,
+        resp: web.StreamResponse,
+        start_time: float | None,
+    ) -> tuple[web.StreamResponse, bool]:
+        """Sends the answer; aiohttp keeps what this returns until the connection's next request."""
+        _, reset = await super().finish_response(request, resp, start_time)
+        self.busy = False
+        return (_KEPT_ALIVE if resp.keep_alive else _CLOSED), reset
 
     async def shutdown(self, timeout: float | None = 15.0) -> None:
         """Waits `timeout` seconds for requests under way, then cancels them.
@@ -218,3 +290,39 @@ class _Connection(RequestHandler):
         """Leaves out incomplete bodies: they are answered with 400 and in the access log."""
         if not isinstance(settings.get("exc_info"), web.RequestPayloadError):
             super().log_exception(*args, **settings)
+
+
+def _protocol_error(status: int, exc: BaseException | None, max_size: int) -> HTTPError:
+    """The error for bytes that are not a valid HTTP request, without what they were.
+
+    Args:
+        status: aiohttp's own.
+        exc: what its parser raised, if it did.
+        max_size: bytes that the request line, or a header, may have.
+    """
+    if status >= 500:
+        return HTTPError(status, "malformed HTTP request", code="internal_error")
+    if isinstance(exc, LineTooLong):
+        message = f"the request line and each header must have at most {max_size} bytes"
+        return HTTPError(431, message, code="headers_too_large")
+    said = exc.message if isinstance(exc, BadHttpMessage) else ""
+    reason = " ".join(_SENT.split(said)[0].split()).rstrip(":.")
+    message = f"malformed HTTP request: {reason}" if reason else "malformed HTTP request"
+    return HTTPError(status, message, code="bad_request")
+
+
+_SENT = re.compile(r"\n\n|:? (?:b|bytearray\(b)?['\"]")
+"""Where a message of aiohttp goes on with what was sent."""
+
+
+def _without_body(*, keep_alive: bool) -> web.StreamResponse:
+    response = web.StreamResponse()
+    if not keep_alive:
+        response.force_close()
+    else:
+        response._keep_alive = True  # noqa: SLF001 - what `prepare` sets
+    return response
+
+
+_KEPT_ALIVE = _without_body(keep_alive=True)
+_CLOSED = _without_body(keep_alive=False)

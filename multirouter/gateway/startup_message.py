@@ -1,4 +1,4 @@
-"""Message on start: what the gateway serves, its URL, and a curl command."""
+"""Message on start: what the gateway serves, its URL, and commands that use it."""
 
 from __future__ import annotations
 
@@ -51,6 +51,7 @@ def startup_message(settings: Settings, url: str) -> str:
         f"  providers  {', '.join(sections)}",
         f"  models     {', '.join(models[:_MAX_MODELS])}{more}",
         f"  keys       {keys}",
+        f"  console    {url}/{'' if settings.keys is None else ' (sign in with an admin key)'}",
     ]
     if all((section.kind or name) == "echo" for name, section in sections.items()):
         lines.append("  NO PROVIDER KEY WAS FOUND: a built-in model echoes the prompt.")
@@ -58,7 +59,10 @@ def startup_message(settings: Settings, url: str) -> str:
     if settings.warnings:
         lines.append(f"  warnings   {len(settings.warnings)}: run `multirouter check`")
     model = "auto" if "auto" in settings.models else models[0] if models else "MODEL"
-    return "\n".join([*lines, "", curl(url, model, keyed=settings.keys is not None), "", ""])
+    keyed = settings.keys is not None
+    return "\n".join(
+        [*lines, "", curl(url, model, keyed=keyed), "", *agents(url, model, keyed=keyed), "", ""]
+    )
 
 
 def curl(url: str, model: str, *, keyed: bool) -> str:
@@ -73,3 +77,21 @@ def curl(url: str, model: str, *, keyed: bool) -> str:
     key = " -H 'Authorization: Bearer YOUR_KEY'" if keyed else ""
     content_type = "-H 'Content-Type: application/json'"
     return f"  curl {url}/v1/chat/completions {content_type}{key} -d '{json.dumps(body)}'"
+
+
+def agents(url: str, model: str, *, keyed: bool) -> list[str]:
+    """The commands that start coding agents with the gateway as their service, to paste.
+
+    Args:
+        url: the gateway's URL.
+        model: the model that they use.
+        keyed: whether the gateway requires a key. The agents require one in any case.
+    """
+    key = "YOUR_KEY" if keyed else "unused"
+    codex = f'name="multirouter",base_url="{url}/v1",env_key="MULTIROUTER_KEY",wire_api="responses"'
+    options = f"-c model_provider=multirouter -c 'model_providers.multirouter={{{codex}}}'"
+    return [
+        f"  ANTHROPIC_BASE_URL={url} ANTHROPIC_AUTH_TOKEN={key} claude --model {model}",
+        f"  MULTIROUTER_KEY={key} codex --model {model} {options}",
+        f"  GOOGLE_GEMINI_BASE_URL={url} GEMINI_API_KEY={key} gemini --model {model}",
+    ]

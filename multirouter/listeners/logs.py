@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from typing_extensions import override
 
+from multirouter.core.error_text import message_of
 from multirouter.core.events import (
     AlarmChanged,
     BudgetReached,
@@ -24,10 +25,12 @@ from multirouter.core.events import (
     RouteDiverted,
     StreamContinued,
 )
-from multirouter.core.failures.exception_details import location_of, message_of, peek
-from multirouter.core.listener import Listener
-from multirouter.errors import MultirouterError
-from multirouter.model import REQUEST_KINDS, AttemptRecord, CallOutcome, FailureKind
+from multirouter.core.failures.exception_details import location_of, peek
+from multirouter.listeners.failed_calls import attempt_summary, level_of, place_of_bug
+from multirouter.listeners.fallback_log import FallbackWatch
+from multirouter.listeners.log_repetition import Repetitions
+from multirouter.listeners.sharing_log import SharingLog
+from multirouter.model import AttemptRecord, CallOutcome
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +50,7 @@ _CIRCUIT_EVENTS = {
 }
 
 
-class Logs(Listener):
+class Logs(SharingLog):
     """Log events of one router: one for each state change, failover and failed call.
 
     Prompts, answers, headers and keys are never logged. A provider's error message may quote the
@@ -62,6 +65,9 @@ class Logs(Listener):
         logger: a structlog or standard library logger; None uses `structlog.get_logger()`.
         error_messages: whether to log error messages, cut to 200 characters. They may contain text
             of the prompt.
+
+    Attributes:
+        add_listener: returns what adds a listener to the router, or None; set by the router.
     """
 
     def __init__(
@@ -77,6 +83,9 @@ class Logs(Listener):
         self._reported: set[Callable[..., Any]] = set()
         self._classifier_reported = False
         self._stall_logged_at = -inf
+        self._repetitions = Repetitions()
+        self._fallbacks: FallbackWatch | None = None
+        self.add_listener: Callable[[], Callable[[Any], None] | None] = _of_no_router
 
     @override
     def circuit_changed(self, event: CircuitChanged) -> None:
@@ -214,22 +223,25 @@ class Logs(Listener):
             "route": outcome.route,
             "outcome": outcome.result,
             "elapsed": round(outcome.elapsed, 3),
-            "attempts": [_attempt_summary(attempt) for attempt in outcome.attempts],
+            "attempts": [attempt_summary(attempt) for attempt in outcome.attempts],
         }
         fields |= self._error_fields(outcome.error)
         if last is not None and last.error is not outcome.error:
             fields |= {f"last_{key}": v for key, v in self._error_fields(last.error).items()}
-        where = "" if last is None else _place_of_bug(last)
-        if where:
+        if last is not None and (where := place_of_bug(last)):
             fields["where"] = where
         problem = peek(outcome.error, "fallback_error")
         if isinstance(problem, Exception):
             fields |= {f"fallback_{key}": v for key, v in self._error_fields(problem).items()}
             fields["fallback_where"] = location_of(problem) or "unknown"
+        if outcome.result == "fallback" and self._fallbacks is None:
+            self._fallbacks = FallbackWatch(self.fallback_changed)
+            if (add := self.add_listener()) is not None:
+                add(self._fallbacks)
         retry_after = peek(outcome.error, "retry_after")
         if isinstance(retry_after, float | int):
             fields["retry_after"] = round(retry_after, 3)
-        self._log(_failed_call_level(outcome), "call failed", **fields)
+        self._log(level_of(outcome), "call failed", **fields)
 
     def _error_fields(self, error: BaseException | None) -> dict[str, str]:
         if error is None:
@@ -253,7 +265,19 @@ class Logs(Listener):
                 fallback.error(name, router=self._router, error=error_name, **fields)
 
     def _log(self, level: str, event: str, /, **fields: Any) -> None:
+        left_out = self._repetitions.admit(event, fields)
+        if left_out is None:
+            return
+        if left_out:
+            fields["repeated"] = left_out
         getattr(self._logger(), level)(event, router=self._router, **fields)
+
+    def fallback_changed(self, route: str, seconds: float | None) -> None:
+        """Logs that a route's calls begin or cease to get a fallback; see `FallbackWatch`."""
+        if seconds is None:
+            self._log("info", "fallback began", route=route)
+        else:
+            self._log("info", "fallback ended", route=route, seconds=round(seconds, 3))
 
     def _logger(self) -> Any:
         """The logger, looked up for each event: the user may configure logging late."""
@@ -306,40 +330,20 @@ def make_logs(
         debug: whether to log attempts and successful calls. None enables it if the logger is
             enabled for debug now; so configure logging before the router is created.
         error_messages: see `Logs`.
-    """
-    from multirouter.listeners.structured_logger import is_debug_enabled
 
+    Raises:
+        ConfigurationError: `logger` is no logger, or its methods are async.
+    """
+    from multirouter.listeners.structured_logger import check_logger, is_debug_enabled
+
+    check_logger(logger)
     enabled = is_debug_enabled(logger) if debug is None else debug
     logs_class = DebugLogs if enabled else Logs
     return logs_class(router_name, logger, error_messages=error_messages)
 
 
-def _failed_call_level(outcome: CallOutcome[Any]) -> str:
-    """Level of `call failed`: error if the caller got no answer and the request was valid."""
-    if outcome.result == "cancelled":
-        return "debug"  # the caller cancelled
-    if outcome.result == "fallback":
-        return "warning"
-    last = outcome.attempts[-1].verdict.kind if outcome.attempts else None
-    return "warning" if last in REQUEST_KINDS else "error"
-
-
-def _attempt_summary(attempt: AttemptRecord) -> str:
-    verdict = attempt.verdict
-    status = "" if verdict.status is None else f" {verdict.status}"
-    if verdict.kind is FailureKind.UNKNOWN:  # its reason is the class of the exception and a place
-        status = f" ({verdict.reason})"
-    return f"{attempt.provider}: {verdict.kind.value}{status}"
-
-
-def _place_of_bug(attempt: AttemptRecord) -> str:
-    """Where the exception of an attempt was raised, when no service and no adapter reported it."""
-    error, verdict = attempt.error, attempt.verdict
-    foreign = isinstance(error, Exception) and not isinstance(error, MultirouterError)
-    if error is None or not foreign or verdict.status is not None:
-        return ""
-    local = verdict.kind in REQUEST_KINDS or verdict.kind is FailureKind.UNKNOWN
-    return location_of(error) if local else ""
+def _of_no_router() -> None:
+    """Logs that belong to no router are given no successful calls."""
 
 
 def _qualified_name(function: Callable[..., Any]) -> str:

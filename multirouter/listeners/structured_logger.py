@@ -12,6 +12,12 @@ from typing import Any
 
 import structlog
 
+from multirouter.core import function_checks as hooks
+from multirouter.errors import ConfigurationError
+
+LEVELS = ("info", "warning", "error")
+"""Methods of a logger that the log events use, and `debug` where it is enabled."""
+
 
 def default_logger() -> Any:
     """The logger of programs that pass none, looked up for each event.
@@ -48,6 +54,25 @@ def with_fields(logger: Any) -> Any:
         ],
         wrapper_class=structlog.stdlib.BoundLogger,
     )
+
+
+def check_logger(logger: Any) -> None:
+    """Checks that a logger can write the log events; None is the default logger.
+
+    Raises:
+        ConfigurationError: it has no method of that name, or an async one, which would write
+            nothing.
+    """
+    if logger is None:
+        return
+    for level in LEVELS:
+        method = getattr(logger, level, None)
+        if not callable(method):
+            text = f"must be a structlog or standard logger, got {logger!r} without {level}()"
+            raise ConfigurationError("logger", text)
+        if hooks.is_async(method):
+            text = f"must have plain methods, but {type(logger).__name__}.{level}() is async"
+            raise ConfigurationError("logger", text)
 
 
 def is_debug_enabled(logger: Any) -> bool:

@@ -18,6 +18,7 @@ from multirouter.providers.canonical import (
     Usage,
     chat,
 )
+from multirouter.providers.cloud.factories import Azure, Bedrock, Vertex
 from multirouter.providers.factories import (
     Anthropic,
     ChatProvider,
@@ -27,13 +28,16 @@ from multirouter.providers.factories import (
     OpenAI,
     OpenAIEmbeddings,
 )
-from multirouter.providers.http import Http
+from multirouter.providers.files.form_data import FormFile, MediaAnswer
 from multirouter.providers.openai.presets import PRESETS, Preset
+from multirouter.providers.transport.http import Http
 
 __all__ = [
     "PRESETS",
     "Answer",
     "Anthropic",
+    "Azure",
+    "Bedrock",
     "ChatCompletion",
     "ChatCompletionChunk",
     "ChatProvider",
@@ -42,14 +46,17 @@ __all__ = [
     "EmbeddingProvider",
     "EmbeddingRequest",
     "EmbeddingResponse",
+    "FormFile",
     "Gemini",
     "GeminiEmbeddings",
     "Http",
+    "MediaAnswer",
     "Message",
     "OpenAI",
     "OpenAIEmbeddings",
     "Preset",
     "Usage",
+    "Vertex",
     "chat",
     "has_content",
     "has_tool_calls",

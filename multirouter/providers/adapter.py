@@ -6,20 +6,30 @@ A `Wire` knows one wire format and does no I/O. An `Adapter` does the I/O and kn
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
+from multirouter.core.limits.header_reports import report_headers
 from multirouter.errors import ProviderError
 from multirouter.model import RequestT_contra, ResponseT_co
 from multirouter.providers.canonical import ChatCompletionChunk
 from multirouter.providers.error_factory import ErrorFactory, request_id_of
-from multirouter.providers.http import BodyTooLong, Http
 from multirouter.providers.json_bytes import dumps_strict, loads
-from multirouter.providers.sse import Event, EventTooLong, SSEParser
+from multirouter.providers.native.answers import KEY as NATIVE
+from multirouter.providers.native.answers import NativeAnswer, attaching
+from multirouter.providers.quirks.learned_repairs import Attempted, RequestRepairs
+from multirouter.providers.transport.http import (
+    BodyTooLong,
+    Connections,
+    Http,
+    PreparedRequest,
+    Signer,
+    SigningFailed,
+)
+from multirouter.providers.transport.sse import Event, EventParser, EventTooLong, SSEParser
 
 if TYPE_CHECKING:
     import aiohttp
-
 
 T = TypeVar("T")
 
@@ -52,26 +62,6 @@ class Translator(Protocol):
         ...
 
 
-class PreparedRequest:
-    """One request in a provider's wire format, ready to send.
-
-    Attributes:
-        url: the full address.
-        headers: all headers, including the API key. `repr` does not show them.
-        body: JSON, UTF-8.
-    """
-
-    __slots__ = ("body", "headers", "url")
-
-    def __init__(self, url: str, headers: dict[str, str], body: bytes) -> None:
-        self.url: str = url
-        self.headers: dict[str, str] = headers
-        self.body: bytes = body
-
-    def __repr__(self) -> str:
-        return f"<request of {len(self.body)} bytes to {self.url}>"
-
-
 class Wire(Protocol[RequestT_contra, ResponseT_co]):
     """One wire format with a provider's address, model and key. Translates only; does no I/O."""
 
@@ -79,7 +69,7 @@ class Wire(Protocol[RequestT_contra, ResponseT_co]):
         """Translates a canonical request.
 
         Raises:
-            ProviderError: of kind `request`, for what this format cannot express.
+            ProviderError: of kind `unsupported`, for what this format cannot express.
         """
         ...
 
@@ -96,28 +86,6 @@ class Wire(Protocol[RequestT_contra, ResponseT_co]):
         ...
 
 
-class Connections:
-    """One provider's use of the connections, which several adapters may share."""
-
-    __slots__ = ("_acquired", "_http")
-
-    def __init__(self, http: Http) -> None:
-        self._http = http
-        self._acquired = False
-
-    def acquire(self) -> None:
-        """Begins the use, if it has not begun."""
-        if not self._acquired:
-            self._acquired = True
-            self._http.acquire()
-
-    async def release(self) -> None:
-        """Ends the use; the last provider that shares the connections closes them."""
-        if self._acquired:
-            self._acquired = False
-            await self._http.release()
-
-
 class Adapter(Generic[RequestT_contra, ResponseT_co]):
     """Calls one provider over HTTP. Its bound methods are the functions of a `Provider`.
 
@@ -126,6 +94,8 @@ class Adapter(Generic[RequestT_contra, ResponseT_co]):
         errors: makes the provider's errors.
         http: the connections.
         connections: this provider's use of them; None for one of its own.
+        signer: adds credentials that are not part of the wire format; None for none.
+        parser: makes the parser of a stream.
     """
 
     def __init__(
@@ -134,15 +104,25 @@ class Adapter(Generic[RequestT_contra, ResponseT_co]):
         errors: ErrorFactory,
         http: Http,
         connections: Connections | None = None,
+        *,
+        signer: Signer | None = None,
+        parser: Callable[[], EventParser] | None = None,
     ) -> None:
         self._wire = wire
+        self._signer = signer
+        self._parser = parser or SSEParser
         self._errors = errors
         self._http = http
         self._connections = connections or Connections(http)
+        self._repairs = RequestRepairs(errors.provider)
 
-    def sharing_connections(self, wire: Wire[Any, Any]) -> Adapter[Any, Any]:
+    def sharing_connections(
+        self, wire: Wire[Any, Any], kind: type[Adapter[Any, Any]] | None = None
+    ) -> Adapter[Any, Any]:
         """An adapter of another format at the same service; `aclose` of this one closes both."""
-        return Adapter(wire, self._errors, self._http, self._connections)
+        return (kind or Adapter)(
+            wire, self._errors, self._http, self._connections, signer=self._signer
+        )
 
     async def call(self, request: RequestT_contra) -> ResponseT_co:
         """Returns one whole response.
@@ -150,10 +130,16 @@ class Adapter(Generic[RequestT_contra, ResponseT_co]):
         Raises:
             ProviderError: when the provider fails or the request cannot be sent; see its kind.
         """
-        response = await self._send(self._prepared(request, stream=False), request)
+        prepared = self._prepared(request, stream=False)
+        response = await self._send(prepared, request)
         async with response:
             body = await self._read_body(response)
-        return self._wire.read(self._parse_object(response, body, request), request)
+        value = self._parse_object(response, body, request)
+        answer: Any = self._wire.read(value, request)
+        if prepared.native is not None:  # answers to chats, which are dicts
+            id_, value = request_id_of(response.headers) or "", prepared.native.restored(value)
+            answer = {**answer, NATIVE: NativeAnswer(value, id_)}
+        return cast("ResponseT_co", answer)
 
     async def stream(self, request: RequestT_contra) -> AsyncIterator[ChatCompletionChunk]:
         """Yields the response in chunks. Ends without an error only when the answer is complete.
@@ -168,17 +154,21 @@ class Adapter(Generic[RequestT_contra, ResponseT_co]):
         response = await self._send(prepared, request)
         async with response:
             await self._check_content_type(response, request)
-            parser = SSEParser()
+            parser = self._parser()
+            attach = attaching(request_id_of(response.headers) or "", prepared.native)
             while not translator.ended:
                 data = await self._next_bytes(response, translator)
                 for event in self._parse_events(parser, data, translator):
-                    for chunk in self._translate(translator, event, response):
+                    chunks = self._translate(translator, event, response)
+                    if chunks is None:
+                        break
+                    for chunk in attach(event, chunks):
                         yield chunk
                 if not data:
                     break
             if not translator.complete:
                 raise self._errors.truncated_stream(response.headers)
-            for chunk in translator.finish():
+            for chunk in attach(None, translator.finish()):
                 yield chunk
             await self._drain(response)
 
@@ -202,21 +192,56 @@ class Adapter(Generic[RequestT_contra, ResponseT_co]):
         self, prepared: PreparedRequest, request: RequestT_contra
     ) -> aiohttp.ClientResponse:
         self._connections.acquire()
+        self._repairs.prepare(prepared)
+        repairs: list[Attempted] = []
+        failure: ProviderError | None = None
+        try:
+            while True:
+                response = await self._post(prepared)
+                if response.status < 300:
+                    self._repairs.helped(repairs)
+                    return response
+                async with response:
+                    body = await self._read_body(response)
+                errors = self._errors.about(request)
+                failure = errors.http_error(response.status, response.headers, body)
+                repair = self._repairs.find(prepared, failure, body, repairs)
+                if repair is None:
+                    raise failure
+                repairs.append(repair)
+        finally:  # frames that errors refer to hold `prepared`; see `_awaited`
+            prepared.body = b""
+            del failure
+
+    async def _post(self, prepared: PreparedRequest) -> aiohttp.ClientResponse:
+        if self._signer is not None:
+            await self._sign(self._signer, prepared)
         session = await self._http.session()
-        response = await self._awaited(
-            self._http.post(session, prepared.url, prepared.headers, prepared.body)
-        )
-        if response.status >= 300:
-            async with response:
-                body = await self._read_body(response)
-            errors = self._errors.about(request)
-            raise errors.http_error(response.status, response.headers, body)
+        sending = self._http.post(session, prepared.url, prepared.headers, prepared.body)
+        response = await self._awaited(sending)
+        report_headers(response.headers)
         return response
 
-    async def _awaited(self, waiting: Awaitable[T], *, streaming: bool = False) -> T:
-        """Awaits network I/O and maps its errors.
+    async def _sign(self, signer: Signer, prepared: PreparedRequest) -> None:
+        try:
+            await signer(prepared)
+        except SigningFailed as error:
+            failure = self._errors.not_signed(str(error), transient=error.transient)
+            failure.__cause__ = error
+        else:
+            return
+        raise failure
 
-        The error is raised outside of `except`, so that it carries no `__context__`.
+    async def _awaited(
+        self,
+        waiting: Awaitable[T],
+        response: aiohttp.ClientResponse | None = None,
+        *,
+        streaming: bool = False,
+    ) -> T:
+        """Awaits network I/O and maps its errors, outside of `except`: without `__context__`.
+
+        Neither frames that tracebacks hold nor the response keep them in cycles with the request.
         """
         try:
             return await waiting
@@ -224,11 +249,16 @@ class Adapter(Generic[RequestT_contra, ResponseT_co]):
             raise
         except Exception as error:  # noqa: BLE001 - aiohttp also lets OSError and ValueError out
             failure = self._errors.network_error(error, streaming=streaming)
-        raise failure
+            if response is not None:
+                response.content.set_exception(ConnectionError("the response broke"))
+        try:
+            raise failure
+        finally:
+            del failure
 
     async def _read_body(self, response: aiohttp.ClientResponse) -> bytes:
         try:
-            return await self._awaited(self._http.read(response))
+            return await self._awaited(self._http.read(response), response)
         except BodyTooLong as error:
             raise self._errors.invalid_response(str(error), response.headers) from None
 
@@ -265,7 +295,7 @@ class Adapter(Generic[RequestT_contra, ResponseT_co]):
         Once the answer is complete, a failure counts as the end.
         """
         if not translator.complete:
-            return await self._awaited(response.content.readany(), streaming=True)
+            return await self._awaited(response.content.readany(), response, streaming=True)
         try:
             async with asyncio.timeout(DRAIN_TIMEOUT):
                 return await response.content.readany()
@@ -273,7 +303,9 @@ class Adapter(Generic[RequestT_contra, ResponseT_co]):
             response.close()
             return b""
 
-    def _parse_events(self, parser: SSEParser, data: bytes, translator: Translator) -> list[Event]:
+    def _parse_events(
+        self, parser: EventParser, data: bytes, translator: Translator
+    ) -> list[Event]:
         """Returns the events with data. Proxies send empty events to keep a stream alive."""
         try:
             events = parser.feed(data) if data else parser.finish()
@@ -286,14 +318,14 @@ class Adapter(Generic[RequestT_contra, ResponseT_co]):
 
     def _translate(
         self, translator: Translator, event: Event, response: aiohttp.ClientResponse
-    ) -> Iterable[ChatCompletionChunk]:
-        """Returns the chunks of an event. Once the answer is complete, an error ends the stream."""
+    ) -> Iterable[ChatCompletionChunk] | None:
+        """Returns the chunks of an event; None for an error behind the complete answer."""
         try:
             return translator.feed(event)
         except ProviderError as error:
             if translator.complete:
                 translator.ended = True
-                return ()
+                return None
             error.request_id = request_id_of(response.headers)
             raise
 
@@ -313,11 +345,5 @@ class Adapter(Generic[RequestT_contra, ResponseT_co]):
 _NOT_A_STREAM = frozenset({"application/json", "text/html"})
 
 
-def encode(value: Mapping[str, Any]) -> bytes:
-    """Encodes a request body as JSON.
-
-    Raises:
-        TypeError: for a value that JSON cannot represent.
-        ValueError: for NaN, an infinity, or a circular structure.
-    """
-    return dumps_strict(value)
+encode: Callable[[Mapping[str, Any]], bytes] = dumps_strict
+"""Encodes a request body as JSON; raises TypeError or ValueError for what JSON lacks."""

@@ -117,10 +117,14 @@ class Answer(TypedDict, total=False):
 
 
 class Choice(TypedDict):
-    """One of the `n` answers of a response."""
+    """One of the `n` answers of a response.
+
+    `native_finish_reason` is what the service calls the reason of a content_filter.
+    """
 
     index: int
     finish_reason: FinishReason
+    native_finish_reason: NotRequired[str]
     message: Answer
     logprobs: NotRequired[dict[str, Any] | None]
 
@@ -139,7 +143,10 @@ class ChatCompletion(TypedDict):
 
 
 class Delta(TypedDict, total=False):
-    """What a chunk adds to its choice. Tool calls are joined by their `index`."""
+    """What a chunk adds to its choice. Tool calls are joined by their `index`.
+
+    `other_content` names the type of content that only the provider's own format has.
+    """
 
     role: Literal["assistant"]
     content: str | None
@@ -148,6 +155,7 @@ class Delta(TypedDict, total=False):
     reasoning_content: str
     thinking_blocks: list[dict[str, Any]]
     extra_content: dict[str, Any]
+    other_content: str
 
 
 class ChunkChoice(TypedDict):
@@ -156,6 +164,7 @@ class ChunkChoice(TypedDict):
     index: int
     delta: Delta
     finish_reason: FinishReason | None
+    native_finish_reason: NotRequired[str]
     logprobs: NotRequired[dict[str, Any] | None]
 
 

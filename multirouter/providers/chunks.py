@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from multirouter.providers.canonical import ChatCompletionChunk, Delta, FinishReason, Usage
@@ -30,9 +31,20 @@ class ChunkMaker:
         *,
         index: int = 0,
         logprobs: dict[str, Any] | None = None,
+        native_reason: str = "",
     ) -> ChatCompletionChunk:
-        """Returns a chunk with one choice."""
+        """Returns a chunk with one choice.
+
+        Args:
+            delta: what the chunk adds.
+            finish_reason: why the choice ended; None until its last chunk.
+            index: the index of the choice.
+            logprobs: log probabilities of its tokens.
+            native_reason: what the service calls the reason, for one that has several names.
+        """
         choice: Any = {"index": index, "delta": delta, "finish_reason": finish_reason}
+        if native_reason and finish_reason == "content_filter":
+            choice["native_finish_reason"] = native_reason
         if logprobs is not None:
             choice["logprobs"] = logprobs
         return self._chunk([choice])
@@ -61,6 +73,23 @@ class ChunkMaker:
             "model": self.model,
             "choices": choices,
         }
+
+
+def nested_counts(counts: object, name: str) -> Any:
+    """Counts inside of others, of any type; None where there are none."""
+    return counts.get(name) if isinstance(counts, Mapping) else None
+
+
+def token_count(counts: object, name: str) -> int:
+    """A count of tokens that a service reports; 0 where it is missing or no count."""
+    value = nested_counts(counts, name)
+    if isinstance(value, int | float) and 0 <= value < _MAX_COUNT:  # which NaN is not
+        return int(value)
+    return 0
+
+
+_MAX_COUNT = 2**53
+"""A larger number is no count of tokens."""
 
 
 def usage(*, prompt: int, completion: int, cached: int, written: int, reasoning: int) -> Usage:

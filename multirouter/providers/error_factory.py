@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Generator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from copy import copy
-from typing import Any
+from types import TracebackType
+from typing import Any, TypeVar
 
 from multirouter.core.failures.classify import Classifier
 from multirouter.errors import ProviderError
 from multirouter.model import FailureKind, Verdict
-from multirouter.providers.secret import Secret
+from multirouter.providers.api_keys.secret import Secret
+
+BodyT = TypeVar("BodyT")
 
 _MAX_MESSAGE = 500
 _SHAPE_ERRORS = (KeyError, IndexError, TypeError, AttributeError, ValueError, RecursionError)
@@ -33,6 +36,27 @@ class _HttpResponse(Exception):
         self.status_code = status
         self.headers = headers
         self.body = body
+
+
+class _Reading:
+    """Maps shape errors in its block. Several are entered for each request: no generator."""
+
+    __slots__ = ("_error_of",)
+
+    def __init__(self, error_of: Callable[[BaseException], ProviderError]) -> None:
+        self._error_of = error_of
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if isinstance(error, _SHAPE_ERRORS):
+            raise self._error_of(error) from error
 
 
 class ErrorFactory:
@@ -125,13 +149,22 @@ class ErrorFactory:
         failure.__cause__ = None if _has_request(error) else error
         return failure
 
-    @contextmanager
-    def reading_response(self) -> Generator[None]:
+    def reading_response(self) -> AbstractContextManager[None]:
         """Maps shape errors to `transport` while a response is read."""
-        try:
-            yield
-        except _SHAPE_ERRORS as error:
-            raise self.invalid_response(f"the response is malformed: {error!r}") from error
+        return _Reading(self._malformed_response)
+
+    def _malformed_response(self, error: BaseException) -> ProviderError:
+        return self.invalid_response(f"the response is malformed: {error!r}")
+
+    def not_signed(self, why: str, *, transient: bool) -> ProviderError:
+        """Error for a request without valid credentials, of kind `credentials`; nothing was sent.
+
+        Args:
+            why: what the library of the credentials said.
+            transient: whether their service was not reached; the kind is then `transport`.
+        """
+        kind = FailureKind.TRANSPORT if transient else FailureKind.CREDENTIALS
+        return self._without_verdict(kind, f"the request was not signed: {why}", code="not_signed")
 
     # ── what the caller requested ───────────────────────────────────────────────────────────────
 
@@ -146,27 +179,26 @@ class ErrorFactory:
         )
 
     def encode_body(
-        self, encode: Callable[[Mapping[str, Any]], bytes], body: dict[str, Any]
-    ) -> bytes:
-        """Encodes the body as JSON.
+        self, encode: Callable[[Mapping[str, Any]], BodyT], body: dict[str, Any]
+    ) -> BodyT:
+        """Encodes the body as JSON or as a form.
 
         Raises:
-            ProviderError: of kind `request`, for a value that JSON cannot represent.
+            ProviderError: of kind `request`, for a value that the encoding cannot represent.
         """
         try:
             return encode(body)
         except RecursionError as error:  # writing allows fewer levels than reading
             raise self.invalid_request("is nested too deeply") from error
         except (TypeError, ValueError) as error:
-            raise self.invalid_request(f"cannot be encoded as JSON: {error}") from error
+            raise self.invalid_request(f"cannot be encoded: {error}") from error
 
-    @contextmanager
-    def reading_request(self) -> Generator[None]:
+    def reading_request(self) -> AbstractContextManager[None]:
         """Maps shape errors to `request` while a request is read."""
-        try:
-            yield
-        except _SHAPE_ERRORS as error:
-            raise self.invalid_request(f"is malformed: {error!r}") from error
+        return _Reading(self._malformed_request)
+
+    def _malformed_request(self, error: BaseException) -> ProviderError:
+        return self.invalid_request(f"is malformed: {error!r}")
 
     # ── making them ─────────────────────────────────────────────────────────────────────────────
 
@@ -222,6 +254,11 @@ class ErrorFactory:
         text = self._key.redact(" ".join(text.split()))
         text = text if len(text) <= _MAX_MESSAGE else text[: _MAX_MESSAGE - 1] + "…"
         return f"{self.provider}: {prefix}: {text}" if prefix else f"{self.provider}: {text}"
+
+
+def says_no_such_path(error: ProviderError) -> bool:
+    """Whether a service lacks the endpoint, rather than the model."""
+    return error.status in {404, 405} and "model" not in f"{error.code} {error}".lower()
 
 
 def _has_request(error: Exception) -> bool:

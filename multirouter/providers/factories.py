@@ -9,11 +9,13 @@ from typing import Any, Never, TypeAlias
 from typing_extensions import Unpack
 
 from multirouter.core import validation as check
+from multirouter.core.request_transform import Lacks
 from multirouter.core.settings.operation import Operation
 from multirouter.core.settings.provider import Provider, ProviderSettings
 from multirouter.providers.adapter import Adapter, Wire
 from multirouter.providers.anthropic import wire as anthropic
-from multirouter.providers.anthropic.request import ModelSettings, ThinkingStyle
+from multirouter.providers.anthropic.claude import make_claude
+from multirouter.providers.api_keys.secret import KeySource, Secret
 from multirouter.providers.canonical import (
     ChatCompletion,
     ChatCompletionChunk,
@@ -21,15 +23,30 @@ from multirouter.providers.canonical import (
     EmbeddingRequest,
     EmbeddingResponse,
 )
+from multirouter.providers.counting.counter import counting
+from multirouter.providers.counting.wires import (
+    AnthropicCountWire,
+    GeminiCountWire,
+    OpenAICountWire,
+)
 from multirouter.providers.error_factory import ErrorFactory
 from multirouter.providers.gemini import wire as gemini
 from multirouter.providers.gemini.embeddings import GeminiEmbeddingsWire
-from multirouter.providers.http import Http, check_base_url
+from multirouter.providers.gemini.request import GeminiLacks
+from multirouter.providers.openai.api_choice import (
+    APIS,
+    Api,
+    OpenAILacks,
+    OpenAIService,
+    needs_responses,
+)
 from multirouter.providers.openai.operations import operations_of
 from multirouter.providers.openai.presets import PRESETS, Preset, PresetName
+from multirouter.providers.openai.responses.wire import ResponsesWire
 from multirouter.providers.openai.wire import OpenAIEmbeddingsWire, OpenAIWire
-from multirouter.providers.secret import KeySource, Secret
-from multirouter.providers.vendors import vendor_of
+from multirouter.providers.quirks.model_quirks import Overrides, ThinkingStyle, quirk_table
+from multirouter.providers.transport.http import Http, check_base_url, checked_pool
+from multirouter.providers.vendors import sent_model, with_vendor
 
 ChatProvider: TypeAlias = Provider[ChatRequest, ChatCompletion, ChatCompletionChunk]
 EmbeddingProvider: TypeAlias = Provider[EmbeddingRequest, EmbeddingResponse, Never]
@@ -40,14 +57,16 @@ def OpenAI(  # noqa: N802 - a factory that is used like a class
     *,
     model: str | None = None,
     preset: PresetName = "openai",
+    api: Api = "auto",
     api_key: KeySource = None,
     base_url: str | None = None,
     headers: Mapping[str, str] | None = None,
     options: Mapping[str, Any] | None = None,
+    quirks: Overrides | None = None,
     http: Http | None = None,
     **settings: Unpack[ProviderSettings],
 ) -> ChatProvider:
-    """A provider that speaks OpenAI Chat Completions.
+    """A provider that speaks OpenAI Chat Completions, or Responses.
 
     Args:
         name: the provider's name in the router.
@@ -55,12 +74,17 @@ def OpenAI(  # noqa: N802 - a factory that is used like a class
         preset: a service by name (`deepseek`, `glm`, `kimi`, `qwen`, `mistral`, `groq`,
             `openrouter`, `ollama`, `vllm`): its address, its key's environment variable, and the
             differences of its API.
+        api: `chat` sends chat completions, `responses` sends responses. `auto` sends chat
+            completions, except for models that the service serves by responses alone, and for
+            requests that clients of the gateway make in that format.
         api_key: the key, or a function that returns the current one. None reads the preset's
             environment variable.
         base_url: an address instead of the preset's, without `/chat/completions`.
         headers: sent with each request (`{"OpenAI-Organization": ...}`).
         options: fields set in each request; they override the caller's
             (`{"service_tier": "flex"}`).
+        quirks: what its models take of a request, by name or pattern, where the built-in table is
+            wrong or silent (`{"my-model*": {"drops": ["temperature"]}}`); see `Quirks`.
         http: connections to share with other providers. None opens connections of its own.
         **settings: see `Provider`. The vendor (`openai`, `deepseek`, ...; of an unknown address
             its host) is a failure domain in addition to `domains`.
@@ -73,8 +97,17 @@ def OpenAI(  # noqa: N802 - a factory that is used like a class
     key = _key(label, api_key, service)
     errors = ErrorFactory(name, key)
     made = _openai(label, service, model, key, base_url, headers, options, errors)
-    chat = Adapter(OpenAIWire(**made), errors, http or Http())
-    return _chat(name, chat, made, operations_of(chat, made), settings)
+    made["quirks"] = quirk_table(label, preset, quirks, settings.get("max_output"))
+    chat = Adapter(OpenAIWire(**made), errors, checked_pool(http, made["base_url"]))
+    responses = chat.sharing_connections(ResponsesWire(**made))
+    check.one_of(f"{label}.api", api, APIS)
+    needs = needs_responses(made["quirks"], sent_model(made))
+    adapter = OpenAIService(chat, responses, api, has_responses=service.responses, needs=needs)
+    lacks = OpenAILacks(api, has_responses=service.responses)
+    operations = operations_of(chat, made)
+    if service.responses:
+        operations.update(counting(chat, OpenAICountWire(**made)))
+    return _chat(name, adapter, made, operations, settings, lacks)
 
 
 def OpenAIEmbeddings(  # noqa: N802 - see OpenAI
@@ -108,10 +141,11 @@ def Anthropic(  # noqa: N802 - see OpenAI
     api_key: KeySource = None,
     base_url: str = anthropic.BASE_URL,
     max_tokens: int = 4096,
-    thinking: ThinkingStyle = "adaptive",
+    thinking: ThinkingStyle | None = None,
     drops: Iterable[str] = (),
     headers: Mapping[str, str] | None = None,
     options: Mapping[str, Any] | None = None,
+    quirks: Overrides | None = None,
     http: Http | None = None,
     **settings: Unpack[ProviderSettings],
 ) -> ChatProvider:
@@ -125,11 +159,12 @@ def Anthropic(  # noqa: N802 - see OpenAI
         base_url: the address before `/v1/messages`.
         max_tokens: sent when a request has no limit, because the API requires one. At least 1.
         thinking: how `reasoning_effort` is translated: `adaptive`, or a token `budget` for older
-            models.
+            models. None is as the model takes it.
         drops: request fields that are left out because this model rejects them
             (`("temperature", "top_p")`).
         headers: sent with each request (`{"anthropic-beta": ...}`).
         options: fields set in each request after translation (`{"top_k": 40}`).
+        quirks: as for `OpenAI`.
         http: connections to share with other providers. None opens connections of its own.
         **settings: see `Provider`; the vendor is a failure domain, as for `OpenAI`.
 
@@ -138,20 +173,27 @@ def Anthropic(  # noqa: N802 - see OpenAI
     """
     label = f"Anthropic({name!r})"
     key = Secret(f"{label}.api_key", api_key, variable="ANTHROPIC_API_KEY")
-    made: dict[str, Any] = {
+    address: dict[str, Any] = {
         "base_url": check_base_url(f"{label}.base_url", base_url),
         "model": _model(label, model),
         "key": key,
         "headers": headers or {},
         "options": options or {},
-        "model_settings": ModelSettings(
-            max_tokens=max_tokens, thinking=thinking, drops=frozenset(drops)
-        ),
         "errors": ErrorFactory(name, key),
-        "wall": time.time,
     }
-    chat = Adapter(anthropic.AnthropicWire(**made), made["errors"], http or Http())
-    return _chat(name, chat, made, {}, settings)
+    claude = make_claude(
+        anthropic.AnthropicWire,
+        label,
+        address,
+        checked_pool(http, address["base_url"]),
+        max_tokens=max_tokens,
+        thinking=thinking,
+        drops=drops,
+        quirks=quirks,
+        max_output=settings.get("max_output"),
+    )
+    operations = counting(claude.adapter, AnthropicCountWire(**claude.made))
+    return _chat(name, claude.adapter, claude.made, operations, settings, claude.lacks)
 
 
 def Gemini(  # noqa: N802 - see OpenAI
@@ -163,6 +205,7 @@ def Gemini(  # noqa: N802 - see OpenAI
     version: str = "v1beta",
     headers: Mapping[str, str] | None = None,
     options: Mapping[str, Any] | None = None,
+    quirks: Overrides | None = None,
     http: Http | None = None,
     **settings: Unpack[ProviderSettings],
 ) -> ChatProvider:
@@ -178,6 +221,7 @@ def Gemini(  # noqa: N802 - see OpenAI
         headers: sent with each request.
         options: fields merged into each request after translation
             (`{"safetySettings": [...], "generationConfig": {"topK": 40}}`).
+        quirks: as for `OpenAI`.
         http: connections to share with other providers. None opens connections of its own.
         **settings: see `Provider`; the vendor is a failure domain, as for `OpenAI`.
 
@@ -186,11 +230,13 @@ def Gemini(  # noqa: N802 - see OpenAI
     """
     label = f"Gemini({name!r})"
     made = _gemini(label, name, model, api_key, base_url, version, headers, options)
-    chat = Adapter(gemini.GeminiWire(**made), made["errors"], http or Http())
+    made["quirks"] = quirk_table(label, gemini.FORMAT, quirks, settings.get("max_output"))
+    chat = Adapter(gemini.GeminiWire(**made), made["errors"], checked_pool(http, made["base_url"]))
     plain: dict[str, Any] = {**made, "options": {}}  # the provider's are for generateContent
     embeddings = chat.sharing_connections(GeminiEmbeddingsWire(**plain))
     operations = {"embeddings": Operation(embeddings.call)}
-    return _chat(name, chat, made, operations, settings)
+    operations.update(counting(chat, GeminiCountWire(**plain)))
+    return _chat(name, chat, made, operations, settings, GeminiLacks())
 
 
 def GeminiEmbeddings(  # noqa: N802 - see OpenAI
@@ -270,19 +316,20 @@ def _model(label: str, model: str | None) -> str | None:
 
 def _chat(
     name: str,
-    adapter: Adapter[ChatRequest, ChatCompletion],
+    adapter: Adapter[ChatRequest, ChatCompletion] | OpenAIService,
     made: Mapping[str, Any],
     operations: Mapping[str, Operation],
     settings: ProviderSettings,
+    lacks: Lacks | None = None,
 ) -> ChatProvider:
-    settings = {"operations": operations, **settings}
+    settings = {"operations": operations, "lacks": lacks, **settings}
     return Provider(
         name,
         adapter.call,
         stream=adapter.stream,
         aclose=adapter.aclose,
-        model=_sent_model(made),
-        **_with_vendor(settings, made),
+        model=sent_model(made),
+        **with_vendor(settings, made),
     )
 
 
@@ -293,26 +340,11 @@ def _embeddings(
     http: Http | None,
     settings: ProviderSettings,
 ) -> EmbeddingProvider:
-    adapter = Adapter(wire, made["errors"], http or Http())
+    adapter = Adapter(wire, made["errors"], checked_pool(http, made["base_url"]))
     return Provider(
         name,
         adapter.call,
         aclose=adapter.aclose,
-        model=_sent_model(made),
-        **_with_vendor(settings, made),
+        model=sent_model(made),
+        **with_vendor(settings, made),
     )
-
-
-def _sent_model(made: Mapping[str, Any]) -> str | None:
-    """The model of every request; None when the request names it."""
-    model = made["options"].get("model") or made["model"]
-    return model if isinstance(model, str) else None
-
-
-def _with_vendor(settings: ProviderSettings, made: Mapping[str, Any]) -> ProviderSettings:
-    """The settings with the vendor as the first failure domain."""
-    given = settings.get("domains", ())
-    if isinstance(given, str):  # which `Provider` rejects
-        return settings
-    domains = dict.fromkeys((vendor_of(made["base_url"]), *given))
-    return {**settings, "domains": tuple(domains)}

@@ -10,6 +10,7 @@ text, which the standard library rejects.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from importlib import import_module
 from importlib.util import find_spec
@@ -31,10 +32,15 @@ _SHORT_TEXT = 4096
 _INT64_LIMIT = 2.0**63
 _LONG_DIGITS = b"0" * 19
 """As many digits as the longest 64-bit integer without its sign."""
+_STRIDE = 6
+_STRIDE_DIGITS = b"0" * (len(_LONG_DIGITS) // _STRIDE)
+"""What is left of as many digits when only every sixth byte is looked at."""
 _DIGITS_AS_ZEROS = bytes(48 if 48 <= byte <= 57 else 32 for byte in range(256))  # digits as "0"
 
 
-def loads(data: bytes, fallback: Callable[[bytes], Any] = json.loads) -> Any:
+def loads(
+    data: bytes | bytearray, fallback: Callable[[bytes | bytearray], Any] = json.loads
+) -> Any:
     """Parses a JSON text.
 
     Args:
@@ -81,17 +87,21 @@ def dumps_strict(value: Any) -> bytes:
         except TypeError:
             pass
         else:
-            if b"null" not in data:  # orjson writes NaN as null; a None is encoded a second time
+            # orjson writes NaN as null. A text with that word, or a None, is no NaN.
+            if b"null" not in data or not _has_infinite(value):
                 return data
     return _encode_strict(value).encode()
 
 
-def _may_have_rounded(data: bytes, value: Any) -> bool:
+def _may_have_rounded(data: bytes | bytearray, value: Any) -> bool:
     """Whether orjson may have read an integer beyond 64 bits, which it turns into a float.
 
-    In a short text it is faster to search the text for long digit sequences. A long text is mostly
-    strings, so searching the parsed values is faster.
+    Most texts lack a long sequence of digits, which every sixth byte shows. In a short text it is
+    faster to search the text for such sequences. A long text is mostly strings, so searching the
+    parsed values is faster.
     """
+    if _STRIDE_DIGITS not in data[::_STRIDE].translate(_DIGITS_AS_ZEROS):
+        return False
     if len(data) < _SHORT_TEXT:
         return _LONG_DIGITS in data.translate(_DIGITS_AS_ZEROS)
     left = [value]
@@ -103,6 +113,20 @@ def _may_have_rounded(data: bytes, value: Any) -> bool:
             left.extend(value)
         elif isinstance(value, float) and not -_INT64_LIMIT < value < _INT64_LIMIT:
             return True
+    return False
+
+
+def _has_infinite(value: Any) -> bool:
+    """Whether a value has a NaN or an infinity in it, which JSON lacks."""
+    left: list[Any] = [[value]]
+    while left:
+        found = left.pop()
+        for one in found.values() if isinstance(found, dict) else found:
+            if isinstance(one, float):
+                if not math.isfinite(one):
+                    return True
+            elif isinstance(one, dict | list | tuple):
+                left.append(one)
     return False
 
 

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
+from typing import Any
 from urllib.parse import urlsplit
 
+from multirouter.core.settings.provider import ProviderSettings
 from multirouter.providers.anthropic import wire as anthropic
 from multirouter.providers.gemini import wire as gemini
 from multirouter.providers.openai.presets import PRESETS
@@ -32,3 +34,18 @@ def vendor_of(base_url: str) -> str:
         if host == known or host.endswith(f".{known}"):
             return vendor
     return urlsplit(base_url).netloc
+
+
+def sent_model(made: Mapping[str, Any]) -> str | None:
+    """The model of every request; None when the request names it."""
+    model = made["options"].get("model") or made["model"]
+    return model if isinstance(model, str) else None
+
+
+def with_vendor(settings: ProviderSettings, made: Mapping[str, Any]) -> ProviderSettings:
+    """The settings with the vendor as the first failure domain."""
+    given = settings.get("domains", ())
+    if isinstance(given, str):  # which `Provider` rejects
+        return settings
+    domains = dict.fromkeys((vendor_of(made["base_url"]), *given))
+    return {**settings, "domains": tuple(domains)}

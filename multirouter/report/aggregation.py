@@ -4,11 +4,20 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Collection
 from typing import NamedTuple
 
 from multirouter.model import REQUEST_KINDS, FailureKind
 from multirouter.report.latency_histogram import LatencyHistogram
-from multirouter.report.model import Interval, Latency, ModelStats, ProviderStats, Summary
+from multirouter.report.model import (
+    Interval,
+    KeyStats,
+    Latency,
+    ModelStats,
+    OperationStats,
+    ProviderStats,
+    Summary,
+)
 
 
 class Call(NamedTuple):
@@ -28,6 +37,10 @@ class Call(NamedTuple):
     first_choice_unavailable: int
     cost: float | None
     first_cost: float | None
+    client_key: str | None
+    operation: str | None
+    input_tokens: int | None
+    output_tokens: int | None
 
     @property
     def latency(self) -> float:
@@ -69,11 +82,15 @@ class CallAggregate:
         self._latency, self._first_choice_latency = LatencyHistogram(), LatencyHistogram()
         self._cost = self._first_choice_cost = self._failover_cost = 0.0
         self._has_cost = self._has_first_choice_cost = False
+        self._input_tokens = self._output_tokens = 0
+        self._answers: Counter[tuple[str, str | None]] = Counter()
         self.trips: int = 0
 
     def add(self, call: Call) -> None:
         """Adds one call."""
         self._results[call.result] += 1
+        self._input_tokens += call.input_tokens or 0
+        self._output_tokens += call.output_tokens or 0
         self._add_cost(call)
         if call.result == "cancelled":
             return
@@ -86,6 +103,7 @@ class CallAggregate:
         first_choice_failed = first_choice_latency == math.inf
         self._first_choice_failed += first_choice_failed
         if call.result == "success":
+            self._answers[call.router, call.provider] += 1
             self._masked_failures += call.failures
             self._first_choice_unavailable += call.first_choice_unavailable
             self._recovered += first_choice_failed
@@ -123,7 +141,16 @@ class CallAggregate:
             cost=self._cost if self._has_cost else None,
             first_choice_cost=self._first_choice_cost if self._has_first_choice_cost else None,
             failover_cost=self._failover_cost if self._has_first_choice_cost else None,
+            effective_providers=effective_number(self._answers.values()),
         )
+
+    def key_stats(self, key: str | None) -> KeyStats:
+        """The calls added, as those of one client key."""
+        return KeyStats(key, self.summary(), self._input_tokens, self._output_tokens)
+
+    def operation_stats(self, operation: str) -> OperationStats:
+        """The calls added, as those of one operation."""
+        return OperationStats(operation, self.summary(), self._input_tokens, self._output_tokens)
 
     def interval(self, start: float) -> Interval:
         """The calls added, as an interval of the timeline."""
@@ -215,6 +242,15 @@ class AttemptAggregate:
             input_tokens=self._input_tokens,
             output_tokens=self._output_tokens,
         )
+
+
+def effective_number(counts: Collection[int]) -> float | None:
+    """The number of equal shares that are as diverse as these counts; None without counts.
+
+    Source: https://en.wikipedia.org/wiki/Diversity_index#Inverse_Simpson_index
+    """
+    squares = sum(count * count for count in counts)
+    return sum(counts) ** 2 / squares if squares else None
 
 
 def latency_of(histogram: LatencyHistogram) -> Latency:

@@ -8,7 +8,7 @@ import re
 import sys
 import time
 from argparse import ArgumentParser, ArgumentTypeError, Namespace
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +27,7 @@ EPILOG: str = """\
 examples:
   multirouter report history.db
   multirouter report --since 24h --format html history.db > report.html
+  multirouter report --baseline gpt-5 history.db
 
 exit status: 0, or 2 if the file cannot be read."""
 
@@ -49,6 +50,17 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--format", choices=FORMATS, default="table", help="%(choices)s (default %(default)s)"
     )
     parser.add_argument(
+        "--baseline",
+        metavar="MODEL",
+        help="also show what the calls would have been with this model alone",
+    )
+    parser.add_argument(
+        "--baseline-price",
+        metavar="INPUT:OUTPUT",
+        help="its price, USD per million tokens, such as 1.25:10 (default: the published one, with "
+        "the extra `prices`)",
+    )
+    parser.add_argument(
         "--router", metavar="NAME", help="report only this router, if the file has several"
     )
 
@@ -60,7 +72,7 @@ def run(arguments: Namespace) -> int:
         ConfigurationError: the file is not a history, or has no such router.
         OSError: the file cannot be read.
     """
-    report = _read(arguments)
+    report = _with_baseline(_read(arguments), arguments)
     sys.stdout.write(_render(report, arguments.format))
     sys.stdout.flush()
     return 0
@@ -91,8 +103,11 @@ def _read(arguments: Namespace) -> Report:
     from multirouter.report.reader import read_report, router_names
 
     file: Path = arguments.file
-    if not file.is_file():
+    if not file.exists():
         raise FileNotFoundError(f"the file {file} does not exist")
+    if not file.is_file():
+        kind = "folder" if file.is_dir() else "device"
+        raise OSError(f"must be a history file, got the {kind} {file}")
     until = time.time()
     try:
         connection = open_to_read(file)
@@ -108,6 +123,20 @@ def _read(arguments: Namespace) -> Report:
             connection.close()
     except sqlite3.Error as error:
         raise ConfigurationError(str(file), f"cannot be read: {error}") from error
+
+
+def _with_baseline(report: Report, arguments: Namespace) -> Report:
+    """The report with the baseline of the reader's choice."""
+    from multirouter.published_prices import published_price
+    from multirouter.report.baseline import baseline_of, price_from
+
+    model, price = arguments.baseline, arguments.baseline_price
+    if price is not None and model is None:
+        raise ConfigurationError("--baseline-price", "requires --baseline, the model it is for")
+    if model is None:
+        return report
+    known = published_price(model) if price is None else price_from(price)
+    return replace(report, baseline=baseline_of(report, model, known))
 
 
 def _render(report: Report, form: str) -> str:

@@ -47,6 +47,9 @@ class Summary:
         cost: of all attempts, USD; None if no provider has a price.
         first_choice_cost: what the calls would have cost at their first choice alone, USD, for the
             calls where that is known; None if it is known for none.
+        effective_providers: how diverse the answers are: as many providers with equal shares would
+            be as diverse (1 / the sum of the squared shares); 1 when one provider gave all
+            answers, None without answers.
         failover_cost: what those calls cost above `first_choice_cost`, USD; < 0: what they saved.
     """
 
@@ -68,6 +71,7 @@ class Summary:
     cost: float | None = None
     first_choice_cost: float | None = None
     failover_cost: float | None = None
+    effective_providers: float | None = None
 
     @property
     def counted(self) -> int:
@@ -86,6 +90,40 @@ class RouteStats:
 
     route: str
     summary: Summary
+
+
+@dataclass(frozen=True, slots=True)
+class KeyStats:
+    """The calls of one client key.
+
+    Attributes:
+        key: its name; None for the calls without one.
+        summary: the figures of its calls.
+        input_tokens: reported or estimated input tokens of all their attempts.
+        output_tokens: reported or estimated output tokens of all their attempts.
+    """
+
+    key: str | None
+    summary: Summary
+    input_tokens: int
+    output_tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class OperationStats:
+    """The calls of one operation.
+
+    Attributes:
+        operation: its name, such as `embeddings`; `chat` for the providers' own functions.
+        summary: the figures of its calls.
+        input_tokens: as of `KeyStats`.
+        output_tokens: as of `KeyStats`.
+    """
+
+    operation: str
+    summary: Summary
+    input_tokens: int
+    output_tokens: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +206,25 @@ class ModelStats:
 
 
 @dataclass(frozen=True, slots=True)
+class Baseline:
+    """What the calls would have been with one model alone, as its own attempts show it.
+
+    Attributes:
+        model: the model's name.
+        attempts: its attempts in the period; 0 if it was not used.
+        success_rate: share of its attempts that succeeded, 0 to 1; None without attempts.
+        latency: of its answers.
+        cost: of all tokens of the period at its price, USD; None if its price is not known.
+    """
+
+    model: str
+    attempts: int
+    success_rate: float | None
+    latency: Latency
+    cost: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class FailoverCount:
     """How many failovers went from one provider to another for one kind of failure."""
 
@@ -230,10 +287,13 @@ class Report:
         providers: by number of answers, the most first.
         answers: by route as in `routes`, and by number of answers.
         models: by number of answers, the most first.
+        keys: by number of calls, the most first; empty when no call had a key.
+        operations: by number of calls, the most first; empty when all calls are chats.
         failovers: the most frequent first.
         open_periods: by start.
         interval_seconds: length of one interval of the timeline.
         timeline: intervals from the first call to the end of the period.
+        baseline: the model that the reader compares with, or None.
     """
 
     since: float
@@ -244,7 +304,10 @@ class Report:
     providers: list[ProviderStats] = field(default_factory=list[ProviderStats])
     answers: list[RouteAnswers] = field(default_factory=list[RouteAnswers])
     models: list[ModelStats] = field(default_factory=list[ModelStats])
+    keys: list[KeyStats] = field(default_factory=list[KeyStats])
+    operations: list[OperationStats] = field(default_factory=list[OperationStats])
     failovers: list[FailoverCount] = field(default_factory=list[FailoverCount])
     open_periods: list[OpenPeriod] = field(default_factory=list[OpenPeriod])
     interval_seconds: float = 0.0
     timeline: list[Interval] = field(default_factory=list[Interval])
+    baseline: Baseline | None = None

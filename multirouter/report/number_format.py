@@ -14,6 +14,11 @@ def count(value: float) -> str:
     return f"{value:,.0f}"
 
 
+def decimal(value: float | None) -> str:
+    """A number with two decimal places."""
+    return NONE if value is None else f"{value:.2f}"
+
+
 def percent(value: float | None) -> str:
     """A share (0 to 1) in percent, rounded down, with more digits close to 100 %."""
     if value is None:

@@ -6,11 +6,15 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from multirouter.core.settings.operation import OWN_FUNCTIONS
+from multirouter.model import REQUEST_KINDS
 from multirouter.report.aggregation import Attempt, AttemptAggregate, Call, CallAggregate
 from multirouter.report.model import (
     FailoverCount,
     Interval,
+    KeyStats,
     ModelStats,
+    OperationStats,
     ProviderStats,
     Report,
     RouteAnswers,
@@ -33,6 +37,15 @@ STEPS = (
 )
 """Possible lengths of an interval, seconds."""
 
+MAX_NAMES = 100
+"""Models, and client keys, with figures of their own; requests bring their names."""
+
+OTHER = "other"
+"""Name of all further models or keys."""
+
+_OF_THE_REQUEST = ", ".join(f"'{kind}'" for kind in sorted({*REQUEST_KINDS, "not_found"}))
+"""Kinds of failure that do not show that a model exists: a client may have made up its name."""
+
 DisplayName = Callable[[str, str], str]
 
 
@@ -53,7 +66,8 @@ def read_report(
     calls = rows.calls(since, until)
     read = _read_calls(calls, rows.first_call(since, until), until, name)
     total, routes, answers, timeline, step = read
-    providers, models = _read_attempts(rows.attempts(since, until), name)
+    shown = rows.models(since, until)
+    providers, models = _read_attempts(rows.attempts(since, until), shown, name)
     changes = rows.circuit_changes(until)
     total.trips = count_trips(changes, since, until)
     return Report(
@@ -65,6 +79,8 @@ def read_report(
         providers=providers,
         answers=answers,
         models=models,
+        keys=_read_keys(rows.calls(since, until), rows.keys(since, until), name),
+        operations=_read_operations(rows.calls(since, until), rows.operations(since, until)),
         failovers=_read_failovers(rows.failovers(since, until), name),
         open_periods=find_open_periods(changes, since, until, name),
         interval_seconds=step,
@@ -102,6 +118,25 @@ class _Rows:
     def attempts(self, since: float, until: float) -> Iterator[Attempt]:
         rows = self._select("attempts", Attempt._fields, since, until, " AND role != 'shadow'")
         return map(Attempt._make, rows)
+
+    def models(self, since: float, until: float) -> set[tuple[str, str, str]]:
+        """Routers, providers and models: the most used ones of those that exist."""
+        more = (
+            " AND role != 'shadow' AND model IS NOT NULL GROUP BY 1, 2, 3 "
+            f"HAVING sum(kind NOT IN ({_OF_THE_REQUEST})) > 0 "
+            f"ORDER BY count(*) DESC LIMIT {MAX_NAMES}"
+        )
+        return set(self._select("attempts", ("router", "provider", "model"), since, until, more))
+
+    def keys(self, since: float, until: float) -> set[tuple[str, str]]:
+        """Routers and client keys: those with the most calls."""
+        more = f" AND client_key IS NOT NULL GROUP BY 1, 2 ORDER BY count(*) DESC LIMIT {MAX_NAMES}"
+        return set(self._select("calls", ("router", "client_key"), since, until, more))
+
+    def operations(self, since: float, until: float) -> set[str]:
+        """Operations of the calls."""
+        found = self._select("calls", ("DISTINCT operation",), since, until)
+        return {operation or OWN_FUNCTIONS for (operation,) in found}
 
     def circuit_changes(self, until: float) -> list[CircuitChange]:
         """All changes before `until`: a circuit may have opened before the period."""
@@ -168,8 +203,35 @@ def _previous(
     return summary if summary.calls else None
 
 
+def _read_keys(
+    calls: Iterable[Call], shown: set[tuple[str, str]], display_name: DisplayName
+) -> list[KeyStats]:
+    """Returns the figures of the keys; those of calls without a key only beside others."""
+    if not shown:
+        return []
+    by_key: defaultdict[str | None, CallAggregate] = defaultdict(CallAggregate)
+    for call in calls:
+        key = call.client_key
+        if key is not None:
+            key = display_name(call.router, key if (call.router, key) in shown else OTHER)
+        by_key[key].add(call)
+    found = [calls_of.key_stats(key) for key, calls_of in by_key.items()]
+    return sorted(found, key=lambda stats: (-stats.summary.calls, stats.key or ""))
+
+
+def _read_operations(calls: Iterable[Call], operations: set[str]) -> list[OperationStats]:
+    """Returns the figures of the operations, when there are others than chats."""
+    if operations <= {OWN_FUNCTIONS}:
+        return []
+    by_operation: defaultdict[str, CallAggregate] = defaultdict(CallAggregate)
+    for call in calls:
+        by_operation[call.operation or OWN_FUNCTIONS].add(call)
+    found = [calls_of.operation_stats(name) for name, calls_of in by_operation.items()]
+    return sorted(found, key=lambda stats: (-stats.summary.calls, stats.operation))
+
+
 def _read_attempts(
-    attempts: Iterable[Attempt], display_name: DisplayName
+    attempts: Iterable[Attempt], shown: set[tuple[str, str, str]], display_name: DisplayName
 ) -> tuple[list[ProviderStats], list[ModelStats]]:
     """Returns the figures of the providers, and of their models."""
     by_provider: defaultdict[str, AttemptAggregate] = defaultdict(AttemptAggregate)
@@ -177,8 +239,10 @@ def _read_attempts(
     for attempt in attempts:
         name = display_name(attempt.router, attempt.provider)
         by_provider[name].add(attempt)
-        if attempt.model is not None:
-            by_model[name, attempt.model].add(attempt)
+        model = attempt.model
+        if model is not None:
+            known = (attempt.router, attempt.provider, model) in shown
+            by_model[name, model if known else OTHER].add(attempt)
     answers = sum(aggregate.answers for aggregate in by_provider.values())
     found = [aggregate.stats(provider, answers) for provider, aggregate in by_provider.items()]
     models = [aggregate.model_stats(*key) for key, aggregate in by_model.items()]

@@ -8,7 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from multirouter.report import number_format as fmt
-from multirouter.report.model import Latency, ProviderStats, Report, Summary
+from multirouter.report.model import (
+    KeyStats,
+    Latency,
+    OperationStats,
+    ProviderStats,
+    Report,
+    Summary,
+)
 from multirouter.report.number_format import count, percent, usd
 
 Row = tuple[str, ...]
@@ -42,10 +49,13 @@ def tables(report: Report) -> list[ReportTable]:
     """Returns all tables of a report, the summary first."""
     found = [
         summary_table(report.summary),
+        *_baseline(report),
         _routes(report),
         _answers(report),
         _providers(report),
         *_models(report),
+        *_keys(report),
+        *_operations(report),
         _failovers(report),
     ]
     if report.summary.cost is not None:
@@ -67,6 +77,7 @@ def summary_table(summary: Summary) -> ReportTable:
         ("p99 latency", fmt.latency(latency.p99), fmt.latency(first_choice.p99)),
         ("p50 latency", fmt.latency(latency.p50), fmt.latency(first_choice.p50)),
         ("circuit trips", count(summary.trips), fmt.NONE),
+        ("effective providers", fmt.decimal(summary.effective_providers), fmt.NONE),
     ]
     if summary.cost is not None:
         rows.append(("cost", usd(summary.cost), _first_choice_cost(summary)))
@@ -82,6 +93,24 @@ def summary_table(summary: Summary) -> ReportTable:
             "and are not part of the shares."
         )
     return ReportTable("", ("", "with failover", "first choice only"), rows, note)
+
+
+def _baseline(report: Report) -> list[ReportTable]:
+    baseline, summary = report.baseline, report.summary
+    if baseline is None:
+        return []
+    rows = [
+        ("calls answered", percent(summary.success_rate), percent(baseline.success_rate)),
+        ("p99 latency", fmt.latency(summary.latency.p99), fmt.latency(baseline.latency.p99)),
+        ("p50 latency", fmt.latency(summary.latency.p50), fmt.latency(baseline.latency.p50)),
+        ("cost", usd(summary.cost), usd(baseline.cost)),
+    ]
+    note = (
+        f"Success and latency are those of the {count(baseline.attempts)} attempts that this model "
+        "had; cost is that of all tokens of the period at its price."
+    )
+    title = f"Had it all been {baseline.model}"
+    return [ReportTable(title, ("", "as it was", baseline.model), rows, note)]
 
 
 def _first_choice_rate(summary: Summary) -> float | None:
@@ -166,6 +195,36 @@ def _models(report: Report) -> list[ReportTable]:
     ]
     header = ("model", "provider", "attempts", "success", *PERCENTILES, "input", "output", "cost")
     return [ReportTable("Models", header, rows, text_columns=2)] if rows else []
+
+
+def _keys(report: Report) -> list[ReportTable]:
+    return _groups("Keys", "key", [(stats.key or fmt.NONE, stats) for stats in report.keys])
+
+
+def _operations(report: Report) -> list[ReportTable]:
+    found = [(stats.operation, stats) for stats in report.operations]
+    return _groups("Operations", "operation", found)
+
+
+def _groups(
+    title: str, column: str, groups: Sequence[tuple[str, KeyStats | OperationStats]]
+) -> list[ReportTable]:
+    rows = [
+        (
+            name,
+            count(stats.summary.calls),
+            percent(stats.summary.success_rate),
+            count(stats.summary.recovered),
+            count(stats.summary.errors),
+            *_latency(stats.summary.latency),
+            fmt.tokens(stats.input_tokens),
+            fmt.tokens(stats.output_tokens),
+            usd(stats.summary.cost),
+        )
+        for name, stats in groups
+    ]
+    figures = ("calls", "success", "recovered", "errors", *PERCENTILES, "input", "output", "cost")
+    return [ReportTable(title, (column, *figures), rows)] if rows else []
 
 
 def _failovers(report: Report) -> ReportTable:

@@ -3,30 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from multirouter.core import function_checks as hooks
 from multirouter.core.event_dispatcher import EventDispatcher
 from multirouter.core.failures.classify import CLASSIFIER_FAILED, Classifier
-from multirouter.core.failures.readable import readable
+from multirouter.core.failures.unreadable_exceptions import readable
+from multirouter.core.limits.header_reports import ReportingCall
 from multirouter.core.planning.plan import Plan
 from multirouter.core.planning.steps import AttemptStep
 from multirouter.core.request_transform import TransformedCall, TransformFailed
+from multirouter.core.selection.attempt_rules import Accept
 from multirouter.errors import ProviderError, UsageError
 from multirouter.model import CANCELLED, SUCCESS, FailureKind, Verdict
-from multirouter.runtime.cancellation import (
+from multirouter.runtime.event_loops.base import EventLoop
+from multirouter.runtime.stray_cancellation import (
     STRAY_CANCELLATION,
     STRAY_MESSAGE,
     CancellationRequested,
     is_own_cancellation,
     replaced_by,
 )
-from multirouter.runtime.event_loops.base import EventLoop
 from multirouter.runtime.timeouts import timed_out
 
 if TYPE_CHECKING:
-    from multirouter.runtime.deadline import Bound  # which loads asyncio
+    from multirouter.runtime.event_loops.deadline import Bound  # which loads asyncio
 
 TRANSFORM_ERROR = Verdict(FailureKind.REQUEST, reason="transform", unsent=True)
 """A `transform=` raised: the request failed before it was sent."""
@@ -88,7 +89,7 @@ class CallAttempter:
         self._dispatcher = dispatcher
         self._accepts_values = classifier.accepts_all_values
 
-    async def run(
+    async def run(  # noqa: C901, PLR0912 - once an attempt, where a further coroutine is measurable
         self,
         plan: Plan,
         step: AttemptStep,
@@ -109,12 +110,24 @@ class CallAttempter:
         loop = self.loop
         if self._dispatcher.has_start_listeners:
             self.report_start(step)
+            _trace_start(plan, step, request)
         value: Any = None
         error: BaseException | None = None
         bound = loop.bound(step.deadline, math.inf if step.role == "trial" else plan.deadline)
         try:
-            with bound:
-                value = await step.member.call(request)
+            # What `with bound:` does, whose two calls from C cost as much as four from Python.
+            bound.__enter__()
+            try:
+                value = await (
+                    step.member.call(request)
+                    if step.member.dropping is None
+                    else step.call_dropping(step.member.dropping, request)
+                )
+            except BaseException as raised:
+                if not bound.__exit__(type(raised), raised, raised.__traceback__):
+                    raise
+            else:
+                bound.__exit__(None, None, None)
         except Exception as raised:  # noqa: BLE001 - any error of a provider is classified
             error = readable(raised, step.member.name)
         except BaseException as raised:
@@ -132,7 +145,7 @@ class CallAttempter:
             if accept is None and self._accepts_values and type(value) in _PLAIN_ANSWERS:
                 verdict = SUCCESS  # what the line below would find, at less cost
             else:
-                verdict, error = self.classify_answer(step.member.name, accept, value)
+                verdict, error = self.classify_answer(step.member.name, accept, value, request)
         else:
             step.stalled = stalls.excuses(step.started, now)
             verdict, error = self.classify_failure(plan, step, error, bound, "attempt_timeout")
@@ -161,7 +174,7 @@ class CallAttempter:
         return self._classifier.classify_error(error, request)
 
     def classify_answer(
-        self, name: str, accept: Callable[[Any], object] | None, value: Any
+        self, name: str, accept: Accept | None, value: Any, request: Any
     ) -> tuple[Verdict, Exception | None]:
         """The verdict on a provider's answer, and the error that stands for a rejected one.
 
@@ -169,6 +182,7 @@ class CallAttempter:
             name: the provider's name.
             accept: the route's `accept=`.
             value: the answer.
+            request: the call's request.
         """
         if hooks.is_awaitable(value):
             hooks.dispose(value)
@@ -178,7 +192,7 @@ class CallAttempter:
             )
         verdict = self._classifier.classify_value(value)
         if accept is not None and verdict is SUCCESS:
-            verdict = _apply_accept(accept, value)
+            verdict = _apply_accept(accept, value, request)
             if verdict is INVALID_CALLABLE:
                 return verdict, UsageError("accept= must be a plain function, not an async one")
         if verdict is SUCCESS or verdict is CLASSIFIER_FAILED:
@@ -212,10 +226,22 @@ class CallAttempter:
         return self._classifier.classify_error(error, plan.request), error
 
 
-def _apply_accept(accept: Callable[[Any], object], value: Any) -> Verdict:
-    """The verdict of `accept=` on an answer: False, a string or an exception rejects it."""
+def _trace_start(plan: Plan, step: AttemptStep, request: Any) -> None:
+    tracer = plan.tracer
+    if tracer is not None:
+        tracer.attempt_started(plan, step, request)
+        tracer.enter(step)
+
+
+def _apply_accept(accept: Accept, value: Any, request: Any) -> Verdict:
+    """The verdict of `accept=` on an answer.
+
+    What counts as False rejects it, but for None, which a function that only raises returns. So do
+    a string and an exception.
+    """
     try:
-        result = accept(value)
+        result = accept(value, request)
+        rejects = hooks.counts_as_false(result)
     except Exception as error:  # noqa: BLE001 - a check that raises rejects the answer
         return Verdict(FailureKind.INVALID, reason=f"accept raised {type(error).__name__}")
     if isinstance(result, str):
@@ -225,8 +251,9 @@ def _apply_accept(accept: Callable[[Any], object], value: Any) -> Verdict:
     if hooks.is_awaitable(result):
         hooks.dispose(result)
         return INVALID_CALLABLE
-    if result is False:
-        return Verdict(FailureKind.INVALID, reason="accept returned False")
+    if rejects:
+        what = "False" if result is False else f"{type(result).__name__} that counts as False"
+        return Verdict(FailureKind.INVALID, reason=f"accept returned {what}")
     return SUCCESS
 
 
@@ -247,7 +274,10 @@ def _raised_by_call_itself(error: TypeError) -> bool:
     That is so for wrong arguments and for a return value that cannot be awaited.
     """
     trace = error.__traceback__
-    ours = (CallAttempter.run.__code__, TransformedCall.__call__.__code__)
+    ours = {
+        function.__code__
+        for function in (CallAttempter.run, TransformedCall.__call__, ReportingCall.__call__)
+    }
     while trace is not None and trace.tb_frame.f_code in ours:
         trace = trace.tb_next
     return trace is None

@@ -1,4 +1,7 @@
-"""The loop that drives every call: takes the plan's next step, executes it, records the result."""
+"""The loop that drives every call: takes the plan's next step, executes it, records the result.
+
+It decides nothing: what follows a failed attempt is the plan's decision (`core/planning`).
+"""
 
 from __future__ import annotations
 
@@ -68,7 +71,7 @@ class CallLoop:
                     wait_queue.serve(now)
                 step = plan.next_step(now)
             elif isinstance(step, WaitStep):
-                step = await self._wait(plan, step, now, attempter.loop)
+                step = await self._wait(plan, step, attempter.loop)
             else:
                 try:
                     return step
@@ -77,14 +80,14 @@ class CallLoop:
                     # called. Without a way back to the error there is no cycle.
                     del plan, step
 
-    async def _wait(self, plan: Plan, step: WaitStep, now: float, loop: EventLoop) -> Step:
+    async def _wait(self, plan: Plan, step: WaitStep, loop: EventLoop) -> Step:
         """The plan's next step after a wait; backoffs are the only sleeps of a call."""
         if step.for_capacity:
             if step.max_waiting is not None and len(self._wait_queue) >= step.max_waiting:
                 plan.stop_waiting()
-                return plan.next_step(now)
+                return plan.next_step(loop.time())
             return await self._wait_queue.wait(plan, step.until, loop)
-        await anyio.sleep(step.until - now)
+        await anyio.sleep(step.until - loop.time())
         return plan.next_step(loop.time())
 
 

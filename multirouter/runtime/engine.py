@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from random import Random
 from typing import TYPE_CHECKING, Any
+from weakref import WeakMethod
 
 import anyio
 from anyio import to_thread
 
 from multirouter.core.event_dispatcher import EventDispatcher
-from multirouter.core.events import LoopStalled
+from multirouter.core.events import AlarmChanged, LoopStalled
 from multirouter.core.failures.classify import Classifier, Classify
 from multirouter.core.limits.retry_budget import RetryBudget
 from multirouter.core.listener import Listener
 from multirouter.core.planning.chain_plan import ChainPlan
 from multirouter.core.planning.plan import Plan
-from multirouter.core.planning.steps import PlanContext
+from multirouter.core.planning.steps import CallTracer, PlanContext
 from multirouter.core.registry.accounts import Accounts
 from multirouter.core.registry.provider_state import ProviderStates
 from multirouter.core.registry.registry import Registry
@@ -44,6 +45,7 @@ from multirouter.runtime.wait_queue import WaitQueue
 if TYPE_CHECKING:  # What a router may do without is loaded when it is first used.
     from multirouter.listeners.alarms.alarms import Alarms
     from multirouter.listeners.history.history import History
+    from multirouter.runtime.fleet.membership import Membership
     from multirouter.runtime.streams.session import StreamSession
 
 
@@ -64,12 +66,15 @@ class Engine:
         background: the attempts that run in the background.
         half_open_timers: the timers of open circuits.
         binding: the event loop of the router.
+        firing_alarms: returns the alarms that are firing.
         registry: the current providers and routes; replaced as a whole.
         route_selection: chooses the route of a call that names none; None without selection.
+        context: what the plans of calls share.
+        membership: the router's part in its fleet; None without sharing.
     """
 
     registry: Registry
-    route_selection: RouteSelection | None = None
+    membership: Membership | None = None
 
     def __init__(
         self,
@@ -85,17 +90,31 @@ class Engine:
         self._logs = logs
         self._metrics: Metrics | None = None
         self._history: History | None = None
+        self.route_selection: RouteSelection | None = None
+        self.firing_alarms: Callable[[], tuple[AlarmChanged, ...]] = tuple
         self.dispatcher: EventDispatcher = EventDispatcher((), logs.on_listener_error)
-        self.states: ProviderStates = self._new_states(name, self.dispatcher, rng, defaults)
+        logs.add_listener = WeakMethod(self.dispatcher.add)
+        accounts = Accounts(
+            name,
+            self.dispatcher,
+            wall=time.time,
+            on_hook_error=logs.on_hook_error,
+            usage=defaults.usage,
+        )
+        self.states: ProviderStates = ProviderStates(name, self.dispatcher, rng, accounts)
+        self.states.on_hook_error = logs.on_hook_error
         self.wait_queue: WaitQueue = WaitQueue()
         self.background: BackgroundAttempts = BackgroundAttempts(self.serve_waiting)
         self._call_loop = CallLoop(self.wait_queue, self.background)
         self._classifier = Classifier(classify, wall=time.time, on_error=logs.on_classifier_error)
+        budget = RetryBudget(defaults.retry)
+        self.context: PlanContext = PlanContext(name, rng, budget, self.dispatcher)
         health_checks = HealthChecks(
             lambda name: self.registry.candidate(name),  # noqa: PLW0108 - the registry changes
             self._classifier,
             self.dispatcher,
             self.serve_waiting,
+            self.context,
         )
         self.half_open_timers: HalfOpenTimers = HalfOpenTimers(
             self.states.gates.get, health_checks, self._on_half_open
@@ -104,8 +123,6 @@ class Engine:
             rng, self.dispatcher, self._classifier, self.serve_waiting, logs.on_hook_error
         )
         self._provider_closing = ProviderClosing(logs.on_task_error)
-        budget = RetryBudget(defaults.retry)
-        self._context = PlanContext(name, rng, budget, self.dispatcher)
         self.binding: LoopBinding = LoopBinding(
             self.states,
             budget,
@@ -119,36 +136,13 @@ class Engine:
             self._on_lost,
         )
         self.binding.services.append(self._shadow_traffic)
-
-    def scratch_states(self, defaults: Defaults) -> ProviderStates:
-        """Empty states, to validate a new registry with before it replaces the current one."""
-        dispatcher = EventDispatcher((), self._logs.on_listener_error)
-        return self._new_states(self._context.router, dispatcher, self._context.rng, defaults)
+        self.states.now, self.states.wall = self.binding.now, time.time
+        self.states.in_loop = self.binding.run
 
     def use_registry(self, registry: Registry) -> None:
         """Uses these providers and routes from here on; closes providers that left, when unused."""
         self.registry = registry
         self._provider_closing.configured(registry.providers.values(), registry.use)
-
-    def apply(self, defaults: Defaults) -> None:
-        """Applies other settings; the caller builds the next registry with them."""
-        self._context.budget.apply(defaults.retry)
-        self.states.accounts.apply(defaults.budget)
-
-    def _new_states(
-        self, name: str, dispatcher: EventDispatcher, rng: Random, defaults: Defaults
-    ) -> ProviderStates:
-        accounts = Accounts(
-            name,
-            dispatcher,
-            wall=time.time,
-            on_hook_error=self._logs.on_hook_error,
-            budget=defaults.budget,
-            usage=defaults.usage,
-        )
-        states = ProviderStates(name, dispatcher, rng, accounts)
-        states.on_hook_error = self._logs.on_hook_error
-        return states
 
     def add_listeners(self, metrics: Metrics, listeners: Iterable[Listener]) -> None:
         """Adds listeners, in this order: half-open timers, metrics, logs, those of the user."""
@@ -163,7 +157,7 @@ class Engine:
             ConfigurationError: when the file is not a history, or another router uses it.
         """
         history.attach(
-            self._context.router,
+            self.context.router,
             metrics.count_history_dropped,
             self._logs.on_task_error,
         )
@@ -179,14 +173,20 @@ class Engine:
         from multirouter.runtime.alarm_task import AlarmTask
 
         evaluator = AlarmEvaluator(
-            alarms, self._context.router, view, self.dispatcher, self._logs.on_hook_error
+            alarms, self.context.router, view, self.dispatcher, self._logs.on_hook_error
         )
+        self.firing_alarms = evaluator.firing
         alarm_task = AlarmTask(
-            alarms, evaluator, self.dispatcher, self._context.rng, self._logs.on_task_error
+            alarms, evaluator, self.dispatcher, self.context.rng, self._logs.on_task_error
         )
         self.binding.services.append(alarm_task)
         if self._metrics is not None:
             self._metrics.register_alarms(rule.name for rule in alarms.rules)
+
+    def attach_tracer(self, tracer: CallTracer) -> None:
+        """Follows calls and their attempts from here on."""
+        self.context.tracer = tracer
+        self.dispatcher.follow_attempts()
 
     def serve_waiting(self, now: float) -> None:
         """Serves waiting calls; to be called after every event that may free capacity."""
@@ -222,7 +222,7 @@ class Engine:
         if now > attempter.loop.stalls.overdue_at:
             attempter.loop.stalls.notice(now)
         plan = (ChainPlan if resolved.is_chain else Plan)(
-            self._context, resolved, now, timeout, wait, idempotent, size, request, ineligible
+            self.context, resolved, now, timeout, wait, idempotent, size, request, ineligible
         )
         use = resolved.use
         use.count += 1
@@ -277,7 +277,7 @@ class Engine:
         if now > attempter.loop.stalls.overdue_at:
             attempter.loop.stalls.notice(now)
         plan = (ChainPlan if resolved.is_chain else Plan)(
-            self._context, resolved, now, timeout, wait, idempotent, size, request, ineligible
+            self.context, resolved, now, timeout, wait, idempotent, size, request, ineligible
         )
         opener = StreamOpener(attempter, resolved.stream, Delivered(resolved.stream, request))
         use = resolved.use
@@ -311,21 +311,21 @@ class Engine:
         for gate in self.states.gates.values():
             gate.circuit.trials.shift(stall.lost)
         self.wait_queue.give_back(stall.lost)
-        event = LoopStalled(self._context.router, stall.seconds, stall.ended)
+        event = LoopStalled(self.context.router, stall.seconds, stall.ended)
         self.dispatcher.post("loop_stalled", event)
         self.dispatcher.deliver()
 
     def _on_lost(self, *, forked: bool) -> None:
         """Forgets the calls of a parent process, or of a loop that was closed: they never end."""
-        context, self._context.lost = self._context, True
-        self._context = PlanContext(context.router, context.rng, context.budget, context.dispatcher)
+        context, self.context.lost = self.context, True
+        self.context = PlanContext(context.router, context.rng, context.budget, context.dispatcher)
         self.states.forget_attempts()
         self.wait_queue.rebind()
         self._shadow_traffic.forget_attempts()
         self.background.forget()
         self._provider_closing.forget_calls(self.registry.forget_calls())
         if forked and self._reseeds:
-            self._context.rng.seed()  # equal numbers would send the trials of all workers together
+            self.context.rng.seed()  # equal numbers would send the trials of all workers together
 
     def _on_half_open(self, now: float) -> None:
         """A circuit half-opened: delivers the event, and serves waiting calls."""

@@ -16,7 +16,7 @@ from multirouter.runtime.attempt import Attempter
 from multirouter.runtime.event_loops.base import ChildTasks
 
 if TYPE_CHECKING:
-    from multirouter.runtime.deadline import Bound  # which loads asyncio
+    from multirouter.runtime.event_loops.deadline import Bound  # which loads asyncio
 
 
 class HedgeRace:

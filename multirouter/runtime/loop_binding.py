@@ -40,6 +40,18 @@ class LoopService(Protocol):
         ...
 
 
+class Member(LoopService, Protocol):
+    """The router's part in a fleet."""
+
+    def check_loop(self) -> None:
+        """Raises UsageError in a loop that it cannot work in."""
+        ...
+
+    async def opened(self) -> None:
+        """Waits for what the router should know before it serves, for seconds at most."""
+        ...
+
+
 class LoopBinding:
     """The event loop that a router is bound to.
 
@@ -57,6 +69,7 @@ class LoopBinding:
         "_classifier",
         "_dispatcher",
         "_half_open_timers",
+        "_member",
         "_on_error",
         "_on_lost",
         "_on_stall",
@@ -95,11 +108,17 @@ class LoopBinding:
         self._on_lost = on_lost
         self._process = os.getpid()
         self._opened = False
+        self._member: Member | None = None
         self._anchor = (0.0, time.monotonic())
         self.services: list[LoopService] = [provider_closing]
         self.attempter: CallAttempter | None = None
         self.last_seen: float = 0.0
         self.closed: bool = False
+
+    def join(self, member: Member) -> None:
+        """Takes part in a fleet in each loop from here on."""
+        self._member = member
+        self.services.append(member)
 
     def bind(self) -> CallAttempter:
         """The attempter for the caller's loop; moves the router there when it is another one.
@@ -124,12 +143,16 @@ class LoopBinding:
             UsageError: when the router is closed, already open, or bound to another running loop.
         """
         self._check_usable()
+        if self._member is not None:
+            self._member.check_loop()
         if self._opened:
             raise UsageError("the router is already open: enter `async with router:` only once")
         loop = running_loop(self._on_error)
         if loop.name == "trio" or self.attempter is None or not self.attempter.loop.is_current():
             self._rebind(await loop.__aenter__())
         self._opened = True
+        if self._member is not None:
+            await self._member.opened()
 
     async def close(self, grace: float) -> None:
         """Rejects new calls, waits `grace` seconds for calls in flight, ends background tasks."""
@@ -155,6 +178,14 @@ class LoopBinding:
             return attempter.loop.time()
         loop_time, monotonic = self._anchor
         return max(self.last_seen, loop_time + time.monotonic() - monotonic)
+
+    def run(self, function: Callable[[], object]) -> None:
+        """Runs a function soon in the loop's thread; at once when no loop is running."""
+        loop = None if self.attempter is None else self.attempter.loop
+        if loop is None or loop.is_current() or not loop.is_running():
+            function()
+        else:
+            loop.call_soon(function)
 
     def check_change(self, method: str) -> None:
         """Raises UsageError when the router is closed, or its loop runs and is not the caller's.

@@ -13,9 +13,9 @@ from multirouter.core.circuit.copy_gates import CopyGates
 from multirouter.core.circuit.permits import Permit
 from multirouter.core.event_dispatcher import EventDispatcher
 from multirouter.core.failures.classify import Classifier
-from multirouter.core.failures.stalled import circuit_effect
+from multirouter.core.failures.own_process import circuit_effect
 from multirouter.core.planning.plan import Plan
-from multirouter.core.planning.steps import AttemptStep
+from multirouter.core.planning.steps import AttemptStep, CallTracer
 from multirouter.core.request_transform import own_copy
 from multirouter.core.routes.resolved_route import ResolvedRoute
 from multirouter.core.selection.candidate import Candidate
@@ -27,6 +27,9 @@ from multirouter.runtime.event_loops.base import EventLoop
 from multirouter.runtime.recovery.trials import bounded_call
 
 WHY = "shadow copy of an answered call"
+
+Trace = tuple[CallTracer, Any]
+"""The tracer, and what it keeps of the call that is copied."""
 
 ShadowResult = tuple[Verdict, Any, Exception | None]
 """Result of a copy: its verdict, its answer, and the exception it raised or that stands for it."""
@@ -91,6 +94,8 @@ class ShadowTraffic:
             shadow = route.shadow.policy
             name = f"shadow {member.name}"
             request, answer = own_copy(request), own_copy(outcome.value)
+            tracer = plan.tracer
+            trace = None if tracer is None else (tracer, plan.observation)
             route.use.begin_background()
             attempter.loop.spawn(
                 name,
@@ -101,6 +106,7 @@ class ShadowTraffic:
                 request,
                 answer,
                 attempter,
+                trace,
                 context=copy_context(),
                 on_end=route.use.end_background,
             )
@@ -113,6 +119,7 @@ class ShadowTraffic:
         request: Any,
         answer: Any,
         attempter: CallAttempter,
+        trace: Trace | None,
     ) -> None:
         """Makes one copy, unless the number of copies or the provider's limits forbid it."""
         admitted = self._admit(member, shadow, request, attempter.loop.time())
@@ -120,6 +127,8 @@ class ShadowTraffic:
             return
         step, permit = admitted
         running, use = self._running, route.use
+        if trace is not None:
+            trace[0].copy_started(trace[1], step, request)
         if self._dispatcher.has_start_listeners:
             attempter.report_start(step)
         running[shadow] += 1
@@ -131,7 +140,9 @@ class ShadowTraffic:
         finally:
             running[shadow] -= 1
             if not use.lost:
-                self._end(step, permit, route, (verdict, value, error), request, attempter.loop)
+                result = (verdict, value, error)
+                self._end(step, permit, route, result, request, attempter.loop, trace)
+                del result
             value = value if error is None else error
             error = None  # its traceback holds this frame
         try:
@@ -166,11 +177,17 @@ class ShadowTraffic:
         """Awaits the provider and classifies the result as for an attempt of the call."""
         sent = own_copy(request)
         verdict, value, error = await bounded_call(
-            lambda: member.call(sent), member, member.timeout, attempter.loop, self._classifier
+            lambda: member.call(_without_dropped(member, sent)),
+            member,
+            member.timeout,
+            attempter.loop,
+            self._classifier,
         )
         try:
             if verdict is SUCCESS:
-                verdict, error = attempter.classify_answer(member.name, route.accept, value)
+                verdict, error = attempter.classify_answer(
+                    member.name, route.accept, value, request
+                )
             return verdict, value, error
         finally:
             del error  # its traceback holds this frame
@@ -183,6 +200,7 @@ class ShadowTraffic:
         result: ShadowResult,
         request: Any,
         loop: EventLoop,
+        trace: Trace | None,
     ) -> None:
         """Returns the permits without effect on calls; updates latency and health; reports."""
         verdict, value, error = result
@@ -210,6 +228,8 @@ class ShadowTraffic:
         )
         record.stalled = step.stalled
         route.billing.charge(record, member.pricing, step.meter, value, request, 0)
+        if trace is not None:
+            trace[0].attempt_ended(step, record, value)
         self._dispatcher.post("attempt_ended", record)
         self._dispatcher.deliver()
         self._serve_waiting(now)
@@ -223,3 +243,8 @@ class ShadowTraffic:
                 await result
         except Exception as error:  # noqa: BLE001 - an error of the user's hook is only reported
             self._on_error(compare, error)
+
+
+def _without_dropped(member: Candidate, request: Any) -> Any:
+    """The request that the provider is sent, on a route that drops what it lacks."""
+    return request if member.dropping is None else member.dropping.apply(request)[0]

@@ -10,7 +10,7 @@ from multirouter.errors import AttemptTimeout
 from multirouter.model import FailureKind, Verdict
 
 if TYPE_CHECKING:
-    from multirouter.runtime.deadline import Bound  # which loads asyncio
+    from multirouter.runtime.event_loops.deadline import Bound  # which loads asyncio
 
 CALL_DEADLINE_PASSED = Verdict(FailureKind.CANCELLED, reason="the call's deadline passed")
 """An attempt that the call's own deadline ended; neutral for the provider."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks.gateway import calls, processes, soak
+from benchmarks.gateway import bodies, calls, processes, soak
 from benchmarks.gateway.clients import REQUEST_KINDS, unexpected
 from benchmarks.harness.memory import CHECKPOINTS
 
@@ -52,6 +52,22 @@ def test_soak(capsys: pytest.CaptureFixture[str]) -> None:
     assert len(result["samples"]) == CHECKPOINTS
     assert result["in_flight"] == 0
     assert result["problems"] == []
+
+
+def test_bodies(capsys: pytest.CaptureFixture[str]) -> None:
+    """Requests with large bodies end in every way, and none of the bodies stays in memory."""
+    result = run_benchmark(capsys, "bodies")
+    assert {name.partition(": ")[0] for name in result["ended"]} == set(bodies.ENDINGS)
+    assert result["problems"] == []
+
+
+def test_bodies_that_stay_are_a_problem() -> None:
+    """Growth after the second checkpoint, and a peak beyond the limit, are found."""
+    flat = {"resident": 100.0, "peak": 140.0, "descriptors": 20.0}
+    assert bodies.problems([flat] * 6) == []
+    grown = [flat, flat, {**flat, "resident": 300.0}]
+    assert bodies.problems(grown) == ["the resident size grew by 200 MiB"]
+    assert bodies.problems([flat, {**flat, "peak": 600.0}]) == ["the peak exceeds the limit"]
 
 
 def samples(**last: Sequence[int]) -> list[dict[str, int]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import time
 from itertools import pairwise
 
 import pytest
@@ -15,6 +17,7 @@ from benchmarks.harness.memory import (
     growth,
 )
 from benchmarks.harness.percentiles import percentiles
+from benchmarks.harness.processor_clock import ProcessorTimeLoop
 from benchmarks.harness.progress import Progress
 from benchmarks.harness.rounds import interleave, over, ratio
 from benchmarks.harness.tables import table
@@ -100,3 +103,13 @@ def test_growth_is_reported_and_a_peak_is_not() -> None:
     assert len(growth(footprints(resident=MAX_RESIDENT_GROWTH / 3))) == 1
     flat = footprints()
     assert growth([*flat[:-1], Footprint(300_000, 90_000_000)]) == []
+
+
+def test_a_wait_moves_the_clock_of_a_processor_time_loop() -> None:
+    """An hour of sleep takes no time, and the loop's clock moves by the hour."""
+    with asyncio.Runner(loop_factory=ProcessorTimeLoop) as runner:
+        loop = runner.get_loop()
+        began, loop_began = time.monotonic(), loop.time()
+        runner.run(asyncio.sleep(3600.0))
+        assert 3600.0 <= loop.time() - loop_began < 3601.0
+        assert time.monotonic() - began < 60.0

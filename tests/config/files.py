@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from textwrap import dedent
 
@@ -30,4 +31,4 @@ def config_error(folder: Path, text: str, **environ: str) -> str:
     path = write_config(folder, text)
     with pytest.raises(ConfigurationError) as caught:
         load(path, environ)
-    return str(caught.value).replace(f"{path}: ", "")
+    return re.sub(rf"{re.escape(str(path))}(:\d+)?: ", "", str(caught.value))

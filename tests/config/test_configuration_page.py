@@ -6,8 +6,10 @@ import re
 from pathlib import Path
 from typing import get_args
 
-from multirouter.config.document import Document, ProviderKind, StrategyName
+from multirouter.config.document import Document
 from multirouter.config.provider_builder import KINDS
+from multirouter.config.sections.policies import StrategyName
+from multirouter.config.sections.provider import ProviderKind
 from multirouter.core.selection.strategies import STRATEGIES
 from tests.config.files import KEY, config_error, load_config
 

@@ -11,9 +11,9 @@ import pytest
 
 from multirouter import ConfigurationError, UsageError
 from multirouter.config import KeyBook
-from multirouter.config.client_keys.key_book import KeyRecord, digest_of
+from multirouter.config.client_keys.hashed_keys import KeyRecord, digest_of
 from multirouter.config.client_keys.key_file import load_keys, save_keys
-from multirouter.core.cost.budgets import Budget
+from multirouter.core.cost.budget import Budget
 from tests.config.files import load_config
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
@@ -121,6 +121,12 @@ def test_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
         save_keys(path, KeyBook())
     assert path.read_text() == before
     assert [p.name for p in tmp_path.iterdir()] == ["keys.json"]
+
+
+def test_a_key_file_needs_its_folder(tmp_path: Path) -> None:
+    """The error names the folder, and not a temporary file."""
+    with pytest.raises(ConfigurationError, match=r"must be in a folder that exists, got .*none$"):
+        save_keys(tmp_path / "none" / "keys.json", KeyBook())
 
 
 RECORD = {"name": "a", "id": "b", "digest": digest_of("x")}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import pickle
 from pathlib import Path
 
@@ -10,7 +12,8 @@ from prometheus_client import CollectorRegistry
 
 from multirouter import ConfigurationError, MultiProviderRouter, Price, StreamPolicy
 from multirouter.config import Settings, discover, load
-from multirouter.config.provider_builder import configured_provider
+from multirouter.config.building.configured_provider import configured_provider
+from multirouter.config.settings import make_route
 from multirouter.providers import chat, text_of
 from tests.config.files import KEY, load_config, write_config
 
@@ -106,7 +109,7 @@ def test_settings_are_applied_to_the_router(four_providers: Settings) -> None:
     assert router._limits.in_flight == 100
     assert (four_providers.server.port, four_providers.server.host) == (9000, "${x}")
     route = four_providers._routes()[0]
-    assert route.stream == StreamPolicy(on_interrupt="continue", idle=float("inf"))
+    assert route.stream == StreamPolicy(on_interrupt="continue", idle=float("inf"), total=3600)
     assert (route.retries_per_provider, route.weights) == (1, {"claude": 5})
 
 
@@ -251,7 +254,7 @@ async def test_reload_of_a_running_router(tmp_path: Path) -> None:
         assert text_of(await router.call(chat("hi"), route=after.models["new"])) == "hi"
         before.apply(router)
         assert [p.name for p in router.providers] == ["a", "b"]
-        assert router._defaults.timeout == 120
+        assert router._defaults.timeout == 600
 
 
 @pytest.mark.backends("asyncio", "uvloop")
@@ -291,6 +294,39 @@ async def test_connections_survive_a_reload(tmp_path: Path) -> None:
     assert session.closed
 
 
+@pytest.mark.backends("asyncio")
+async def test_calls_do_not_wait_for_connections_of_other_calls(tmp_path: Path) -> None:
+    """Hundreds of calls that their provider answers late do not keep another one from its answer.
+
+    The wait for a connection would count as a failure of the provider that was to be called.
+    """
+    open_, release = asyncio.Semaphore(0), asyncio.Event()
+    body = json.dumps(LATE_ANSWER).encode()
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}"
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b'"m"}')
+        open_.release()
+        await release.wait()
+        writer.write(f"{head}\r\nConnection: close\r\n\r\n".encode() + body)
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, backlog=2000)
+    url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    config = f"providers: {{a: {{kind: vllm, base_url: '{url}', model: m}}}}"
+    async with server, build_router(load_config(tmp_path, config)) as router:
+        calls = [asyncio.create_task(router.call(chat("Hello"))) for _ in range(600)]
+        for _ in calls:
+            await open_.acquire()
+        release.set()
+        assert {text_of(answer) for answer in await asyncio.gather(*calls)} == {"Hi"}
+
+
+LATE_ANSWER = {
+    "choices": [{"index": 0, "message": {"content": "Hi"}, "finish_reason": "stop"}],
+}
+
+
 def test_settings_can_be_applied_to_any_router(tmp_path: Path) -> None:
     """Providers that do not come from a configuration are replaced like others."""
     router = MultiProviderRouter(registry=CollectorRegistry())
@@ -310,3 +346,36 @@ def test_missing_pydantic_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> No
 def test_repr_of_settings(four_providers: Settings) -> None:
     """The repr shows source and providers."""
     assert repr(four_providers).endswith("multirouter.yaml: openai, claude, local, echo>")
+
+
+@pytest.mark.parametrize(
+    ("lines", "expected"),
+    [
+        ("strategy: sticky", ["when_cheaper", "when_cheaper"]),
+        ("sticky: {returns: at_once}", ["at_once", "at_once"]),
+        ("strategy: sticky, sticky: {returns: when_idle, cache_ttl: 60}", ["when_idle"] * 2),
+        ("strategy: [sticky, fastest], sticky: {leaves: when_cheaper}", ["when_cheaper", None]),
+    ],
+)
+def test_sticky_routes(tmp_path: Path, lines: str, expected: list[str | None]) -> None:
+    """The strategy has settings of its own, which imply it where no other is named."""
+    file = tmp_path / "c.yaml"
+    echo = "providers: {a: {kind: echo}, b: {kind: echo}}"
+    file.write_text(f"{echo}\nroutes: {{r: {{tiers: [a, b], {lines}}}}}\n")
+    document = load(file).document
+    route = make_route("r", document.routes["r"], document.policies)
+    found = [getattr(strategy, "returns", None) for strategy in route.strategy]
+    assert found == expected
+
+
+def test_sticky_settings_need_the_strategy(tmp_path: Path) -> None:
+    """Settings that would have no effect are an error that names both."""
+    file = tmp_path / "c.yaml"
+    file.write_text(
+        "providers: {a: {kind: echo}}\n"
+        "routes: {r: {tiers: [a], strategy: fastest, sticky: {returns: at_once}}}\n"
+    )
+    with pytest.raises(
+        ConfigurationError, match="must be given with `strategy: sticky`, got 'fastest'"
+    ):
+        load(file)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from multirouter.core.failures.classify import Classifier
+from multirouter.core.failures.exception_details import ExceptionDetails
 from multirouter.model import Verdict
 
 
@@ -35,3 +36,8 @@ def with_fields(error: BaseException | None = None, **fields: object) -> BaseExc
     for name, value in fields.items():
         setattr(error, name, value)
     return error
+
+
+def details(error: BaseException | None = None, **fields: object) -> ExceptionDetails:
+    """What is read of an exception with these attributes; see `with_fields`."""
+    return ExceptionDetails(with_fields(error, **fields))

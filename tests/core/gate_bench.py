@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -26,10 +27,14 @@ BAD_REQUEST = Verdict(FailureKind.REQUEST, reason="status 400")
 HOLDS: tuple[HoldName, ...] = ("open", "closed", "disabled", "metrics_only")
 
 
+EXACT = replace(ARTICLE, jitter=0.0)
+"""As ARTICLE, with cooldowns of exactly five seconds."""
+
+
 class GateBench(Listener):
     """The gate of provider `a` in router `r`, its events, and methods that make whole attempts."""
 
-    def __init__(self, policy: CircuitPolicy = ARTICLE, limits: LimitPolicy | None = None) -> None:
+    def __init__(self, policy: CircuitPolicy = EXACT, limits: LimitPolicy | None = None) -> None:
         self.events: list[Any] = []
         self.revision = ChangeCounter()
         self.dispatcher = EventDispatcher([self], lambda _, error: pytest.fail(str(error)))

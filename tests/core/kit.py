@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from multirouter.core.cost.budgets import Budget
+from multirouter.core.cost.budget import Budget
 from multirouter.core.cost.metering import ProviderPricing
 from multirouter.core.event_dispatcher import EventDispatcher
 from multirouter.core.limits.retry_budget import RetryBudget
@@ -117,7 +117,6 @@ class World:
             dispatcher,
             wall=lambda: self.wall,
             on_hook_error=fail_on_hook_error,
-            budget=self.budget,
             usage=self.usage,
         )
         self.states = ProviderStates("tested", dispatcher, self.rng, accounts)
@@ -136,6 +135,7 @@ class World:
             accept=self.accept,
             fallback=self.fallback,
             panic=self.panic,
+            budget=self.budget,
         )
         self.configure(self.providers, self.routes)
 

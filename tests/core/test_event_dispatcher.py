@@ -73,6 +73,18 @@ def test_a_listener_of_one_method_receives_only_its_events(name: str) -> None:
     assert getattr(Listener(), name)(*arguments) is None
 
 
+def test_a_removed_listener_costs_no_event_of_a_start() -> None:
+    """What only it handled is posted no more; a tracer still follows the starts."""
+    listener = type("One", (Listener,), {"attempt_started": lambda self, *event: None})()
+    dispatcher = EventDispatcher([listener], no_error_expected)
+    dispatcher.remove(listener)
+    assert not dispatcher.has_start_listeners
+    dispatcher.follow_attempts()
+    dispatcher.add(listener)
+    dispatcher.remove(listener)
+    assert dispatcher.has_start_listeners
+
+
 def test_a_function_set_on_the_instance_is_a_handler() -> None:
     """A method may be overridden on the instance as well as in a subclass."""
     received: list[object] = []
@@ -160,6 +172,23 @@ def test_a_method_with_other_arguments_is_invalid() -> None:
         EventDispatcher([Wrong()], no_error_expected)
 
 
+def test_each_listener_of_a_class_is_checked() -> None:
+    """A wrong method is an error for the second of a class too, and so is one of its own."""
+
+    class Wrong(Listener):
+        async def hold_changed(self, event: HoldChanged) -> None:
+            pass
+
+    for _ in range(2):
+        with pytest.raises(ConfigurationError, match="hold_changed"):
+            EventDispatcher([Wrong()], no_error_expected)
+    right, own = RecordingListener(), RecordingListener()
+    own.hold_changed = lambda: None
+    EventDispatcher([right, RecordingListener()], no_error_expected)
+    with pytest.raises(ConfigurationError, match="hold_changed"):
+        EventDispatcher([own], no_error_expected)
+
+
 @pytest.mark.parametrize("name", ["panic_started", "attempt_started"])
 def test_a_method_that_returns_a_coroutine_is_reported(name: str) -> None:
     """One that hides its `async` from the check is reported like one that raises."""
@@ -175,3 +204,33 @@ def test_a_method_that_returns_a_coroutine_is_reported(name: str) -> None:
     dispatcher.deliver()
     (error,) = errors
     assert str(error).endswith("must be a plain function, but it returned a coroutine")
+
+
+def test_a_removed_listener_receives_nothing() -> None:
+    """Others keep their order; one that was never added, or is equal, changes nothing."""
+    order: list[str] = []
+    first, second, third = (
+        RecordingListener(lambda _, name=name: order.append(name)) for name in ("1", "2", "3")
+    )
+    dispatcher = EventDispatcher([first, second, third], no_error_expected)
+    dispatcher.remove(second)
+    dispatcher.remove(RecordingListener())
+    dispatcher.post("panic_started", EVENT)
+    dispatcher.deliver()
+    assert order == ["1", "3"]
+    dispatcher.remove(first)
+    dispatcher.remove(third)
+    dispatcher.post("panic_started", EVENT)
+    assert not dispatcher._queue
+
+
+def test_an_invalid_listener_leaves_no_part_of_it() -> None:
+    """A listener of which a later method is invalid gets no event of the others."""
+
+    class Wrong(RecordingListener):
+        async def call_ended(self, event: object) -> None: ...
+
+    dispatcher = EventDispatcher([], no_error_expected)
+    with pytest.raises(ConfigurationError):
+        dispatcher.add(Wrong())
+    assert set(dispatcher._handlers.values()) == {()}

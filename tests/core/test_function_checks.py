@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import operator
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Iterator
@@ -288,3 +289,39 @@ def test_hooks_with_two_and_three_arguments() -> None:
         StreamPolicy(resume=plain)
     with pytest.raises(ConfigurationError, match="got the async function"):
         StreamPolicy(resume=compare)
+
+
+def test_accept_may_take_the_request() -> None:
+    """A check of one argument gets the answer; one that needs two gets the request, too."""
+    assert not hooks.takes_request(lambda answer: answer)
+    assert not hooks.takes_request(lambda answer, more=1: answer)
+    assert hooks.takes_request(lambda answer, request: answer)
+    assert not hooks.takes_request(lambda: 1)
+    assert not hooks.takes_request(lambda a, b, c: a)
+    assert not hooks.takes_request(max)  # without a signature
+    with pytest.raises(ConfigurationError, match="accept"):
+        hooks.accept_function("accept", lambda a, b, c: a)
+
+
+def test_functions_that_share_their_code_are_each_checked() -> None:
+    """What one of them takes says nothing of another with other defaults or another signature."""
+
+    def make(**defaults: Any) -> Any:
+        def function(first: object, second: object, *, named: object) -> None:
+            del first, second, named
+
+        function.__defaults__ = defaults.get("positional")
+        function.__kwdefaults__ = defaults.get("named")
+        return function
+
+    both = {"positional": (None,), "named": {"named": None}}
+    assert hooks.plain_function("f", make(**both), "one")
+    assert hooks.plain_function("f", make(**both), "one")
+    other = make(**both)
+    other.__signature__ = inspect.signature(lambda: None)
+    methods = type("Methods", (), {"function": make(**both)})
+    for wrong in (make(), make(positional=(None,)), make(named={"named": None}), other):
+        with pytest.raises(ConfigurationError, match="must take"):
+            hooks.plain_function("f", wrong, "one")
+    with pytest.raises(ConfigurationError, match="must take"):
+        hooks.plain_function("f", methods().function, "one", "two")

@@ -22,7 +22,7 @@ def world() -> World:
             provider("local", weight=0, attempt_timeout=math.inf),
         ],
         [Route("chain", ["local", ["openai", "anthropic"]])],
-        circuit=CircuitPolicy(failures=1, growth=1, open_duration=5.0),
+        circuit=CircuitPolicy(failures=1, growth=1, open_duration=5.0, jitter=0),
     )
 
 
@@ -74,6 +74,7 @@ def test_snapshot_is_plain_data() -> None:
         "failures": 1,
         "last_failure": "server",
         "budgets": [],
+        "learned_limits": [],
     }
     assert state["providers"]["anthropic"]["cooldown_remaining"] == pytest.approx(5.0)
     assert state["providers"]["local"]["half_open_in"] is None

@@ -144,7 +144,9 @@ def test_suggestions_for_an_unknown_name() -> None:
     assert check.suggestion("opnai", ["anthropic", "openai"]) == ("'opnai'; did you mean 'openai'?")
     assert check.suggestion("zzz", ["b", "a"]) == "'zzz'; known: 'a', 'b'"
     assert check.suggestion("zzz", []) == "'zzz'; known: none"
-    assert check.suggestion("zzz", [f"a{i:02}" for i in range(20)]).endswith("'a08', 'a09'")
+    assert check.suggestion("zzz", [f"a{i:02}" for i in range(20)]).endswith(
+        "'a08', 'a09' and 10 more"
+    )
 
 
 def test_a_long_unknown_name_is_cut() -> None:

@@ -6,9 +6,11 @@ import asyncio
 import json
 import socket
 
+import aiohttp
 import pytest
 
 from multirouter import ConfigurationError
+from multirouter.demo.plain_view import NullView
 from multirouter.demo.run import run_demo
 from multirouter.demo.scenario import Scenario
 
@@ -193,3 +195,38 @@ async def test_huge_number_of_calls_starts_at_once():
     summary = await run_demo(Scenario(calls=10**20, outage=0), view)
     assert summary.interrupted
     assert summary.counters.calls > 0
+
+
+def test_the_console_of_the_demo():
+    """The console shows the demo's calls, and stays open after the last one, in real time."""
+    asyncio.run(watched_demo())
+
+
+async def watched_demo():
+    """Runs a demo with a console, and reads the console's data."""
+    found = []
+
+    async def read(url):
+        async with aiohttp.ClientSession() as http:
+            while True:
+                async with http.get(f"{url}/admin/snapshot") as response:
+                    found.append((await response.json())["router"])
+                async with http.get(f"{url}/admin/calls?limit=200") as response:
+                    if len(await response.json()) == 20:
+                        return
+
+    urls = []
+    scenario = Scenario(calls=20, outage=0)
+    running = asyncio.create_task(run_demo(scenario, NullView(), open_page=urls.append))
+    while not urls:
+        await asyncio.sleep(0.01)
+    await asyncio.wait_for(read(urls[0]), 30)
+    await asyncio.sleep(0.2)
+    assert not running.done()
+    running.cancel()
+    summary = await running
+    assert set(found) == {"demo"}
+    assert (summary.interrupted, summary.counters.calls) == (False, 20)
+    async with aiohttp.ClientSession() as http:
+        with pytest.raises(aiohttp.ClientConnectionError):
+            await http.get(urls[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from multirouter.core.circuit.durations import DEFAULT_JITTER
+from multirouter.core.circuit.durations import COOLDOWN_JITTER, DEFAULT_JITTER
 from multirouter.core.circuit.states import TRANSITIONS
 from multirouter.core.circuit.trip_rules import DEFAULT_FAILURE_RATE, DEFAULT_FAILURES
 from multirouter.core.settings.policies import CircuitPolicy
@@ -32,7 +32,7 @@ def defaults() -> str:
         "open_duration": f"{policy.open_duration:g} s",
         "growth": f"{policy.growth:g}",
         "max_open_duration": f"{policy.max_open_duration:g} s",
-        "jitter": f"{DEFAULT_JITTER:g}; 0 with `growth=1`",
+        "jitter": f"{DEFAULT_JITTER:g}; 0 with `growth=1`; {COOLDOWN_JITTER:g} for `cooldown`",
         "half_open_max_calls": f"{policy.half_open_max_calls}",
         "half_open_wait": f"{policy.half_open_wait:g} s",
         "exhausted_duration": f"{policy.exhausted_duration:g} s",

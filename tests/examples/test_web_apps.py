@@ -123,8 +123,8 @@ FRAMEWORKS = pytest.mark.parametrize("run", [with_fastapi, with_aiohttp])
 
 
 def real(test):
-    """Runs a test in real time on both event loops."""
-    return pytest.mark.real_io(pytest.mark.backends("asyncio", "uvloop")(FRAMEWORKS(test)))
+    """Runs a test on both event loops."""
+    return pytest.mark.backends("asyncio", "uvloop")(FRAMEWORKS(test))
 
 
 async def check_answers(app: App) -> None:

@@ -135,6 +135,7 @@ async def running_gateway(
     models: Any = None,
     drain: float = 0.1,
     providers: Any = None,
+    sharing: Any = None,
     **settings: Any,
 ) -> AsyncIterator[Harness]:
     """A gateway in front of a chain of fake providers, one for each list of faults."""
@@ -157,6 +158,7 @@ async def running_gateway(
             attempt_timeout=30,
             retry=RetryPolicy(),
             stream=StreamPolicy(on_interrupt="continue", first_token=10.0, idle=5.0),
+            sharing=sharing,
             registry=registry,
             logger=logging.getLogger("tests.gateway"),
         )
@@ -168,6 +170,7 @@ async def running_gateway(
             log=AccessLog(log),
             **settings,
         )
+        stack.callback(gateway.close)
         server = await stack.enter_async_context(Server(gateway, drain=drain))
         http = await stack.enter_async_context(aiohttp.ClientSession())
         yield Harness(server.url, gateway, server, router, fakes, http, log, registry)

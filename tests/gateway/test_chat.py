@@ -138,9 +138,8 @@ async def test_health_and_metrics() -> None:
         assert (await get("/readyz"))[0] == 200
         status, text = await get("/metrics")
         assert status == 200
-        assert (
-            'multirouter_calls_total{outcome="success",route="main",router="default"} 1.0' in text
-        )
+        labels = 'operation="chat",outcome="success",route="main",router="default"'
+        assert f"multirouter_calls_total{{{labels}}} 1.0" in text
         harness.router.hold("first", "open")
         status, text = await get("/readyz")
         assert (status, json.loads(text)["providers"]) == (503, {"first": False})

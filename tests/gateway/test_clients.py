@@ -111,7 +111,7 @@ async def test_openai_raises_for_a_broken_stream() -> None:
     openai = pytest.importorskip("openai")
     async with running_gateway(["cut-after-3"]) as harness, openai_client(harness) as client:
         stream = await client.chat.completions.create(model="m", messages=MESSAGES, stream=True)
-        with pytest.raises(openai.APIError, match="was interrupted after"):
+        with pytest.raises(openai.APIError, match="was interrupted"):
             async for _ in stream:
                 pass
 
@@ -251,14 +251,14 @@ async def test_google_thought_signatures() -> None:
 
 
 async def test_unsupported_google_methods() -> None:
-    """Embeddings and token counts raise NOT_FOUND with the reason."""
+    """Embeddings of this kind raise NOT_FOUND with the reason; tokens are counted."""
     errors = pytest.importorskip("google.genai.errors")
     async with running_gateway() as harness, google_client(harness).aio as client:
         with pytest.raises(errors.ClientError, match="/v1/embeddings") as embedded:
             await client.models.embed_content(model="m", contents="x")
-        with pytest.raises(errors.ClientError, match="count tokens differently") as counted:
-            await client.models.count_tokens(model="m", contents="x")
-    assert {(e.value.code, e.value.status) for e in (embedded, counted)} == {(404, "NOT_FOUND")}
+        counted = await client.models.count_tokens(model="m", contents="x")
+    assert (embedded.value.code, embedded.value.status) == (404, "NOT_FOUND")
+    assert counted.total_tokens > 0
 
 
 @pytest.mark.parametrize("version", ["v1", "v1beta"])
@@ -294,7 +294,7 @@ async def test_google_raises_for_a_broken_stream() -> None:
     errors = pytest.importorskip("google.genai.errors")
     arguments: Any = {"model": "m", "contents": PROMPT}
     async with running_gateway(["cut-after-3"]) as harness, google_client(harness).aio as client:
-        with pytest.raises(errors.ServerError, match="was interrupted after"):
+        with pytest.raises(errors.ServerError, match="was interrupted"):
             async for _ in await client.models.generate_content_stream(**arguments):
                 pass
     limits = ServerLimits(comment_interval=1.0)

@@ -54,11 +54,11 @@ async def test_endpoints_of_a_configuration(tmp_path: Path) -> None:
 
                 reloader = Reloader(lambda: load(file), gateway)
                 file.write_text(CONFIG.format(url=fake.url, route="two"))
-                assert reloader.reload("test") == ""
+                assert await reloader.reload("test") == ""
                 assert (await harness.send(model="two")).text == REPLY
                 assert (await harness.send(model="one")).status == 404
                 file.write_text("providers: 7")
-                assert "providers" in reloader.reload("test")
+                assert "providers" in await reloader.reload("test")
                 assert (await harness.send(model="two")).text == REPLY
     assert [event for _, event, _ in log.events if "reload" in event] == [
         "configuration reloaded",

@@ -6,6 +6,7 @@ import gzip
 import sys
 import zlib
 from collections.abc import Callable
+from functools import cache
 
 import brotli
 import pytest
@@ -40,6 +41,12 @@ every_encoding = pytest.mark.parametrize(
 )
 
 
+@cache
+def bomb(encode: Callable[[bytes], bytes]) -> bytes:
+    """20 MB of zeros, compressed to at most 20 kB."""
+    return encode(bytes(2 * 10**7))
+
+
 @every_encoding
 def test_body_is_decoded(encoding: str, encode: Callable[[bytes], bytes]) -> None:
     """A body of exactly the limit, or longer than one part, is decoded whole."""
@@ -51,11 +58,11 @@ def test_body_is_decoded(encoding: str, encode: Callable[[bytes], bytes]) -> Non
 
 @every_encoding
 def test_larger_body_is_rejected(encoding: str, encode: Callable[[bytes], bytes]) -> None:
-    """One byte above the limit is too much, and a bomb of 100 MB is not inflated."""
+    """One byte above the limit is too much, and a bomb is not inflated."""
     with pytest.raises(TooLarge):
         decode(encode(TEXT), encoding, len(TEXT) - 1)
     with pytest.raises(TooLarge):
-        decode(encode(bytes(10**8)), encoding, 10**6)
+        decode(bomb(encode), encoding, 10**6)
 
 
 @every_encoding
@@ -95,7 +102,7 @@ async def test_request_is_read(encoding: str, encode: Callable[[bytes], bytes]) 
     async with running_gateway(limits=ServerLimits(max_body_size=10**6)) as harness:
         path, headers = "/v1/chat/completions", {"Content-Encoding": encoding}
         assert (await harness.post(path, encode(body), headers)).status == 200
-        assert (await harness.post(path, encode(bytes(10**8)), headers)).status == 413
+        assert (await harness.post(path, bomb(encode), headers)).status == 413
         invented = await harness.post(path, body, {"Content-Encoding": "sqz-9"})
     assert invented.status == 415
     assert invented.headers["Accept-Encoding"] == "gzip, deflate, zstd, br"

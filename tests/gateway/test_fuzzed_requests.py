@@ -1,4 +1,4 @@
-"""Fuzzed requests in Anthropic's and Gemini's formats: read, or rejected with a 4xx."""
+"""Fuzzed requests of Anthropic, Gemini and OpenAI's Responses: read, or rejected with a 4xx."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 
 from multirouter.gateway.formats.anthropic.requests import from_messages
 from multirouter.gateway.formats.gemini.requests import from_generate_content, includes_thoughts
+from multirouter.gateway.formats.responses.requests import from_responses
 from multirouter.gateway.http.http_error import HTTPError
+from multirouter.providers.openai.responses.reasoning_state import encode_state
 
 MESSAGES: dict[str, Any] = {
     "model": "m",
@@ -96,6 +98,40 @@ GENERATE: dict[str, Any] = {
         "thinkingConfig": {"thinkingBudget": 100, "includeThoughts": True},
     },
 }
+RESPONSES: dict[str, Any] = {
+    "model": "m",
+    "instructions": "Be brief.",
+    "input": [
+        {
+            "type": "message",
+            "role": "user",
+            "content": [
+                {"type": "input_text", "text": "hi"},
+                {"type": "input_image", "image_url": "https://x/y.png", "detail": "low"},
+                {"type": "input_file", "file_data": "data:application/pdf;base64,AA=="},
+            ],
+        },
+        {
+            "type": "reasoning",
+            "summary": [{"type": "summary_text", "text": "hm"}],
+            "encrypted_content": encode_state({"thinking_blocks": [{"type": "thinking"}]}),
+        },
+        {"type": "function_call", "call_id": "c", "name": "f", "namespace": "n", "arguments": "{}"},
+        {"type": "custom_tool_call", "call_id": "d", "name": "p", "input": "x"},
+        {"type": "function_call_output", "call_id": "c", "output": [{"type": "input_text"}]},
+        {"type": "custom_tool_call_output", "call_id": "d", "output": "1"},
+    ],
+    "tools": [
+        {"type": "function", "name": "f", "parameters": {"type": "object"}},
+        {"type": "custom", "name": "p", "format": {"type": "grammar", "syntax": "lark"}},
+        {"type": "namespace", "name": "n", "tools": [{"type": "function", "name": "f"}]},
+    ],
+    "tool_choice": {"type": "allowed_tools", "tools": [{"type": "function", "name": "f"}]},
+    "reasoning": {"effort": "high"},
+    "text": {"format": {"type": "json_schema", "name": "n", "schema": {}}, "verbosity": "low"},
+    "max_output_tokens": 9,
+    "top_logprobs": 1,
+}
 Path = tuple[str | int, ...]
 
 scalars = st.none() | st.booleans() | st.integers(-9, 9) | st.floats(-9, 9) | st.text(max_size=9)
@@ -125,18 +161,27 @@ def put(body: dict[str, Any], path: Path, value: Any) -> dict[str, Any]:
 
 
 def read_generate(body: dict[str, Any]) -> dict[str, Any]:
-    request = from_generate_content(body, "m")
+    request = from_generate_content(body, "m").request
     includes_thoughts(body)
     return request
 
 
+def read_messages(body: dict[str, Any]) -> dict[str, Any]:
+    return from_messages(body).request
+
+
+def read_responses(body: dict[str, Any]) -> dict[str, Any]:
+    return from_responses(body).request
+
+
 READERS: list[tuple[dict[str, Any], Callable[[dict[str, Any]], dict[str, Any]]]] = [
-    (MESSAGES, from_messages),
+    (MESSAGES, read_messages),
     (GENERATE, read_generate),
+    (RESPONSES, read_responses),
 ]
 
 
-@pytest.mark.parametrize(("body", "read"), READERS, ids=["anthropic", "gemini"])
+@pytest.mark.parametrize(("body", "read"), READERS, ids=["anthropic", "gemini", "responses"])
 def test_wrong_types_at_every_path(
     body: dict[str, Any], read: Callable[[dict[str, Any]], dict[str, Any]]
 ) -> None:
@@ -147,7 +192,7 @@ def test_wrong_types_at_every_path(
             check(read, put(body, path, value))
 
 
-@pytest.mark.parametrize(("body", "read"), READERS, ids=["anthropic", "gemini"])
+@pytest.mark.parametrize(("body", "read"), READERS, ids=["anthropic", "gemini", "responses"])
 @given(data=st.data())
 @settings(max_examples=200, deadline=None)
 def test_random_values_at_random_paths(

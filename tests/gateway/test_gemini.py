@@ -196,7 +196,7 @@ async def test_urls() -> None:
         proto = await harness.post("/v1beta/models/a/b:streamGenerateContent?alt=proto", b"{}")
         log = harness.log.events
     rejected = (unknown, other, embed, bare, proto)
-    assert [a.status for a in rejected] == [404, 404, 404, 404, 400]
+    assert [a.status for a in rejected] == [404, 400, 404, 405, 400]
     assert all(a.json["error"]["status"] for a in rejected)
     assert "/v1/embeddings" in embed.json["error"]["message"]
     assert [fields.get("requested_model") for _, _, fields in log][:3] == ["a/b"] * 3
@@ -243,7 +243,9 @@ async def test_thought_signatures_round_trip() -> None:
         harness.router.reconfigure([gemini], [Route("main", ["google"])])
         question = user("the weather please")
         answer = await generate(harness, stream=True, contents=[question], tools=TOOLS)
-        part = answer.events[-1]["candidates"][0]["content"]["parts"][0]
+        candidates = [event["candidates"][0] for event in answer.events]
+        parts = [part for one in candidates for part in one.get("content", {}).get("parts", ())]
+        part = next(part for part in parts if "functionCall" in part)
         result = {"id": part["functionCall"]["id"], "name": "weather", "response": {"a": 1}}
         turns = [question, model(part), user({"functionResponse": result})]
         again = await generate(harness, contents=turns, tools=TOOLS)

@@ -95,7 +95,7 @@ async def test_reload_by_the_admin_api() -> None:
         ) as calls:
             assert calls.status == 400
     assert [a.status for a in (without_file, valid, invalid, nameless)] == [404, 200, 400, 400]
-    assert reasons == ["admin key root"] * 2
+    assert reasons == ["admin root"] * 2
     assert invalid.json["error"]["message"] == "providers: is required"
     assert nameless.json["error"]["param"] == "provider"
 

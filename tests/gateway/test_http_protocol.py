@@ -9,8 +9,11 @@ import logging
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from multirouter.gateway.app import ServerLimits
+from multirouter.gateway.http.endpoint_table import Endpoint, EndpointTable
+from multirouter.gateway.http.http_error import HTTPError
 from tests.gateway.harness import PROMPT, REPLY, Harness, running_gateway
 
 pytestmark = [pytest.mark.backends("asyncio")]
@@ -152,3 +155,61 @@ async def test_failure_outside_the_error_handling(
     assert (answer.status, answer.json["error"]["code"]) == (500, "internal_error")
     assert b"a bug" not in answer.data
     assert any("a bug" in str(record.exc_info) for record in caplog.records)
+
+
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("/v1/models/m", "GET, HEAD"),
+        ("/v1beta/models/a/b", "GET, HEAD"),
+        ("/v1/models/m:generateContent", "POST, GET, HEAD"),
+        ("/v1/models", "GET, HEAD"),
+        ("/v1/responses/r", "GET, HEAD, DELETE"),
+        ("/v1/responses/r/input_items", "GET, HEAD"),
+        ("/v1/responses/r/cancel", "POST"),
+        ("//responses//r/cancel/", "POST"),
+    ],
+)
+async def test_allow_names_the_methods_of_the_path(path: str, allowed: str) -> None:
+    """Of a path whose end is a name, and not of others that begin alike."""
+    async with (
+        running_gateway() as harness,
+        harness.http.request("PATCH", harness.url + path) as answer,
+    ):
+        assert (answer.status, answer.headers["Allow"]) == (405, allowed)
+
+
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/v1/files", "files are kept by a service for one account"),
+        ("/v1/files/f-1/content", "files are kept"),
+        ("/upload/v1beta/files", "files are kept"),
+        ("/v1/messages/batches/b-1", "batches are kept"),
+        ("/v1/responses/r/odd", "unknown path"),
+        ("/v1/models/**", "unknown model"),
+        ("/v1/*/x", "unknown path"),
+    ],
+)
+async def test_unknown_paths(path: str, said: str) -> None:
+    """The 404 names the path, and says where files and batches are."""
+    async with (
+        running_gateway(models={"m": "main"}) as harness,
+        harness.http.get(harness.url + path) as answer,
+    ):
+        assert answer.status == 404
+        assert said in (await answer.json())["error"]["message"]
+
+
+def test_a_path_of_colons_is_matched_in_linear_time() -> None:
+    """A path with a hundred thousand places at which a pattern may end holds nothing up."""
+    table = EndpointTable()
+    table.add("POST", "/v1/models/**:*", Endpoint(nothing))
+    assert list(table.methods("/v1/models/a:b/c:d:generateContent")) == ["POST"]
+    for part in (":", ":a"):
+        with pytest.raises(HTTPError):
+            table.methods("/v1/models/" + part * 100_000 + "/x")
+
+
+async def nothing(_: object) -> web.StreamResponse:
+    raise NotImplementedError

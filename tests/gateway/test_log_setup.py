@@ -10,11 +10,18 @@ from io import StringIO
 from typing import Any
 
 import pytest
+import structlog
 from hypothesis import given
 from hypothesis import strategies as st
 from structlog import WriteLoggerFactory
 
-from multirouter.gateway.log_setup import LossyStderr, render_json, timestamper
+from multirouter.gateway.log_setup import (
+    LossyStderr,
+    configure_logs,
+    render_json,
+    request_logger,
+    timestamper,
+)
 from multirouter.providers import json_bytes
 
 
@@ -75,3 +82,27 @@ def test_unwritable_stderr_loses_the_line(
 
     monkeypatch.setattr(sys, "stderr", Unwritable())
     WriteLoggerFactory(LossyStderr())().info("a line")  # type: ignore[arg-type]
+
+
+def test_lines_of_requests_are_those_of_structlog(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The logger of requests writes what structlog would, and leaves other levels to it."""
+    stderr = StringIO()
+    monkeypatch.setattr(sys, "stderr", stderr)
+    structlog.reset_defaults()
+    try:
+        assert request_logger() is None  # structlog is not configured
+        configure_logs()
+        ours = request_logger()
+        assert ours is not None
+        loggers = (ours, structlog.get_logger("multirouter.gateway"))
+        for level in ("info", "error"):
+            for logger in loggers:
+                getattr(logger, level)("request", status=200, key="ä", trail=["up success 1ms"])
+    finally:
+        structlog.reset_defaults()
+    lines = [json.loads(line) for line in stderr.getvalue().splitlines()]
+    times = [line.pop("timestamp") for line in lines]
+    assert sorted(times) == times
+    assert [list(line) for line in lines[::2]] == [list(line) for line in lines[1::2]]
+    assert lines[::2] == lines[1::2]
+    assert [line["level"] for line in lines[::2]] == ["info", "error"]

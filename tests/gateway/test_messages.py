@@ -121,10 +121,10 @@ async def test_error_after_content() -> None:
         {"max_tokens": 0},
         {"max_tokens": None},
         {"messages": []},
-        {"messages": [{"role": "robot", "content": "x"}]},
+        {"messages": [{"role": 7, "content": "x"}]},
         {"messages": [{"role": "user"}]},
-        {"messages": [{"role": "user", "content": [{"type": "video"}]}]},
-        {"messages": [{"role": "assistant", "content": [{"type": "server_tool_use"}]}]},
+        {"messages": [{"role": "user", "content": 7}]},
+        {"messages": [{"role": "user", "content": [{"type": 7}]}]},
         {
             "messages": [
                 {"role": "user", "content": [{"type": "image", "source": {"type": "file"}}]}
@@ -135,13 +135,11 @@ async def test_error_after_content() -> None:
                 {"role": "user", "content": [{"type": "document", "source": {"type": "text"}}]}
             ]
         },
-        {"tools": [{"type": "web_search_20250305", "name": "web_search"}]},
         {"tools": [{"name": "x"}]},
-        {"surprise": 1},
     ],
 )
 def test_invalid_requests(fields: Any) -> None:
-    """What is malformed or has no counterpart is a 400."""
+    """What is malformed is a 400."""
     turns = [{"role": "user", "content": PROMPT}]
     body = {"model": "m", "max_tokens": 5, "messages": turns, **fields}
     with pytest.raises(HTTPError) as caught:
@@ -169,7 +167,8 @@ def test_option_translation(fields: Any, expected: dict[str, Any]) -> None:
         {"role": "user", "content": PROMPT},
         {"role": "assistant", "content": "One"},
     ]
-    request = from_messages({"model": "m", "max_tokens": 5, "messages": turns, **fields})
+    body = {"model": "m", "max_tokens": 5, "messages": turns, **fields}
+    request = from_messages(body).request
     assert {name: request.get(name) for name in expected} == expected
     assert [message["role"] for message in request["messages"]] == ["system", "user", "assistant"]
     marks = [tool.get("cache_control") for tool in request.get("tools", ())]
@@ -215,7 +214,7 @@ def test_full_request_translation() -> None:
             "output_config": {"format": {"type": "json_schema", "schema": {"type": "object"}}},
             "metadata": {"user_id": "u"},
         }
-    )
+    ).request
     system, user, assistant, tool = request["messages"]
     assert system["content"][0]["cache_control"] == {"type": "ephemeral"}
     assert [part["type"] for part in user["content"]] == [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import Any
 
 import aiohttp
@@ -20,17 +20,14 @@ from tests.gateway.harness import Harness, RecordingLogger, running_gateway
 
 pytestmark = [pytest.mark.backends("asyncio")]
 
-DELTA = {"type": "response.output_text.delta", "delta": "hi"}
-COMPLETED = {"type": "response.completed", "response": {"usage": {"total_tokens": 3}}}
-FAILED = {"type": "response.failed", "response": {"error": {"message": "broke"}}}
+DELTA = {"choices": [{"text": "hi", "finish_reason": None}]}
+COMPLETED = {"choices": [{"text": "", "finish_reason": "stop"}], "usage": {"total_tokens": 3}}
+FAILED = {"error": {"message": "broke"}}
+DONE = b"data: [DONE]\n\n"
 
 
-def sse(*events: Any, names: bool = True) -> bytes:
-    lines = [
-        (f"event: {event['type']}\n" if names else "") + f"data: {json.dumps(event)}\n\n"
-        for event in events
-    ]
-    return "".join(lines).encode()
+def sse(*events: Any) -> bytes:
+    return "".join(f"data: {json.dumps(event)}\n\n" for event in events).encode()
 
 
 @asynccontextmanager
@@ -73,10 +70,11 @@ async def gateway_for(*urls: str) -> AsyncIterator[Harness]:
         chain, routes=[Route("main", names)], registry=registry
     ) as router:
         gateway = Gateway(router, models={"*": "main"}, registry=registry)
-        async with Server(gateway) as server, aiohttp.ClientSession() as http:
-            yield Harness(
-                server.url, gateway, server, router, [], http, RecordingLogger(), registry
-            )
+        with closing(gateway):
+            async with Server(gateway) as server, aiohttp.ClientSession() as http:
+                yield Harness(
+                    server.url, gateway, server, router, [], http, RecordingLogger(), registry
+                )
 
 
 async def test_embeddings_skip_providers_without_the_path() -> None:
@@ -98,37 +96,28 @@ async def test_embeddings_skip_providers_without_the_path() -> None:
 async def test_no_provider_supports_the_path() -> None:
     """A model without a provider that supports the path is a 404."""
     async with gateway_for() as harness:
-        answer = await harness.send(path="/v1/responses", input="x")
+        answer = await harness.send(path="/v1/embeddings", input="x")
     assert (answer.status, answer.json["error"]["code"]) == (404, "path_not_found")
-
-
-async def test_responses_stream_is_unchanged() -> None:
-    """The events of a response are passed on with their names."""
-    events = sse(DELTA, COMPLETED)
-    async with upstream(responses=events) as url, gateway_for(url) as harness:
-        answer = await harness.send(path="/v1/responses", input="x", stream=True)
-    assert answer.data == events
-    assert answer.headers["X-Provider"] == "up0"
 
 
 @pytest.mark.parametrize("first", [sse(FAILED), sse(DELTA)[:20], b"data: {\n\n"])
 async def test_failure_before_content_fails_over(first: bytes) -> None:
     """A failure, a cut or invalid JSON before any content: failover."""
-    events = sse(DELTA, COMPLETED)
+    events = sse(DELTA, COMPLETED) + DONE
     async with (
-        upstream(responses=first) as failing,
-        upstream(responses=events) as healthy,
+        upstream(completions=first) as failing,
+        upstream(completions=events) as healthy,
         gateway_for(failing, healthy) as harness,
     ):
-        answer = await harness.send(path="/v1/responses", input="x", stream=True)
+        answer = await harness.send(path="/v1/completions", prompt="x", stream=True)
     assert answer.data == events
     assert answer.headers["X-Provider"] == "up1"
 
 
 async def test_failure_after_content_ends_with_an_error() -> None:
-    """A response without its last event ends with an error event and a dropped connection."""
-    async with upstream(responses=sse(DELTA)) as url, gateway_for(url) as harness:
-        answer = await harness.send(path="/v1/responses", input="x", stream=True)
+    """A stream without its last event ends with an error event and a dropped connection."""
+    async with upstream(completions=sse(DELTA)) as url, gateway_for(url) as harness:
+        answer = await harness.send(path="/v1/completions", prompt="x", stream=True)
     assert answer.broken
     assert answer.events[-1]["error"]["code"] == "stream_interrupted"
 
@@ -136,48 +125,18 @@ async def test_failure_after_content_ends_with_an_error() -> None:
 async def test_nan_and_infinity_become_null() -> None:
     """NaN and Infinity become null, as in whole answers; the string "NaN" is unchanged."""
     events = b'data: {"delta":"NaN","v":[NaN,-Infinity]}\n\ndata: NaN {\n\n' + sse(COMPLETED)
-    async with upstream(responses=events) as url, gateway_for(url) as harness:
-        answer = await harness.send(path="/v1/responses", input="x", stream=True)
+    async with upstream(completions=events) as url, gateway_for(url) as harness:
+        answer = await harness.send(path="/v1/completions", prompt="x", stream=True)
     assert answer.data.startswith(b'data: {"delta":"NaN","v":[null,null]}\n\n')
 
 
 async def test_completions_stream_is_unchanged() -> None:
-    """Legacy completions are passed on with their `[DONE]`."""
-    chunk = {"choices": [{"text": "hi", "finish_reason": None}]}
-    events = sse(chunk, names=False) + b"data: [DONE]\n\n"
+    """Legacy completions are passed on with their names and their `[DONE]`."""
+    events = b"event: chunk\n" + sse(DELTA) + DONE
     async with upstream(completions=events) as url, gateway_for(url) as harness:
         answer = await harness.send(path="/v1/completions", prompt="x", stream=True)
     assert answer.data == events
     assert answer.done == 1
-
-
-CREATED = {"type": "response.created", "response": {"status": "in_progress", "output": []}}
-IMAGE = {"type": "response.output_item.done", "item": {"type": "image_generation_call"}}
-
-
-async def test_stream_without_text_is_whole() -> None:
-    """A Responses stream without a text delta is passed on as it is, in one attempt."""
-    for events in (
-        (CREATED, IMAGE, COMPLETED),
-        (CREATED, {**COMPLETED, "type": "response.incomplete"}),
-    ):
-        data = sse(*events)
-        async with upstream(responses=data) as url, gateway_for(url) as harness:
-            answer = await harness.send(path="/v1/responses", input="x", stream=True)
-            after = await harness.send(path="/v1/responses", input="x", stream=True)
-        assert (answer.data, after.data) == (data, data)
-
-
-async def test_failure_after_the_opening_fails_over() -> None:
-    """Events that only describe the state of a response are held back until content follows."""
-    events = sse(CREATED, DELTA, COMPLETED)
-    async with (
-        upstream(responses=sse(CREATED, FAILED)) as failing,
-        upstream(responses=events) as healthy,
-        gateway_for(failing, healthy) as harness,
-    ):
-        answer = await harness.send(path="/v1/responses", input="x", stream=True)
-    assert answer.data == events
 
 
 async def test_model_of_the_provider_cannot_be_changed() -> None:

@@ -7,8 +7,9 @@ import json
 import sqlite3
 from collections import Counter
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, closing
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from pathlib import Path
+from random import Random
 from types import SimpleNamespace
 from typing import Any
 
@@ -22,7 +23,7 @@ from multirouter import Budget
 from multirouter.config import KeyBook, load
 from multirouter.config.client_keys.key_file import save_keys
 from multirouter.gateway.app import Gateway
-from multirouter.gateway.endpoints.operations import OPERATIONS
+from multirouter.gateway.endpoints.operations import OPERATIONS, WITH_FILES
 from multirouter.gateway.server import Server
 from multirouter.gateway.short_wait import ShortWait
 from tests.gateway.harness import Answer
@@ -30,12 +31,15 @@ from tests.gateway.harness import Answer
 pytestmark = [pytest.mark.backends("asyncio")]
 
 CHAT = "/v1/chat/completions"
-PATHS = (CHAT, *OPERATIONS)
-STREAMED = (CHAT, "/v1/completions", "/v1/responses")
+PATHS = (CHAT, "/v1/responses", *OPERATIONS)
+SPEECH = "/v1/audio/speech"
+STREAMED = (CHAT, "/v1/completions", "/v1/responses", SPEECH, "/v1/audio/transcriptions")
 TOKENS = 1000
 
-CASES = [(path, False) for path in PATHS] + [(path, True) for path in STREAMED]
-each_operation = pytest.mark.parametrize(("path", "stream"), CASES)
+METERED = [(path, False) for path in PATHS if path != SPEECH] + [(path, True) for path in STREAMED]
+each_operation = pytest.mark.parametrize(("path", "stream"), [*METERED, (SPEECH, False)])
+each_metered = pytest.mark.parametrize(("path", "stream"), METERED)
+"""Audio reports no tokens; a stream of its events does."""
 
 
 class Upstream:
@@ -59,13 +63,16 @@ class Upstream:
 
     async def serve(self, request: web.Request) -> web.StreamResponse:
         account, path = request.match_info["account"], request.match_info["path"]
-        body = await request.json()
+        is_form = request.content_type == "multipart/form-data"
+        body = dict(await request.post()) if is_form else await request.json()
         self.seen.append((account, path, body))
         await asyncio.sleep(self.delay.get(account, 0.0))
         status = self.status.get(account, 200)
         if status != 200:
             return web.json_response({"error": {"message": "no"}}, status=status)
-        if body.get("stream"):
+        if path == "audio/speech" and body.get("stream_format") != "sse":
+            return web.Response(body=b"hi", content_type="audio/mpeg")
+        if body.get("stream") or path == "audio/speech":
             return web.Response(body=_events(path, body), content_type="text/event-stream")
         return web.json_response(_answer(path, body["model"]))
 
@@ -88,6 +95,10 @@ def _answer(path: str, model: str) -> dict[str, Any]:
 
 def _events(path: str, body: dict[str, Any]) -> bytes:
     answer = _answer(path, body["model"])
+    if path.startswith("audio/"):
+        end = {"type": f"{path}.done", "usage": answer["usage"], "model": body["model"]}
+        events = [{"type": f"{path}.delta", "delta": "hi"}, end]
+        return b"".join(b"data: %s\n\n" % json.dumps(event).encode() for event in events)
     if path == "responses":
         opening = {**answer, "status": "in_progress", "usage": None}
         events = [
@@ -116,7 +127,7 @@ async def gateway(folder: Path, settings: str) -> AsyncIterator[Any]:
     file.write_text(settings.replace("UP", f"http://{host}:{port}"))
     registry = CollectorRegistry()
     loaded = load(file, {})
-    router = loaded.build(registry=registry)
+    router = loaded.build(registry=registry, rng=Random(1))
     try:
         async with router, aiohttp.ClientSession() as http:
             app_ = Gateway(
@@ -126,7 +137,9 @@ async def gateway(folder: Path, settings: str) -> AsyncIterator[Any]:
                 registry=registry,
                 short_wait=ShortWait(loaded.wait, loaded.waits),
             )
-            async with Server(app_) as server:
+            async with AsyncExitStack() as stack:
+                stack.callback(app_.close)
+                server = await stack.enter_async_context(Server(app_))
 
                 async def send(path: str, *, stream: bool = False, **more: Any) -> Answer:
                     key = more.pop("key", "")
@@ -135,14 +148,30 @@ async def gateway(folder: Path, settings: str) -> AsyncIterator[Any]:
                         [{"role": "user", "content": "hi"}] if path == CHAT else "hi"
                     )
                     if stream:
-                        body["stream"] = True
+                        body.update(
+                            {"stream_format": "sse"} if path == SPEECH else {"stream": True}
+                        )
                     headers = {"Authorization": f"Bearer {key}"} if key else {}
-                    async with http.post(server.url + path, json=body, headers=headers) as response:
+                    sent = _form(body) if OPERATIONS.get(path) in WITH_FILES else body
+                    posting = http.post(
+                        server.url + path,
+                        headers=headers,
+                        **{"json" if sent is body else "data": sent},
+                    )
+                    async with posting as response:
                         return Answer(response.status, response.headers, await response.read())
 
                 yield SimpleNamespace(send=send, up=up, router=router, registry=registry)
     finally:
         await runner.cleanup()
+
+
+def _form(body: dict[str, Any]) -> aiohttp.FormData:
+    form = aiohttp.FormData()
+    form.add_field("file", b"x", filename="x.mp3")
+    for name, value in body.items():
+        form.add_field(name, value if isinstance(value, str) else json.dumps(value))
+    return form
 
 
 def providers(**settings: str) -> str:
@@ -214,7 +243,7 @@ async def test_limits(owner: str, path: str, stream: bool, tmp_path: Path) -> No
     assert statuses == [200, 200, 200, 503, 503]
 
 
-@each_operation
+@each_metered
 @pytest.mark.parametrize("owner", ["provider", "route", "router"])
 async def test_prices_and_budgets(owner: str, path: str, stream: bool, tmp_path: Path) -> None:
     """Each call costs its tokens, and a used-up budget rejects the next."""
@@ -251,7 +280,7 @@ async def test_holds_circuits_and_fallback_models(path: str, stream: bool, tmp_p
     assert len([account for account in g.up.accounts if account == "a"]) < 8
 
 
-@each_operation
+@each_metered
 async def test_keys(path: str, stream: bool, tmp_path: Path) -> None:
     """A key's routes, tokens a minute and budget."""
     settings = providers(a="price: {input: 1000, output: 1000}", b="")
@@ -281,18 +310,22 @@ async def test_models(path: str, stream: bool, tmp_path: Path) -> None:
     assert {body["model"] for _, _, body in g.up.seen} == {"m"}
 
 
-@each_operation
+@each_metered
 async def test_history_and_metrics(path: str, stream: bool, tmp_path: Path) -> None:
     """Each call is one call in the metrics and one in the history."""
     settings = providers(a="") + "history: {file: calls.db}\n"
     async with gateway(tmp_path, settings) as g:
         for _ in range(3):
             assert (await g.send(path, stream=stream)).status == 200
-        labels = {"router": "default", "route": "m", "outcome": "success"}
-        assert g.registry.get_sample_value("multirouter_calls_total", labels) == 3.0
+        operation = OPERATIONS.get(path, "chat")
+        labels = {"router": "default", "outcome": "success", "operation": operation}
+        for counted, of in (("calls", {"route": "m"}), ("attempts", {"provider": "a"})):
+            name = f"multirouter_{counted}_total"
+            assert g.registry.get_sample_value(name, {**labels, **of}) == 3.0
         tokens = {"router": "default", "provider": "a", "model": "m", "kind": "input"}
         assert g.registry.get_sample_value("multirouter_tokens_total", tokens) == 3.0 * TOKENS
     with closing(sqlite3.connect(tmp_path / "calls.db")) as history:
-        assert (
-            history.execute("SELECT route, result FROM calls").fetchall() == [("m", "success")] * 3
-        )
+        calls = history.execute("SELECT route, result, operation FROM calls").fetchall()
+        assert calls == [("m", "success", operation)] * 3
+        attempts = history.execute("SELECT provider, operation FROM attempts").fetchall()
+        assert attempts == [("a", operation)] * 3

@@ -50,7 +50,11 @@ async def configured(folder: Path, text: str, host: str = "127.0.0.1") -> AsyncI
     log = RecordingLogger()
     async with settings.build(registry=CollectorRegistry()) as router:
         gateway = make_gateway(router, settings, log=AccessLog(log))
-        reloader = Reloader(lambda: options.reload_settings(host), gateway, settings.files)
+        reloader = Reloader(
+            lambda: options.reload_settings(host, keyed=settings.keys is not None),
+            gateway,
+            settings.files,
+        )
         yield Configured(file, gateway, reloader, log)
 
 
@@ -75,11 +79,11 @@ async def test_invalid_file_changes_nothing(
             harness.file.unlink()
         else:
             harness.file.write_bytes(content)
-        assert problem in harness.reloader.reload("SIGHUP")
+        assert problem in await harness.reloader.reload("SIGHUP")
         assert harness.gateway.catalogue.find("one").route == "one"
         assert harness.events == ["configuration reload rejected"]
         harness.file.write_text(CONFIG % "two")
-        assert harness.reloader.reload("SIGHUP") == ""
+        assert await harness.reloader.reload("SIGHUP") == ""
         assert harness.gateway.catalogue.find("two").route == "two"
 
 
@@ -91,7 +95,7 @@ async def test_unexpected_error_is_rejected(tmp_path: Path) -> None:
 
     async with configured(tmp_path, CONFIG % "one") as harness:
         reloader = Reloader(fail, harness.gateway)  # type: ignore[arg-type] # it never returns
-        assert "a bug" in reloader.reload("SIGHUP")
+        assert "a bug" in await reloader.reload("SIGHUP")
         assert harness.events == ["configuration reload rejected"]
 
 
@@ -102,19 +106,20 @@ async def test_keys_are_reloaded(tmp_path: Path) -> None:
     async with configured(tmp_path, KEYED % "one", host="0.0.0.0") as harness:
         book, new = book.revoke("old").new("new")
         save_keys(tmp_path / "keys.json", book)
-        assert harness.reloader.reload("SIGHUP") == ""
+        assert await harness.reloader.reload("SIGHUP") == ""
         keys = harness.gateway.access.keys
         assert keys is not None
         assert (keys.check(old), keys.check(new) is not None) == (None, True)
 
 
-async def test_reload_cannot_remove_the_keys_of_a_public_gateway(tmp_path: Path) -> None:
-    """A gateway that serves other machines rejects a file without keys."""
+@pytest.mark.parametrize("host", ["0.0.0.0", "127.0.0.1"])
+async def test_reload_cannot_remove_the_keys(host: str, tmp_path: Path) -> None:
+    """A gateway with keys rejects a file without them, such as one that is half written."""
     book, token = KeyBook().new("alice")
     save_keys(tmp_path / "keys.json", book)
-    async with configured(tmp_path, KEYED % "one", host="0.0.0.0") as harness:
+    async with configured(tmp_path, KEYED % "one", host=host) as harness:
         harness.file.write_text(CONFIG % "one")
-        assert "no keys are configured" in harness.reloader.reload("SIGHUP")
+        assert "must not be removed" in await harness.reloader.reload("SIGHUP")
         assert harness.gateway.access.keys is not None
         assert harness.gateway.access.authenticate({"Authorization": f"Bearer {token}"}) is not None
 
@@ -169,7 +174,7 @@ async def test_reload_by_signal_is_not_repeated(tmp_path: Path) -> None:
         watching = asyncio.create_task(watch(harness.reloader))
         await anyio.sleep(0.5)
         harness.file.write_text(CONFIG % "two")
-        assert harness.reloader.reload("SIGHUP") == ""
+        assert await harness.reloader.reload("SIGHUP") == ""
         await anyio.sleep(2.2)
         watching.cancel()
     assert harness.events == ["configuration reloaded"]
@@ -202,5 +207,10 @@ def test_reload_checks_the_host_again(tmp_path: Path) -> None:
     file = tmp_path / "gateway.yaml"
     file.write_text(CONFIG % "one")
     with pytest.raises(ConfigurationError, match="no keys are configured"):
-        ServeOptions(config=str(file)).reload_settings("0.0.0.0")
-    assert ServeOptions(config=str(file), allow_anyone=True).reload_settings("0.0.0.0").keys is None
+        ServeOptions(config=str(file)).reload_settings("0.0.0.0", keyed=False)
+    assert (
+        ServeOptions(config=str(file), allow_anyone=True)
+        .reload_settings("0.0.0.0", keyed=False)
+        .keys
+        is None
+    )

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from dataclasses import replace
+from typing import Any
 
+import anyio
 import pytest
 
 from multirouter import Budget, Price
@@ -115,6 +118,117 @@ async def test_foreign_origins_and_hosts() -> None:
     assert not harness.fakes[0].requests
 
 
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/healthz"),
+        ("GET", "/readyz"),
+        ("GET", "/metrics"),
+        ("GET", "/v1/models"),
+        ("GET", "/v1beta/models/m"),
+        ("GET", "/admin/snapshot"),
+        ("POST", "/v1/audio/speech"),
+        ("OPTIONS", "/v1/models"),
+        ("GET", "/unknown"),
+    ],
+)
+async def test_foreign_origins_and_hosts_of_every_endpoint(method: str, path: str) -> None:
+    """Without keys, every path is a 403 for other origins and for names that are rebound."""
+    async with running_gateway(origins=("https://app.example",)) as harness:
+        for headers in ({"Origin": "https://evil.example"}, {"Host": "evil.example"}):
+            url = harness.url + path
+            async with harness.http.request(method, url, headers=headers) as response:
+                assert response.status == 403
+
+
+async def test_names_of_other_routes() -> None:
+    """Errors name models and routes that the key may use, and no others."""
+    book, token = KeyBook().new("alice", routes=("main",))
+    models = {"m": "main", "secret-model": "first"}
+    async with running_gateway(keys=book, models=models) as harness:
+        for body in ({"model": "secret-modul"}, {"model": "x"}, {"route": "firsd"}, {"route": "x"}):
+            answer = await harness.send(headers=bearer(token), **body)
+            assert answer.status in {400, 404}
+            assert "first" not in answer.json["error"]["message"].replace("firsd", "")
+            assert "secret-model" not in answer.json["error"]["message"]
+        assert "'m'" in (await harness.send(headers=bearer(token), model="x")).data.decode()
+
+
+@pytest.mark.parametrize("fault", ["html-200", "broken-json-0", "bad-key", "fail-500", "quota"])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_words_of_providers(fault: str, stream: bool) -> None:
+    """What a provider answered instead of an answer reaches no client; the cause is named."""
+    async with running_gateway([fault]) as harness:
+        answers = [await harness.send(stream=stream) for _ in range(4)]
+    for answer in answers:
+        shown = answer.data.decode() + str(answer.headers)
+        assert answer.status >= 500 or not stream
+        assert "first" in shown
+        for word in ("fault:", "cho", "key provided", "The server had", "last failure"):
+            assert word not in shown.replace("choice", "")
+
+
+async def test_addresses_of_providers() -> None:
+    """A provider that cannot be reached is named; its address is not."""
+    async with running_gateway([]) as harness:
+        port = harness.fakes[0].url.rpartition(":")[2]
+        await harness.fakes[0].aclose()
+        for _ in range(4):
+            answer = await harness.send()
+            assert answer.status in {502, 503}
+            assert port not in answer.data.decode() + str(answer.headers)
+            assert "127.0.0.1" not in answer.data.decode()
+
+
+async def test_client_timeout_is_bounded() -> None:
+    """A client may shorten the timeout of its routes; it cannot lengthen it."""
+    settings: dict[str, Any] = {"route": {"timeout": 5.0}, "providers": {}}
+    async with running_gateway(["stall"], **settings) as harness:
+        for stream in (False, True):
+            for wished, seconds in ((1000, 5), (2, 2)):
+                started = anyio.current_time()
+                assert (await harness.send(timeout=wished, stream=stream)).status == 504
+                assert round(anyio.current_time() - started) == seconds
+
+
+async def test_clients_that_do_not_read() -> None:
+    """A client that reads nothing of its stream is disconnected; its provider is free again."""
+    limits = ServerLimits(write_timeout=20.0)
+    async with running_gateway(["endless"], limits=limits) as harness:
+        host, port = harness.url.removeprefix("http://").split(":")
+        body = json.dumps(
+            {"model": "m", "stream": True, "messages": [{"role": "user", "content": "x"}]}
+        )
+        reader, writer = await asyncio.open_connection(host, int(port), limit=1000)
+        head = (
+            f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}"
+        )
+        writer.write(f"{head}\r\n\r\n{body}".encode())
+        assert (await reader.readline()).startswith(b"HTTP/1.1 200")
+        while harness.gateway.in_flight:
+            await asyncio.sleep(5)
+        assert harness.router.in_flight("first") == 0
+        writer.close()
+    statuses = [fields["status"] for _, event, fields in harness.log.events if event == "request"]
+    assert statuses == [499]
+
+
+async def test_access_log() -> None:
+    """A request is logged with method, path, client address, key and model."""
+    book, token = KeyBook().new("alice")
+    async with running_gateway(keys=book) as harness:
+        await harness.send(headers=bearer(token))
+    (_, _, fields), *_ = harness.log.events
+    logged = {name: fields[name] for name in ("method", "path", "client", "key", "model")}
+    assert logged == {
+        "method": "POST",
+        "path": "/v1/chat/completions",
+        "client": "127.0.0.1",
+        "key": "alice",
+        "model": "m",
+    }
+
+
 async def test_cors() -> None:
     """An allowed origin gets CORS headers: on preflights without a key, streams and errors."""
     book, token = KeyBook().new("alice")
@@ -198,24 +312,31 @@ async def _raw(url: str, data: bytes) -> bytes:
 
 
 @pytest.mark.parametrize(
-    "data",
+    ("data", "status", "said"),
     [
-        b"GARBAGE\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 100_000 + b"\r\n\r\n",
-        SMUGGLED,
-        TWO_LENGTHS,
-        b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-A : b\r\n\r\n",
-        b"GET /healthz HTTP/1.1\r\nHost: a\r\n\tfolded: b\r\n\r\n",
+        (b"GARBAGE\r\n\r\n", 400, "malformed HTTP request: "),
+        (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400, ": Received HTTPS traffic"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nX: " + b"y" * 100_000 + b"\r\n\r\n", 431, "at most 16384"),
+        (b"GET /" + b"y" * 100_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n", 431, "at most 16384 bytes"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n" + b"X: y\r\n" * 9999 + b"\r\n", 400, "Too many headers"),
+        (b"GET / HTTP/1.1\r\n\r\n", 400, ": Missing"),
+        (SMUGGLED, 400, "malformed"),
+        (TWO_LENGTHS, 400, "malformed"),
+        (b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-A : b\r\n\r\n", 400, "header token"),
+        (b"GET /healthz HTTP/1.1\r\nHost: a\r\n\tfolded: b\r\n\r\n", 400, "malformed"),
     ],
 )
-async def test_malformed_http(data: bytes) -> None:
-    """Garbage, oversized headers and conflicting lengths: one JSON 400, and the connection ends."""
+async def test_malformed_http(data: bytes, status: int, said: str) -> None:
+    """One JSON error that says what is wrong, without what was sent; the connection ends."""
     async with running_gateway() as harness:
         answer = await _raw(harness.url, data)
     head, _, body = answer.partition(b"\r\n\r\n")
-    assert head.startswith((b"HTTP/1.1 400", b"HTTP/1.0 400"))
+    assert head.startswith((f"HTTP/1.1 {status}".encode(), f"HTTP/1.0 {status}".encode()))
     assert answer.count(b"HTTP/1.") == 1
-    assert json.loads(body)["error"]["code"] == "bad_request"
+    error = json.loads(body)["error"]
+    assert error["code"] == ("bad_request" if status == 400 else "headers_too_large")
+    assert said in error["message"]
+    assert not {"b'", "yyy", "\\x"} & set(re.findall(r"b'|yyy|\\x", error["message"]))
     assert b"Traceback" not in answer
     assert b"aiohttp" not in answer
 
@@ -235,10 +356,36 @@ async def test_headers_cannot_be_injected() -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/v1/chat/completions/", "/v1//chat/completions", "/../etc/passwd", "/v1/%2e%2e/x", "/"],
+    [
+        "/v1/chat/completions/",
+        "/v1//chat/completions",
+        "//v1/chat/completions",
+        "/chat/completions",
+        "/v1/v1/chat/completions//",
+    ],
+)
+async def test_joined_paths(path: str) -> None:
+    """Slashes too many, and a missing or repeated `/v1`, make no difference."""
+    async with running_gateway() as harness:
+        assert (await harness.post(path, BODY)).text == REPLY
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/v1/chat",
+        "/v1/chat/completions/x",
+        "/v2/chat/completions",
+        "/../etc/passwd",
+        "/v1/../v1/chat/completions/..",
+        "/v1/%2e%2e/x",
+        "/",
+        "//",
+        "/v1",
+    ],
 )
 async def test_unknown_paths(path: str) -> None:
-    """Only exact paths of endpoints are served."""
+    """Only the paths of endpoints are served."""
     async with running_gateway() as harness:
         answer = await harness.post(path, BODY)
     assert answer.status in {404, 405}
@@ -280,11 +427,12 @@ async def test_no_secrets_in_answers(fault: str) -> None:
 
 
 async def test_connections_are_limited() -> None:
-    """A connection beyond the limit is closed at once; others are served."""
+    """A connection beyond the limit is closed at once when all others are busy."""
     async with running_gateway(limits=ServerLimits(max_connections=1)) as harness:
-        assert (await harness.send()).status == 200
+        busy = asyncio.create_task(harness.send(model="slow-first-token-2000"))
+        await asyncio.sleep(0.5)
         assert await _raw(harness.url, b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n") == b""
-        assert (await harness.send()).status == 200
+        assert (await busy).status == 200
 
 
 async def test_admin() -> None:
@@ -337,10 +485,86 @@ async def test_reload_changes_key_limits() -> None:
             assert (await harness.send(headers=bearer(token))).status == status
 
 
-async def test_no_admin_without_keys() -> None:
-    """A gateway without keys has no admin API: 404."""
+async def test_admin_without_keys() -> None:
+    """Without keys this machine is the admin; a proxy, another host and other pages are not."""
+    async with running_gateway() as harness:
+        own = harness.url.partition("://")[2]
+
+        async def status(method: str, path: str, **headers: str) -> int:
+            names = {name.replace("_", "-"): value for name, value in headers.items()}
+            sending = harness.http.request(
+                method, harness.url + path, headers=names, json={"provider": "first", "how": "open"}
+            )
+            async with sending as response:
+                return response.status
+
+        assert await status("GET", "/admin/snapshot") == 200
+        assert await status("POST", "/admin/hold", Origin=harness.url) == 200
+        assert await status("GET", "/admin/snapshot", Host="gateway.example") == 403
+        assert await status("GET", "/admin/snapshot", X_Forwarded_For="203.0.113.9") == 404
+        for origin in ("http://evil.example", "null", f"http://{own}0"):
+            assert await status("POST", "/admin/hold", Origin=origin) == 403
+        assert await status("GET", "/admin/events", Sec_Fetch_Site="cross-site") == 403
+        assert await status("POST", "/admin/hold") == 403
     async with (
-        running_gateway() as harness,
+        running_gateway(allow_anyone=True) as harness,
         harness.http.get(f"{harness.url}/admin/snapshot") as response,
     ):
         assert response.status == 404
+
+
+@pytest.mark.parametrize("stream", [True, False])
+async def test_tokens_of_requests_that_were_cut(stream: bool) -> None:
+    """A client that leaves before the usage is reported uses up its tokens all the same."""
+    book, token = KeyBook().new("alice", tokens_per_minute=1000)
+    text = "x" * 8000
+    async with running_gateway(keys=book) as harness:
+
+        async def leave() -> int:
+            sending = harness.send(
+                headers=bearer(token),
+                model="stall-2" if stream else "stall",
+                stream=stream,
+                messages=[{"role": "user", "content": text}],
+            )
+            try:
+                async with asyncio.timeout(2):
+                    return (await sending).status
+            except TimeoutError:
+                return 0
+
+        assert await leave() == 0
+        await asyncio.sleep(0.1)
+        assert await leave() == 429
+
+
+async def test_failures_use_no_tokens() -> None:
+    """A request that no provider has worked on uses up no tokens of its key."""
+    book, token = KeyBook().new("alice", tokens_per_minute=1000)
+    text = [{"role": "user", "content": "x" * 8000}]
+    async with running_gateway(["fail-503"], keys=book) as harness:
+        statuses = [
+            (await harness.send(headers=bearer(token), messages=text)).status for _ in range(3)
+        ]
+    assert 429 not in statuses
+
+
+async def test_idle_connections_are_closed_first() -> None:
+    """Beyond the limit of connections, the one that is idle for longest is closed."""
+    async with running_gateway(limits=ServerLimits(max_connections=3)) as harness:
+        host, port = harness.url.removeprefix("http://").split(":")
+        idle = [await asyncio.open_connection(host, int(port)) for _ in range(10)]
+        assert (await harness.send()).status == 200
+        closed = [await asyncio.wait_for(reader.read(), 5) for reader, _ in idle[:7]]
+        assert closed == [b""] * 7
+        for _, writer in idle:
+            writer.close()
+
+
+def test_connections_fit_the_descriptors(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The limit of connections leaves a descriptor for a provider to each of them."""
+    resource = pytest.importorskip("resource")
+    endless = resource.RLIM_INFINITY
+    for soft, expected in ((1024, 480), (10, 1), (1_000_000, 10_000), (endless, 10_000)):
+        monkeypatch.setattr(resource, "getrlimit", lambda _, soft=soft: (soft, soft))
+        assert ServerLimits().connections() == expected

@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from multirouter.core.event_dispatcher import EventDispatcher
 from multirouter.core.listener import EVENT_NAMES, Listener
+from multirouter.core.settings.operation import OWN_FUNCTIONS
 from multirouter.model import (
     CANCELLED,
     SUCCESS,
@@ -19,6 +20,9 @@ from multirouter.model import (
     Verdict,
 )
 
+WITH_OPERATION = ("calls_", "call_", "attempts_total", "attempt_duration_seconds")
+"""Beginnings of the names of metrics with the label `operation`."""
+
 PROMPT = "my secret prompt sk-12345"
 
 
@@ -28,6 +32,7 @@ class FakeView:
     def __init__(self, *names: str) -> None:
         self.in_flight_counts = dict.fromkeys(names, 0)
         self.states = dict.fromkeys(names, "closed")
+        self.model_states: dict[str, dict[str, str]] = {name: {} for name in names}
         self.unavailable: set[str] = set()
         self.degraded_names: set[str] = set()
 
@@ -45,6 +50,9 @@ class FakeView:
 
     def circuit_state(self, name: str) -> str:
         return self.states[name]
+
+    def model_circuits(self, name: str) -> dict[str, str]:
+        return self.model_states[name]
 
 
 def attempt(
@@ -110,7 +118,9 @@ def handled_by(listener: Listener) -> set[str]:
 
 
 def value(registry: CollectorRegistry, name: str, **labels: str) -> float | None:
-    """The value of one sample of the router `default`; None if there is none."""
+    """The value of one sample of the router `default`, of a chat; None if there is none."""
+    if name.startswith(WITH_OPERATION):
+        labels = {"operation": OWN_FUNCTIONS, **labels}
     return registry.get_sample_value(f"multirouter_{name}", {"router": "default", **labels})
 
 

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import logging
+import re
 import subprocess
 import sys
+from pathlib import Path
+from unittest.mock import MagicMock
 
+import anyio
 import pytest
 import structlog
+from prometheus_client import CollectorRegistry
 from structlog.testing import CapturingLogger, LogCapture
 
+from multirouter import MultiProviderRouter, Provider
 from multirouter.core.event_dispatcher import EventDispatcher
 from multirouter.core.events import (
     CircuitChanged,
@@ -24,7 +31,15 @@ from multirouter.core.events import (
     RouteDiverted,
 )
 from multirouter.core.listener import Listener
-from multirouter.errors import AllProvidersFailed, NoProviderAvailable, ProviderError
+from multirouter.errors import (
+    AllProvidersFailed,
+    ConfigurationError,
+    NoProviderAvailable,
+    ProviderError,
+)
+from multirouter.listeners import logs as logs_module
+from multirouter.listeners import sharing_log
+from multirouter.listeners.log_repetition import LOGGED, MAX_KINDS, MINUTE, Repetitions
 from multirouter.listeners.logs import DebugLogs, Logs, make_logs
 from multirouter.model import FailureKind
 from tests.listeners.helpers import PROMPT, attempt, call, dispatch, dispatch_call, handled_by
@@ -388,6 +403,7 @@ def test_structlog_is_loaded_with_the_first_router() -> None:
     """Neither by the import of the package, which is quick, nor by the first event."""
     script = """
 import sys
+from unittest.mock import MagicMock
 from multirouter.listeners.logs import make_logs
 from tests.listeners.helpers import call, dispatch_call
 assert "structlog" not in sys.modules
@@ -399,3 +415,166 @@ dispatch_call(logs, call("rejected"))
         [sys.executable, "-W", "error", "-c", script], capture_output=True, text=True, check=True
     )
     assert "call failed" in done.stderr
+
+
+class AsyncLogger:
+    """As structlog's AsyncBoundLogger."""
+
+    async def info(self, event: str, **fields: object) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("logger", "message"),
+    [
+        ("multirouter", "must be a structlog or standard logger, got 'multirouter' without info"),
+        (print, "without info"),
+        (AsyncLogger(), r"AsyncLogger.info\(\) is async"),
+    ],
+)
+def test_a_logger_that_would_write_nothing_is_invalid(logger, message) -> None:
+    """At construction: its failures would hide each event of an incident."""
+    with pytest.raises(ConfigurationError, match=message):
+        make_logs("default", logger)
+
+
+@pytest.mark.parametrize(
+    "logger",
+    [
+        logging.getLogger("router"),
+        logging.LoggerAdapter(logging.getLogger("router"), {}),
+        structlog.get_logger(),
+        structlog.stdlib.get_logger(),
+        MagicMock(),
+    ],
+)
+def test_loggers_of_each_kind_are_accepted(logger) -> None:
+    """The standard library's, structlog's, and doubles of tests."""
+    assert isinstance(make_logs("default", logger, debug=False), Logs)
+
+
+# ── repetitions, fallbacks, the documentation ───────────────────────────────────────────────────
+
+
+def test_repetitions_of_a_long_outage_are_counted(captured) -> None:
+    """Of failovers that are alike, twenty a minute are logged; the next one tells how many not."""
+    now = [0.0]
+    logs = make_logs("default")
+    logs._repetitions = Repetitions(lambda: now[0])
+    for _ in range(1_000):
+        now[0] += 0.01
+        dispatch(logs, "failed_over", EVENTS["failed_over"])
+    assert len(captured.entries) == LOGGED
+    other = FailedOver("default", "coding", "openai", "local", FailureKind.TIMEOUT)
+    dispatch(logs, "failed_over", other)
+    assert captured.entries[-1]["reason"] == "timeout"
+    now[0] += MINUTE
+    dispatch(logs, "failed_over", EVENTS["failed_over"])
+    assert captured.entries[-1]["repeated"] == 1_000 - LOGGED
+    dispatch(logs, "failed_over", EVENTS["failed_over"])
+    assert "repeated" not in captured.entries[-1]
+
+
+def test_changes_of_state_are_never_left_out(captured) -> None:
+    """However often a circuit opens, each time is logged."""
+    logs = make_logs("default")
+    for _ in range(3 * LOGGED):
+        dispatch(logs, "circuit_changed", OPENED)
+    assert len(captured.entries) == 3 * LOGGED
+
+
+def test_repetitions_take_bounded_memory() -> None:
+    """However many kinds of events there are, few are remembered."""
+    repetitions = Repetitions(lambda: 0.0)
+    for number in range(10 * MAX_KINDS):
+        assert repetitions.admit("failover", {"route": str(number)}) == 0
+        assert len(repetitions._seen) <= MAX_KINDS
+
+
+@pytest.mark.backends("asyncio")
+async def test_calls_that_begin_to_get_the_fallback(captured) -> None:
+    """One line says that a route's calls get the fallback's answer, one that they no longer do."""
+    broken = [True]
+
+    async def answer(request: str) -> str:
+        if broken[0]:
+            raise ConnectionResetError
+        return request
+
+    async with MultiProviderRouter(
+        [Provider("a", answer)], fallback="sorry", registry=CollectorRegistry()
+    ) as router:
+        handlers = router._engine.dispatcher._handlers["call_ended"]
+
+        async def calls(number: int) -> None:
+            for _ in range(number):
+                await router.call("x")
+                await anyio.sleep(5)
+
+        broken[0] = False
+        await calls(2)
+        assert router._engine.dispatcher._handlers["call_ended"] == handlers
+        broken[0] = True
+        await calls(20)
+        broken[0] = False
+        await calls(30)
+    lines = [
+        (e["event"], e["log_level"], e["route"])
+        for e in captured.entries
+        if "fallback" in e["event"]
+    ]
+    assert lines == [("fallback began", "info", "default"), ("fallback ended", "info", "default")]
+    (ended,) = [e for e in captured.entries if e["event"] == "fallback ended"]
+    assert 60 < ended["seconds"] < 200
+
+
+def documented_events() -> dict[str, str]:
+    """The events of the page, each with its level as the page words it."""
+    page = Path(__file__).parents[2] / "docs" / "reference" / "logs.md"
+    rows = re.findall(
+        r"^\| (`[^|]+`) \| ([^|]+) \| [^|]*\|$", page.read_text("utf-8"), re.MULTILINE
+    )
+    return {
+        event: level
+        for events, level in rows
+        for event in re.findall(r"`([a-z -]+)`", events)
+        if re.match("see below|info|warning|error|debug", level)
+    }
+
+
+def logged_events() -> dict[str, str]:
+    """The events that the modules of logs write, each with its level where it is a constant."""
+    found: dict[str, str] = {}
+    for module in (logs_module, sharing_log):
+        for node in ast.walk(ast.parse(Path(module.__file__).read_text("utf-8"))):
+            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
+                continue
+            if node.func.attr == "_log" and isinstance(node.args[1], ast.Constant):
+                level = node.args[0]
+                found[node.args[1].value] = level.value if isinstance(level, ast.Constant) else ""
+            elif node.func.attr == "_log_error":
+                found[node.args[0].value] = "error"
+    circuits = logs_module._CIRCUIT_EVENTS.values()
+    names = dict.fromkeys((*circuits, *(f"model {event}" for event in circuits)), "")
+    return found | names | {"budget exhausted": "warning", "budget warning": "warning"}
+
+
+def test_every_event_is_documented_with_its_level() -> None:
+    """The page lists the events that are logged, and no other, with their levels."""
+    documented, logged = documented_events(), logged_events()
+    assert documented.keys() == logged.keys()
+    assert len(logged) > 25
+    wrong = {e for e, level in logged.items() if level and not documented[e].startswith(level)}
+    assert wrong == set()
+
+
+@pytest.mark.parametrize("name", EVENTS)
+def test_the_fields_of_an_event_are_documented(captured, name) -> None:
+    """The page names each field of an event."""
+    dispatch(make_logs("default"), name, EVENTS[name])
+    (entry,) = captured.entries
+    page = (Path(__file__).parents[2] / "docs" / "reference" / "logs.md").read_text("utf-8")
+    row = next(r for r in page.splitlines() if r.startswith("|") and f"`{entry['event']}`" in r)
+    if "the same" in row:
+        row = page
+    fields = entry.keys() - {"event", "log_level", "router"}
+    assert {field for field in fields if f"`{field}`" not in row} == set()

@@ -85,6 +85,8 @@ def report_everything(log: logs.DebugLogs) -> None:
         if name not in REPORTED:
             for event in _samples(name):
                 getattr(log, name)(event)
+    log.fallback_changed("chat", None)
+    log.fallback_changed("chat", 75.0)
     error = _raised()
     log.on_listener_error(report_everything, error)
     log.on_classifier_error(error)
@@ -175,9 +177,9 @@ def event_names() -> set[str]:
 def metric_lines() -> Iterator[str]:
     """Yields each metric family with its type, labels and help text."""
     for family in families_in(CollectorRegistry()).families.all():
-        name = f"{family._name}_total" if family._type == "counter" else family._name
-        yield f"{name} ({family._type}; {', '.join(family._labelnames)})"
-        yield f"    {family._documentation}"
+        name = f"{family.name}_total" if family.kind == "counter" else family.name
+        yield f"{name} ({family.kind}; {', '.join(family.label_names)})"
+        yield f"    {family.documentation}"
 
 
 class View:
@@ -191,6 +193,9 @@ class View:
 
     def circuit_state(self, name: str) -> str:
         return self._states[name]
+
+    def model_circuits(self, name: str) -> dict[str, str]:
+        return {"gpt-5": "half_open"} if self._states[name] == "closed" else {}
 
 
 def alarm_lines() -> Iterator[str]:

@@ -53,6 +53,7 @@ class GateModel:
         self.hold: str | None = None
         self.cooldown_until = -math.inf
         self.cooldowns = self.suspicions = 0
+        self.cooldown_chance = 0.0
         self.in_flight = 0
 
     # ── state and rejection ─────────────────────────────────────────────────────────────────────
@@ -155,12 +156,11 @@ class GateModel:
         policy = self.policy
         if self.now >= self.cooldown_until:
             self.cooldowns += 1
+            self.cooldown_chance = RANDOM
         seconds = policy.cooldown * 2.0 ** max(0, self.cooldowns - 1)
-        seconds = min(
-            seconds, max(policy.cooldown, min(policy.max_open_duration, policy.max_cooldown))
-        )
-        if retry_after:
-            seconds = min(retry_after, policy.max_cooldown)
+        seconds = min(seconds, max(policy.cooldown, policy.max_open_duration))
+        seconds *= 1.0 + self.cooldown_chance * (policy.jitter or 0.0)
+        seconds = min(retry_after or seconds, policy.max_cooldown)
         self._cool_down(seconds, named=bool(retry_after))
         return self._release(permit)
 
@@ -329,7 +329,7 @@ class GateModel:
         self.events.append(("hold_changed", hold))
 
     def restored(self, reason: str, seconds: float, opened: int) -> None:
-        if self.state == "closed":
+        if self.state != "open" and not self.trials_in_flight:
             self._open(reason, seconds)
             self.opened = max(1, opened)
 

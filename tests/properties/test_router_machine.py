@@ -171,8 +171,8 @@ def _served_at(caller: Caller) -> float:
 def _queued_until(caller: Caller) -> float:
     """Loop time up to which a call queues when it is not served."""
     outcome = caller.outcome
-    if outcome is not None and outcome.result == "rejected":
-        return caller.ended
+    if outcome is not None and outcome.result in {"rejected", "fallback"}:
+        return caller.ended  # it may be known before that no provider becomes available in time
     return caller.started + min(caller.call.wait, caller.call.timeout)
 
 
@@ -216,10 +216,31 @@ CANCELLED_BEFORE_ITS_TRIAL = World(
 """A call that has waited is cancelled when it just got an attempt with a trial beside it."""
 
 
+def _call(after: float, timeout: float) -> tuple[float, Call]:
+    return after, Call(1, None, timeout, 5.0, True, None)
+
+
+TWO_BACKOFFS = World(
+    providers=(_failing("a"), _failing("b"), ProviderSpec(RELIABLE)),
+    actions=(_call(0.0, 200.0), _call(0.0, 200.0), _call(0.5, 0.5), *[_call(0.0, 200.0)] * 5),
+    seed=9273,
+    circuit=CircuitPolicy(failures=2, failure_rate=None, jitter=None, open_duration=1.0),
+    hedge=None,
+    retry=RetryPolicy(attempts=4, base=0.5, cap=1.0, max_retry_after=4.0),
+    retries=1,
+    max_in_flight=1,
+    panic=None,
+    fallback=None,
+    native_cancel=False,
+)
+"""A call backs off twice without an attempt between: the second backoff must end in time."""
+
+
 @NO_TIMEOUT
 @property_settings(150)
 @given(world=worlds(), shuffle=st.integers(0, 999))
 @example(world=CANCELLED_BEFORE_ITS_TRIAL, shuffle=239)
+@example(world=TWO_BACKOFFS, shuffle=0)
 def test_router_in_random_worlds(world: World, shuffle: int) -> None:
     """Case 81: whatever providers, callers and manual changes do, permits and metrics add up.
 

@@ -11,7 +11,7 @@ from multirouter.providers import Anthropic, ChatProvider, Gemini, OpenAI
 from multirouter.testing.fakes import FakeProvider
 
 KEY = "sk-test-1234567890abcdef"
-FORMATS = ("openai", "anthropic", "gemini")
+FORMATS = ("openai", "responses", "anthropic", "gemini")
 
 Make = Callable[..., ChatProvider]
 
@@ -22,8 +22,9 @@ def make() -> Make:
 
     def factory(kind: str, fake: FakeProvider, **settings: Any) -> ChatProvider:
         settings = {"api_key": KEY, **settings}
-        if kind == "openai":
-            return OpenAI("up", base_url=f"{fake.url}/v1", **settings)
+        if kind in {"openai", "responses"}:
+            api: Any = "responses" if kind == "responses" else "auto"
+            return OpenAI("up", base_url=f"{fake.url}/v1", api=api, **settings)
         maker = Anthropic if kind == "anthropic" else Gemini
         return maker("up", base_url=fake.url, **settings)
 
@@ -32,5 +33,5 @@ def make() -> Make:
 
 @pytest.fixture(params=FORMATS)
 def kind(request: pytest.FixtureRequest) -> str:
-    """Each of the three formats."""
+    """Each of the formats."""
     return str(request.param)

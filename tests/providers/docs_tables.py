@@ -9,9 +9,10 @@ import re
 from pathlib import Path
 
 from multirouter.providers import PRESETS
-from multirouter.providers.anthropic.request_fields import FIELDS as ANTHROPIC
-from multirouter.providers.gemini.request_fields import FIELDS as GEMINI
-from multirouter.providers.request_fields import Field
+from multirouter.providers.anthropic.field_support import FIELDS as ANTHROPIC
+from multirouter.providers.field_support import Field
+from multirouter.providers.gemini.field_support import FIELDS as GEMINI
+from multirouter.providers.openai.responses.field_support import FIELDS as RESPONSES
 from multirouter.testing.fakes import FAULTS
 
 DOCS = Path(__file__).parents[2] / "docs" / "reference"
@@ -20,10 +21,12 @@ DOCS = Path(__file__).parents[2] / "docs" / "reference"
 def fields_table() -> str:
     """How each field is treated, by format."""
     rows = [
-        f"| `{name}` | {_described(ANTHROPIC[name])} | {_described(GEMINI[name])} |"
+        f"| `{name}` | {_described(ANTHROPIC[name])} | {_described(GEMINI[name])} "
+        f"| {_described(RESPONSES[name])} |"
         for name in ANTHROPIC
     ]
-    return "\n".join(["| field | Anthropic | Gemini |", "|---|---|---|", *rows])
+    head = "| field | Anthropic | Gemini | OpenAI's Responses |"
+    return "\n".join([head, "|---|---|---|---|", *rows])
 
 
 def presets_table() -> str:

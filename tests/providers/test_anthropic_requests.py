@@ -12,8 +12,9 @@ from multirouter.model import FailureKind
 from multirouter.providers import Anthropic, chat
 from multirouter.providers.anthropic.conversation import tool_id
 from multirouter.providers.anthropic.request import ModelSettings, to_anthropic
+from multirouter.providers.anthropic.schema import adapted_schema
+from multirouter.providers.api_keys.secret import Secret
 from multirouter.providers.error_factory import ErrorFactory
-from multirouter.providers.secret import Secret
 
 ERRORS = ErrorFactory("up", Secret("key", "sk-abcdefghijkl"))
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {"type": "object"}}}
@@ -28,18 +29,50 @@ def call(call_id: str, arguments: str = "{}") -> dict[str, Any]:
 
 
 def test_system_and_developer_messages_become_the_system_prompt() -> None:
-    """System and developer messages at any position become the system prompt, in order."""
+    """Those in front become the system prompt; later ones stay where they are, as the user's."""
     body = translated(
         chat(
             [
                 {"role": "system", "content": "a"},
-                {"role": "user", "content": "x"},
                 {"role": "developer", "content": [{"type": "text", "text": "b"}]},
+                {"role": "user", "content": "x"},
+                {"role": "developer", "content": "c"},
             ]
         )
     )
-    assert body["system"] == [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]
-    assert body["messages"] == [{"role": "user", "content": [{"type": "text", "text": "x"}]}]
+    text_of = [{"type": "text", "text": letter} for letter in "abxc"]
+    assert body["system"] == text_of[:2]
+    assert body["messages"] == [{"role": "user", "content": text_of[2:]}]
+
+
+def test_system_messages_alone_are_a_turn() -> None:
+    """The API requires a turn: system messages alone become one of the user."""
+    body = translated(chat([{"role": "system", "content": "Say hi"}]))
+    assert "system" not in body
+    assert body["messages"] == [{"role": "user", "content": [{"type": "text", "text": "Say hi"}]}]
+
+
+def test_results_of_tools_come_first_in_their_turn() -> None:
+    """The API requires the results right behind the calls, whatever stands between them."""
+    body = translated(
+        chat(
+            [
+                {"role": "user", "content": "x"},
+                {
+                    "role": "assistant",
+                    "tool_calls": [{"id": "t", "function": {"name": "f", "arguments": "{}"}}],
+                    "thinking_blocks": [
+                        {"type": "thinking", "thinking": "a", "signature": ""},
+                        {"type": "redacted_thinking", "data": ""},
+                    ],
+                },
+                {"role": "system", "content": "s"},
+                {"role": "tool", "tool_call_id": "t", "content": "r"},
+            ]
+        )
+    )
+    assert [block["type"] for block in body["messages"][1]["content"]] == ["tool_use"]
+    assert [block["type"] for block in body["messages"][2]["content"]] == ["tool_result", "text"]
 
 
 def test_max_tokens_is_always_sent() -> None:
@@ -297,7 +330,10 @@ def test_schema_and_effort_share_output_config() -> None:
     body = translated(chat("x", response_format=form, reasoning_effort="max"))
     assert body["output_config"] == {
         "effort": "max",
-        "format": {"type": "json_schema", "schema": {"type": "object"}},
+        "format": {
+            "type": "json_schema",
+            "schema": {"type": "object", "additionalProperties": False},
+        },
     }
 
 
@@ -321,3 +357,38 @@ def test_invalid_settings_are_rejected(setting: Any) -> None:
     """An invalid `max_tokens` or `thinking` raises at construction."""
     with pytest.raises(ConfigurationError, match="Anthropic"):
         Anthropic("a", model="m", api_key="sk-abcdefghij", **setting)
+
+
+def test_schema_is_adapted_to_the_accepted_subset() -> None:
+    """Objects are closed at every depth; constraints move to the description; names are kept."""
+    schema = {
+        "type": "object",
+        "properties": {
+            "minimum": {"type": "integer", "minimum": 0, "description": "A count."},
+            "items": {"type": "array", "minItems": 3, "items": {"type": "object"}},
+            "tags": {"type": "array", "minItems": 1},
+        },
+        "$defs": {"a": {"anyOf": [{"type": "object"}, {"type": "string", "maxLength": 3}]}},
+        "additionalProperties": True,
+    }
+    assert adapted_schema(schema) == {
+        "type": "object",
+        "properties": {
+            "minimum": {"type": "integer", "description": 'A count. {"minimum": 0}'},
+            "items": {
+                "type": "array",
+                "items": {"type": "object", "additionalProperties": False},
+                "description": '{"minItems": 3}',
+            },
+            "tags": {"type": "array", "minItems": 1},
+        },
+        "$defs": {
+            "a": {
+                "anyOf": [
+                    {"type": "object", "additionalProperties": False},
+                    {"type": "string", "description": '{"maxLength": 3}'},
+                ]
+            }
+        },
+        "additionalProperties": False,
+    }

@@ -124,7 +124,7 @@ def test_provider_settings_are_passed_on(maker: Any) -> None:
 
 def test_provider_with_key_cannot_be_pickled() -> None:
     """Pickling a provider raises, so its key is not written anywhere."""
-    with pytest.raises(Exception, match="pickle"):
+    with pytest.raises(Exception, match=r"pickle|local object"):
         pickle.dumps(OpenAI("a", model="m", api_key="sk-abcdefghij"))
 
 

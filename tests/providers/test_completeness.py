@@ -53,6 +53,10 @@ def gemini(text: str, reason: str | None = None) -> dict[str, Any]:
 
 WHOLE: dict[str, tuple[dict[str, Any], ...]] = {
     "openai": (openai("hi"), openai("", "stop")),
+    "responses": (
+        {"type": "response.output_text.delta", "output_index": 0, "delta": "hi"},
+        {"type": "response.completed", "response": {"status": "completed"}},
+    ),
     "anthropic": (
         {"type": "message_start", "message": {}},
         {"type": "content_block_start", "index": 0, "content_block": {"type": "text"}},

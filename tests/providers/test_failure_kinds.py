@@ -11,8 +11,8 @@ import pytest
 from multirouter import ProviderError
 from multirouter.model import FailureKind
 from multirouter.providers import Http, chat, text_of
+from multirouter.providers.api_keys.secret import Secret
 from multirouter.providers.error_factory import ErrorFactory
-from multirouter.providers.secret import Secret
 from multirouter.testing.fakes import FAULTS, FakeProvider
 
 from .conftest import KEY
@@ -32,6 +32,7 @@ BEFORE: dict[str, FailureKind] = {
     "quota": FailureKind.EXHAUSTED,
     "bad-key": FailureKind.CREDENTIALS,
     "no-model": FailureKind.NOT_FOUND,
+    "unsupported-field": FailureKind.UNSUPPORTED,
     "context-too-long": FailureKind.CONTEXT_LENGTH,
     "filtered": FailureKind.CONTENT_FILTER,
     "error-200": FailureKind.SERVER,
@@ -102,6 +103,7 @@ async def test_error_event_has_the_kind_it_reports(make: Any, kind: str, fault: 
     """An error event in a stream, after its 200, has the kind that it reports."""
     expected = {
         "openai": (FailureKind.SERVER, "server_error"),
+        "responses": (FailureKind.SERVER, "server_error"),
         "anthropic": (FailureKind.OVERLOADED, "overloaded_error"),
         "gemini": (FailureKind.OVERLOADED, "UNAVAILABLE"),
     }

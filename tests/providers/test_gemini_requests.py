@@ -9,10 +9,10 @@ import pytest
 from multirouter import ProviderError
 from multirouter.model import FailureKind
 from multirouter.providers import Gemini, chat
+from multirouter.providers.api_keys.secret import Secret
 from multirouter.providers.error_factory import ErrorFactory
 from multirouter.providers.gemini.conversation import FOREIGN_SIGNATURE
 from multirouter.providers.gemini.request import to_gemini
-from multirouter.providers.secret import Secret
 from multirouter.testing.fakes import FakeProvider
 
 ERRORS = ErrorFactory("up", Secret("key", "sk-abcdefghijkl"))
@@ -30,7 +30,7 @@ def call(call_id: str, signature: str = "") -> dict[str, Any]:
 
 
 def test_turns_and_system_instruction() -> None:
-    """System messages become the instruction; adjacent messages of a role share a turn."""
+    """The first system messages are the instruction; later ones and neighbours share a turn."""
     body = translated(
         chat(
             [
@@ -43,9 +43,9 @@ def test_turns_and_system_instruction() -> None:
         )
     )
     assert body == {
-        "systemInstruction": {"parts": [{"text": "a"}, {"text": "b"}]},
+        "systemInstruction": {"parts": [{"text": "a"}]},
         "contents": [
-            {"role": "user", "parts": [{"text": "x"}, {"text": "y"}]},
+            {"role": "user", "parts": [{"text": "x"}, {"text": "b"}, {"text": "y"}]},
             {"role": "model", "parts": [{"text": "z"}]},
         ],
     }
@@ -81,15 +81,27 @@ def test_tool_result_without_call_is_rejected(message: Any) -> None:
         translated(chat([{"role": "tool", "content": "1", **message}]))
 
 
-def test_tool_result_must_be_text() -> None:
-    """An image as a tool result is not supported."""
+@pytest.mark.parametrize("model", ["gemini-3-pro", "gemini-2.5-pro"])
+def test_pictures_of_tools(model: str) -> None:
+    """A picture is part of the tool's result, or stands behind it for older models."""
     picture = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AA"}}
     turns = [
         {"role": "assistant", "tool_calls": [call("a")]},
-        {"role": "tool", "tool_call_id": "a", "content": [picture]},
+        {"role": "tool", "tool_call_id": "a", "content": [picture, {"type": "text", "text": "t"}]},
     ]
-    with pytest.raises(ProviderError, match="must be text"):
-        translated(chat(turns))
+    parts = translated(chat(turns), model)["contents"][1]["parts"]
+    media = {"inlineData": {"mimeType": "image/png", "data": "AA"}}
+    response = {"id": "a", "name": "f", "response": {"output": "t"}}
+    if model == "gemini-3-pro":
+        assert parts == [{"functionResponse": {**response, "parts": [media]}}]
+    else:
+        assert parts == [{"functionResponse": response}, media]
+
+
+def test_system_messages_alone_are_a_turn() -> None:
+    """The API requires a turn: system messages alone become one of the user."""
+    body = translated(chat([{"role": "system", "content": "Say hi"}]))
+    assert body == {"contents": [{"role": "user", "parts": [{"text": "Say hi"}]}]}
 
 
 @pytest.mark.parametrize(
@@ -197,15 +209,17 @@ def test_generation_config() -> None:
         "stopSequences": ["s"],
         "responseMimeType": "application/json",
         "responseJsonSchema": {"type": "object"},
-        "thinkingConfig": {"thinkingLevel": "HIGH"},
+        "thinkingConfig": {"thinkingLevel": "HIGH", "includeThoughts": True},
     }
 
 
 @pytest.mark.parametrize(("effort", "budget"), [("none", 0), ("low", 1024), ("max", 24576)])
 def test_gemini_2_has_a_thinking_budget(effort: Any, budget: int) -> None:
-    """Gemini 2 has no thinking levels."""
+    """Gemini 2 has no thinking levels; thoughts are requested where there are any."""
     body = translated(chat("x", reasoning_effort=effort), "gemini-2.5-flash")
-    assert body["generationConfig"] == {"thinkingConfig": {"thinkingBudget": budget}}
+    thoughts = {"includeThoughts": True} if budget else {}
+    thinking = {"thinkingBudget": budget, **thoughts}
+    assert body["generationConfig"] == {"thinkingConfig": thinking}
 
 
 def test_allowed_tools() -> None:

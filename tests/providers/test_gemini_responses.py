@@ -9,11 +9,11 @@ import pytest
 
 from multirouter import ProviderError
 from multirouter.model import FailureKind
+from multirouter.providers.api_keys.secret import Secret
 from multirouter.providers.error_factory import ErrorFactory
 from multirouter.providers.gemini.response import from_gemini
 from multirouter.providers.gemini.stream import GeminiTranslator
-from multirouter.providers.secret import Secret
-from multirouter.providers.sse import Event
+from multirouter.providers.transport.sse import Event
 
 ERRORS = ErrorFactory("up", Secret("key", "sk-abcdefghijkl"))
 

@@ -8,18 +8,36 @@ import logging
 import re
 import ssl
 import traceback
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
 import trustme
 from aiohttp import web
+from prometheus_client import CollectorRegistry
 
-from multirouter import ConfigurationError, ProviderError, UsageError
+from multirouter import (
+    ConfigurationError,
+    MultiProviderRouter,
+    ProviderError,
+    RetryPolicy,
+    UsageError,
+)
 from multirouter.model import FailureKind
-from multirouter.providers import Http, OpenAI, chat, text_of
-from multirouter.providers.adapter import PreparedRequest
-from multirouter.providers.http import check_base_url
-from multirouter.providers.secret import Secret
+from multirouter.providers import (
+    Anthropic,
+    Azure,
+    Bedrock,
+    Gemini,
+    Http,
+    OpenAI,
+    Vertex,
+    chat,
+    text_of,
+)
+from multirouter.providers.api_keys.secret import Secret
+from multirouter.providers.transport.http import PreparedRequest, check_base_url
 from multirouter.testing.fakes import FakeProvider
 
 from .conftest import KEY
@@ -88,6 +106,39 @@ async def test_connections_are_reused_and_shared() -> None:
     await runner.cleanup()
 
 
+async def test_a_pool_without_a_free_connection_opens_no_circuit() -> None:
+    """A call that waited for the connection of another call says nothing about its provider."""
+    release = asyncio.Event()
+
+    async def late(_: web.Request) -> web.Response:
+        await release.wait()
+        return web.json_response(
+            {"choices": [{"message": {"content": "Hi"}, "finish_reason": "stop"}]}
+        )
+
+    app = web.Application()
+    app.router.add_post("/v1/chat/completions", late)
+    runner, seen = await connections_of(app)
+    url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+    http = Http(connections=1, connect_timeout=0.05)
+    one = OpenAI("one", model="m", api_key=KEY, base_url=url, http=http)
+    async with MultiProviderRouter(
+        [one], retry=RetryPolicy(attempts=1), registry=CollectorRegistry()
+    ) as router:
+        first = asyncio.create_task(router.call(chat("x")))
+        while not seen:
+            await asyncio.sleep(0.001)
+        outcomes = [await router.call_outcome(chat("x")) for _ in range(5)]
+
+        assert all(attempt.verdict.local for outcome in outcomes for attempt in outcome.attempts)
+        assert not any(outcome.ok for outcome in outcomes)
+        assert router.snapshot()["providers"]["one"]["state"] == "closed"
+        release.set()
+        assert text_of(await first) == "Hi"
+        assert text_of(await router.call(chat("x"))) == "Hi"
+    await runner.cleanup()
+
+
 async def test_closed_provider_reopens(make: Any) -> None:
     """Closing is idempotent, and a provider can be used again afterwards."""
     async with FakeProvider() as fake:
@@ -146,6 +197,34 @@ async def test_proxy_from_environment(make: Any, monkeypatch: pytest.MonkeyPatch
             await provider.call(chat("x"))
             await provider.aclose()
         assert (len(proxy.requests), len(target.requests)) == (2, 2)
+
+
+KEYED: Any = {"api_key": "k" * 12}
+BEHIND_A_PROXY: dict[str, Callable[..., Any]] = {
+    "openai": partial(OpenAI, "a", **KEYED),
+    "anthropic": partial(Anthropic, "a", **KEYED),
+    "gemini": partial(Gemini, "a", **KEYED),
+    "azure": partial(Azure, "a", **KEYED),
+    "bedrock": partial(Bedrock, "a", model="m", region="r", **KEYED),
+    "bedrock, Claude": partial(Bedrock, "a", model="anthropic.m", region="r", **KEYED),
+    "vertex": partial(Vertex, "a", model="m", project="p", credentials=object()),
+    "vertex, Claude": partial(Vertex, "a", model="claude", project="p", credentials=object()),
+}
+
+
+@pytest.mark.parametrize("factory", BEHIND_A_PROXY.values(), ids=BEHIND_A_PROXY)
+def test_socks_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch, factory: Any) -> None:
+    """A SOCKS proxy is an error at construction that says what to set, unless it is excluded."""
+    for variable in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "no_proxy"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("ALL_PROXY", "socks5://user:secret@127.0.0.1:1080")
+    settings: Any = {"base_url": "https://api.example/v1"}
+    with pytest.raises(ConfigurationError, match="SOCKS is not supported") as caught:
+        factory(**settings)
+    assert "secret" not in str(caught.value)
+    factory(**settings, http=Http(proxy=""))
+    monkeypatch.setenv("NO_PROXY", "api.example")
+    factory(**settings)
 
 
 async def test_compressed_responses_are_read() -> None:
@@ -318,3 +397,15 @@ async def test_trio_raises_usage_error(virtual_clock: Any) -> None:
     provider = OpenAI("up", model="m", api_key=KEY)
     with pytest.raises(UsageError, match="asyncio"):
         await provider.call(chat("x"))
+
+
+@pytest.mark.parametrize("key", ["x", "token", "context"])
+def test_short_keys_do_not_garble_errors(key: str) -> None:
+    """A word that a local server takes for a key is no secret; a real key is replaced."""
+    text = "maximum context length is 4096 tokens"
+    secret = Secret("key", key)
+    secret.reveal()
+    assert secret.redact(text) == text
+    real = Secret("key", "a1b2c3d4e5")
+    real.reveal()
+    assert real.redact("key a1b2c3d4e5 is invalid") == "key *** is invalid"

@@ -142,6 +142,17 @@ def test_strict_rejects_nan_and_half_surrogates(odd: Any) -> None:
 def test_strict_writes_none() -> None:
     """A None, or a text that contains null, is not taken for NaN."""
     assert json_bytes.dumps_strict({"a": None, "b": "null"}) == b'{"a":null,"b":"null"}'
+    assert json_bytes.dumps_strict(None) == b"null"
+    assert json_bytes.dumps_strict([None, ({"a": 1.5}, [])]) == b'[null,[{"a":1.5},[]]]'
+
+
+@pytest.mark.usefixtures("either")
+@pytest.mark.parametrize("odd", [math.nan, [(math.inf,)], {"a": {"b": [1.5, -math.inf]}}])
+def test_nan_is_found_at_any_depth(odd: Any) -> None:
+    """Beside a text that contains null, so that the answer alone does not tell."""
+    for value in (odd, ["null", odd]):
+        with pytest.raises(ValueError, match=r"."):
+            json_bytes.dumps_strict(value)
 
 
 @pytest.mark.usefixtures("either")

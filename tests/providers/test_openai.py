@@ -10,6 +10,7 @@ import pytest
 from multirouter import ProviderError
 from multirouter.model import FailureKind
 from multirouter.providers import OpenAI, chat, text_of
+from multirouter.providers.openai.messages import NO_REASONING
 from multirouter.testing.fakes import FakeProvider
 
 from .conftest import KEY
@@ -28,16 +29,16 @@ WEATHER = {
 async def test_call(make: Any) -> None:
     """The response is the provider's body; the model is the provider's; a header has the key."""
     async with FakeProvider() as fake:
-        provider = make("openai", fake, model="gpt-5", headers={"OpenAI-Project": "p"})
+        provider = make("openai", fake, model="gpt-4.1", headers={"OpenAI-Project": "p"})
         answer = await provider.call(chat("Hello", system="Be brief.", temperature=0.5))
         await provider.aclose()
         (request,) = fake.requests
     assert text_of(answer) == "You said: Hello"
-    assert answer["model"] == "gpt-5"
+    assert answer["model"] == "gpt-4.1"
     assert request.headers["Authorization"].startswith("Bearer sk-test")
     assert request.headers["OpenAI-Project"] == "p"
     assert request.body == {
-        "model": "gpt-5",
+        "model": "gpt-4.1",
         "temperature": 0.5,
         "messages": [
             {"role": "system", "content": "Be brief."},
@@ -161,6 +162,23 @@ async def test_mistral_fields_are_renamed_and_dropped(make: Any) -> None:
     assert streamed == {**whole, "stream": True}
 
 
+async def test_mistral_gets_a_refusal_as_text(make: Any) -> None:
+    """It takes no field `refusal`; a refused turn without a text would be an empty one."""
+    refused = {"role": "assistant", "content": None, "refusal": "No."}
+    explained = {"role": "assistant", "content": "Sorry.", "refusal": "No."}
+    turns = [{"role": "user", "content": "x"}, refused, explained, {"role": "user", "content": "y"}]
+    async with FakeProvider() as fake:
+        provider = make("openai", fake, model="m", preset="mistral")
+        await provider.call({**chat("x"), "messages": turns})
+        await provider.aclose()
+        sent = fake.requests[0].body["messages"]
+    assert sent[1:3] == [
+        {"role": "assistant", "content": "No."},
+        {"role": "assistant", "content": "Sorry."},
+    ]
+    assert refused["content"] is None
+
+
 async def test_local_server_without_key(make: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Without a key no Authorization header is sent."""
     monkeypatch.delenv("OLLAMA_API_KEY", raising=False)
@@ -176,7 +194,7 @@ async def test_local_server_without_key(make: Any, monkeypatch: pytest.MonkeyPat
 async def test_request_that_is_not_json_is_not_sent(make: Any) -> None:
     """NaN, or an object of the caller's own, is of kind `request`."""
     async with FakeProvider() as fake:
-        provider = make("openai", fake, model="gpt-5")
+        provider = make("openai", fake, model="gpt-4.1")
         for value in (float("nan"), object()):
             with pytest.raises(ProviderError) as caught:
                 await provider.call(chat("x", temperature=value))
@@ -223,12 +241,13 @@ def test_prefill_is_marked(
     """Each service has its own sign that the assistant's last message is to be continued."""
     begun: dict[str, Any] = {"role": "assistant", "content": "One"}
     done: dict[str, Any] = {"role": "user", "content": "Two"}
-    called: dict[str, Any] = {**begun, "tool_calls": [{"id": "c"}]}
+    called: dict[str, Any] = {**begun, "tool_calls": [{"id": "abcdefghi"}]}
+    reasoned = {"reasoning_content": NO_REASONING} if preset in {"deepseek", "kimi"} else {}
     made: Any = OpenAI("up", preset=preset, model="m", api_key=KEY).call
     for messages, marked, more in (
         ([done, begun], [done, {**begun, **turn}], request_fields),
         ([begun, done], [begun, done], {}),
-        ([done, called], [done, called], {}),
+        ([done, called], [done, {**called, **reasoned}], {}),
     ):
-        prepared = made.__self__._wire.prepare({"messages": messages}, stream=False)
+        prepared = made.__self__._chat._wire.prepare({"messages": messages}, stream=False)
         assert json.loads(prepared.body) == {"model": "m", "messages": marked, **more}

@@ -14,13 +14,13 @@ from multirouter.providers.adapter import Translator
 from multirouter.providers.anthropic.request import ModelSettings, to_anthropic
 from multirouter.providers.anthropic.response import from_anthropic
 from multirouter.providers.anthropic.stream import AnthropicTranslator
+from multirouter.providers.api_keys.secret import Secret
 from multirouter.providers.error_factory import ErrorFactory
 from multirouter.providers.gemini.request import to_gemini
 from multirouter.providers.gemini.response import from_gemini
 from multirouter.providers.gemini.stream import GeminiTranslator
 from multirouter.providers.openai.stream import OpenAITranslator
-from multirouter.providers.secret import Secret
-from multirouter.providers.sse import SSEParser
+from multirouter.providers.transport.sse import SSEParser
 from multirouter.testing.fakes.answers import Answer, ParsedRequest, ToolCall, sample
 from multirouter.testing.fakes.anthropic import AnthropicFormat
 from multirouter.testing.fakes.formats import Format
@@ -39,7 +39,7 @@ JSON = st.recursive(
     max_leaves=6,
 )
 ARGUMENTS = st.dictionaries(st.text(min_size=1, max_size=8), JSON, max_size=4)
-NAMES = st.from_regex(r"[a-zA-Z0-9_-]{1,16}", fullmatch=True)
+NAMES = st.from_regex(r"[a-zA-Z_][a-zA-Z0-9_-]{0,20}", fullmatch=True)
 IDS = st.from_regex(r"[a-zA-Z0-9_-]{1,24}", fullmatch=True)
 
 

@@ -15,6 +15,7 @@ from anthropic.types import message_create_params
 from google import genai
 from google.genai import types as google
 from openai.types.chat import ChatCompletion, ChatCompletionChunk, completion_create_params
+from openai.types.responses import response_create_params
 from pydantic import TypeAdapter
 from pydantic_core import SchemaValidator
 
@@ -70,7 +71,7 @@ REQUESTS: dict[str, dict[str, Any]] = {
             "json_schema": {"name": "n", "schema": {"type": "object", "properties": {}}},
         },
     ),
-    "thinking": chat("x", reasoning_effort="high", stop=["z"], user="me"),
+    "thinking": chat("x", reasoning_effort="high", user="me"),
     "talk": chat(
         [
             {"role": "user", "content": "weather?"},
@@ -133,7 +134,20 @@ def check_gemini(body: Any) -> None:
         google.ToolConfig.model_validate(body["toolConfig"])
 
 
-CHECKS = {"openai": check_openai, "anthropic": check_anthropic, "gemini": check_gemini}
+def check_responses(body: Any) -> None:
+    if body.get("stream"):
+        kind: Any = response_create_params.ResponseCreateParamsStreaming
+    else:
+        kind = response_create_params.ResponseCreateParamsNonStreaming
+    validator(kind).validate_python(body)
+
+
+CHECKS = {
+    "openai": check_openai,
+    "responses": check_responses,
+    "anthropic": check_anthropic,
+    "gemini": check_gemini,
+}
 
 
 @pytest.mark.parametrize("name", REQUESTS)
@@ -221,7 +235,7 @@ async def test_google_client_agrees_with_the_adapter(make: Any) -> None:
         call = actual["choices"][0]["message"]["tool_calls"][0]
         assert expected.function_calls[0].name == call["function"]["name"]
         assert expected.function_calls[0].args == json.loads(call["function"]["arguments"])
-        assert expected.candidates[0].content.parts[0].thought_signature == b"signature"
+        assert expected.candidates[0].content.parts[0].thought_signature == b"gemini signed"
         pieces = [
             chunk.text or ""
             async for chunk in await client.aio.models.generate_content_stream(

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from multirouter.errors import ConfigurationError
-from multirouter.providers.sse import Event, EventTooLong, SSEParser
+from multirouter.providers.transport.sse import Event, EventTooLong, SSEParser
 
 PIECES = st.sampled_from(
     [

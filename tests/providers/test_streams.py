@@ -15,11 +15,11 @@ from multirouter.model import FailureKind
 from multirouter.providers import Http, chat, has_content, text_of
 from multirouter.providers.adapter import DRAIN_TIMEOUT
 from multirouter.providers.anthropic.stream import AnthropicTranslator
+from multirouter.providers.api_keys.secret import Secret
 from multirouter.providers.error_factory import ErrorFactory
 from multirouter.providers.gemini.stream import GeminiTranslator
 from multirouter.providers.openai.stream import OpenAITranslator
-from multirouter.providers.secret import Secret
-from multirouter.providers.sse import Event
+from multirouter.providers.transport.sse import Event
 from multirouter.testing.fakes import FakeProvider
 
 pytestmark = [pytest.mark.real_io, pytest.mark.backends("asyncio")]

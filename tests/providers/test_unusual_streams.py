@@ -12,7 +12,7 @@ import pytest
 from multirouter import ProviderError
 from multirouter.model import FailureKind
 from multirouter.providers import adapter, chat, text_of
-from multirouter.providers.sse import SSEParser
+from multirouter.providers.transport.sse import SSEParser
 
 from .test_completeness import EVENTS, WHOLE, events, served
 

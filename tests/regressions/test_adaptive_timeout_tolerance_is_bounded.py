@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from multirouter.core.health.adaptive_timeout import LatencyTracker
+from multirouter.core.health.latency_tracker import LatencyTracker
 from multirouter.core.settings.policies import LatencyPolicy
 
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from multirouter.core.cost.budgets import Budget
-from tests.core.cost.test_budgets import AccountBench
+from multirouter.core.cost.budget import Budget
+from tests.core.cost.test_account import AccountBench
 
 YEARS = 10 * 365 * 86_400.0
 

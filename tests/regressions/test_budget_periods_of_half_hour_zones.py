@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multirouter.core.cost.budgets import PERIODS, Budget, Period
+from multirouter.core.cost.budget import PERIODS, Budget, Period
 
 ZONES: list[tzinfo] = [
     UTC,

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from multirouter.config.client_keys.key_book import KeyBook
+from multirouter.config.client_keys.hashed_keys import KeyBook
 from multirouter.config.client_keys.key_file import load_keys, save_keys
 
 

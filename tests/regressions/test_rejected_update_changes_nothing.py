@@ -6,7 +6,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from multirouter import ConfigurationError, LimitPolicy, MultiProviderRouter, Provider, Route
-from multirouter.core.cost.budgets import Budget
+from multirouter.core.cost.budget import Budget
 from multirouter.core.cost.price import Price
 
 

@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
 
 from multirouter import cli
 from multirouter.listeners.history import file as history_file
+from multirouter.published_prices import known_prices, published_price
 from multirouter.report import charts
 from multirouter.report import number_format as fmt
+from multirouter.report.baseline import baseline_of, price_from
 from multirouter.report.command import FORMATS, as_json_data, period
 from multirouter.report.markup import Markup, element, join
-from multirouter.report.model import Latency, Report, RouteStats, Summary
+from multirouter.report.model import Latency, ModelStats, ProviderStats, Report, RouteStats, Summary
 from multirouter.report.page import render_page
 from multirouter.report.reader import read_report
 from multirouter.report.tables import summary_table, tables
@@ -172,6 +176,8 @@ def test_an_unreadable_file_is_an_error(tmp_path, capsys):
     (tmp_path / "text").write_text("hello " * 1000)
     for name, message in (
         ("missing", "does not exist"),
+        ("", "must be a history file, got the folder"),
+        (os.devnull, "must be a history file, got the device"),
         ("text", "not an SQLite database"),
         ("corrupt.db", "malformed"),
     ):
@@ -292,3 +298,66 @@ def test_number_formats(formatted, expected):
 def test_axes_end_on_round_numbers(maximum, end):
     """An axis ends at the next round number above the maximum."""
     assert charts.axis_end(maximum) == pytest.approx(end)
+
+
+# ── a baseline ──────────────────────────────────────────────────────────────────────────────────
+
+
+def with_models() -> Report:
+    """A report of two models: one answered a tenth of the calls."""
+    used = {"cancelled": 0, "share": 0.5, "success_rate": 0.9, "failures": {}}
+    sums = {"attempts": 100, "answers": 90, "cost": 4.0}
+    tokens = {"input_tokens": 3_000_000, "output_tokens": 1_000_000}
+    providers = [
+        ProviderStats(provider=name, latency=Latency(), **used, **sums, **tokens)
+        for name in ("a", "b")
+    ]
+    models = [
+        ModelStats("a", "small", 10, 9, 0.9, Latency(0.2, 0.4, 0.5), 0.5, 1, 1),
+        ModelStats("b", "small", 5, 1, 0.2, Latency(9.0, 9.0, 9.0), 0.5, 1, 1),
+        ModelStats("b", "large", 90, 90, 1.0, Latency(1.0, 2.0, 3.0), 7.0, 1, 1),
+    ]
+    summary = Summary(calls=180, answered=180, latency=Latency(0.9, 2.0, 3.0), cost=8.0)
+    return Report(0.0, 1.0, summary, None, providers=providers, models=models)
+
+
+def test_the_baseline_of_a_model() -> None:
+    """A model's own success and latency, and the cost of all tokens at its price."""
+    baseline = baseline_of(with_models(), "small", price_from("0.5:4"))
+    assert (baseline.attempts, baseline.success_rate) == (15, 0.9)
+    assert baseline.latency.p99 == 0.5
+    assert baseline.cost == pytest.approx(6 * 0.5 + 2 * 4)
+    text = render_text(replace(with_models(), baseline=baseline))
+    assert "HAD IT ALL BEEN SMALL" in text
+    assert re.search(r"cost +\$8.00 +\$11.00", text)
+    assert "Had it all been small" in render_page(replace(with_models(), baseline=baseline))
+
+
+def test_the_baseline_of_a_model_that_was_not_used() -> None:
+    """Without attempts or a price, only what is known is shown; without calls there is no cost."""
+    baseline = baseline_of(with_models(), "unheard-of", None)
+    assert (baseline.attempts, baseline.success_rate, baseline.cost) == (0, None, None)
+    empty = Report(0.0, 1.0, Summary(), None)
+    assert baseline_of(empty, "small", price_from("1:1")).cost is None
+    assert "Had it all been unheard-of" in render_page(replace(with_models(), baseline=baseline))
+
+
+def test_the_baseline_of_the_command(file, capsys) -> None:
+    """The command takes the model, and its price or the published one; it rejects a wrong price."""
+    since = ["--since", "4w"]
+    assert (
+        cli.main(["report", *since, "--baseline", "m", "--baseline-price", "1:2", str(file)]) == 0
+    )
+    assert "HAD IT ALL BEEN M" in capsys.readouterr().out
+    assert cli.main(["report", "--baseline", "gpt-4o", "--format", "json", str(file)]) == 0
+    assert json.loads(capsys.readouterr().out)["baseline"]["model"] == "gpt-4o"
+    for wrong in ("1", "1:2:3", "a:b", "-1:2", ""):
+        assert cli.main(["report", "--baseline", "m", f"--baseline-price={wrong}", str(file)]) == 2
+    assert cli.main(["report", "--baseline-price", "1:2", str(file)]) == 2
+    assert "requires --baseline" in capsys.readouterr().err
+
+
+def test_published_prices_of_any_vendor() -> None:
+    """A model's published price is found without its vendor's name; an unknown one is None."""
+    assert published_price("gpt-4o") == known_prices("openai")("gpt-4o")
+    assert published_price("no-such-model-of-anyone") is None

@@ -13,7 +13,15 @@ from multirouter.listeners.history.schema import ATTEMPTS, CALLS
 from multirouter.report.latency_histogram import LatencyHistogram
 from multirouter.report.model import FailoverCount
 from multirouter.report.open_circuits import CircuitChange, count_trips, find_open_periods
-from multirouter.report.reader import MAX_INTERVALS, STEPS, interval_length, read_report
+from multirouter.report.reader import (
+    MAX_INTERVALS,
+    MAX_NAMES,
+    OTHER,
+    STEPS,
+    interval_length,
+    read_report,
+)
+from multirouter.report.tables import summary_table, tables
 
 START, END = 1000.0, 2000.0
 
@@ -37,6 +45,10 @@ def call(at: float, **changes: object) -> tuple[str, tuple[object, ...]]:
         "first_choice_unavailable": 0,
         "cost": None,
         "first_cost": None,
+        "client_key": None,
+        "input_tokens": None,
+        "output_tokens": None,
+        "operation": "chat",
     }
     assert tuple(values) == CALLS
     return "calls", tuple((values | changes).values())
@@ -113,6 +125,39 @@ def test_the_summary(tmp_path):
     assert found.previous.errors == 1
 
 
+def test_the_table_of_a_month(tmp_path):
+    """Failures caught, errors seen, p99 before and after, trips, diversity, cost: by hand.
+
+    Of 200 calls 4 failed at `a` and were answered by `b` after 2 s, and 2 failed at both: without
+    failover 6 errors, which are more than 1 %, so there is no p99. The
+    answers are 194 and 4: 198² / (194² + 4²) is 1.04.
+    """
+    plain = {"cost": 0.01, "first_cost": 0.01}
+    over = {"provider": "b", "elapsed": 2.0, "first_kind": "server", "first_elapsed": 0.5}
+    lost = {"result": "failure", "provider": None, "first_kind": "overloaded", "failures": 2}
+    found = report(
+        tmp_path,
+        *(call(1000 + n, **plain) for n in range(194)),
+        *(call(1300 + n, **over, failures=1, cost=0.02, first_cost=0.01) for n in range(4)),
+        *(call(1400 + n, **lost) for n in range(2)),
+        ("circuits", (1350, "x", "r", "a", "closed", "open", "failures", 60.0)),
+        ("circuits", (1410, "x", "r", "a", "open", "half_open", "timer", 0.0)),
+        ("circuits", (1411, "x", "r", "a", "half_open", "open", "trial_failed", 120.0)),
+    )
+    assert summary_table(found.summary).rows == [
+        ("calls answered", "99.0 %", "97.0 %"),
+        ("failures masked", "4", "-"),
+        ("first choice unavailable", "0", "-"),
+        ("answered elsewhere", "4", "-"),
+        ("errors", "2", "6"),
+        ("p99 latency", "1.99 s", "no answer"),  # 2 s, to half a percent
+        ("p50 latency", "1.00 s", "1.00 s"),
+        ("circuit trips", "1", "-"),
+        ("effective providers", "1.04", "-"),
+        ("cost", "$2.02", "$1.98"),
+    ]
+
+
 def test_where_calls_were_answered(tmp_path):
     """Each provider's answers on each route, and how many the first choice did not give."""
     found = report(
@@ -149,6 +194,79 @@ def test_model_stats(tmp_path):
     assert (small.model, small.cost, small.input_tokens) == ("small", None, 7)
     assert small.latency.p99 == pytest.approx(3.0, rel=0.01)
     assert (other.provider, other.answers, other.success_rate) == ("b", 0, None)
+
+
+def test_key_stats(tmp_path):
+    """Calls, tokens and cost by client key, the most used first; calls without a key have a row."""
+    found = report(
+        tmp_path,
+        call(1100, client_key="alice", cost=0.5, input_tokens=10, output_tokens=5),
+        call(1200, client_key="alice", result="failure", first_kind="server", input_tokens=1),
+        call(1300, client_key="bob", elapsed=3.0),
+        call(1400),
+        call(1500),
+        call(1600),
+    )
+    none, alice, bob = found.keys
+    assert (none.key, none.summary.calls, none.input_tokens) == (None, 3, 0)
+    assert (alice.key, alice.summary.calls, alice.summary.errors) == ("alice", 2, 1)
+    assert (alice.input_tokens, alice.output_tokens, alice.summary.cost) == (11, 5, 0.5)
+    assert bob.summary.latency.p50 == pytest.approx(3.0, rel=0.01)
+    keys = next(table for table in tables(found) if table.title == "Keys")
+    assert [row[:2] for row in keys.rows] == [("-", "3"), ("alice", "2"), ("bob", "1")]
+
+
+def test_without_keys_there_is_no_table_of_keys(tmp_path):
+    """Calls of a program that names no keys."""
+    found = report(tmp_path, call(1100))
+    assert found.keys == []
+    assert "Keys" not in {table.title for table in tables(found)}
+
+
+def test_operation_stats(tmp_path):
+    """Calls, tokens and cost by operation; rows of earlier versions are chats."""
+    found = report(
+        tmp_path,
+        call(1100, operation="embeddings", cost=0.25, input_tokens=90),
+        call(1200, operation="embeddings", result="failure", first_kind="server"),
+        call(1300),
+        call(1400, operation=None),
+        call(1500, operation=None, elapsed=3.0),
+    )
+    chats, embeddings = found.operations
+    assert (chats.operation, chats.summary.calls, chats.summary.cost) == ("chat", 3, None)
+    assert (embeddings.operation, embeddings.summary.errors) == ("embeddings", 1)
+    assert (embeddings.input_tokens, embeddings.summary.cost) == (90, 0.25)
+    (rows,) = (table.rows for table in tables(found) if table.title == "Operations")
+    assert [row[:3] for row in rows] == [("chat", "3", "100 %"), ("embeddings", "2", "50.0 %")]
+
+
+def test_chats_alone_have_no_table_of_operations(tmp_path):
+    """The table would repeat the summary."""
+    found = report(tmp_path, call(1100), call(1200, operation=None))
+    assert found.operations == []
+    assert "Operations" not in {table.title for table in tables(found)}
+
+
+def test_names_of_requests_have_a_bounded_number_of_rows(tmp_path):
+    """Models that only clients name, and all but the most used models and keys, are one row."""
+    extra = 5
+    found = report(
+        tmp_path,
+        *(attempt(1100, model=f"typo-{n}", kind="not_found") for n in range(3)),
+        *(attempt(1100, model=f"odd-{n}", kind="request") for n in range(4)),
+        attempt(1100, model="down", kind="server"),
+        attempt(1100, model="down", kind="server"),
+        *(attempt(1100, model=f"real-{n}") for n in range(MAX_NAMES + extra)),
+        *(call(1100, client_key=f"key-{n}") for n in range(MAX_NAMES + extra)),
+    )
+    names = {stats.model for stats in found.models}
+    assert len(names) == len(found.models) == MAX_NAMES + 1
+    assert {"down", OTHER} <= names
+    other = next(stats for stats in found.models if stats.model == OTHER)
+    assert (other.attempts, other.answers) == (3 + 4 + extra + 1, extra + 1)
+    assert len(found.keys) == MAX_NAMES + 1
+    assert next(s.summary.calls for s in found.keys if s.key == OTHER) == extra
 
 
 def test_streams_are_timed_to_their_first_content(tmp_path):

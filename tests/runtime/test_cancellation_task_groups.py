@@ -10,7 +10,7 @@ import anyio
 import pytest
 
 from multirouter import Provider
-from tests.runtime.test_cancellation import current, two
+from tests.runtime.test_stray_cancellation import current, two
 from tests.scenarios.harness import Harness, harness, scripted
 
 pytestmark = pytest.mark.backends("asyncio", "uvloop")
@@ -200,6 +200,76 @@ async def test_the_attempt_timeout_after_a_leftover_fails_over() -> None:
         assert await env.call("c", "a") == "a: q"
         assert [str(record.verdict.kind) for record in env.records("c")] == ["timeout"]
         assert not current().cancelling()
+
+
+async def times_out_itself(request: object) -> str:
+    """A provider that handles a failed TaskGroup, and limits its next try itself."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fails_soon())
+    except* ConnectionResetError:
+        pass
+    async with asyncio.timeout(2):
+        await asyncio.sleep(60)
+    return "late"
+
+
+async def times_out_as_client_libraries_do(request: object) -> str:
+    try:
+        return await times_out_itself(request)
+    except TimeoutError as error:
+        raise ConnectionError("no answer") from error
+
+
+@pytest.mark.parametrize("function", [times_out_itself, times_out_as_client_libraries_do])
+async def test_a_timeout_of_the_provider_after_a_leftover_fails_over(
+    function: Callable[[object], Awaitable[str]],
+) -> None:
+    """It is the provider's failure, not a cancellation of the call."""
+    async with two() as env:
+        env.router.add(Provider("c", function))
+        assert await env.call("c", "a") == "a: q"
+        assert not current().cancelling()
+
+
+@pytest.mark.parametrize("after", [0.5, 2])
+async def test_a_cancellation_is_not_taken_for_the_providers_timeout(after: float) -> None:
+    """A call that is cancelled before or while its provider times out is cancelled."""
+    async with two() as env:
+        env.router.add(Provider("c", times_out_itself))
+        task = asyncio.create_task(env.call("c", "a"))
+        await asyncio.sleep(after)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        assert env.records("a") == []
+
+
+async def test_a_timeout_during_cleanup_is_not_taken_for_a_leftover() -> None:
+    """The provider limits its cleanup after the caller's cancellation: that one counts."""
+
+    async def cleans_up(request: object) -> str:
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(fails_soon())
+                await asyncio.sleep(60)
+        except* ConnectionResetError:
+            pass
+        try:
+            await asyncio.sleep(60)
+        finally:
+            async with asyncio.timeout(2):
+                await asyncio.sleep(60)
+        return "late"
+
+    async with two() as env:
+        env.router.add(Provider("c", cleans_up))
+        task = asyncio.create_task(env.call("c", "a"))
+        await asyncio.sleep(3)
+        task.cancel()
+        await asyncio.wait([task])
+        assert task.cancelled()
+        assert env.records("a") == []
 
 
 @pytest.mark.parametrize("after", [0.5, 3], ids=["before the leftover", "after it"])

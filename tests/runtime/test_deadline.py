@@ -8,8 +8,8 @@ import math
 import anyio
 import pytest
 
-from multirouter.runtime.deadline import Bound
 from multirouter.runtime.event_loops.asyncio_deadlines import AsyncioDeadlines
+from multirouter.runtime.event_loops.deadline import Bound
 from multirouter.runtime.event_loops.trio_deadlines import TrioDeadlines
 
 

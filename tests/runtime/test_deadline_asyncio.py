@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from multirouter.errors import ConfigurationError, UsageError
-from multirouter.runtime.deadline import AsyncioBound
 from multirouter.runtime.event_loops.asyncio_deadlines import AsyncioDeadlines
+from multirouter.runtime.event_loops.deadline import AsyncioBound
 from multirouter.testing import VirtualLoop
 from tests.runtime.test_deadline import verdict
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multirouter.runtime.deadline import AsyncioBound
 from multirouter.runtime.event_loops.asyncio_deadlines import AsyncioDeadlines
+from multirouter.runtime.event_loops.deadline import AsyncioBound
 from multirouter.testing import VirtualLoop
 
 GRACE = 1.0

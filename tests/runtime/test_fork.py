@@ -43,8 +43,8 @@ async def in_child():
         "in flight": router.in_flight("a"),
         "state": router.circuit_state("b"),
         "answer": await router.call("from the child", route=["a"]),
-        "random": router._engine._context.rng.random(),
-        "seeded": seeded._engine._context.rng.random(),
+        "random": router._engine.context.rng.random(),
+        "seeded": seeded._engine.context.rng.random(),
     }
     await seeded.call("q")
     async with router:  # waits for calls in flight at its end, which would be those of the parent
@@ -71,8 +71,8 @@ async def main(write):
     hanging.cancel()
     assert await waiting == "waits"
     print(json.dumps({
-        "random": router._engine._context.rng.random(),
-        "seeded": seeded._engine._context.rng.random(),
+        "random": router._engine.context.rng.random(),
+        "seeded": seeded._engine.context.rng.random(),
     }))
     await router.aclose()
 

@@ -226,8 +226,8 @@ async def test_a_call_is_the_trial_when_no_other_provider_is_left() -> None:
 
 
 async def test_a_health_check_that_returns_false_has_failed() -> None:
-    """As if it had raised; any other value means that the provider is healthy."""
-    answers: list[object] = [False, None]
+    """As if it had raised, also with 0, which counts as False; None means that it is healthy."""
+    answers: list[object] = [0, None]
 
     async def check() -> object:
         return answers.pop(0)

@@ -27,9 +27,7 @@ def imported(after):
     if new:
         grown[after] = sorted(new)
 
-def start(router):
-    # The router binds to its loop when nothing is in flight yet.
-    router._engine.binding.attempter or router._engine.binding.bind()
+def start():
     imported("start")
     grown.clear()
 
@@ -103,7 +101,7 @@ async def main():
         classify=lambda error, value: 1 / 0 if isinstance(error, ValueError) else None,
         alarms=[m.AllOpen(), m.CircuitOpen(), m.CostUnusual()],
     ) as router:
-        start(router)
+        start()
         for fault in FAULTS:
             for route in (["a", "b"], "hedged", "shadowed", ["a"]):
                 try:
@@ -129,6 +127,23 @@ async def main():
                 str(error)
         repr(router), router.snapshot(), str(router.explain())
         imported("inspection")
+
+run(BACKEND, main)
+"""
+)
+
+FIRST_CALL = (
+    WATCH
+    + """
+async def answer(request):
+    return request
+
+async def main():
+    router = m.MultiProviderRouter([m.Provider("a", answer)], registry=CollectorRegistry())
+    start()
+    async with router:
+        await router.call("q")
+    imported("the first call")
 
 run(BACKEND, main)
 """
@@ -173,7 +188,7 @@ async def main():
             circuit=m.CircuitPolicy(failures=100), retry=m.RetryPolicy(attempts=1),
         )
         if not number:
-            start(router)
+            start()
         request = {"messages": [{"role": "user", "content": "hi"}]}
         for serve.reply in REPLIES:
             for streamed in (False, True):
@@ -206,6 +221,12 @@ def run(script: str, **values: object) -> None:
 def test_no_failure_imports_a_module(backend: str, tmp_path: Path) -> None:
     """Failures of all kinds, on all kinds of routes, with history and alarms."""
     run(FAILURES, BACKEND=backend, HISTORY=str(tmp_path / "history.db"))
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_the_first_call_imports_no_module(backend: str) -> None:
+    """What binds a router to its loop is loaded with the router."""
+    run(FIRST_CALL, BACKEND=backend)
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "uvloop"])

@@ -203,7 +203,7 @@ async def test_cooldown_is_limited() -> None:
 
 async def test_cooldown_doubles_without_retry_after() -> None:
     """Case 10: without a Retry-After the cooldown doubles until a success."""
-    async with harness("a") as env:
+    async with harness("a", circuit=CircuitPolicy(jitter=0)) as env:
         for seconds in (5, 10, 20):
             await env.fail("a", fault="rate_limit")
             assert env.provider_snapshot("a")["cooldown_remaining"] == pytest.approx(seconds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from typing import Any
 
 import anyio
@@ -10,6 +11,7 @@ import pytest
 
 from multirouter import (
     CallOutcome,
+    ConfigurationError,
     Provider,
     UsageError,
 )
@@ -55,6 +57,15 @@ async def test_timer_of_an_old_generation_does_nothing() -> None:
         await anyio.sleep(5.1)
         assert (env.state("a"), len(timers)) == ("open", 1)
         assert env.recorder.transitions("a").count("open > half_open") == 0
+
+
+@pytest.mark.parametrize("grace", [math.nan, -1, "5", None])
+async def test_an_invalid_grace_closes_nothing(grace: Any) -> None:
+    """It is rejected before anything is closed."""
+    async with harness("a") as env:
+        with pytest.raises(ConfigurationError, match="grace: must be a finite number >= 0"):
+            await env.router.aclose(grace=grace)
+        assert await env.call() == "a: q"
 
 
 async def test_close_leaves_nothing() -> None:

@@ -94,7 +94,7 @@ async def test_retry_after_values(header: str, expected: tuple[float, float]) ->
     """Case 61: seconds and dates are used, invalid values ignored (5 s), ten hours are limited."""
     header = http_date(20) if header == "in 20 s" else header
     fault = Fault("rate_limit", headers={"Retry-After": header})
-    async with harness("a") as env:
+    async with harness("a", circuit=CircuitPolicy(jitter=0)) as env:
         await env.fail("a", fault=fault)
         assert (
             expected[0] - 0.01

@@ -19,20 +19,36 @@ from tests.scenarios.harness import TRIPS_AT_ONCE, harness, scripted
 # ── accept= ─────────────────────────────────────────────────────────────────────────────────────
 
 
+class Several:
+    """As an array of numpy: it has no truth value."""
+
+    def __bool__(self) -> bool:
+        raise ValueError("ambiguous")
+
+
 def accept(answer: object) -> object:
     if answer == "rude":
         return "is rude"
     if answer == "odd":
         raise ValueError("what is this")
-    return answer != "empty"
+    return {"empty": False, "none": 0, "several": Several()}.get(str(answer))
 
 
 @pytest.mark.parametrize(
     ("answer", "reason"),
-    [("empty", "accept returned False"), ("rude", "is rude"), ("odd", "accept raised ValueError")],
+    [
+        ("empty", "accept returned False"),
+        ("none", "accept returned int that counts as False"),
+        ("several", "accept raised ValueError"),
+        ("rude", "is rude"),
+        ("odd", "accept raised ValueError"),
+    ],
 )
 async def test_accept_makes_an_answer_invalid(answer: str, reason: str) -> None:
-    """False, a string or an exception of `accept=` fail the attempt; the circuit ignores it."""
+    """A value that counts as False, a string or an exception of `accept=` fails the attempt.
+
+    None accepts the answer, and so does any other value; the circuit ignores a rejection.
+    """
     async with harness(
         scripted("a", Answer(answer)), "b", accept=accept, circuit=TRIPS_AT_ONCE
     ) as env:

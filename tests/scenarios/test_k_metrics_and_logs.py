@@ -87,7 +87,7 @@ async def test_two_routers_share_a_registry() -> None:
             labels = {"router": name, "provider": "a"}
             assert registry.get_sample_value("multirouter_available", labels) == 1
     for name, calls in {"one": 1, "two": 2}.items():
-        labels = {"router": name, "route": "default", "outcome": "success"}
+        labels = {"router": name, "route": "default", "outcome": "success", "operation": "chat"}
         assert registry.get_sample_value("multirouter_calls_total", labels) == calls
 
 

@@ -13,9 +13,9 @@ from pathlib import Path
 from tempfile import NamedTemporaryFile
 from typing import Any
 
-from multirouter.config.client_keys.key_book import KeyBook, KeyRecord
+from multirouter.config.client_keys.hashed_keys import KeyBook, KeyRecord
 from multirouter.core import validation as check
-from multirouter.core.cost.budgets import Budget
+from multirouter.core.cost.budget import Budget
 from multirouter.errors import ConfigurationError
 
 _KNOWN = frozenset(field.name for field in fields(KeyRecord))
@@ -49,8 +49,11 @@ def save_keys(path: Path, book: KeyBook) -> None:
     a file of root.
 
     Raises:
+        ConfigurationError: its folder does not exist.
         OSError: the file cannot be written.
     """
+    if not path.parent.is_dir():
+        raise ConfigurationError(str(path), f"must be in a folder that exists, got {path.parent}")
     data = {"keys": [_to_json(record) for record in book.records]}
     # Created by `mkstemp` with mode 600: readable by its owner only.
     with NamedTemporaryFile(

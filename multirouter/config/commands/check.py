@@ -16,7 +16,8 @@ what is wrong. A valid configuration prints its providers, the model names that 
 the number of keys, and warnings of what cannot work as meant (a strategy that compares prices which
 are missing, a route whose providers are all of one vendor). No request is sent to any provider."""
 EPILOG: str = """\
-Without a file it uses the API keys in the environment, as `multirouter serve` does.
+Without a file it reads ./multirouter.yaml, or uses the API keys in the environment, as
+`multirouter serve` does. What it finds valid can be served, with the same options.
 
 exit status: 0 if the configuration is valid, 2 if not."""
 
@@ -25,6 +26,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     """Adds the options of `multirouter check`."""
     parser.add_argument("file", nargs="?", help="configuration file, .yaml, .yml or .toml")
     parser.add_argument("--quiet", action="store_true", help="print errors only")
+    parser.add_argument("--host", help="as for `multirouter serve`")
+    parser.add_argument("--allow-anyone", action="store_true", help="as for `multirouter serve`")
 
 
 def run(arguments: Namespace) -> int:
@@ -35,8 +38,12 @@ def run(arguments: Namespace) -> int:
         OSError: the file cannot be read.
     """
     from multirouter.config import discover, load
+    from multirouter.config.client_keys.requirement import require_keys
+    from multirouter.config.discovery import default_file
 
-    settings = load(arguments.file) if arguments.file else discover()
+    file = arguments.file or default_file()
+    settings = load(file) if file else discover()
+    require_keys(settings, arguments.host, allow_anyone=arguments.allow_anyone)
     if not arguments.quiet:
         sys.stdout.write(describe(settings))
     return 0

@@ -34,8 +34,8 @@ providers:
 
 TAIL = """
 policies:
-  timeout: 120          # seconds, the whole call
-  attempt_timeout: 30   # seconds, one attempt
+  timeout: 600          # seconds, the whole call
+  attempt_timeout: 300  # seconds, one attempt: reasoning models may be silent for minutes
   stream:
     on_interrupt: continue   # an interrupted stream continues at another provider
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from multirouter.config.client_keys.key_book import KeyBook, KeyRecord
+    from multirouter.config.client_keys.hashed_keys import KeyBook, KeyRecord
 
 SUMMARY: str = "create, list and revoke API keys of the gateway"
 DESCRIPTION: str = """\
@@ -59,7 +59,7 @@ def run(arguments: Namespace) -> int:
         UsageError: the name is taken (`new`) or unknown (`revoke`).
         OSError: the file cannot be read or written.
     """
-    from multirouter.config.client_keys.key_book import KeyBook
+    from multirouter.config.client_keys.hashed_keys import KeyBook
     from multirouter.config.client_keys.key_file import load_keys, save_keys
 
     path = Path(arguments.file)
@@ -103,7 +103,7 @@ def _summary(record: KeyRecord) -> str:
 
 
 def _limits(arguments: Namespace) -> dict[str, Any]:
-    from multirouter.core.cost.budgets import Budget
+    from multirouter.core.cost.budget import Budget
 
     return {
         "routes": tuple(arguments.route),

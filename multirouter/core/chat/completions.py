@@ -18,15 +18,14 @@ CONTENT_FIELDS = (
     "thinking_blocks",
     "function_call",
     "audio",
+    "other_content",
 )
 """Fields of a delta that contain a part of the answer; a role alone does not."""
 
 REASONING_FIELDS = frozenset({"reasoning_content", "reasoning", "thinking_blocks"})
 """Those of them that contain the model's reasoning."""
 
-_NON_TEXT_FIELDS = tuple(
-    field for field in CONTENT_FIELDS if field != "content" and field not in REASONING_FIELDS
-)
+_NON_TEXT_FIELDS = frozenset(CONTENT_FIELDS) - REASONING_FIELDS - {"content"}
 
 
 ERROR_FINISH_REASONS = frozenset(
@@ -86,7 +85,8 @@ def has_non_text_content(chunk: Mapping[str, Any]) -> bool:
     """
     for choice in chunk.get("choices") or ():
         delta = choice.get("delta") or {}
-        if any(delta.get(field) for field in _NON_TEXT_FIELDS):
+        named = _NON_TEXT_FIELDS.intersection(delta)  # empty for nearly every chunk
+        if named and any(delta[field] for field in named):
             return True
         if choice.get("index", 0) != 0 and delta.get("content"):
             return True
@@ -95,7 +95,10 @@ def has_non_text_content(chunk: Mapping[str, Any]) -> bool:
 
 def is_finished(answer: Mapping[str, Any]) -> bool:
     """Whether a choice of a response, or one that began in earlier chunks, ends here."""
-    return any(choice.get("finish_reason") for choice in answer.get("choices") or ())
+    for choice in answer.get("choices") or ():  # noqa: SIM110 - no generator for each chunk
+        if choice.get("finish_reason"):
+            return True
+    return False
 
 
 def error_finish_reason(chunk: Mapping[str, Any]) -> str:
@@ -219,6 +222,12 @@ def with_continue_instruction(request: Mapping[str, Any], text: str) -> dict[str
 def is_request(request: object) -> bool:
     """Whether a value looks like a chat request."""
     return isinstance(request, Mapping) and isinstance(request.get("messages"), list | tuple)
+
+
+def has_output_format(request: Mapping[str, Any]) -> bool:
+    """Whether a chat request asks for an answer of another form than text: JSON, for example."""
+    output = request.get("response_format")
+    return isinstance(output, Mapping) and output.get("type") not in {None, "text"}
 
 
 def choice_count(request: object) -> int:

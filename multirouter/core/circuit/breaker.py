@@ -25,26 +25,30 @@ class CircuitBreaker:
         shared_permit: the permit that all attempts of a generation share while it is CLOSED,
             else None.
         reason: the reason of the last transition.
+        consecutive_failures: failures since the last success or change of state.
         consecutive_openings: openings in a row without a recovery between; holds do not count.
         can_trip: whether failures open it; False while a hold keeps it closed.
+        suspected_until: loop time, seconds, before which one failure opens it: circuits of other
+            processes are open, but too few to be believed.
         window: calls and failures of the policy's window.
         trials: the trials while it is HALF_OPEN.
     """
 
     __slots__ = (
         "_closed_at",
-        "_consecutive_failures",
         "_on_transition",
         "_rng",
         "_slow_calls",
         "_state",
         "can_trip",
+        "consecutive_failures",
         "consecutive_openings",
         "generation",
         "half_open_at",
         "policy",
         "reason",
         "shared_permit",
+        "suspected_until",
         "trials",
         "window",
     )
@@ -58,10 +62,11 @@ class CircuitBreaker:
         self.reason: str = ""
         self.consecutive_openings: int = 0
         self.can_trip: bool = True
+        self.suspected_until: float = -math.inf
         self._rng = rng
         self._on_transition = on_transition
         self._state = CircuitState.CLOSED
-        self._consecutive_failures = 0
+        self.consecutive_failures: int = 0
         self._closed_at = -math.inf
         self.trials: HalfOpenTrials = HalfOpenTrials()
         self._slow_calls = None if policy.slow_after is None else RollingCounts(policy.window)
@@ -134,7 +139,7 @@ class CircuitBreaker:
         return Permit(-1)
 
     def record_success(
-        self, permit: Permit, now: float, elapsed: float, *, slow: bool = False
+        self, permit: Permit, now: float, elapsed: float, slow: bool = False
     ) -> bool:
         """Settles a permit with a success.
 
@@ -148,8 +153,8 @@ class CircuitBreaker:
             False when the result came too late to count.
         """
         if permit is self.shared_permit and not slow and self._slow_calls is None:
-            self._consecutive_failures = 0  # the path of nearly every attempt
-            self.window.record(now, failed=False)
+            self.consecutive_failures = 0  # the path of nearly every attempt
+            self.window.record(now, False)
             return True
         if not self._redeem(permit):
             return False
@@ -166,7 +171,7 @@ class CircuitBreaker:
         elif permit.trial:
             self._trial_passed(now)
         else:
-            self._consecutive_failures = 0
+            self.consecutive_failures = 0
             self.window.record(now, failed=False)
         return True
 
@@ -177,11 +182,11 @@ class CircuitBreaker:
         if permit.trial:
             self._trial_failed(permit, now)
             return True
-        self._consecutive_failures += 1
+        self.consecutive_failures += 1
         self.window.record(now, failed=True)
-        rule = trip_rules.failure_rule_met(self.policy, self.window, self._consecutive_failures)
-        if rule and self.can_trip:
-            self._transition(Signal.TRIP, rule, now)
+        rule = trip_rules.failure_rule_met(self.policy, self.window, self.consecutive_failures)
+        if self.can_trip and (rule or now < self.suspected_until):
+            self._transition(Signal.TRIP, rule or "failures", now)
         return True
 
     def record_trip(self, permit: Permit, now: float, reason: str, open_duration: float) -> bool:
@@ -237,7 +242,9 @@ class CircuitBreaker:
         self._transition(signal, reason, now, math.inf)
 
     def restore_open(self, now: float, reason: str, open_duration: float, openings: int) -> None:
-        """Opens a closed circuit for the rest of an outage seen by another or an earlier process.
+        """Opens a circuit for the rest of an outage seen by another or an earlier process.
+
+        A circuit that is open already, or has a trial in flight, is not changed.
 
         Args:
             now: loop time, seconds.
@@ -245,13 +252,14 @@ class CircuitBreaker:
             open_duration: seconds that are left of the open duration.
             openings: consecutive openings so far; less than 1 counts as 1.
         """
-        if self.is_closed:
-            self._transition(Signal.TRIP, reason, now, open_duration)
+        if self._state is not CircuitState.OPEN and not self.trials.in_flight(now):
+            signal = Signal.TRIP if self.is_closed else Signal.TRIAL_FAILED
+            self._transition(signal, reason, now, open_duration)
             self.consecutive_openings = max(1, openings)
 
     def clear_counts(self) -> None:
         """Discards the successes, failures and slow answers counted so far."""
-        self._consecutive_failures = 0
+        self.consecutive_failures = 0
         self.window.clear()
         if self._slow_calls is not None:
             self._slow_calls.clear()
@@ -269,6 +277,7 @@ class CircuitBreaker:
     def shift(self, by: float) -> None:
         """Moves every instant by `by` seconds, to the clock of another loop."""
         self.half_open_at += by
+        self.suspected_until += by
         self._closed_at += by
         self.window.shift(by)
         if self._slow_calls is not None:
@@ -310,7 +319,7 @@ class CircuitBreaker:
         self.reason = reason
         self.trials.clear()
         self.shared_permit = Permit(self.generation) if new is CircuitState.CLOSED else None
-        self._consecutive_failures = 0
+        self.consecutive_failures = 0
         self.half_open_at = math.inf
         if new is CircuitState.OPEN:
             self._count_opening(old, now, forced=signal is Signal.FORCE_OPEN)
@@ -333,6 +342,6 @@ class CircuitBreaker:
         until = f" until {self.half_open_at:.3f}" if self._state is CircuitState.OPEN else ""
         return (
             f"<Circuit {self._state}{until} generation={self.generation} "
-            f"consecutive_failures={self._consecutive_failures} "
+            f"consecutive_failures={self.consecutive_failures} "
             f"failed {self.window.failures}/{self.window.calls} trials={len(self.trials.permits)}>"
         )

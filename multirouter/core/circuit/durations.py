@@ -11,6 +11,10 @@ from multirouter.model import Verdict
 DEFAULT_JITTER = 0.1
 """Share by which open durations are lengthened at random, unless the policy sets `jitter`."""
 
+COOLDOWN_JITTER = 0.5
+"""Share by which a cooldown whose length no provider has named is lengthened at random, unless the
+policy sets `jitter`: clients that were rejected together come back over half of its length."""
+
 COOLDOWN_GROWTH = 2.0
 """Factor on the cooldown for each further 429 in a row that names no time."""
 
@@ -34,6 +38,21 @@ def open_duration(policy: CircuitPolicy, consecutive_openings: int, rng: Random)
         policy.open_duration, policy.growth, policy.max_open_duration, consecutive_openings
     )
     return span * (1.0 + rng.random() * effective_jitter(policy))
+
+
+def follower_duration(policy: CircuitPolicy, left: float, rng: Random) -> float:
+    """Seconds that a circuit stays open which opened because those of other processes are.
+
+    It half-opens after them, and with a jitter of at least `DEFAULT_JITTER` whatever the policy
+    says: it is the many that follow at once whose trials would meet.
+
+    Args:
+        policy: the circuit's policy.
+        left: seconds until theirs half-open.
+        rng: source of the jitter.
+    """
+    jitter = max(DEFAULT_JITTER, effective_jitter(policy))
+    return min(left, policy.max_cooldown) * (1.0 + rng.random() * jitter)
 
 
 def open_until(
@@ -66,18 +85,19 @@ def exhausted_duration(policy: CircuitPolicy, verdict: Verdict) -> float:
 
 
 def cooldown_duration(
-    policy: CircuitPolicy, verdict: Verdict, consecutive_cooldowns: int
+    policy: CircuitPolicy, verdict: Verdict, consecutive_cooldowns: int, chance: float
 ) -> tuple[float, bool]:
     """Length of a cooldown, and whether the provider named it.
 
     Retry-After, at most `max_cooldown`. Without it the policy's `cooldown`, times
-    `COOLDOWN_GROWTH` for each further one in a row, at most `max_open_duration` and
-    `max_cooldown`.
+    `COOLDOWN_GROWTH` for each further one in a row, at most `max_open_duration`; then jitter, and
+    at most `max_cooldown`.
 
     Args:
         policy: the circuit's policy.
         verdict: the verdict on the attempt.
         consecutive_cooldowns: cooldowns without a success between, this one included.
+        chance: random number in [0, 1) for the jitter, one for each cooldown.
 
     Returns:
         The length in seconds, and whether it comes from Retry-After.
@@ -85,6 +105,7 @@ def cooldown_duration(
     requested = verdict.retry_after or 0.0
     if requested > 0.0:
         return min(requested, policy.max_cooldown), True
-    longest = min(policy.max_open_duration, policy.max_cooldown)
-    seconds = grown_duration(policy.cooldown, COOLDOWN_GROWTH, longest, consecutive_cooldowns)
-    return seconds, False
+    longest = policy.max_open_duration
+    span = grown_duration(policy.cooldown, COOLDOWN_GROWTH, longest, consecutive_cooldowns)
+    jitter = COOLDOWN_JITTER if policy.jitter is None else policy.jitter
+    return min(span * (1.0 + chance * jitter), policy.max_cooldown), False

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from multirouter.core.change_counter import ChangeCounter
 from multirouter.core.circuit.breaker import CircuitBreaker
 from multirouter.core.circuit.durations import cooldown_duration, exhausted_duration
-from multirouter.core.circuit.gate_state import GateState
+from multirouter.core.circuit.following import FollowingGate
 from multirouter.core.circuit.model_circuits import ModelCircuits, ModelPermit
 from multirouter.core.circuit.permits import Permit
 from multirouter.core.circuit.states import CircuitState, Signal
@@ -27,25 +27,16 @@ from multirouter.core.settings.policies import CircuitPolicy, LimitPolicy
 from multirouter.model import FailureKind, Verdict
 
 if TYPE_CHECKING:
-    from multirouter.core.cost.budgets import Account
+    from multirouter.core.cost.account import Account
 
 
-class Gate(GateState):
+class Gate(FollowingGate):
     """Decides whether one provider may be attempted, and counts the results of its attempts.
 
     `GateState` lists its attributes.
     """
 
-    __slots__ = (
-        "_consecutive_cooldowns",
-        "_dispatcher",
-        "_model",
-        "_revision",
-        "_rng",
-        "_router",
-        "_uncertain_failures",
-        "_unrestricted",
-    )
+    __slots__ = ("_chance", "_consecutive_cooldowns", "_uncertain_failures", "_unrestricted")
 
     def __init__(
         self,
@@ -59,20 +50,17 @@ class Gate(GateState):
         rng: Random,
         tripped_models: ChangeCounter | None = None,
     ) -> None:
-        self.name: str = name
-        self.circuit: CircuitBreaker = CircuitBreaker(policy, rng, self._circuit_changed)
-        self.in_flight: int = 0
-        self.cooldown_until: float = -math.inf
-        self.hold: HoldName | None = None
-        self.rate_limited: bool = False
-        self.removed: bool = False
-        self.last_failure: str = ""
-        self.models: ModelCircuits | None = None
-        self.tripped_models: ChangeCounter = tripped_models or ChangeCounter()
-        self._model: str | None = None
+        # `state`, since mypyc visits what a subclass declares again twice: it was never collected.
+        state = self._state
+        state.name, state.in_flight, state.hold, state.removed = name, 0, None, False
+        state.circuit = CircuitBreaker(policy, rng, self._circuit_changed)
+        state.cooldown_until, state.rate_limited = -math.inf, False
+        state.last_failure, state.last_verdict, state.on_failure = "", None, None
+        state.models, state.account = None, None
+        state.tripped_models = tripped_models or ChangeCounter()
+        self._model = None
         self._limits = None if limits is None else Limits(limits)
-        self.account: Account | None = None
-        self._consecutive_cooldowns = 0
+        self._consecutive_cooldowns, self._chance = 0, 0.0
         self._uncertain_failures = 0
         self._router = router
         self._dispatcher = dispatcher
@@ -83,7 +71,7 @@ class Gate(GateState):
     # -- one attempt ------------------------------------------------------------------------
 
     def acquire(
-        self, now: float, size: int, lease: float, *, panic: bool = False, join: bool = False
+        self, now: float, size: int, lease: float, panic: bool = False, join: bool = False
     ) -> Permit | None:
         """Returns the permit for one attempt, or None when it is rejected.
 
@@ -102,7 +90,8 @@ class Gate(GateState):
         else:
             permit = self._acquire_checked(now, size, lease, panic=panic, join=join)
         if permit is not None:
-            self.in_flight += 1
+            gate: FollowingGate = self
+            gate.in_flight += 1
         return permit
 
     def _acquire_checked(
@@ -122,7 +111,7 @@ class Gate(GateState):
         return self.circuit.uncounted()
 
     def release_answered(
-        self, permit: Permit, now: float, elapsed: float, *, slow: bool = False
+        self, permit: Permit, now: float, elapsed: float, slow: bool = False
     ) -> bool:
         """Settles the permit of an attempt that was answered.
 
@@ -135,13 +124,13 @@ class Gate(GateState):
         Returns:
             True when the result came too late to count: the circuit has changed meanwhile.
         """
-        self.in_flight -= 1  # as in _leave; this is the path of nearly every attempt
+        gate: FollowingGate = self
+        gate.in_flight -= 1  # as in _leave; this is the path of nearly every attempt
         if self._limits is not None:
-            self._limits.release()
+            self._limits.answered(now, elapsed)
         self._consecutive_cooldowns = self._uncertain_failures = 0
         return (
-            not self.circuit.record_success(permit, now, elapsed, slow=slow)
-            and permit.generation >= 0
+            not self.circuit.record_success(permit, now, elapsed, slow) and permit.generation >= 0
         )
 
     def release_unanswered(
@@ -158,9 +147,12 @@ class Gate(GateState):
         Returns:
             True when the result came too late to count: the circuit has changed meanwhile.
         """
+        if verdict.kind is FailureKind.RATE_LIMIT and (learned := self.learned) is not None:
+            learned.rejected(now, self._rng.random())
         self._leave()
         if effect is not CircuitEffect.NEUTRAL:
-            self.last_failure = verdict.reason or str(verdict.kind)
+            self._state.last_failure = verdict.reason or str(verdict.kind)
+            self._state.last_verdict = verdict
         return not self._apply_effect(permit, verdict, effect, now) and permit.generation >= 0
 
     def count_failure(
@@ -180,7 +172,8 @@ class Gate(GateState):
         effect = CircuitEffect.FAILURE
         if model is not None and self.models is not None:
             effect = self.models.ended(model, verdict, effect, now)
-        self.last_failure = verdict.reason or str(verdict.kind)
+        self._state.last_failure = verdict.reason or str(verdict.kind)
+        self._state.last_verdict = verdict
         if effect is not CircuitEffect.FAILURE:
             return False
         self.circuit.record_failure(permit, now)
@@ -192,7 +185,7 @@ class Gate(GateState):
         self.circuit.release(permit)
 
     def _leave(self) -> None:
-        self.in_flight -= 1
+        self._state.in_flight -= 1
         if self._limits is not None:
             self._limits.release()
 
@@ -204,6 +197,8 @@ class Gate(GateState):
         if effect is CircuitEffect.FAILURE:
             if verdict.retry_after:
                 self._cool_down(verdict, now)
+            if self.on_failure is not None:
+                self.on_failure(self, now)
             return self.circuit.record_failure(permit, now)
         if effect is CircuitEffect.SUCCESS:
             # By a rule of the user: an error that shows that the provider works.
@@ -211,9 +206,10 @@ class Gate(GateState):
         if effect is CircuitEffect.TRIP:
             return self._trip(permit, verdict, now)
         if effect is CircuitEffect.COOLDOWN:
-            # Attempts in flight when a cooldown began do not lengthen the next one.
+            # Attempts in flight when a cooldown began change neither its jitter nor the next one.
             if now >= self.cooldown_until:
                 self._consecutive_cooldowns += 1
+                self._chance = self._rng.random()
             self._cool_down(verdict, now)
         return self.circuit.release(permit)
 
@@ -226,12 +222,14 @@ class Gate(GateState):
         return self.circuit.record_trip(permit, now, str(verdict.kind), span)
 
     def _cool_down(self, verdict: Verdict, now: float) -> None:
+        if verdict.kind is FailureKind.RATE_LIMIT and not verdict.retry_after and self.learned:
+            return  # the learned rate says when
         seconds, from_retry_after = cooldown_duration(
-            self.circuit.policy, verdict, self._consecutive_cooldowns
+            self.circuit.policy, verdict, self._consecutive_cooldowns, self._chance
         )
         if now + seconds > self.cooldown_until:
-            self.cooldown_until = now + seconds
-            self.rate_limited = verdict.kind is FailureKind.RATE_LIMIT
+            self._state.cooldown_until = now + seconds
+            self._state.rate_limited = verdict.kind is FailureKind.RATE_LIMIT
             self._revision.value += 1
             event = CooldownStarted(self._router, self.name, seconds, from_retry_after, now)
             self._dispatcher.post("cooldown_started", event)
@@ -246,13 +244,10 @@ class Gate(GateState):
         if self._model is None:
             self._model = model
         elif self.models is None and model != self._model:
-            self.models = ModelCircuits(
-                self.circuit.policy,
-                self._rng,
-                self.tripped_models,
-                self._model_circuit_changed,
+            models = self._state.models = ModelCircuits(
+                self.circuit.policy, self._rng, self.tripped_models, self._model_circuit_changed
             )
-            if self.hold is None and self.models.take_over(self._model, self.circuit, now):
+            if self.hold is None and models.take_over(self._model, self.circuit, now):
                 self.circuit.force(Signal.FORCE_CLOSED, "other_model", now)
 
     def release_model(self, permit: ModelPermit) -> None:
@@ -278,7 +273,7 @@ class Gate(GateState):
 
     def set_hold(self, hold: HoldName | None, now: float) -> None:
         """Sets a hold (manual override), which only another call ends; None releases it."""
-        previous, self.hold = self.hold, hold
+        previous, self._state.hold = self.hold, hold
         if previous == hold:
             return
         self._update_unrestricted()
@@ -305,7 +300,7 @@ class Gate(GateState):
             self._limits = None
         elif self._limits is None:
             self._limits = Limits(limits)
-            self._limits.in_flight = self.in_flight
+            self._limits.forget_attempts(self.in_flight)
         else:
             self._limits.apply(limits)
         self._update_unrestricted()
@@ -313,15 +308,17 @@ class Gate(GateState):
 
     def forget_attempts(self) -> None:
         """Counts no attempt as in flight; one that ends nevertheless must not be recorded."""
-        self.in_flight = 0
+        self._state.in_flight = 0
         if self._limits is not None:
-            self._limits.in_flight = 0
+            self._limits.forget_attempts()
         self.circuit.trials.permits = []
+        if self.models is not None:
+            self.models.forget_attempts()
         self._revision.value += 1
 
     def set_account(self, account: Account | None) -> None:
         """Rejects attempts while a budget of this account is used up; None removes the account."""
-        self.account = account
+        self._state.account = account
         if account is not None:
             account.revision = self._revision
         self._update_unrestricted()
@@ -331,7 +328,7 @@ class Gate(GateState):
 
     def shift(self, by: float) -> None:
         """Moves every instant by `by` seconds, to the clock of another loop."""
-        self.cooldown_until += by
+        self._state.cooldown_until += by
         self.circuit.shift(by)
         if self.models is not None:
             self.models.shift(by)

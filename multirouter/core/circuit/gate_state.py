@@ -11,8 +11,9 @@ if TYPE_CHECKING:
     from multirouter.core.change_counter import ChangeCounter
     from multirouter.core.circuit.breaker import CircuitBreaker
     from multirouter.core.circuit.model_circuits import ModelCircuits
-    from multirouter.core.cost.budgets import Account
+    from multirouter.core.cost.account import Account
     from multirouter.core.events import HoldName
+    from multirouter.core.limits.learned import LearnedLimits
     from multirouter.core.limits.rate_limits import Limits
 
 
@@ -61,6 +62,16 @@ class GateState:
     rate_limited: bool
     removed: bool
     _limits: Limits | None
+
+    @property
+    def limits(self) -> Limits | None:
+        """The limits of the provider, or None."""
+        return self._limits
+
+    @property
+    def learned(self) -> LearnedLimits | None:
+        """What its answers tell about its limits; None without `LimitPolicy.learn`."""
+        return None if self._limits is None else self._limits.learned
 
     def rejection(self, now: float, size: int = 0, *, join: bool = False) -> str:
         """Why an attempt of `size` tokens cannot start at `now`, in words; empty when it can.

@@ -13,9 +13,9 @@ from typing import NamedTuple
 
 from multirouter.core.change_counter import ChangeCounter
 from multirouter.core.circuit.breaker import CircuitBreaker
-from multirouter.core.circuit.durations import exhausted_duration
+from multirouter.core.circuit.durations import exhausted_duration, follower_duration
 from multirouter.core.circuit.permits import Permit
-from multirouter.core.circuit.states import CircuitState
+from multirouter.core.circuit.states import CircuitState, Signal
 from multirouter.core.settings.failure_rules import CircuitEffect
 from multirouter.core.settings.policies import CircuitPolicy
 from multirouter.model import FailureKind, Verdict
@@ -54,9 +54,20 @@ class ModelCircuits:
         rng: source of the jitter.
         tripped: rises and falls with the number of the router's model circuits that are not closed.
         on_transition: called after each transition.
+
+    Attributes:
+        last_verdict: the verdict on the newest failure that counted at a model, or None.
     """
 
-    __slots__ = ("_circuits", "_failing", "_on_transition", "_policy", "_rng", "_tripped")
+    __slots__ = (
+        "_circuits",
+        "_failing",
+        "_on_transition",
+        "_policy",
+        "_rng",
+        "_tripped",
+        "last_verdict",
+    )
 
     def __init__(
         self,
@@ -71,6 +82,7 @@ class ModelCircuits:
         self._on_transition = on_transition
         self._circuits: dict[str, CircuitBreaker] = {}
         self._failing: set[str] = set()
+        self.last_verdict: Verdict | None = None
 
     # -- reading ----------------------------------------------------------------------------
 
@@ -90,12 +102,59 @@ class ModelCircuits:
         return self._circuits[model].half_open_at - now if self.is_open(model, now) else 0.0
 
     def states(self, now: float) -> dict[str, str]:
-        """The state of each model's circuit that is not closed, by model."""
+        """The state of each model's circuit that is not closed, by model; for any thread."""
         return {
             model: str(circuit.state(now))
-            for model, circuit in self._circuits.items()
+            for model, circuit in tuple(self._circuits.items())
             if not circuit.is_closed
         }
+
+    def circuit(self, model: str) -> CircuitBreaker | None:
+        """The circuit of a model, if it has one."""
+        return self._circuits.get(model)
+
+    def counts(self, model: str) -> tuple[int, int]:
+        """Consecutive openings of a model's circuit, and failed attempts in its window."""
+        circuit = self._circuits.get(model)
+        return (
+            (0, 0) if circuit is None else (circuit.consecutive_openings, circuit.window.failures)
+        )
+
+    # -- other processes of a fleet ---------------------------------------------------------
+
+    def follow_open(self, model: str, now: float, left: float, openings: int, reason: str) -> None:
+        """Opens the circuit of a model, or keeps it open, as those of other processes are.
+
+        Args:
+            model: its name.
+            now: loop time, seconds.
+            left: seconds until theirs half-open.
+            openings: consecutive openings that they count.
+            reason: the reason of the transition.
+        """
+        circuit = self._circuits.get(model) or self._add(model)
+        if circuit is None:
+            return
+        circuit.settle(now)
+        span = follower_duration(self._policy, left, self._rng)
+        if circuit.state(now) is not CircuitState.OPEN:
+            circuit.restore_open(now, reason, span, openings)
+        elif circuit.half_open_at < now + left:
+            circuit.half_open_at = now + span
+        circuit.consecutive_openings = max(circuit.consecutive_openings, openings)
+
+    def follow_closed(self, model: str, now: float, reason: str) -> None:
+        """Closes the circuit of a model, because trials of another process passed."""
+        circuit = self._circuits.get(model)
+        if circuit is not None and not circuit.is_closed:
+            circuit.force(Signal.PEER_RECOVERED, reason, now)
+            self._failing.discard(model)
+
+    def postpone_trial(self, model: str, until: float) -> None:
+        """Keeps an open circuit open until a loop time (seconds): another process makes a trial."""
+        circuit = self._circuits.get(model)
+        if circuit is not None and not circuit.is_closed and circuit.half_open_at < until:
+            circuit.half_open_at = until
 
     # -- one attempt ------------------------------------------------------------------------
 
@@ -138,6 +197,7 @@ class ModelCircuits:
         if not (uncertain or effect is CircuitEffect.FAILURE) or verdict.kind in PROVIDER_KINDS:
             self.release(permit)
             return effect
+        self.last_verdict = verdict
         circuit = self._circuits.get(permit.model) or self._add(permit.model)
         if circuit is not None:
             own = permit.permit or circuit.shared_permit or circuit.uncounted()
@@ -188,6 +248,11 @@ class ModelCircuits:
         self._tripped.value -= sum(not circuit.is_closed for circuit in self._circuits.values())
         self._circuits.clear()
         self._failing.clear()
+
+    def forget_attempts(self) -> None:
+        """Counts no trial as in flight."""
+        for circuit in self._circuits.values():
+            circuit.trials.permits = []
 
     def shift(self, by: float) -> None:
         """Moves every instant by `by` seconds, to the clock of another loop."""

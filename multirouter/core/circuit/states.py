@@ -6,6 +6,7 @@
 * OPEN admits no attempt. When its open duration has passed, it is HALF_OPEN.
 * HALF_OPEN admits a few trials. One failed trial opens it again, enough passed trials close it.
 * A hold can open or close it at any time.
+* A circuit of another process of the fleet that closes can close it, see `following.py`.
 
 Each transition starts a new generation. The result of an attempt that began in an earlier
 generation changes nothing.
@@ -35,6 +36,7 @@ class Signal(Enum):
     FORCE_OPEN = "forced open"
     FORCE_CLOSED = "forced closed"
     FORCE_HALF_OPEN = "released"
+    PEER_RECOVERED = "closed elsewhere"
 
 
 TRANSITIONS: dict[tuple[CircuitState, Signal], CircuitState] = {
@@ -48,6 +50,8 @@ TRANSITIONS: dict[tuple[CircuitState, Signal], CircuitState] = {
     (CircuitState.HALF_OPEN, Signal.TRIALS_PASSED): CircuitState.CLOSED,
     (CircuitState.HALF_OPEN, Signal.FORCE_OPEN): CircuitState.OPEN,
     (CircuitState.HALF_OPEN, Signal.FORCE_CLOSED): CircuitState.CLOSED,
+    (CircuitState.OPEN, Signal.PEER_RECOVERED): CircuitState.CLOSED,
+    (CircuitState.HALF_OPEN, Signal.PEER_RECOVERED): CircuitState.CLOSED,
 }
 """Every transition of a circuit; a signal without an entry changes nothing."""
 

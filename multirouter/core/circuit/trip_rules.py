@@ -14,6 +14,18 @@ DEFAULT_FAILURE_RATE = 0.5
 """Share of failures that trips a circuit, when the policy sets no rule."""
 
 
+def failures_needed(policy: CircuitPolicy, window: RollingCounts) -> int | None:
+    """Consecutive failures that trip the circuit; None when only the failure rate does.
+
+    Args:
+        policy: the circuit's policy.
+        window: calls and failures of the policy's window.
+    """
+    if policy.failures is None and policy.failure_rate is None:
+        return max(DEFAULT_FAILURES, window.calls.bit_length() - 1)
+    return policy.failures
+
+
 def failure_rule_met(
     policy: CircuitPolicy, window: RollingCounts, consecutive_failures: int
 ) -> str:
@@ -30,9 +42,8 @@ def failure_rule_met(
     Returns:
         `failures`, `failure_rate` or an empty string: the `reason` of the transition.
     """
-    failures, rate = policy.failures, policy.failure_rate
-    if failures is None and rate is None:
-        failures = max(DEFAULT_FAILURES, window.calls.bit_length() - 1)
+    failures, rate = failures_needed(policy, window), policy.failure_rate
+    if policy.failures is None and rate is None:
         rate = DEFAULT_FAILURE_RATE
     if failures is not None and consecutive_failures >= failures:
         return "failures"

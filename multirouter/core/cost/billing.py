@@ -16,7 +16,8 @@ from multirouter.core.cost.usage import estimated_tokens
 from multirouter.model import AttemptRecord, CallOutcome, FailureKind, Usage
 
 if TYPE_CHECKING:
-    from multirouter.core.cost.budgets import Account
+    from multirouter.core.cost.account import Account
+    from multirouter.core.cost.prompt_caches import CachedPrompt
 
 
 BILLABLE_KINDS = frozenset(
@@ -102,12 +103,24 @@ class Billing:
         for account in self._accounts:
             account.charge(cost)
 
-    def set_failover_cost(self, outcome: CallOutcome[Any], request: Any) -> None:
-        """Sets `failover_cost` of an answered call; see `CallOutcome`."""
+    def set_failover_cost(
+        self, outcome: CallOutcome[Any], request: Any, prompt: CachedPrompt | None = None
+    ) -> None:
+        """Sets `failover_cost` of an answered call; see `CallOutcome`.
+
+        Args:
+            outcome: how the call ended.
+            request: the request, for its model.
+            prompt: the prompt of the conversation that was cached when the call began; None when
+                none is known. If another provider answered, that cache was lost.
+        """
         attempts = outcome.attempts
         if outcome.result != "success" or not attempts:
             return
-        if len(attempts) == 1 and self._is_first_choice(attempts[0]):
+        cached = None
+        if prompt is not None and prompt.provider != outcome.provider:
+            cached = prompt.usage.input
+        if len(attempts) == 1 and self._is_first_choice(attempts[0]) and cached is None:
             outcome.failover_cost = 0.0 if attempts[0].priced else None
             return
         answers = [record for record in attempts if record.ok]
@@ -117,7 +130,7 @@ class Billing:
             return
         first = min(attempts, key=_started)
         first_choice = {first.provider: 1.0} if self._is_first_choice(first) else self.first
-        cost = self._cost_at(first_choice, usage, request)
+        cost = self._cost_at(first_choice, usage, request, cached)
         if cost is not None:
             outcome.failover_cost = outcome.cost - cost
 
@@ -125,8 +138,13 @@ class Billing:
         """Whether an attempt was at one of the first choice."""
         return record.provider in self.first
 
-    def _cost_at(self, providers: Mapping[str, float], usage: Usage, request: Any) -> float | None:
-        """Cost of `usage` at these providers, averaged by weight; None without all prices."""
+    def _cost_at(
+        self, providers: Mapping[str, float], usage: Usage, request: Any, cached: int | None
+    ) -> float | None:
+        """Cost of `usage` at these providers, averaged by weight; None without all prices.
+
+        With `cached`, so many of the input tokens would have been read from the cache.
+        """
         total = sum(providers.values())
         cost = 0.0
         for name, weight in providers.items():
@@ -134,6 +152,8 @@ class Billing:
             price = pricing.price_of(None, pricing.model_of(request))
             if price is None:
                 return None
+            if cached is not None:
+                usage = price.prompt_usage(usage.input, usage.output, cached)
             cost += price.of(usage) * (weight / total if total else 1 / len(providers))
         return cost
 

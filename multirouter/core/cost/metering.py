@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from multirouter.core.chat import completions as chat
 from multirouter.core.chat.model_names import MAX_LENGTH, answered_model
-from multirouter.core.cost.price import MAX_KNOWN, ModelPrices, Price, Prices
+from multirouter.core.cost.model_prices import MAX_KNOWN, ModelPrices
+from multirouter.core.cost.price import Price, Prices
 from multirouter.core.cost.usage import (
     CHARACTERS_PER_TOKEN,
     ReadUsage,
@@ -21,7 +22,7 @@ from multirouter.model import Usage
 
 if TYPE_CHECKING:
     from multirouter.core.chat.chunk_reader import ChunkReader
-    from multirouter.core.cost.budgets import Account
+    from multirouter.core.cost.account import Account
 
 
 ModelOf = str | Callable[[Any], str | None] | None

@@ -7,8 +7,14 @@ from typing import cast
 from weakref import WeakKeyDictionary
 
 from multirouter.core import function_checks as hooks
-from multirouter.core.failures import exception_types, retry_after, signatures
+from multirouter.core.failures import (
+    exception_types,
+    rate_limit_headers,
+    retry_after,
+    signatures,
+)
 from multirouter.core.failures.exception_details import ExceptionDetails, location_of
+from multirouter.core.failures.own_process import used_up_resource
 from multirouter.core.failures.quotations import may_quote
 from multirouter.core.failures.signatures import Own, Signature
 from multirouter.core.settings.failure_rules import (
@@ -52,6 +58,9 @@ _ABOUT_THE_REQUEST = frozenset({400, 413, 422})
 
 _MAX_DEPTH = 8
 _MAX_LEAVES = 32
+_MAYBE_LOCAL = frozenset({FailureKind.TRANSPORT, FailureKind.TIMEOUT, FailureKind.UNKNOWN})
+"""Kinds of failure without an answer, for which the own process may be the cause."""
+
 _MAX_REASON = 80
 _SEVERITY = (
     CircuitEffect.FAILURE,
@@ -139,7 +148,12 @@ class Classifier:
     def _own_verdict(self, error: BaseException, request: object) -> Verdict:
         """The package's own verdict; `unknown` for an exception that cannot be read."""
         try:
-            return self._classify(error, 0, request)
+            verdict = self._classify(error, 0, request)
+            if verdict.kind in _MAYBE_LOCAL and verdict.status is None:
+                resource = used_up_resource(error)
+                if resource:
+                    verdict.local, verdict.reason = True, f"{resource} in this process"
+            return verdict
         except Exception as failure:  # noqa: BLE001 - foreign exceptions may do anything
             self._on_error(failure)
             return Verdict(FailureKind.UNKNOWN, reason=_name(error))
@@ -193,12 +207,13 @@ class Classifier:
         )
 
     def _signature(self, error: Exception, details: ExceptionDetails, own: Own) -> Signature | None:
-        """The first match: codes, then status, then status words, type and phrases."""
+        """The first match: codes, then phrases, then status, status words, type and phrases."""
         status, words, text = details.status, details.words, details.text
         return (
             signatures.by_overruling_phrase(status, text, own)
             or signatures.by_code(words)
             or (signatures.by_phrase(status, text, own) if status else None)
+            or signatures.by_field(status, words, text)
             or (signatures.by_status(status) if status and details.failing else None)
             or exception_types.by_grpc_code(details.grpc_code, text)
             or signatures.by_status_word(words)
@@ -248,9 +263,11 @@ class Classifier:
 
     def _wait(self, kind: FailureKind, details: ExceptionDetails) -> float | None:
         """The requested wait, seconds: of Retry-After, reset headers, the body or the message."""
-        wait = retry_after.from_headers(details.headers, self._wall)
-        if wait is None and kind is FailureKind.RATE_LIMIT:
-            wait = retry_after.from_resets(details.headers, self._wall)
+        wait = None
+        if details.headers:
+            wait = retry_after.from_headers(details.headers, self._wall)
+            if wait is None and kind is FailureKind.RATE_LIMIT:
+                wait = rate_limit_headers.until_refilled(details.headers, self._wall)
         if wait is None:
             wait = retry_after.from_body(details.delays)
         if wait is None and kind in _KINDS_WITH_WAIT_IN_TEXT:

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from enum import Enum
 from itertools import islice
 from typing import Any
 
+from multirouter.core.error_text import class_and_message
+from multirouter.core.failures.headers import plain_headers, plain_text
+
 _MAX_TEXT = 4096
 _MAX_WORD = 100
 _MAX_BODY = 65536
-_MAX_HEADERS = 256
 _MAX_NODES = 200
 _MAX_FIELDS = 64
 
@@ -42,6 +44,9 @@ _GRPC_STATUSES = {
 own: `unavailable` may have been sent, `deadline_exceeded` is the client's own limit."""
 
 _FAILING = range(400, 600)
+
+_STRUCTURES = (Mapping, list)
+_TEXTS = (str, bytes, bytearray)
 
 # The fields of error bodies that are read. Only envelopes are opened: other fields may quote the
 # caller's own request.
@@ -120,7 +125,8 @@ class ExceptionDetails:
     @property
     def failing(self) -> int | None:
         """The status if it is 400 to 599, else None."""
-        return self.status if self.status in _FAILING else None
+        # None would be compared with every number of the range.
+        return self.status if self.status is not None and self.status in _FAILING else None
 
     def _read_grpc(self, error: BaseException) -> None:
         """Reads a gRPC error, whose code, message and trailing metadata are methods."""
@@ -130,7 +136,7 @@ class ExceptionDetails:
         text = _called(error, "details")
         if isinstance(text, str):
             self._texts.append(text[:_MAX_TEXT])
-        self.headers = _header_dict([_called(error, "trailing_metadata")])
+        self.headers = plain_headers(_called(error, "trailing_metadata"))
 
     def _read_fields(self, error: BaseException) -> None:
         for name in ("type", "status", "error_code", "reason"):
@@ -139,6 +145,8 @@ class ExceptionDetails:
 
     def _add_word(self, value: object) -> None:
         """Adds a code; a number from 400 to 599 becomes the status, if there is no failing one."""
+        if value is None:
+            return
         word = value.name if isinstance(value, Enum) else value
         if isinstance(word, str):
             bare = word[:_MAX_WORD].rpartition("#")[2]  # AWS: com.amazon.coral#ThrottlingException
@@ -149,13 +157,13 @@ class ExceptionDetails:
     def _read_bodies(self, error: BaseException, response: object) -> None:
         bodies = [peek(error, name) for name in ("body", "details", "response_json")]
         bodies.append(response)
-        if not any(isinstance(body, Mapping | list) for body in bodies):
+        if response is not None and not any(isinstance(body, _STRUCTURES) for body in bodies):
             bodies.append(_content(response))
-        for body in bodies:
+        for body in (body for body in bodies if body is not None):
             with suppress(Exception):
                 self._read_body(body)
-            if isinstance(body, str | bytes | bytearray) and not self._texts:
-                self._texts.append(_plain(body[:_MAX_TEXT]))
+            if isinstance(body, _TEXTS) and not self._texts:
+                self._texts.append(plain_text(body[:_MAX_TEXT]))
 
     def _read_body(self, body: object) -> None:
         """Reads an error body breadth first, so that the outer envelope comes first."""
@@ -164,7 +172,7 @@ class ExceptionDetails:
             if not pending:
                 return
             node = pending.popleft()
-            if isinstance(node, str | bytes | bytearray):
+            if isinstance(node, _TEXTS):
                 pending.extend(_parsed(node))
             elif isinstance(node, list | tuple):
                 pending.extend(islice(node, _MAX_FIELDS))
@@ -193,18 +201,6 @@ class ExceptionDetails:
         return "\n".join(texts)[:_MAX_TEXT].lower()
 
 
-MAX_MESSAGE_LENGTH = 200
-"""Longest message of an exception in a log event or a note, characters; the rest is cut."""
-
-
-def message_of(error: BaseException) -> str:
-    """The message of an exception in one line, cut; "" if its `__str__` raises."""
-    try:
-        return " ".join(str(error).split())[:MAX_MESSAGE_LENGTH]
-    except Exception:  # noqa: BLE001 - a foreign `__str__` may raise anything
-        return ""
-
-
 def location_of(error: BaseException) -> str:
     """File, line and function that raised an exception, without any values; "" if unknown."""
     trace = error.__traceback__
@@ -219,8 +215,7 @@ def location_of(error: BaseException) -> str:
 
 def description_of(error: BaseException) -> str:
     """Class, message and place of an exception in one line."""
-    message, location = message_of(error), location_of(error)
-    what = type(error).__qualname__ + (f": {message}" if message else "")
+    what, location = class_and_message(error), location_of(error)
     return f"{what} ({location})" if location else what
 
 
@@ -260,15 +255,12 @@ def _code(error: BaseException) -> object:
 
 
 def _status(error: BaseException, response: object, metadata: object) -> int | None:
-    candidates = (
-        peek(error, "status_code"),
-        peek(error, "status"),
-        _code(error),
-        peek(response, "status_code"),
-        peek(response, "status"),
-        metadata.get("HTTPStatusCode") if isinstance(metadata, Mapping) else None,
-    )
-    numbers = (_number(value, _STATUSES) for value in candidates)
+    candidates = [peek(error, "status_code"), peek(error, "status"), _code(error)]
+    if response is not None:
+        candidates += (peek(response, "status_code"), peek(response, "status"))
+        if isinstance(metadata, Mapping):
+            candidates.append(metadata.get("HTTPStatusCode"))
+    numbers = (_number(value, _STATUSES) for value in candidates if value is not None)
     return next((number for number in numbers if number is not None), None)
 
 
@@ -285,28 +277,7 @@ def _headers(response: object, metadata: object, error: BaseException) -> dict[s
     sources = [peek(response, "headers"), peek(error, "headers")]
     if isinstance(metadata, Mapping):
         sources.append(metadata.get("HTTPHeaders"))
-    return _header_dict(sources)
-
-
-def _header_dict(sources: Iterable[object]) -> dict[str, str]:
-    found: dict[str, str] = {}
-    for headers in sources:
-        with suppress(Exception):
-            for name, value in islice(_pairs(headers), _MAX_HEADERS):
-                found.setdefault(_plain(name).lower(), _plain(value))
-    return found
-
-
-def _pairs(headers: Any) -> Iterable[tuple[object, object]]:
-    if headers is None:
-        return ()
-    items = peek(headers, "items")
-    pairs: Iterable[tuple[object, object]] = headers if items is None else items()
-    return pairs
-
-
-def _plain(value: object) -> str:
-    return value.decode("latin-1") if isinstance(value, bytes | bytearray) else str(value)
+    return plain_headers(*sources)
 
 
 def _content(response: object) -> object:
@@ -339,9 +310,9 @@ def _sdk_retried(error: BaseException, metadata: object) -> bool:
     `RetryAttempts` in botocore's response metadata.
     """
     with suppress(Exception):
-        if isinstance(metadata, Mapping):
+        if metadata is not None and isinstance(metadata, Mapping):
             return int(metadata.get("RetryAttempts", 0)) > 0
         sent = peek(peek(error, "request"), "headers")
-        if isinstance(sent, Mapping):
+        if sent is not None and isinstance(sent, Mapping):
             return int(sent.get("x-stainless-retry-count", "0")) > 0
     return False

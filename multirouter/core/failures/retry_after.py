@@ -24,7 +24,6 @@ _BARE_NUMBER = re.compile(_NUMBER)
 _PIECES = re.compile(_PIECE)
 _DURATION = re.compile(rf"(?:{_UNCAPTURED}\s?)+")
 _RETRY_IN = re.compile(rf"(?:retry|try again) (?:in|after) ((?:{_UNCAPTURED}\s?)+)")
-_RESET = re.compile(r"(?:x-|anthropic-)?ratelimit-(?:[a-z-]+-)?reset(?:-[a-z-]+)?")
 
 _SECONDS = {"s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _EPOCH = 1e9
@@ -45,40 +44,14 @@ def from_headers(headers: Mapping[str, str], wall: WallClock) -> float | None:
     Source: RFC 9110 section 10.2.3; `retry-after-ms` as Azure OpenAI sends it;
         `grpc-retry-pushback-ms` of gRPC's proposal A6.
     """
-    milliseconds = _number(
+    milliseconds = plain_number(
         headers.get("retry-after-ms") or headers.get("grpc-retry-pushback-ms", "")
     )
     if milliseconds is not None:
         return milliseconds / 1000.0
     value = headers.get("retry-after", "")
-    seconds = _number(value)
+    seconds = plain_number(value)
     return seconds if seconds is not None else _until(_http_date(value), headers, wall)
-
-
-def from_resets(headers: Mapping[str, str], wall: WallClock) -> float | None:
-    """The time until the rate limit that was hit refills, seconds, by the rate-limit headers.
-
-    Of the limits that are used up (`-remaining-` is 0) the last to refill counts; a limit with
-    something left does not. When no header tells what is left, the first to refill counts.
-
-    Args:
-        headers: the response's headers by lower-case name.
-        wall: called only for a point in time in a response without `Date`.
-
-    Source: OpenAI's `x-ratelimit-reset-*` (durations), Anthropic's `anthropic-ratelimit-*-reset`
-    (RFC 3339), `x-ratelimit-reset` of others (seconds, or seconds or milliseconds since 1970).
-    """
-    used_up: list[float] = []
-    unknown: list[float] = []
-    for name in headers:
-        if len(name) > _MAX_LENGTH or _RESET.fullmatch(name) is None:
-            continue
-        remaining = headers.get(name.replace("reset", "remaining"))
-        left = None if remaining is None else _number(remaining)
-        wait = _reset(headers[name], headers, wall) if not left else None
-        if wait is not None:
-            (unknown if left is None else used_up).append(wait)
-    return max(used_up) if used_up else min(unknown, default=None)
 
 
 def from_body(delays: Iterable[object]) -> float | None:
@@ -105,14 +78,14 @@ def from_text(text: str) -> float | None:
 def span(value: object) -> float | None:
     """A span in seconds from a number, a numeric string or a duration such as `6m0s` or `12ms`."""
     if isinstance(value, str):
-        number = _number(value)
+        number = plain_number(value)
         return number if number is not None else _duration(value)
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if 0 <= value < _EPOCH_MS else None
 
 
-def _number(text: str) -> float | None:
+def plain_number(text: str) -> float | None:
     """A number without a unit; `float` alone would take "nan", "1_0" and "infinity" too."""
     text = text.strip()
     return float(text) if _BARE_NUMBER.fullmatch(text) else None
@@ -129,9 +102,9 @@ def _scale(unit: str) -> float:
     return 0.001 if unit.startswith(("ms", "milli")) else _SECONDS[unit[0]]
 
 
-def _reset(value: str, headers: Mapping[str, str], wall: WallClock) -> float | None:
+def refill_time(value: str, headers: Mapping[str, str], wall: WallClock) -> float | None:
     """A refill time in any of its spellings, as seconds from now; None for one that has passed."""
-    number = _number(value)
+    number = plain_number(value)
     if number is None:
         wait = _duration(value)
         return wait if wait is not None else _until(_rfc3339(value), headers, wall)

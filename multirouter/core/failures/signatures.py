@@ -11,7 +11,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from multirouter.core.failures import wordings
+from multirouter.core.failures import general_wordings, wordings
 from multirouter.model import FailureKind
 
 
@@ -91,9 +91,35 @@ _PHRASE_STATUSES: Mapping[FailureKind, frozenset[int]] = {
 _STATUS_IN_TEXT = re.compile(
     r"(?:\b(?:http|status|code|error)\b[^0-9\n]{0,12}|^\W*)(408|429|5[0-9]{2})\b"
     r"|\b(429|5[0-9]{2})\W{1,3}(?:too many|internal|bad gateway|service|gateway|server)"
+    r"|\b(?:returned|received|got|responded with|answered with|replied with)(?: an?)? "
+    r"(429|5[0-9]{2})(?= (?:from|for|on|by|after|while|error)\b|[.,;:)]|\s*$)"
 )
 _RATE_LIMIT_IN_TEXT = re.compile(r"rate[ _-]?limit|too many requests")
 _OVERLOAD_IN_TEXT = re.compile(r"service unavailable|temporarily unavailable|\boverloaded\b")
+_ABOUT_A_FIELD = frozenset({400, 422})
+"""Statuses with which a service rejects a field of the request."""
+
+_FIELD = (
+    r"(?:parameter|field|argument|propert(?:y|ies)|option|key|keyword|setting|attribute|name"
+    r"|feature|type|value|variant|part|block|modality|modalities|format|tool)s?"
+)
+_UNKNOWN_FIELD = re.compile(
+    rf"\b(?:un(?:known|supported|recogni[sz]ed|expected|implemented)|extra|additional)\W{{1,3}}"
+    rf"(?:\w+\W{{1,3}}){{0,2}}?{_FIELD}\b"
+    rf"|\bextra inputs\b"
+    rf"|\b{_FIELD}\b.{{0,80}}?\b(?:is|are) (?:currently |yet )?not (?:\w+ )?"
+    rf"(?:allowed|available|enabled)\b"
+    r"|\b(?:is|are) (?:currently )?(?:not (?:yet |currently )?"
+    r"(?:supported|recogni[sz]ed|permitted|implemented)|un(?:supported|recogni[sz]ed|known))\b"
+    r"|\bdo(?:es)?(?: not|n.t) (?:currently |yet )?(?:support|accept|recogni[sz]e)\b"
+    r"|\bdoes not match any of the expected\b"
+)
+"""What services say of a field, a value or a part that they do not have, whatever its name."""
+
+_UNKNOWN_FIELD_CODES = ("unsupported_", "unknown_param", "unknown_field", "unrecognized_")
+_PYDANTIC_CODES = frozenset({"extra_forbidden", "union_tag_invalid", "union_tag_not_found"})
+"""Source: the types of errors of pydantic 2, which FastAPI answers with."""
+
 _MAX_PLAIN_TEXT = 500
 """Characters of a plain exception's text that are read: what follows may quote the request."""
 
@@ -185,7 +211,33 @@ def by_phrase(status: int | None, text: str, own: Own) -> Signature | None:
         for signature in _matches(table, text, own):
             if status in _PHRASE_STATUSES[signature.kind]:
                 return signature
+    if status in _AMBIGUOUS or status == 429:
+        for kind in general_wordings.kinds_of(text, own):
+            if status in _PHRASE_STATUSES[kind]:
+                return Signature(kind, "wording of the message")
     return None
+
+
+def by_field(status: int | None, words: Iterable[str], text: str) -> Signature | None:
+    """The signature of an error about a field, a value or a thing that the service does not have.
+
+    Another service may have it. Where a text that quotes the request misleads, the request is
+    sent to another provider in vain, and no circuit changes.
+
+    Args:
+        status: the HTTP status, or None.
+        words: codes, types and reasons, lower case.
+        text: the message, lower case.
+    """
+    if status not in _ABOUT_A_FIELD:
+        return None
+    for word in words:
+        if word in _PYDANTIC_CODES or word.startswith(_UNKNOWN_FIELD_CODES):
+            return Signature(FailureKind.UNSUPPORTED, "unsupported field")
+        if word.endswith("_not_found"):  # what an account has made, of which another knows nothing
+            return Signature(FailureKind.UNSUPPORTED, "not found")
+    found = _UNKNOWN_FIELD.search(text)
+    return None if found is None else Signature(FailureKind.UNSUPPORTED, "unsupported field")
 
 
 def _matches(
@@ -210,7 +262,7 @@ def by_plain_text(text: str, own: Own) -> Signature | None:
     start = text[:_MAX_PLAIN_TEXT]
     found = _STATUS_IN_TEXT.search(start)
     if found is not None:
-        return by_status(int(found[1] or found[2]))
+        return by_status(int(found[1] or found[2] or found[3]))
     found = _RATE_LIMIT_IN_TEXT.search(start)
     if found is not None and own(found[0]):
         return Signature(FailureKind.RATE_LIMIT, "rate limit")

@@ -70,7 +70,7 @@ CODES: Mapping[str, Wordings] = {
         ),
         _CONTEXT: ("context_length_exceeded", "request_body_too_large_after_decoding"),
         _FILTER: ("content_policy_violation",),
-        _UNSUPPORTED: ("unsupported_parameter", "unsupported_value"),
+        _UNSUPPORTED: ("unsupported_parameter", "unsupported_value", "unknown_parameter"),
         _REQUEST: (
             "string_above_max_length",
             "invalid_value",
@@ -261,7 +261,11 @@ OVERRULING: Mapping[str, Wordings] = {
     },
     # One request is larger than a minute's tokens: no wait helps.
     "groq": {_CONTEXT: ("request too large for model",)},
-    "openai": {_CONTEXT: ("request too large for",)},
+    # The code may be invalid_value, as for a value that no model takes.
+    "openai": {
+        _CONTEXT: ("request too large for",),
+        _UNSUPPORTED: ("supported values are:",),
+    },
     "bedrock": {_EXHAUSTED: ("too many tokens per day",)},
 }
 """Phrases that are more exact than the code beside them."""

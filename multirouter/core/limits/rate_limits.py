@@ -5,10 +5,15 @@ from __future__ import annotations
 import math
 from typing import Protocol
 
+from multirouter.core.limits.learned import LearnedLimits
 from multirouter.core.settings.policies import LimitPolicy
 
 TOLERANCE = 1e-6
 """Seconds by which a unit may be early: `now + ready_in` is rounded, and must be late enough."""
+
+
+ROUNDING = 1e-4
+"""Attempts in flight by which a share may be rounded: shares are sent with six digits."""
 
 
 class TokenBucket:
@@ -83,47 +88,96 @@ class Limits:
     Attributes:
         in_flight: number of attempts in flight.
         policy: the current policy.
+        share: share of the limits that this process may use, above 0 to 1.
+        demand: attempts that were started or rejected since the start.
+        limited: those that were rejected.
+        learned: what the provider's answers tell about its limits; None without `learn`.
     """
 
-    __slots__ = ("_requests", "_tokens", "in_flight", "policy")
+    __slots__ = (
+        "_most",
+        "_requests",
+        "_tokens",
+        "demand",
+        "in_flight",
+        "learned",
+        "limited",
+        "policy",
+        "share",
+    )
 
-    def __init__(self, policy: LimitPolicy) -> None:
+    def __init__(self, policy: LimitPolicy, share: float = 1.0) -> None:
         self.in_flight: int = 0
+        self.demand: float = 0.0
+        self.limited: int = 0
+        self.share: float = share
+        self.learned: LearnedLimits | None = None
         self._requests: TokenBucket | None = None
         self._tokens: TokenBucket | None = None
+        self._most: int | None = None
         self.apply(policy)
 
     def rejection(self, size: int, now: float) -> str:
         """Why an attempt of `size` tokens cannot start at `now`, or an empty string."""
-        maximum = self.policy.in_flight
-        if maximum is not None and self.in_flight >= maximum:
-            return f"at its limit ({maximum} in flight)"
-        if self._requests is not None and not self._requests.has(1, now):
-            return "requests_per_minute used up"
-        if self._tokens is not None and not self._tokens.has(size, now):
-            return "tokens_per_minute used up"
-        return ""
+        reached = self.reached(size, now)
+        if reached == "in_flight":
+            return f"at its limit ({self._most} in flight)"
+        if reached:
+            return f"{reached} used up"
+        return "" if self.learned is None else self.learned.rejection(size, now)
+
+    def reached(self, size: int, now: float) -> str:
+        """The setting of the policy that admits no attempt now, or ""; counts a rejected one."""
+        found = ""
+        if self._most is not None and self.in_flight >= self._most:
+            found = "in_flight"
+        elif self._requests is not None and not self._requests.has(1, now):
+            found = "requests_per_minute"
+        elif self._tokens is not None and not self._tokens.has(size, now):
+            found = "tokens_per_minute"
+        if found:
+            self.demand += 1.0
+            self.limited += 1
+        return found
 
     def acquire(self, size: int, now: float) -> None:
         """Counts the start of an attempt."""
         self.in_flight += 1
+        self.demand += 1.0
         if self._requests is not None:
             self._requests.acquire(1, now)
         if self._tokens is not None:
             self._tokens.acquire(size, now)
+        if self.learned is not None:
+            self.learned.acquire(size, now)
+
+    def use_tokens(self, tokens: int, now: float) -> None:
+        """Takes tokens that were not known when the attempt started."""
+        if self._tokens is not None and tokens:
+            self._tokens.acquire(tokens, now)
 
     def release(self) -> None:
         """Counts the end of an attempt; the units it took from the rate limits stay taken."""
         self.in_flight -= 1
+        if self.learned is not None:
+            self.learned.release()
 
     def ready_in(self, size: int, now: float) -> float | None:
         """Seconds until the rates admit an attempt; None when one in flight must end first."""
-        maximum = self.policy.in_flight
-        if maximum is not None and self.in_flight >= maximum:
+        if self._most is not None and self.in_flight >= self._most:
             return None
         requests = self._requests.ready_in(1, now) if self._requests is not None else 0.0
         tokens = self._tokens.ready_in(size, now) if self._tokens is not None else 0.0
-        return max(requests, tokens)
+        if self.learned is None:
+            return max(requests, tokens)
+        learned = self.learned.ready_in(size, now)
+        return None if learned is None else max(requests, tokens, learned)
+
+    def answered(self, now: float, elapsed: float) -> None:
+        """Counts the end of an attempt that was answered after `elapsed` seconds."""
+        if self.learned is not None:
+            self.learned.answered(now, elapsed)
+        self.release()
 
     def apply(self, policy: LimitPolicy) -> None:
         """Changes the policy; attempts in flight and used units stay counted.
@@ -132,14 +186,46 @@ class Limits:
         where they were counted.
         """
         self.policy: LimitPolicy = policy
-        self._requests = _bucket(self._requests, policy.requests_per_minute, policy.burst)
-        self._tokens = _bucket(self._tokens, policy.tokens_per_minute, policy.burst)
+        requests, tokens, share = policy.requests_per_minute, policy.tokens_per_minute, self.share
+        self._most = policy.in_flight
+        if share < 1.0:
+            requests, tokens = _part(requests, share), _part(tokens, share)
+            if policy.in_flight is not None:
+                self._most = max(1, int(share * policy.in_flight + ROUNDING))
+        self._requests = _bucket(self._requests, requests, policy.burst)
+        self._tokens = _bucket(self._tokens, tokens, policy.burst)
+        if not policy.learn:
+            self.learned = None
+        elif self.learned is None:
+            self.learned = LearnedLimits(self.in_flight)
+
+    @property
+    def is_shared(self) -> bool:
+        """Whether there is a limit that processes of a fleet share."""
+        return any(x is not None for x in (self._requests, self._tokens, self._most))
+
+    def set_share(self, share: float) -> None:
+        """Changes the share of the limits that may be used; used units stay counted."""
+        self.share = share
+        self.apply(self.policy)
 
     def shift(self, by: float) -> None:
         """Moves by `by` seconds, to the clock of another event loop."""
         for bucket in (self._requests, self._tokens):
             if bucket is not None:
                 bucket.shift(by)
+        if self.learned is not None:
+            self.learned.shift(by)
+
+    def forget_attempts(self, in_flight: int = 0) -> None:
+        """Counts this number of attempts as in flight, whatever has started."""
+        self.in_flight = in_flight
+        if self.learned is not None:
+            self.learned.forget_attempts(in_flight)
+
+
+def _part(rate: float | None, share: float) -> float | None:
+    return None if rate is None else rate * share
 
 
 def _bucket(old: TokenBucket | None, per_minute: float | None, burst: float) -> TokenBucket | None:

@@ -7,12 +7,15 @@ from typing import Any
 
 from multirouter.core.circuit.model_circuits import ModelPermit
 from multirouter.core.circuit.trial_lease import lease_for
+from multirouter.core.cost.prompt_caches import CachedPrompt
 from multirouter.core.events import FailedOver, PanicStarted
 from multirouter.core.planning.hedge_timing import schedule_hedge
 from multirouter.core.planning.retrying import RetryState
 from multirouter.core.planning.steps import AttemptStep, PlanContext
 from multirouter.core.routes.resolved_route import ResolvedRoute
+from multirouter.core.selection.cache_costs import CacheCosts
 from multirouter.core.selection.candidate import Candidate
+from multirouter.core.selection.sticky import Sticky
 from multirouter.core.selection.tier_tables import TierTable
 from multirouter.core.selection.weighted import WeightedChoice
 from multirouter.errors import AttemptTimeout
@@ -20,6 +23,12 @@ from multirouter.model import AttemptRecord, FailureKind, Role
 
 REJECTED = ModelPermit("", None)
 """Stands for the permit of a model whose circuit does not admit the attempt."""
+
+HOLDS_PROMPT = "its prompt cache holds the conversation"
+"""Trail text of an attempt at the provider that a conversation moved to."""
+
+MOVED = "cheapest for the conversation, the lost prompt cache included"
+"""Trail text of an attempt for which a conversation leaves its provider."""
 
 TRIAL = "trial of a half-open circuit"
 """Trail text of an attempt that decides a half-open circuit."""
@@ -36,7 +45,9 @@ class Admission:
 
     __slots__ = (
         "_context",
+        "_conversation",
         "_ineligible",
+        "_prompt",
         "_request",
         "_retry_state",
         "_size",
@@ -46,7 +57,9 @@ class Admission:
     )
 
     _context: PlanContext
+    _conversation: str | bytes | int | None
     _ineligible: frozenset[str]
+    _prompt: tuple[str, CachedPrompt] | None
     _request: Any
     _retry_state: RetryState | None
     _size: int
@@ -68,6 +81,10 @@ class Admission:
         """
         if self.route.limits and self._shared_rejection(now):
             return None
+        if self.route.sticky is not None and self._retry_state is None and role == "call":
+            step = self._choose_warm(self.route.sticky, now)
+            if step is not None:
+                return step
         trials: tuple[Candidate, ...] = ()
         for tier in self.route.tiers:
             table = tier.table(now, self._ineligible)
@@ -85,6 +102,55 @@ class Admission:
         if step is not None:
             return self._with_trials(step, trials, now) if trials else step
         return self._choose_trial(trials, now, excluded, role, join=role == "call")
+
+    def _choose_warm(self, sticky: Sticky, now: float) -> AttemptStep | None:
+        """Returns an attempt where the conversation's prompt is cached; None to choose as usual."""
+        try:
+            key = self._conversation = sticky.key_of(self._request)
+        except Exception:  # noqa: BLE001 - the strategy's choice reports it
+            return None
+        if key is None:
+            return None
+        caches, request = self._context.prompt_caches, self._request
+        found = self._prompt = caches.latest(key, now - sticky.cache_ttl)
+        if found is None:
+            return None
+        home, peers, current, half_open = self._where(found[0], now)
+        if current is None or home is None or (half_open and not self.idempotent):
+            return None
+        costs = CacheCosts(caches, sticky, key, found[1], request, now)
+        chosen = home
+        if sticky.returns == "when_idle" or (
+            sticky.returns == "when_cheaper" and not costs.cheaper(current, home)
+        ):
+            chosen = current
+        if sticky.leaves == "when_cheaper":
+            chosen = costs.cheapest(chosen, peers)
+        if chosen is home:
+            return None
+        step = self._acquire(chosen, now, MOVED if chosen is not current else HOLDS_PROMPT)
+        return step and self._with_trials(step, half_open, now)
+
+    def _where(
+        self, place: str, now: float
+    ) -> tuple[Candidate | None, tuple[Candidate, ...], Candidate | None, tuple[Candidate, ...]]:
+        """Returns the usual choice, its peers, the candidate `place`, and half-open candidates.
+
+        The last are those of the tiers up to that of `place`.
+        """
+        home: Candidate | None = None
+        peers: tuple[Candidate, ...] = ()
+        half_open: tuple[Candidate, ...] = ()
+        for tier in self.route.tiers:
+            table = tier.table(now, self._ineligible)
+            half_open = (*half_open, *table.half_open)
+            if home is None:
+                home = table.healthy.pick(self._context.rng, (), now, self._request)
+                peers = table.healthy.members
+            for member in table.healthy.members:
+                if member.key == place:
+                    return home, peers, member, half_open
+        return home, peers, None, half_open
 
     def _choose_degraded(
         self, now: float, excluded: Collection[str], role: Role
@@ -111,9 +177,10 @@ class Admission:
             member = choice.pick(self._context.rng, excluded, now, self._request)
             if member is None:
                 return None
-            few = bool(excluded) or len(table.selectable) == 1
-            is_last = few and self._is_last_candidate(table, excluded)
-            step = self._acquire(member, now, choice.why, role, is_last=is_last, panic=table.panic)
+            is_last = False
+            if excluded or len(table.selectable) == 1:
+                is_last = self._is_last_candidate(table, excluded)
+            step = self._acquire(member, now, choice.why, role, is_last, table.panic)
             if step is not None:
                 return step
             excluded = {*excluded, member.key}
@@ -173,16 +240,15 @@ class Admission:
                 trials.append(trial)
         return tuple(trials)
 
-    def _acquire(
+    def _acquire(  # noqa: C901 - once an attempt, where a further function is measurable
         self,
         member: Candidate,
         now: float,
         why: str,
         role: Role = "call",
-        *,
-        is_last: bool = False,
-        panic: bool = False,
-        join: bool = False,
+        is_last: bool = False,  # noqa: FBT001, FBT002 - once an attempt, where keywords cost time
+        panic: bool = False,  # noqa: FBT001, FBT002
+        join: bool = False,  # noqa: FBT001, FBT002
     ) -> AttemptStep | None:
         """Acquires one provider's permit; None when its gate or the retry budget rejects.
 
@@ -191,14 +257,17 @@ class Admission:
         retry_state, budget = self._retry_state, self._context.budget
         if retry_state is not None and not retry_state.can_afford(member, role, budget, now):
             return None
-        timeout = member.timeout if is_last else min(member.timeout, member.latency.limit)
-        gate, model = member.gate, None
-        lease = lease_for(timeout, gate.circuit.policy.open_duration)
+        timeout = member.timeout
+        if not is_last and (limit := member.latency.limit) < timeout:
+            timeout = limit
+        gate, model, lease = member.gate, None, 0.0
+        if gate.circuit.shared_permit is None or gate.models is not None:  # else nothing is leased
+            lease = lease_for(timeout, gate.circuit.policy.open_duration)
         if gate.models is not None and not panic:
             model = self._acquire_model(member, now, lease)
             if model is REJECTED:
                 return None
-        permit = gate.acquire(now, self._size, lease, panic=panic, join=join)
+        permit = gate.acquire(now, self._size, lease, panic, join)
         if permit is None:
             if model is not None:
                 gate.release_model(model)
@@ -210,7 +279,9 @@ class Admission:
         if panic:
             event = PanicStarted(self._context.router, self.route.name)
             self._context.dispatcher.post("panic_started", event)
-        deadline = now + timeout if role == "trial" else min(now + timeout, self.deadline)
+        deadline = now + timeout
+        if deadline > self.deadline and role != "trial":
+            deadline = self.deadline
         step = AttemptStep(member, permit, now, deadline, role, why)
         step.model = model
         hedge = self.route.hedge

@@ -7,15 +7,19 @@ from dataclasses import replace
 from typing import Any
 
 from multirouter.core.cost.metering import PLAIN_TYPES
-from multirouter.core.failures.stalled import circuit_effect, may_be_from_stall
+from multirouter.core.cost.prompt_caches import CachedPrompt
+from multirouter.core.failures.exception_details import ExceptionDetails
+from multirouter.core.failures.own_process import circuit_effect, may_be_from_stall
 from multirouter.core.planning import final_errors
 from multirouter.core.planning.retrying import RetryState
-from multirouter.core.planning.steps import AttemptStep
+from multirouter.core.planning.steps import AttemptStep, CallTracer
 from multirouter.core.planning.stream_plan import StreamPlan
 from multirouter.core.selection.candidate import Candidate
 from multirouter.core.settings.failure_rules import CircuitEffect, Failover, Retry, Rule
 from multirouter.errors import AttemptTimeout
 from multirouter.model import SUCCESS, AttemptRecord, FailureKind, Verdict
+
+_new = object.__new__
 
 NO_ANSWER: Any = object()
 """Marks a call that has no answer yet; an answer may be None."""
@@ -31,14 +35,27 @@ class AttemptResults(StreamPlan):
 
     Attributes:
         attempts: the trail so far.
+        observation: what a tracer keeps; unset without one.
     """
 
-    __slots__ = ("_answer", "_answered_by", "_fault", "attempts")
+    __slots__ = ("_answer", "_answered_by", "_client_key", "_fault", "attempts", "observation")
 
     _answer: Any
     _answered_by: str | None
+    _client_key: str
     _fault: BaseException | None
     attempts: list[AttemptRecord]
+    observation: Any
+
+    @property
+    def started(self) -> float:
+        """Loop time at which the call started, seconds."""
+        return self._started
+
+    @property
+    def tracer(self) -> CallTracer | None:
+        """Follows the call, or None."""
+        return self._context.tracer
 
     @property
     def request(self) -> Any:
@@ -67,7 +84,9 @@ class AttemptResults(StreamPlan):
         started = step.started
         elapsed = now - started
         late = self._release(step, verdict, error, elapsed, now)
-        record = AttemptRecord(
+        # As `AttemptRecord(...)`, whose `__init__` is called from C at a higher cost.
+        record = _new(AttemptRecord)
+        record.__init__(  # type: ignore[misc] # of the class itself
             step.member.name,
             route.name,
             step.role,
@@ -82,12 +101,15 @@ class AttemptResults(StreamPlan):
             record.first_content = step.served_at - started
         if step.stalled or step.slow is None:
             record.stalled = True
+        record.dropped = step.dropped
         meter, request = step.meter, self._request
         plain = type(value) in PLAIN_TYPES and type(request) in PLAIN_TYPES and meter is None
         if not plain or not step.member.pricing.plain:
-            pricing, size = step.member.pricing, self._size
-            route.billing.charge(record, pricing, meter, value, request, size)
-        dispatcher = self._context.dispatcher
+            self._charge(step, record, value, now)
+        context = self._context
+        if context.tracer is not None:
+            context.tracer.attempt_ended(step, record, value)
+        dispatcher = context.dispatcher
         dispatcher.post("attempt_ended", record)
         if step.role != "trial":
             self.attempts.append(record)
@@ -101,6 +123,20 @@ class AttemptResults(StreamPlan):
             elif isinstance(error, Exception):
                 self._handle_failure(step, record, step.member.rules.by_kind[verdict.kind], now)
         dispatcher.deliver()
+
+    def _charge(self, step: AttemptStep, record: AttemptRecord, value: object, now: float) -> None:
+        """Bills an attempt, and remembers the prompt that its provider may now hold."""
+        route, pricing = self.route, step.member.pricing
+        route.billing.charge(record, pricing, step.meter, value, self._request, self._size)
+        if route.sticky is not None:
+            self._record_prompt(step, record, now)
+
+    def _record_prompt(self, step: AttemptStep, record: AttemptRecord, now: float) -> None:
+        """Remembers where a conversation's prompt is cached: at a provider that read it whole."""
+        usage, key = record.usage, self._conversation
+        if key is not None and usage and (record.ok or record.first_content is not None):
+            prompt = CachedPrompt(record.provider, usage, now)
+            self._context.prompt_caches.record(key, step.member.key, prompt)
 
     def abandon(self, step: AttemptStep) -> None:
         """Returns the permit of an attempt that was never started."""
@@ -135,7 +171,7 @@ class AttemptResults(StreamPlan):
             latency = elapsed
             slow = None
             if not step.stalled:
-                slow = member.latency.record(elapsed, now, trial=permit.trial)
+                slow = member.latency.record(elapsed, now, permit.trial)
         else:
             latency = served_at - step.started
             slow = step.slow
@@ -144,7 +180,7 @@ class AttemptResults(StreamPlan):
         elif member.latency_average is not None:
             member.latency_average.record(latency, now, member.gate.in_flight)
         late = member.gate.release_answered(
-            permit, now, latency, slow=slow and self._has_alternative(member, now)
+            permit, now, latency, slow and self._has_alternative(member, now)
         )
         if step.model is not None and member.gate.models is not None:
             member.gate.models.succeeded(step.model, now, latency)
@@ -167,6 +203,8 @@ class AttemptResults(StreamPlan):
         member, permit = step.member, step.permit
         if isinstance(error, AttemptTimeout) and step.served_at is None and not step.stalled:
             member.latency.record_timeout(elapsed, trial=permit.trial)
+        if member.on_headers is not None and isinstance(error, Exception):
+            member.on_headers(ExceptionDetails(error).headers)
         effect = self._effect_of(step, verdict)
         if effect is CircuitEffect.FAILURE and step.role != "trial" and error is not None:
             effect = self._ensure_retry_state(step).evidence.effect_of(step, verdict, now)

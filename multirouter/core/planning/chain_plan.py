@@ -8,11 +8,14 @@ from typing import Any, cast
 from multirouter.core.limits.rate_limits import AdmissionLimit
 from multirouter.core.planning.plan import Plan
 from multirouter.core.planning.retrying import RetryState
-from multirouter.core.planning.steps import AttemptStep
+from multirouter.core.planning.steps import AttemptStep, PlanContext
 from multirouter.core.routes.chain_route import ChainRoute, Link
+from multirouter.core.routes.resolved_route import ResolvedRoute
 from multirouter.core.selection.candidate import Candidate
+from multirouter.core.selection.eligibility import NONE_EXCLUDED
 from multirouter.core.settings.failure_rules import CircuitEffect, Rule
-from multirouter.model import CallOutcome, CallResult, FailureKind, Role, Verdict
+from multirouter.core.settings.wait_policy import WaitPolicy
+from multirouter.model import AttemptRecord, CallOutcome, CallResult, FailureKind, Role, Verdict
 
 USUAL_SHARE = 0.9
 """Share of a provider's answers that a target's `attempt_timeout` must be longer than, for an
@@ -32,8 +35,19 @@ class ChainPlan(Plan):
 
     __slots__ = ("_barred",)
 
-    def __init__(self, *args: Any, **settings: Any) -> None:
-        super().__init__(*args, **settings)
+    def __init__(
+        self,
+        context: PlanContext,
+        route: ResolvedRoute,
+        now: float,
+        timeout: float | None = None,
+        wait: float | WaitPolicy = 0.0,
+        idempotent: bool = True,  # noqa: FBT001, FBT002 - as for `Plan`
+        size: int = 0,
+        request: Any = None,
+        ineligible: frozenset[str] = NONE_EXCLUDED,
+    ) -> None:
+        super().__init__(context, route, now, timeout, wait, idempotent, size, request, ineligible)
         self._barred: set[str] = set()
 
     @property
@@ -107,14 +121,13 @@ class ChainPlan(Plan):
         now: float,
         why: str,
         role: Role = "call",
-        *,
-        is_last: bool = False,
-        panic: bool = False,
-        join: bool = False,
+        is_last: bool = False,  # noqa: FBT001, FBT002 - as in the base class
+        panic: bool = False,  # noqa: FBT001, FBT002
+        join: bool = False,  # noqa: FBT001, FBT002
     ) -> AttemptStep | None:
         if self._link_rejection(self._link_of(member), now):
             return None
-        return super()._acquire(member, now, why, role, is_last=is_last, panic=panic, join=join)
+        return super()._acquire(member, now, why, role, is_last, panic, join)
 
     def _link_rejection(self, link: Link, now: float) -> str:
         """Why a limit of a target rejects every attempt there; "" when none does."""
@@ -128,6 +141,10 @@ class ChainPlan(Plan):
             for member in link.members
         }
         return {**reasons, **super()._unavailable(now)}
+
+    def _key_of(self, record: AttemptRecord) -> str:
+        members = self._chain.links[record.target].members
+        return next(member.key for member in members if member.name == record.provider)
 
     def _groups(
         self, left: Sequence[Candidate]
@@ -143,10 +160,15 @@ class ChainPlan(Plan):
         """See `CapacityWait.wait_class`."""
         return self.route, super().wait_class()
 
-    # -- end of the call -------------------------------------------------------------------------
+    # -- records ---------------------------------------------------------------------------------
+
+    def _charge(self, step: AttemptStep, record: AttemptRecord, value: object, now: float) -> None:
+        record.operation = self._chain.chain.operation
+        super()._charge(step, record, value, now)
 
     def _end(self, result: CallResult, error: BaseException | None, now: float) -> CallOutcome[Any]:
         outcome = super()._end(result, error, now)
+        outcome.operation = self._chain.chain.operation
         if any(record.target for record in outcome.attempts):
             outcome.served_by_first_choice = False
         return outcome

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from multirouter.core.failures.exception_details import message_of
-from multirouter.core.failures.stalled import may_be_from_stall
+from multirouter.core.error_text import message_of
+from multirouter.core.failures.own_process import may_be_from_stall
 from multirouter.errors import (
     AllProvidersFailed,
     CallTimeout,
     NoProviderAvailable,
     ProviderError,
+    RequestUnsupported,
 )
-from multirouter.model import REQUEST_KINDS, AttemptRecord
+from multirouter.model import REQUEST_KINDS, AttemptRecord, FailureKind
 
 if TYPE_CHECKING:
     from multirouter.core.planning.retrying import DenialReason
@@ -32,9 +33,6 @@ _DENIAL_TEXT: dict[DenialReason | None, str] = {
 _MAX_REASON = 80
 """Characters of an exception's message that the error of a call quotes."""
 
-ALL_ELIGIBLE: Mapping[str, str] = MappingProxyType({})
-"""No ineligible providers: every provider can serve the request."""
-
 
 def no_provider_available(
     route: ResolvedRoute,
@@ -44,9 +42,10 @@ def no_provider_available(
     retry_after: float | None,
     *,
     size: int = 0,
-    ineligible: Mapping[str, str] = ALL_ELIGIBLE,
+    ineligible: Mapping[str, str] = MappingProxyType({}),
+    attempts: Iterable[AttemptRecord] = (),
 ) -> NoProviderAvailable:
-    """Returns the error of a call for which no provider could be attempted.
+    """Returns the error of a call that no provider could serve, though some may have rejected it.
 
     Args:
         route: the call's route.
@@ -56,15 +55,16 @@ def no_provider_available(
         retry_after: seconds until a provider becomes available by time alone; None when unknown.
         size: the request's tokens.
         ineligible: why a provider cannot serve such a request, by key of the candidate.
+        attempts: the trail.
     """
     states = {
         m.key: ineligible.get(m.key) or rejection or m.gate.describe(now, size)
         for m in route.members
     }
-    listed = "; ".join(f"{name}: {state}" for name, state in states.items())
     return NoProviderAvailable(
-        f"no provider of route {route.name!r} is available ({listed})",
+        f"no provider of route {route.name!r} is available ({_listed(states)})",
         states=states,
+        attempts=tuple(attempts),
         elapsed=now - started,
         retry_after=retry_after,
         rate_limited=not rejection
@@ -73,28 +73,64 @@ def no_provider_available(
     )
 
 
+def request_unsupported(
+    route: ResolvedRoute,
+    unfit: Mapping[str, str],
+    attempts: Iterable[AttemptRecord],
+    now: float,
+    started: float,
+) -> BaseException:
+    """Returns the error of a call that no provider of its route can ever serve.
+
+    Args:
+        route: the call's route.
+        unfit: why each provider cannot serve such a request, by key of the candidate.
+        attempts: the trail; its failures are all about the request.
+        now: loop time, seconds.
+        started: loop time at which the call started, seconds.
+    """
+    trail = tuple(attempts)
+    failed = [record for record in trail if record.outcome == "failure"]
+    kinds = {record.verdict.kind for record in failed}
+    if failed and (len(route.members) == 1 or kinds != {FailureKind.UNSUPPORTED}):
+        return own_error(failed[-1])
+    error = RequestUnsupported(
+        f"no provider of route {route.name!r} can serve the request ({_listed(unfit)})",
+        states=unfit,
+        attempts=trail,
+        elapsed=now - started,
+    )
+    error.__cause__ = failed[-1].error if failed else None
+    return error
+
+
 def all_failed(
     route: ResolvedRoute,
     attempts: Iterable[AttemptRecord],
     denial: DenialReason | None,
     now: float,
     started: float,
-) -> BaseException:
+    *,
+    unfit: Collection[str] = (),
+) -> AllProvidersFailed:
     """Returns the error of a call whose attempts all failed; its cause is the last error.
 
-    When every failure was about the request (`REQUEST_KINDS`, such as `context_length`), the last
-    provider's own exception is returned: no provider could serve it.
+    Args:
+        route: the call's route.
+        attempts: the trail.
+        denial: why no further attempt was made, or None.
+        now: loop time, seconds.
+        started: loop time at which the call started, seconds.
+        unfit: keys of the candidates that cannot serve such a request.
     """
     trail = tuple(attempts)
     failed = [record for record in trail if record.outcome == "failure"]
-    if failed and all(record.verdict.kind in REQUEST_KINDS for record in failed):
-        return own_error(failed[-1])
     listed = "; ".join(f"{r.provider}: {r.verdict.kind} ({_reason(r)})" for r in failed)
     error = AllProvidersFailed(
         f"all attempts on route {route.name!r} failed: {listed}{_DENIAL_TEXT[denial]}",
         attempts=trail,
         elapsed=now - started,
-        retry_after=earliest_ready_in(route.members, now, 0),
+        retry_after=earliest_ready_in((m for m in route.members if m.key not in unfit), now, 0),
     )
     error.__cause__ = failed[-1].error if failed else None
     return error
@@ -133,6 +169,18 @@ def own_error(record: AttemptRecord) -> BaseException:
     return ProviderError(f"the answer is classified as {kind}", provider=record.provider, kind=kind)
 
 
+def only_about_the_request(attempts: Iterable[AttemptRecord]) -> bool:
+    """Whether there were failures, and each of them was about the request (`REQUEST_KINDS`)."""
+    kinds = {record.verdict.kind for record in attempts if record.outcome == "failure"}
+    return bool(kinds) and kinds <= REQUEST_KINDS
+
+
+def rejection_of(record: AttemptRecord) -> str:
+    """Why a provider cannot serve a request, from the failure of an attempt at it."""
+    said = "" if record.error is None else message_of(record.error)
+    return f"{record.verdict.kind}: {said}" if said else record.verdict.kind.value
+
+
 def earliest_ready_in(members: Iterable[Candidate], now: float, size: int) -> float | None:
     """Seconds until one of the providers becomes available; None when more than time decides.
 
@@ -141,6 +189,10 @@ def earliest_ready_in(members: Iterable[Candidate], now: float, size: int) -> fl
     gates = [member.gate for member in members if member.gate.hold != "open"]
     known = [wait for gate in gates if (wait := gate.ready_in(now, size)) is not None]
     return min(known, default=None) if len(known) == len(gates) or 0.0 in known else None
+
+
+def _listed(states: Mapping[str, str]) -> str:
+    return "; ".join(f"{name}: {state}" for name, state in states.items())
 
 
 def _reason(record: AttemptRecord) -> str:

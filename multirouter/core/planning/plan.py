@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
+from multirouter.core.client_key import current_client_key
 from multirouter.core.events import RetryDenied, RouteDiverted
 from multirouter.core.planning import final_errors
 from multirouter.core.planning.attempt_results import NO_ANSWER, AttemptResults
@@ -21,7 +22,10 @@ from multirouter.core.routes.resolved_route import ResolvedRoute
 from multirouter.core.selection.candidate import Candidate
 from multirouter.core.selection.eligibility import NONE_EXCLUDED
 from multirouter.core.settings.wait_policy import WaitPolicy
-from multirouter.model import AttemptRecord, CallOutcome, CallResult
+from multirouter.errors import NoProviderAvailable
+from multirouter.model import REQUEST_KINDS, AttemptRecord, CallOutcome, CallResult
+
+_new = object.__new__
 
 
 class Plan(AttemptResults):
@@ -64,16 +68,20 @@ class Plan(AttemptResults):
         self._ineligible = ineligible
         self.route = route
         self._timeout = route.timeout if timeout is None else timeout
-        self.deadline: float = now + self._timeout
+        results: AttemptResults = self  # as for `Gate`: nothing is declared again
+        results.deadline = now + self._timeout
         self.idempotent = idempotent
         self._started = now
+        self._client_key = current_client_key()
         self._wait = wait
-        self.attempts: list[AttemptRecord] = []
+        results.attempts = []
         self._answer = NO_ANSWER
-        self._answered_by: str | None = None
-        self._fault: BaseException | None = None
+        self._answered_by = None
+        self._fault = None
         self._serving = None
         self._continuing = False
+        if route.sticky is not None:
+            self._conversation = self._prompt = None
         context.budget.call_started(now)
 
     # -- next step -------------------------------------------------------------------------------
@@ -131,7 +139,9 @@ class Plan(AttemptResults):
 
     def finish(self, outcome: CallOutcome[Any]) -> None:
         """Reports the end of the call to the listeners; call it once."""
-        dispatcher = self._context.dispatcher
+        tracer, dispatcher = self._context.tracer, self._context.dispatcher
+        if tracer is not None:
+            tracer.call_ended(self, outcome)
         if outcome.result != "success":
             dispatcher.post("call_failed", outcome)
         else:
@@ -195,33 +205,63 @@ class Plan(AttemptResults):
         queued = self._wait_for_capacity(None, now)
         if queued is not None:
             return queued
-        error = final_errors.no_provider_available(
+        unfit = self._unfit()
+        if len(unfit) == len(self.route.members):
+            return self._unsupported(unfit, now)
+        return self._end("rejected", self._unavailable_error(unfit, now), now)
+
+    def _unsupported(self, unfit: Mapping[str, str], now: float) -> Step:
+        """Ends a call that no provider of its route can ever serve."""
+        started, attempts = self._started, self.attempts
+        error = final_errors.request_unsupported(self.route, unfit, attempts, now, started)
+        return self._end("failure" if attempts else "rejected", error, now)
+
+    def _unavailable_error(self, unfit: Mapping[str, str], now: float) -> NoProviderAvailable:
+        return final_errors.no_provider_available(
             self.route,
             self._shared_rejection(now),
             now,
             self._started,
             self.retry_after(now),
             size=self._size,
-            ineligible=self._unavailable(now),
+            ineligible={**self._unavailable(now), **unfit},
+            attempts=self.attempts,
         )
-        return self._end("rejected", error, now)
+
+    def _unfit(self) -> dict[str, str]:
+        """Why candidates can never serve such a request, by key."""
+        eligibility = self.route.eligibility
+        reasons: dict[str, str] = {}
+        if eligibility is not None and self._ineligible:
+            reasons.update(eligibility.reasons(self._request))
+        for record in self.attempts:
+            if record.verdict.kind in REQUEST_KINDS:
+                reasons[self._key_of(record)] = final_errors.rejection_of(record)
+        return reasons
+
+    def _key_of(self, record: AttemptRecord) -> str:
+        """The key of the candidate that was attempted."""
+        return record.provider
 
     def _unavailable(self, now: float) -> Mapping[str, str]:
-        """Why candidates cannot serve such a request, whatever their gates say, by key."""
-        eligibility, reasons = self.route.eligibility, final_errors.ALL_ELIGIBLE
-        if eligibility is not None and self._ineligible:
-            reasons = eligibility.reasons(self._request)
+        """Why candidates cannot serve such a request now, beside what their gates say, by key."""
         models = self.route.models
-        if models is not None and self._ineligible:
-            reasons = {**reasons, **models.reasons(self._request, now)}
-        return reasons
+        return {} if models is None else models.reasons(self._request, now)
 
     def _all_failed(self, retry_state: RetryState, now: float) -> Step:
         denial = retry_state.denial
         if denial is not None:
             event = RetryDenied(self._context.router, self.route.name, denial)
             self._context.dispatcher.post("retry_denied", event)
-        error = final_errors.all_failed(self.route, self.attempts, denial, now, self._started)
+        unfit = self._unfit()
+        if final_errors.only_about_the_request(self.attempts):
+            down = self._unavailable(now).keys() | {member.key for member in self._left()}
+            if down <= unfit.keys():
+                return self._unsupported(unfit, now)
+            return self._end("failure", self._unavailable_error(unfit, now), now)
+        error = final_errors.all_failed(
+            self.route, self.attempts, denial, now, self._started, unfit=unfit
+        )
         return self._end("failure", error, now)
 
     def _timed_out(self, now: float) -> Step:
@@ -251,7 +291,9 @@ class Plan(AttemptResults):
 
     def _end(self, result: CallResult, error: BaseException | None, now: float) -> CallOutcome[Any]:
         route, started = self.route, self._started
-        outcome: CallOutcome[Any] = CallOutcome(
+        # As `CallOutcome(...)`, whose `__init__` is called from C at a higher cost.
+        outcome: CallOutcome[Any] = _new(CallOutcome)
+        outcome.__init__(  # type: ignore[misc] # of the class itself
             result,
             self._answer,
             error,
@@ -261,6 +303,7 @@ class Plan(AttemptResults):
             started,
             now - started,
             route.first_choice,
+            self._client_key,
         )
         if result == "success":
             outcome.served_by_first_choice = (
@@ -269,7 +312,8 @@ class Plan(AttemptResults):
                 else self._is_first_choice()
             )
         if route.billing.has_prices:
-            route.billing.set_failover_cost(outcome, self._request)
+            prompt = None if route.sticky is None or self._prompt is None else self._prompt[1]
+            route.billing.set_failover_cost(outcome, self._request, prompt)
         return outcome
 
 

@@ -4,17 +4,64 @@ from __future__ import annotations
 
 import math
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from multirouter.core.circuit.model_circuits import ModelPermit
 from multirouter.core.circuit.permits import Permit
+from multirouter.core.cost.prompt_caches import PromptCaches
 from multirouter.core.event_dispatcher import EventDispatcher
 from multirouter.core.limits.retry_budget import RetryBudget
+from multirouter.core.request_transform import Dropping
 from multirouter.core.selection.candidate import Candidate
-from multirouter.model import CallOutcome, Role
+from multirouter.model import AttemptRecord, CallOutcome, Role, Verdict
 
 if TYPE_CHECKING:
     from multirouter.core.cost.metering import UsageMeter
+
+
+class CallTracer(Protocol):
+    """Follows calls and their attempts while they run, for distributed tracing.
+
+    It may keep what it needs in the attribute `observation` of a plan and of a step.
+    """
+
+    def attempt_started(self, plan: Any, step: AttemptStep, request: Any) -> None:
+        """An attempt of a plan is about to start."""
+        ...
+
+    def enter(self, step: AttemptStep) -> None:
+        """Makes the attempt the current one in the running context, until it ends."""
+        ...
+
+    def enter_copy(self, step: AttemptStep) -> None:
+        """The same in a context that only the attempt's own code uses, and that is not left."""
+        ...
+
+    def attempt_ended(self, step: AttemptStep, record: AttemptRecord, value: object) -> None:
+        """An attempt ended; its answer is `value`."""
+        ...
+
+    def call_ended(self, plan: Any, outcome: CallOutcome[Any]) -> None:
+        """A call ended."""
+        ...
+
+    def copy_started(self, call: Any, step: AttemptStep, request: Any) -> None:
+        """A shadow copy is about to start in the running context; `attempt_ended` ends it.
+
+        Args:
+            call: the `observation` of the plan whose call was copied.
+            step: the copy.
+            request: its request.
+        """
+        ...
+
+    def check_started(self, member: Candidate) -> Any:
+        """A health check is about to start in the running context; returns what ends it."""
+        ...
+
+    def check_ended(self, check: Any, verdict: Verdict) -> None:
+        """A health check ended."""
+        ...
 
 
 class PlanContext:
@@ -25,11 +72,13 @@ class PlanContext:
         rng: the router's random number generator.
         budget: the router's retry budget.
         dispatcher: receives the events.
+        prompt_caches: the prompts that providers hold, for sticky routes.
+        tracer: follows the calls, or None.
         lost: whether the plans belong to an event loop that was closed, or to a parent process:
             they never end, and their attempts are counted as in flight no more.
     """
 
-    __slots__ = ("budget", "dispatcher", "lost", "rng", "router")
+    __slots__ = ("budget", "dispatcher", "lost", "prompt_caches", "rng", "router", "tracer")
 
     def __init__(
         self, router: str, rng: Random, budget: RetryBudget, dispatcher: EventDispatcher
@@ -38,6 +87,8 @@ class PlanContext:
         self.rng: Random = rng
         self.budget: RetryBudget = budget
         self.dispatcher: EventDispatcher = dispatcher
+        self.prompt_caches: PromptCaches = PromptCaches()
+        self.tracer: CallTracer | None = None
         self.lost: bool = False
 
 
@@ -61,14 +112,18 @@ class AttemptStep:
             its newest chunk. A timeout or a lost connection is then no failure of the provider.
         model: the permit of its model's circuit; None while the provider has no such circuits.
         meter: counts the usage of a priced stream, or None.
+        dropped: fields of the request that were left out for this provider.
+        observation: what a tracer keeps; unset without one.
     """
 
     __slots__ = (
         "deadline",
+        "dropped",
         "hedge_at",
         "member",
         "meter",
         "model",
+        "observation",
         "permit",
         "role",
         "served_at",
@@ -101,6 +156,19 @@ class AttemptStep:
         self.stalled: bool = False
         self.model: ModelPermit | None = None
         self.meter: UsageMeter | None = None
+        self.dropped: tuple[str, ...] = ()
+
+    def call_dropping(self, dropping: Dropping, request: Any) -> Any:
+        """Calls the provider's function without the fields that the provider lacks.
+
+        Raises:
+            TransformFailed: see `Dropping.apply`.
+            Exception: what the function raises.
+        """
+        sent, self.dropped = dropping.apply(request)
+        return self.member.call(sent)
+
+    observation: Any
 
 
 class WaitStep:

@@ -88,7 +88,8 @@ class StreamPlan(CapacityWait):
         """
         self._serving = None
         self._continuing = True
-        self.deadline: float = min(now + self._timeout, until)
+        base: CapacityWait = self
+        base.deadline = min(now + self._timeout, until)
 
     def stream_continued(
         self, step: AttemptStep, interrupted: str, mode: ContinuationMode, chunks: int

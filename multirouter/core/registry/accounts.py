@@ -8,12 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from multirouter.core.cost.account import Account
 from multirouter.core.cost.billing import Billing
-from multirouter.core.cost.budgets import Account, Budget, WallClock
+from multirouter.core.cost.budget import Budget, WallClock
 from multirouter.core.cost.metering import ProviderPricing
 from multirouter.core.cost.usage import ReadUsage
 from multirouter.core.event_dispatcher import EventDispatcher, OnHookError
 from multirouter.core.events import PriceMissing
+from multirouter.core.registry.state_changes import StateChanges
 from multirouter.errors import ConfigurationError, UsageError
 
 if TYPE_CHECKING:
@@ -34,12 +36,12 @@ class Accounts:
         dispatcher: receives the event of a reached budget.
         wall: the wall clock, seconds since 1970.
         on_hook_error: called with a usage reader that raised, and its exception.
-        budget: the budgets of the whole router.
         usage: reads usage for providers without a reader of their own; None for the formats that
             are known.
 
     Attributes:
         by_owner: the accounts by owner: `provider NAME`, `route NAME` or `router`.
+        changes: makes the changes of a new configuration.
     """
 
     def __init__(
@@ -49,25 +51,31 @@ class Accounts:
         *,
         wall: WallClock,
         on_hook_error: OnHookError,
-        budget: tuple[Budget, ...] = (),
         usage: ReadUsage | None = None,
     ) -> None:
         self._router = router
         self._dispatcher = dispatcher
         self._wall = wall
         self._on_hook_error = on_hook_error
-        self._budget = budget
         self._usage = usage
+        self.changes: StateChanges = StateChanges()
         self.by_owner: dict[str, Account] = {}
 
     def attach_billing(
-        self, resolved: ResolvedRoute, route: Route, *, known: bool, operation: bool = False
+        self,
+        resolved: ResolvedRoute,
+        route: Route,
+        budget: tuple[Budget, ...],
+        *,
+        known: bool,
+        operation: bool = False,
     ) -> None:
         """Sets up the billing of a route: its providers' prices and the accounts to charge.
 
         Args:
             resolved: the resolved route; its `billing` is set and its accounts join its `limits`.
             route: the route's settings.
+            budget: the budgets of the whole router.
             known: whether the router has the route; a route passed with a call has no account.
             operation: whether it is the route of an operation, which none of the providers with a
                 price may have.
@@ -83,15 +91,11 @@ class Accounts:
         if route.budget and not (priced or operation):
             raise ConfigurationError(setting, "requires a provider with price=, and there is none")
         own = self._account(f"route {route.name}", route.budget) if known else None
-        accounts = [a for a in (own, self._account(ROUTER, self._budget)) if a is not None]
+        accounts = [a for a in (own, self._account(ROUTER, budget)) if a is not None]
         resolved.add_limits(accounts)
         pricings = {member.name: member.pricing for member in resolved.members}
         first = {m.name: m.weight for m in resolved.members if m.name in resolved.first_choice}
         resolved.billing = Billing(pricings, accounts, first)
-
-    def apply(self, budget: tuple[Budget, ...]) -> None:
-        """Replaces the budgets of the whole router; routes resolved from now on use them."""
-        self._budget = budget
 
     def remove_provider(self, provider: str) -> None:
         """Removes the account of a provider that left the router."""
@@ -100,7 +104,8 @@ class Accounts:
     def pricing(self, provider: Provider[Any, Any, Any], gate: Gate) -> ProviderPricing:
         """Returns a provider's models, prices and usage reader; sets its gate's account."""
         account = self._account(f"provider {provider.name}", provider.budget)
-        gate.set_account(account)
+        if account is not None or gate.account is not None:
+            self.changes.make(gate.set_account, account)
         return ProviderPricing(
             provider.name,
             provider.model,
@@ -117,12 +122,15 @@ class Accounts:
     def _account(self, owner: str, budgets: Iterable[Budget]) -> Account | None:
         """Returns the owner's account with these budgets; without budgets, removes it."""
         found = tuple(budgets)
-        if not found:
-            self.by_owner.pop(owner, None)
-            return None
         account = self.by_owner.get(owner)
+        if not found:
+            if account is not None:
+                self.changes.make(self.by_owner.pop, owner, None)
+            return None
         if account is None:
             account = Account(self._router, owner, self._wall, self._dispatcher)
-            self.by_owner[owner] = account
-        account.apply(found)
+            account.apply(found)
+            self.changes.add(self.by_owner, owner, account)
+        else:
+            self.changes.make(account.apply, found)
         return account

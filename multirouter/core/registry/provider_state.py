@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from functools import partial
 from random import Random
 
 from multirouter.core.change_counter import ChangeCounter
 from multirouter.core.circuit.gate import Gate
+from multirouter.core.cost.account import Account
 from multirouter.core.event_dispatcher import EventDispatcher, OnHookError
 from multirouter.core.events import RouteDiverted
-from multirouter.core.health.adaptive_timeout import LatencyTracker
+from multirouter.core.failures import rate_limit_headers
+from multirouter.core.failures.headers import plain_headers
 from multirouter.core.health.degraded import HealthWindow
 from multirouter.core.health.latency_average import LatencyAverage
+from multirouter.core.health.latency_tracker import LatencyTracker
 from multirouter.core.limits.rate_limits import Limits
 from multirouter.core.registry.accounts import Accounts
+from multirouter.core.registry.state_changes import StateChanges
 from multirouter.core.routes.diversion import Diversion
 from multirouter.core.settings.policies import (
     CircuitPolicy,
@@ -36,7 +41,13 @@ class ProviderStates:
         gates: the gates of the router's providers, by name.
         revision: rises when any gate changes; tier tables made at an older revision are stale.
         accounts: the router's accounts.
+        changes: makes the changes of a new configuration.
         on_hook_error: called with a user's hook that raised, and its exception.
+        now: loop time, seconds, for headers that arrive between the steps of a call.
+        wall: wall-clock time, seconds since 1970, for headers with a point in time.
+        in_loop: runs a function soon in the thread of the router's event loop.
+        on_low_limit: called with a provider and the loop time when its headers report that little
+            is left; None in a process that shares nothing.
     """
 
     def __init__(
@@ -54,7 +65,12 @@ class ProviderStates:
         self.revision: ChangeCounter = ChangeCounter()
         self._tripped_models = ChangeCounter()
         self.accounts: Accounts = accounts
+        self.changes: StateChanges = accounts.changes
         self.on_hook_error: OnHookError = dispatcher.report_hook_error
+        self.now: Callable[[], float] = lambda: 0.0
+        self.wall: Callable[[], float] = lambda: 0.0
+        self.in_loop: Callable[[Callable[[], object]], object] = _at_once
+        self.on_low_limit: Callable[[str, float], None] | None = None
 
     def gate(self, name: str, policy: CircuitPolicy, limits: LimitPolicy | None) -> Gate:
         """Returns a provider's gate, new or existing, with these policies applied."""
@@ -70,39 +86,45 @@ class ProviderStates:
                 rng=self._rng,
                 tripped_models=self._tripped_models,
             )
-        gate.apply(policy, limits)
+        applied = None if gate.limits is None else gate.limits.policy
+        if gate.circuit.policy is not policy or applied is not limits:
+            self.changes.make(gate.apply, policy, limits)
         return gate
 
     def latency(self, route: str, provider: str, policy: LatencyPolicy) -> LatencyTracker:
         """Returns a provider's latency tracker on a route, for calls or for streams."""
         latency = self._latencies.get((route, provider))
         if latency is None:
-            latency = self._latencies[route, provider] = LatencyTracker(policy)
-        else:
-            latency.apply(policy)
+            latency = LatencyTracker(policy)
+            self.changes.add(self._latencies, (route, provider), latency)
+        elif latency.policy is not policy:
+            self.changes.make(latency.apply, policy)
         return latency
 
     def health(self, route: str, provider: str, policy: HealthPolicy) -> HealthWindow:
         """Returns a provider's health on a route, the same for calls and streams."""
         health = self._healths.get((route, provider))
         if health is None:
-            health = self._healths[route, provider] = HealthWindow(policy, self.revision)
-        else:
-            health.apply(policy)
+            health = HealthWindow(policy, self.revision)
+            self.changes.add(self._healths, (route, provider), health)
+        elif health.policy is not policy:
+            self.changes.make(health.apply, policy)
         return health
 
     def latency_average(self, route: str, provider: str) -> LatencyAverage:
         """Returns a provider's latency average on a route, for calls or for streams."""
         average = self._latency_averages.get((route, provider))
         if average is None:
-            average = self._latency_averages[route, provider] = LatencyAverage()
+            average = LatencyAverage()
+            self.changes.add(self._latency_averages, (route, provider), average)
         return average
 
     def diversion(self, route: str) -> Diversion:
         """Returns a route's diversion, the same for calls and streams."""
         diversion = self._diversions.get(route)
         if diversion is None:
-            diversion = self._diversions[route] = Diversion()
+            diversion = Diversion()
+            self.changes.add(self._diversions, route, diversion)
         return diversion
 
     def keep_diversions(self, routes: Collection[str], now: float) -> None:
@@ -125,10 +147,44 @@ class ProviderStates:
             return ()
         limits = self._limits.get(owner)
         if limits is None:
-            limits = self._limits[owner] = Limits(policy)
+            limits = Limits(policy)
+            self.changes.add(self._limits, owner, limits)
         else:
-            limits.apply(policy)
+            self.changes.make(limits.apply, policy)
         return (limits,)
+
+    def observe_headers(self, provider: str, headers: object) -> None:
+        """Learns the limits of a provider from the headers of an answer, soon, from any thread.
+
+        Args:
+            provider: its name.
+            headers: see `plain_headers`; they never fail the attempt that has the answer.
+        """
+        self.in_loop(partial(self._learn, provider, plain_headers(headers)))
+
+    def _learn(self, provider: str, headers: Mapping[str, str]) -> None:
+        gate = self.gates.get(provider)
+        learned = None if gate is None else gate.learned
+        if learned is None:
+            return
+        now = self.now()
+        for report in rate_limit_headers.reports(headers, self.wall):
+            learned.observe(report, now)
+        if self.on_low_limit is not None and learned.is_low:
+            self.on_low_limit(provider, now)
+
+    def shared_limits(self) -> Iterator[tuple[str, Limits]]:
+        """The limits that a fleet shares, of providers, routes and the router, by name."""
+        for name, gate in self.gates.items():
+            if gate.limits is not None and gate.limits.is_shared:
+                yield f"provider {name}", gate.limits
+        for owner, limits in self._limits.items():
+            if limits.is_shared:
+                yield f"route {owner}" if owner else "router", limits
+
+    def budget_accounts(self) -> Iterable[Account]:
+        """The accounts whose budgets a fleet shares."""
+        return self.accounts.by_owner.values()
 
     def remove_provider(self, provider: str) -> None:
         """Removes the state of a provider that left; attempts in flight keep their references."""
@@ -147,7 +203,7 @@ class ProviderStates:
         for gate in self.gates.values():
             gate.forget_attempts()
         for limits in self._limits.values():
-            limits.in_flight = 0
+            limits.forget_attempts()
 
     def shift(self, by: float) -> None:
         """Moves every stored time by `by` seconds, to the clock of another event loop."""
@@ -160,3 +216,7 @@ class ProviderStates:
         for by_place in (self._latencies, self._healths, self._latency_averages):
             for state in by_place.values():
                 state.shift(by)
+
+
+def _at_once(function: Callable[[], object]) -> object:
+    return function()

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping
-from functools import partial
 from typing import Any
 
 from multirouter.core import validation as check
-from multirouter.core.health.adaptive_timeout import LatencyGroup
-from multirouter.core.limits.rate_limits import Limits
 from multirouter.core.registry.provider_state import ProviderStates
+from multirouter.core.registry.route_resolver import RouteResolver
 from multirouter.core.routes.chain import Chain
 from multirouter.core.routes.chain_route import ChainRoute
 from multirouter.core.routes.configuration_use import ConfigurationUse
 from multirouter.core.routes.resolved_route import Defaults, ResolvedRoute
 from multirouter.core.routes.route import Route
-from multirouter.core.routes.tier_entries import resolve_tiers
 from multirouter.core.routes.unique_names import ADHOC, providers_by_name, routes_by_name
 from multirouter.core.selection.candidate import Candidate
-from multirouter.core.selection.shadow_targets import ShadowTargets
-from multirouter.core.selection.tier_tables import ChoicePolicy, Tier
-from multirouter.core.settings.policies import ATTEMPT_TIMEOUT, LimitPolicy
+from multirouter.core.settings.policies import LimitPolicy
 from multirouter.core.settings.provider import Provider
-from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.errors import ConfigurationError, OperationMissing, UsageError
 
 MAX_CHAINS = 256
@@ -54,7 +47,7 @@ class Registry:
 
     Raises:
         ConfigurationError: a name occurs twice, all weights are 0, or a route names an unknown
-            provider. `states` is unchanged then.
+            provider. `states` is unchanged then, if this is within `states.changes.together`.
     """
 
     def __init__(
@@ -68,20 +61,11 @@ class Registry:
         self.use: ConfigurationUse = ConfigurationUse()
         self.providers: dict[str, Provider[Any, Any, Any]] = providers_by_name(providers)
         self.routes: dict[str, Route] = routes_by_name(routes)
-        self._defaults = defaults
         self._states = states
-        for route in self.routes.values():
-            resolve_tiers(route, self.providers, self.routes)
-        self._limits = states.limits("", limits)
-        self._gates = {
-            name: states.gate(name, provider.circuit or defaults.circuit, provider.limits)
-            for name, provider in self.providers.items()
-        }
-        states.gates.update(self._gates)
-        self._pricings = {
-            name: states.accounts.pricing(provider, self._gates[name])
-            for name, provider in self.providers.items()
-        }
+        self._resolver = RouteResolver(
+            self.providers, self.routes, defaults, states, states.limits("", limits), self.use
+        )
+        states.changes.make(states.gates.update, self._resolver.gates)
         self._all_routes = self.routes
         if self.providers and DEFAULT not in self.routes:
             self._all_routes = {DEFAULT: Route(DEFAULT, [list(self.providers)]), **self.routes}
@@ -138,7 +122,7 @@ class Registry:
 
     def forget_calls(self) -> ConfigurationUse:
         """Counts calls anew, because those so far never end."""
-        self.use = ConfigurationUse()
+        self.use = self._resolver.use = ConfigurationUse()
         for route in (*self._calling.values(), *self._streaming.values()):
             route.use = self.use
         self._chains.clear()
@@ -174,11 +158,16 @@ class Registry:
                 route = self.route(target.route)  # raises
             if route is not None:
                 routes.append((target, route))
+        names = ", ".join(map(str, chain.targets))
         if not routes:
-            names = ", ".join(map(str, chain.targets))
             incapable = _incapable(operation, streaming=streaming)
             error = OperationMissing if operation else UsageError
             raise error(f"route {names!r}: {incapable}")
+        if chain.only is not None:
+            routes = [(t, r) for t, r in routes if any(m.name in chain.only for m in r.members)]
+            if not routes:
+                only = ", ".join(sorted(chain.only)) or "no provider"
+                raise UsageError(f"route {names!r}: must have a provider of only=: {only}")
         return ChainRoute(chain, routes)
 
     def _named(self, operation: str, *, streaming: bool) -> Mapping[str, ResolvedRoute]:
@@ -205,14 +194,14 @@ class Registry:
             )
         try:
             route = given if isinstance(given, Route) else Route(ADHOC, given)
-            resolved = self._resolve(route, (), ADHOC, operation, streaming=streaming)
+            resolved = self._resolver.resolve(route, (), ADHOC, operation, streaming=streaming)
         except ConfigurationError as error:
             raise UsageError(f"the call's route: {error}") from error
         return resolved
 
     def _resolve_all(self, operation: str = "", *, streaming: bool) -> dict[str, ResolvedRoute]:
         resolved = {
-            name: self._resolve(
+            name: self._resolver.resolve(
                 route,
                 self._states.limits(name, route.limits),
                 name,
@@ -222,105 +211,6 @@ class Registry:
             for name, route in self._all_routes.items()
         }
         return {name: route for name, route in resolved.items() if route is not None}
-
-    def _resolve(
-        self,
-        route: Route,
-        limits: tuple[Limits, ...],
-        label: str,
-        operation: str = "",
-        *,
-        streaming: bool,
-    ) -> ResolvedRoute | None:
-        """Resolves a route; None when none of its providers can call (or stream)."""
-        defaults = self._defaults
-        ability = "stream" if streaming else "call"
-        stream = (route.stream or defaults.stream) if streaming else None
-
-        def candidate(name: str, stream: StreamPolicy | None) -> Candidate:
-            return self._candidate(name, route, label, ability, stream, operation)
-
-        tiers = []
-        for names, strategy in resolve_tiers(route, self.providers, self.routes):
-            members = [
-                candidate(name, stream)
-                for name in names
-                if getattr(self.providers[name].functions(operation), ability, None) is not None
-            ]
-            if members:
-                policy = ChoicePolicy(members, strategy, self._states.on_hook_error, defaults.panic)
-                tiers.append(Tier(members, self._states.revision, policy))
-        if not tiers:
-            return None
-        resolved = ResolvedRoute(label, route, tiers, defaults, (*limits, *self._limits), self.use)
-        self._states.accounts.attach_billing(
-            resolved, route, known=label != ADHOC, operation=bool(operation)
-        )
-        if label != ADHOC:
-            resolved.diversion = self._states.diversion(label)
-        LatencyGroup([member.latency for member in resolved.members])
-        if operation:
-            return resolved.for_operation()
-        shadow = route.shadow or defaults.shadow
-        if shadow is not None and not streaming:
-            own = {member.name: member for member in resolved.members}
-            targets = shadow.callable_providers(self.providers)
-            resolved.shadow = ShadowTargets(
-                shadow, [own.get(name) or candidate(name, None) for name in targets]
-            )
-        return resolved
-
-    def _attempt_timeout(self, route: Route) -> float:
-        """Default timeout of one await on a route, seconds."""
-        timeout = route.attempt_timeout or self._defaults.attempt_timeout
-        if timeout is not None:
-            return timeout
-        whole = self._defaults.timeout if route.timeout is None else route.timeout
-        return min(ATTEMPT_TIMEOUT, whole / 2)
-
-    def _candidate(
-        self,
-        name: str,
-        route: Route,
-        label: str,
-        ability: str,
-        stream: StreamPolicy | None,
-        operation: str,
-    ) -> Candidate:
-        """Returns a provider as a candidate of a route.
-
-        Args:
-            name: the provider's name.
-            route: the route's settings.
-            label: the route's name in metrics.
-            ability: `call` or `stream`.
-            stream: the stream policy; None for calls.
-            operation: the operation, or "". Its latency and health are its own, as an embedding
-                takes another time than a chat; circuit and limits are the provider's.
-        """
-        place = f"{label} {operation}" if operation else label
-        provider = self.providers[name]
-        timeouts = [provider.attempt_timeout, self._attempt_timeout(route)]
-        if stream is not None:
-            timeouts[:1] = [provider.first_token, provider.attempt_timeout, stream.first_token]
-        idle = provider.idle
-        if idle is None:
-            idle = math.inf if stream is None else stream.idle
-        return Candidate(
-            provider,
-            self._gates[name],
-            self._states.latency(f"{place} {ability}", name, self._defaults.latency),
-            self._states.health(place, name, self._defaults.health),
-            weight=route.weights.get(name, provider.weight),
-            timeout=next(timeout for timeout in timeouts if timeout is not None),
-            idle=idle,
-            latency_average=partial(self._states.latency_average, f"{place} {ability}", name),
-            transforms=(
-                () if operation else tuple(filter(None, (route.transform, provider.transform)))
-            ),
-            operation=provider.operations.get(operation),
-            pricing=self._pricings[name],
-        )
 
 
 def _incapable(operation: str = "", *, streaming: bool) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from multirouter.core import function_checks as hooks
 from multirouter.core import validation as check
 from multirouter.core.cost.usage import estimated_tokens
+from multirouter.core.error_text import class_and_message
 from multirouter.core.event_dispatcher import EventDispatcher
 from multirouter.core.events import RouteUnknown
 from multirouter.core.registry.registry import Registry
@@ -82,7 +83,7 @@ class RouteSelection:
             try:
                 route = self._choose(request)
             except Exception as error:
-                raise UsageError(f"route= raised {type(error).__name__}: {error}") from error
+                raise UsageError(f"route= raised {class_and_message(error)}") from error
         if isinstance(route, str) and self._unknown is not None and not registry.has_route(route):
             event = RouteUnknown(self._router, route, self._unknown)
             self._dispatcher.post("route_unknown", event)
@@ -108,11 +109,18 @@ def by_length(
         ConfigurationError: no routes, or a length that is no number > 0; from the router, a name
             that is none of its routes.
     """
-    if not routes:
-        raise ConfigurationError("by_length", "must have at least one route")
-    for length in routes:
+    for length in _lengths(routes):
         check.number("by_length", length, above=0.0, maximum=math.inf, allow_inf=True)
     return ByLength(routes, hooks.plain_function("by_length.size", size, "request"))
+
+
+def _lengths(routes: Any) -> Iterable[Any]:
+    """The lengths of a mapping of lengths to routes."""
+    if not isinstance(routes, Mapping):
+        raise ConfigurationError("by_length", f"must be a mapping of lengths, got {routes!r}")
+    if not routes:
+        raise ConfigurationError("by_length", "must have at least one route")
+    return routes
 
 
 class ByLength:

@@ -8,11 +8,12 @@ from typing import Any
 
 from multirouter.core import function_checks as hooks
 from multirouter.core import validation as check
-from multirouter.core.cost.budgets import as_budgets
+from multirouter.core.cost.budget import as_budgets
 from multirouter.core.routes.resolved_route import Defaults
 from multirouter.core.settings.failure_rules import rules_with
 from multirouter.core.settings.policies import (
     CALL_TIMEOUT,
+    UNSUPPORTED_POLICIES,
     CircuitPolicy,
     HealthPolicy,
     HedgePolicy,
@@ -35,6 +36,13 @@ def _attempt_timeout(value: Any) -> Any:
     return None if value is None else check.duration("attempt_timeout", value, allow_inf=True)
 
 
+def _unsupported(value: Any) -> Any:
+    if value is None:
+        return "pass_over"
+    check.one_of("unsupported", value, UNSUPPORTED_POLICIES)
+    return value
+
+
 def _policy(name: str, kind: type[Any], default: Callable[[], Any] = lambda: None) -> SettingReader:
     return lambda value: check.instance(name, value, kind) or default()
 
@@ -55,6 +63,9 @@ SETTINGS: Mapping[str, SettingReader] = MappingProxyType(
         "panic": lambda value: None if value is None else check.share("panic", value),
         "budget": lambda value: as_budgets("budget", value),
         "shadow": _policy("shadow", Shadow),
+        "unsupported": _unsupported,
+        "requires": lambda value: hooks.plain_function("requires", value, "request", iterable=True),
+        "size": lambda value: hooks.plain_function("size", value, "request"),
     }
 )
 """The reader of each setting, by name; None resets a setting to its default."""

@@ -73,17 +73,20 @@ class Chain:
             functions. Providers without it are not attempted. `accept`, `fallback`, `shadow`,
             `transform` and the functions of `StreamPolicy` are not applied to operations, and
             their streams are not continued by another provider.
+        only: names of the providers that may be attempted; None for all. The other providers of
+            the routes are left out.
 
     Attributes:
         targets: the same, as a tuple.
         statuses: the same, as a set, or None.
         operation: the same.
+        only: the same, as a set, or None.
 
     Raises:
         ConfigurationError: there are no targets, or a value is invalid.
     """
 
-    __slots__ = ("operation", "statuses", "targets")
+    __slots__ = ("only", "operation", "statuses", "targets")
 
     def __init__(
         self,
@@ -91,15 +94,24 @@ class Chain:
         *,
         statuses: Iterable[int] | None = None,
         operation: str = "",
+        only: Iterable[str] | None = None,
     ) -> None:
-        self.targets: tuple[Target, ...] = tuple(targets)
+        self.targets: tuple[Target, ...] = check.objects("Chain.targets", targets, "Target objects")
         if not self.targets:
             raise ConfigurationError("Chain.targets", "must not be empty")
         for target in self.targets:
             if not isinstance(target, Target):
                 raise ConfigurationError("Chain.targets", f"must be Target objects, got {target!r}")
-        self.statuses: frozenset[int] | None = None if statuses is None else frozenset(statuses)
+        self.statuses: frozenset[int] | None = None
+        if statuses is not None:
+            listed = check.objects("Chain.statuses", statuses, "HTTP statuses")
+            self.statuses = frozenset(
+                check.count("Chain.statuses", each, minimum=100, maximum=599) for each in listed
+            )
         self.operation: str = operation and check.name("Chain.operation", operation)
+        self.only: frozenset[str] | None = None
+        if only is not None:
+            self.only = frozenset(check.objects("Chain.only", only, "names of providers"))
 
     def leads_on(self, verdict: Verdict, rule: Rule) -> bool:
         """Whether the next target may be tried after a failure.
@@ -121,7 +133,7 @@ class Chain:
         return hash(self._key())
 
     def _key(self) -> tuple[object, ...]:
-        return self.targets, self.statuses, self.operation
+        return self.targets, self.statuses, self.operation, self.only
 
     def __repr__(self) -> str:
         return f"Chain({list(self.targets)!r})"

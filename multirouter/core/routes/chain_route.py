@@ -13,11 +13,13 @@ from multirouter.core.routes.chain import Chain, Target
 from multirouter.core.routes.configuration_use import ConfigurationUse
 from multirouter.core.routes.diversion import Diversion
 from multirouter.core.routes.model_watch import ModelWatch, watch_of
-from multirouter.core.routes.resolved_route import ResolvedRoute
-from multirouter.core.selection.attempt_rules import AttemptRules
+from multirouter.core.routes.resolved_route import ResolvedRoute, sticky_of
+from multirouter.core.selection.attempt_rules import Accept, AttemptRules
 from multirouter.core.selection.candidate import Candidate
 from multirouter.core.selection.eligibility import NONE_EXCLUDED, Eligibility
+from multirouter.core.selection.lacks import lack_check_of
 from multirouter.core.selection.shadow_targets import ShadowTargets
+from multirouter.core.selection.sticky import Sticky
 from multirouter.core.selection.tier_tables import Tier
 from multirouter.core.settings.failure_rules import Rule
 from multirouter.core.settings.policies import HedgePolicy, RetryPolicy
@@ -67,20 +69,23 @@ class ChainRoute(ResolvedRoute):
         self.use: ConfigurationUse = first.use
         self.diversion: Diversion | None = first.diversion
         self.first_choice: frozenset[str] = first.first_choice
+        if chain.only is not None:  # the caller's choice diverts no route
+            self.diversion, self.first_choice = None, chain.only
         self.limits: tuple[AdmissionLimit, ...] = tuple(
             one for one in first.limits if all(one in b.limits for b in bases)
         )
-        self.links: tuple[Link, ...] = tuple(_links(routes, self.limits))
+        self.links: tuple[Link, ...] = tuple(_links(routes, self.limits, chain.only))
         self.tiers: tuple[Tier, ...] = tuple(tier for link in self.links for tier in link.tiers)
+        self.sticky: Sticky | None = first.sticky and sticky_of(self.tiers)
         self.members: tuple[Candidate, ...] = tuple(
             member for link in self.links for member in link.members
         )
         self._positions = {m.key: at for at, link in enumerate(self.links) for m in link.members}
         self.models: ModelWatch | None = watch_of(self.members)
-        self.eligibility: Eligibility | None = _eligibility(self.links)
+        self.eligibility: Eligibility | None = _eligibility(self.links, self.members)
         self.attempt_rules: AttemptRules = first.attempt_rules
         self.rules: Mapping[FailureKind, Rule] = first.rules
-        self.accept: Callable[[Any], object] | None = first.accept
+        self.accept: Accept | None = first.accept
         self.retry: RetryPolicy = first.retry
         self.hedge: HedgePolicy | None = first.hedge
         self.stream: StreamPolicy = first.stream
@@ -120,7 +125,9 @@ class ChainEligibility(Eligibility):
 
 
 def _links(
-    routes: Sequence[tuple[Target, ResolvedRoute]], shared: Collection[AdmissionLimit]
+    routes: Sequence[tuple[Target, ResolvedRoute]],
+    shared: Collection[AdmissionLimit],
+    only: Collection[str] | None,
 ) -> Iterable[Link]:
     keys: dict[tuple[str, str], str] = {}
     position = 0
@@ -131,7 +138,7 @@ def _links(
             members = []
             for member in tier.members:
                 place = member.name, target.model
-                if place not in keys:
+                if place not in keys and (only is None or member.name in only):
                     keys[place] = _new_key(*place, keys.values())
                     members.append(_candidate(member, keys[place], target.model, timeout, position))
             if members:
@@ -162,7 +169,7 @@ def _new_key(name: str, model: str, keys: Collection[str]) -> str:
     return key
 
 
-def _eligibility(links: Iterable[Link]) -> Eligibility | None:
+def _eligibility(links: Iterable[Link], all_members: Sequence[Candidate]) -> Eligibility | None:
     """One eligibility for all candidates with the same functions: sizes exclude never all."""
     members: dict[tuple[Any, Any], list[Candidate]] = {}
     limited = set()
@@ -173,4 +180,7 @@ def _eligibility(links: Iterable[Link]) -> Eligibility | None:
         if own is not None:
             limited.add(hooks)
     parts = [Eligibility(members[hooks], *hooks) for hooks in members if hooks in limited]
+    lacks = lack_check_of(all_members)
+    if lacks is not None:
+        parts.append(Eligibility((), None, None, lacks))
     return ChainEligibility(parts) if len(parts) > 1 else next(iter(parts), None)

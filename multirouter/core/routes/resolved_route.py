@@ -2,36 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, ClassVar, NamedTuple
 
 from multirouter.core.chat.refusals import refusal_of
 from multirouter.core.cost.billing import Billing
-from multirouter.core.cost.budgets import Budget
+from multirouter.core.cost.budget import Budget
 from multirouter.core.cost.usage import ReadUsage
+from multirouter.core.function_checks import takes_request
 from multirouter.core.limits.rate_limits import AdmissionLimit, Limits
 from multirouter.core.routes.configuration_use import ConfigurationUse
 from multirouter.core.routes.diversion import Diversion
 from multirouter.core.routes.model_watch import ModelWatch, watch_of
 from multirouter.core.routes.route import Route
-from multirouter.core.selection.attempt_rules import AttemptRules
+from multirouter.core.selection.attempt_rules import Accept, AttemptRules
 from multirouter.core.selection.candidate import Candidate
 from multirouter.core.selection.eligibility import Eligibility, Requires, Sizes, call_hook
+from multirouter.core.selection.lacks import lack_check_of
 from multirouter.core.selection.shadow_targets import ShadowTargets
+from multirouter.core.selection.sticky import Sticky
 from multirouter.core.selection.tier_tables import Tier
-from multirouter.core.settings.failure_rules import RULES, Rule, rules_with
+from multirouter.core.settings.failure_rules import RULES, Failover, Rule, rules_with
 from multirouter.core.settings.policies import (
     CircuitPolicy,
     HealthPolicy,
     HedgePolicy,
     LatencyPolicy,
     RetryPolicy,
+    UnsupportedPolicy,
 )
 from multirouter.core.settings.shadow import Shadow
 from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.errors import ConfigurationError, UsageError
 from multirouter.model import FailureKind, Verdict
+
+_UNSUPPORTED = FailureKind.UNSUPPORTED
 
 SchemaValidator = Callable[[Mapping[str, Any]], Callable[[Any], object]]
 """Makes a function that judges answers from a JSON Schema."""
@@ -58,6 +64,7 @@ class Defaults(NamedTuple):
     requires: Requires | None = None
     size: Sizes | None = None
     schema: SchemaValidator | None = None
+    unsupported: UnsupportedPolicy = "pass_over"
 
 
 class ResolvedRoute:
@@ -86,6 +93,7 @@ class ResolvedRoute:
         sizes: the functions that count a request's tokens, if a limit needs them.
         eligibility: knows which providers cannot serve a request; None when none has such limits.
         use: counts the calls that use the route's configuration.
+        sticky: the strategy that keeps conversations at a provider; None without one.
         is_chain: whether it is a `ChainRoute`.
     """
 
@@ -108,6 +116,7 @@ class ResolvedRoute:
         "rules",
         "shadow",
         "sizes",
+        "sticky",
         "stream",
         "tiers",
         "timeout",
@@ -133,6 +142,7 @@ class ResolvedRoute:
         self.limits: tuple[AdmissionLimit, ...] = ()
         self.diversion: Diversion | None = None
         self.first_choice: frozenset[str] = self.tiers[0].policy.first_choice
+        self.sticky: Sticky | None = sticky_of(self.tiers)
         self.billing: Billing = Billing({}, (), {})
         self.timeout: float = defaults.timeout if route.timeout is None else route.timeout
         self.retry: RetryPolicy = route.retry or defaults.retry
@@ -143,18 +153,23 @@ class ResolvedRoute:
             self.rules = {**defaults.rules, **_own_rules(route.rules)}
         self.shadow: ShadowTargets | None = None
         accept = defaults.accept if route.accept is None else route.accept
-        self.eligibility: Eligibility | None = _eligibility(route, defaults, self.members)
-        self.accept: Callable[[Any], object] | None = _judge_of(accept, defaults.schema)
+        self.accept: Accept | None = _judge_of(accept, defaults.schema)
         if self.rules[FailureKind.REFUSAL] != RULES[FailureKind.REFUSAL]:
-            self.accept = _refusal_check(self.accept)
+            self.accept = _refusal_check(self.accept, self.rules[FailureKind.REFUSAL].signs)
+        unsupported = route.unsupported or defaults.unsupported
+        if unsupported == "reject" and self.rules[_UNSUPPORTED] == RULES[_UNSUPPORTED]:
+            final = replace(RULES[_UNSUPPORTED], failover=Failover.NEVER)
+            self.rules = {**self.rules, _UNSUPPORTED: final}
         self.attempt_rules: AttemptRules = AttemptRules(
             self.rules,
             accept=self.accept,
             on=route.on,
             retries_per_provider=route.retries_per_provider,
+            unsupported=unsupported,
         )
         for member in self.members:
             member.rules = self.attempt_rules
+        self.eligibility: Eligibility | None = _eligibility(route, defaults, self.members)
         self.add_limits(limits)
         self.fallback: Any = defaults.fallback if route.fallback is None else route.fallback
         policies = [shared.policy for shared in limits]
@@ -186,7 +201,7 @@ class ResolvedRoute:
     def for_operation(self) -> ResolvedRoute:
         """Itself, for an operation: without what reads or makes the answers of other calls."""
         self.accept = self.attempt_rules.accept = None
-        self.fallback = self.shadow = None
+        self.fallback = self.shadow = self.sticky = None
         self.stream = replace(
             self.stream, content=None, text=None, complete=None, resume=None, on_interrupt="raise"
         )
@@ -195,6 +210,11 @@ class ResolvedRoute:
     def add_limits(self, limits: Iterable[AdmissionLimit]) -> None:
         """Adds limits or accounts of the route or the router: they apply to every attempt."""
         self.limits = self.attempt_rules.limits = (*self.limits, *limits)
+
+
+def sticky_of(tiers: Iterable[Tier]) -> Sticky | None:
+    """The `Sticky` strategy of the first tier that has one; it applies to all tiers."""
+    return next((tier.policy.sticky for tier in tiers if tier.policy.sticky is not None), None)
 
 
 def _state(member: Candidate, now: float) -> str:
@@ -206,27 +226,40 @@ def _eligibility(
 ) -> Eligibility | None:
     requires, size = route.requires or defaults.requires, route.size or defaults.size
     sized = any(m.provider.context_window or m.provider.max_output for m in members)
-    return Eligibility(members, requires, size) if sized or requires is not None else None
+    lacks = lack_check_of(members)
+    if not sized and requires is None and lacks is None:
+        return None
+    return Eligibility(members, requires, size, lacks)
 
 
-def _judge_of(accept: Any, schema: SchemaValidator | None) -> Callable[[Any], object] | None:
+def _judge_of(accept: Any, schema: SchemaValidator | None) -> Accept | None:
     """Returns the function that judges answers, made from a JSON Schema where one is given."""
-    if not isinstance(accept, Mapping):
-        judge: Callable[[Any], object] | None = accept
-        return judge
-    if schema is None:
-        raise ConfigurationError("accept", "a JSON Schema is not supported here, use a function")
-    return schema(accept)
+    if accept is None:
+        return None
+    if isinstance(accept, Mapping):
+        if schema is None:
+            why = "a JSON Schema is not supported here, use a function"
+            raise ConfigurationError("accept", why)
+        accept = schema(accept)
+    if takes_request(accept):
+        with_request: Accept = accept
+        return with_request
+    return lambda answer, _: accept(answer)
 
 
-def _refusal_check(accept: Callable[[Any], object] | None) -> Callable[[Any], object]:
-    """Returns a function that finds refusals first, then asks the route's own check."""
+def _refusal_check(accept: Accept | None, signs: Collection[str] | None) -> Accept:
+    """Returns a function that finds refusals first, then asks the route's own check.
 
-    def judge(answer: Any) -> object:
+    Args:
+        accept: the route's own check.
+        signs: the signs of refusals that fail; None for all.
+    """
+
+    def judge(answer: Any, request: Any) -> object:
         sign = refusal_of(answer)
-        if sign:
+        if sign and (signs is None or sign in signs):
             return Verdict(FailureKind.REFUSAL, reason=sign)
-        return True if accept is None else accept(answer)
+        return True if accept is None else accept(answer, request)
 
     return judge
 

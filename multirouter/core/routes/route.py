@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from multirouter.core import function_checks as hooks
 from multirouter.core import validation as check
-from multirouter.core.cost.budgets import Budget, as_budgets
+from multirouter.core.cost.budget import Budget, as_budgets
 from multirouter.core.selection.eligibility import Requires, Sizes
 from multirouter.core.selection.strategies import resolve_strategy
 from multirouter.core.selection.weighted import Strategy
 from multirouter.core.settings.failure_rules import Rule, rules_with
-from multirouter.core.settings.policies import HedgePolicy, LimitPolicy, RetryPolicy
+from multirouter.core.settings.policies import (
+    UNSUPPORTED_POLICIES,
+    HedgePolicy,
+    LimitPolicy,
+    RetryPolicy,
+    UnsupportedPolicy,
+    shared_limits,
+)
 from multirouter.core.settings.shadow import Shadow
 from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.errors import ConfigurationError
@@ -41,7 +49,8 @@ class Route:
         limits: limits of this route, in addition to those of providers and router.
         stream: time limits of streams, how they must end, and what happens when they break.
         rules: rules by failure kind that differ from the router's.
-        accept: judges a response: False, or a string with the reason, makes it `invalid`; or a
+        accept: judges an answer, called with (answer) or (answer, request): a string with the
+            reason, an exception, or what counts as False, but not None, makes it `invalid`; or a
             JSON Schema that its content must match.
         requires: returns the capabilities that a request needs.
         size: returns a request's tokens, or its tokens and the most output tokens it asks for.
@@ -55,6 +64,10 @@ class Route:
         budget: what may be spent on it; when it is used up, its calls are rejected until the
             period ends.
         shadow: which of its calls are copied to which providers; see `Shadow`.
+        unsupported: what happens when a provider cannot express a request. `pass_over`: providers
+            that can are attempted. `drop`: the provider gets the request without the fields that
+            it lacks, which the attempt's `dropped` names; content is never dropped. `reject`: the
+            call ends at once, unless every provider of the route can express the request.
 
     Raises:
         ConfigurationError: a setting is invalid.
@@ -80,6 +93,7 @@ class Route:
         "tiers",
         "timeout",
         "transform",
+        "unsupported",
         "weights",
     )
 
@@ -106,6 +120,7 @@ class Route:
         requires: Requires | None = None,
         size: Sizes | None = None,
         transform: Callable[[Any], Any] | None = None,
+        unsupported: UnsupportedPolicy | None = None,
     ) -> None:
         self.name: str = check.name("Route.name", name)
         me = f"Route({name!r})"
@@ -118,7 +133,7 @@ class Route:
         self.attempt_timeout: float | None = attempt_timeout
         self.retry: RetryPolicy | None = check.instance(f"{me}.retry", retry, RetryPolicy)
         self.hedge: HedgePolicy | None = check.instance(f"{me}.hedge", hedge, HedgePolicy)
-        self.limits: LimitPolicy | None = check.instance(f"{me}.limits", limits, LimitPolicy)
+        self.limits: LimitPolicy | None = shared_limits(f"{me}.limits", limits)
         self.stream: StreamPolicy | None = check.instance(f"{me}.stream", stream, StreamPolicy)
         rules_with(rules or {}, f"{me}.rules")
         self.rules: dict[FailureKind | str, Rule] = dict(rules or {})
@@ -145,6 +160,9 @@ class Route:
         self.transform: Callable[[Any], Any] | None = hooks.plain_function(
             f"{me}.transform", transform, "request"
         )
+        if unsupported is not None:
+            check.one_of(f"{me}.unsupported", unsupported, UNSUPPORTED_POLICIES)
+        self.unsupported: UnsupportedPolicy | None = unsupported
 
     def __repr__(self) -> str:
         return f"Route({self.name!r}, {[list(tier) for tier in self.tiers]})"
@@ -164,9 +182,9 @@ def _tiers(me: str, tiers: Any) -> tuple[tuple[str, ...], ...]:
             raise ConfigurationError(f"{me}.tiers", f"tier {number} must not be empty")
         for entry in tier:
             check.name(f"{me}.tiers", entry)
-    names = [entry for tier in found for entry in tier]
-    for entry in names:
-        if names.count(entry) > 1 and "*" not in entry and not entry.startswith("tag:"):
+    entries = Counter(entry for tier in found for entry in tier)
+    for entry, times in entries.items():
+        if times > 1 and "*" not in entry and not entry.startswith("tag:"):
             raise ConfigurationError(f"{me}.tiers", f"duplicate entry {entry!r}")
     return found
 

@@ -40,8 +40,9 @@ def resolve_tiers(
         for entry in tier:
             if entry in seen and tier not in route.tiers:
                 continue  # from another route, and present already
-            names += [n for n in _resolve(route, entry, providers, seen) if n not in seen]
-            seen.update(names)
+            found = [n for n in _resolve(route, entry, providers, seen) if n not in seen]
+            names += found
+            seen.update(found)
         if names:
             tiers.append((tuple(names), strategy))
     for name in route.weights.keys() - seen:

@@ -9,10 +9,11 @@ from typing import Any
 
 from multirouter.core.circuit.gate import Gate
 from multirouter.core.cost.metering import ProviderPricing
-from multirouter.core.health.adaptive_timeout import LatencyTracker
 from multirouter.core.health.degraded import HealthWindow
 from multirouter.core.health.latency_average import LatencyAverage
-from multirouter.core.request_transform import with_transforms
+from multirouter.core.health.latency_tracker import LatencyTracker
+from multirouter.core.limits.header_reports import Headers, ReportingCall, ReportingStream
+from multirouter.core.request_transform import Dropping, Lacks, with_transforms
 from multirouter.core.selection.attempt_rules import AttemptRules
 from multirouter.core.settings.failure_rules import CircuitEffect
 from multirouter.core.settings.operation import Operation
@@ -40,6 +41,11 @@ class Candidate:
         latency_average: its recent latency on this route; None unless a strategy tracks it.
         timeout: timeout of one attempt, seconds; of a stream, up to its first content.
         idle: timeout between two chunks of a stream, seconds.
+        lacks: what of a request it cannot express; None when it is not known before an attempt.
+        dropping: leaves out what it cannot express before each attempt, and has its transforms;
+            None on routes that do not drop.
+        on_headers: reads the headers of an answer; None for a provider whose limits are not
+            learned.
         pricing: its models, prices and usage reader.
         rules: what applies to its attempts on this route.
     """
@@ -47,13 +53,16 @@ class Candidate:
     __slots__ = (
         "_new_latency_average",
         "call",
+        "dropping",
         "gate",
         "health",
         "idle",
         "key",
+        "lacks",
         "latency",
         "latency_average",
         "name",
+        "on_headers",
         "pricing",
         "provider",
         "rules",
@@ -73,16 +82,29 @@ class Candidate:
         weight: float,
         timeout: float,
         idle: float = math.inf,
-        latency_average: Callable[[], LatencyAverage] = LatencyAverage,
+        latency_average: Callable[[str], LatencyAverage] | None = None,
         transforms: tuple[Callable[[Any], Any], ...] = (),
         operation: Operation | None = None,
+        drops: bool = False,
+        on_headers: Callable[[Headers], None] | None = None,
     ) -> None:
         self.name: str = provider.name
         self.key: str = provider.name
         self.provider: Provider[Any, Any, Any] = provider
         functions = provider if operation is None else operation
-        self.call: Any = with_transforms(functions.call, transforms)
-        self.stream: Any = with_transforms(functions.stream, transforms)
+        lacks: Lacks | None = functions.lacks
+        self.lacks: Lacks | None = None if transforms else lacks
+        self.dropping: Dropping | None = None
+        if drops and lacks is not None:
+            self.dropping, transforms = Dropping(lacks, transforms), ()
+        call: Any = functions.call
+        stream: Any = functions.stream
+        if on_headers is not None:
+            call = call and ReportingCall(call, on_headers)
+            stream = stream and ReportingStream(stream, on_headers)
+        self.on_headers: Callable[[Headers], None] | None = on_headers
+        self.call: Any = with_transforms(call, transforms)
+        self.stream: Any = with_transforms(stream, transforms)
         self.gate: Gate = gate
         self.latency: LatencyTracker = latency
         self.health: HealthWindow = health
@@ -137,7 +159,8 @@ class Candidate:
 
     def track_latency(self) -> None:
         """Starts to keep `latency_average` up to date."""
-        self.latency_average = self._new_latency_average()
+        new = self._new_latency_average
+        self.latency_average = LatencyAverage() if new is None else new(self.name)
 
     def refresh(self, now: float) -> None:
         """Brings its health window up to `now` (loop time, seconds)."""

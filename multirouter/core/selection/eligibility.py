@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from multirouter.core import function_checks as hooks
 from multirouter.core.chat import completions as chat
 from multirouter.core.cost.usage import estimated_tokens
+from multirouter.core.error_text import class_and_message
 from multirouter.errors import UsageError
 
 if TYPE_CHECKING:
     from multirouter.core.selection.candidate import Candidate
+    from multirouter.core.selection.lacks import LackCheck
     from multirouter.core.settings.provider import Provider
 
 NONE_EXCLUDED: frozenset[str] = frozenset()
@@ -64,14 +66,20 @@ class Eligibility:
         members: the route's providers.
         requires: returns the needed capabilities; None for none.
         sizes: returns the tokens; None for an estimate.
+        lacks: finds the providers that cannot express a request; None when none needs it.
     """
 
-    __slots__ = ("_ineligible", "_members", "_requires", "_sizes", "_thresholds")
+    __slots__ = ("_ineligible", "_lacks", "_members", "_requires", "_sizes", "_thresholds")
 
     def __init__(
-        self, members: Sequence[Candidate], requires: Requires | None, sizes: Sizes | None
+        self,
+        members: Sequence[Candidate],
+        requires: Requires | None,
+        sizes: Sizes | None,
+        lacks: LackCheck | None = None,
     ) -> None:
         self._members = members
+        self._lacks = lacks
         self._requires = requires
         self._sizes = sizes
         self._ineligible: dict[Requirements, frozenset[str]] = {}
@@ -108,6 +116,11 @@ class Eligibility:
         Raises:
             UsageError: a hook of the user's raised, or returned an invalid value.
         """
+        lacking = None if self._lacks is None else self._lacks.reasons(request)
+        keys = self._unmet(request)
+        return keys.union(lacking) if lacking else keys
+
+    def _unmet(self, request: Any) -> frozenset[str]:
         needs = self.requirements_of(request)
         total = self._exceeded_threshold(needs.input + needs.output)
         output = self._exceeded_threshold(needs.output)
@@ -125,8 +138,9 @@ class Eligibility:
         Raises:
             UsageError: a hook of the user's raised, or returned an invalid value.
         """
-        needs, keys = self.requirements_of(request), self.ineligible(request)
-        return {m.key: needs.unmet_by(m.provider) for m in self._members if m.key in keys}
+        needs, keys = self.requirements_of(request), self._unmet(request)
+        unmet = {m.key: needs.unmet_by(m.provider) for m in self._members if m.key in keys}
+        return unmet if self._lacks is None else {**self._lacks.reasons(request), **unmet}
 
     def _find_ineligible(self, needs: Requirements) -> frozenset[str]:
         keys = frozenset(m.key for m in self._members if needs.unmet_by(m.provider))
@@ -154,7 +168,7 @@ def call_hook(what: str, hook: Callable[[Any], Any], request: Any) -> Any:
     try:
         return hooks.checked_result(f"{what}=", hook(request))
     except Exception as error:
-        raise UsageError(f"{what}= raised {type(error).__name__}: {error}") from error
+        raise UsageError(f"{what}= raised {class_and_message(error)}") from error
 
 
 def _capabilities(answer: Any) -> frozenset[str]:

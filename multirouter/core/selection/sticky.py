@@ -6,9 +6,11 @@ import math
 from collections.abc import Callable, Sequence
 from hashlib import blake2b
 from heapq import nlargest
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from multirouter.core import function_checks as hooks
+from multirouter.core import validation as check
+from multirouter.core.selection.conversation_key import conversation_key
 from multirouter.core.selection.weighted import Choose, SelectionContext
 from multirouter.errors import ConfigurationError
 
@@ -25,19 +27,61 @@ REMEMBERED_RANKS = 8
 candidates are ranked for each call."""
 
 
+Returns = Literal["when_cheaper", "when_idle", "at_once"]
+"""When a conversation returns from the provider that it failed over to; see `Sticky`."""
+
+Leaves = Literal["on_failure", "when_cheaper"]
+"""When a conversation leaves a provider that is available; see `Sticky`."""
+
+RETURNS: tuple[Returns, ...] = get_args(Returns)
+LEAVES: tuple[Leaves, ...] = get_args(Leaves)
+
+CACHE_TTL = 300.0
+"""Seconds for which a provider keeps an unused prompt.
+
+Source: Anthropic's prompt caching (5 minutes, prolonged by each use); OpenAI's (5 to 10 minutes).
+"""
+
+MAX_KEY = 200
+"""Characters or bytes of a key that are kept as they are."""
+
+HORIZON = 10
+"""Calls over which costs are compared before a conversation moves: an agent's turn makes about as
+many, and the cache that is lost counts once, while the prices count in each call."""
+
+
 class Sticky:
     """Rendezvous hashing: each key ranks all providers and gets the first that is available.
 
-    When a provider becomes unavailable, only its keys move, each to its own second choice; they
-    return with the provider. Shares of keys follow the weights. Every process makes the same
-    choice.
+    When a provider becomes unavailable, only its keys move, each to its own second choice.
+    Shares of keys follow the weights. Every process makes the same choice.
+
+    A provider caches the prompt of a conversation, and reads it again at a tenth to a half of the
+    price. So a conversation that has moved does not return at any time: while the provider
+    that answered last holds its prompt, `returns` decides. It applies to all tiers of a route,
+    and needs answers that report their usage; without that, conversations return at once. A
+    provider that fails, is at its limit or degraded is left in any case.
 
     Args:
         key: reads a request and returns what shall stay together (a user, a conversation, a
-            system prompt) as str, bytes or int; None chooses by weight.
+            system prompt) as str, bytes or int; None chooses by weight. The default finds the
+            conversation; see `conversation_key`.
+        returns: `when_cheaper`: when the next `HORIZON` calls cost less at its own provider,
+            including the prompt that is not cached there. Without prices of both, the tokens that
+            are not cached are compared. `when_idle`: after `cache_ttl` without a call.
+            `at_once`: when its own provider is available again.
+        leaves: `on_failure`: a conversation stays at its provider while that is available.
+            `when_cheaper`: it also moves to another provider of the same tier where the next
+            `HORIZON` calls cost less; both must have prices.
+        cache_ttl: seconds for which providers keep an unused prompt, above 0.
+
+    Attributes:
+        returns: the same.
+        leaves: the same.
+        cache_ttl: the same.
 
     Raises:
-        ConfigurationError: `key` is no plain function of a request.
+        ConfigurationError: `key` is no plain function of a request, or a value is invalid.
 
     Source: Thaler and Ravishankar 1998; weights by the logarithmic method of Schindelhauer and
     Schomaker 2005.
@@ -45,12 +89,41 @@ class Sticky:
 
     description = "sticky"
 
-    def __init__(self, key: Callable[[Any], str | bytes | int | None]) -> None:
+    def __init__(
+        self,
+        key: Callable[[Any], str | bytes | int | None] = conversation_key,
+        *,
+        returns: Returns = "when_cheaper",
+        leaves: Leaves = "on_failure",
+        cache_ttl: float = CACHE_TTL,
+    ) -> None:
         if key is None:
             raise ConfigurationError("Sticky.key", "must be a function, got None")
         self._key: Callable[[Any], str | bytes | int | None] = hooks.plain_function(
             "Sticky.key", key, "request"
         )
+        check.one_of("Sticky.returns", returns, RETURNS)
+        check.one_of("Sticky.leaves", leaves, LEAVES)
+        self.returns: Returns = returns
+        self.leaves: Leaves = leaves
+        self.cache_ttl: float = check.duration("Sticky.cache_ttl", cache_ttl)
+
+    def key_of(self, request: Any) -> str | bytes | int | None:
+        """The key of a request; None for one that is chosen by weight.
+
+        A key that is longer than `MAX_KEY` is hashed: it is remembered after its request has ended.
+
+        Raises:
+            TypeError: the function returned another type.
+        """
+        key: Any = self._key(request)
+        if isinstance(key, str | bytes) and len(key) > MAX_KEY:
+            data = key if isinstance(key, bytes) else key.encode(errors="surrogatepass")
+            return blake2b(data, digest_size=16).digest()
+        if key is None or isinstance(key, str | bytes | int):
+            return key
+        hooks.dispose(key)
+        raise TypeError(f"Sticky.key must return str, bytes, int or None, got {type(key).__name__}")
 
     def prepare(self, members: Sequence[Candidate]) -> Choose:
         """Returns the function that chooses for one tier; it remembers the slots' rankings."""
@@ -61,7 +134,7 @@ class Sticky:
 
         def choose(candidates: Sequence[Candidate], context: SelectionContext) -> Candidate:
             nonlocal previous, available
-            key = self._key(context.request)
+            key = self.key_of(context.request)
             if key is None:
                 return context.rng.choices(candidates, [m.weight for m in candidates])[0]
             if candidates is not previous:
@@ -79,11 +152,8 @@ class Sticky:
         return choose
 
 
-def _slot(key: Any) -> int:
-    if not isinstance(key, str | bytes | int):  # as text, it would differ from call to call
-        hooks.dispose(key)
-        raise TypeError(f"Sticky.key must return str, bytes, int or None, got {type(key).__name__}")
-    data = key if isinstance(key, bytes) else str(key).encode()
+def _slot(key: str | bytes | int) -> int:
+    data = key if isinstance(key, bytes) else str(key).encode(errors="surrogatepass")
     return int.from_bytes(blake2b(data, digest_size=4).digest()) % SLOTS
 
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from multirouter.core import function_checks as hooks
 from multirouter.core import validation as check
 from multirouter.core.selection.exploration import BestSoFar, sample_of
+from multirouter.core.selection.sticky import Sticky
 from multirouter.core.selection.weighted import Choose, SelectionContext, Strategy, WeightedChoice
 from multirouter.errors import ConfigurationError
 from multirouter.model import Usage
@@ -256,8 +257,9 @@ STRATEGIES: Mapping[str, Callable[[], Strategy | None]] = {
     "cheapest": cheapest,
     "highest_quality": highest_quality,
     "balanced": Balanced,
+    "sticky": Sticky,
 }
-"""The strategies by name; `Sticky` needs a key and is given as an object."""
+"""The strategies by name."""
 
 
 def resolve_strategy(what: str, value: Any) -> Strategy | None:
@@ -286,3 +288,21 @@ def resolve_strategy(what: str, value: Any) -> Strategy | None:
     hooks.plain_function(f"{what}.prepare", value.prepare, "members")
     strategy: Strategy = value
     return strategy
+
+
+def with_sticky(what: str, strategy: Any, sticky: Sticky) -> Any:
+    """Returns a route's strategy with `sticky` in place of its name.
+
+    Args:
+        what: the setting's name, for the error.
+        strategy: a name, names of one strategy for each tier, or None for `sticky` itself.
+        sticky: the strategy.
+
+    Raises:
+        ConfigurationError: the strategy is another one.
+    """
+    if strategy is None or strategy == "sticky":
+        return sticky
+    if "sticky" not in strategy:
+        raise ConfigurationError(what, f"must be given with `strategy: sticky`, got {strategy!r}")
+    return tuple(sticky if one == "sticky" else one for one in strategy)

@@ -10,6 +10,7 @@ from multirouter.core.change_counter import ChangeCounter
 from multirouter.core.selection.candidate import Candidate
 from multirouter.core.selection.eligibility import NONE_EXCLUDED
 from multirouter.core.selection.panic import is_panic, selectable_in_panic
+from multirouter.core.selection.sticky import Sticky
 from multirouter.core.selection.strategies import Balanced, Ranked
 from multirouter.core.selection.weighted import (
     Choose,
@@ -37,9 +38,19 @@ class ChoicePolicy:
         remark: what the strategy cannot do for lack of settings, as text, or "".
         panic: the share of selectable members, 0 to 1, below which circuits are ignored; None
             never ignores them.
+        sticky: the strategy, if it is `Sticky`, else None.
     """
 
-    __slots__ = ("_choose", "_on_error", "_strategy", "first_choice", "how", "panic", "remark")
+    __slots__ = (
+        "_choose",
+        "_on_error",
+        "_strategy",
+        "first_choice",
+        "how",
+        "panic",
+        "remark",
+        "sticky",
+    )
 
     def __init__(
         self,
@@ -57,6 +68,7 @@ class ChoicePolicy:
             self._choose = choose
         self._on_error = on_error
         self._strategy = strategy
+        self.sticky: Sticky | None = strategy if isinstance(strategy, Sticky) else None
         self.how: str = "chosen by weight"
         if strategy is not None:
             self.how = getattr(strategy, "description", type(strategy).__name__)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Sequence
 from itertools import accumulate
+from math import floor
 from random import Random
 from typing import Any, Protocol
 
@@ -37,7 +38,16 @@ class WeightedChoice:
         why: how a member is chosen, in words.
     """
 
-    __slots__ = ("_cumulative", "_reserves", "_total", "_weights", "members", "why")
+    __slots__ = (
+        "_count",
+        "_cumulative",
+        "_equal",
+        "_reserves",
+        "_total",
+        "_weights",
+        "members",
+        "why",
+    )
 
     def __init__(self, members: Sequence[Candidate], now: float, why: str = "") -> None:
         self.members: tuple[Candidate, ...] = tuple(
@@ -48,6 +58,8 @@ class WeightedChoice:
         self._weights = [member.weight * ramp(member, now) for member in self.members]
         self._cumulative = list(accumulate(self._weights))
         self._total = self._cumulative[-1] if self._cumulative else 0.0
+        self._count = float(len(self.members))  # a product of floats is cheaper
+        self._equal = len(self.members) > 1 and len(set(self._weights)) == 1
 
     def pick(
         self, rng: Random, excluded: Collection[str], now: float, request: Any = None
@@ -65,9 +77,11 @@ class WeightedChoice:
         """
         members = self.members
         if not excluded:
-            if len(members) > 1:  # as in _draw; this is the hot path
-                at = bisect_right(self._cumulative, rng.random() * self._total)
+            if self._equal:  # no search among the weights of a thousand members
+                at = floor(rng.random() * self._count)
                 return members[at] if at < len(members) else members[-1]
+            if len(members) > 1:
+                return self._draw(rng)
             if members:
                 return members[0]
         elif len(members) > 1:

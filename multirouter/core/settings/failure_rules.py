@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
 from typing import cast
@@ -63,6 +63,8 @@ class Rule:
         side_effects_possible: whether the request may have taken effect. `idempotent=False` then
             forbids another attempt, unless the request was certainly not sent
             (`Verdict.unsent`).
+        signs: of refusals, those that the rule is for, by their sign (`SAFETY`); others are
+            answers. None for every refusal.
 
     Raises:
         ConfigurationError: a value has the wrong type.
@@ -72,21 +74,26 @@ class Rule:
     failover: Failover
     circuit: CircuitEffect
     side_effects_possible: bool
+    signs: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
+        if self.signs is not None:
+            signs = check.objects("Rule.signs", self.signs, "signs of refusals")
+            named = tuple(check.name("Rule.signs", sign) for sign in signs)
+            object.__setattr__(self, "signs", named)
         types = {
             "retry": Retry,
             "failover": Failover,
             "circuit": CircuitEffect,
             "side_effects_possible": bool,
         }
-        for field in fields(self):
-            value, cls = getattr(self, field.name), types[field.name]
+        for name, cls in types.items():
+            value = getattr(self, name)
             if not isinstance(value, cls):
                 allowed = f"a {cls.__name__}"
                 if issubclass(cls, Enum):
                     allowed = f"one of {', '.join(map(str, cls))}"
-                raise ConfigurationError(f"Rule.{field.name}", f"must be {allowed}, got {value!r}")
+                raise ConfigurationError(f"Rule.{name}", f"must be {allowed}, got {value!r}")
 
 
 # fmt: off
@@ -153,6 +160,9 @@ def rules_with(
             )
         if not isinstance(rule, Rule):
             raise ConfigurationError(f"{what}[{kind.value!r}]", f"must be a Rule, got {rule!r}")
+        if rule.signs is not None and kind is not FailureKind.REFUSAL:
+            problem = f"must be None, because only refusals have signs, got {rule.signs!r}"
+            raise ConfigurationError(f"{what}[{kind.value!r}].signs", problem)
         rules[kind] = rule
     return MappingProxyType(rules)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from multirouter.core import function_checks as hooks
 from multirouter.core import validation as check
@@ -19,6 +19,11 @@ ATTEMPT_TIMEOUT = 30.0
 
 CALL_TIMEOUT = 120.0
 """Default timeout of a whole call, seconds; call, route or router may set another."""
+
+UnsupportedPolicy = Literal["pass_over", "drop", "reject"]
+"""What happens to a request that a provider of its route cannot express; see `Route`."""
+
+UNSUPPORTED_POLICIES: tuple[UnsupportedPolicy, ...] = ("pass_over", "drop", "reject")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +100,8 @@ class CircuitPolicy:
             `open_duration` counts as `open_duration`.
         jitter: the open duration is uniformly random between its value and (1 + jitter) times its
             value, 0 to 10, so that many processes do not send their trials at the same moment.
-            Default: 0.1, or 0 with `growth=1`, which asks for a fixed duration.
+            Default: 0.1, or 0 with `growth=1`, which asks for a fixed duration. It applies to
+            `cooldown` too, there with a default of 0.5.
         half_open_max_calls: number of trials that a half-open circuit allows at one time, and the
             number of successful trials that closes it, at least 1.
         half_open_wait: how long a call that no other provider can serve waits for the trials of a
@@ -104,8 +110,9 @@ class CircuitPolicy:
         exhausted_duration: how long the circuit stays open after an exhausted quota or bad
             credentials, seconds (or Retry-After, when that is longer); time alone seldom cures
             these.
-        cooldown: length of a provider's cooldown after a 429 that names no time, seconds; doubles
-            with each consecutive 429, up to `max_open_duration`.
+        cooldown: length of a provider's cooldown after a 429 that names no time, before jitter,
+            seconds; doubles with each consecutive 429, up to `max_open_duration`. A time that the
+            provider names has no jitter.
         max_cooldown: longest cooldown, whatever Retry-After a provider sends, seconds. A failure
             with a Retry-After (a 503) starts a cooldown too; it counts as a failure as well.
         ramp: time over which the weight grows from a tenth to its full value after the circuit
@@ -190,6 +197,7 @@ class LatencyPolicy:
     slow_deviations: float = 5.0
 
     def __post_init__(self) -> None:
+        check.flag("LatencyPolicy.adaptive", self.adaptive)
         check.seconds("LatencyPolicy.floor", self.floor)
         check.number("LatencyPolicy.percentile", self.percentile, above=0.0, maximum=0.9999)
         check.number("LatencyPolicy.factor", self.factor, minimum=1.0, maximum=1e6)
@@ -245,6 +253,8 @@ class LimitPolicy:
         burst: the share of a minute's allowance that may be used at once, above 0 to 1.
         size: returns the number of tokens of a request, at least 0; required by
             `tokens_per_minute`.
+        learn: whether limits are learned from the provider's rate-limit headers and 429s, and
+            kept before they are hit; only in `Provider(limits=)`.
 
     Raises:
         ConfigurationError: a setting is out of range, or `size` is missing.
@@ -255,8 +265,10 @@ class LimitPolicy:
     tokens_per_minute: float | None = None
     burst: float = 1.0
     size: Size | None = None
+    learn: bool = False
 
     def __post_init__(self) -> None:
+        check.flag("LimitPolicy.learn", self.learn)
         if self.in_flight is not None:
             check.count("LimitPolicy.in_flight", self.in_flight)
         if self.requests_per_minute is not None:
@@ -271,6 +283,20 @@ class LimitPolicy:
                 )
         hooks.plain_function("LimitPolicy.size", self.size, "request")
         check.number("LimitPolicy.burst", self.burst, above=0.0, maximum=1.0)
+
+
+def shared_limits(what: str, value: Any) -> LimitPolicy | None:
+    """The limits of a route or a router, which are learned from no provider.
+
+    Raises:
+        ConfigurationError: the value is no LimitPolicy, or one with `learn`.
+    """
+    policy = check.instance(what, value, LimitPolicy)
+    if policy is not None and policy.learn:
+        raise ConfigurationError(
+            f"{what}.learn", "must be False except in Provider(limits=), got True"
+        )
+    return policy
 
 
 DEFAULT_HEDGE_PERCENTILE = 0.99

@@ -10,10 +10,11 @@ from typing_extensions import TypedDict, Unpack
 
 from multirouter.core import function_checks as hooks
 from multirouter.core import validation as check
-from multirouter.core.cost.budgets import Budget, as_budgets
+from multirouter.core.cost.budget import Budget, as_budgets
 from multirouter.core.cost.metering import ModelOf
 from multirouter.core.cost.price import Prices, checked_prices
 from multirouter.core.cost.usage import ReadUsage
+from multirouter.core.request_transform import Lacks
 from multirouter.core.settings.article_names import refuse_unknown
 from multirouter.core.settings.operation import Operation
 from multirouter.core.settings.policies import CircuitPolicy, LimitPolicy
@@ -46,6 +47,7 @@ class ProviderSettings(TypedDict, total=False):
     usage: ReadUsage | None
     budget: Budget | Iterable[Budget] | None
     operations: Mapping[str, Operation]
+    lacks: Lacks | None
 
 
 class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
@@ -79,10 +81,10 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         idle: longest pause between two chunks of a stream, seconds; `math.inf` for no limit; None
             inherits.
         health_check: a coroutine function without arguments that checks the provider cheaply, and
-            raises or returns False when it is unhealthy. When set, a half-open circuit is decided
-            by it, in the background, instead of by a user's call. It may take as long as an
-            attempt, at most 20 s. It belongs to no call, so it runs in an empty context: context
-            variables have their defaults.
+            raises, or returns what counts as False but not None, when it is unhealthy. When set, a
+            half-open circuit is decided by it, in the background, instead of by a user's call. It
+            may take as long as an attempt, at most 20 s. It belongs to no call, so it runs in an
+            empty context: context variables have their defaults.
         retries: how often it is retried after a failure before the next provider, >= 0; None
             inherits `retries_per_provider` of the route. These retries are charged to the retry
             budget, and not counted in `RetryPolicy.attempts`.
@@ -105,6 +107,10 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         operations: what else it serves, such as `embeddings`, by name: the functions of calls whose
             `Chain` names the operation. They share the provider's circuit, limits, price, budget
             and model; its `transform` is not applied.
+        lacks: a plain function that returns what of a request this provider cannot express: a
+            mapping of fields to reasons (`{"logprobs": "not supported"}`), empty for nothing. Such
+            requests go to the other providers of the route; see `Route.unsupported`. Equal
+            functions are called once for all providers that have them.
 
     Raises:
         ConfigurationError: a setting is invalid.
@@ -123,6 +129,7 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         "first_token",
         "health_check",
         "idle",
+        "lacks",
         "limits",
         "max_output",
         "model",
@@ -201,6 +208,7 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         usage: ReadUsage | None = None,
         budget: Budget | Iterable[Budget] | None = None,
         operations: Mapping[str, Operation] = NO_OPERATIONS,
+        lacks: Lacks | None = None,
         **unknown: Never,
     ) -> None:
         self.name: str = check.name("Provider.name", name)
@@ -252,6 +260,7 @@ class Provider(Generic[RequestT_contra, ResponseT_co, ChunkT_co]):
         self.usage: ReadUsage | None = hooks.plain_function(f"{label}.usage", usage, "answer")
         self.budget: tuple[Budget, ...] = as_budgets(f"{label}.budget", budget)
         self.operations: Mapping[str, Operation] = _operations(f"{label}.operations", operations)
+        self.lacks: Lacks | None = hooks.plain_function(f"{label}.lacks", lacks, "request")
         if self.budget and price is None:
             raise ConfigurationError(
                 f"{label}.budget", "requires price=, from which the spending is computed"

@@ -9,6 +9,7 @@ from typing import Any, Literal
 from multirouter.core import function_checks as hooks
 from multirouter.core import validation as check
 from multirouter.core.chat.chunk_reader import ChunkReader, StreamHookError, reader_for
+from multirouter.core.error_text import class_and_message
 
 OnInterrupt = Literal["raise", "continue", "restart"]
 INTERRUPTS: tuple[OnInterrupt, ...] = ("raise", "continue", "restart")
@@ -91,20 +92,22 @@ class StreamPolicy:
         reader = reader_for(chunk, request)
         content, text, complete = self.content, self.text, self.complete
         if content is not None:
-            reader = reader._replace(content=guarded_hook("content", content))
+            reader = reader._replace(content=guarded_hook("StreamPolicy.content", content))
         if text is not None:
-            text = _checked_text(guarded_hook("text", text))
+            text = _checked_text(guarded_hook("StreamPolicy.text", text))
             reader = reader._replace(text=text, size=_length_of(text), replace_text=None)
         if complete is not None:
-            reader = reader._replace(proves_end=guarded_hook("complete", complete), may_end=None)
+            reader = reader._replace(
+                proves_end=guarded_hook("StreamPolicy.complete", complete), may_end=None
+            )
         return reader
 
 
-def guarded_hook(name: str, hook: Callable[..., Any]) -> Callable[..., Any]:
-    """Wraps a hook of a `StreamPolicy`: its exceptions become a StreamHookError that names it.
+def guarded_hook(what: str, hook: Callable[..., Any]) -> Callable[..., Any]:
+    """Wraps a hook of a stream: its exceptions become a StreamHookError that names it.
 
     Args:
-        name: the policy's attribute.
+        what: the hook, for the error.
         hook: the user's function.
     """
 
@@ -113,11 +116,9 @@ def guarded_hook(name: str, hook: Callable[..., Any]) -> Callable[..., Any]:
             result = hook(*args)
             if result is True or result is False:  # as most hooks return, once a chunk
                 return result
-            return hooks.checked_result(f"StreamPolicy.{name}", result)
+            return hooks.checked_result(what, result)
         except Exception as error:
-            raise StreamHookError(
-                f"StreamPolicy.{name} raised {type(error).__name__}: {error}"
-            ) from error
+            raise StreamHookError(f"{what} raised {class_and_message(error)}") from error
 
     return guarded
 

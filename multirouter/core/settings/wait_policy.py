@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from multirouter.core import validation as check
-from multirouter.errors import ConfigurationError
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,4 @@ class WaitPolicy:
         check.number("WaitPolicy.seconds", self.seconds, minimum=0.0, allow_inf=True)
         if self.max_waiting is not None:
             check.count("WaitPolicy.max_waiting", self.max_waiting)
-        if not isinstance(self.only_if_known, bool):
-            raise ConfigurationError(
-                "WaitPolicy.only_if_known", f"must be True or False, got {self.only_if_known!r}"
-            )
+        check.flag("WaitPolicy.only_if_known", self.only_if_known)

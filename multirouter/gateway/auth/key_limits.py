@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import math
-import time
+import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol, TypedDict
 
-from multirouter.core.cost.budgets import Account, as_budgets
-from multirouter.core.event_dispatcher import EventDispatcher
-from multirouter.core.limits.rate_limits import TokenBucket
+from multirouter.core.cost.account import Account
 from multirouter.gateway.auth.key_protocol import Key
+from multirouter.gateway.auth.key_shares import KeyShares
+from multirouter.gateway.auth.key_usage import KeyUsage
 from multirouter.gateway.http.http_error import HTTPError
-
-BURST = 1.0
-"""Minutes' worth of a key's rate that may be used at once."""
+from multirouter.sharing.transport import Demands, Grants
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +36,18 @@ class Rejection:
         return HTTPError(
             429, self.message, code=self.code, retry_after=self.retry_after, retry=self.retry
         )
+
+
+class KeyUse(TypedDict):
+    """What one key uses now.
+
+    Attributes:
+        under_way: its requests under way.
+        budgets: for each of its budgets `per`, `usd`, `spent` (USD) and `ends_in` (seconds).
+    """
+
+    under_way: int
+    budgets: list[dict[str, Any]]
 
 
 class Limiter(Protocol):
@@ -66,12 +76,32 @@ class Limiter(Protocol):
         """
         ...
 
+    async def usage(self) -> Mapping[str, KeyUse]:
+        """What each key uses, by name; keys that were not used are left out."""
+        ...
+
+    async def report(self, interval: float) -> Demands | None:
+        """The demands on the limits of keys; see `ShareHolder`."""
+        ...
+
+    def apply(self, grants: Grants, hosts: int) -> None:
+        """Applies what this gateway was granted; see `ShareHolder`."""
+        ...
+
 
 class KeyLimits:
-    """Counts what each key uses in this process; see `Limiter`."""
+    """Counts what each key uses in this process; see `Limiter`.
 
-    def __init__(self) -> None:
-        self._usage: dict[str, _KeyUsage] = {}
+    Args:
+        shares: the shares of this gateway, where several share the limits of keys.
+
+    Attributes:
+        shares: see Args.
+    """
+
+    def __init__(self, shares: KeyShares | None = None) -> None:
+        self.shares: KeyShares | None = shares
+        self._usage: dict[str, KeyUsage] = {}
 
     async def acquire(self, key: Key, now: float) -> None:
         """See `Limiter`."""
@@ -81,83 +111,71 @@ class KeyLimits:
 
     def admit(self, key: Key, now: float) -> Rejection | None:
         """Counts a request that starts, or says why it may not; see `Limiter.acquire`."""
-        usage = self._of(key)
-        if key.concurrent is not None and usage.concurrent >= key.concurrent:
-            return _limit_reached(f"{key.concurrent} concurrent requests", None)
+        usage = self._of(key, now)
+        if self.shares is not None:
+            self.shares.use(usage)
         if usage.account.rejection():
-            message = f"the budget of this key is used up: {key.budget}"
-            ready = usage.account.ready_in()
-            return Rejection(message, "insufficient_quota", ready, retry=False)
-        if usage.requests is not None and not usage.requests.has(1, now):
-            wait = usage.requests.ready_in(1, now)
-            return _limit_reached(f"{key.requests_per_minute:g} requests per minute", wait)
-        if usage.tokens is not None and not usage.tokens.has(1, now):
-            wait = usage.tokens.ready_in(1, now)
-            return _limit_reached(f"{key.tokens_per_minute:g} tokens per minute", wait)
-        if usage.requests is not None:
-            usage.requests.acquire(1, now)
-        usage.concurrent += 1
+            return _budget_used_up(key, usage.account)
+        reached = usage.limits.reached(1, now)
+        if reached:
+            part = "the share of this gateway in " if usage.limits.share < 1.0 else ""
+            wait = usage.limits.ready_in(1, now)
+            if reached == "in_flight":
+                return _limit_reached(f"{part}{key.concurrent} concurrent requests", wait)
+            if reached == "requests_per_minute":
+                return _limit_reached(
+                    f"{part}{key.requests_per_minute:g} requests per minute", wait
+                )
+            return _limit_reached(f"{part}{key.tokens_per_minute:g} tokens per minute", wait)
+        usage.limits.acquire(0, now)
         return None
 
     def release(self, key: Key, tokens: int, usd: float, now: float) -> None:
         """See `Limiter`."""
-        usage = self._of(key)
-        usage.concurrent -= 1
+        usage = self._of(key, now)
+        usage.limits.release()
+        usage.limits.use_tokens(tokens, now)
         if usd > 0:
             usage.account.charge(usd)
-        if usage.tokens is not None and tokens:
-            usage.tokens.acquire(tokens, now)
 
-    def _of(self, key: Key) -> _KeyUsage:
+    async def usage(self) -> Mapping[str, KeyUse]:
+        """See `Limiter`."""
+        return self.read()
+
+    def read(self) -> dict[str, KeyUse]:
+        """The same at once."""
+        return {
+            name: {"under_way": usage.limits.in_flight, "budgets": usage.account.snapshot()}
+            for name, usage in self._usage.items()
+        }
+
+    async def report(self, interval: float) -> Demands | None:
+        """The demands on the limits of keys; see `ShareHolder`."""
+        now = asyncio.get_running_loop().time()
+        return None if self.shares is None else self.shares.report(interval, now)
+
+    def apply(self, grants: Grants, hosts: int) -> None:
+        """Applies what this gateway was granted; see `ShareHolder`."""
+        if self.shares is not None:
+            self.shares.apply(grants, hosts)
+
+    def _of(self, key: Key, now: float) -> KeyUsage:
         usage = self._usage.get(key.name)
         if usage is None:
-            usage = self._usage[key.name] = _KeyUsage(key.name)
+            usage = self._usage[key.name] = KeyUsage(key.name)
         usage.apply(key)
+        usage.used_at = now
         return usage
 
 
-class _KeyUsage:
-    """What one key has used."""
-
-    __slots__ = ("_key", "_rates", "account", "concurrent", "requests", "tokens")
-
-    def __init__(self, name: str) -> None:
-        dispatcher = EventDispatcher((), _ignore)
-        self.account = Account("gateway", f"key {name}", time.time, dispatcher)
-        self.concurrent = 0
-        self.requests: TokenBucket | None = None
-        self.tokens: TokenBucket | None = None
-        self._rates: tuple[float | None, float | None] = (None, None)
-        self._key: Key | None = None
-
-    def apply(self, key: Key) -> None:
-        """Applies the key's limits if a reload has changed them; what was used stays counted."""
-        if key is self._key or key == self._key:  # equal ones come from other processes
-            return
-        self._key = key
-        self.account.apply(as_budgets(f"key {key.name!r}", key.budget))
-        rates = (key.requests_per_minute, key.tokens_per_minute)
-        if rates != self._rates:
-            self._rates = rates
-            self.requests, self.tokens = (
-                _bucket(old, rate)
-                for old, rate in zip((self.requests, self.tokens), rates, strict=True)
-            )
-
-
-def _bucket(old: TokenBucket | None, per_minute: float | None) -> TokenBucket | None:
-    if per_minute is None or math.isinf(per_minute):
-        return None
-    if old is None:
-        return TokenBucket(per_minute, BURST)
-    old.apply(per_minute, BURST)
-    return old
+def _budget_used_up(key: Key, account: Account) -> Rejection:
+    ready = account.ready_in()
+    if account.exhausted:
+        message = f"the budget of this key is used up: {key.budget}"
+        return Rejection(message, "insufficient_quota", ready, retry=False)
+    return _limit_reached(f"the share of this gateway in {key.budget}", ready)
 
 
 def _limit_reached(limit: str, wait: float | None) -> Rejection:
     retry_after = 1.0 if wait is None else max(wait, 0.001)
     return Rejection(f"the limit of this key is reached: {limit}", retry_after=retry_after)
-
-
-def _ignore(*_: object) -> None:
-    """Budget events of a key have no listener: its rejected requests are in the access log."""

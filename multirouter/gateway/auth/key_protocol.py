@@ -1,11 +1,11 @@
-"""Gateway keys as the gateway sees them, and how requests carry them."""
+"""Gateway keys as the gateway sees them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
-from multirouter.core.cost.budgets import Budget
+from multirouter.core.cost.budget import Budget
 from multirouter.core.routes.chain import Target
 from multirouter.gateway.http.http_error import HTTPError
 
@@ -15,6 +15,8 @@ class Key(Protocol):
 
     Attributes:
         name: identifies the key in the log.
+        id: the public part of the key, another one for each key.
+        routes: names or patterns of the routes that it may use; empty for all.
         admin: whether it gives access to the admin API, and to nothing else.
         requests_per_minute: requests beyond it are answered with 429.
         tokens_per_minute: prompt and answer together, as the providers count them.
@@ -24,6 +26,10 @@ class Key(Protocol):
 
     @property
     def name(self) -> str: ...  # noqa: D102 - see above
+    @property
+    def id(self) -> str: ...  # noqa: D102 - see above
+    @property
+    def routes(self) -> tuple[str, ...]: ...  # noqa: D102 - see above
     @property
     def admin(self) -> bool: ...  # noqa: D102 - see above
     @property
@@ -42,19 +48,21 @@ class Key(Protocol):
 
 
 class Keys(Protocol):
-    """All gateway keys; tokens are compared in constant time."""
+    """All gateway keys; tokens are compared in constant time.
+
+    Attributes:
+        active: the keys that are not revoked.
+        revoked: ids of the keys that are revoked.
+    """
+
+    @property
+    def active(self) -> Sequence[Key]: ...  # noqa: D102 - see above
+    @property
+    def revoked(self) -> frozenset[str]: ...  # noqa: D102 - see above
 
     def check(self, token: str, /) -> Key | None:
         """The key of a token, or None."""
         ...
-
-
-def token_from(headers: Mapping[str, str]) -> str | None:
-    """The key in a request's headers, as OpenAI's, Anthropic's and Google's clients send it."""
-    scheme, _, token = headers.get("Authorization", "").partition(" ")
-    if scheme.lower() == "bearer" and token.strip():
-        return token.strip()
-    return headers.get("x-api-key") or headers.get("x-goog-api-key") or None
 
 
 def check_routes(key: Key | None, targets: Iterable[Target]) -> None:

@@ -12,7 +12,6 @@ from aiohttp import web
 from multirouter.errors import ConfigurationError, UsageError
 from multirouter.gateway.access_log import AccessLog
 from multirouter.gateway.auth.authentication import AccessControl
-from multirouter.gateway.auth.key_protocol import Key
 from multirouter.gateway.endpoints.admin_operations import (
     Everywhere,
     ReadCalls,
@@ -35,11 +34,11 @@ _MAX_LIMIT_DIGITS = 6
 Reload = Callable[[str], Awaitable[str]]
 """Reloads the configuration in every process; takes the reason, returns the error or ""."""
 
-AdminCall = Callable[[Exchange, Key], Awaitable[Any]]
+AdminCall = Callable[[Exchange, str], Awaitable[Any]]
 
 
 class AdminAPI:
-    """Endpoints for holders of an admin key.
+    """Endpoints for admins: holders of an admin key, by the key or by a session of the console.
 
     A change reaches every worker before it is answered, and lasts until the next reload, which
     applies the file again; holds last until they are released. Each change is logged with the name
@@ -53,6 +52,7 @@ class AdminAPI:
     Attributes:
         reload: reloads the configuration; None without a configuration file.
         everywhere: see Args; a worker sets its own.
+        overview: reads the fleet, see `Membership.overview`; None without sharing.
     """
 
     def __init__(self, access: AccessControl, log: AccessLog, everywhere: Everywhere) -> None:
@@ -60,6 +60,7 @@ class AdminAPI:
         self._log = log
         self.everywhere: Everywhere = everywhere
         self.reload: Reload | None = None
+        self.overview: Callable[[], Awaitable[dict[str, Any]]] | None = None
 
     def handlers(self) -> Mapping[tuple[str, str], Handler]:
         """The handlers of all endpoints, by method and path."""
@@ -69,6 +70,7 @@ class AdminAPI:
             ("GET", "circuits"): self._circuits,
             ("GET", "routes"): self._routes,
             ("GET", "calls"): self._calls,
+            ("GET", "fleet"): self._fleet,
             ("POST", "hold"): self._hold,
             ("POST", "unhold"): self._unhold,
             ("POST", "weight"): self._weight,
@@ -83,25 +85,24 @@ class AdminAPI:
         """Authenticates a request before a call, and encodes what it returns."""
 
         async def handle(exchange: Exchange) -> web.StreamResponse:
-            key = self._access.authenticate_admin(exchange.request.headers)
-            exchange.key = key.name
+            exchange.key = self._access.authenticate_admin(exchange.request)
             try:
-                return json_response(exchange, _finite(await call(exchange, key)))
+                return json_response(exchange, finite(await call(exchange, exchange.key)))
             except (UsageError, ConfigurationError) as error:
                 raise HTTPError(400, str(error), code="invalid_value") from None
 
         return handle
 
-    async def _snapshot(self, exchange: Exchange, key: Key) -> Any:
+    async def _snapshot(self, exchange: Exchange, by: str) -> Any:
         return await self._read(exchange, lambda snapshot: snapshot)
 
-    async def _providers(self, exchange: Exchange, key: Key) -> Any:
+    async def _providers(self, exchange: Exchange, by: str) -> Any:
         return await self._read(exchange, lambda snapshot: snapshot["providers"])
 
-    async def _routes(self, exchange: Exchange, key: Key) -> Any:
+    async def _routes(self, exchange: Exchange, by: str) -> Any:
         return await self._read(exchange, lambda snapshot: snapshot["routes"])
 
-    async def _circuits(self, exchange: Exchange, key: Key) -> Any:
+    async def _circuits(self, exchange: Exchange, by: str) -> Any:
         return await self._read(exchange, _circuit_states)
 
     async def _read(self, exchange: Exchange, part: Callable[[Any], Any]) -> Any:
@@ -109,7 +110,7 @@ class AdminAPI:
         found = [part(snapshot) for snapshot in await self.everywhere(ReadSnapshot())]
         return found[0] if len(found) == 1 else {"workers": found}
 
-    async def _calls(self, exchange: Exchange, key: Key) -> Any:
+    async def _calls(self, exchange: Exchange, by: str) -> Any:
         limit = exchange.request.query.get("limit", "50")
         if not limit.isdecimal() or len(limit) > _MAX_LIMIT_DIGITS:
             allowed = f"an integer of at most {_MAX_LIMIT_DIGITS} digits"
@@ -117,34 +118,40 @@ class AdminAPI:
         found = [call for calls in await self.everywhere(ReadCalls(int(limit))) for call in calls]
         return sorted(found, key=itemgetter("time"), reverse=True)[: int(limit)]
 
-    async def _hold(self, exchange: Exchange, key: Key) -> Any:
+    async def _fleet(self, exchange: Exchange, by: str) -> Any:
+        if self.overview is None:
+            message = "the state is not shared: there is no section `sharing`"
+            raise HTTPError(404, message, code="not_found")
+        return await self.overview()
+
+    async def _hold(self, exchange: Exchange, by: str) -> Any:
         body = await read_json_object(exchange.request, _READ_TIMEOUT)
         provider, how = _string(body, "provider"), _string(body, "how")
         await self.everywhere(SetHold(provider, how))
-        return self._changed("provider held by admin", key, provider=provider, how=how)
+        return self._changed("provider held by admin", by, provider=provider, how=how)
 
-    async def _unhold(self, exchange: Exchange, key: Key) -> Any:
+    async def _unhold(self, exchange: Exchange, by: str) -> Any:
         provider = _string(await read_json_object(exchange.request, _READ_TIMEOUT), "provider")
         await self.everywhere(SetHold(provider, None))
-        return self._changed("provider released by admin", key, provider=provider)
+        return self._changed("provider released by admin", by, provider=provider)
 
-    async def _weight(self, exchange: Exchange, key: Key) -> Any:
+    async def _weight(self, exchange: Exchange, by: str) -> Any:
         body = await read_json_object(exchange.request, _READ_TIMEOUT)
         provider, weight = _string(body, "provider"), body.get("weight")
         await self.everywhere(SetWeight(provider, weight))
-        return self._changed("weight changed by admin", key, provider=provider, weight=weight)
+        return self._changed("weight changed by admin", by, provider=provider, weight=weight)
 
-    async def _reload(self, exchange: Exchange, key: Key) -> Any:
+    async def _reload(self, exchange: Exchange, by: str) -> Any:
         if self.reload is None:
             message = "there is no configuration file to reload"
             raise HTTPError(404, message, code="not_found")
-        error = await self.reload(f"admin key {key.name}")
+        error = await self.reload(f"admin {by}")
         if error:
             raise HTTPError(400, error, code="invalid_configuration")
         return {"ok": True}
 
-    def _changed(self, event: str, key: Key, **fields: Any) -> Any:
-        self._log.changed(event, by=key.name, **fields)
+    def _changed(self, event: str, by: str, **fields: Any) -> Any:
+        self._log.changed(event, by=by, **fields)
         return {"ok": True, **fields}
 
 
@@ -159,12 +166,12 @@ def _string(body: Mapping[str, Any], name: str) -> str:
     return value
 
 
-def _finite(value: Any) -> Any:
+def finite(value: Any) -> Any:
     """Plain data for JSON, which has no infinity: non-finite numbers become null."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, Mapping):
-        return {name: _finite(inner) for name, inner in value.items()}
+        return {name: finite(inner) for name, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_finite(inner) for inner in value]
+        return [finite(inner) for inner in value]
     return value

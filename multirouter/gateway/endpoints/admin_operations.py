@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sized
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from multirouter.gateway.endpoints.recent_calls import RecentCalls
+from multirouter.console.state import report_of
+from multirouter.gateway.endpoints.recent_calls import LastCalls
 from multirouter.gateway.routing.router_calls import Router
 
 
@@ -16,12 +17,24 @@ class Target(Protocol):
     Attributes:
         router: its router.
         recent: its last calls.
+        in_flight: requests under way.
+        active_streams: the streams among them.
+        draining: whether it is about to stop.
+        started: when it was made, seconds since 1970.
     """
 
     @property
     def router(self) -> Router: ...  # noqa: D102 - see above
     @property
-    def recent(self) -> RecentCalls: ...  # noqa: D102 - see above
+    def recent(self) -> LastCalls: ...  # noqa: D102 - see above
+    @property
+    def in_flight(self) -> int: ...  # noqa: D102 - see above
+    @property
+    def active_streams(self) -> Sized: ...  # noqa: D102 - see above
+    @property
+    def draining(self) -> bool: ...  # noqa: D102 - see above
+    @property
+    def started(self) -> float: ...  # noqa: D102 - see above
 
 
 Operation = Callable[[Target], Any]
@@ -93,6 +106,28 @@ class ReadCalls:
     def __call__(self, target: Target) -> list[dict[str, Any]]:
         """The calls, newest first."""
         return target.recent.newest(self.limit)
+
+
+@dataclass(frozen=True, slots=True)
+class ReadReport:
+    """Reads what the console shows of one process.
+
+    Attributes:
+        calls: how many of the last calls.
+    """
+
+    calls: int
+
+    def __call__(self, target: Target) -> dict[str, Any]:
+        """The report, as plain data; see `console.state.report_of`."""
+        recent = target.recent
+        report = report_of(target.router, recent.shown(self.calls), recent.traffic())
+        return report | {
+            "requests": target.in_flight,
+            "streams": len(target.active_streams),
+            "draining": target.draining,
+            "started": target.started,
+        }
 
 
 def in_this_process(target: Target) -> Everywhere:

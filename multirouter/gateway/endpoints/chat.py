@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from aiohttp import web
@@ -15,6 +15,8 @@ from multirouter.gateway.routing import router_calls
 from multirouter.gateway.routing.request_options import RequestOptions
 from multirouter.gateway.streams.stream_relay import Translator, relay
 from multirouter.providers.json_bytes import dumps
+from multirouter.providers.native.answers import KEY as NATIVE
+from multirouter.providers.native.answers import NativeAnswer
 
 DONE = b"data: [DONE]\n\n"
 
@@ -66,14 +68,26 @@ async def whole_answer(
 ) -> dict[str, Any]:
     """Calls the router and normalizes its answer; records the model and the usage.
 
+    An answer in the client's format has its body under `NATIVE`.
+
     Raises:
         Exception: see `http_error_from`.
     """
     answer = await router_calls.call(router, options, exchange)
+    native = answer.pop(NATIVE, None)
     normalized = normalize_answer(answer, exchange.id)
     exchange.model = normalized["model"]
     exchange.record_usage(normalized.get("usage"))
+    if native is not None:
+        exchange.native_request_id = native.request_id
+        normalized[NATIVE] = native
     return normalized
+
+
+def native_or(answer: dict[str, Any], translate: Callable[[dict[str, Any]], Any]) -> Any:
+    """The body of a provider of the client's format as it is; of another one its translation."""
+    native: NativeAnswer | None = answer.pop(NATIVE, None)
+    return native.body if native is not None else translate(answer)
 
 
 async def stream_answer(

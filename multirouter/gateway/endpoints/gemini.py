@@ -7,11 +7,22 @@ from typing import Any
 
 from aiohttp import web
 
-from multirouter.gateway.endpoints.chat import json_response, stream_answer, whole_answer
+from multirouter.gateway.endpoints.chat import (
+    json_response,
+    native_or,
+    stream_answer,
+    whole_answer,
+)
+from multirouter.gateway.endpoints.token_counts import (
+    content_count,
+    counting,
+    for_generate_content,
+)
 from multirouter.gateway.formats.gemini.answers import to_generate_content
 from multirouter.gateway.formats.gemini.array import json_array_format
 from multirouter.gateway.formats.gemini.requests import from_generate_content, includes_thoughts
 from multirouter.gateway.formats.gemini.stream import GenerateContentEvents
+from multirouter.gateway.formats.translated import Translated
 from multirouter.gateway.http.exchange import Exchange
 from multirouter.gateway.http.http_error import HTTPError, invalid_field
 from multirouter.gateway.http.wire_format import GEMINI, WireFormat
@@ -20,7 +31,6 @@ from multirouter.gateway.routing.router_calls import Router
 
 _UNSUPPORTED: Mapping[str, str] = {
     "batchEmbedContents": "use POST /v1/embeddings",
-    "countTokens": "providers count tokens differently, and only Gemini counts them on request",
     "embedContent": "use POST /v1/embeddings",
 }
 """Methods that Google's clients call as well, and why the gateway lacks them."""
@@ -44,9 +54,10 @@ class GenerateContent:
         self.model: str
         self.model, _, method = request.path.partition("/models/")[2].rpartition(":")
         self._stream = method == "streamGenerateContent"
+        self._counts = method == "countTokens"
         self._thoughts = False
         self._comment_interval = comment_interval
-        if not self.model or not (self._stream or method == "generateContent"):
+        if not self.model or not (self._stream or self._counts or method == "generateContent"):
             default = "use `:generateContent` or `:streamGenerateContent`"
             reason = _UNSUPPORTED.get(method, default)
             message = f"the method `:{method[:40]}` is not supported: {reason}"
@@ -56,15 +67,17 @@ class GenerateContent:
             raise invalid_field("alt", f"must be sse or json, got {alt!r}")
         self._wire_format: WireFormat = GEMINI if alt == "sse" else json_array_format()
 
-    def read(self, body: dict[str, Any]) -> dict[str, Any]:
+    def read(self, body: dict[str, Any]) -> Translated:
         """The canonical request.
 
         Raises:
             HTTPError: 400 naming the field.
         """
-        request = from_generate_content(body, self.model)
+        if self._counts:
+            return for_generate_content(body, self.model)
+        translated = from_generate_content(body, self.model)
         self._thoughts = includes_thoughts(body)
-        return request
+        return translated
 
     async def answer(
         self, router: Router, options: RequestOptions, exchange: Exchange
@@ -74,6 +87,8 @@ class GenerateContent:
         Raises:
             Exception: see `http_error_from`.
         """
+        if self._counts:
+            return await counting(content_count)(router, options, exchange)
         if self._stream:
             exchange.wire_format = self._wire_format
             translator = GenerateContentEvents(
@@ -83,4 +98,6 @@ class GenerateContent:
                 router, options, exchange, translator, self._comment_interval
             )
         answer = await whole_answer(router, options, exchange)
-        return json_response(exchange, to_generate_content(answer, thoughts=self._thoughts))
+        thoughts = self._thoughts
+        body = native_or(answer, lambda one: to_generate_content(one, thoughts=thoughts))
+        return json_response(exchange, body)

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from multirouter.gateway.endpoints.chat import json_response, pop_flag, stream_answer, whole_answer
+from multirouter.gateway.endpoints.chat import (
+    json_response,
+    native_or,
+    pop_flag,
+    stream_answer,
+    whole_answer,
+)
 from multirouter.gateway.formats.anthropic.answers import to_message
 from multirouter.gateway.formats.anthropic.stream import MessageEvents
 from multirouter.gateway.http.exchange import Exchange
@@ -24,4 +30,4 @@ async def answer_messages(
         translator = MessageEvents(exchange.id)
         return await stream_answer(router, options, exchange, translator, comment_interval)
     answer = await whole_answer(router, options, exchange)
-    return json_response(exchange, to_message(answer, exchange.id))
+    return json_response(exchange, native_or(answer, lambda one: to_message(one, exchange.id)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
@@ -14,9 +14,13 @@ from multirouter.core.chat.model_names import answered_model
 from multirouter.core.cost.usage import usage_of
 from multirouter.gateway.endpoints.chat import json_response, pop_flag
 from multirouter.gateway.http.exchange import Exchange
+from multirouter.gateway.http.http_error import HTTPError
+from multirouter.gateway.http.wire_format import named_event
 from multirouter.gateway.routing import router_calls
 from multirouter.gateway.routing.request_options import RequestOptions
+from multirouter.gateway.streams.media_relay import relay_media
 from multirouter.gateway.streams.stream_relay import relay
+from multirouter.providers.files.form_data import MediaAnswer
 from multirouter.providers.json_bytes import dumps
 from multirouter.providers.openai.operations import OperationEvent
 
@@ -24,13 +28,21 @@ OPERATIONS: Mapping[str, str] = MappingProxyType(
     {
         "/v1/completions": "completions",
         "/v1/embeddings": "embeddings",
-        "/v1/responses": "responses",
+        "/v1/responses/compact": "compact",
         "/v1/moderations": "moderations",
         "/v1/images/generations": "images",
+        "/v1/images/edits": "image_edits",
+        "/v1/images/variations": "image_variations",
+        "/v1/audio/speech": "speech",
+        "/v1/audio/transcriptions": "transcriptions",
+        "/v1/audio/translations": "translations",
         "/v1/rerank": "rerank",
     }
 )
 """The operation of each path."""
+
+WITH_FILES = frozenset({"image_edits", "image_variations", "transcriptions", "translations"})
+"""Operations whose requests may be forms with files."""
 
 
 async def answer_operation(
@@ -46,8 +58,13 @@ async def answer_operation(
     Raises:
         Exception: see `http_error_from`.
     """
+    exchange.operation = operation
     options = replace(options, operation=operation)
-    if pop_flag(options.body, "stream"):
+    if operation == "speech" and options.body.get("stream_format") != "sse":
+        return await relay_media(
+            exchange, lambda: router_calls.open_stream(router, options, exchange)
+        )
+    if operation == "speech" or pop_flag(options.body, "stream"):
         return await relay(
             exchange,
             lambda: router_calls.open_stream(router, options, exchange),
@@ -55,6 +72,10 @@ async def answer_operation(
             comment_interval,
         )
     answer = await router_calls.call(router, options, exchange)
+    if isinstance(answer, MediaAnswer):
+        headers = exchange.headers()
+        headers["Content-Type"] = answer.content_type
+        return web.Response(body=answer.data, headers=headers)
     exchange.model = str(answer.get("model") or "")
     exchange.record_usage(_total_tokens(answer))
     return json_response(exchange, answer)
@@ -66,18 +87,21 @@ class _Events:
     def __init__(self, model: str) -> None:
         self.model = model
         self.usage: Any = None
+        self.holds: Callable[[Any], bool] | None = None
 
     def feed(self, event: OperationEvent) -> bytes:
         """See `Translator`."""
         self.model = answered_model(event) or self.model
         self.usage = _total_tokens(event) or self.usage
-        name = f"event: {event.name}\n".encode() if event.name else b""
-        lines = b"".join(b"data: %s\n" % line for line in _valid_json(event.data).split(b"\n"))
-        return name + lines + b"\n"
+        return named_event(event.name, _valid_json(event.data))
 
     def end(self) -> bytes:
         """See `Translator`: the provider's own last event was passed on."""
         return b""
+
+    def error(self, error: HTTPError) -> bytes | None:
+        """See `Translator`."""
+        return None
 
 
 def _total_tokens(answer: Any) -> dict[str, int] | None:

@@ -27,6 +27,9 @@ class ActiveStreams:
         for task in self._tasks:
             task.cancel()
 
+    def __len__(self) -> int:
+        return len(self._tasks)
+
     @contextmanager
     def tracked(self) -> Generator[None, None, None]:
         """Counts the running task as a stream."""

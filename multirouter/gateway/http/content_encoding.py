@@ -35,7 +35,7 @@ def supported() -> tuple[str, ...]:
     return tuple(name for name, (_, module) in _DECODERS.items() if _is_installed(module))
 
 
-def decode(data: bytes, encoding: str, limit: int) -> bytes:
+def decode(data: bytes | bytearray, encoding: str, limit: int) -> bytes:
     """Decodes a compressed body.
 
     Args:
@@ -56,14 +56,14 @@ def decode(data: bytes, encoding: str, limit: int) -> bytes:
     return b"".join(parts)
 
 
-def _parts(data: bytes, encoding: str) -> Iterator[bytes]:
+def _parts(data: bytes | bytearray, encoding: str) -> Iterator[bytes]:
     """The parts of a decoded body.
 
     Raises:
         Malformed: the body cannot be decoded.
     """
     try:
-        yield from _DECODERS[encoding][0](data)
+        yield from _DECODERS[encoding][0](bytes(data))
     except Malformed:
         raise
     except Exception as error:  # noqa: BLE001 - each library has its own classes of errors

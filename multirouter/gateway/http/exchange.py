@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 from aiohttp import web
 from multidict import CIMultiDict
 
+from multirouter.console.trail import entry_of
 from multirouter.gateway.http import cors
 from multirouter.gateway.http.active_streams import ActiveStreams
+from multirouter.gateway.http.event_socket import EventSocket
+from multirouter.gateway.http.http_error import plain_reason
 from multirouter.gateway.http.wire_format import OPENAI, WireFormat
 from multirouter.gateway.short_wait import ShortWait
-from multirouter.model import AttemptRecord
+from multirouter.model import SUCCESS, AttemptRecord
 from multirouter.providers.json_bytes import dumps
+from multirouter.providers.native.client_request import ClientRequest
 
 MAX_TRAIL = 4096
 """Characters of the `X-Attempts` header; many clients reject headers beyond 8 KB."""
 
+MAX_DROPPED = 1024
+"""Characters of the `X-Dropped-Fields` header."""
+
 _MAX_NAME = 200
+
+_CUT = json.dumps("…")
+"""Stands for the first attempts, when not all fit."""
 
 _escaped = json.JSONEncoder(separators=(",", ":")).encode
 
@@ -40,22 +51,35 @@ class Exchange:
         path: the path, as it is logged; "" if the request is not logged.
         key: the name of the gateway key, or None.
         requested_model: the model that the client named.
+        operation: the operation that was asked for, such as `embeddings`; "" for a chat.
         route: the name of the route that was used.
         trail: the attempts, in the order in which they ended.
         provider: the provider that answered, or None.
+        dropped: fields of the request that this provider was not sent.
         model: the model that answered, as its provider names it.
-        tokens: tokens used, as far as the provider reported them.
+        tokens: tokens used, as far as the provider reported them; for a key with a limit of tokens
+            else an estimate.
+        counts_tokens: whether the key has such a limit.
+        delivered: characters of a streamed answer, if they are counted.
         error_code: the code of its error; "" if there was none.
+        client_request: the request in the client's own format, once it was read.
+        native_request_id: the provider's id of an answer that is passed on as it is; "" before.
+        socket: where the events of a response over a WebSocket go; None for an HTTP response.
     """
 
     __slots__ = (
-        "_trail_data",
         "active_streams",
+        "client_request",
         "clock",
+        "counts_tokens",
+        "delivered",
+        "dropped",
         "error_code",
         "id",
         "key",
         "model",
+        "native_request_id",
+        "operation",
         "origins",
         "path",
         "provider",
@@ -63,6 +87,7 @@ class Exchange:
         "requested_model",
         "route",
         "short_wait",
+        "socket",
         "started",
         "tokens",
         "trail",
@@ -90,16 +115,22 @@ class Exchange:
         self.path: str = ""
         self.key: str | None = None
         self.requested_model: str = ""
+        self.operation: str = ""
         self.route: str = ""
         self.trail: list[AttemptRecord] = []
         self.provider: str | None = None
+        self.dropped: tuple[str, ...] = ()
         self.model: str = ""
         self.tokens: int = 0
+        self.counts_tokens: bool = False
+        self.delivered: int = 0
         self.error_code: str = ""
-        self._trail_data: list[Any] = []
+        self.client_request: ClientRequest | None = None
+        self.native_request_id: str = ""
+        self.socket: EventSocket | None = None
 
     def headers(self, *, streaming: bool = False) -> CIMultiDict[str]:
-        """The response headers: request id, provider, model, attempts, cost, overhead.
+        """The response headers: request id, provider, dropped fields, model, attempts, cost ...
 
         Args:
             streaming: whether `provider` is serving a stream, so that its attempt is not in the
@@ -108,12 +139,20 @@ class Exchange:
         headers: CIMultiDict[str] = CIMultiDict()
         headers["Server"] = "multirouter"
         headers["X-Request-Id"] = self.id
+        if self.wire_format.request_id_header:
+            id_ = _header_value(self.native_request_id or self.id)
+            headers[self.wire_format.request_id_header] = id_
         if self.origins:
             cors.allow(self.request, headers, self.origins)
         if self.provider is not None:
-            headers["X-Provider"] = _header_value(self.provider)
+            headers["X-Provider"] = _header_name(self.provider)
+            dropped = self.dropped
+            if self.client_request is not None:
+                dropped = (*dropped, *self.client_request.dropped_by(self.provider))
+            if dropped:
+                headers["X-Dropped-Fields"] = _listed(dict.fromkeys(dropped))
         if self.model:
-            headers["X-Model"] = _header_value(self.model)
+            headers["X-Model"] = _header_name(self.model)
         cost = self.cost
         if cost > 0:
             headers["X-Cost-Usd"] = f"{cost:.8f}".rstrip("0")
@@ -121,12 +160,6 @@ class Exchange:
             headers["X-Attempts"] = self._trail_header(streaming)
             headers["X-Router-Overhead-Ms"] = f"{self._overhead(streaming):.2f}"
         return headers
-
-    def trail_data(self) -> list[Any]:
-        """The trail as plain data; kept, since the trail only grows."""
-        data = self._trail_data
-        data.extend(_trail_entry(record) for record in self.trail[len(data) :])
-        return data
 
     def summary(self, status: int, seconds: float) -> dict[str, Any]:
         """The request's log fields as plain data, without any content.
@@ -137,10 +170,13 @@ class Exchange:
         """
         return {
             "request_id": self.id,
+            "method": self.request.method,
             "path": self.path,
+            "client": self.request.remote,
             "status": status,
             "ms": round(seconds * 1000, 1),
             "key": self.key,
+            "operation": self.operation,
             "requested_model": self.requested_model,
             "route": self.route,
             "provider": self.provider,
@@ -150,14 +186,23 @@ class Exchange:
             "error_code": self.error_code,
         }
 
+    def release(self) -> None:
+        """Lets go of the attempts and the client's request, once nothing is read any more.
+
+        The tracebacks of errors in the trail hold frames that refer to this object, and through
+        them the request; without that cycle it is released at once.
+        """
+        self.trail = []
+        self.client_request = None
+
     def _trail_header(self, streaming: bool) -> str:  # noqa: FBT001 - handed on
-        entries = self.trail_data().copy()
+        entries = [_entry(record) for record in self.trail]
         if streaming:
-            entries.append({"provider": self.provider, "verdict": "serving"})
-        text = _ascii_json(entries)
+            entries.append(_ascii_json({"provider": self.provider, "verdict": "serving"}))
+        text = f"[{','.join(entries)}]"
         while len(text) > MAX_TRAIL and len(entries) > 1:
             del entries[0]
-            text = _ascii_json(["…", *entries])
+            text = f"[{_CUT},{','.join(entries)}]"
         return text if len(text) <= MAX_TRAIL else "[]"
 
     def _overhead(self, streaming: bool) -> float:  # noqa: FBT001 - handed on
@@ -186,8 +231,10 @@ class Exchange:
                 self.tokens = total
 
 
-def attempt_seconds(trail: Iterable[AttemptRecord]) -> float:
+def attempt_seconds(trail: Sequence[AttemptRecord]) -> float:
     """Seconds in which at least one of the attempts was under way."""
+    if len(trail) == 1:
+        return trail[0].elapsed
     spans = sorted((record.started, record.started + record.elapsed) for record in trail)
     seconds, reached = 0.0, float("-inf")
     for start, end in spans:
@@ -197,29 +244,43 @@ def attempt_seconds(trail: Iterable[AttemptRecord]) -> float:
     return seconds
 
 
-def _trail_entry(record: AttemptRecord) -> dict[str, Any]:
-    entry: dict[str, Any] = {
-        "provider": record.provider,
-        "verdict": record.verdict.kind.value,
-        "ms": round(record.elapsed * 1000, 1),
-        "why": record.why,
-    }
-    if record.verdict.reason:
-        entry["reason"] = record.verdict.reason[:80]
-    if record.role != "call":
-        entry["role"] = record.role
-    return entry
+def _entry(record: AttemptRecord) -> str:
+    """An attempt as JSON, without a reason that may have words of a provider."""
+    if record.verdict is SUCCESS and record.role == "call":
+        before, behind = _answered_entry(record.provider, record.why)
+        return f"{before}{record.elapsed * 1000:.1f}{behind}"
+    entry = entry_of(record)
+    if not plain_reason(entry.get("reason") or "-"):
+        del entry["reason"]
+    return _ascii_json(entry)
 
 
-def _ascii_json(value: list[Any]) -> str:
+@lru_cache(256)
+def _answered_entry(provider: str, why: str) -> tuple[str, str]:
+    """The entry of an attempt that was answered, before and behind its milliseconds."""
+    record = AttemptRecord(provider, "", "call", SUCCESS, None, 0.0, 0.0, why)
+    before, _, behind = _ascii_json(entry_of(record)).partition('"ms":0.0')
+    return f'{before}"ms":', behind
+
+
+def _listed(names: Iterable[str]) -> str:
+    """Names separated by commas, as many as fit into `MAX_DROPPED`."""
+    return _header_value(", ".join(names), MAX_DROPPED)
+
+
+def _ascii_json(value: dict[str, Any]) -> str:
     """JSON in ASCII alone, as headers require."""
     text = dumps(value)
     return text.decode() if text.isascii() else _escaped(value)
 
 
-def _header_value(text: str) -> str:
+def _header_value(text: str, limit: int = _MAX_NAME) -> str:
     """A valid header value, whatever a provider calls its model."""
-    text = text[:_MAX_NAME]
+    text = text[:limit]
     if text.isascii() and text.isprintable():
         return text
     return "".join(c if " " <= c <= "~" else "?" for c in text)
+
+
+_header_name = lru_cache(256)(_header_value)
+"""The same for names of providers and models, of which there are few."""

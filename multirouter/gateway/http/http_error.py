@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 from collections.abc import Iterable
 
 from multirouter.errors import (
@@ -11,9 +13,10 @@ from multirouter.errors import (
     CallTimeout,
     NoProviderAvailable,
     ProviderError,
+    RequestUnsupported,
     StreamInterrupted,
 )
-from multirouter.model import FailureKind
+from multirouter.model import REQUEST_KINDS, FailureKind
 
 MAX_MESSAGE = 1000
 """Characters of a message that reach a client."""
@@ -75,7 +78,25 @@ def invalid_field(param: str, problem: str) -> HTTPError:
 
 def shown(value: object) -> str:
     """A value of a request as JSON, as the client wrote it, cut to 200 characters."""
-    return json.dumps(value, ensure_ascii=False, default=repr)[:200]
+    return json.dumps(_cut(value), ensure_ascii=False, default=repr)[:_MAX_SHOWN]
+
+
+_MAX_SHOWN = 200
+_MAX_DEPTH = 8
+
+
+def _cut(value: object, depth: int = 0) -> object:
+    """As much of a value as is shown: encoding millions of characters takes long."""
+    if isinstance(value, str):
+        return value[:_MAX_SHOWN]
+    if depth >= _MAX_DEPTH:
+        return "…"
+    if isinstance(value, dict):
+        some = itertools.islice(value.items(), _MAX_SHOWN)
+        return {str(key)[:_MAX_SHOWN]: _cut(inner, depth + 1) for key, inner in some}
+    if isinstance(value, list | tuple):
+        return [_cut(inner, depth + 1) for inner in value[: _MAX_SHOWN // 2]]
+    return value
 
 
 def http_error_from(error: BaseException) -> HTTPError:
@@ -91,17 +112,27 @@ def http_error_from(error: BaseException) -> HTTPError:
 
 def _call_failed(error: CallFailed) -> HTTPError:
     if isinstance(error, NoProviderAvailable):
-        retry_after = error.retry_after
-        if error.rate_limited:
-            return HTTPError(429, str(error), code="rate_limit_exceeded", retry_after=retry_after)
-        return HTTPError(503, str(error), code="no_provider_available", retry_after=retry_after)
+        return _no_provider(error)
     if isinstance(error, CallTimeout):
-        return HTTPError(504, _with_cause(error), code="timeout")
+        return HTTPError(504, str(error), code="timeout")
     if isinstance(error, StreamInterrupted):
-        return HTTPError(502, str(error), code="stream_interrupted")
+        message = f"the stream of {error.provider!r} was interrupted"
+        return HTTPError(502, message, code="stream_interrupted")
     if isinstance(error, AllProvidersFailed):
         return _all_failed(error)
-    return HTTPError(502, str(error), code="upstream_error", retry_after=error.retry_after)
+    message = f"the call failed: {type(error).__name__}"
+    return HTTPError(502, message, code="upstream_error", retry_after=error.retry_after)
+
+
+def _no_provider(error: NoProviderAvailable) -> HTTPError:
+    if isinstance(error, RequestUnsupported):
+        return HTTPError(400, str(error), code="unsupported", retry=False)
+    # What stands behind the bracket is the last failure, which another request has had.
+    states = (f"{name}: {state.partition(' (')[0]}" for name, state in error.states.items())
+    message, retry_after = f"no provider is available ({'; '.join(states)})", error.retry_after
+    if error.rate_limited:
+        return HTTPError(429, message, code="rate_limit_exceeded", retry_after=retry_after)
+    return HTTPError(503, message, code="no_provider_available", retry_after=retry_after)
 
 
 _DEFAULT_CODES: dict[FailureKind, str | None] = {
@@ -123,12 +154,13 @@ def _provider_error(error: ProviderError) -> HTTPError:
         return HTTPError(status, str(error), code=error.code or _DEFAULT_CODES[error.kind])
     if error.kind is FailureKind.NOT_FOUND:
         return HTTPError(404, str(error), code="model_not_found", param="model")
-    return HTTPError(502, str(error), code="upstream_error", retry_after=error.retry_after)
+    message = f"{error.provider}: {error.kind}"
+    return HTTPError(502, message, code="upstream_error", retry_after=error.retry_after)
 
 
 def _all_failed(error: AllProvidersFailed) -> HTTPError:
-    kinds = {a.verdict.kind for a in error.attempts if a.outcome == "failure"}
-    message, retry_after = _with_cause(error), error.retry_after
+    kinds = {a.verdict.kind for a in error.attempts if a.outcome == "failure"} - REQUEST_KINDS
+    message, retry_after = _failures(error), error.retry_after
     if kinds == {FailureKind.RATE_LIMIT}:
         return HTTPError(429, message, code="rate_limit_exceeded", retry_after=retry_after)
     if kinds == {FailureKind.NOT_FOUND}:
@@ -142,7 +174,26 @@ def _all_failed(error: AllProvidersFailed) -> HTTPError:
     return HTTPError(502, message, code="upstream_error", retry_after=retry_after)
 
 
-def _with_cause(error: CallFailed) -> str:
-    """The router's message and the last provider's, which is bounded and holds no key."""
-    cause = error.__cause__
-    return f"{error}; last error: {cause}" if isinstance(cause, ProviderError) else str(error)
+def _failures(error: CallFailed) -> str:
+    """The failures of a call: what failed and why, without the words of a provider.
+
+    Those may hold addresses, names of accounts, or a part of an answer to another client. About the
+    request itself they are passed on.
+    """
+    parts = []
+    for record in error.attempts:
+        verdict = record.verdict
+        if record.outcome != "failure":
+            continue
+        about_request = verdict.kind in REQUEST_KINDS
+        reason = verdict.reason if about_request else plain_reason(verdict.reason)
+        parts.append(f"{record.provider}: {verdict.kind}{f' ({reason})' if reason else ''}")
+    return f"all attempts failed: {'; '.join(parts)}"
+
+
+def plain_reason(reason: str) -> str:
+    """A reason if it is a code or the name of a limit or an exception, else ""."""
+    return reason if _PLAIN_REASON.fullmatch(reason) else ""
+
+
+_PLAIN_REASON = re.compile(r"[A-Za-z0-9_ .-]{1,64}")

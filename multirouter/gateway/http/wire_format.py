@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from multirouter.gateway.http.http_error import HTTPError
 
-FormatName = Literal["openai", "anthropic", "gemini"]
+FormatName = Literal["openai", "responses", "anthropic", "gemini"]
 
 _OPENAI: Mapping[int, str] = {429: "rate_limit_error"}
 _ANTHROPIC: Mapping[int, str] = {
@@ -49,6 +49,12 @@ def sse_event(data: bytes) -> bytes:
     return b"data: %s\n\n" % data
 
 
+def named_event(name: str, data: bytes) -> bytes:
+    """Data of one or more lines as a server-sent event with a name; "" for none."""
+    head = b"event: %s\n" % name.encode() if name else b""
+    return head + b"".join(b"data: %s\n" % line for line in data.split(b"\n")) + b"\n"
+
+
 @dataclass(frozen=True, slots=True)
 class WireFormat:
     """Format in which an endpoint sends errors and streams.
@@ -60,6 +66,11 @@ class WireFormat:
         content_type: the content type of a stream.
         frame: makes a JSON document an element of a stream.
         closing: bytes behind the last element.
+        header_prefix: what the names of headers begin with that providers of the format read; ""
+            for none.
+        request_id_header: the header in which clients look for the id of the request, beside
+            `X-Request-Id`; "" for none.
+        passes_query: whether providers of the format get the query of the URL.
     """
 
     name: FormatName
@@ -68,6 +79,16 @@ class WireFormat:
     content_type: str = "text/event-stream"
     frame: Callable[[bytes], bytes] = sse_event
     closing: bytes = b""
+    header_prefix: str = ""
+    request_id_header: str = ""
+    passes_query: bool = False
+
+    def own_headers(self, headers: Mapping[str, str]) -> dict[str, str]:
+        """The headers of a request that providers of the format read, in lower case."""
+        if not self.header_prefix:
+            return {}
+        names = ((name.lower(), value) for name, value in headers.items())
+        return {name: value for name, value in names if name.startswith(self.header_prefix)}
 
     def error_body(self, error: HTTPError, request_id: str) -> dict[str, Any]:
         """The error as a JSON object."""
@@ -83,7 +104,10 @@ class WireFormat:
 
 
 OPENAI = WireFormat("openai")
-ANTHROPIC = WireFormat("anthropic")
+RESPONSES = WireFormat("responses", header_prefix="openai-")
+ANTHROPIC = WireFormat(
+    "anthropic", header_prefix="anthropic-", request_id_header="request-id", passes_query=True
+)
 # google-genai reads a comment as an element of the answer, and fails; it skips a blank line.
 GEMINI = WireFormat("gemini", comment=b"\n", key_in_query=True)
 

@@ -23,12 +23,14 @@ class RequestOptions:
     """A parsed request.
 
     Attributes:
-        body: the body for providers, without `model` and the gateway's own fields.
+        body: the body for providers, without the gateway's own fields. It is emptied when the
+            request has ended.
         targets: the routes and models that may answer, in the order in which they are tried.
         statuses: the HTTP statuses after which the next target is tried; None for all failures
             that are not the fault of the request.
         timeout: seconds for the whole request, or None for the route's timeout.
         operation: name of the operation that the endpoint serves; "" for chat.
+        only: the providers that can answer, by name; None for all. See `MadeIds`.
     """
 
     body: dict[str, Any]
@@ -36,19 +38,22 @@ class RequestOptions:
     statuses: frozenset[int] | None = None
     timeout: float | None = None
     operation: str = ""
+    only: frozenset[str] | None = None
 
     @property
     def request(self) -> dict[str, Any]:
-        """The request for the router: the body with the model of the first target."""
+        """The request for the router: the body, with the model of the first target."""
         model = self.targets[0].model
-        return {**self.body, "model": model} if model else self.body
+        if model:
+            self.body["model"] = model
+        return self.body
 
     @property
     def route(self) -> str | Route | tuple[str, ...] | Chain:
         """The route of the call: that of the only target of a chat, or a chain."""
-        if len(self.targets) == 1 and not self.operation:
+        if len(self.targets) == 1 and not self.operation and self.only is None:
             return self.targets[0].route
-        return Chain(self.targets, statuses=self.statuses, operation=self.operation)
+        return Chain(self.targets, statuses=self.statuses, operation=self.operation, only=self.only)
 
 
 def parse_options(
@@ -70,39 +75,37 @@ def parse_options(
     model = body.pop("model", None)
     route = own["route"]
     if route is not None:
-        _require(isinstance(route, str), "route", f"must be a route's name, got {shown(route)}")
-        valid = model is None or isinstance(model, str)
-        _require(valid, "model", f"must be a string, got {shown(model)}")
+        if not isinstance(route, str):
+            raise invalid_field("route", f"must be a route's name, got {shown(route)}")
+        if model is not None and not isinstance(model, str):
+            raise invalid_field("model", f"must be a string, got {shown(model)}")
         check_route(route)
         first = Target(route, model or "")
     else:
-        valid = isinstance(model, str) and bool(model)
-        _require(valid, "model", f"must be a model's name, got {shown(model)}")
+        if not isinstance(model, str) or not model:
+            raise invalid_field("model", f"must be a model's name, got {shown(model)}")
         first = find(model)
-    targets = tuple(dict.fromkeys([first, *map(find, _fallback_models(own["fallback_models"]))]))
+    targets: tuple[Target, ...] = (first,)
+    fallbacks = _fallback_models(own["fallback_models"])
+    if fallbacks:
+        targets = tuple(dict.fromkeys([first, *map(find, fallbacks)]))
     statuses, attempt_timeout = _fallback_conditions(own["fallback_conditions"])
-    return RequestOptions(
-        body,
-        (*(replace(one, attempt_timeout=attempt_timeout) for one in targets[:-1]), targets[-1]),
-        statuses,
-        _seconds(own["timeout"], "timeout", 1.0),
-    )
+    if attempt_timeout is not None:
+        others = (replace(one, attempt_timeout=attempt_timeout) for one in targets[:-1])
+        targets = (*others, targets[-1])
+    return RequestOptions(body, targets, statuses, _seconds(own["timeout"], "timeout", 1.0))
 
 
 def _fallback_models(value: Any) -> list[str] | tuple[str, ...]:
-    names = value or ()
-    _require(
-        isinstance(names, list | tuple) and all(isinstance(name, str) for name in names),
-        "fallback_models",
-        f"must be a list of model names, got {shown(value)}",
-    )
-    count = len(names)
-    _require(
-        count <= MAX_FALLBACKS,
-        "fallback_models",
-        f"must have at most {MAX_FALLBACKS} items, got {count}",
-    )
-    return names
+    if not value:
+        return ()
+    if not isinstance(value, list | tuple) or not all(isinstance(name, str) for name in value):
+        problem = f"must be a list of model names, got {shown(value)}"
+        raise invalid_field("fallback_models", problem)
+    if len(value) > MAX_FALLBACKS:
+        problem = f"must have at most {MAX_FALLBACKS} items, got {len(value)}"
+        raise invalid_field("fallback_models", problem)
+    return value
 
 
 def _fallback_conditions(value: Any) -> tuple[frozenset[int] | None, float | None]:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from typing import Any, cast
 
 from aiohttp import web
+from aiohttp.http import StreamWriter
 from multidict import CIMultiDict
 
 from multirouter.gateway.http.wire_format import WireFormat
+from multirouter.gateway.streams.before_waits import BeforeWaits
+
+MAX_KEPT = 2**16
+"""Bytes of events after which the client must have read before more are written."""
 
 
 class EventStreamResponse:
@@ -16,6 +22,9 @@ class EventStreamResponse:
 
     The response starts with the first event, so that a failure before it still has its own HTTP
     status; or with the first comment, when no data has come for `comment_interval` seconds.
+
+    Events that arrive together are written together: a write is a system call, which costs more
+    than the events in it. `add` keeps events until the stream of `read` waits for its provider.
 
     Args:
         request: the request to answer.
@@ -36,6 +45,10 @@ class EventStreamResponse:
     ) -> None:
         self.started: bool = False
         self.response: web.StreamResponse | None = None
+        self._writer: StreamWriter | None = None
+        self._kept: list[bytes] = []
+        self._since_drain = 0
+        self._disconnected = False
         self._request = request
         self._headers = headers
         self._comment_interval = comment_interval
@@ -54,14 +67,66 @@ class EventStreamResponse:
         """
         response = self.response or await self._start()
         self._written_at = self._loop.time()
+        if self._kept:
+            data = b"".join([*self._kept, data])
+            self._kept = []
         await response.write(data)
         return response
+
+    def read(self, stream: AsyncIterator[Any]) -> AsyncIterator[Any]:
+        """Reads a stream; whenever it waits, the events that were added are written."""
+        return BeforeWaits(stream, self._write_kept)
+
+    async def add(self, data: bytes) -> None:
+        """Adds whole events while a stream is read; waits while the client does not read.
+
+        The first events are written at once.
+
+        Raises:
+            ConnectionError: the client has disconnected.
+        """
+        if self._writer is None or self._disconnected:
+            await self.send(data)
+            return
+        self._kept.append(data)
+        self._since_drain += len(data)
+        if self._since_drain > MAX_KEPT:
+            self._since_drain = 0
+            await self.send(b"")
+            await self._writer.drain()
+
+    def _write_kept(self) -> None:
+        """Writes the kept events, without a wait: the provider must not get the time of a client.
+
+        A client that has disconnected is noticed by the next events.
+        """
+        if not self._kept or self._writer is None:
+            return
+        self._written_at = self._loop.time()
+        data = self._kept[0] if len(self._kept) == 1 else b"".join(self._kept)
+        writing = self._writer.write(data, drain=False)
+        try:
+            writing.send(None)
+        except StopIteration:
+            self._kept = []
+        except ConnectionError:
+            self._disconnected = True
 
     async def end(self) -> web.StreamResponse:
         """Ends a complete stream."""
         response = self.response or await self._start()
         self.stop_comments()
-        await response.write_eof()
+        await response.write_eof(b"".join(self._kept))
+        return response
+
+    async def break_off(self, events: bytes) -> web.StreamResponse:
+        """Sends the last events and drops the connection before the body's last chunk.
+
+        A client cannot take such a body for a complete one.
+        """
+        response = await self.send(events)
+        if self._request.transport is not None:
+            self._request.transport.close()
         return response
 
     def stop_comments(self) -> None:
@@ -79,7 +144,8 @@ class EventStreamResponse:
                 headers["Cache-Control"] = "no-cache"
                 headers["X-Accel-Buffering"] = "no"
                 response = web.StreamResponse(headers=headers)
-                await response.prepare(self._request)
+                writer = await response.prepare(self._request)
+                self._writer = cast("StreamWriter | None", writer)
                 self.response = response
         return self.response
 

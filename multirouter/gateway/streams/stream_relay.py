@@ -8,12 +8,18 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
+from multirouter.gateway.http.event_socket import EventSocket
 from multirouter.gateway.http.exchange import Exchange
 from multirouter.gateway.http.http_error import HTTPError, http_error_from
+from multirouter.gateway.http.unreported_usage import characters_of
 from multirouter.gateway.streams.sse_response import EventStreamResponse
+from multirouter.providers.native.answers import request_id_of
 from multirouter.runtime.streams.stream import Stream, StreamRestarted
 
 _SHUTTING_DOWN = "the gateway is shutting down, and the stream exceeded the drain timeout"
+
+
+EventResponse = EventStreamResponse | EventSocket
 
 
 class Translator(Protocol):
@@ -22,12 +28,16 @@ class Translator(Protocol):
     Attributes:
         model: the model that answers, once a chunk has named it.
         usage: the usage in OpenAI's terms, once a chunk has reported it.
+        holds: whether a chunk, and all behind it, is sent only when the answer is complete; None
+            sends all as they come.
     """
 
     @property
     def model(self) -> str: ...  # noqa: D102 - see above
     @property
     def usage(self) -> Any: ...  # noqa: D102 - see above
+    @property
+    def holds(self) -> Callable[[Any], bool] | None: ...  # noqa: D102 - see above
 
     def feed(self, chunk: Any, /) -> bytes:
         """The whole events of a chunk; b"" for none."""
@@ -35,6 +45,10 @@ class Translator(Protocol):
 
     def end(self) -> bytes:
         """The events that end a complete stream."""
+        ...
+
+    def error(self, error: HTTPError, /) -> bytes | None:
+        """The events that end a broken stream; None for the error event of the wire format."""
         ...
 
 
@@ -56,7 +70,7 @@ async def relay(
         ConnectionError: the client has disconnected.
         Exception: as `open_`.
     """
-    response = EventStreamResponse(
+    response = exchange.socket or EventStreamResponse(
         exchange.request,
         lambda: exchange.headers(streaming=exchange.provider is not None),
         comment_interval,
@@ -64,8 +78,7 @@ async def relay(
     )
     try:
         with exchange.active_streams.tracked():
-            stream = await open_()
-            await _relay(exchange, stream, translator, response)
+            await _relay(exchange, await open_(), translator, response)
             return await response.end()
     except ConnectionError:
         raise
@@ -73,48 +86,51 @@ async def relay(
         if not (exchange.active_streams.cancelled and response.started):
             raise
         error = HTTPError(503, _SHUTTING_DOWN, code="shutting_down")
-        return await _break_off(exchange, response, error)
+        return await _break_off(exchange, response, error, translator)
     except Exception as error:
         if not response.started:
             raise
-        return await _break_off(exchange, response, http_error_from(error))
+        return await _break_off(exchange, response, http_error_from(error), translator)
     finally:
         response.stop_comments()
 
 
 async def _break_off(
-    exchange: Exchange, response: EventStreamResponse, error: HTTPError
+    exchange: Exchange, response: EventResponse, error: HTTPError, translator: Translator
 ) -> web.StreamResponse:
-    """Sends the error and drops the connection before the body's last chunk.
-
-    A client cannot take such a body for a complete one.
-    """
+    """Ends with the error, in a form that no client takes for a complete answer."""
     exchange.error_code = error.code or "failed"
-    sent = await response.send(exchange.wire_format.error_event(error, exchange.id))
-    if exchange.request.transport is not None:
-        exchange.request.transport.close()
-    return sent
+    events = translator.error(error) or exchange.wire_format.error_event(error, exchange.id)
+    return await response.break_off(events)
 
 
 async def _relay(
     exchange: Exchange,
     stream: Stream[Any],
     translator: Translator,
-    response: EventStreamResponse,
+    response: EventResponse,
 ) -> None:
     earlier = exchange.trail[: len(exchange.trail) - len(stream.attempts)]
     try:
         async with stream:
-            async for chunk in stream:
+            if translator.holds is not None:
+                stream.hold_back(translator.holds)
+            async for chunk in response.read(stream):
                 if isinstance(chunk, StreamRestarted):
                     message = "the stream was interrupted, and sent content cannot be replaced"
                     raise HTTPError(502, message, code="stream_interrupted")
+                if not response.started:  # only its headers have it
+                    id_ = exchange.native_request_id or request_id_of(chunk)
+                    exchange.native_request_id = id_
+                if exchange.counts_tokens:
+                    exchange.delivered += characters_of(chunk)
                 data = translator.feed(chunk)
                 if data:
                     exchange.model = translator.model
-                    await response.send(data)
+                    await response.add(data)
         await response.send(translator.end())
     finally:
         exchange.record_usage(translator.usage)
         exchange.trail = [*earlier, *stream.attempts]
         exchange.provider = stream.provider
+        del stream  # the traceback of an error that it has holds this frame

@@ -8,6 +8,7 @@ from typing import Any
 
 from multirouter.gateway.app import Gateway
 from multirouter.gateway.auth.key_protocol import Key
+from multirouter.sharing.transport import Grants
 
 Operation = Callable[[Gateway], Any]
 """Runs on the gateway of one worker; can be pickled, as can what it returns."""
@@ -55,6 +56,43 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadUsage:
+    """The answer is what each key uses, by name.
+
+    Attributes:
+        id: of this question.
+    """
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReadDemands:
+    """The answer is the `Demands` on the limits of keys, or None when they are not due.
+
+    Attributes:
+        id: of this question.
+        interval: seconds between two reports.
+    """
+
+    id: int
+    interval: float
+
+
+@dataclass(frozen=True, slots=True)
+class ApplyGrants:
+    """The gateway was granted shares of the limits of its keys.
+
+    Attributes:
+        grants: the answer to its demands.
+        hosts: the machines of its fleet.
+    """
+
+    grants: Grants
+    hosts: int
+
+
+@dataclass(frozen=True, slots=True)
 class RunEverywhere:
     """Every worker shall run an operation. The answer is the list of results.
 
@@ -95,7 +133,10 @@ class Done:
     error: Exception | None
 
 
-FromWorker = Ready | Acquire | Release | RunEverywhere | Reload | Done
+KeyMessage = Acquire | Release | ReadUsage | ReadDemands | ApplyGrants
+"""What the limits of keys are counted by."""
+
+FromWorker = Ready | RunEverywhere | Reload | Done | KeyMessage
 
 # -- from the supervisor -------------------------------------------------------------------------
 
@@ -139,4 +180,9 @@ class StopWorker:
     graceful: bool
 
 
-FromSupervisor = Answer | Run | StopWorker
+@dataclass(frozen=True, slots=True)
+class RenewShares:
+    """A key has come into use: its limits are to be reported soon."""
+
+
+FromSupervisor = Answer | Run | StopWorker | RenewShares

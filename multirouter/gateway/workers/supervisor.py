@@ -16,7 +16,6 @@ from typing import Any
 from multirouter.config import Settings
 from multirouter.errors import ConfigurationError
 from multirouter.gateway.access_log import AccessLog
-from multirouter.gateway.auth.key_limits import KeyLimits
 from multirouter.gateway.endpoints.admin_operations import SetHold, SetWeight
 from multirouter.gateway.log_setup import configure_logs
 from multirouter.gateway.process import STOP_SIGNALS, ServeOptions
@@ -31,14 +30,13 @@ from multirouter.gateway.server import READINESS_LEAD, bind
 from multirouter.gateway.signals import Signals, blocked
 from multirouter.gateway.startup_message import report_start
 from multirouter.gateway.workers.channel import Channel
+from multirouter.gateway.workers.key_counter import KeyCounter
 from multirouter.gateway.workers.messages import (
-    Acquire,
     Answer,
     Done,
     FromWorker,
     Operation,
     Ready,
-    Release,
     Reload,
     Run,
     RunEverywhere,
@@ -88,7 +86,7 @@ def run_workers(options: ServeOptions, workers: int, signals: Signals) -> int:
         configure_logs()
         gc.freeze()  # shared pages stay shared: a collection would write to them
         gc.enable()  # see `command.run`
-        options = replace(options, host=host, port=port, worker=True)
+        options = replace(options, host=host, port=port, worker=True, folder=folder)
         return Supervisor(options, settings, folder, signals).run(workers)
 
 
@@ -121,7 +119,7 @@ class Supervisor:
         self._starts: list[float] = []  # times at which workers are to be started
         self._changes: dict[tuple[type, str], Operation] = {}
         self._operations = OperationsUnderWay()
-        self._limits = KeyLimits()
+        self._keys = KeyCounter(shared=settings.document.sharing is not None)
         self._log = AccessLog()
         self._watch = FileWatch(self._files)
         self._next_watch = time.monotonic() + POLL_INTERVAL
@@ -222,8 +220,7 @@ class Supervisor:
         worker.close()
         self._workers.discard(worker)
         remove_gauges(worker.pid, self._folder)
-        for key in worker.keys_under_way():
-            self._limits.release(key, 0, 0.0, time.monotonic())
+        self._keys.worker_ended(worker)
         self._operations.worker_ended(worker)
         if self._stop_by is not None:
             return
@@ -259,15 +256,6 @@ class Supervisor:
 
     def _handle(self, worker: WorkerHandle, message: FromWorker) -> None:
         match message:
-            case Acquire():
-                rejection = self._limits.admit(message.key, time.monotonic())
-                if rejection is None:
-                    worker.key_acquired(message.key)
-                self._send(worker, Answer(message.id, rejection))
-            case Release():
-                worker.key_released(message.key)
-                now = time.monotonic()
-                self._limits.release(message.key, message.tokens, message.usd, now)
             case Done():
                 self._operations.done(worker, message)
             case RunEverywhere():
@@ -280,6 +268,9 @@ class Supervisor:
                 if not self._ready:
                     self._ready = True
                     report_start(self._settings, message.url)
+            case _:
+                for answer in self._keys.handle(worker, message):
+                    self._send(worker, answer)
 
     def _answer(
         self, worker: WorkerHandle, id_: int, value: Any, error: Exception | None = None
@@ -320,7 +311,8 @@ class Supervisor:
             then: called with what is wrong, or "", when every worker has them.
         """
         try:
-            settings = self._options.reload_settings(str(self._options.host))
+            keyed = self._settings.keys is not None
+            settings = self._options.reload_settings(str(self._options.host), keyed=keyed)
         except Exception as error:  # noqa: BLE001 - no failure of a reload may end the gateway
             then(reload_rejected(self._log, reason, error))
             return

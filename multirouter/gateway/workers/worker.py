@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import sys
-from collections.abc import AsyncGenerator, Iterable
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from itertools import count
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 from multirouter.config import Settings
 from multirouter.errors import ConfigurationError, MultirouterError, UsageError
 from multirouter.gateway.app import Gateway
-from multirouter.gateway.auth.key_limits import Rejection
+from multirouter.gateway.auth.key_limits import KeyUse, Rejection
 from multirouter.gateway.auth.key_protocol import Key
 from multirouter.gateway.http.http_error import HTTPError
 from multirouter.gateway.process import ServeOptions, Stop, serve
@@ -22,17 +22,23 @@ from multirouter.gateway.workers.channel import Channel
 from multirouter.gateway.workers.messages import (
     Acquire,
     Answer,
+    ApplyGrants,
     Done,
     FromSupervisor,
     Operation,
+    ReadDemands,
+    ReadUsage,
     Ready,
     Release,
     Reload,
+    RenewShares,
     Run,
     RunEverywhere,
     StopWorker,
 )
 from multirouter.gateway.workers.shared_metrics import share_metrics
+from multirouter.gateway.workers.worker_limits import WorkerLimits
+from multirouter.sharing.transport import Demands, Grants
 
 FAILED = 2
 """Exit status of a worker that cannot serve."""
@@ -98,7 +104,7 @@ class SupervisorLink:
                 change(gateway)
         gateway.admin.everywhere = self.run_everywhere
         gateway.admin.reload = self.reload
-        gateway.access.limits = SharedLimits(self)
+        gateway.access.count_with(WorkerLimits(self))
 
         def stop_by_signal() -> None:
             self._signals.take()
@@ -136,7 +142,26 @@ class SupervisorLink:
         """Counts a request that has ended."""
         self._send(Release(key, tokens, usd))
 
-    def _ask(self, question: Acquire | Reload | RunEverywhere) -> asyncio.Future[Any]:
+    async def usage(self) -> Mapping[str, KeyUse]:
+        """What each key uses, over all workers."""
+        usage: Mapping[str, KeyUse] = await self._ask(ReadUsage(next(self._ids)))
+        return usage
+
+    async def demands(self, interval: float) -> Demands | None:
+        """The demands on the limits of keys, over all workers; None when they are not due."""
+        try:
+            demands: Demands | None = await self._ask(ReadDemands(next(self._ids), interval))
+        except HTTPError:  # the supervisor has gone
+            return None
+        return demands
+
+    def granted(self, grants: Grants, hosts: int) -> None:
+        """Applies what the gateway was granted."""
+        self._send(ApplyGrants(grants, hosts))
+
+    def _ask(
+        self, question: Acquire | ReadUsage | ReadDemands | Reload | RunEverywhere
+    ) -> asyncio.Future[Any]:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         if self._channel.closed:
             future.set_exception(_stopping())
@@ -178,47 +203,10 @@ class SupervisorLink:
                     future.set_exception(message.error)
             case Run():
                 self._send(_done(message, gateway))
+            case RenewShares():
+                gateway.access.report_soon()
             case StopWorker():
                 stop.request(graceful=message.graceful)
-
-
-class SharedLimits:
-    """Counts what each key uses over all workers: the supervisor counts; see `Limiter`.
-
-    Args:
-        link: leads to the supervisor.
-    """
-
-    def __init__(self, link: SupervisorLink) -> None:
-        self._link = link
-
-    async def acquire(self, key: Key, now: float) -> None:
-        """See `Limiter`; a key without limits costs no question."""
-        if not _is_limited(key):
-            return
-        answer = self._link.acquire(key)
-        try:
-            rejection = await asyncio.shield(answer)
-        except asyncio.CancelledError:
-            answer.add_done_callback(lambda done: self._abandon(key, done))
-            raise
-        if rejection is not None:
-            raise rejection.error()
-
-    def release(self, key: Key, tokens: int, usd: float, now: float) -> None:
-        """See `Limiter`."""
-        if _is_limited(key):
-            self._link.release(key, tokens, usd)
-
-    def _abandon(self, key: Key, answer: asyncio.Future[Rejection | None]) -> None:
-        """Ends a request whose client went away before the answer."""
-        if answer.exception() is None and answer.result() is None:
-            self._link.release(key, 0, 0.0)
-
-
-def _is_limited(key: Key) -> bool:
-    limits = (key.requests_per_minute, key.tokens_per_minute, key.concurrent, key.budget)
-    return any(limit is not None for limit in limits)
 
 
 def _done(run: Run, gateway: Gateway) -> Done:

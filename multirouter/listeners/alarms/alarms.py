@@ -10,7 +10,7 @@ from typing_extensions import override
 from multirouter.core import function_checks as hooks
 from multirouter.core import validation as check
 from multirouter.core.event_dispatcher import EventDispatcher
-from multirouter.core.events import AlarmChanged, CircuitChanged
+from multirouter.core.events import AlarmChanged, CircuitChanged, ModelCircuitChanged
 from multirouter.core.listener import Listener
 from multirouter.errors import ConfigurationError
 from multirouter.listeners.metrics.gauges import RouterView
@@ -160,7 +160,7 @@ class AlarmEvaluator(Listener):
         self._rules = alarms.rules
         self._router, self._view = router, view
         self._dispatcher, self._on_error = dispatcher, on_error
-        self._firing: dict[tuple[str, str], float] = {}
+        self._firing: dict[tuple[str, str], AlarmChanged] = {}
         for rule in self._rules:
             if isinstance(rule, Listener):
                 dispatcher.add(rule)
@@ -194,24 +194,35 @@ class AlarmEvaluator(Listener):
     def circuit_changed(self, event: CircuitChanged) -> None:
         self.evaluate(event.at)
 
+    @override
+    def model_circuit_changed(self, event: ModelCircuitChanged) -> None:
+        self.evaluate(event.at)
+
     def shift(self, by: float) -> None:
         """Adds `by` seconds to each stored instant, to move to the clock of another loop."""
         for rule in self._rules:
             rule.shift(by)
-        self._firing = {alarm: since + by for alarm, since in self._firing.items()}
+        self._firing = {
+            alarm: event._replace(since=event.since + by, at=event.at + by)
+            for alarm, event in self._firing.items()
+        }
+
+    def firing(self) -> tuple[AlarmChanged, ...]:
+        """The alarms that are firing, as they began, the oldest first."""
+        return tuple(self._firing.values())
 
     def _apply(self, name: str, reading: AlarmReading, now: float) -> None:
         """Raises or clears one alarm, if the reading changes it."""
         alarm = (name, reading.subject)
-        firing = reading.state == "firing"
-        if firing and alarm not in self._firing:
-            since = self._firing[alarm] = now
-        elif reading.state == "cleared" and alarm in self._firing:
-            since = self._firing.pop(alarm)
+        subject, state, value, text = reading
+        if state == "firing" and alarm not in self._firing:
+            event = AlarmChanged(self._router, name, subject, True, value, text, now, now)
+            self._firing[alarm] = event
+        elif state == "cleared" and alarm in self._firing:
+            since = self._firing.pop(alarm).since
+            event = AlarmChanged(self._router, name, subject, False, value, text, since, now)
         else:
             return
-        subject, _, value, text = reading
-        event = AlarmChanged(self._router, name, subject, firing, value, text, since, now)
         self._dispatcher.post("alarm_changed", event)
 
 

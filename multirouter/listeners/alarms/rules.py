@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from multirouter.core import validation as check
 from multirouter.core.events import Configured
-from multirouter.core.failures.stalled import may_be_from_stall
+from multirouter.core.failures.own_process import may_be_from_stall
 from multirouter.core.listener import Listener
 from multirouter.core.rolling_window import RollingCounts
 from multirouter.errors import ConfigurationError
@@ -87,9 +87,9 @@ class ProviderFailing(_ShareRule):
     """More than a share of a provider's attempts fail.
 
     Hedges and trials count. Shadow copies, cancelled attempts, and failures caused by the request
-    itself or by a stall of the event loop do not. While the provider's circuit is not closed, it
-    fires on fewer than `min_count` attempts: few are made then, and the circuit has already found
-    the provider unhealthy.
+    itself or by this process (a stall of its event loop, no descriptors left) do not. While the
+    provider's circuit is not closed, it fires on fewer than `min_count` attempts: few are made
+    then, and the circuit has already found the provider unhealthy.
 
     Args:
         providers: names of the providers to watch; none: all.
@@ -119,7 +119,7 @@ class ProviderFailing(_ShareRule):
         provider, kind = record.provider, record.verdict.kind
         if record.role == "shadow" or kind in _NOT_COUNTED:
             return
-        if record.stalled and may_be_from_stall(record.verdict):
+        if record.verdict.local or (record.stalled and may_be_from_stall(record.verdict)):
             return
         if not self._providers or provider in self._providers:
             at = record.started + record.elapsed
@@ -214,10 +214,12 @@ class FallbackShare(_ShareRule):
 
 
 class CircuitOpen:
-    """A provider's circuit has not been closed for too long; half-open time counts.
+    """A circuit has not been closed for too long; half-open time counts.
+
+    The subject is the provider, or `provider/model` for the circuit of a single model.
 
     Args:
-        providers: names of the providers to watch; none: all.
+        providers: names of the providers to watch, with their models; none: all.
         longer_than: seconds, > 0.
         name: the alarm's name.
     """
@@ -228,25 +230,37 @@ class CircuitOpen:
         self.name: str = check.name("CircuitOpen.name", name)
         self._longer_than = check.duration("CircuitOpen.longer_than", longer_than)
         self._providers = _provider_names("CircuitOpen", providers)
-        self._since: dict[str, float] = {}
+        self._since: dict[tuple[str, str], float] = {}
 
     def evaluate(self, now: float, view: RouterView) -> Iterable[AlarmReading]:
         """Reads how long each circuit has not been closed; see `AlarmRule`."""
         names = [name for name in view.names() if not self._providers or name in self._providers]
-        self._since = {name: since for name, since in self._since.items() if name in names}
+        states = {(name, ""): view.circuit_state(name) for name in names}
         for name in names:
-            if view.circuit_state(name) == "closed":
-                self._since.pop(name, None)
-                yield AlarmReading(name, "cleared", 0.0, f"provider {name}: circuit closed")
-                continue
-            seconds = now - self._since.setdefault(name, now)
-            state = threshold_state(seconds, self._longer_than, -1.0)
-            text = f"provider {name}: circuit open for {seconds:.0f} s"
-            yield AlarmReading(name, state, seconds, text)
+            found = view.model_circuits(name).items()
+            states |= {(name, model): state for model, state in found if state != "closed"}
+        gone = {circuit: "closed" for circuit in self._since if circuit[0] in names}
+        states = gone | states  # a model's circuit that is closed has no state of its own
+        self._since = {
+            circuit: self._since.get(circuit, now)
+            for circuit, state in states.items()
+            if state != "closed"
+        }
+        for (name, model), state in states.items():
+            yield self._reading(name, model, now, is_closed=state == "closed")
 
     def shift(self, by: float) -> None:
         """Adds `by` seconds to each stored instant; see `AlarmRule`."""
-        self._since = {name: since + by for name, since in self._since.items()}
+        self._since = {circuit: since + by for circuit, since in self._since.items()}
+
+    def _reading(self, name: str, model: str, now: float, *, is_closed: bool) -> AlarmReading:
+        subject = f"{name}/{model}" if model else name
+        title = f"provider {name}: circuit" + (f" of model {model}" if model else "")
+        if is_closed:
+            return AlarmReading(subject, "cleared", 0.0, f"{title} closed")
+        seconds = now - self._since[name, model]
+        state = threshold_state(seconds, self._longer_than, -1.0)
+        return AlarmReading(subject, state, seconds, f"{title} open for {seconds:.0f} s")
 
 
 class AllOpen:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -44,6 +45,9 @@ def open_to_write(path: Path) -> Connection:
         sqlite3.Error: the file cannot be opened or written.
         ConfigurationError: the file is not a history.
     """
+    with suppress(OSError):  # it exists, or cannot be created, which SQLite reports
+        # Readable by its owner only; SQLite gives its other files the same mode.
+        os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     connection = _connect(f"{path.absolute().as_uri()}?mode=rwc")
     try:
         _version(connection)

@@ -14,6 +14,7 @@ from typing_extensions import override
 from multirouter.core import validation as check
 from multirouter.core.events import CircuitChanged, FailedOver
 from multirouter.core.listener import Listener
+from multirouter.core.settings.operation import OWN_FUNCTIONS
 from multirouter.errors import ConfigurationError, UsageError
 from multirouter.listeners.history import file as history_file
 from multirouter.listeners.history.restore import StateRestorer
@@ -23,7 +24,7 @@ from multirouter.model import AttemptRecord, CallOutcome
 if TYPE_CHECKING:
     from sqlite3 import Connection
 
-    from multirouter.core.cost.budgets import Account
+    from multirouter.core.cost.account import Account
     from multirouter.core.registry.registry import Registry
 
 RETENTION = 90 * 86_400.0
@@ -170,6 +171,7 @@ class History(Listener):
                 None if usage is None else usage.estimated,
                 record.stalled,
                 record.model,
+                record.operation or OWN_FUNCTIONS,
             ),
         )
 
@@ -198,6 +200,9 @@ class History(Listener):
                 first is not None and first.provider not in outcome.first_choice,
                 cost,
                 None if cost is None or failover_cost is None else cost - failover_cost,
+                outcome.client_key or None,
+                *_tokens(trail),
+                outcome.operation or OWN_FUNCTIONS,
             ),
         )
 
@@ -277,6 +282,14 @@ def _cost(trail: tuple[AttemptRecord, ...]) -> float | None:
         return trail[0].cost if trail[0].priced else None
     known = [record.cost for record in trail if record.priced]
     return sum(known) if known else None
+
+
+def _tokens(trail: tuple[AttemptRecord, ...]) -> tuple[int | None, int | None]:
+    """Input and output tokens of the attempts; None if no attempt has them."""
+    known = [record.usage for record in trail if record.usage is not None]
+    if not known:
+        return None, None
+    return sum(usage.input for usage in known), sum(usage.output for usage in known)
 
 
 def _first_content(outcome: CallOutcome[Any]) -> float | None:

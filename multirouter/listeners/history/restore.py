@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
-from multirouter.core.failures.stalled import circuit_effect
+from multirouter.core.failures.own_process import circuit_effect
 from multirouter.core.registry.accounts import ROUTER
 from multirouter.core.settings.failure_rules import CircuitEffect
 from multirouter.errors import UsageError
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sqlite3 import Connection
 
     from multirouter.core.circuit.gate import Gate
-    from multirouter.core.cost.budgets import Account
+    from multirouter.core.cost.account import Account
     from multirouter.core.health.degraded import HealthWindow
     from multirouter.core.registry.registry import Registry
     from multirouter.core.routes.resolved_route import ResolvedRoute

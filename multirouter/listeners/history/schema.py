@@ -31,10 +31,12 @@ ATTEMPTS = (
     "estimated",
     "stalled",
     "model",
+    "operation",
 )
 """Columns of `attempts`. `at` is the wall clock at the end, seconds since 1970 in UTC; durations
 are in seconds, costs in USD; `estimated` is 1 if the token counts are estimated, not reported;
-`stalled` is 1 if the event loop stalled meanwhile; `model` as in `AttemptRecord.model`."""
+`stalled` is 1 if the event loop stalled meanwhile; `model` as in `AttemptRecord.model`;
+`operation` is `chat` for the providers' own functions, and NULL in rows of earlier versions."""
 
 CALLS = (
     "at",
@@ -53,11 +55,17 @@ CALLS = (
     "first_choice_unavailable",
     "cost",
     "first_cost",
+    "client_key",
+    "input_tokens",
+    "output_tokens",
+    "operation",
 )
 """Columns of `calls`. `first_provider`, `first_kind`, `first_elapsed` and `first_cost` are about
 the first choice: its name, the outcome and duration of its attempt, and what the call would have
 cost there alone. `first_choice_unavailable` is 1 if no provider of the route's first choice was
-available (`CallOutcome.first_choice`), so the first attempt went to another one."""
+available (`CallOutcome.first_choice`), so the first attempt went to another one. `client_key` is
+NULL without one; tokens are those of all attempts, NULL when none is known;
+`operation` is as in `attempts`."""
 
 CIRCUITS = ("at", "run", "router", "provider", "old", "new", "reason", "open_duration")
 """Columns of `circuits`, the state changes; `run` identifies the process."""
@@ -120,6 +128,15 @@ MIGRATIONS: tuple[str, ...] = (
     """
     ALTER TABLE attempts ADD COLUMN model TEXT;
     ALTER TABLE calls RENAME COLUMN first_tier_unavailable TO first_choice_unavailable
+    """,
+    """
+    ALTER TABLE calls ADD COLUMN client_key TEXT;
+    ALTER TABLE calls ADD COLUMN input_tokens INTEGER;
+    ALTER TABLE calls ADD COLUMN output_tokens INTEGER
+    """,
+    """
+    ALTER TABLE attempts ADD COLUMN operation TEXT;
+    ALTER TABLE calls ADD COLUMN operation TEXT
     """,
 )
 """Migrations from an empty file to the current schema; a file's version is the number of migrations

@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from threading import Lock
 from types import ModuleType
 from weakref import WeakKeyDictionary
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry
 
 from multirouter.errors import ConfigurationError
-from multirouter.listeners.metrics.gauges import Gauges, make_gauges
+from multirouter.listeners.metrics.family_makers import (
+    TOKEN_RATES,
+    CounterFamily,
+    HistogramFamily,
+    counter,
+    gauge,
+    histogram,
+)
+from multirouter.listeners.metrics.gauges import GaugeFamily, Gauges, StateGauges, make_gauges
+from multirouter.listeners.metrics.plain_families import PlainCounter, PlainHistogram
 
-BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3, 5, 8, 12, 20, 30, 60, 120)
-"""Upper bounds in seconds: cached and rejected calls are below 0.1, short answers at 0.25 to 3,
-long answers up to the default timeouts of an attempt (30) and a call (120). Both timeouts are
-bounds, so the share of attempts and calls that reached them can be queried."""
-
-TOKEN_RATES = (1, 2, 5, 10, 20, 30, 50, 75, 100, 150, 200, 300, 500, 1000, 2000)
-"""Upper bounds in tokens per second: people read 5 to 10, hosted models generate 30 to 300."""
-
-CALL = ("router", "route", "outcome")
-ATTEMPT = ("router", "provider", "outcome")
+ROUTER = ("router",)
+CALL = ("router", "route", "outcome", "operation")
+ATTEMPT = ("router", "provider", "outcome", "operation")
+SHADOW_ATTEMPT = ("router", "provider", "outcome")
 PROVIDER = ("router", "provider")
+KEY = ("router", "key")
 MODEL = ("router", "provider", "model")
 MODEL_ATTEMPT = ("router", "provider", "model", "outcome")
+
+TRIP_REASONS = ("failures", "failure_rate", "slow", "exhausted", "credentials")
+"""Reasons for which a closed circuit opens; their series start at 0."""
 
 
 class Families:
@@ -34,176 +42,225 @@ class Families:
     """
 
     def __init__(self) -> None:
-        self.calls: Counter = _counter("calls", "Calls that ended, by outcome", CALL)
-        self.call_seconds: Histogram = _histogram(
+        self.calls: CounterFamily = counter("calls", "Calls that ended, by outcome", CALL)
+        self.call_seconds: HistogramFamily = histogram(
             "call_duration_seconds", "Seconds from the start of a call to its end", CALL
         )
-        self.attempts: Counter = _counter("attempts", "Attempts that ended, by outcome", ATTEMPT)
-        self.attempt_seconds: Histogram = _histogram(
+        self.attempts: CounterFamily = counter(
+            "attempts", "Attempts that ended, by outcome", ATTEMPT
+        )
+        self.attempt_seconds: HistogramFamily = histogram(
             "attempt_duration_seconds", "Seconds from the start of an attempt to its end", ATTEMPT
         )
-        self.late_attempts: Counter = _counter(
+        self.late_attempts: CounterFamily = counter(
             "late_attempts",
             "Attempts that ended after their circuit had changed state, and did not affect it",
             PROVIDER,
         )
-        self.transitions: Counter = _counter(
+        self.transitions: CounterFamily = counter(
             "circuit_transitions",
             "Circuit state changes, by new state and reason",
             ("router", "provider", "to", "reason"),
         )
-        self.failovers: Counter = _counter(
+        self.failovers: CounterFamily = counter(
             "failovers",
             "Failovers from this provider to another, by kind of failure",
             ("router", "provider", "reason"),
         )
-        self.stream_continuations: Counter = _counter(
+        self.stream_continuations: CounterFamily = counter(
             "stream_continuations",
             "Interrupted streams that were continued, by continuation mode",
             ("router", "route", "mode"),
         )
-        self.retries_denied: Counter = _counter(
+        self.retries_denied: CounterFamily = counter(
             "retries_denied",
             "Retries and failovers that were denied, by reason",
             ("router", "reason"),
         )
-        self.cooldowns: Counter = _counter(
+        self.cooldowns: CounterFamily = counter(
             "cooldowns", "Cooldowns started after a 429, or after another Retry-After", PROVIDER
         )
-        self.panics: Counter = _counter(
+        self.panics: CounterFamily = counter(
             "panics",
             "Provider choices made in panic mode, which ignores circuits",
             ("router", "route"),
         )
-        self.loop_stalls: Histogram = _histogram(
+        self.loop_stalls: HistogramFamily = histogram(
             "loop_stall_seconds",
             "Seconds that the event loop was late after a stall while attempts were in flight",
             ("router",),
         )
-        self.shadow_attempts: Counter = _counter(
-            "shadow_attempts", "Shadow copies that ended, by outcome", ATTEMPT
+        self.shadow_attempts: CounterFamily = counter(
+            "shadow_attempts", "Shadow copies that ended, by outcome", SHADOW_ATTEMPT
         )
-        self.shadow_seconds: Histogram = _histogram(
+        self.shadow_seconds: HistogramFamily = histogram(
             "shadow_attempt_duration_seconds",
             "Seconds from the start of a shadow copy to its end",
-            ATTEMPT,
+            SHADOW_ATTEMPT,
         )
-        self.history_dropped: Counter = _counter(
+        self.history_dropped: CounterFamily = counter(
             "history_dropped",
             "History rows dropped because the disk was slow, full or unavailable",
             ("router",),
         )
-        self.first_content: Histogram = _histogram(
+        self.first_content: HistogramFamily = histogram(
             "first_content_seconds",
             "Seconds from the start of a streamed attempt to its first content",
             PROVIDER,
         )
-        self.stream_seconds: Histogram = _histogram(
+        self.stream_seconds: HistogramFamily = histogram(
             "stream_duration_seconds",
             "Seconds from the start of a streamed attempt to the end of its complete stream",
             PROVIDER,
         )
-        self.token_rate: Histogram = Histogram(
-            "multirouter_stream_tokens_per_second",
+        self.token_rate: HistogramFamily = histogram(
+            "stream_tokens_per_second",
             "Output tokens per second between first content and end of a complete stream",
             PROVIDER,
-            registry=None,
-            buckets=TOKEN_RATES,
+            TOKEN_RATES,
         )
-        self.cost: Counter = _counter(
+        self.cost: CounterFamily = counter(
             "cost_usd", "Cost of attempts in US dollars", ("router", "route", "provider", "model")
         )
-        self.estimated_cost: Counter = _counter(
+        self.estimated_cost: CounterFamily = counter(
             "estimated_cost_usd",
             "Part of the cost that is based on estimated token counts",
             PROVIDER,
         )
-        self.tokens: Counter = _counter(
+        self.tokens: CounterFamily = counter(
             "tokens",
             "Tokens of attempts, by model and kind; kinds do not overlap",
             (*MODEL, "kind"),
         )
-        self.failover_extra: Counter = _counter(
+        self.failover_extra: CounterFamily = counter(
             "failover_extra_cost_usd",
             "US dollars that calls cost more than at their first choice",
             ("router", "route"),
         )
-        self.failover_saved: Counter = _counter(
+        self.failover_saved: CounterFamily = counter(
             "failover_saved_cost_usd",
             "US dollars that calls cost less than at their first choice",
             ("router", "route"),
         )
-        self.budgets_reached: Counter = _counter(
+        self.budgets_reached: CounterFamily = counter(
             "budgets_reached",
             "Budgets that reached their warning threshold or their limit",
             ("router", "owner", "threshold"),
         )
-        self.unknown_routes: Counter = _counter(
+        self.unknown_routes: CounterFamily = counter(
             "unknown_routes",
             "Calls with an unknown route name that used this route instead",
             ("router", "route"),
         )
-        self.diverted_calls: Counter = _counter(
+        self.diverted_calls: CounterFamily = counter(
             "diverted_calls",
             "Answered calls that the route's first choice did not answer, by the one that did",
             ("router", "route", "provider"),
         )
-        self.model_attempts: Counter = _counter(
+        self.model_attempts: CounterFamily = counter(
             "model_attempts", "Attempts whose model is known, by model and outcome", MODEL_ATTEMPT
         )
-        self.model_seconds: Histogram = _histogram(
+        self.model_seconds: HistogramFamily = histogram(
             "model_attempt_duration_seconds",
             "Seconds from the start of an answered attempt to its end, by model",
             MODEL,
         )
+        self.model_transitions: CounterFamily = counter(
+            "model_circuit_transitions",
+            "State changes of the circuits of single models, by new state and reason",
+            (*MODEL, "to", "reason"),
+        )
+        self.key_calls: CounterFamily = counter(
+            "key_calls", "Calls made for a client key, by outcome", (*KEY, "outcome")
+        )
+        self.key_tokens: CounterFamily = counter(
+            "key_tokens", "Tokens of all attempts of a key's calls", (*KEY, "kind")
+        )
+        self.key_cost: CounterFamily = counter(
+            "key_cost_usd", "Cost of all attempts of a key's calls in US dollars", KEY
+        )
         # Several processes count as one router: attempts in flight are summed, states show the
         # worst value. Only live processes count; a dead one would keep an alarm firing.
-        self.in_flight: Gauge = Gauge(
-            "multirouter_attempts_in_flight",
+        self.in_flight: GaugeFamily = gauge(
+            "attempts_in_flight",
             "Attempts in flight",
             PROVIDER,
-            registry=None,
-            multiprocess_mode="livesum",
+            "livesum",
         )
-        self.available: Gauge = Gauge(
-            "multirouter_available",
+        self.available: GaugeFamily = gauge(
+            "available",
             "1 if available, 0 if open, in cooldown, at its limit, held or removed",
             PROVIDER,
-            registry=None,
-            multiprocess_mode="livemin",
+            "livemin",
         )
-        self.degraded: Gauge = Gauge(
-            "multirouter_degraded",
+        self.degraded: GaugeFamily = gauge(
+            "degraded",
             "1 if used only after healthy providers, because too few attempts succeeded",
             PROVIDER,
-            registry=None,
-            multiprocess_mode="livemax",
+            "livemax",
         )
-        self.circuit_state: Gauge = Gauge(
-            "multirouter_circuit_state",
+        self.circuit_state: GaugeFamily = gauge(
+            "circuit_state",
             "Circuit state: 0 closed, 1 half_open, 2 open",
             PROVIDER,
-            registry=None,
-            multiprocess_mode="livemax",
+            "livemax",
         )
-        self.diverted: Gauge = Gauge(
-            "multirouter_diverted",
+        self.model_circuit_state: GaugeFamily = gauge(
+            "model_circuit_state",
+            "State of the circuit of a single model: 0 closed, 1 half_open, 2 open",
+            MODEL,
+            "livemax",
+        )
+        self.diverted: GaugeFamily = gauge(
+            "diverted",
             "1 while a route's calls are answered by other providers than its first choice",
             ("router", "route"),
-            registry=None,
-            multiprocess_mode="livemax",
+            "livemax",
         )
-        self.alarms_firing: Gauge = Gauge(
-            "multirouter_alarms_firing",
+        self.alarms_firing: GaugeFamily = gauge(
+            "alarms_firing",
             "Subjects (providers, routes or the router) for which the alarm is firing",
             ("router", "alarm"),
-            registry=None,
-            multiprocess_mode="livemax",
+            "livemax",
+        )
+        self.sharing_connected: GaugeFamily = gauge(
+            "sharing_connected", "1 while the shared state is connected", ROUTER, "livemin"
+        )
+        self.sharing_processes: GaugeFamily = gauge(
+            "sharing_processes", "Connected processes, this one included", ROUTER, "livemax"
+        )
+        self.sharing_lag: HistogramFamily = histogram(
+            "sharing_lag_seconds", "Seconds that a message was under way", ROUTER
+        )
+        self.sharing_messages: CounterFamily = counter(
+            "sharing_messages", "Messages sent and received", (*ROUTER, "direction")
+        )
+        self.sharing_dropped: CounterFamily = counter(
+            "sharing_dropped", "Messages lost, or dropped because unreadable", ROUTER
         )
 
-    def all(self) -> tuple[Counter | Gauge | Histogram, ...]:
+    def all(self) -> tuple[CounterFamily | GaugeFamily | HistogramFamily, ...]:
         """All families, in the order of `docs/reference/metrics.md`."""
         return tuple(vars(self).values())
+
+    def timed(
+        self, counts: CounterFamily, seconds: HistogramFamily, *labels: str
+    ) -> Callable[..., None]:
+        """Binds a series of a counter and one of a histogram, which count the same events.
+
+        Returns:
+            A function that counts and times one event: `(seconds, exemplar=None)`.
+        """
+        count, histogram = counts.labels(*labels), seconds.labels(*labels)
+        if isinstance(counts, PlainCounter) and isinstance(seconds, PlainHistogram):
+            counts.labels(*labels).count_observations(seconds.labels(*labels))
+            return histogram.observe
+
+        def observe(elapsed: float, exemplar: dict[str, str] | None = None) -> None:
+            count.inc()
+            histogram.observe(elapsed, exemplar)
+
+        return observe
 
 
 class RegisteredFamilies:
@@ -211,13 +268,9 @@ class RegisteredFamilies:
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self.families: Families = Families()
-        self.gauges: Gauges = make_gauges(
-            self.families.in_flight,
-            self.families.available,
-            self.families.degraded,
-            self.families.circuit_state,
-        )
-        registered: list[Counter | Gauge | Histogram] = []
+        of_state = (getattr(self.families, name) for name in StateGauges._fields)
+        self.gauges: Gauges = make_gauges(StateGauges(*of_state))
+        registered: list[CounterFamily | GaugeFamily | HistogramFamily] = []
         try:
             for family in self.families.all():
                 registry.register(family)
@@ -259,7 +312,11 @@ def _registered() -> WeakKeyDictionary[CollectorRegistry, RegisteredFamilies]:
 def _of_this_version(found: RegisteredFamilies) -> bool:
     """Whether the families were made by the same code, in this or in an earlier import."""
     same_import = type(found) is RegisteredFamilies
-    return same_import or vars(found.families).keys() == vars(Families()).keys()
+    return same_import or _classes(found.families) == _classes(Families())
+
+
+def _classes(families: Families) -> dict[str, str]:
+    return {name: type(family).__name__ for name, family in vars(families).items()}
 
 
 def families_in(registry: CollectorRegistry) -> RegisteredFamilies:
@@ -279,11 +336,3 @@ def families_in(registry: CollectorRegistry) -> RegisteredFamilies:
         else:
             registered.restore(registry)
         return registered
-
-
-def _counter(name: str, help_text: str, labels: tuple[str, ...]) -> Counter:
-    return Counter(f"multirouter_{name}_total", help_text, labels, registry=None)
-
-
-def _histogram(name: str, help_text: str, labels: tuple[str, ...]) -> Histogram:
-    return Histogram(f"multirouter_{name}", help_text, labels, registry=None, buckets=BUCKETS)

@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from threading import RLock
-from typing import Protocol
+from typing import NamedTuple, Protocol
 from weakref import ref
 
 from prometheus_client import Gauge, values
 from typing_extensions import override
 
 from multirouter.errors import UsageError
+from multirouter.listeners.metrics.bounded_labels import OTHER
+from multirouter.listeners.metrics.plain_families import PlainGauge
+
+GaugeFamily = Gauge | PlainGauge
+"""Plain numbers of this process, or, where several processes share files, prometheus-client's."""
+
+_KEY = ("router", "provider")
+"""Labels of a provider's gauges; those of a model have one more."""
 
 CIRCUIT_VALUES = {"closed": 0.0, "half_open": 1.0, "open": 2.0}
 """Gauge value of each circuit state; a higher value is worse."""
@@ -42,6 +50,10 @@ class RouterView(Protocol):
         """`closed`, `half_open` or `open`."""
         ...
 
+    def model_circuits(self, name: str) -> Mapping[str, str]:
+        """States of the circuits of this provider's models that are not closed, by model."""
+        ...
+
 
 Reading = Callable[[RouterView, str], float]
 Merge = Callable[[Iterable[float]], float]
@@ -63,30 +75,43 @@ def _circuit_state(view: RouterView, provider: str) -> float:
     return CIRCUIT_VALUES[view.circuit_state(provider)]
 
 
+class StateGauges(NamedTuple):
+    """The families of the gauges that show the state of providers and models.
+
+    Attributes:
+        in_flight: merged by sum.
+        available: merged by minimum.
+        degraded: merged by maximum.
+        circuit_state: merged by maximum.
+        model_circuit_state: merged by maximum; `OTHER` shows the worst state of the models
+            without a series of their own.
+    """
+
+    in_flight: GaugeFamily
+    available: GaugeFamily
+    degraded: GaugeFamily
+    circuit_state: GaugeFamily
+    model_circuit_state: GaugeFamily
+
+
 class Gauges:
     """Gauges of one registry, over the views of all routers that use it.
 
     Routers of the same name are merged by the same rules as several processes. Views are held
     weakly: the series of a router that was dropped without `close()` show 0 at the next scrape and
     are then removed.
-
-    Args:
-        in_flight: merged by sum.
-        available: merged by minimum.
-        degraded: merged by maximum.
-        circuit_state: merged by maximum.
     """
 
-    def __init__(
-        self, in_flight: Gauge, available: Gauge, degraded: Gauge, circuit_state: Gauge
-    ) -> None:
-        self._definitions: tuple[tuple[Gauge, Reading, Merge], ...] = (
-            (in_flight, _in_flight, sum),
-            (available, _available, min),
-            (degraded, _degraded, max),
-            (circuit_state, _circuit_state, max),
+    def __init__(self, families: StateGauges) -> None:
+        self._definitions: tuple[tuple[GaugeFamily, Reading, Merge], ...] = (
+            (families.in_flight, _in_flight, sum),
+            (families.available, _available, min),
+            (families.degraded, _degraded, max),
+            (families.circuit_state, _circuit_state, max),
         )
+        self._model_state = families.model_circuit_state
         self._views: dict[tuple[str, str], tuple[ref[RouterView], ...]] = {}
+        self._models: dict[tuple[str, str], tuple[str, ...]] = {}
         self._lock = RLock()
 
     def add(self, router: str, provider: str, view: RouterView) -> None:
@@ -96,6 +121,15 @@ class Gauges:
             others = [other for other in self._live_views(key) if other is not view]
             self._views[key] = tuple(map(ref, (*others, view)))
             self._bind(key)
+
+    def add_model(self, router: str, provider: str, model: str) -> None:
+        """Adds the series of a model whose circuit has changed; `model` is its label value."""
+        key = (router, provider)
+        with self._lock:
+            models = self._models.get(key, ())
+            if model not in models and key in self._views:
+                self._models[key] = (*models, model)
+                self._bind_model(key, model)
 
     def remove(self, router: str, provider: str, view: RouterView) -> None:
         """Removes a provider's series, unless another router of this name has the provider."""
@@ -115,6 +149,27 @@ class Gauges:
         for gauge, reading, merge in self._definitions:
             gauge.labels(*key).set_function(partial(self._scraped, key, reading, merge))
 
+    def _bind_model(self, key: tuple[str, str], model: str) -> None:
+        scraped = partial(self._scraped_model, key, model)
+        self._model_state.labels(*key, model).set_function(scraped)
+
+    def _scraped_model(self, key: tuple[str, str], model: str) -> float:
+        self._drop_if_unused(key)
+        return self._worst(key, model)
+
+    def _worst(self, key: tuple[str, str], model: str) -> float:
+        """The worst state of the circuits behind one label value."""
+        own = self._models.get(key, ())
+
+        def reading(view: RouterView, provider: str) -> float:
+            states = view.model_circuits(provider)
+            if model != OTHER:
+                return CIRCUIT_VALUES[states.get(model, "closed")]
+            others = (CIRCUIT_VALUES[states[name]] for name in states if name not in own)
+            return max(others, default=0.0)
+
+        return _merged(self._live_views(key), key[1], reading, max)
+
     def _scraped(self, key: tuple[str, str], reading: Reading, merge: Merge) -> float:
         self._drop_if_unused(key)
         return _merged(self._live_views(key), key[1], reading, merge)
@@ -129,6 +184,8 @@ class Gauges:
     def _drop(self, key: tuple[str, str]) -> None:
         for gauge, _, _ in self._definitions:
             gauge.remove(*key)
+        for model in self._models.pop(key, ()):
+            self._model_state.remove(*key, model)
 
 
 def _merged(views: Iterable[RouterView], provider: str, reading: Reading, merge: Merge) -> float:
@@ -141,20 +198,18 @@ def _merged(views: Iterable[RouterView], provider: str, reading: Reading, merge:
 
 
 class _Series:
-    """One gauge of one provider; an unchanged value is not written again."""
+    """One series of a gauge; an unchanged value is not written again."""
 
-    __slots__ = ("_gauge", "_written", "merge", "reading")
+    __slots__ = ("_set", "_written")
 
-    def __init__(self, gauge: Gauge, reading: Reading, merge: Merge) -> None:
-        self._gauge = gauge
+    def __init__(self, set_value: Callable[[float], None]) -> None:
+        self._set = set_value
         self._written = math.nan
-        self.reading = reading
-        self.merge = merge
 
     def write(self, value: float) -> None:
         if value != self._written:
             self._written = value
-            self._gauge.set(value)
+            self._set(value)
 
 
 class WrittenGauges(Gauges):
@@ -163,41 +218,48 @@ class WrittenGauges(Gauges):
     Values are written when they change. Series cannot be removed there: they go to 0.
     """
 
-    def __init__(
-        self, in_flight: Gauge, available: Gauge, degraded: Gauge, circuit_state: Gauge
-    ) -> None:
-        super().__init__(in_flight, available, degraded, circuit_state)
+    def __init__(self, families: StateGauges) -> None:
+        super().__init__(families)
         self._process = os.getpid()
-        self._series: dict[tuple[str, str], tuple[_Series, ...]] = {}
+        self._series: dict[tuple[str, ...], tuple[_Series, ...]] = {}
 
     @override
     def refresh(self, router: str, provider: str) -> None:
         key = (router, provider)
         if key in self._views:
             self._bind(key)
+            for model in self._models.get(key, ()):
+                self._bind_model(key, model)
 
     @override
     def _bind(self, key: tuple[str, str]) -> None:
         views = self._live_views(key)
-        for series in self._series_of(key):
-            series.write(_merged(views, key[1], series.reading, series.merge))
+        of_provider = zip(self._definitions, self._series_of(key), strict=True)
+        for (_, reading, merge), series in of_provider:
+            series.write(_merged(views, key[1], reading, merge))
+
+    @override
+    def _bind_model(self, key: tuple[str, str], model: str) -> None:
+        self._series_of((*key, model))[0].write(self._worst(key, model))
 
     @override
     def _drop(self, key: tuple[str, str]) -> None:
-        for series in self._series_of(key):
-            series.write(0.0)
+        of_models = ((*key, model) for model in self._models.pop(key, ()))
+        for labels in (key, *of_models):
+            for series in self._series_of(labels):
+                series.write(0.0)
 
-    def _series_of(self, key: tuple[str, str]) -> tuple[_Series, ...]:
+    def _series_of(self, labels: tuple[str, ...]) -> tuple[_Series, ...]:
+        """The series of a provider, or the one of a model."""
         if self._process != os.getpid():  # forked: nothing is written to this process's files yet
             self._process = os.getpid()
             self._series.clear()
-        found = self._series.get(key)
+        found = self._series.get(labels)
         if found is None:
-            found = tuple(
-                _Series(gauge.labels(*key), reading, merge)
-                for gauge, reading, merge in self._definitions
-            )
-            self._series[key] = found
+            of_provider = [gauge for gauge, _, _ in self._definitions]
+            gauges = [self._model_state] if len(labels) > len(_KEY) else of_provider
+            found = tuple(_Series(gauge.labels(*labels).set) for gauge in gauges)
+            self._series[labels] = found
         return found
 
 
@@ -210,9 +272,6 @@ def is_multiprocess() -> bool:
     return values.ValueClass is not values.MutexValue
 
 
-def make_gauges(
-    in_flight: Gauge, available: Gauge, degraded: Gauge, circuit_state: Gauge
-) -> Gauges:
+def make_gauges(families: StateGauges) -> Gauges:
     """Creates `WrittenGauges` if several processes share files, else `Gauges`."""
-    gauges_class = WrittenGauges if is_multiprocess() else Gauges
-    return gauges_class(in_flight, available, degraded, circuit_state)
+    return WrittenGauges(families) if is_multiprocess() else Gauges(families)

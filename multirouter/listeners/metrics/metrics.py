@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter as Counted
-from collections.abc import Callable, Iterable
-from typing import Any, Generic, TypeVar, get_args
+from collections.abc import Iterable
+from typing import Any, get_args
 from weakref import ref
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Histogram
+from prometheus_client import REGISTRY, CollectorRegistry
 from typing_extensions import override
 
 from multirouter.core.events import (
@@ -19,6 +19,7 @@ from multirouter.core.events import (
     FailedOver,
     HoldChanged,
     LoopStalled,
+    ModelCircuitChanged,
     PanicStarted,
     RetryDenied,
     RouteDiverted,
@@ -26,35 +27,25 @@ from multirouter.core.events import (
     StreamContinued,
 )
 from multirouter.core.listener import Listener
-from multirouter.listeners.metrics.families import families_in
+from multirouter.core.settings.operation import OWN_FUNCTIONS
+from multirouter.listeners.metrics.families import TRIP_REASONS, families_in
+from multirouter.listeners.metrics.family_makers import CounterFamily, HistogramFamily
 from multirouter.listeners.metrics.gauges import RouterView, is_multiprocess
+from multirouter.listeners.metrics.key_metrics import KeyMetrics
+from multirouter.listeners.metrics.series import Exemplar, Observe, SeriesCache, with_exemplar
+from multirouter.listeners.metrics.sharing_metrics import SharingMetrics
 from multirouter.listeners.metrics.usage_metrics import UsageMetrics
-from multirouter.model import AttemptRecord, CallOutcome, CallResult, FailureKind, Role
+from multirouter.model import (
+    AttemptRecord,
+    CallOutcome,
+    CallResult,
+    FailureKind,
+    Role,
+)
 
 __all__ = ["Exemplar", "Metrics", "MultiprocessMetrics", "RouterView", "make_metrics"]
 
-Exemplar = Callable[[], dict[str, str] | None]
-"""Returns the labels that link an observation to a trace (`{"trace_id": ...}`), or None."""
-
-KeyT = TypeVar("KeyT")
-BoundSeries = tuple[Callable[[], None], Callable[[float], None]]
-"""`inc` of a counter and `observe` of a histogram, for one set of label values."""
-
-TRIP_REASONS = ("failures", "failure_rate", "slow", "exhausted", "credentials")
-"""Reasons for which a closed circuit opens; their series start at 0."""
-
 _SUCCESS = FailureKind.SUCCESS
-
-
-class _SeriesCache(dict[KeyT, BoundSeries], Generic[KeyT]):
-    """Series by label values, created at first use; after that one dictionary look-up."""
-
-    def __init__(self, bind: Callable[[KeyT], BoundSeries]) -> None:
-        self._bind = bind
-
-    def __missing__(self, key: KeyT) -> BoundSeries:
-        series = self[key] = self._bind(key)
-        return series
 
 
 class Metrics(Listener):
@@ -87,20 +78,21 @@ class Metrics(Listener):
         registered = families_in(REGISTRY if registry is None else registry)
         self._router = router_name
         self._families = registered.families
-        self._usage = UsageMetrics(router_name, registered.families)
+        self._usage = UsageMetrics(router_name, registered)
+        self._keys = KeyMetrics(router_name, registered.families)
         self._gauges = registered.gauges
         self._exemplar = exemplar
         self._view = ref(view)
         self._providers: dict[str, None] = {}
-        self._successful_calls = _SeriesCache[str](
-            lambda route: self._bind_call((route, "success"))
+        self._successful_calls = SeriesCache[str](
+            lambda route: self._bind_call((route, "success", ""))
         )
-        self._other_calls = _SeriesCache[tuple[str, CallResult]](self._bind_call)
-        self._successful_attempts = _SeriesCache[str](
-            lambda provider: self._bind_attempt((provider, "success"))
+        self._other_calls = SeriesCache[tuple[str, CallResult, str]](self._bind_call)
+        self._successful_attempts = SeriesCache[str](
+            lambda provider: self._bind_attempt((provider, "success", ""))
         )
-        self._other_attempts = _SeriesCache[tuple[str, str]](self._bind_attempt)
-        self._shadow_attempts = _SeriesCache[tuple[str, str]](self._bind_shadow)
+        self._other_attempts = SeriesCache[tuple[str, str, str]](self._bind_attempt)
+        self._shadow_attempts = SeriesCache[tuple[str, str]](self._bind_shadow)
         self._firing: Counted[str] = Counted()
         self._diverted: Counted[str] = Counted()
         for reason in ("budget", "attempts", "deadline", "not_idempotent"):
@@ -112,16 +104,13 @@ class Metrics(Listener):
     @override
     def attempt_ended(self, record: AttemptRecord) -> None:
         if record.role == "shadow":
-            count, observe = self._shadow_attempts[record.provider, record.outcome]
-            count()
-            observe(record.elapsed)
+            self._shadow_attempts[record.provider, record.outcome](record.elapsed)
             return
-        if record.verdict.kind is _SUCCESS:
-            count, observe = self._successful_attempts[record.provider]
+        if record.verdict.kind is _SUCCESS and not record.operation:
+            self._successful_attempts[record.provider](record.elapsed)
         else:
-            count, observe = self._other_attempts[record.provider, record.outcome]
-        count()
-        observe(record.elapsed)
+            labels = (record.provider, record.outcome, record.operation)
+            self._other_attempts[labels](record.elapsed)
         usage, first_content = record.usage, record.first_content
         if usage is not None:
             self._usage.count_usage(record, usage)
@@ -135,14 +124,18 @@ class Metrics(Listener):
     @override
     def call_ended(self, outcome: CallOutcome[Any]) -> None:
         if outcome.result == "success":
-            count, observe = self._successful_calls[outcome.route]
+            if outcome.operation:
+                self._other_calls[outcome.route, "success", outcome.operation](outcome.elapsed)
+            else:
+                self._successful_calls[outcome.route](outcome.elapsed)
             if not outcome.served_by_first_choice:
                 labels = (self._router, outcome.route, outcome.provider)
                 self._families.diverted_calls.labels(*labels).inc()
         else:
-            count, observe = self._other_calls[outcome.route, outcome.result]
-        count()
-        observe(outcome.elapsed)
+            series = (outcome.route, outcome.result, outcome.operation)
+            self._other_calls[series](outcome.elapsed)
+        if outcome.client_key:
+            self._keys.count_call(outcome)
         if outcome.failover_cost:
             self._usage.count_failover_cost(outcome, outcome.failover_cost)
 
@@ -160,6 +153,11 @@ class Metrics(Listener):
     def circuit_changed(self, event: CircuitChanged) -> None:
         labels = (self._router, event.provider, event.new, event.reason)
         self._families.transitions.labels(*labels).inc()
+
+    @override
+    def model_circuit_changed(self, event: ModelCircuitChanged) -> None:
+        self._usage.count_model_circuit(event)
+        self._gauges.refresh(self._router, event.provider)
 
     @override
     def cooldown_started(self, event: CooldownStarted) -> None:
@@ -214,6 +212,10 @@ class Metrics(Listener):
         """Counts rows that the history dropped; 0 creates the series. Any thread may call it."""
         self._families.history_dropped.labels(self._router).inc(rows)
 
+    def of_sharing(self) -> SharingMetrics:
+        """The metrics of the shared state."""
+        return SharingMetrics(self._router, self._families)
+
     def close(self) -> None:
         """Removes this router's gauges; its counters stay."""
         view = self._view()
@@ -232,7 +234,7 @@ class Metrics(Listener):
         self._providers[provider] = None
         self._gauges.add(self._router, provider, view)
         for outcome in ("success", "failure", "cancelled"):
-            self._families.attempts.labels(self._router, provider, outcome)
+            self._families.attempts.labels(self._router, provider, outcome, OWN_FUNCTIONS)
         for reason in TRIP_REASONS:
             self._families.transitions.labels(self._router, provider, "open", reason)
         self._families.late_attempts.labels(self._router, provider)
@@ -242,26 +244,29 @@ class Metrics(Listener):
         self._providers.pop(provider, None)
         self._gauges.remove(self._router, provider, view)
 
-    def _bind_call(self, key: tuple[str, CallResult]) -> BoundSeries:
-        route, result = key
+    def _bind_call(self, key: tuple[str, CallResult, str]) -> Observe:
+        route, result, operation = key[0], key[1], key[2] or OWN_FUNCTIONS
         calls = self._families.calls
         for other in get_args(CallResult):
-            calls.labels(self._router, route, other)
+            calls.labels(self._router, route, other, operation)
         self._families.diverted.labels(self._router, route)
-        return self._bind(calls, self._families.call_seconds, route, result)
+        return self._bind(calls, self._families.call_seconds, route, result, operation)
 
-    def _bind_attempt(self, key: tuple[str, str]) -> BoundSeries:
-        return self._bind(self._families.attempts, self._families.attempt_seconds, *key)
+    def _bind_attempt(self, key: tuple[str, str, str]) -> Observe:
+        provider, outcome, operation = key[0], key[1], key[2] or OWN_FUNCTIONS
+        attempts = self._families.attempts
+        for other in ("success", "failure", "cancelled"):
+            attempts.labels(self._router, provider, other, operation)
+        seconds = self._families.attempt_seconds
+        return self._bind(attempts, seconds, provider, outcome, operation)
 
-    def _bind_shadow(self, key: tuple[str, str]) -> BoundSeries:
+    def _bind_shadow(self, key: tuple[str, str]) -> Observe:
         return self._bind(self._families.shadow_attempts, self._families.shadow_seconds, *key)
 
-    def _bind(self, counts: Counter, seconds: Histogram, name: str, outcome: str) -> BoundSeries:
-        labels = (self._router, name, outcome)
-        histogram = seconds.labels(*labels)
+    def _bind(self, counts: CounterFamily, seconds: HistogramFamily, *labels: str) -> Observe:
+        observe = self._families.timed(counts, seconds, self._router, *labels)
         hook = self._exemplar
-        observe = histogram.observe if hook is None else _with_exemplar(histogram, hook)
-        return counts.labels(*labels).inc, observe
+        return observe if hook is None else with_exemplar(observe, hook)
 
 
 class MultiprocessMetrics(Metrics):
@@ -329,14 +334,3 @@ def make_metrics(
     """
     metrics_class = MultiprocessMetrics if is_multiprocess() else Metrics
     return metrics_class(router_name, view, registry, exemplar=exemplar)
-
-
-def _with_exemplar(histogram: Histogram, exemplar: Exemplar) -> Callable[[float], None]:
-    def observe(seconds: float) -> None:
-        labels: dict[str, str] | None = None
-        try:
-            labels = exemplar()
-        finally:  # if the hook raises, the observation is made without an exemplar
-            histogram.observe(seconds, labels)
-
-    return observe

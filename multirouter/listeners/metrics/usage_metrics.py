@@ -1,31 +1,20 @@
-"""Metrics of cost, tokens and streams of one router."""
+"""Metrics of cost, tokens, models and streams of one router."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from multirouter.core.events import BudgetReached
-from multirouter.listeners.metrics.families import Families
+from multirouter.core.events import BudgetReached, ModelCircuitChanged
+from multirouter.listeners.metrics.bounded_labels import ModelLabels
+from multirouter.listeners.metrics.families import TRIP_REASONS, RegisteredFamilies
 from multirouter.model import (
-    REQUEST_KINDS,
     AttemptRecord,
     CallOutcome,
-    FailureKind,
     Usage,
 )
 
 Add = Callable[[float], None]
-
-MAX_MODELS = 50
-"""Models of one provider with series of their own: names come from requests and answers, and each
-has some thirty series."""
-
-OTHER_MODELS = "other"
-"""Label value of all further models of a provider."""
-
-_NO_NEW_MODEL = REQUEST_KINDS | {FailureKind.NOT_FOUND}
-"""Kinds of failure that show no new model: the name may be one that a client made up."""
 
 
 class UsageMetrics:
@@ -33,16 +22,17 @@ class UsageMetrics:
 
     Args:
         router: value of the `router` label.
-        families: the metric families.
+        registered: the metric families, and the gauges.
     """
 
-    __slots__ = ("_bound", "_families", "_models", "_router")
+    __slots__ = ("_bound", "_families", "_gauges", "_models", "_router")
 
-    def __init__(self, router: str, families: Families) -> None:
+    def __init__(self, router: str, registered: RegisteredFamilies) -> None:
         self._router = router
-        self._families = families
+        self._families = registered.families
+        self._gauges = registered.gauges
         self._bound: dict[tuple[str, str, str], tuple[Add, Add, Add, Add]] = {}
-        self._models: dict[str, set[str]] = {}
+        self._models = ModelLabels(self._create_series)
 
     def count_model(self, record: AttemptRecord) -> None:
         """Counts an attempt under its model, and times it when it was answered."""
@@ -85,6 +75,13 @@ class UsageMetrics:
         if usage is not None and not usage.estimated and seconds > 0:
             families.token_rate.labels(*labels).observe(usage.output / seconds)
 
+    def count_model_circuit(self, event: ModelCircuitChanged) -> None:
+        """Counts a state change of a model's circuit; the gauge shows its state from then on."""
+        model = self._models.of(event.provider, event.model)
+        labels = (self._router, event.provider, model)
+        self._families.model_transitions.labels(*labels, event.new, event.reason).inc()
+        self._gauges.add_model(*labels)
+
     def count_failover_cost(self, outcome: CallOutcome[Any], extra: float) -> None:
         """Counts what a call cost above its first choice, or saved against it (`extra` < 0)."""
         families = self._families
@@ -101,16 +98,21 @@ class UsageMetrics:
         model = record.model
         if model is None:
             return ""
-        models = self._models.setdefault(record.provider, set())
-        if model in models:
-            return model
-        if len(models) >= MAX_MODELS or record.verdict.kind in _NO_NEW_MODEL:
-            return OTHER_MODELS
-        models.add(model)
+        return self._models.of_attempt(record, model)
+
+    def _create_series(self, provider: str, models: tuple[str, ...]) -> None:
+        """Creates the series of a new model at 0, so that `rate` includes the first failure.
+
+        Models have circuits from a provider's second one on.
+        """
+        families = self._families
         for outcome in ("success", "failure", "cancelled"):
-            labels = (self._router, record.provider, model, outcome)
-            self._families.model_attempts.labels(*labels)
-        return model
+            families.model_attempts.labels(self._router, provider, models[-1], outcome)
+        with_circuits = {1: (), 2: models}.get(len(models), models[-1:])
+        for model in with_circuits:
+            for reason in TRIP_REASONS:
+                labels = (self._router, provider, model, "open", reason)
+                families.model_transitions.labels(*labels)
 
     def _bind(self, provider: str, model: str) -> tuple[Add, Add, Add, Add]:
         tokens, labels = self._families.tokens, (self._router, provider, model)

@@ -8,40 +8,53 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from multirouter.providers.arguments import arguments_object
+from multirouter.providers.calls.names import ToolNames
+from multirouter.providers.calls.unique_ids import UniqueIds
 from multirouter.providers.error_factory import ErrorFactory
 from multirouter.providers.media import decode_text, from_data_url, from_file
+from multirouter.providers.openai.responses.reasoning_state import is_openai_block
 
 Block = dict[str, Any]
 
 _INVALID_ID_CHARACTER = re.compile(r"[^a-zA-Z0-9_-]")
 _TTLS = frozenset({"5m", "1h"})
+THINKING = frozenset({"thinking", "redacted_thinking"})
+"""Types of blocks of thinking."""
 
 
 class Conversation:
     """Builds turns out of messages.
 
     Attributes:
-        system: text blocks of all system and developer messages, in order.
+        system: text blocks of the system and developer messages in front of the first turn. Later
+            ones are part of the user's turns, so that earlier prompts remain a prefix.
         turns: alternating user and assistant turns; adjacent messages of one role share a turn.
 
     Args:
         errors: makes the error for content that this format cannot express.
+        names: the names of tools in this format.
     """
 
-    def __init__(self, errors: ErrorFactory) -> None:
+    def __init__(self, errors: ErrorFactory, names: ToolNames) -> None:
         self.system: list[Block] = []
         self.turns: list[dict[str, Any]] = []
         self._errors = errors
+        self._names = names
+        self._ids = UniqueIds(tool_id)
 
     def add(self, message: Mapping[str, Any]) -> None:
         """Adds one message.
 
         Raises:
-            ProviderError: of kind `request`, for content that this format cannot express.
+            ProviderError: of kind `unsupported`, for content that this format cannot express.
         """
         role = message.get("role")
         if role in {"system", "developer"}:
-            self.system.extend(self._blocks(message.get("content")))
+            blocks = self._blocks(message.get("content"))
+            if self.turns:
+                self._turn("user", blocks)
+            else:
+                self.system.extend(blocks)
         elif role == "user":
             self._turn("user", self._blocks(message.get("content")))
         elif role == "assistant":
@@ -54,7 +67,17 @@ class Conversation:
             )
 
     def finish(self) -> None:
-        """Removes trailing whitespace, which the API rejects, from a last assistant turn."""
+        """Puts the turns in the form that the API requires.
+
+        System messages without any turn become the user's; results of tools come first in a turn;
+        a last assistant turn has no trailing whitespace.
+        """
+        if not self.turns and self.system:
+            self._turn("user", self.system)
+            self.system = []
+        for turn in self.turns:
+            if turn["role"] == "user":
+                turn["content"].sort(key=_behind_results)
         if self.turns and self.turns[-1]["role"] == "assistant":
             last = self.turns[-1]["content"][-1]
             if last["type"] == "text":
@@ -71,7 +94,7 @@ class Conversation:
     def _assistant(self, message: Mapping[str, Any]) -> list[Block]:
         if message.get("audio"):
             raise self._errors.unsupported("messages.audio", "audio is not supported")
-        blocks = [dict(block) for block in message.get("thinking_blocks") or ()]
+        blocks = [dict(b) for b in message.get("thinking_blocks") or () if is_signed(b)]
         blocks.extend(self._blocks(message.get("content")))
         if message.get("refusal"):
             blocks.append({"type": "text", "text": message["refusal"]})
@@ -84,15 +107,16 @@ class Conversation:
             raise self._errors.unsupported("tool_calls", "only function tools are supported")
         return {
             "type": "tool_use",
-            "id": tool_id(call.get("id") or ""),
-            "name": function.get("name"),
+            "id": self._ids.of_call(call.get("id") or ""),
+            "name": self._names.sent(function.get("name")),
             "input": arguments_object(function.get("arguments")),
         }
 
     def _tool_result(self, message: Mapping[str, Any]) -> Block:
         content = message.get("content")
         blocks: Any = content if isinstance(content, str) else self._blocks(content)
-        result = {"type": "tool_result", "tool_use_id": tool_id(message.get("tool_call_id") or "")}
+        call_id = self._ids.of_result(message.get("tool_call_id") or "")
+        result = {"type": "tool_result", "tool_use_id": call_id}
         return {**result, "content": blocks, **_cache_control(message)} if blocks else result
 
     def _blocks(self, content: Any) -> list[Block]:
@@ -141,17 +165,49 @@ class Conversation:
         return {"type": "document", "source": source, **title}
 
 
-def conversation(messages: Iterable[Mapping[str, Any]], errors: ErrorFactory) -> Conversation:
+def conversation(
+    messages: Iterable[Mapping[str, Any]], errors: ErrorFactory, names: ToolNames
+) -> Conversation:
     """Translates a list of messages.
 
     Raises:
-        ProviderError: of kind `request`, for content that this format cannot express.
+        ProviderError: of kind `unsupported`, for content that this format cannot express.
     """
-    result = Conversation(errors)
+    result = Conversation(errors, names)
     for message in messages:
         result.add(message)
     result.finish()
     return result
+
+
+def is_signed(block: Mapping[str, Any]) -> bool:
+    """Whether a block of thinking is one that the API takes back: other models' are not signed."""
+    signature = "data" if block.get("type") == "redacted_thinking" else "signature"
+    return bool(block.get(signature)) and not is_openai_block(block)
+
+
+def thinking_allowed(body: Mapping[str, Any]) -> bool:
+    """Whether the API takes a thinking budget with these turns.
+
+    It does not when the last turn answers calls of a model that did not think, or whose thinking
+    is not signed: such a turn must begin with signed thinking.
+    """
+    turns = [turn for turn in body.get("messages") or () if isinstance(turn, Mapping)]
+    if len(turns) < 2 or "tool_result" not in _types(turns[-1]):
+        return True
+    answered = _types(next((t for t in reversed(turns) if t.get("role") == "assistant"), {}))
+    return "tool_use" not in answered or answered[0] in THINKING
+
+
+def _types(turn: Mapping[str, Any]) -> list[Any]:
+    content = turn.get("content")
+    if not isinstance(content, list):
+        return []
+    return [block.get("type") for block in content if isinstance(block, Mapping)]
+
+
+def _behind_results(block: Block) -> bool:
+    return bool(block["type"] != "tool_result")
 
 
 def tool_id(call_id: str) -> str:

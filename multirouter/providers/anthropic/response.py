@@ -7,8 +7,15 @@ from types import MappingProxyType
 from typing import Any
 
 from multirouter.providers.arguments import arguments_text
-from multirouter.providers.canonical import Answer, ChatCompletion, FinishReason, ToolCall, Usage
-from multirouter.providers.chunks import usage
+from multirouter.providers.canonical import (
+    Answer,
+    ChatCompletion,
+    Choice,
+    FinishReason,
+    ToolCall,
+    Usage,
+)
+from multirouter.providers.chunks import nested_counts, token_count, usage
 from multirouter.providers.error_factory import ErrorFactory
 
 FINISH: Mapping[str, FinishReason] = MappingProxyType(
@@ -42,34 +49,34 @@ def from_anthropic(body: Mapping[str, Any], created: int, errors: ErrorFactory) 
     reason = body.get("stop_reason")
     if not isinstance(blocks, list) or not isinstance(reason, str):
         raise errors.invalid_response("the response has no content or no stop_reason")
+    choice: Choice = {
+        "index": 0,
+        "finish_reason": FINISH.get(reason, "stop"),
+        "message": _answer(blocks, body.get("stop_details")),
+        "logprobs": None,
+    }
+    if choice["finish_reason"] == "content_filter":
+        choice["native_finish_reason"] = reason
     return {
         "id": str(body.get("id", "")),
         "object": "chat.completion",
         "created": created,
         "model": str(body.get("model", "")),
-        "choices": [
-            {
-                "index": 0,
-                "finish_reason": FINISH.get(reason, "stop"),
-                "message": _answer(blocks, body.get("stop_details")),
-                "logprobs": None,
-            }
-        ],
+        "choices": [choice],
         "usage": usage_from(body.get("usage") or {}),
     }
 
 
-def usage_from(counts: Mapping[str, Any]) -> Usage:
+def usage_from(counts: object) -> Usage:
     """Returns usage. `input_tokens` exclude what the cache read or wrote; OpenAI's do not."""
-    read = counts.get("cache_read_input_tokens") or 0
-    written = counts.get("cache_creation_input_tokens") or 0
-    details = counts.get("output_tokens_details") or {}
+    read = token_count(counts, "cache_read_input_tokens")
+    written = token_count(counts, "cache_creation_input_tokens")
     return usage(
-        prompt=(counts.get("input_tokens") or 0) + read + written,
-        completion=counts.get("output_tokens") or 0,
+        prompt=token_count(counts, "input_tokens") + read + written,
+        completion=token_count(counts, "output_tokens"),
         cached=read,
         written=written,
-        reasoning=details.get("thinking_tokens") or 0,
+        reasoning=token_count(nested_counts(counts, "output_tokens_details"), "thinking_tokens"),
     )
 
 

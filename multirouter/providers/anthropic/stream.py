@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from multirouter.providers.answer_checks import check_call_text
 from multirouter.providers.anthropic.response import FINISH, refusal_text, usage_from
 from multirouter.providers.arguments import arguments_text
+from multirouter.providers.calls.names import ToolNames
 from multirouter.providers.canonical import ChatCompletionChunk
 from multirouter.providers.chunks import ChunkMaker
 from multirouter.providers.error_factory import ErrorFactory
 from multirouter.providers.json_bytes import loads
-from multirouter.providers.sse import Event
+from multirouter.providers.transport.sse import Event
 
 Chunks = Iterable[ChatCompletionChunk]
+
+_TRANSLATED_BLOCKS = frozenset({"text", "tool_use", "thinking", "redacted_thinking"})
 
 
 class AnthropicTranslator:
@@ -25,9 +29,17 @@ class AnthropicTranslator:
         errors: makes the provider's errors.
         created: seconds since 1970.
         include_usage: whether the consumer wants the usage in a chunk of its own.
+        names: the names of tools at the service.
     """
 
-    def __init__(self, errors: ErrorFactory, created: int, *, include_usage: bool) -> None:
+    def __init__(
+        self,
+        errors: ErrorFactory,
+        created: int,
+        *,
+        include_usage: bool,
+        names: ToolNames | None = None,
+    ) -> None:
         self.complete: bool = False
         self.ended: bool = False
         self._errors = errors
@@ -35,6 +47,7 @@ class AnthropicTranslator:
         self._counts: dict[str, Any] = {}
         self._blocks: dict[int, dict[str, Any]] = {}
         self._calls = 0
+        self._names = names
         self._final_chunk: ChatCompletionChunk | None = None
         self._handlers: dict[str, Callable[[Any], Chunks]] = {
             "message_start": self._message_start,
@@ -76,13 +89,15 @@ class AnthropicTranslator:
         state = {"type": kind, "block": block, "parts": []}
         self._blocks[data["index"]] = state
         if kind == "tool_use":
+            check_call_text(block["id"], block["name"])
             state["call"] = self._calls
             self._calls += 1
-            function = {"name": block["name"], "arguments": ""}
+            name = block["name"] if self._names is None else self._names.received(block["name"])
+            function = {"name": name, "arguments": ""}
             return self._call_delta(state, id=block["id"], type="function", function=function)
         if kind == "text" and block.get("text"):
             return (self._make.chunk({"content": block["text"]}),)
-        return ()
+        return () if kind in _TRANSLATED_BLOCKS else self._other(kind)
 
     def _block_delta(self, data: dict[str, Any]) -> Chunks:
         delta = data["delta"]
@@ -101,7 +116,11 @@ class AnthropicTranslator:
             return (self._make.chunk({"reasoning_content": delta["thinking"]}),)
         if kind == "signature_delta":
             state["block"]["signature"] = delta["signature"]
-        return ()
+        return () if state["type"] in _TRANSLATED_BLOCKS else self._other(state["type"])
+
+    def _other(self, kind: str) -> Chunks:
+        """A chunk for content that has no counterpart, as of tools that the provider runs."""
+        return (self._make.chunk({"other_content": kind}),)
 
     def _block_stop(self, data: dict[str, Any]) -> Chunks:
         """Emits the arguments of a call that had no delta, or a whole signed thinking block."""
@@ -126,7 +145,9 @@ class AnthropicTranslator:
         if reason is not None:
             refusal = refusal_text(delta.get("stop_details"))
             self._final_chunk = self._make.chunk(
-                {} if refusal is None else {"refusal": refusal}, FINISH.get(reason, "stop")
+                {} if refusal is None else {"refusal": refusal},
+                FINISH.get(reason, "stop"),
+                native_reason=reason,
             )
             self.complete = True
         return ()

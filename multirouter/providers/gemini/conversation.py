@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from multirouter.providers.arguments import arguments_object
+from multirouter.providers.calls.names import ToolNames
 from multirouter.providers.error_factory import ErrorFactory
 from multirouter.providers.media import Media, from_data_url, from_file
 
@@ -27,37 +28,44 @@ class Conversation:
     """Builds turns out of messages.
 
     Attributes:
-        system: parts of all system and developer messages, in order.
+        system: parts of the system and developer messages in front of the first turn. Later ones
+            are part of the user's turns, so that earlier prompts remain a prefix.
         contents: user and model turns; adjacent messages of one role share a turn.
 
     Args:
         errors: makes the error for content that this format cannot express.
-        sign_foreign: whether calls without a signature get `FOREIGN_SIGNATURE`. Models from
-            Gemini 3 on reject such calls otherwise.
+        names: the names of tools in this format.
+        modern: whether the model is Gemini 3 or later: it rejects calls without a signature, so
+            those of other models get `FOREIGN_SIGNATURE`, and takes media in results of tools.
     """
 
-    def __init__(self, errors: ErrorFactory, *, sign_foreign: bool) -> None:
+    def __init__(self, errors: ErrorFactory, names: ToolNames, *, modern: bool) -> None:
         self.system: list[Part] = []
         self.contents: list[dict[str, Any]] = []
         self._errors = errors
-        self._sign_foreign = sign_foreign
+        self._tool_names = names
+        self._modern = modern
         self._names: dict[str, str] = {}
 
     def add(self, message: Mapping[str, Any]) -> None:
         """Adds one message.
 
         Raises:
-            ProviderError: of kind `request`, for content that this format cannot express.
+            ProviderError: of kind `unsupported`, for content that this format cannot express.
         """
         role = message.get("role")
         if role in {"system", "developer"}:
-            self.system.extend(self._parts(message.get("content")))
+            parts = self._parts(message.get("content"))
+            if self.contents:
+                self._turn("user", parts)
+            else:
+                self.system.extend(parts)
         elif role == "user":
             self._turn("user", self._parts(message.get("content")))
         elif role == "assistant":
             self._turn("model", self._assistant(message))
         elif role == "tool":
-            self._turn("user", [self._tool_result(message)])
+            self._turn("user", self._tool_result(message))
         else:
             raise self._errors.unsupported(
                 "messages.role", f"must be system, developer, user, assistant or tool, got {role!r}"
@@ -82,7 +90,7 @@ class Conversation:
         if signature and parts:
             parts[-1]["thoughtSignature"] = signature
         calls = [self._tool_call(call) for call in message.get("tool_calls") or ()]
-        if calls and self._sign_foreign and "thoughtSignature" not in calls[0]:
+        if calls and self._modern and "thoughtSignature" not in calls[0]:
             calls[0]["thoughtSignature"] = FOREIGN_SIGNATURE
         return parts + calls
 
@@ -90,32 +98,31 @@ class Conversation:
         function = call.get("function")
         if not function:
             raise self._errors.unsupported("tool_calls", "only function tools are supported")
-        name = function["name"]
+        name = self._tool_names.sent(function["name"])
         self._names[call["id"]] = name
         args = arguments_object(function.get("arguments"))
         part: Part = {"functionCall": {"id": call["id"], "name": name, "args": args}}
         signature = signature_of(call)
         return {**part, "thoughtSignature": signature} if signature else part
 
-    def _tool_result(self, message: Mapping[str, Any]) -> Part:
-        """A tool result. The API requires the function's name, which only the call has."""
+    def _tool_result(self, message: Mapping[str, Any]) -> list[Part]:
+        """A tool result. The API requires the function's name, which only the call has.
+
+        Media are parts of the result, or stand behind it for older models.
+        """
         call_id = message.get("tool_call_id")
         name = self._names.get(call_id) if isinstance(call_id, str) else None
         if name is None:
             raise self._errors.unsupported(
                 "tool_call_id", f"{call_id!r} does not match an earlier tool call"
             )
-        content = message.get("content")
-        if not isinstance(content, str):
-            content = "".join(part.get("text", "") for part in self._text_parts(content))
-        response = {"id": call_id, "name": name, "response": {"output": content}}
-        return {"functionResponse": response}
-
-    def _text_parts(self, content: Any) -> list[Part]:
-        parts = self._parts(content)
-        if any("text" not in part for part in parts):
-            raise self._errors.unsupported("messages.content", "a tool's result must be text")
-        return parts
+        parts = self._parts(message.get("content"))
+        output = "".join(part["text"] for part in parts if "text" in part)
+        media = [part for part in parts if "text" not in part]
+        response: Part = {"id": call_id, "name": name, "response": {"output": output}}
+        if media and self._modern:
+            return [{"functionResponse": {**response, "parts": media}}]
+        return [{"functionResponse": response}, *media]
 
     def _parts(self, content: Any) -> list[Part]:
         if content is None or content == "":
@@ -158,16 +165,19 @@ class Conversation:
 
 
 def conversation(
-    messages: Iterable[Mapping[str, Any]], errors: ErrorFactory, *, sign_foreign: bool
+    messages: Iterable[Mapping[str, Any]], errors: ErrorFactory, names: ToolNames, *, modern: bool
 ) -> Conversation:
     """Translates a list of messages.
 
     Raises:
-        ProviderError: of kind `request`, for content that this format cannot express.
+        ProviderError: of kind `unsupported`, for content that this format cannot express.
     """
-    result = Conversation(errors, sign_foreign=sign_foreign)
+    result = Conversation(errors, names, modern=modern)
     for message in messages:
         result.add(message)
+    if not result.contents and result.system:  # the API requires a turn
+        result.contents.append({"role": "user", "parts": result.system})
+        result.system = []
     return result
 
 

@@ -7,9 +7,10 @@ import struct
 from collections.abc import Sequence
 from typing import Any
 
-from multirouter.providers.adapter import PreparedRequest, Translator
+from multirouter.providers.adapter import Translator
 from multirouter.providers.canonical import Embedding, EmbeddingRequest, EmbeddingResponse
 from multirouter.providers.gemini.wire import GeminiAddress
+from multirouter.providers.transport.http import PreparedRequest
 
 
 class GeminiEmbeddingsWire(GeminiAddress):

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from multirouter.providers.calls.names import GEMINI as GEMINI_NAMES
+from multirouter.providers.calls.names import ToolNames
 from multirouter.providers.canonical import ChatRequest
 from multirouter.providers.error_factory import ErrorFactory
+from multirouter.providers.field_support import check_fields, find_lacks
 from multirouter.providers.gemini.conversation import conversation
-from multirouter.providers.gemini.request_fields import FIELDS
-from multirouter.providers.request_fields import check_fields
+from multirouter.providers.gemini.field_support import FIELDS
 
 _GENERATION = {
     "temperature": "temperature",
@@ -59,15 +62,17 @@ def to_gemini(request: ChatRequest, model: str, errors: ErrorFactory) -> dict[st
         errors: makes the errors.
 
     Raises:
-        ProviderError: of kind `request`, for what this format cannot express.
+        ProviderError: of kind `unsupported`, for what this format cannot express.
     """
     check_fields(request, FIELDS, errors)
     params: dict[str, Any] = {key: value for key, value in request.items() if value is not None}
-    converted = conversation(request["messages"], errors, sign_foreign=uses_thinking_levels(model))
+    names = ToolNames(GEMINI_NAMES, request.get("tools"))
+    modern = uses_thinking_levels(model)
+    converted = conversation(request["messages"], errors, names, modern=modern)
     body: dict[str, Any] = {"contents": converted.contents}
     if converted.system:
         body["systemInstruction"] = {"parts": converted.system}
-    body.update(_tools(params, errors))
+    body.update(_tools(params, names, errors))
     config = {
         **{name: params[field] for field, name in _GENERATION.items() if field in params},
         **_limits(params, errors),
@@ -77,6 +82,18 @@ def to_gemini(request: ChatRequest, model: str, errors: ErrorFactory) -> dict[st
     if config:
         body["generationConfig"] = config
     return body
+
+
+@dataclass(frozen=True, slots=True)
+class GeminiLacks:
+    """Returns what of a request Gemini's generateContent cannot express; see `Provider.lacks`."""
+
+    def __call__(self, request: Any) -> Mapping[str, str]:
+        """See `find_lacks`."""
+        return find_lacks(request, "gemini", FIELDS, self._translate)
+
+    def _translate(self, request: Any, errors: ErrorFactory) -> object:
+        return to_gemini(request, "", errors)
 
 
 def _limits(params: Mapping[str, Any], errors: ErrorFactory) -> dict[str, Any]:
@@ -114,27 +131,30 @@ def _thinking(params: Mapping[str, Any], model: str) -> dict[str, Any]:
     effort = params.get("reasoning_effort")
     if effort not in _LEVELS:
         return {}
+    thoughts = {} if effort == "none" else {"includeThoughts": True}
     if uses_thinking_levels(model):
-        return {"thinkingConfig": {"thinkingLevel": _LEVELS[effort]}}
-    return {"thinkingConfig": {"thinkingBudget": _BUDGETS[effort]}}
+        return {"thinkingConfig": {"thinkingLevel": _LEVELS[effort], **thoughts}}
+    return {"thinkingConfig": {"thinkingBudget": _BUDGETS[effort], **thoughts}}
 
 
-def _tools(params: Mapping[str, Any], errors: ErrorFactory) -> dict[str, Any]:
-    declarations = [_declaration(tool, errors) for tool in params.get("tools") or ()]
+def _tools(params: Mapping[str, Any], names: ToolNames, errors: ErrorFactory) -> dict[str, Any]:
+    declarations = [_declaration(tool, names, errors) for tool in params.get("tools") or ()]
     if not declarations:
         return {}
     settings: dict[str, Any] = {"tools": [{"functionDeclarations": declarations}]}
     choice = params.get("tool_choice")
     if choice is not None:
-        settings["toolConfig"] = {"functionCallingConfig": _choice(choice, errors)}
+        settings["toolConfig"] = {"functionCallingConfig": _choice(choice, names, errors)}
     return settings
 
 
-def _declaration(tool: Mapping[str, Any], errors: ErrorFactory) -> dict[str, Any]:
+def _declaration(tool: Mapping[str, Any], names: ToolNames, errors: ErrorFactory) -> dict[str, Any]:
     function = tool.get("function")
     if tool.get("type") != "function" or not function:
-        raise errors.unsupported("tools", f"must be of type function, got {tool.get('type')!r}")
-    result = {"name": function["name"]}
+        raise errors.unsupported(
+            "tools.type", f"must be of type function, got {tool.get('type')!r}"
+        )
+    result = {"name": names.sent(function["name"])}
     if function.get("description"):
         result["description"] = function["description"]
     if function.get("parameters"):
@@ -145,16 +165,16 @@ def _declaration(tool: Mapping[str, Any], errors: ErrorFactory) -> dict[str, Any
 _MODES = {"auto": "AUTO", "none": "NONE", "required": "ANY"}
 
 
-def _choice(choice: str | dict[str, Any], errors: ErrorFactory) -> dict[str, Any]:
+def _choice(choice: str | dict[str, Any], names: ToolNames, errors: ErrorFactory) -> dict[str, Any]:
     if isinstance(choice, str):
         if choice in _MODES:
             return {"mode": _MODES[choice]}
     elif choice["type"] == "function":
-        return {"mode": "ANY", "allowedFunctionNames": [choice["function"]["name"]]}
+        return {"mode": "ANY", "allowedFunctionNames": [names.sent(choice["function"]["name"])]}
     elif choice["type"] == "allowed_tools":
         allowed = choice["allowed_tools"]
-        names = [(tool.get("function") or tool)["name"] for tool in allowed["tools"]]
+        chosen = [names.sent((tool.get("function") or tool)["name"]) for tool in allowed["tools"]]
         # The API accepts names with ANY and VALIDATED only, not with AUTO.
         mode = "ANY" if allowed["mode"] == "required" else "VALIDATED"
-        return {"mode": mode, "allowedFunctionNames": names}
+        return {"mode": mode, "allowedFunctionNames": chosen}
     raise errors.unsupported("tool_choice", f"{choice!r} is not supported")

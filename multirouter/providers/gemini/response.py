@@ -9,9 +9,10 @@ from types import MappingProxyType
 from typing import Any
 
 from multirouter.core.chat.refusals import SAFETY_FINISH_REASONS
+from multirouter.providers.answer_checks import check_call_text
 from multirouter.providers.arguments import arguments_text
 from multirouter.providers.canonical import Answer, ChatCompletion, Choice, FinishReason, Usage
-from multirouter.providers.chunks import usage
+from multirouter.providers.chunks import token_count, usage
 from multirouter.providers.error_factory import ErrorFactory
 from multirouter.providers.gemini.conversation import signature_extra
 
@@ -56,6 +57,10 @@ def from_gemini(
     }
 
 
+_MARKS = frozenset({"thought", "thoughtSignature"})
+"""Fields beside the content of a part."""
+
+
 class CallIds:
     """Creates ids for tool calls without one, unique within the response and the conversation."""
 
@@ -74,12 +79,13 @@ class CallIds:
 class CandidateContent:
     """The parts of one candidate, by kind."""
 
-    __slots__ = ("calls", "signature", "text", "thoughts")
+    __slots__ = ("calls", "other", "signature", "text", "thoughts")
 
     def __init__(self, candidate: Mapping[str, Any], call_ids: CallIds) -> None:
         self.text: str = ""
         self.thoughts: str = ""
         self.signature: str = ""
+        self.other: str = ""
         self.calls: list[Any] = []
         for part in (candidate.get("content") or {}).get("parts") or ():
             self._take(part, call_ids)
@@ -89,6 +95,8 @@ class CandidateContent:
         if "functionCall" in part:
             self.calls.append(tool_call(part["functionCall"], signature, call_ids))
             return
+        if "text" not in part:  # an image, or code that the provider runs
+            self.other = next((name for name in part if name not in _MARKS), self.other)
         text = part.get("text") or ""
         if part.get("thought"):
             self.thoughts += text
@@ -99,6 +107,7 @@ class CandidateContent:
 
 def tool_call(call: Mapping[str, Any], signature: str | None, call_ids: CallIds) -> dict[str, Any]:
     """Returns a functionCall as a tool call, with its thought signature for the next turn."""
+    check_call_text(call["name"])
     arguments = arguments_text(call.get("args"))
     result = {
         "id": call_ids(call),
@@ -125,6 +134,10 @@ def finish_reason(
     return "tool_calls" if called else "stop"
 
 
+BLOCKED = "blocked prompt"
+"""What a blocked prompt is called where finish reasons stand."""
+
+
 def block_reason(body: Mapping[str, Any], errors: ErrorFactory) -> str:
     """Returns why a prompt was blocked.
 
@@ -137,13 +150,14 @@ def block_reason(body: Mapping[str, Any], errors: ErrorFactory) -> str:
     return f"the prompt was blocked: {reason}"
 
 
-def usage_from(counts: Mapping[str, Any]) -> Usage:
+def usage_from(counts: object) -> Usage:
     """Returns usage. Prompt tokens include cached ones; Gemini counts thinking tokens apart."""
-    thoughts = counts.get("thoughtsTokenCount") or 0
+    thoughts = token_count(counts, "thoughtsTokenCount")
+    tools = token_count(counts, "toolUsePromptTokenCount")
     return usage(
-        prompt=(counts.get("promptTokenCount") or 0) + (counts.get("toolUsePromptTokenCount") or 0),
-        completion=(counts.get("candidatesTokenCount") or 0) + thoughts,
-        cached=counts.get("cachedContentTokenCount") or 0,
+        prompt=token_count(counts, "promptTokenCount") + tools,
+        completion=token_count(counts, "candidatesTokenCount") + thoughts,
+        cached=token_count(counts, "cachedContentTokenCount"),
         written=0,
         reasoning=thoughts,
     )
@@ -181,7 +195,7 @@ def _choice(candidate: Mapping[str, Any], call_ids: CallIds, errors: ErrorFactor
     finish = finish_reason(
         reason,
         called=bool(content.calls),
-        has_output=bool(content.calls or content.text),
+        has_output=bool(content.calls or content.text or content.other),
         errors=errors,
         message=candidate.get("finishMessage"),
     )
@@ -196,12 +210,15 @@ def _choice(candidate: Mapping[str, Any], call_ids: CallIds, errors: ErrorFactor
         answer["reasoning_content"] = content.thoughts
     if content.signature:
         answer["extra_content"] = signature_extra(content.signature)
-    return {
+    choice: Choice = {
         "index": candidate.get("index") or 0,
         "finish_reason": finish,
         "message": answer,
         "logprobs": logprobs_from(candidate),
     }
+    if finish == "content_filter":
+        choice["native_finish_reason"] = reason
+    return choice
 
 
 def _blocked_choice(why: str) -> Choice:
@@ -209,5 +226,6 @@ def _blocked_choice(why: str) -> Choice:
         "index": 0,
         "finish_reason": "content_filter",
         "message": {"role": "assistant", "content": "", "refusal": why},
+        "native_finish_reason": BLOCKED,
         "logprobs": None,
     }

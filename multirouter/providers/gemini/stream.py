@@ -6,11 +6,13 @@ import uuid
 from collections.abc import Iterable
 from typing import Any
 
+from multirouter.providers.calls.names import ToolNames, restore_names
 from multirouter.providers.canonical import ChatCompletionChunk, Delta
 from multirouter.providers.chunks import ChunkMaker
 from multirouter.providers.error_factory import ErrorFactory
 from multirouter.providers.gemini.conversation import signature_extra
 from multirouter.providers.gemini.response import (
+    BLOCKED,
     CallIds,
     CandidateContent,
     block_reason,
@@ -19,7 +21,7 @@ from multirouter.providers.gemini.response import (
     usage_from,
 )
 from multirouter.providers.json_bytes import loads
-from multirouter.providers.sse import Event
+from multirouter.providers.transport.sse import Event
 
 
 class _Candidate:
@@ -42,6 +44,7 @@ class GeminiTranslator:
         model: the model's name, for a response without one.
         candidates: how many answers were requested (`n`).
         include_usage: whether the consumer wants the usage in a chunk of its own.
+        names: the names of tools at the service.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class GeminiTranslator:
         *,
         candidates: int,
         include_usage: bool,
+        names: ToolNames | None = None,
     ) -> None:
         self.complete: bool = False
         self.ended = False
@@ -59,6 +63,7 @@ class GeminiTranslator:
         self._make = ChunkMaker(created, include_usage=include_usage)
         self._make.model = model
         self._unfinished = candidates
+        self._names = names or None
         self._candidates: dict[int, _Candidate] = {}
         self._finished: dict[int, ChatCompletionChunk] = {}
         self._counts: dict[str, Any] = {}
@@ -94,7 +99,9 @@ class GeminiTranslator:
 
     def _block(self, why: str) -> list[ChatCompletionChunk]:
         self._finished[0] = self._make.chunk(
-            {"role": "assistant", "content": "", "refusal": why}, "content_filter"
+            {"role": "assistant", "content": "", "refusal": why},
+            "content_filter",
+            native_reason=BLOCKED,
         )
         self.complete = True
         return []
@@ -104,7 +111,10 @@ class GeminiTranslator:
         state = self._candidates.setdefault(index, _Candidate())
         content = CandidateContent(candidate, self._call_ids or CallIds(""))
         for delta in _deltas(content, state):
-            yield self._make.chunk(delta, index=index, logprobs=logprobs_from(candidate))
+            chunk = self._make.chunk(delta, index=index, logprobs=logprobs_from(candidate))
+            if self._names is not None:
+                restore_names(chunk, self._names)
+            yield chunk
         reason = candidate.get("finishReason")
         if reason:
             finish = finish_reason(
@@ -114,7 +124,7 @@ class GeminiTranslator:
                 errors=self._errors,
                 message=candidate.get("finishMessage"),
             )
-            self._finished[index] = self._make.chunk({}, finish, index=index)
+            self._finished[index] = self._make.chunk({}, finish, index=index, native_reason=reason)
             self.complete = len(self._finished) >= self._unfinished
 
 
@@ -135,6 +145,8 @@ def _deltas(content: CandidateContent, state: _Candidate) -> Iterable[Delta]:
         state.calls += len(content.calls)
     if content.signature:
         delta["extra_content"] = signature_extra(content.signature)
-    state.has_output = state.has_output or bool(content.text or content.calls)
+    if content.other:
+        delta["other_content"] = content.other
+    state.has_output = state.has_output or bool(content.text or content.calls or content.other)
     if delta:
         yield delta

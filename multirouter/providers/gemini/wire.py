@@ -7,13 +7,25 @@ from typing import Any
 from urllib.parse import quote
 
 from multirouter.core.chat import completions as chat
-from multirouter.providers.adapter import PreparedRequest, encode
+from multirouter.providers.adapter import encode
+from multirouter.providers.answer_checks import check_choices
+from multirouter.providers.api_keys.secret import Secret
+from multirouter.providers.calls.names import GEMINI as GEMINI_NAMES
+from multirouter.providers.calls.names import ToolNames, restore_names
 from multirouter.providers.canonical import ChatCompletion, ChatRequest
 from multirouter.providers.error_factory import ErrorFactory
-from multirouter.providers.gemini.request import to_gemini
+from multirouter.providers.field_support import unknown_fields
+from multirouter.providers.gemini.field_support import FIELDS
+from multirouter.providers.gemini.native_body import fitted
+from multirouter.providers.gemini.request import to_gemini, uses_thinking_levels
 from multirouter.providers.gemini.response import from_gemini
 from multirouter.providers.gemini.stream import GeminiTranslator
-from multirouter.providers.secret import Secret
+from multirouter.providers.native.client_request import native_request, translating
+from multirouter.providers.quirks.model_quirks import NO_QUIRKS, QuirkTable
+from multirouter.providers.transport.http import PreparedRequest
+
+FORMAT = "gemini"
+"""The name of the format in a `ClientRequest`."""
 
 BASE_URL = "https://generativelanguage.googleapis.com"
 
@@ -30,6 +42,7 @@ class GeminiAddress:
         options: fields merged into every request after translation; a dict is merged into a dict
             (`{"generationConfig": {"topK": 40}}`).
         errors: makes the provider's errors.
+        quirks: what the models take.
         wall: wall-clock seconds since 1970, for `created`.
     """
 
@@ -44,7 +57,9 @@ class GeminiAddress:
         options: Mapping[str, Any],
         errors: ErrorFactory,
         wall: Callable[[], float],
+        quirks: QuirkTable | None = None,
     ) -> None:
+        self._quirks = quirks
         self._base = f"{base_url}/{version}/models/"
         self._model = model
         self._key = key
@@ -61,7 +76,9 @@ class GeminiAddress:
             )
         return model.removeprefix("models/")
 
-    def _prepared(self, model: str, method: str, body: dict[str, Any]) -> PreparedRequest:
+    def _prepared(
+        self, model: str, method: str, body: dict[str, Any], *, native: ToolNames | None = None
+    ) -> PreparedRequest:
         for name, value in self._options.items():
             old = body.get(name)
             both = isinstance(old, dict) and isinstance(value, dict)
@@ -72,7 +89,8 @@ class GeminiAddress:
             headers["x-goog-api-key"] = key
         with self._errors.reading_request():  # half a surrogate pair has no place in a URL
             url = f"{self._base}{quote(model, safe='')}:{method}"
-        return PreparedRequest(url, headers, self._errors.encode_body(encode, body))
+        data = self._errors.encode_body(encode, body)
+        return PreparedRequest(url, headers, data, native)
 
 
 class GeminiWire(GeminiAddress):
@@ -81,16 +99,34 @@ class GeminiWire(GeminiAddress):
     def prepare(self, request: ChatRequest, *, stream: bool) -> PreparedRequest:
         """See `Wire.prepare`."""
         model = self._model_for(request)
+
+        def translate(canonical: Any) -> dict[str, Any]:
+            quirks = self._quirks.of(model) if self._quirks is not None else NO_QUIRKS
+            return to_gemini(quirks.apply(canonical), model, self._errors)  # type: ignore[arg-type] # the same fields
+
         with self._errors.reading_request():
-            body = to_gemini(request, model, self._errors)
+            client = native_request(FORMAT)
+            body = None if client is None else client.body_for(request, "contents", translate)
+            native = self._names(request) if body is not None else None
+            if client is None or body is None:
+                translating(self._errors, unknown_fields(request, FIELDS))
+                body = translate(request)
+            else:
+                client.record_dropped(self._errors.provider, ())
+                native = self._names(request)
+                modern = uses_thinking_levels(model)
+                body = fitted(body, native, modern=modern)
         method = "streamGenerateContent?alt=sse" if stream else "generateContent"
-        return self._prepared(model, method, body)
+        return self._prepared(model, method, body, native=native)
 
     def read(self, body: dict[str, Any], request: ChatRequest) -> ChatCompletion:
         """See `Wire.read`."""
         model = self._model_for(request)
         with self._errors.reading_response():
-            return from_gemini(body, model, int(self._wall()), self._errors)
+            answer = from_gemini(body, model, int(self._wall()), self._errors)
+            check_choices(answer)
+            restore_names(answer, self._names(request))
+            return answer
 
     def translator(self, request: ChatRequest) -> GeminiTranslator:
         """See `Wire.translator`."""
@@ -101,4 +137,9 @@ class GeminiWire(GeminiAddress):
             self._model_for(request),
             candidates=chat.choice_count(request),
             include_usage=bool(stream_options.get("include_usage")),
+            names=self._names(request),
         )
+
+    @staticmethod
+    def _names(request: ChatRequest) -> ToolNames:
+        return ToolNames(GEMINI_NAMES, request.get("tools"))

@@ -7,26 +7,43 @@ from types import MappingProxyType
 from typing import Any
 
 from multirouter.core.settings.operation import Operation
-from multirouter.providers.adapter import Adapter, PreparedRequest
+from multirouter.providers.adapter import Adapter, encode
 from multirouter.providers.error_factory import ErrorFactory
+from multirouter.providers.files.form_data import encode_form, has_files
+from multirouter.providers.files.media_adapter import SpeechAdapter, TranscriptAdapter
 from multirouter.providers.json_bytes import loads
 from multirouter.providers.openai.wire import OpenAIAddress, by_index
-from multirouter.providers.sse import Event
+from multirouter.providers.transport.http import PreparedRequest
+from multirouter.providers.transport.sse import Event
 
 PATHS: Mapping[str, str] = MappingProxyType(
     {
         "completions": "/completions",
         "embeddings": "/embeddings",
-        "responses": "/responses",
+        "compact": "/responses/compact",
         "moderations": "/moderations",
         "images": "/images/generations",
+        "image_edits": "/images/edits",
+        "image_variations": "/images/variations",
+        "speech": "/audio/speech",
+        "transcriptions": "/audio/transcriptions",
+        "translations": "/audio/translations",
         "rerank": "/rerank",
     }
 )
 """The path of each operation, after the base URL. A service without one answers 404, and the next
 provider is attempted."""
 
-GENERATING = frozenset({"completions", "responses"})
+_ADAPTERS: Mapping[str, type[Adapter[Any, Any]]] = MappingProxyType(
+    {
+        "speech": SpeechAdapter,
+        "transcriptions": TranscriptAdapter,
+        "translations": TranscriptAdapter,
+    }
+)
+"""The adapters of operations whose answers may be other than JSON."""
+
+GENERATING = frozenset({"completions"})
 """Operations that generate text, so that the `options` of a provider, which are for chat, apply."""
 
 
@@ -43,7 +60,7 @@ def operations_of(chat: Adapter[Any, Any], settings: Mapping[str, Any]) -> dict[
         if name not in GENERATING:
             options = {key: value for key, value in options.items() if key == "model"}
         wire = OperationWire(path, **{**settings, "options": options})
-        adapter = chat.sharing_connections(wire)
+        adapter = chat.sharing_connections(wire, _ADAPTERS.get(name))
         operations[name] = Operation(adapter.call, stream=adapter.stream)
     return operations
 
@@ -59,13 +76,14 @@ class OperationWire(OpenAIAddress):
     def __init__(self, path: str, **settings: Any) -> None:
         super().__init__(**settings)
         self._url += path
+        self._has_stream_field = path != PATHS["speech"]
 
     def prepare(self, request: Mapping[str, Any], *, stream: bool) -> PreparedRequest:
         """See `Wire.prepare`."""
         body = {**request, **self._options}
-        if stream:
+        if stream and self._has_stream_field:
             body["stream"] = True
-        return self._prepared(body)
+        return self._prepared(body, encode_form if has_files(body) else encode)
 
     def read(self, body: dict[str, Any], request: Mapping[str, Any]) -> dict[str, Any]:
         """See `Wire.read`. Embeddings are sorted in the order of the inputs."""
@@ -77,7 +95,7 @@ class OperationWire(OpenAIAddress):
 
     def translator(self, request: Mapping[str, Any]) -> OperationTranslator:
         """See `Wire.translator`."""
-        return OperationTranslator(self._errors.about(request))
+        return OperationTranslator(self._errors.about(request), images=_count(request.get("n")))
 
 
 class OperationEvent:
@@ -100,54 +118,36 @@ class OperationEvent:
 
     @property
     def usage(self) -> Any:
-        """The usage that the event itself reports."""
+        """The usage that the event reports."""
         return self.body.get("usage")
 
     @property
     def model(self) -> Any:
-        """The model that the event itself names."""
+        """The model that the event names."""
         return self.body.get("model")
-
-    @property
-    def response(self) -> Any:
-        """The response that the event describes."""
-        response = self.body.get("response")
-        return Described(response) if isinstance(response, Mapping) else None
-
-
-class Described:
-    """The response that an event describes: its model and its usage."""
-
-    __slots__ = ("model", "usage")
-
-    def __init__(self, response: Mapping[str, Any]) -> None:
-        self.model: Any = response.get("model")
-        self.usage: Any = response.get("usage")
-
-
-_ENDS = frozenset({"response.completed", "response.incomplete"})
-_FAILS = frozenset({"response.failed", "error"})
 
 
 class OperationTranslator:
     """Passes events on, and detects an error or the end; see `adapter.Translator`.
 
-    The end is `[DONE]`, a finish reason, or the last event of a response. Events at the beginning
-    that only describe the state of a response are held back until something follows them: until
-    then another provider can still answer.
+    The end is `[DONE]`, a finish reason, or the event that ends an image, a speech or a transcript.
+
+    Args:
+        errors: makes the provider's errors.
+        images: how many images were requested; each has an end of its own.
     """
 
-    def __init__(self, errors: ErrorFactory) -> None:
+    def __init__(self, errors: ErrorFactory, images: int = 1) -> None:
         self.complete: bool = False
         self.ended: bool = False
         self._errors = errors
-        self._held: list[OperationEvent] | None = []
+        self._ends_missing = images
 
     def feed(self, event: Event) -> Iterable[Any]:
         """See `Translator.feed`."""
         if event.data.startswith(b"[DONE]"):
             self.complete = self.ended = True
-            return self._released(OperationEvent(event, {}))
+            return (OperationEvent(event, {}),)
         try:
             body = loads(event.data)
         except (ValueError, RecursionError):
@@ -155,24 +155,32 @@ class OperationTranslator:
         if not isinstance(body, dict):
             raise self._errors.invalid_chunk(event.data)
         kind = body.get("type") or event.name
-        if body.get("error") or kind in _FAILS:
-            raise self._errors.reported(body.get("response") or body, {})
-        if kind in _ENDS or _finishes(body):
+        if body.get("error") or kind == "error":
+            raise self._errors.reported(body, {})
+        if _finishes(body):
             self.complete = True
-            self.ended = kind in _ENDS
-        passed = OperationEvent(event, body)
-        if self._held is not None and passed.response is not None and not self.complete:
-            self._held.append(passed)
-            return ()
-        return self._released(passed)
+        elif _ends_media(kind):
+            self._ends_missing -= 1
+            self.complete = self._ends_missing <= 0
+        return (OperationEvent(event, body),)
 
     def finish(self) -> Iterable[Any]:
         """See `Translator.finish`."""
         return ()
 
-    def _released(self, event: OperationEvent) -> Iterable[OperationEvent]:
-        held, self._held = self._held, None
-        return (*held, event) if held else (event,)
+
+def _ends_media(kind: Any) -> bool:
+    """Whether an event is the last of an image, a speech or a transcript.
+
+    Their names end so (`image_generation.completed`, `speech.audio.done`).
+    """
+    return isinstance(kind, str) and kind.endswith((".done", ".completed"))
+
+
+def _count(value: Any) -> int:
+    """A number of a request, which a form sends as text; 1 for anything else."""
+    text = str(value)
+    return int(text) if text.isdecimal() and len(text) < 4 else 1
 
 
 def _finishes(body: Mapping[str, Any]) -> bool:

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
+from multirouter.providers.calls import ids, names
+from multirouter.providers.calls.ids import IdRule
+from multirouter.providers.calls.names import NameRule
 from multirouter.providers.openai.prefill import FINAL, PARTIAL, PREFIX
 
 PresetName = Literal[
@@ -37,10 +40,20 @@ class Preset:
         renames: request fields that this service has under another name.
         drops: request fields that it rejects, and whose absence does not change the meaning.
         strips: fields of assistant messages that it rejects.
+        reasoning: the field of an assistant's message in which it takes the reasoning of an earlier
+            turn; "" if it takes none.
+        needs_reasoning: whether it rejects turns with tool calls and without `reasoning_content`.
+        cache_marks: whether it takes `cache_control` on messages, parts and tools.
+        ids: the ids of tool calls that it accepts.
+        names: the names of tools that it accepts.
+        late_system: whether it takes system messages behind the first turn.
+        user_length: the longest `user` that it accepts, characters.
         developer: whether it accepts the role `developer`; for others it becomes `system`.
         prefill_turn: fields that mark a last assistant message as a prefill.
         prefill_request: fields of the request that do the same.
         stream_usage: whether it accepts `stream_options={"include_usage": true}`.
+        responses: whether it has the Responses API. At an address of its own, a service of the
+            preset may lack it all the same.
     """
 
     base_url: str
@@ -49,12 +62,21 @@ class Preset:
     renames: Mapping[str, str] = field(default_factory=dict)
     drops: frozenset[str] = frozenset()
     strips: tuple[str, ...] = OWN_FIELDS
+    reasoning: str = "reasoning_content"
+    needs_reasoning: bool = False
+    cache_marks: bool = False
+    ids: IdRule = ids.OPENAI
+    names: NameRule = names.OPENAI
+    late_system: bool = False
+    user_length: int = 64
     developer: bool = False
     prefill_turn: Mapping[str, bool] = field(default_factory=dict)
     prefill_request: Mapping[str, bool] = field(default_factory=dict)
     stream_usage: bool = True
+    responses: bool = False
 
 
+_WITHOUT_REASONING = (*OWN_FIELDS, "reasoning_content", "reasoning", "reasoning_details")
 _OLD_LIMIT: Mapping[str, str] = MappingProxyType({"max_completion_tokens": "max_tokens"})
 PRESETS: Mapping[PresetName, Preset] = MappingProxyType(
     {
@@ -62,13 +84,18 @@ PRESETS: Mapping[PresetName, Preset] = MappingProxyType(
         "openai": Preset(
             base_url="https://api.openai.com/v1",
             variable="OPENAI_API_KEY",
-            strips=(*OWN_FIELDS, "reasoning_content"),
+            strips=_WITHOUT_REASONING,
+            reasoning="",
+            late_system=True,
             developer=True,
+            responses=True,
         ),
         "deepseek": Preset(
             base_url="https://api.deepseek.com/v1",
             variable="DEEPSEEK_API_KEY",
             renames=_OLD_LIMIT,
+            needs_reasoning=True,
+            late_system=True,
             prefill_turn=PREFIX,
         ),
         "glm": Preset(
@@ -78,12 +105,14 @@ PRESETS: Mapping[PresetName, Preset] = MappingProxyType(
             base_url="https://api.moonshot.ai/v1",
             variable="MOONSHOT_API_KEY",
             renames=_OLD_LIMIT,
+            needs_reasoning=True,
             prefill_turn=PARTIAL,
         ),
         "qwen": Preset(
             base_url="https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
             variable="DASHSCOPE_API_KEY",
             renames=_OLD_LIMIT,
+            cache_marks=True,
             prefill_turn=PARTIAL,
         ),
         # Rejects every unknown field (422 extra_forbidden), and always sends usage.
@@ -105,13 +134,27 @@ PRESETS: Mapping[PresetName, Preset] = MappingProxyType(
                     "verbosity",
                 }
             ),
-            strips=(*OWN_FIELDS, "reasoning_content", "refusal", "annotations"),
+            strips=(*_WITHOUT_REASONING, "refusal", "annotations"),
+            reasoning="",
+            ids=ids.MISTRAL,
             prefill_turn=PREFIX,
             stream_usage=False,
         ),
-        "groq": Preset(base_url="https://api.groq.com/openai/v1", variable="GROQ_API_KEY"),
+        # Its validator rejects unknown fields of messages.
+        "groq": Preset(
+            base_url="https://api.groq.com/openai/v1",
+            variable="GROQ_API_KEY",
+            strips=_WITHOUT_REASONING,
+            reasoning="",
+        ),
         "openrouter": Preset(
-            base_url="https://openrouter.ai/api/v1", variable="OPENROUTER_API_KEY", strips=()
+            base_url="https://openrouter.ai/api/v1",
+            variable="OPENROUTER_API_KEY",
+            strips=("thinking_blocks",),
+            reasoning="reasoning",
+            cache_marks=True,
+            late_system=True,
+            user_length=128,
         ),
         "ollama": Preset(
             base_url="http://localhost:11434/v1",

@@ -6,11 +6,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from multirouter.core.chat.completions import ERROR_FINISH_REASONS
+from multirouter.providers.answer_checks import check_choice
+from multirouter.providers.calls.names import ToolNames, restore_names
 from multirouter.providers.canonical import ChatCompletionChunk
 from multirouter.providers.error_factory import ErrorFactory
 from multirouter.providers.json_bytes import loads
-from multirouter.providers.openai.answer_checks import check_choice
-from multirouter.providers.sse import Event
+from multirouter.providers.transport.sse import Event
 
 
 class OpenAITranslator:
@@ -25,10 +26,18 @@ class OpenAITranslator:
     Args:
         errors: makes the provider's errors.
         choices: how many answers were requested (`n`).
+        names: the names of tools at the service.
         include_usage: whether the consumer wants the usage in a chunk of its own.
     """
 
-    def __init__(self, errors: ErrorFactory, *, choices: int, include_usage: bool) -> None:
+    def __init__(
+        self,
+        errors: ErrorFactory,
+        *,
+        choices: int,
+        include_usage: bool,
+        names: ToolNames | None = None,
+    ) -> None:
         self.complete: bool = False
         self.ended: bool = False
         self._errors = errors
@@ -36,6 +45,7 @@ class OpenAITranslator:
         self._begun: set[int] = set()
         self._finished: set[int] = set()
         self._include_usage = include_usage
+        self._names = names or None
         self._held: Any = None
 
     def feed(self, event: Event) -> Iterable[ChatCompletionChunk]:
@@ -56,7 +66,10 @@ class OpenAITranslator:
             return self._without_choices(chunk)
         if chunk.get("error"):
             raise self._errors.reported(chunk, {})
-        if not self._finishes(choices, data):
+        finishes = self._finishes(choices, data)
+        if self._names is not None:
+            restore_names(chunk, self._names)
+        if not finishes:
             return self._release(chunk)
         held, self._held = self._held, chunk
         return () if held is None else (held,)

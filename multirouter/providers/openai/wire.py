@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from multirouter.core.chat import completions as chat
-from multirouter.providers.adapter import PreparedRequest, encode
+from multirouter.providers.adapter import encode
+from multirouter.providers.answer_checks import check_choices
+from multirouter.providers.api_keys.secret import Secret
+from multirouter.providers.calls.names import ToolNames, restore_names, with_sent_name
 from multirouter.providers.canonical import (
     ChatCompletion,
     ChatRequest,
@@ -14,11 +17,14 @@ from multirouter.providers.canonical import (
     EmbeddingResponse,
 )
 from multirouter.providers.error_factory import ErrorFactory
-from multirouter.providers.openai.answer_checks import check_choice
+from multirouter.providers.files.form_data import FormBody
+from multirouter.providers.native.client_request import translating
+from multirouter.providers.openai.messages import limited, messages_for, without_marks
 from multirouter.providers.openai.prefill import is_prefill
 from multirouter.providers.openai.presets import Preset
 from multirouter.providers.openai.stream import OpenAITranslator, check_finish_reason
-from multirouter.providers.secret import Secret
+from multirouter.providers.quirks.model_quirks import QuirkTable
+from multirouter.providers.transport.http import PreparedRequest
 
 _INCLUDE_USAGE = {"include_usage": True}
 
@@ -34,6 +40,8 @@ class OpenAIAddress:
         headers: extra headers.
         options: fields set in every request; they override the caller's.
         errors: makes the provider's errors.
+        address: makes the address of (path after the base URL, body); None joins base URL and path.
+        quirks: what the models take.
     """
 
     path = ""
@@ -48,7 +56,12 @@ class OpenAIAddress:
         headers: Mapping[str, str],
         options: Mapping[str, Any],
         errors: ErrorFactory,
+        address: Callable[[str, Mapping[str, Any]], str] | None = None,
+        quirks: QuirkTable | None = None,
     ) -> None:
+        self._base_url = base_url
+        self._address = address
+        self._quirks = quirks
         self._url = base_url + self.path
         self._preset = preset
         self._key = key
@@ -58,12 +71,31 @@ class OpenAIAddress:
         if model is not None:
             self._options["model"] = model
 
-    def _prepared(self, body: dict[str, Any]) -> PreparedRequest:
-        headers = dict(self._headers)
+    def _prepared(
+        self,
+        body: dict[str, Any],
+        encoding: Callable[[Mapping[str, Any]], bytes | FormBody] = encode,
+        *,
+        more_headers: Mapping[str, str] | None = None,
+        native: ToolNames | None = None,
+    ) -> PreparedRequest:
+        headers = {**(more_headers or {}), **self._headers}
         key = self._key.reveal()
         if key is not None:
             headers["Authorization"] = f"Bearer {key}"
-        return PreparedRequest(self._url, headers, self._errors.encode_body(encode, body))
+        url = self._url
+        if self._address is not None:
+            with self._errors.reading_request():  # half a surrogate pair has no place in a URL
+                url = self._address(url.removeprefix(self._base_url), body)
+        data = self._errors.encode_body(encoding, body)
+        return PreparedRequest(url, headers, data, native)
+
+    def _taken(self, request: ChatRequest) -> ChatRequest:
+        """What the model takes of a request."""
+        if self._quirks is None:
+            return request
+        model = self._options.get("model") or request.get("model")
+        return self._quirks.of(model).apply(request)  # type: ignore[return-value] # the same fields
 
 
 class OpenAIWire(OpenAIAddress):
@@ -73,7 +105,7 @@ class OpenAIWire(OpenAIAddress):
 
     def prepare(self, request: ChatRequest, *, stream: bool) -> PreparedRequest:
         """See `Wire.prepare`. The request itself is not changed."""
-        body: dict[str, Any] = {**request, **self._options}
+        body: dict[str, Any] = {**self._taken(request), **self._options}
         preset = self._preset
         for field in preset.drops:
             body.pop(field, None)
@@ -82,7 +114,12 @@ class OpenAIWire(OpenAIAddress):
             if value is not None:
                 body[name] = value
         with self._errors.reading_request():
-            messages = [_translated(message, preset) for message in body.get("messages") or ()]
+            translating(self._errors)
+            names = ToolNames(preset.names, request.get("tools"))
+            messages = messages_for(body.get("messages") or (), preset, names)
+            _adapt_tools(body, preset, names)
+            if "user" in body:
+                body["user"] = limited(body["user"], preset.user_length)
             if messages and is_prefill(messages[-1]):
                 messages[-1] = {**messages[-1], **preset.prefill_turn}
                 body = {**preset.prefill_request, **body}
@@ -101,9 +138,11 @@ class OpenAIWire(OpenAIAddress):
         if not isinstance(choices, list) or not choices:
             raise self._errors.invalid_response("the response has no choices", {})
         with self._errors.reading_response():
+            check_choices(body)
             for choice in choices:
-                check_choice(choice, "message")
                 check_finish_reason(choice.get("finish_reason"), self._errors)
+            if chat.has_tool_calls(body):
+                restore_names(body, ToolNames(self._preset.names, request.get("tools")))
         return body  # type: ignore[return-value] # passed through: the format is the canonical one
 
     def translator(self, request: ChatRequest) -> OpenAITranslator:
@@ -112,6 +151,7 @@ class OpenAIWire(OpenAIAddress):
         return OpenAITranslator(
             self._errors.about(request),
             choices=chat.choice_count(request),
+            names=ToolNames(self._preset.names, request.get("tools")),
             include_usage=bool(stream_options.get("include_usage")),
         )
 
@@ -145,26 +185,20 @@ def by_index(item: Mapping[str, Any]) -> int:
     return index
 
 
-def _translated(message: Mapping[str, Any], preset: Preset) -> Mapping[str, Any]:
-    """Returns a message as this service accepts it; most are returned unchanged."""
-    role = message["role"]
-    if role == "developer" and not preset.developer:
-        return {**message, "role": "system"}
-    if role == "assistant" and _has_any(message, preset.strips):
-        return _without_fields(message, preset.strips)
-    return message
+def _adapt_tools(body: dict[str, Any], preset: Preset, names: ToolNames) -> None:
+    """Gives the tools, and the choice among them, names that the service accepts."""
+    tools = body.get("tools")
+    if tools and (names or not preset.cache_marks):
+        body["tools"] = [_tool(tool, preset, names) for tool in tools]
+    choice = body.get("tool_choice")
+    if names and isinstance(choice, Mapping):
+        body["tool_choice"] = with_sent_name(choice, names)
+        allowed = choice.get("allowed_tools")
+        if isinstance(allowed, Mapping):
+            tools = [_tool(tool, preset, names) for tool in allowed.get("tools") or ()]
+            body["tool_choice"] = {**choice, "allowed_tools": {**allowed, "tools": tools}}
 
 
-def _has_any(message: Mapping[str, Any], fields: tuple[str, ...]) -> bool:
-    calls = message.get("tool_calls") or ()
-    return any(field in message or any(field in call for call in calls) for field in fields)
-
-
-def _without_fields(message: Mapping[str, Any], fields: tuple[str, ...]) -> dict[str, Any]:
-    kept = {key: value for key, value in message.items() if key not in fields}
-    if kept.get("tool_calls"):
-        kept["tool_calls"] = [
-            {key: value for key, value in call.items() if key not in fields}
-            for call in kept["tool_calls"]
-        ]
-    return kept
+def _tool(tool: Any, preset: Preset, names: ToolNames) -> Any:
+    tool = tool if preset.cache_marks else without_marks(tool)
+    return with_sent_name(tool, names) if names else tool

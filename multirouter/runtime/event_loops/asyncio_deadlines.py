@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
 from contextvars import Context
-from functools import partial
 from heapq import heapify, heappop, heappush
 
 from typing_extensions import override
 
 from multirouter.core import validation
-from multirouter.runtime.deadline import AsyncioBound
+from multirouter.runtime.event_loops.deadline import AsyncioBound
 from multirouter.runtime.event_loops.stalls import BEAT, Stall, StallWatch
 
 TIMER_ROUNDING = 0.0005
@@ -20,6 +18,8 @@ TIMER_ROUNDING = 0.0005
 
 Source: uvloop, `Loop.call_later`: `round(delay * 1000)`; half a millisecond makes it round up.
 """
+
+_new = object.__new__
 
 
 class AsyncioDeadlines(StallWatch):
@@ -85,10 +85,12 @@ class AsyncioDeadlines(StallWatch):
     def open(self) -> int:
         return len(self.entered) + len(self._heap) - self._stale
 
-    @property
-    def bound(self) -> Callable[..., AsyncioBound]:
+    def bound(self, deadline: float, latest: float = math.inf, /) -> AsyncioBound:
         """Makes a block, see `MakeBound`."""
-        return partial(AsyncioBound, self)  # without a Python frame: called once per attempt
+        # As `AsyncioBound(...)`, whose `__init__` is called from C at a higher cost.
+        block = _new(AsyncioBound)
+        block.__init__(self, deadline, latest)  # type: ignore[misc] # of the class itself
+        return block
 
     def close(self) -> None:
         """Stops the timer, unless blocks are open: their deadlines stay in force."""

@@ -10,7 +10,6 @@ from collections.abc import Awaitable, Callable
 from contextvars import Context
 from typing import TYPE_CHECKING, Literal
 
-from multirouter.runtime.deadline import MakeBound
 from multirouter.runtime.event_loops.asyncio_child_tasks import (
     AsyncioChildTasks,
     end_tasks,
@@ -23,6 +22,8 @@ from multirouter.runtime.event_loops.base import (
     FinishedTask,
     Timer,
 )
+from multirouter.runtime.event_loops.call_soon import CallSoon
+from multirouter.runtime.event_loops.deadline import MakeBound
 from multirouter.runtime.event_loops.stalls import StallWatch
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class AsyncioLoop:
         self.bound: MakeBound = self._deadlines.bound
         self.stalls: StallWatch = self._deadlines
         self._loop = loop
+        self.call_soon: CallSoon = loop.call_soon_threadsafe
         self._process = os.getpid()
         self._on_error = on_error
         # A dict for its order: closing cancels in the order of spawning.

@@ -10,7 +10,8 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from multirouter.runtime.deadline import MakeBound  # which loads asyncio
+    from multirouter.runtime.event_loops.call_soon import CallSoon
+    from multirouter.runtime.event_loops.deadline import MakeBound  # which loads asyncio
     from multirouter.runtime.event_loops.stalls import StallWatch
 
 
@@ -94,12 +95,14 @@ class EventLoop(Protocol):
         time: the loop's clock, seconds.
         bound: makes a block with a deadline, see `deadline.MakeBound`.
         stalls: notices the stalls of the loop.
+        call_soon: schedules a function in the loop; any thread may call it.
     """
 
     name: Literal["asyncio", "trio"]
     time: Callable[[], float]
     bound: MakeBound
     stalls: StallWatch
+    call_soon: CallSoon
 
     async def __aenter__(self) -> Self:
         """Opens the loop object for background tasks; needed on trio only."""

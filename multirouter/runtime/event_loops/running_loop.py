@@ -24,7 +24,7 @@ def running_loop(on_error: ErrorHandler) -> EventLoop:
     with suppress(RuntimeError):
         anyio.get_cancelled_exc_class()
     # trio first: in guest mode it runs inside an asyncio loop.
-    if _in_trio():
+    if in_trio():
         from multirouter.runtime.event_loops.trio_loop import TrioLoop
 
         return TrioLoop(on_error)
@@ -85,7 +85,7 @@ async def redeliver_cancellation(error: BaseException, loop: EventLoop) -> None:
             await checkpoint_if_cancelled()
 
 
-def _in_trio() -> bool:
+def in_trio() -> bool:
     """Whether the caller is a task of trio; without importing trio when it is not loaded."""
     lowlevel = sys.modules.get("trio.lowlevel")
     try:

@@ -68,8 +68,7 @@ def take_back_leftovers(
     """
     if COUNT_IS_EXACT:
         return
-    if expired and error.__context__ is not None:
-        expired = _cancellation_in(error.__context__) is None
+    expired = _no_other_cancelled(error) if expired else _is_from_a_timeout(error)
     left: dict[asyncio.TaskGroup, bool] = {}
     for frame in _frames(error):
         variables, outer = frame.f_locals, frame.f_code.co_freevars
@@ -94,6 +93,29 @@ def _failed(group: Any, task: asyncio.Task[Any]) -> bool:
     """Whether a TaskGroup of this task has ended, and had cancelled the task for a failure."""
     ended = group._exiting and not group._tasks  # noqa: SLF001 - of 3.11 and 3.12, which are fixed
     return bool(ended and group._parent_task is task and group._parent_cancel_requested)  # noqa: SLF001
+
+
+def _no_other_cancelled(error: BaseException) -> bool:
+    """Whether the code that a deadline of ours cancelled was handling no other cancellation."""
+    return error.__context__ is None or _cancellation_in(error.__context__) is None
+
+
+def _is_from_a_timeout(error: BaseException) -> bool:
+    """Whether the only cancellation behind an exception was sent by an `asyncio.timeout` block.
+
+    The block itself has found no other cancellation while it was open.
+    """
+    links = list(_links(error))
+    sent = [link.__cause__ for link in links if _ended_a_timeout(link)]
+    cancellations = [link for link in links if isinstance(link, asyncio.CancelledError)]
+    return bool(sent) and all(cancellation in sent for cancellation in cancellations)
+
+
+def _ended_a_timeout(error: BaseException) -> bool:
+    trace = error.__traceback__ if isinstance(error, TimeoutError) else None
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    return trace is not None and trace.tb_frame.f_code is asyncio.Timeout.__aexit__.__code__
 
 
 def _cancellation_in(error: BaseException) -> asyncio.CancelledError | None:

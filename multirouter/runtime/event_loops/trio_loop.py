@@ -23,8 +23,9 @@ from multirouter.runtime.event_loops.trio_deadlines import TrioDeadlines
 if TYPE_CHECKING:
     from typing import Self
 
-    from multirouter.runtime.deadline import MakeBound  # which loads asyncio
-    from multirouter.runtime.event_loops.stalls import StallWatch
+    from multirouter.runtime.event_loops.call_soon import CallSoon
+    from multirouter.runtime.event_loops.deadline import MakeBound  # which loads asyncio
+from multirouter.runtime.event_loops.stalls import StallWatch
 
 
 class TrioBackgroundTask:
@@ -62,6 +63,7 @@ class TrioLoop:
         self.bound: MakeBound = self._deadlines.bound
         self.stalls: StallWatch = self._deadlines
         self._token = trio.lowlevel.current_trio_token()
+        self.call_soon: CallSoon = self._token.run_sync_soon
         self._process = os.getpid()
         self._on_error = on_error
         self._tasks: dict[TrioBackgroundTask, None] = {}

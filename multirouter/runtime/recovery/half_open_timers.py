@@ -61,19 +61,19 @@ class HalfOpenTimers(Listener):
         self._health_checks.clear()
         self._loop = loop
         for name in names:
-            self._update(name)
+            self.update(name)
 
     def circuit_changed(self, event: CircuitChanged) -> None:
         """Sets the provider's timer to the next change of its circuit."""
-        self._update(event.provider)
+        self.update(event.provider)
 
     def cooldown_started(self, event: CooldownStarted) -> None:
         """Lets a health check wait for the end of the cooldown."""
-        self._update(event.provider)
+        self.update(event.provider)
 
     def hold_changed(self, event: HoldChanged) -> None:
         """Goes on with the health checks when a hold has ended."""
-        self._update(event.provider)
+        self.update(event.provider)
 
     def configured(self, event: Configured) -> None:
         """Ends what belongs to removed providers; updated ones may have another health check."""
@@ -82,9 +82,9 @@ class HalfOpenTimers(Listener):
             if name in self._checks:
                 self._checks[name].cancel()
         for name in event.updated:
-            self._update(name)
+            self.update(name)
 
-    def _update(self, name: str) -> None:
+    def update(self, name: str) -> None:
         """Sets the timer of a provider to the next change of its circuit."""
         self._cancel(name)
         loop, gate = self._loop, self._find_gate(name)
@@ -110,7 +110,7 @@ class HalfOpenTimers(Listener):
         if loop is not self._loop or gate is None:
             return
         if self._due(gate) > now:  # the loop was early
-            self._update(name)
+            self.update(name)
         elif gate.circuit.half_open_at < math.inf:
             gate.circuit.settle(now)  # its event sets the next timer
             self._on_half_open(now)
@@ -127,7 +127,7 @@ class HalfOpenTimers(Listener):
     def _check_ended(self, name: str, loop: EventLoop) -> None:
         if loop is self._loop:
             del self._checks[name]
-            self._update(name)
+            self.update(name)
 
     def _cancel(self, name: str) -> None:
         timer = self._timers.pop(name, None)

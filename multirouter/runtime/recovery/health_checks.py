@@ -7,11 +7,13 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
+from multirouter.core import function_checks as hooks
 from multirouter.core.circuit.gate import Gate
 from multirouter.core.circuit.trial_lease import lease_for
 from multirouter.core.event_dispatcher import EventDispatcher
 from multirouter.core.failures.classify import Classifier
-from multirouter.core.failures.stalled import circuit_effect
+from multirouter.core.failures.own_process import circuit_effect
+from multirouter.core.planning.steps import PlanContext
 from multirouter.core.routes.resolved_route import ResolvedRoute
 from multirouter.core.selection.candidate import Candidate
 from multirouter.core.settings.failure_rules import CircuitEffect
@@ -43,6 +45,7 @@ class HealthChecks:
         classifier: classifies what a health check raises.
         dispatcher: delivers the records.
         serve_waiting: called with the loop time after each check, to serve waiting calls.
+        context: has the tracer, if there is one.
     """
 
     def __init__(
@@ -51,7 +54,9 @@ class HealthChecks:
         classifier: Classifier,
         dispatcher: EventDispatcher,
         serve_waiting: Callable[[float], None],
+        context: PlanContext,
     ) -> None:
+        self._context = context
         self._find = find
         self._classifier = classifier
         self._dispatcher = dispatcher
@@ -81,13 +86,14 @@ class HealthChecks:
         if permit is None or function is None:
             return
         verdict, error = CANCELLED, None
-        use = route.use
+        use, tracer = route.use, self._context.tracer
+        trace = None if tracer is None else tracer.check_started(member)
         use.begin_background()
         try:
-            verdict, healthy, error = await bounded_call(
-                partial(_result_of, function), member, timeout, loop, self._classifier
+            verdict, unhealthy, error = await bounded_call(
+                partial(_is_unhealthy, function), member, timeout, loop, self._classifier
             )
-            if healthy is False:
+            if unhealthy:
                 text = f"health_check= of {member.name!r} returned False"
                 verdict, error = (
                     UNHEALTHY,
@@ -95,10 +101,12 @@ class HealthChecks:
                 )
         finally:
             now = loop.time()
-            neutral = route.rules[verdict.kind].circuit in NEUTRAL_EFFECTS
-            next_at = now + pause if neutral else now
+            effect = circuit_effect(route.rules, verdict, stalled=False)
+            next_at = now + pause if effect in NEUTRAL_EFFECTS else now
             self._not_before[gate.name] = gate.circuit.generation, next_at
             use.end_background()
+            if tracer is not None:
+                tracer.check_ended(trace, verdict)
             if not use.lost:
                 self._release(gate, permit, route, verdict, error, started, loop)
         self._serve_waiting(loop.time())
@@ -138,7 +146,7 @@ class HealthChecks:
         self._dispatcher.deliver()
 
 
-async def _result_of(health_check: Callable[[], object]) -> object:
+async def _is_unhealthy(health_check: Callable[[], object]) -> bool:
     """What a health check says, also one of a function whose kind could not be known before."""
     result = health_check()
-    return await result if isinstance(result, Awaitable) else result
+    return hooks.counts_as_false(await result if isinstance(result, Awaitable) else result)

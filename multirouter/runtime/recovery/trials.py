@@ -7,7 +7,7 @@ from contextvars import copy_context
 from typing import Any
 
 from multirouter.core.failures.classify import Classifier
-from multirouter.core.failures.readable import readable
+from multirouter.core.failures.unreadable_exceptions import readable
 from multirouter.core.planning.plan import Plan
 from multirouter.core.planning.steps import AttemptStep
 from multirouter.core.request_transform import own_copy
@@ -15,8 +15,8 @@ from multirouter.core.selection.candidate import Candidate
 from multirouter.errors import AttemptTimeout
 from multirouter.model import SUCCESS, Verdict
 from multirouter.runtime.attempt import Attempter
-from multirouter.runtime.cancellation import STRAY_CANCELLATION
 from multirouter.runtime.event_loops.base import EventLoop
+from multirouter.runtime.stray_cancellation import STRAY_CANCELLATION
 
 MAX_BACKGROUND = 100
 """Background attempts at one time. A half-open circuit has few trials, so reaching this limit means

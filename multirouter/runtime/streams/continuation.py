@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,9 @@ from multirouter.core.settings.stream_policy import StreamPolicy, guarded_hook
 
 PREFILL = "prefill"
 """Capability of a provider whose model continues a trailing assistant message."""
+
+HELD = object()
+"""Instead of a chunk that is kept back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +117,9 @@ class Delivered:
     Attributes:
         chunks: how many chunks were delivered.
         interrupted: whether a stream broke: later requests continue what was delivered.
+        hold: whether a chunk is kept back until the answer is complete, with all behind it; None
+            keeps back none.
+        held: the chunks that are kept back.
     """
 
     __slots__ = (
@@ -121,6 +128,8 @@ class Delivered:
         "_parts",
         "_policy",
         "chunks",
+        "held",
+        "hold",
         "interrupted",
     )
 
@@ -131,19 +140,30 @@ class Delivered:
         several = chat.is_request(request) and chat.choice_count(request) > 1
         self._more_than_text = self._keep_text and several
         self.chunks: int = 0
+        self.held: deque[Any] = deque()
         self.interrupted: bool = False
+        self.hold: Callable[[Any], bool] | None = None
 
     @property
     def text(self) -> str:
         """The delivered text; "" unless the policy is `on_interrupt="continue"`."""
         return "".join(self._parts)
 
-    def note(self, chunk: Any, reader: ChunkReader) -> None:
-        """Records a chunk that is being delivered."""
+    def note(self, chunk: Any, reader: ChunkReader) -> Any:
+        """Records a chunk that is being delivered, and returns it; HELD if it is kept back."""
+        if self.hold is not None and (self.held or self.hold(chunk)):
+            self.held.append(chunk)
+            return HELD
         self.chunks += 1
         if self._keep_text:
             self._parts.append(reader.text(chunk))
             self._more_than_text = self._more_than_text or reader.has_non_text_content(chunk)
+        return chunk
+
+    def interrupt(self) -> None:
+        """Notes that a stream broke; what was kept back of it is void."""
+        self.interrupted = True
+        self.held.clear()
 
     @property
     def obstacle(self) -> str:
@@ -158,19 +178,25 @@ class Delivered:
         return ""
 
     def approaches(self, member: Candidate, request: Any) -> Iterator[Approach]:
-        """The ways to request the stream from `member`, the best first."""
+        """The ways to request the stream from `member`, the best first.
+
+        An answer of a given form, such as JSON, is only matched: a model that is to go on may begin
+        it anew, and the two parts together would be no such answer.
+        """
         if not (self.interrupted and self._keep_text):
             yield Approach(request)
             return
         text, policy = self.text, self._policy
-        is_chat = chat.is_request(request)
+        free_text = chat.is_request(request) and not chat.has_output_format(request)
         if policy.resume is not None and text:
-            yield Approach(guarded_hook("resume", policy.resume)(request, text), "resume")
+            yield Approach(
+                guarded_hook("StreamPolicy.resume", policy.resume)(request, text), "resume"
+            )
             return
-        if is_chat and text.strip() and PREFILL in member.provider.capabilities:
+        if free_text and text.strip() and PREFILL in member.provider.capabilities:
             yield _prefill(request, text)
         yield Approach(request, "match", Matcher(text))
-        if is_chat and policy.on_divergence == "instruct":
+        if free_text and policy.on_divergence == "instruct":
             yield Approach(chat.with_continue_instruction(request, text), "instruct")
 
 

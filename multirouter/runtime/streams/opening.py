@@ -7,7 +7,7 @@ from typing import Any
 
 from multirouter.core.chat.chunk_reader import StreamHookError
 from multirouter.core.cost.metering import UsageMeter
-from multirouter.core.failures.readable import readable
+from multirouter.core.failures.unreadable_exceptions import readable
 from multirouter.core.planning.plan import Plan
 from multirouter.core.planning.steps import AttemptStep
 from multirouter.core.planning.stream_limits import StreamLimits
@@ -16,16 +16,19 @@ from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.errors import AttemptTimeout, ProviderError
 from multirouter.model import CANCELLED, SUCCESS, FailureKind, Verdict
 from multirouter.runtime.attempt import INVALID_CALLABLE, Attempter, CallAttempter
-from multirouter.runtime.cancellation import (
+from multirouter.runtime.event_loops.base import EventLoop
+from multirouter.runtime.event_loops.deadline import Bound
+from multirouter.runtime.stray_cancellation import (
     CancellationRequested,
     is_own_cancellation,
     replaced_by,
 )
-from multirouter.runtime.deadline import Bound
-from multirouter.runtime.event_loops.base import EventLoop
 from multirouter.runtime.streams.continuation import Approach, Delivered, Diverged
 from multirouter.runtime.streams.provider_stream import ProviderStream
 from multirouter.runtime.timeouts import CALL_DEADLINE_PASSED
+
+_REJECTED = frozenset({FailureKind.REQUEST, FailureKind.UNSUPPORTED})
+"""Kinds with which a provider rejects a prefill."""
 
 DIVERGED = Verdict(FailureKind.CANCELLED, reason="diverged")
 """The answer differs from what another provider has begun; neutral for the provider."""
@@ -82,8 +85,10 @@ class StreamOpener:
             StreamHookError: when a function of the user is wrong; neutral for the provider.
         """
         self._attempter.report_start(step)
+        if plan.tracer is not None:
+            plan.tracer.attempt_started(plan, step, request)
         step.meter = UsageMeter(step.member.pricing)
-        upstream = ProviderStream(step, self._policy, self.loop)
+        upstream = ProviderStream(step, self._policy, self.loop, plan.tracer)
         try:
             failure = await self._open(plan, upstream, request, cancellation_requested)
             if failure is None and self._drained:
@@ -251,6 +256,4 @@ class StreamOpener:
 def _try_next_approach(failure: Failure, approach: Approach) -> bool:
     """Whether the next approach may be tried: this one failed, but the provider is healthy."""
     verdict = failure[0]
-    return verdict is DIVERGED or (
-        approach.mode == "prefill" and verdict.kind is FailureKind.REQUEST
-    )
+    return verdict is DIVERGED or (approach.mode == "prefill" and verdict.kind in _REJECTED)

@@ -12,15 +12,16 @@ from typing import Any
 import anyio
 
 from multirouter.core.chat.chunk_reader import ChunkReader, FinishedWithError, StreamHookError
-from multirouter.core.planning.steps import AttemptStep
+from multirouter.core.chat.refusals import refusal_in_chunk
+from multirouter.core.planning.steps import AttemptStep, CallTracer
 from multirouter.core.planning.stream_limits import StreamLimits
 from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.errors import ProviderError
 from multirouter.model import FailureKind
-from multirouter.runtime.cancellation import STRAY_MESSAGE
-from multirouter.runtime.deadline import Bound
 from multirouter.runtime.event_loops.base import EventLoop
+from multirouter.runtime.event_loops.deadline import Bound
 from multirouter.runtime.event_loops.running_loop import requested_cancellation
+from multirouter.runtime.stray_cancellation import STRAY_MESSAGE
 from multirouter.runtime.streams.continuation import Approach, Diverged
 from multirouter.runtime.streams.one_context import OneContext
 
@@ -48,6 +49,7 @@ class ProviderStream:
         "_policy",
         "_reader",
         "_to_close",
+        "_tracer",
         "_waiting_since",
         "approach",
         "first_at",
@@ -58,7 +60,13 @@ class ProviderStream:
     approach: Approach
     _context: OneContext
 
-    def __init__(self, step: AttemptStep, policy: StreamPolicy, loop: EventLoop) -> None:
+    def __init__(
+        self,
+        step: AttemptStep,
+        policy: StreamPolicy,
+        loop: EventLoop,
+        tracer: CallTracer | None = None,
+    ) -> None:
         self.step: AttemptStep = step
         self.first_at: float = math.inf
         self.proven: bool = False
@@ -66,6 +74,7 @@ class ProviderStream:
         self._policy = policy
         self._meter = step.meter
         self._chunks: deque[Any] = deque()
+        self._tracer = tracer
         self._to_close: tuple[Any, ...] = ()
         self._iterator: AsyncIterator[Any] | None = None
         self._reader: ChunkReader | None = None
@@ -116,8 +125,13 @@ class ProviderStream:
             Exception: whatever it raises.
         """
         context = self._context = OneContext()
+        if self._tracer is not None:
+            context.call(self._tracer.enter_copy, self.step)
         try:
-            source = context.call(self.step.member.stream, self.approach.request)
+            request, step = self.approach.request, self.step
+            if step.member.dropping is not None:
+                request, step.dropped = context.call(step.member.dropping.apply, request)
+            source = context.call(step.member.stream, request)
             self._to_close = (source,)
             iterator = context.call(aiter, source)
         except TypeError as error:
@@ -139,6 +153,7 @@ class ProviderStream:
 
         Raises:
             Diverged: when the answer differs from what was delivered.
+            ProviderError: of kind `refusal`, where refusals fail and nothing was delivered.
             StreamHookError: when the provider's function returns nothing that can be iterated.
             Exception: whatever the provider raises; ProviderError when the stream ends before.
         """
@@ -146,6 +161,8 @@ class ProviderStream:
         iterator = self._iterator  # compared with None: an iterator may have length 0
         async for chunk in self._open() if iterator is None else iterator:
             if self._inspect(chunk) or self.reader.content(chunk):
+                if from_start and self.step.member.rules.refusals_fail:
+                    self._check_refusal(chunk)
                 return self._keep_new(chunk, from_start=from_start)
             if from_start:
                 self._chunks.append(chunk)
@@ -238,6 +255,15 @@ class ProviderStream:
                 f"ended with an error ({end})", FailureKind.SERVER
             ) from None
         return self.proven
+
+    def _check_refusal(self, chunk: Any) -> None:
+        """Raises for a refusal, of which nothing has been delivered yet."""
+        convert = self.reader.as_chat
+        sign = "" if convert is None else refusal_in_chunk(convert(chunk))
+        if self.step.member.rules.fails(sign):
+            name = self.step.member.name
+            text = f"the answer of {name!r} is a refusal: {sign}"
+            raise ProviderError(text, provider=name, kind=FailureKind.REFUSAL, code=sign)
 
     def _keep_new(self, chunk: Any, *, from_start: bool) -> bool:
         """Keeps the part of a chunk that is new to the consumer; whether there is any."""

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from multirouter.core.chat.chunk_reader import StreamHookError
-from multirouter.core.failures.readable import readable
+from multirouter.core.error_text import message_of
+from multirouter.core.failures.unreadable_exceptions import readable
 from multirouter.core.planning.plan import Plan
 from multirouter.core.planning.steps import ServeStep
 from multirouter.core.planning.stream_limits import StreamLimits
@@ -17,11 +18,11 @@ from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.errors import StreamInterrupted, UsageError
 from multirouter.model import CANCELLED, SUCCESS, AttemptRecord, CallOutcome
 from multirouter.runtime.call_loop import CallLoop
-from multirouter.runtime.cancellation import for_outcome
-from multirouter.runtime.deadline import Bound
 from multirouter.runtime.event_loops.call_soon import call_soon_in
+from multirouter.runtime.event_loops.deadline import Bound
 from multirouter.runtime.event_loops.running_loop import redeliver_cancellation
-from multirouter.runtime.streams.continuation import StreamRestarted
+from multirouter.runtime.stray_cancellation import for_outcome
+from multirouter.runtime.streams.continuation import HELD, Delivered, StreamRestarted
 from multirouter.runtime.streams.opening import StreamOpener
 from multirouter.runtime.streams.provider_stream import ProviderStream
 
@@ -43,6 +44,7 @@ class StreamSession:
 
     Attributes:
         outcome: how the call ended, once it has.
+        delivered: what the consumer has got.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class StreamSession:
         on_end: Callable[[], None],
     ) -> None:
         self.outcome: CallOutcome[None] | None = None
+        self.delivered: Delivered = opener.delivered
         self._plan = plan
         self._request = request
         self._opener = opener
@@ -73,6 +76,11 @@ class StreamSession:
     def provider(self) -> str:
         """Name of the provider that serves, or served last."""
         return self._upstream.step.member.name
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """Fields that the provider that serves was not sent."""
+        return self._upstream.step.dropped
 
     @property
     def attempts(self) -> tuple[AttemptRecord, ...]:
@@ -122,12 +130,13 @@ class StreamSession:
                     marker, self._marker = self._marker, None
                     return marker
                 chunk, end = await self._read(self._upstream)
-                if end is None:
+                if end is not None:
+                    await self._continue_or_end(end)
+                elif chunk is not HELD:
                     return chunk
-                await self._continue_or_end(end)
-        except (
-            GeneratorExit
-        ) as error:  # awaiting is impossible here; the garbage collector closes the stream
+            if self.delivered.held:
+                return self.delivered.held.popleft()
+        except GeneratorExit as error:  # no awaiting here: the garbage collector closes the stream
             self._settle(error)
             raise
         except BaseException as error:
@@ -142,10 +151,10 @@ class StreamSession:
 
     async def aclose(self) -> None:
         """Ends the stream; a task that is reading stops and closes it."""
-        if self.outcome is not None:
-            return
         self._closing = True
-        if not self._reading:
+        if self.outcome is not None:
+            self.delivered.held.clear()
+        elif not self._reading:
             await self._stop()
         elif self._search is not None:
             self._search.expire()
@@ -166,7 +175,7 @@ class StreamSession:
         try:
             try:
                 chunk = await upstream.next(self._limits)
-                self._opener.delivered.note(chunk, upstream.reader)
+                chunk = self.delivered.note(chunk, upstream.reader)
             except Exception as error:  # noqa: BLE001 - any error of a provider is classified
                 return None, readable(error, upstream.step.member.name)
             if self._closing:
@@ -201,6 +210,7 @@ class StreamSession:
         try:
             now = opener.loop.time()
             opener.upstream = None
+            self.delivered.interrupt()
             previous.step.stalled = previous.excused(now)
             limits.give_back(opener.loop.stalls.lost)
             verdict = limits.verdict_on(error) or opener.classify(error, self._request)
@@ -211,7 +221,6 @@ class StreamSession:
             why_not = self._cannot_continue(now)
             if not why_not:
                 plan.begin_continuation(now, limits.ends_at)
-                opener.delivered.interrupted = True
                 outcome = await self._find_provider()
                 if outcome is None:
                     self._continued(previous)
@@ -228,7 +237,7 @@ class StreamSession:
             return "the call has idempotent=False"
         if self._policy.on_interrupt != "raise" and now >= self._limits.ends_at:
             return "StreamPolicy.total has passed"
-        return self._opener.delivered.obstacle
+        return self.delivered.obstacle
 
     async def _find_provider(self) -> CallOutcome[Any] | None:
         """Runs the plan until a provider serves or the stream is closed.
@@ -273,10 +282,10 @@ class StreamSession:
     def _continued(self, previous: ProviderStream) -> None:
         if self.outcome is not None:  # it was closed during the search
             return
-        upstream, chunks = self._upstream, self._opener.delivered.chunks
+        upstream, chunks = self._upstream, self.delivered.chunks
         self._limits.switch_to(upstream.step.member, rate_measurable=upstream.rate_measurable)
         mode = upstream.approach.mode
-        if mode is None:
+        if mode is None and chunks:
             self._marker = StreamRestarted(self.provider, chunks)
         self._plan.stream_continued(
             upstream.step, previous.step.member.name, mode or "restart", chunks
@@ -285,11 +294,11 @@ class StreamSession:
     def _interrupted(
         self, previous: ProviderStream, error: Exception, why: str
     ) -> StreamInterrupted:
-        name, chunks = previous.step.member.name, self._opener.delivered.chunks
+        name, chunks = previous.step.member.name, self.delivered.chunks
         delivered = "1 chunk" if chunks == 1 else f"{chunks} chunks"
         interrupted = StreamInterrupted(
-            f"the stream of {name!r} was interrupted after {delivered}: {error} "
-            f"(not continued: {why})",
+            f"the stream of {name!r} was interrupted after {delivered}: "
+            f"{message_of(error) or type(error).__qualname__} (not continued: {why})",
             provider=name,
             chunks=chunks,
             attempts=self.attempts,
@@ -324,6 +333,8 @@ class StreamSession:
         opener, plan = self._opener, self._plan
         now = opener.loop.time()
         upstream, opener.upstream = opener.upstream, None
+        if error is not None:
+            self.delivered.held.clear()
         if upstream is not None:
             error = None if upstream.complete else error
             verdict = SUCCESS if error is None else CANCELLED

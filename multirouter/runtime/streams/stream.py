@@ -13,8 +13,11 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Generator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Generic
 
+from multirouter.core import function_checks as hooks
+from multirouter.core.settings.stream_policy import guarded_hook
 from multirouter.errors import UsageError
 from multirouter.model import AttemptRecord, CallOutcome, ChunkT_co
+from multirouter.pickling import NotCopyable
 from multirouter.runtime.streams.continuation import StreamRestarted
 from multirouter.runtime.streams.session import StreamSession
 
@@ -23,8 +26,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Stream", "StreamRestarted"]
 
+_NOT_OPEN = "the stream is not open: await it, or enter it with `async with`"
 
-class Stream(Generic[ChunkT_co]):
+
+class Stream(NotCopyable, Generic[ChunkT_co]):
     """A streamed answer: `await` it or enter it with `async with`, then iterate, once.
 
     Reading to the end, `aclose()` and leaving the block release the provider's permit. One task
@@ -49,13 +54,44 @@ class Stream(Generic[ChunkT_co]):
             UsageError: before the stream was opened.
         """
         if self._session is None or not self._opened:
-            raise UsageError("the stream is not open: await it, or enter it with `async with`")
+            raise UsageError(_NOT_OPEN)
         return self._session.provider
+
+    @property
+    def dropped(self) -> tuple[str, ...]:
+        """Fields that the provider was not sent, on a route with `unsupported="drop"`.
+
+        Raises:
+            UsageError: before the stream was opened.
+        """
+        if self._session is None or not self._opened:
+            raise UsageError(_NOT_OPEN)
+        return self._session.dropped
 
     @property
     def attempts(self) -> tuple[AttemptRecord, ...]:
         """The trail so far; without the serving attempt, which has not ended."""
         return () if self._session is None else self._session.attempts
+
+    def hold_back(self, hold: Callable[[Any], bool]) -> None:
+        """Keeps chunks back until the answer is complete; to be called before the first is read.
+
+        What is kept back was not delivered, so a stream that breaks behind it can be continued: a
+        consumer that uses tool calls only when they are whole gets whole ones.
+
+        Args:
+            hold: whether a chunk is kept back, with all chunks behind it. When it raises, so does
+                reading: a UsageError.
+
+        Raises:
+            UsageError: before the stream was opened.
+            ConfigurationError: `hold` is no plain function of a chunk.
+        """
+        if self._session is None or not self._opened:
+            raise UsageError(_NOT_OPEN)
+        name = "Stream.hold_back"
+        hooks.plain_function(name, hold, "chunk")
+        self._session.delivered.hold = guarded_hook(name, hold)
 
     def __await__(self) -> Generator[Any, None, Self]:
         """Opens the stream: returns when the first content is there."""

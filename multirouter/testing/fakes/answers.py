@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -12,7 +12,10 @@ Finish = Literal["stop", "length", "calls", "refusal"]
 
 THOUGHT = "Let me think. "
 SIGNATURE = "c2lnbmF0dXJl"
-"""Base64, as Anthropic's and Gemini's signatures are."""
+"""Anthropic's: base64, which other services do not take."""
+
+GEMINI_SIGNATURE = "Z2VtaW5pIHNpZ25lZA=="
+"""Gemini's, likewise."""
 
 _PIECES = re.compile(r"\S+\s*|\s+")
 
@@ -59,6 +62,7 @@ class ParsedRequest:
         logprobs: number of alternatives per token; None for no log probabilities.
         stream: whether the answer is streamed.
         include_usage: whether a stream sends its usage in a chunk of its own.
+        body: the whole request; `conversations` reads tool results and media from it.
     """
 
     model: str
@@ -75,6 +79,7 @@ class ParsedRequest:
     logprobs: int | None = None
     stream: bool = False
     include_usage: bool = False
+    body: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +113,10 @@ class Answer:
 
 CACHED = 1
 """Tokens of each prompt that are reported as cached."""
+
+
+Answers = Callable[[ParsedRequest], Answer]
+"""A fake model: returns its answer to a request."""
 
 
 def answer_to(parsed: ParsedRequest, *, refuse: bool = False) -> Answer:

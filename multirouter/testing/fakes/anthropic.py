@@ -2,52 +2,28 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from multirouter.testing.fakes.answers import CACHED, SIGNATURE, Answer, ParsedRequest, Tool
-from multirouter.testing.fakes.formats import ErrorResponse, StreamEvent, require, require_known
+from multirouter.testing.fakes.formats import ErrorResponse, StreamEvent, require
+from multirouter.testing.fakes.rules import anthropic as rules
+from multirouter.testing.fakes.rules.anthropic import blocks_of
 
 _FINISH = {"stop": "end_turn", "length": "max_tokens", "calls": "tool_use", "refusal": "refusal"}
-_FIELDS = frozenset(
-    {
-        "model",
-        "max_tokens",
-        "messages",
-        "system",
-        "temperature",
-        "top_p",
-        "top_k",
-        "stop_sequences",
-        "tools",
-        "tool_choice",
-        "stream",
-        "metadata",
-        "thinking",
-        "output_config",
-        "service_tier",
-        "container",
-        "cache_control",
-        "inference_geo",
-        "speed",
-    }
-)
-_BLOCKS = frozenset(
-    {"text", "image", "document", "thinking", "redacted_thinking", "tool_use", "tool_result"}
-)
-_ID = re.compile(r"[a-zA-Z0-9_-]+")
 _ERRORS: dict[str, tuple[int, str]] = {
     "request": (400, "invalid_request_error"),
     "rate-limit": (429, "rate_limit_error"),
     "quota": (400, "invalid_request_error"),
     "bad-key": (401, "authentication_error"),
     "no-model": (404, "not_found_error"),
+    "unsupported-field": (400, "invalid_request_error"),
     "context-too-long": (400, "invalid_request_error"),
     "filtered": (400, "invalid_request_error"),
 }
 _MESSAGES = {
     "quota": "Your credit balance is too low to access the Anthropic API.",
+    "unsupported-field": "frobnicate: Extra inputs are not permitted",
     "context-too-long": "prompt is too long: 210000 tokens > 200000 maximum",
     "filtered": "Output blocked by content filtering policy",
 }
@@ -63,24 +39,20 @@ class AnthropicFormat:
         require(key, "x-api-key header is required", "bad-key")
         require(headers.get("anthropic-version"), "anthropic-version: header is required")
         require(isinstance(body, dict), "the body must be an object")
-        require_known(body, _FIELDS, "")
-        require(isinstance(body.get("max_tokens"), int), "max_tokens: Field required")
-        turns = body.get("messages") or []
-        require(
-            turns and turns[0]["role"] == "user", "messages: first message must use the user role"
-        )
-        _check_turns(turns)
-        blocks = _blocks(turns[-1])
+        rules.check(headers, body)
+        blocks = blocks_of(body["messages"][-1])
         choice = body.get("tool_choice") or {"type": "auto"}
         schema = ((body.get("output_config") or {}).get("format") or {}).get("schema")
         thinking = body.get("thinking") or {"type": "disabled"}
         thinking_enabled = thinking["type"] != "disabled"
-        _check_thinking(body, thinking, choice)
         return ParsedRequest(
             model=body.get("model") or "",
             prompt=" ".join(_text(block) for block in blocks),
             has_tool_result=blocks[-1]["type"] == "tool_result",
-            tools=[Tool(tool["name"], tool["input_schema"]) for tool in body.get("tools") or ()],
+            tools=[
+                Tool(tool["name"], tool.get("input_schema") or {})
+                for tool in body.get("tools") or ()
+            ],
             forced_tool={"any": "*", "tool": choice.get("name", "")}.get(choice["type"], ""),
             tools_allowed=choice["type"] != "none",
             schema=schema,
@@ -157,50 +129,6 @@ class AnthropicFormat:
     def ping(self) -> bytes:
         """See `Format.ping`."""
         return b'event: ping\ndata: {"type": "ping"}\n\n'
-
-
-def _check_turns(turns: list[dict[str, Any]]) -> None:
-    open_calls: set[str] = set()
-    for turn in turns:
-        require(turn["role"] in {"user", "assistant"}, "messages.role: must be user or assistant")
-        blocks = _blocks(turn)
-        results = {block["tool_use_id"] for block in blocks if block["type"] == "tool_result"}
-        require(open_calls == results, "tool_use ids were found without tool_result blocks after")
-        open_calls = {block["id"] for block in blocks if block["type"] == "tool_use"}
-        for block in blocks:
-            require(block["type"] in _BLOCKS, f"messages.content: unknown type {block['type']!r}")
-            if block["type"] == "text":
-                require(block["text"].strip(), "messages: text content blocks must be non-empty")
-            if block["type"] == "tool_use":
-                require(_ID.fullmatch(block["id"]), "tool_use.id: should match ^[a-zA-Z0-9_-]+$")
-                require(isinstance(block["input"], dict), "tool_use.input: must be an object")
-    last = turns[-1]
-    if last["role"] == "assistant":
-        text = _text(_blocks(last)[-1])
-        require(
-            text == text.rstrip(), "final assistant content cannot end with trailing whitespace"
-        )
-
-
-def _check_thinking(body: Mapping[str, Any], thinking: Any, choice: Any) -> None:
-    if thinking["type"] == "disabled":
-        require(body.get("temperature", 0) <= 1, "temperature: must be at most 1")
-        return
-    require(body.get("temperature", 1) == 1, "temperature: may only be 1 with thinking")
-    require(choice["type"] in {"auto", "none"}, "Thinking may not be enabled when a tool is forced")
-    budget = thinking.get("budget_tokens", 1024)
-    require(budget >= 1024, "thinking.budget_tokens: must be at least 1024")
-    require(
-        thinking["type"] != "enabled" or budget < body["max_tokens"],
-        "max_tokens must be greater than thinking.budget_tokens",
-    )
-
-
-def _blocks(turn: Mapping[str, Any]) -> list[dict[str, Any]]:
-    content = turn["content"]
-    blocks = [{"type": "text", "text": content}] if isinstance(content, str) else content
-    require(blocks, "messages: content must be non-empty")
-    return list(blocks)
 
 
 def _text(block: Mapping[str, Any]) -> str:

@@ -17,6 +17,7 @@ FAULTS: Mapping[str, str] = MappingProxyType(
         "quota": "quota exhausted or credit used up",
         "bad-key": "invalid API key",
         "no-model": "unknown model",
+        "unsupported-field": "a parameter that the model does not have (a 400)",
         "context-too-long": "prompt exceeds the context window",
         "filtered": "request blocked by a content policy (an error)",
         "refuses": "the model refuses (a 200 with a refusal)",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from multirouter.testing.fakes.answers import CACHED, SIGNATURE, Answer, ParsedRequest, Tool
-from multirouter.testing.fakes.formats import ErrorResponse, StreamEvent, require, require_known
+from multirouter.testing.fakes.answers import CACHED, GEMINI_SIGNATURE, Answer, ParsedRequest, Tool
+from multirouter.testing.fakes.formats import ErrorResponse, StreamEvent, require
 
 _FINISH = {"stop": "STOP", "length": "MAX_TOKENS", "calls": "STOP", "refusal": "SAFETY"}
 _FIELDS = frozenset(
@@ -50,6 +51,7 @@ _ERRORS: dict[str, tuple[int, str, str]] = {
     "quota": (429, "RESOURCE_EXHAUSTED", "You exceeded your current quota."),
     "bad-key": (400, "INVALID_ARGUMENT", "API key not valid. Please pass a valid API key."),
     "no-model": (404, "NOT_FOUND", ""),
+    "unsupported-field": (400, "INVALID_ARGUMENT", 'Unknown name "frobnicate": Cannot find field.'),
     "context-too-long": (
         400,
         "INVALID_ARGUMENT",
@@ -57,6 +59,8 @@ _ERRORS: dict[str, tuple[int, str, str]] = {
     ),
     "filtered": (400, "INVALID_ARGUMENT", "Blocked by content filtering policy"),
 }
+_NAME = re.compile(r"[a-zA-Z_][a-zA-Z0-9_.:-]{0,63}")
+_SIGNATURES = frozenset({None, GEMINI_SIGNATURE, "skip_thought_signature_validator"})
 _BY_STATUS = {500: "INTERNAL", 503: "UNAVAILABLE", 504: "DEADLINE_EXCEEDED"}
 _RPC = "type.googleapis.com/google.rpc."
 
@@ -77,10 +81,13 @@ class GeminiFormat:
         """See `Format.read`."""
         require(headers.get("x-goog-api-key"), "API key not valid.", "bad-key")
         require(isinstance(body, dict) and body.get("contents"), "contents is not specified")
-        require_known(body, _FIELDS, 'Unknown name "')
+        _require_known(body, _FIELDS, "")
         config = body.get("generationConfig") or {}
-        require_known(config, _CONFIG, 'Unknown name "generation_config.')
+        _require_known(config, _CONFIG, " at 'generation_config'")
         self._check(body["contents"])
+        for tool in body.get("tools") or ():
+            for function in tool["functionDeclarations"]:
+                require(_NAME.fullmatch(function["name"]), "Invalid function name.")
         parts = body["contents"][-1]["parts"]
         calling = (body.get("toolConfig") or {}).get("functionCallingConfig") or {"mode": "AUTO"}
         allowed = calling.get("allowedFunctionNames") or ["*"]
@@ -168,7 +175,12 @@ class GeminiFormat:
                 all(isinstance(part["functionResponse"]["response"], dict) for part in responses),
                 "functionResponse.response must be an object",
             )
+            signatures = {part.get("thoughtSignature") for part in parts}
+            require(signatures <= _SIGNATURES, "Thought signature is not valid.")
             calls = [part for part in parts if "functionCall" in part]
+            for part in (*calls, *responses):
+                name = (part.get("functionCall") or part.get("functionResponse"))["name"]
+                require(_NAME.fullmatch(name), f"Invalid function name: {name[:70]!r}")
             called = len(calls)
             if calls and self._model.startswith("gemini-3"):
                 require(
@@ -184,7 +196,7 @@ class GeminiFormat:
             function: dict[str, Any] = {"name": call.name, "args": call.arguments}
             if modern:
                 function["id"] = call.id
-            signature = {"thoughtSignature": SIGNATURE} if modern and not parts else {}
+            signature = {"thoughtSignature": GEMINI_SIGNATURE} if modern and not parts else {}
             parts.append({"functionCall": function, **signature})
         return parts
 
@@ -230,6 +242,14 @@ def embeddings(body: Mapping[str, Any]) -> Any:
         size = request.get("outputDimensionality") or 3
         vectors.append({"values": [float(len(text))] * size})
     return {"embeddings": vectors}
+
+
+def _require_known(item: Mapping[str, Any], known: frozenset[str], where: str) -> None:
+    for name in item:
+        require(
+            name in known,
+            f'Invalid JSON payload received. Unknown name "{name}"{where}: Cannot find field.',
+        )
 
 
 def _schema(function: Mapping[str, Any]) -> Mapping[str, Any]:

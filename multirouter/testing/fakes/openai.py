@@ -9,6 +9,7 @@ from typing import Any
 
 from multirouter.testing.fakes.answers import CACHED, Answer, ParsedRequest, Tool
 from multirouter.testing.fakes.formats import ErrorResponse, StreamEvent, require
+from multirouter.testing.fakes.rules import openai as rules
 
 _FINISH = {
     "stop": "stop",
@@ -16,25 +17,13 @@ _FINISH = {
     "calls": "tool_calls",
     "refusal": "content_filter",
 }
-_MESSAGE = frozenset(
-    {
-        "role",
-        "content",
-        "name",
-        "tool_calls",
-        "tool_call_id",
-        "refusal",
-        "audio",
-        "annotations",
-        "function_call",
-    }
-)
 _ERRORS: dict[str, tuple[int, str, str | None]] = {
     "request": (400, "invalid_request_error", None),
     "rate-limit": (429, "rate_limit_error", "rate_limit_exceeded"),
     "quota": (429, "insufficient_quota", "insufficient_quota"),
     "bad-key": (401, "invalid_request_error", "invalid_api_key"),
     "no-model": (404, "invalid_request_error", "model_not_found"),
+    "unsupported-field": (400, "invalid_request_error", "unsupported_parameter"),
     "context-too-long": (400, "invalid_request_error", "context_length_exceeded"),
     "filtered": (400, "invalid_request_error", "content_policy_violation"),
 }
@@ -49,9 +38,7 @@ class OpenAIFormat:
         require(scheme.lower() == "bearer" and key, "You didn't provide an API key.", "bad-key")
         require(isinstance(body, dict), "the body must be an object")
         require(body.get("messages"), "messages: at least one is required")
-        for message in body["messages"]:
-            for field in message:
-                require(field in _MESSAGE, f"Additional properties are not allowed ({field!r})")
+        rules.check(body)
         last = body["messages"][-1]
         form = body.get("response_format") or {}
         choice = body.get("tool_choice") or "auto"
@@ -81,7 +68,7 @@ class OpenAIFormat:
         """See `Format.full_response`."""
         message: dict[str, Any] = {
             "role": "assistant",
-            "content": None if answer.calls else answer.text,
+            "content": (answer.text or None) if answer.calls else answer.text,
             "refusal": None,
             "annotations": [],
         }
@@ -133,7 +120,10 @@ class OpenAIFormat:
             for index in every:
                 yield from _call_chunks(parsed, call_index, call, index)
         for index in every:
-            yield _chunk(parsed, "finish", {}, index, finish=_FINISH[answer.finish])
+            last = _chunk(parsed, "finish", {}, index, finish=_FINISH[answer.finish])
+            if "mistral" in parsed.model:  # which has no option for it
+                last.data["usage"] = _usage(answer, parsed.choices)
+            yield last
         if parsed.include_usage:
             usage = _usage(answer, parsed.choices)
             yield StreamEvent("end", {**_base(parsed), "choices": [], "usage": usage})

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Protocol
 
-from multirouter.testing.fakes.answers import Answer, ParsedRequest, answer_to
+from multirouter.testing.fakes.answers import Answer, Answers, ParsedRequest, answer_to
 from multirouter.testing.fakes.faults import Fault
 from multirouter.testing.fakes.formats import ErrorResponse, Format, StreamEvent
 from multirouter.testing.fakes.gemini import GeminiFormat, blocked_prompt
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _STATUS_OF = {"429-retry-after": 429}
 _ERROR_NAMES = frozenset(
     {"rate-limit", "quota", "bad-key", "no-model", "context-too-long", "filtered"}
+    | {"unsupported-field"}
 )
 _WEB_PAGE = "<!DOCTYPE html><html><head><title>Bad gateway</title></head><body></body></html>"
 
@@ -53,19 +54,20 @@ class Reply:
         self._fault = fault
         self._newline = b"\r\n" if fault.name == "crlf" else b"\n"
 
-    async def to(self, parsed: ParsedRequest) -> web.StreamResponse:
-        """Answers a valid request."""
+    async def to(self, parsed: ParsedRequest, answers: Answers) -> web.StreamResponse:
+        """Answers a valid request as the fake model does, or with the fault."""
         from aiohttp import web
 
-        if not self._answers():
+        if not self.answers():
             return await self.instead(parsed)
-        answer = answer_to(parsed, refuse=self._fault.name == "refuses")
+        refuses = self._fault.name == "refuses"
+        answer = answer_to(parsed, refuse=True) if refuses else answers(parsed)
         if parsed.stream:
             return await self._stream(parsed, answer)
         await self._delay_first_token()
         if self._fault.name in {"stall", "cut-after", "eof-after"}:
             return await self._drop_connection()
-        return web.json_response(self._form.full_response(parsed, answer), headers=_HEADERS)
+        return web.json_response(self._form.full_response(parsed, answer), headers=HEADERS)
 
     async def instead(self, parsed: ParsedRequest | None = None) -> web.StreamResponse:
         """Responds with a fault that replaces the answer."""
@@ -98,14 +100,14 @@ class Reply:
             error_response.body, status=error_response.status, headers=error_response.headers
         )
 
-    def _answers(self) -> bool:
+    def answers(self) -> bool:
         """Whether an answer is sent, with or without a fault in it."""
         return self._fault.name not in _ERROR_NAMES | _NO_ANSWER_FAULTS
 
     async def _stream(self, parsed: ParsedRequest, answer: Answer) -> web.StreamResponse:
         from aiohttp import web
 
-        response = web.StreamResponse(headers={**_HEADERS, "Content-Type": "text/event-stream"})
+        response = web.StreamResponse(headers={**HEADERS, "Content-Type": "text/event-stream"})
         await response.prepare(self._request)
         pieces = 0
         for event in self._events(parsed, answer):
@@ -173,7 +175,7 @@ class Reply:
         self._counter.bytes_written += len(data)
 
 
-_HEADERS = {"x-request-id": "req_fake", "request-id": "req_fake"}
+HEADERS = {"x-request-id": "req_fake", "request-id": "req_fake"}
 _STREAM_FAULTS = frozenset({"stall", "cut-after", "eof-after", "event-error", "broken-json"})
 _NO_ANSWER_FAULTS = frozenset(
     {*_FIXED_RESPONSES, "fail", "429-retry-after", "empty-200", "error-200"}

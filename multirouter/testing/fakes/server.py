@@ -7,18 +7,22 @@ import json
 import ssl
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 from multirouter.core import validation as check
+from multirouter.providers.files.form_data import FormFile
 from multirouter.testing.fakes import gemini, openai
-from multirouter.testing.fakes.answers import ParsedRequest
+from multirouter.testing.fakes.answers import Answers, ParsedRequest, answer_to
 from multirouter.testing.fakes.anthropic import AnthropicFormat
 from multirouter.testing.fakes.faults import Fault
 from multirouter.testing.fakes.formats import Format, RequestRejected
 from multirouter.testing.fakes.gemini import GeminiFormat
+from multirouter.testing.fakes.media import MediaReply
 from multirouter.testing.fakes.openai import OpenAIFormat
 from multirouter.testing.fakes.replies import Reply
+from multirouter.testing.fakes.responses import ResponsesFormat
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -34,7 +38,8 @@ class ReceivedHttpRequest:
     Attributes:
         path: the path with its query.
         headers: the headers, names as sent.
-        body: the parsed JSON, or None if the body is not JSON.
+        body: the parsed JSON, or the fields of a form with its files as `FormFile`; None if the
+            body is neither.
     """
 
     path: str
@@ -48,6 +53,7 @@ class FakeProvider:
     Args:
         fault: a name of `FAULTS` for every request; a fault in a model's name takes precedence.
         max_requests: how many requests `requests` keeps.
+        answers: the fake model. The default echoes the prompt, and calls the tools that it names.
 
     Attributes:
         requests: the latest requests, oldest first.
@@ -59,7 +65,10 @@ class FakeProvider:
         ConfigurationError: `fault` is unknown.
     """
 
-    def __init__(self, fault: str = "", *, max_requests: int = 1000) -> None:
+    def __init__(
+        self, fault: str = "", *, max_requests: int = 1000, answers: Answers = answer_to
+    ) -> None:
+        self._answers = answers
         self.fault: Fault = Fault.checked(fault)
         self.requests: deque[ReceivedHttpRequest] = deque(maxlen=max_requests)
         self.in_flight: int = 0
@@ -80,7 +89,7 @@ class FakeProvider:
         """
         from aiohttp import web
 
-        check.number("port", check.count("port", port, minimum=0), maximum=65535)
+        check.count("port", port, minimum=0, maximum=65535)
         self._runner = web.AppRunner(
             self.app(), access_log=None, shutdown_timeout=0.1, handler_cancellation=True
         )
@@ -115,14 +124,19 @@ class FakeProvider:
 
         app = web.Application(client_max_size=2**26)
         app.router.add_post("/v1/chat/completions", self._openai)
+        app.router.add_post("/v1/responses", self._responses)
         app.router.add_post("/v1/messages", self._anthropic)
         app.router.add_post("/{version:v1|v1beta}/models/{model}:{method}", self._gemini)
         app.router.add_post("/v1/embeddings", self._embeddings)
+        app.router.add_post("/v1/{group:audio|images}/{operation}", self._media)
         app.router.add_get("/v1/models", self._models)
         return app
 
     async def _openai(self, request: web.Request) -> web.StreamResponse:
         return await self._answer(request, OpenAIFormat())
+
+    async def _responses(self, request: web.Request) -> web.StreamResponse:
+        return await self._answer(request, ResponsesFormat())
 
     async def _anthropic(self, request: web.Request) -> web.StreamResponse:
         return await self._answer(request, AnthropicFormat())
@@ -145,6 +159,34 @@ class FakeProvider:
             return await Reply(self, request, OpenAIFormat(), fault).instead()
         return web.json_response(openai.embeddings(body))
 
+    async def _media(self, request: web.Request) -> web.StreamResponse:
+        from aiohttp import web
+
+        body = await self._received(request)
+        model = body.get("model") if isinstance(body, dict) else ""
+        named = Fault.of_model(model or "")
+        reply = MediaReply(self, request, OpenAIFormat(), named if named.name else self.fault)
+        if not reply.answers():
+            return await reply.instead()
+        try:
+            match request.match_info["operation"]:
+                case "speech":
+                    return await reply.speech(body)
+                case "transcriptions" | "translations":
+                    return await reply.transcript(body)
+                case "generations":
+                    return await reply.images(body, "image_generation")
+                case "edits" | "variations":
+                    return await reply.images(body, "image_edit")
+                case _:
+                    raise web.HTTPNotFound
+        except RequestRejected as rejected:
+            return reply.error(
+                OpenAIFormat().error_response(
+                    rejected.status, rejected.error_name, rejected.message
+                )
+            )
+
     async def _models(self, request: web.Request) -> web.StreamResponse:
         from aiohttp import web
 
@@ -162,7 +204,8 @@ class FakeProvider:
         reply = Reply(self, request, form, named if named.name else self.fault)
         self.in_flight += 1
         try:
-            return await reply.to(_parsed(form, request.headers, body))
+            parsed = replace(_parsed(form, request.headers, body), body=body)
+            return await reply.to(parsed, self._answers)
         except RequestRejected as rejected:
             return reply.error(
                 form.error_response(rejected.status, rejected.error_name, rejected.message)
@@ -174,12 +217,29 @@ class FakeProvider:
             self.in_flight -= 1
 
     async def _received(self, request: web.Request) -> Any:
-        try:
-            body = json.loads(await request.read())
-        except ValueError:
-            body = None
+        body: Any = None
+        if request.content_type == "multipart/form-data":
+            body = await _form(request)
+        else:
+            with suppress(ValueError):
+                body = json.loads(await request.read())
         self.requests.append(ReceivedHttpRequest(request.path_qs, dict(request.headers), body))
         return body
+
+
+async def _form(request: web.Request) -> dict[str, Any]:
+    fields: dict[str, Any] = {}
+    value: Any
+    for name, value in (await request.post()).items():
+        one: Any = value
+        if not isinstance(value, str):
+            content = value.file.read() if hasattr(value, "file") else bytes(value)
+            one = FormFile(getattr(value, "filename", ""), content)
+        earlier = fields.get(name)
+        if earlier is not None:
+            one = [*earlier, one] if isinstance(earlier, list) else [earlier, one]
+        fields[name] = one
+    return fields
 
 
 def _parsed(form: Format, headers: Mapping[str, str], body: Any) -> ParsedRequest:

@@ -25,7 +25,7 @@ class VirtualTime(asyncio.AbstractEventLoop):
 
     The clock is paused while a thread job of `run_in_executor` or `asyncio.to_thread` runs, and
     within `paused()`. If sockets are open, or threads were started by others than the loop, it
-    waits for them `io_wait` real seconds before each jump.
+    waits for them `io_wait` real seconds before each jump. Each loop's `_idle` makes the jump.
     """
 
     _now: float

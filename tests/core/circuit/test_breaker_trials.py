@@ -35,6 +35,24 @@ def test_half_open_admits_no_more_than_max_calls(half_open_max_calls: int) -> No
     )
 
 
+@pytest.mark.parametrize(
+    ("wait", "recheck", "joins"), [(0.0, LEASE, False), (0.5, 1.0, True), (2.0, 1.0, True)]
+)
+def test_when_a_call_may_look_again(wait: float, recheck: float, *, joins: bool) -> None:
+    """At once when it is admitted, at the half-opening, then when it may join or a lease ends."""
+    bench = CircuitBench(CircuitPolicy(failures=3, open_duration=60, growth=1, half_open_wait=wait))
+    circuit = bench.circuit
+    assert circuit.recheck_in(0.0) == 0.0
+    bench.fail(0.0, 3)
+    assert circuit.recheck_in(20.0) == 40.0
+    assert circuit.recheck_in(60.0) == 0.0
+    bench.acquire(60.0)
+    assert circuit.recheck_in(60.0) == recheck
+    assert circuit.admits(60.0 + 1.0, join=True) is joins
+    if joins:
+        assert circuit.recheck_in(60.0 + 1.0) == 0.0
+
+
 def test_a_neutral_trial_admits_another() -> None:
     """Cases 12 and 13: after a cancelled or neutral trial it stays half-open and admits a trial."""
     bench, now = half_open()

@@ -26,6 +26,31 @@ def test_failures_stop_no_copies() -> None:
     assert bench.gate.circuit.is_closed
 
 
+def test_a_rate_of_failures_or_slow_answers_stops_no_copies() -> None:
+    """Nor does any other rule of the policy that counts."""
+    policy = CircuitPolicy(failures=3, failure_rate=0.1, minimum_calls=2, slow_after=1.0)
+    bench, gates = GateBench(policy), CopyGates(Random(1))
+    copies = gates.of(bench.gate)
+    for effect in (CircuitEffect.FAILURE, None) * 20:
+        permit = copies.acquire(0.0, 0, LEASE)
+        assert permit is not None
+        if effect is None:
+            copies.release_answered(permit, 0.0, 60.0)
+        else:
+            copies.release_unanswered(permit, FAILED, effect, 0.0)
+    assert copies.circuit.is_closed
+
+
+def test_other_providers_keep_their_gates() -> None:
+    """A gate of one provider's copies is made beside those of the others."""
+    gates, one, other = CopyGates(Random(1)), GateBench().gate, GateBench().gate
+    other.name = "b"
+    first, second = gates.of(one), gates.of(other)
+    assert (first.name, second.name) == ("a", "b")
+    assert gates.of(one) is first
+    assert gates.of(other) is second
+
+
 def test_a_rate_limit_stops_copies_for_its_time() -> None:
     """The provider's own gate knows nothing of it."""
     bench, gates = GateBench(), CopyGates(Random(1))
@@ -68,3 +93,7 @@ def test_a_gate_follows_its_provider() -> None:
     again = GateBench().gate
     assert gates.of(again) is not copies
     assert gates.of(again).admits(1.0)
+    again.removed = True
+    same = GateBench().gate
+    same.apply(again.circuit.policy, None)
+    assert gates.of(same) is not gates.of(again)

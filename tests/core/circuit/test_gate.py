@@ -10,8 +10,8 @@ import pytest
 
 from multirouter.core.circuit.model_circuits import ModelPermit
 from multirouter.core.circuit.states import CircuitState
-from multirouter.core.health.adaptive_timeout import LatencyTracker
 from multirouter.core.health.degraded import HealthWindow
+from multirouter.core.health.latency_tracker import LatencyTracker
 from multirouter.core.selection.candidate import Candidate
 from multirouter.core.selection.tier_tables import Tier
 from multirouter.core.settings.failure_rules import CircuitEffect

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from multirouter.core.events import CircuitChanged, CooldownStarted
 from multirouter.core.settings.failure_rules import CircuitEffect
 from multirouter.core.settings.policies import CircuitPolicy, LimitPolicy
@@ -92,3 +94,75 @@ def test_transitions_are_reported_with_router_and_instant() -> None:
         (event.router, event.provider, event.at) for event in bench.events_of(CircuitChanged)
     ]
     assert reported == [("r", "a", 7.0), ("r", "a", 70.0)]
+
+
+@pytest.mark.parametrize("limits", [None, LimitPolicy(in_flight=9), TOKENS])
+def test_joining_a_trial_through_a_gate(limits: LimitPolicy | None) -> None:
+    """After an interval a call may join the trial in flight, with limits as without."""
+    bench = half_open(limits=limits)
+    bench.acquire(60.0)
+    assert bench.gate.trial_in_flight(60.0)
+    for join, waits in ((False, True), (True, False)):
+        permit = bench.gate.acquire(61.0, 0, 30.0, join=join)
+        assert (permit is None) is waits
+    assert bench.gate.recheck_in(61.5) == 0.5
+    assert bench.gate.ready_in(61.5) is None
+    assert bench.gate.earliest_in(61.5) == 0.0
+    assert not GateBench().gate.trial_in_flight(60.0)
+
+
+def test_joining_needs_a_place_in_the_limits() -> None:
+    """The size of the request counts there."""
+    bench = half_open(limits=TOKENS)
+    bench.acquire(60.0, size=60)
+    assert bench.gate.acquire(61.0, 30, 30.0, join=True) is None
+    assert bench.gate.rejection(61.0, 30, join=True) == "tokens_per_minute used up"
+    assert bench.gate.acquire(61.0, 1, 30.0, join=True) is not None
+
+
+def test_waits_depend_on_the_size() -> None:
+    """Without a size no token is needed."""
+    bench = GateBench(limits=TOKENS)
+    bench.acquire(0.0, size=60)
+    assert [bench.gate.earliest_in(0.0, size) for size in (1, 20)] == [1.0, 20.0]
+    assert [bench.gate.recheck_in(0.0, size) for size in (1, 20)] == [1.0, 20.0]
+    assert bench.gate.describe(0.0, 20) == "tokens_per_minute used up"
+    assert (bench.gate.earliest_in(0.0), bench.gate.recheck_in(0.0)) == (0.0, 0.0)
+    assert bench.gate.describe(0.0) == "closed"
+
+
+def test_an_open_circuit_is_earliest_at_its_half_opening() -> None:
+    """Whatever ends meanwhile."""
+    bench = GateBench()
+    bench.fail(0.0, 3)
+    assert bench.gate.earliest_in(20.0) == 40.0
+
+
+def test_transitions_have_a_reason_and_a_generation() -> None:
+    """Those of holds as well."""
+    bench = GateBench()
+    for hold in ("open", None, "closed", None):
+        bench.set_hold(hold)
+    changes = [(event.new, event.reason) for event in bench.events_of(CircuitChanged)]
+    assert changes == [("open", "held"), ("half_open", "released"), ("closed", "held")]
+    generations = [event.generation for event in bench.events_of(CircuitChanged)]
+    assert generations == [generations[0] + n for n in range(3)]
+    assert generations[-1] == bench.gate.circuit.generation
+
+
+def test_a_second_model_closes_the_circuit_of_the_first() -> None:
+    """The transition says so."""
+    bench = GateBench()
+    bench.gate.see_model("m", 0.0)
+    bench.fail(0.0, 3)
+    bench.gate.see_model("n", 1.0)
+    assert bench.changes[-1] == ("open", "closed", "other_model")
+
+
+def test_forgotten_attempts_are_one_change() -> None:
+    """Those that watch the gate look again."""
+    bench = GateBench()
+    bench.acquire(0.0)
+    before = bench.revision.value
+    bench.gate.forget_attempts()
+    assert (bench.gate.in_flight, bench.revision.value) == (0, before + 1)

@@ -164,7 +164,7 @@ def test_a_failure_with_retry_after_counts_and_cools_down() -> None:
 @pytest.mark.parametrize("unusable", [None, 0.0, -5.0, math.nan])
 def test_cooldown_without_retry_after_doubles(unusable: float | None) -> None:
     """Without a usable Retry-After it lasts 5, 10, 20... s, to the cap, until a success."""
-    bench = GateBench(CircuitPolicy(cooldown=5, max_open_duration=40, max_cooldown=40))
+    bench = GateBench(CircuitPolicy(cooldown=5, max_open_duration=40, max_cooldown=40, jitter=0))
     spans, now = [], 0.0
     for _ in range(5):
         spans.append(bench.cool_down(now, retry_after=unusable))
@@ -173,6 +173,33 @@ def test_cooldown_without_retry_after_doubles(unusable: float | None) -> None:
     assert {event.from_retry_after for event in bench.events_of(CooldownStarted)} == {False}
     bench.succeed(now)
     assert bench.cool_down(now) == 5.0
+
+
+def test_a_cooldown_without_retry_after_has_jitter() -> None:
+    """Up to half as long again, at most `max_cooldown`; with a Retry-After it has none."""
+    spans = []
+    for seed in range(100):
+        bench = GateBench(CircuitPolicy(cooldown=8.0, max_cooldown=11.0))
+        bench.gate._rng.seed(seed)
+        spans.append(bench.cool_down(0.0))
+        assert GateBench(CircuitPolicy()).cool_down(0.0, retry_after=8.0) == 8.0
+    assert 8.0 <= min(spans) < 8.2
+    assert max(spans) == 11.0
+    assert 12 <= spans.count(11.0) <= 38, "a quarter would be longer: 25 +- 3 * 4.3"
+    wide = GateBench(CircuitPolicy(cooldown=8.0, jitter=10.0))
+    assert wide.cool_down(0.0) > 8.0 * 1.5
+
+
+def test_simultaneous_429s_share_their_jitter() -> None:
+    """Each lengthens the cooldown to its own end, and none draws a longer one."""
+    bench = GateBench(CircuitPolicy())
+    permits = [bench.acquire(0.0) for _ in range(50)]
+    bench.end(permits[0], RATE_LIMITED, CircuitEffect.COOLDOWN, 0.0)
+    span = bench.gate.cooldown_until
+    assert 5.0 < span < 7.5
+    for permit in permits[1:]:
+        bench.end(permit, RATE_LIMITED, CircuitEffect.COOLDOWN, 1.0)
+    assert bench.gate.cooldown_until == 1.0 + span
 
 
 def test_simultaneous_429s_count_once() -> None:

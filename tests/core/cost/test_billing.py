@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from multirouter.core.cost.budgets import Budget
+from multirouter.core.cost.budget import Budget
 from multirouter.core.cost.metering import UsageMeter, guarded_reader
 from multirouter.core.cost.price import Price
 from multirouter.core.events import PriceMissing
 from multirouter.core.routes.route import Route
 from multirouter.core.settings.policies import HedgePolicy
+from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.model import AttemptRecord, FailureKind, Usage
 from tests.core.cost.billing_kit import ANSWER, CHEAP, EXPENSIVE, USAGE, chain
-from tests.core.kit import World, failing, provider
+from tests.core.kit import NEVER_TRIPS, World, failing, provider
 
 
 def test_cost_of_an_answer_with_usage() -> None:
@@ -118,6 +119,28 @@ def test_failover_to_a_cheaper_provider() -> None:
     assert outcome.failover_cost == pytest.approx(1e-4 + 0.0013 - 0.013)
 
 
+def test_the_first_choice_is_the_provider_that_was_attempted_first() -> None:
+    """Where it is one of several of the first tier, only its price counts."""
+    world = World([provider("a", price=EXPENSIVE), provider("b", price=CHEAP)], circuit=NEVER_TRIPS)
+    for _ in range(8):
+        plan = world.plan()
+        (first,) = world.run_attempts(plan, "server")
+        world.succeed(plan, world.next_attempt(plan), ANSWER)
+        outcome = world.next_outcome(plan)
+        assert outcome.provider != first
+        assert outcome.failover_cost == pytest.approx(-0.0117 if first == "a" else 0.0117)
+
+
+def test_a_failed_call_has_no_failover_cost() -> None:
+    """What it has cost is known, but no answer would have cost something else."""
+    world = chain("a")
+    plan = world.plan("chain", request="q" * 40)
+    assert world.run_attempts(plan, "timeout") == ["a"]
+    outcome = world.next_outcome(plan)
+    assert (outcome.result, outcome.failover_cost) == ("failure", None)
+    assert outcome.cost == pytest.approx(1e-4)
+
+
 def test_first_choice_when_the_first_tier_is_unavailable() -> None:
     """The first choice is then the whole first tier, averaged by weight."""
     world = World(
@@ -184,6 +207,19 @@ def test_failover_cost_of_a_continued_stream_is_unknown() -> None:
     outcome = world.next_outcome(plan)
     assert outcome.failover_cost is None
     assert outcome.cost == pytest.approx(1e-4 + 1e-5)
+
+
+def test_failover_cost_of_a_stream_by_one_provider() -> None:
+    """A stream that another provider answered completely is priced at the first choice."""
+    world = chain("a", "b")
+    plan = world.plan("chain")
+    assert world.run_attempts(plan, "server") == ["a"]
+    step = world.next_attempt(plan)
+    step.meter = UsageMeter(step.member.pricing)
+    step.meter.record(ANSWER, StreamPolicy().reader(ANSWER))
+    plan.begin_serving(step, world.now)
+    world.succeed(plan, step, None)
+    assert world.next_outcome(plan).failover_cost == pytest.approx(0.0013 - 0.013)
 
 
 def test_a_hedge_that_lost_is_billed() -> None:

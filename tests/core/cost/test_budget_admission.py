@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from multirouter.core.cost.budgets import Budget
+from multirouter.core.cost.budget import Budget
 from multirouter.core.routes.route import Route
 from multirouter.core.settings.policies import LimitPolicy
 from multirouter.errors import ConfigurationError, NoProviderAvailable, UsageError

@@ -6,10 +6,11 @@ from typing import Any
 
 import pytest
 
-from multirouter.core.cost.metering import UsageMeter
+from multirouter.core.cost.metering import ProviderPricing, UsageMeter
+from multirouter.core.cost.model_prices import MAX_KNOWN
 from multirouter.core.settings.stream_policy import StreamPolicy
 from multirouter.model import Usage
-from tests.core.cost.billing_kit import chain
+from tests.core.cost.billing_kit import CHEAP, chain
 from tests.core.kit import World, provider
 
 
@@ -19,10 +20,12 @@ def chunk(text: str = "", finish: str | None = None, **more: Any) -> dict[str, A
     return {"choices": [choice], **more}
 
 
-def streamed(*chunks: Any, end: str = "success", served: bool = True) -> Usage | None:
+def streamed(
+    *chunks: Any, end: str = "success", served: bool = True, size: int = 0
+) -> Usage | None:
     """What a stream of these chunks has used, that ended so."""
     world = chain("a", "b")
-    plan = world.plan("chain", request="q" * 40)
+    plan = world.plan("chain", request="q" * 40, size=size)
     step = world.next_attempt(plan)
     step.meter = meter = UsageMeter(step.member.pricing)
     reader = StreamPolicy().reader(chunks[0])
@@ -55,7 +58,20 @@ def test_a_stream_without_usage_is_estimated() -> None:
     thought = {"choices": [{"index": 0, "delta": {"reasoning_content": "abcd"}}]}
     tool = {"choices": [{"index": 0, "delta": {"tool_calls": [call, {}]}}]}
     assert streamed(chunk("abcd"), thought, tool) == Usage(10, 3, estimated=True)
-    assert streamed("abcd", "efgh") == Usage(10, 2, estimated=True)
+    assert streamed("abcd", "efg") == Usage(10, 2, estimated=True)
+    assert streamed("abcd", "e") == Usage(10, 2, estimated=True)
+    assert streamed("abcd", size=77) == Usage(77, 1, estimated=True)
+
+
+def test_usage_before_the_end_of_a_complete_stream_counts() -> None:
+    """A stream that ended regularly has used what it reported, wherever that was."""
+    assert streamed(chunk("a" * 40, **USED), chunk(finish="stop")) == Usage(12, 3)
+
+
+def test_a_chunk_of_another_type_counts_no_characters() -> None:
+    """The first chunk decides how all are read; one that cannot be read so fails no stream."""
+    assert streamed("abcd", 7, "efgh") == Usage(10, 2, estimated=True)
+    assert streamed(chunk("abcd"), "efgh", 7) == Usage(10, 1, estimated=True)
 
 
 @pytest.mark.parametrize("end", ["cancelled", "timeout", "interrupted", "server", "transport"])
@@ -123,3 +139,62 @@ def test_the_model_of_a_stream() -> None:
     begun = {"type": "message_start", "message": {"model": "claude-haiku-4-5"}}
     assert unpriced(begun, {"type": "ping"})[1] == "claude-haiku-4-5"
     assert unpriced({"candidates": [], "modelVersion": "gemini-2.5-flash"})[1] == "gemini-2.5-flash"
+
+
+# ── the pricing of a provider ───────────────────────────────────────────────────────────────────
+
+
+class Reports:
+    """The pricing of one provider, and what it has reported."""
+
+    def __init__(self, model: Any = None, prices: Any = None, usage: Any = None) -> None:
+        self.errors: list[tuple[Any, str]] = []
+        self.missing: list[tuple[str, str]] = []
+        self.pricing = ProviderPricing(
+            "a",
+            model,
+            prices,
+            usage,
+            None,
+            on_hook_error=lambda hook, error: self.errors.append((hook, str(error))),
+            on_missing_price=lambda provider, name: self.missing.append((provider, name)),
+        )
+
+
+def raising(_: object) -> Any:
+    """A function of the user that raises."""
+    raise ValueError("slip")
+
+
+def test_what_a_function_of_the_user_raises_is_reported_with_it() -> None:
+    """The listener learns which function it was. The model is reported only where requested."""
+    reports = Reports(model=raising, prices=raising, usage=raising)
+    pricing = reports.pricing
+    assert pricing.read({}) is None
+    assert pricing.model_of({}) is None
+    assert reports.errors == [(raising, "slip")]
+    assert pricing.model_of({}, report=True) is None
+    assert pricing.price_of("m", None) is None
+    assert reports.errors[1] == (raising, "slip")
+    assert reports.errors[2][1] == "slip"
+    assert pricing.default_model is None
+
+
+def test_an_attempt_is_plain_where_nothing_counts_it() -> None:
+    """Prices, a usage reader or a model make it one that is counted."""
+    assert Reports().pricing.plain is True
+    assert not Reports().pricing.has_prices
+    for settings in ({"prices": CHEAP}, {"usage": len}, {"model": "m"}):
+        assert not Reports(**settings).pricing.plain
+    assert Reports(prices=CHEAP).pricing.has_prices
+
+
+def test_missing_prices_are_reported_for_a_bounded_number_of_models() -> None:
+    """A model that is not named has the empty name. Names in answers are untrusted."""
+    reports = Reports(prices={"known": CHEAP})
+    for _ in range(2):
+        assert reports.pricing.price_of(None, None) is None
+    assert reports.missing == [("a", "")]
+    for number in range(MAX_KNOWN + 5):
+        reports.pricing.price_of(f"m{number}", "asked")
+    assert len(reports.missing) == MAX_KNOWN

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from multirouter.core.cost.budgets import Budget
-from multirouter.core.cost.price import MAX_KNOWN, ModelPrices, Price
+from multirouter.core.cost.budget import Budget
+from multirouter.core.cost.model_prices import MAX_KNOWN, ModelPrices
+from multirouter.core.cost.price import Price
 from multirouter.core.settings.provider import Provider
 from multirouter.errors import ConfigurationError
 from multirouter.model import Usage
@@ -24,6 +25,8 @@ from tests.core.kit import provider
         (Price(10, 30, 1), Usage(1000, 0, cached=400), 0.0064),
         (Price(10, 30, cached_input=0, cache_write=12.5), Usage(1000, 0, 400, 100), 0.00625),
         (Price(0, 30), Usage(1000, 100, reasoning=60), 0.003),
+        # An input that is reported without the cached tokens.
+        (Price(10, 30, 1), Usage(100, 0, cached=400), 0.0014),
     ],
 )
 def test_cost_of_a_usage(price: Price, usage: Usage, usd: float) -> None:
@@ -42,13 +45,23 @@ def test_long_requests_may_cost_more() -> None:
 
 
 @pytest.mark.parametrize(
-    "above",
-    [7, {0: CHEAP}, {1.5: CHEAP}, {9: 3.0}, {9: Price(1, 1, above={10: CHEAP})}],
+    ("above", "message"),
+    [
+        (7, "Price.above: must be a mapping of tokens to Price, got 7"),
+        ({0: CHEAP}, "Price.above: must be an integer >= 1, got 0"),
+        ({1.5: CHEAP}, "Price.above: must be an integer >= 1, got 1.5"),
+        ({9: 3.0}, "Price.above[9]: must be a Price, got 3.0"),
+        (
+            {9: Price(1, 1, above={10: CHEAP})},
+            "Price.above[9]: must have no `above` of its own",
+        ),
+    ],
 )
-def test_invalid_prices_above(above: Any) -> None:
+def test_invalid_prices_above(above: Any, message: str) -> None:
     """A threshold is a number of tokens, and its price has no thresholds of its own."""
-    with pytest.raises(ConfigurationError, match=r"Price\.above"):
+    with pytest.raises(ConfigurationError) as caught:
         Price(1, 1, above=above)
+    assert str(caught.value) == message
 
 
 # ── prices by model ───────────────────────────────────────────────────────────────────────────────
@@ -83,6 +96,15 @@ def test_the_price_of_the_model_that_answered(
         assert prices.price_of(answered, requested) == price
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_the_longest_wildcard_decides(order: int) -> None:
+    """In whatever order they are given."""
+    wildcards = [("*", WILD), ("gpt-*", OTHER), ("gpt-5-*", NANO)]
+    prices = ModelPrices(dict(wildcards[::order]))
+    found = [prices.price_of(model, None) for model in ("claude", "gpt-4", "gpt-5-nano")]
+    assert found == [WILD, OTHER, NANO]
+
+
 def test_prices_by_a_function() -> None:
     """It is called with the name in the answer, without its version, then with the request's."""
     names: list[str] = []
@@ -115,10 +137,10 @@ def test_the_prices_found_are_bounded() -> None:
     [
         (3.0, "must be a Price, a mapping"),
         (Price, "must be a Price, a mapping"),
-        ({}, "at least one model"),
+        ({}, r"^Provider\('a'\).price: must have the price of at least one model, got {}$"),
         ({"gpt-5": 3.0}, r"price\['gpt-5'\]: must be a Price, got 3.0"),
-        ({7: FULL}, "non-empty printable string"),
-        (lambda: FULL, "price"),
+        ({7: FULL}, r"^Provider\('a'\).price: must be a non-empty printable string"),
+        (lambda: FULL, r"^Provider\('a'\).price: must take \(model\), got"),
     ],
 )
 def test_invalid_prices_of_a_provider(wrong: Any, message: str) -> None:
@@ -134,11 +156,14 @@ def test_invalid_model_of_a_provider(wrong: Any) -> None:
         provider("a", model=wrong)
 
 
-@pytest.mark.parametrize("wrong", [(-1, 1), (1, float("inf")), (1, 1, -1), ("1", 1), (1, 1, 1, -1)])
+@pytest.mark.parametrize(
+    "wrong", [(-1, 1), (1, float("inf")), (1e9 + 1, 1), (1, 1, -1), ("1", 1), (1, 1, 1, -1)]
+)
 def test_invalid_prices(wrong: Any) -> None:
     """A negative or infinite price, or one that is no number, is invalid."""
     with pytest.raises(ConfigurationError, match=r"Price\.(input|output|cached_input|per_request)"):
         Price(*wrong)
+    assert Price(1e9, 0).input == 1e9
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from multirouter.core.cost.usage import estimated_tokens, usage_of
+from multirouter.core.cost.usage import MAX_TOKENS, estimated_tokens, usage_of, validated_usage
 from multirouter.model import Usage
 
 
@@ -79,6 +79,8 @@ WRITTEN = PLAIN._replace(written=10)
         ({"usage": {"prompt_tokens": 7, "total_tokens": 7}}, Usage(7)),
         ({"usage": {"input_tokens": 7, "output_tokens": 1}}, Usage(7, 1)),
         ({"usageMetadata": {"promptTokenCount": 7}}, Usage(7)),
+        ({"usage": {"input_tokens": 7, "cache_read_input_tokens": 5}}, Usage(12, cached=5)),
+        ({"usage": {"input_tokens": 7, "cache_creation_input_tokens": 5}}, Usage(12, written=5)),
     ],
 )
 @pytest.mark.parametrize("shape", [dict, as_object])
@@ -125,6 +127,24 @@ def test_invalid_counts_are_0(count: Any) -> None:
     assert usage_of(answer) == Usage(3, 0)
 
 
+@pytest.mark.parametrize("count", [1, MAX_TOKENS])
+@pytest.mark.parametrize("kind", [int, float])
+def test_the_range_of_counts(count: int, kind: Any) -> None:
+    """A count is from 1 to `MAX_TOKENS`; a larger one is no count."""
+    assert usage_of({"usage": {"prompt_tokens": kind(count)}}) == Usage(count)
+    assert usage_of({"usage": {"prompt_tokens": kind(MAX_TOKENS + 1)}}) == Usage(0)
+
+
+def test_usage_of_a_function_of_the_user() -> None:
+    """Its counts become integers from 0 to `MAX_TOKENS`; an estimate stays one."""
+    assert validated_usage(Usage(3.0, MAX_TOKENS, estimated=True)) == Usage(  # type: ignore[arg-type] # a user's
+        3, MAX_TOKENS, estimated=True
+    )
+    for wrong in (Usage(-1), Usage(MAX_TOKENS + 1)):
+        with pytest.raises(ValueError, match="usage must be counts from 0 to "):
+            validated_usage(wrong)
+
+
 @pytest.mark.parametrize(
     ("text", "tokens"),
     [
@@ -140,3 +160,10 @@ def test_invalid_counts_are_0(count: Any) -> None:
 def test_estimates(text: Any, tokens: int) -> None:
     """Four characters are a token, rounded up; media and objects count 0."""
     assert estimated_tokens(text) == tokens
+
+
+def test_a_request_that_contains_itself_has_no_estimate() -> None:
+    """It counts 0, and nothing is raised."""
+    request: list[Any] = ["a text"]
+    request.append(request)
+    assert estimated_tokens(request) == 0

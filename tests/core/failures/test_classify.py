@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +103,7 @@ def test_rules_can_be_replaced_by_kind_and_by_name() -> None:
         ({7: RULE}, ["7", "unknown failure kind"]),
         ({"server": "never"}, ["'server'", "must be a Rule, got 'never'"]),
         ({"success": RULE}, ["'success'", "cannot be replaced"]),
+        ({"server": replace(RULE, signs=["x"])}, ["'server'", "only refusals have signs"]),
         ({FailureKind.CANCELLED: RULE}, ["'cancelled'", "cannot be replaced"]),
     ],
 )
@@ -110,6 +112,20 @@ def test_invalid_rules_are_rejected(overrides: Any, words: list[str]) -> None:
     with pytest.raises(ConfigurationError) as caught:
         rules_with(overrides)
     assert all(word in str(caught.value) for word in words)
+
+
+@pytest.mark.parametrize("signs", ["SAFETY", 7, [""], [None]])
+def test_invalid_signs_are_rejected(signs: Any) -> None:
+    """A list of names is required."""
+    with pytest.raises(ConfigurationError, match=r"Rule\.signs"):
+        replace(RULE, signs=signs)
+
+
+def test_signs_are_kept_as_a_tuple() -> None:
+    """A rule with signs is hashable, as one without."""
+    rule = replace(RULE, signs=["SAFETY"])
+    assert rules_with({"refusal": rule})[FailureKind.REFUSAL].signs == ("SAFETY",)
+    assert hash(rule)
 
 
 @pytest.mark.parametrize("field", ["retry", "failover", "circuit", "side_effects_possible"])

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from multirouter.core.failures.quotations import may_quote
+from multirouter.errors import ProviderError
 from multirouter.model import FailureKind
 from tests.core.classification import RecordingClassifier, with_fields
 
@@ -72,6 +73,26 @@ def test_other_requests_quote_nothing(request_: object) -> None:
     """A request of another type, or with some of the words only."""
     assert not may_quote(request_, "api key expired")
     assert kind_of(EXPIRED, request_) is FailureKind.CREDENTIALS
+
+
+def test_quotations_in_wrapped_errors() -> None:
+    """Wherever the error is: in a group, as a cause, of an adapter, beside the user's own kind."""
+    quoting = with_fields(status_code=400, body={"error": {"message": EXPIRED}})
+    adapters = ProviderError("x", provider="a", kind=FailureKind.INVALID)
+    adapters.__cause__ = quoting
+    wrapped = [
+        ExceptionGroup("x", [quoting]),  # type: ignore[list-item]
+        with_fields(RuntimeError("x"), __cause__=quoting),
+        with_fields(RuntimeError("x"), __cause__=ExceptionGroup("x", [quoting])),  # type: ignore[list-item]
+    ]
+    for request, kind in ((REQUEST, FailureKind.REQUEST), ({}, FailureKind.CREDENTIALS)):
+        for error in wrapped:
+            assert RecordingClassifier().classify_error(error, request).kind is kind
+        found = RecordingClassifier().classify_error(adapters, request)
+        assert (found.kind, "status 400" in found.reason) == (
+            FailureKind.INVALID,
+            request is REQUEST,
+        )
 
 
 def test_an_error_about_a_field_is_the_requests() -> None:

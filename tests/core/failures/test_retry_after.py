@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from multirouter.core.failures import retry_after
+from multirouter.core.failures import rate_limit_headers, retry_after
 
 NOW = 1_700_000_000.0
 
@@ -116,7 +116,7 @@ def test_date_without_zone_is_utc() -> None:
 )
 def test_reset_headers(headers: dict[str, str], seconds: float | None) -> None:
     """Only a limit that is used up counts, in each of the spellings providers use."""
-    assert retry_after.from_resets(headers, wall) == (
+    assert rate_limit_headers.until_refilled(headers, wall) == (
         seconds if seconds is None else pytest.approx(seconds)
     )
 
@@ -184,7 +184,7 @@ HEADERS = st.dictionaries(
 @given(HEADERS)
 def test_any_headers_give_none_or_a_finite_duration(headers: dict[str, str]) -> None:
     """Case 61: whatever the headers hold."""
-    for read in (retry_after.from_headers, retry_after.from_resets):
+    for read in (retry_after.from_headers, rate_limit_headers.until_refilled):
         seconds = read(headers, wall)
         assert seconds is None or (math.isfinite(seconds) and seconds >= 0)
 

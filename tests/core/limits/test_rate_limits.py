@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from multirouter.core.limit_report import LimitReport
 from multirouter.core.limits.rate_limits import Limits, TokenBucket
 from multirouter.core.settings.policies import LimitPolicy
 
@@ -191,3 +192,102 @@ def test_used_tokens_stay_used_under_a_new_policy() -> None:
     limits.acquire(60, 0.0)
     limits.apply(policy)
     assert limits.rejection(1, 0.0) == "tokens_per_minute used up"
+
+
+def test_a_share_of_attempts_in_flight() -> None:
+    """It is rounded down, and at least one; rejected attempts count as demand."""
+    limits = Limits(LimitPolicy(in_flight=10))
+    assert limits.is_shared
+    for share, most in ((1.0, 10), (0.55, 5), (0.3, 3), (0.29999999, 3), (0.01, 1)):
+        limits.set_share(share)
+        for _ in range(most):
+            assert limits.rejection(0, 0.0) == ""
+            limits.acquire(0, 0.0)
+        assert limits.rejection(0, 0.0) == f"at its limit ({most} in flight)"
+        assert limits.ready_in(0, 0.0) is None
+        for _ in range(most):
+            limits.release()
+    assert limits.demand == 22 + 5
+    assert not Limits(LimitPolicy(learn=True)).is_shared
+    rate = Limits(LimitPolicy(requests_per_minute=60.0), share=0.5)
+    for _ in range(30):
+        rate.acquire(0, 0.0)
+    assert rate.rejection(0, 0.0) == "requests_per_minute used up"
+
+
+def test_attempts_can_be_forgotten() -> None:
+    """Those of a closed loop are no longer in flight, with learned limits and without."""
+    for policy in (LimitPolicy(in_flight=1), LimitPolicy(in_flight=1, learn=True)):
+        limits = Limits(policy)
+        limits.acquire(0, 0.0)
+        limits.forget_attempts()
+        assert limits.rejection(0, 0.0) == ""
+
+
+def test_started_and_rejected_attempts_are_counted() -> None:
+    """Shares of a fleet follow the demand: every attempt counts once, rejected ones as limited."""
+    cases = (
+        LimitPolicy(in_flight=1),
+        LimitPolicy(requests_per_minute=60, burst=1 / 60),
+        LimitPolicy(tokens_per_minute=60, size=len, burst=1 / 60),
+    )
+    for policy in cases:
+        limits = Limits(policy)
+        assert (limits.demand, limits.limited) == (0.0, 0)
+        assert limits.rejection(1, 0.0) == ""
+        limits.acquire(1, 0.0)
+        assert (limits.demand, limits.limited) == (1.0, 0)
+        for _ in range(2):
+            assert limits.rejection(1, 0.0) != ""
+        assert (limits.demand, limits.limited) == (3.0, 2)
+
+
+def test_a_share_applies_to_every_limit() -> None:
+    """Half of each rate; a share of 1 is the whole limit."""
+    policy = LimitPolicy(requests_per_minute=120, tokens_per_minute=120, size=len, burst=1 / 60)
+    limits = Limits(policy, 0.5)
+    limits.acquire(1, 0.0)
+    assert limits.ready_in(1, 0.0) == 1.0
+    whole = Limits(LimitPolicy(in_flight=3))
+    assert whole.share == 1.0
+    for share in (1.0, 0.5):
+        whole.set_share(share)
+        whole.forget_attempts(2)
+        assert (whole.rejection(0, 0.0) == "") is (share == 1.0)
+    tokens = Limits(LimitPolicy(tokens_per_minute=120, size=len, burst=1 / 60), 0.5)
+    tokens.acquire(1, 0.0)
+    assert tokens.ready_in(1, 0.0) == 1.0
+    Limits(LimitPolicy(requests_per_minute=120), 0.5).acquire(1, 0.0)
+
+
+def test_learned_limits_come_beside_the_configured_ones() -> None:
+    """The longer wait counts, and an attempt that must wait for another has none."""
+    policy = LimitPolicy(
+        requests_per_minute=60, tokens_per_minute=60, size=len, burst=1 / 6, learn=True
+    )
+    limits = Limits(policy)
+    assert limits.learned is not None
+    limits.learned.observe(LimitReport("t", True, 8.0, None, 4.0), 0.0)
+    assert limits.rejection(8, 0.0) == ""
+    assert limits.rejection(9, 0.0) == "at the limit that its headers report"
+    assert limits.rejection(9, 4.0) == ""
+    assert limits.ready_in(9, 0.0) == 4.0
+    limits.acquire(8, 0.0)
+    assert limits.ready_in(1, 0.0) == 4.0
+    assert limits.ready_in(10, 0.0) == 8.0  # of the configured tokens
+    requests = Limits(LimitPolicy(requests_per_minute=6, learn=True, burst=1 / 6))
+    requests.acquire(0, 0.0)
+    assert requests.ready_in(0, 0.0) == 10.0
+    for _ in range(50):
+        requests.answered(0.0, 1.0)
+        requests.acquire(0, 0.0)
+    assert requests.learned is not None
+    requests.learned.rejected(0.0, 0.0)
+    assert requests.learned.rejection(0, 0.0) == "at its learned limit (1 in flight)"
+    assert requests.ready_in(0, 600.0) is None
+    requests.release()
+    assert requests.learned.rejection(0, 0.0) == "at its learned limit (240 requests per minute)"
+    requests.acquire(0, 600.0)
+    assert requests.learned.ready_in(0, 600.0) is None
+    requests.release()
+    assert requests.learned.ready_in(0, 600.0) == 0.0

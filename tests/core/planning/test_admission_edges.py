@@ -5,10 +5,15 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from multirouter.core.health.adaptive_timeout import LatencyTracker
+import pytest
+
+from multirouter.core.events import FailedOver
+from multirouter.core.health.latency_tracker import LatencyTracker
 from multirouter.core.routes.route import Route
 from multirouter.core.settings.policies import CircuitPolicy, HedgePolicy, LimitPolicy
-from tests.core.kit import World, answer, provider
+from multirouter.errors import AttemptTimeout
+from multirouter.model import Verdict
+from tests.core.kit import World, answer, failing, provider
 
 FIXED = CircuitPolicy(failures=1, growth=1, open_duration=5.0)
 
@@ -143,3 +148,28 @@ def test_failover_starts_no_background_trials() -> None:
     world.cancel(plan, step.trials[0])
     world.fail(plan, step)
     assert world.next_attempt(plan).trials == ()
+
+
+# ── failovers ───────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize(
+    ("verdict", "error", "limit", "cause"),
+    [
+        (failing("server", reason="status 500"), OSError(), "", ""),
+        (failing("unknown", reason="KeyError at x.py:7"), KeyError(), "", "KeyError at x.py:7"),
+        (failing("timeout"), AttemptTimeout("a", "attempt_timeout", 30.0), "", ""),
+        (failing("timeout"), AttemptTimeout("a", "first_token", 5.0), "first_token", ""),
+    ],
+)
+def test_what_a_failover_reports(
+    verdict: Verdict, error: Exception, limit: str, cause: str
+) -> None:
+    """Both providers, the kind, the limit of a stream, and what is known of an unknown error."""
+    world = World([provider("a"), provider("b")], [Route("r", ["a", "b"])])
+    plan = world.plan("r")
+    plan.record(world.next_attempt(plan), verdict, None, error, world.now)
+    world.succeed(plan, world.next_attempt(plan))
+    world.next_outcome(plan)
+    events = world.recorder.of("failed_over")
+    assert events == [FailedOver("tested", "r", "a", "b", verdict.kind, limit, cause)]

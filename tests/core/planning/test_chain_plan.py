@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from multirouter.core.cost.budgets import Budget
+from multirouter.core.cost.budget import Budget
+from multirouter.core.cost.metering import UsageMeter
 from multirouter.core.cost.price import Price
 from multirouter.core.planning.plan import Plan
 from multirouter.core.planning.steps import AttemptStep, WaitStep
@@ -20,7 +21,8 @@ from multirouter.core.settings.policies import (
     LimitPolicy,
     RetryPolicy,
 )
-from multirouter.errors import AllProvidersFailed, CallFailed, NoProviderAvailable
+from multirouter.core.settings.stream_policy import StreamPolicy
+from multirouter.errors import AllProvidersFailed, CallFailed, NoProviderAvailable, UsageError
 from multirouter.model import CallOutcome, FailureKind
 from tests.core.kit import FIXED, NEVER_TRIPS, World, failing, provider
 
@@ -85,6 +87,22 @@ def test_one_provider_in_two_targets() -> None:
     assert (outcome.failovers, outcome.served_by_first_choice) == (1, False)
     assert [member.key for member in plan.route.members] == ["a", "a (small)"]
     assert len({member.gate for member in plan.route.members}) == 1
+
+
+def test_only_some_providers() -> None:
+    """The other providers of the routes are left out; what the caller chose is no diversion."""
+    world = World(
+        [provider(name) for name in "abc"], [Route("r", [["a"], ["b"]]), Route("s", ["c"])]
+    )
+    chain = Chain([Target("s"), Target("r")], only=["b"])
+    outcome = run(world, chain, "ok")
+    assert (outcome.provider, outcome.served_by_first_choice) == ("b", True)
+    assert not world.recorder.of("route_diverted")
+    assert chain != Chain(chain.targets)
+    with pytest.raises(UsageError, match="route 's': must have a provider of only=: b, x"):
+        world.route(Chain([Target("s")], only=["x", "b"]))
+    with pytest.raises(UsageError, match="must have a provider of only=: no provider"):
+        world.route(Chain([Target("s")], only=[]))
 
 
 def test_keys_are_unique() -> None:
@@ -275,6 +293,25 @@ def test_timeout_below_the_usual_latency_says_nothing(seconds: float | None) -> 
     assert not world.member("a", "a").latency.drift
 
 
+def test_only_a_timeout_before_any_content_says_nothing() -> None:
+    """Another failure within the very short timeout counts, and so does one after content."""
+    for end, serves in (("server", False), ("timeout", True)):
+        world = world_of("a", "b", circuit=FIXED)
+        for _ in range(3):
+            plan = plan_of(world, chain_of(Target("a", "m", 0.5), "b"))
+            step = world.next_attempt(plan)
+            if serves:
+                plan.begin_serving(step, world.now)
+            world.fail(plan, step, end, after=0.25)
+        assert world.recorder.transitions("a") == ["closed > open"], end
+
+
+def test_timeout_of_the_call() -> None:
+    """The call's own timeout replaces that of the routes."""
+    world = world_of("a", "b")
+    assert plan_of(world, chain_of("a", "b"), timeout=3.0).deadline == world.now + 3.0
+
+
 def test_operators_shorter_timeout_counts() -> None:
     """A provider's own timeout is the limit when it is the shorter one, and counts."""
     providers = [provider("a", attempt_timeout=0.5), provider("b")]
@@ -300,7 +337,8 @@ def test_settings_of_the_call() -> None:
     ]
     route = world_of("a", "b", routes=routes).route(chain_of("a", "b"))
     assert (route.retry, route.hedge, route.timeout, route.fallback) == (retry, hedge, 9.0, "b's")
-    assert [member.rules.accept for member in route.members] == [None, bool]
+    first, second = (member.rules.accept for member in route.members)
+    assert (first, second is not None and second(0, REQUEST)) == (None, False)
     assert [member.rules.retries_per_provider for member in route.members] == [0, 2]
 
 
@@ -328,6 +366,20 @@ def test_limits_of_each_target() -> None:
     assert waiting.wait_class() == plan_of(world, chain, wait=2.0).wait_class()
     world.succeed(plans[0], steps[0])
     assert world.next_attempt(waiting).member.name == "a"
+
+
+def test_token_limits_of_each_target() -> None:
+    """The size of the request counts at the limits of each target's route."""
+    routes = [
+        Route("a", ["a"], limits=LimitPolicy(tokens_per_minute=600, size=len, burst=1 / 60)),
+        Route("b", ["b"]),
+    ]
+    world = world_of("a", "b", routes=routes)
+    for size, served in ((10, "a"), (1, "b")):
+        plan = plan_of(world, chain_of("a", "b"), size=size)
+        step = world.next_attempt(plan)
+        assert step.member.name == served
+        assert step.why
 
 
 def test_no_candidate_is_left() -> None:
@@ -373,6 +425,24 @@ def test_prices_and_budgets_of_each_target() -> None:
     accounts = world.states.accounts.by_owner
     spent = {owner: account.snapshot()[0]["spent"] for owner, account in accounts.items()}
     assert spent == {"route a": 10.0, "route b": 1.0}
+
+
+def test_streams_of_a_chain_are_billed_by_what_they_reported() -> None:
+    """By the model of the target, or that of the request where the target names none."""
+    prices = {"big": Price(10, 10), "m": Price(1, 1)}
+    world = World([provider("a", price=prices)], [Route("a", ["a"])], circuit=NEVER_TRIPS)
+    used = {"usage": {"prompt_tokens": 10**6, "completion_tokens": 0}}
+    for target, cost in ((Target("a", "big"), 10.0), (Target("a"), 1.0)):
+        plan = plan_of(world, Chain([target]))
+        step = world.next_attempt(plan)
+        step.meter = UsageMeter(step.member.pricing)
+        step.meter.record(used, StreamPolicy().reader(used))
+        plan.begin_serving(step, world.now)
+        world.succeed(plan, step, None)
+        assert world.next_outcome(plan).cost == cost
+    plan = plan_of(world, Chain([Target("a", "big")]), size=10**5)
+    world.succeed(plan, world.next_attempt(plan), "")
+    assert world.next_outcome(plan).cost == 1.0
 
 
 def test_eligibility_of_each_target() -> None:

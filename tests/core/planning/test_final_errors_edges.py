@@ -21,8 +21,8 @@ def test_errors_have_attempts_and_elapsed() -> None:
         final_errors.all_failed(world.route(), trail, None, 107.0, 100.0),
         final_errors.timed_out(world.route(), trail, 107.0, 100.0, 107.0),
     ):
-        assert error.attempts == tuple(trail)  # type: ignore[attr-defined]
-        assert error.elapsed == 7.0  # type: ignore[attr-defined]
+        assert error.attempts == tuple(trail)
+        assert error.elapsed == 7.0
         assert error.__cause__ is trail[0].error
 
 
@@ -30,7 +30,7 @@ def test_answer_at_fault_is_named_by_kind() -> None:
     """Without an exception the error names the kind."""
     record = failed(FailureKind.CONTEXT_LENGTH)
     world = World([provider("a")])
-    error = final_errors.all_failed(world.route(), [record, record], None, 1.0, 0.0)
+    error = final_errors.request_unsupported(world.route(), {"a": ""}, [record], 1.0, 0.0)
     assert str(error) == "the answer is classified as context_length"
 
 

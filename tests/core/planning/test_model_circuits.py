@@ -108,6 +108,19 @@ def test_a_model_recovers_by_a_trial() -> None:
     assert world.states.gates["a"].tripped_models.value == 0
 
 
+def test_a_trial_that_died_with_its_loop_is_forgotten() -> None:
+    """The next call is the trial, at once: its result will not come, and its lease is long."""
+    world = world_of("a", "b")
+    run(world, "good", "ok")
+    for _ in range(3):
+        run(world, "bad", "server", "ok")
+    world.now += 5.0
+    assert world.next_attempt(plan_for(world, "bad")).member.name == "a"
+    world.states.gates["a"].forget_attempts()
+    assert run(world, "bad", "ok").provider == "a"
+    assert model_states(world) == {}
+
+
 @pytest.mark.parametrize("end", ["cancel", "abandon", "neutral"])
 def test_a_trial_without_a_result_gives_its_permit_back(end: str) -> None:
     """Neither stuck nor closed nor open."""

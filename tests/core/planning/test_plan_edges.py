@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from multirouter.core.health.adaptive_timeout import LatencyTracker
+from multirouter.core.health.latency_tracker import LatencyTracker
 from multirouter.core.routes.route import Route
 from multirouter.core.settings.policies import CircuitPolicy, RetryPolicy
 from multirouter.model import FailureKind
@@ -20,8 +20,8 @@ class SpyLatency(LatencyTracker):
     limit = 2.0
     samples: ClassVar[list[tuple[Any, ...]]] = []
 
-    def record(self, seconds: float, *now: float, trial: bool = False) -> bool:
-        self.samples.append(("answered", seconds, *now, trial))
+    def record(self, seconds: float, now: float, trial: bool = False) -> bool:
+        self.samples.append(("answered", seconds, now, trial))
         return False
 
     def record_timeout(self, seconds: float, *now: float, trial: bool = False) -> None:

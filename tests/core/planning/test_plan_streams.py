@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 
-from multirouter.core.health.adaptive_timeout import LatencyTracker
+from multirouter.core.circuit.trial_lease import LEASE_MARGIN
+from multirouter.core.events import StreamContinued
+from multirouter.core.health.latency_tracker import LatencyTracker
 from multirouter.core.planning.steps import ServeStep
-from multirouter.core.planning.stream_plan import PROVEN_AFTER
+from multirouter.core.planning.stream_plan import PROVEN_AFTER, trial_lease
 from multirouter.core.routes.route import Route
 from multirouter.core.settings.policies import CircuitPolicy, HedgePolicy, LatencyPolicy
 from tests.core.kit import NEVER_TRIPS, World, failing, provider
@@ -151,3 +155,43 @@ def test_streaming_trial_renews_its_lease_and_passes() -> None:
     world.fail(plan, step, "interrupted")
     assert world.recorder.transitions("a")[-1] == "closed > open"
     assert not plan.attempts[-1].late
+
+
+def test_a_stream_that_delivers_passes_its_trial() -> None:
+    """After a while of content; until then its lease is renewed, and others may join."""
+    world = World([provider("a")], circuit=CircuitPolicy(failures=1))
+    world.half_open("a")
+    plan = world.plan()
+    step = world.next_attempt(plan)
+    assert not step.permit.delivering
+    assert plan.begin_serving(step, world.now)
+    assert step.permit.delivering
+    assert not plan.renew_trial_lease(step, world.now + PROVEN_AFTER - 0.1, 7.0)
+    assert step.permit.lease_until == world.now + PROVEN_AFTER - 0.1 + 7.0
+    assert not plan.renew_trial_lease(step, world.now + PROVEN_AFTER, 7.0, lost=0.1)
+    assert plan.renew_trial_lease(step, world.now + PROVEN_AFTER, 7.0)
+    assert world.states.gates["a"].circuit.is_closed
+
+
+@pytest.mark.parametrize(("idle", "seconds"), [(7.0, 7.0), (math.inf, 33.0)])
+def test_the_lease_of_a_streaming_trial(idle: float, seconds: float) -> None:
+    """From one chunk to the next, as long as the provider may be idle."""
+    circuit = CircuitPolicy(failures=1, open_duration=33.0)
+    world = World([provider("a", idle=idle)], circuit=circuit)
+    step = world.next_attempt(world.plan())
+    assert trial_lease(step) == seconds + LEASE_MARGIN
+
+
+def test_a_continued_stream_is_reported() -> None:
+    """The trail of the attempt and the event say where it went on, and after how much."""
+    world = chain("a", "b")
+    plan = world.plan("chain")
+    first = world.next_attempt(plan)
+    plan.begin_serving(first, world.now)
+    world.fail(plan, first, "interrupted")
+    plan.begin_continuation(world.now)
+    second = world.next_attempt(plan)
+    plan.stream_continued(second, "a", "prefill", 3)
+    assert second.why.endswith("; continued by prefill after 3 chunks from a")
+    events = world.recorder.of("stream_continued")
+    assert events == [StreamContinued("tested", "chain", "a", "b", "prefill", 3)]

@@ -26,6 +26,7 @@ def limits_of(idle: float | None = None, **settings: float) -> StreamLimits:
         ({"idle": 5.0, "total": 4.5}, 104.5, "total"),
         ({"idle": 5.0, "min_rate": 1.0, "rate_window": 2.0}, 102.0, "min_rate"),
         ({"idle": 1.0, "min_rate": 1.0, "rate_window": 2.0}, 101.0, "idle"),
+        ({"idle": 2.0, "min_rate": 1.0, "rate_window": 2.0}, 102.0, "idle"),
         ({"idle": 5.0, "min_rate": 1.0, "rate_window": 2.0, "total": 1.0}, 101.0, "total"),
     ],
 )
@@ -104,3 +105,23 @@ def test_total_expired_at_the_consumer_is_neutral() -> None:
     verdict = limits.verdict_on(error)
     assert verdict is not None
     assert verdict.kind is FailureKind.CANCELLED
+    assert verdict.reason == "total elapsed while the consumer held the stream"
+
+
+def test_the_window_of_the_rate_is_time_spent_waiting() -> None:
+    """What was waited before counts, the time between does not, and short waits are short."""
+    limits = limits_of(idle=50.0, min_rate=2.0, rate_window=10.0)
+    limits.deadline(100.0)
+    assert limits.chunk_arrived(1, 104.0) is None
+    assert limits.deadline(110.0) == 116.0
+    limits = limits_of(idle=50.0, min_rate=2.0, rate_window=10.0)
+    for number in range(30):
+        limits.deadline(100.0 + number)
+        assert limits.chunk_arrived(0, 100.1 + number) is None
+
+
+def test_without_a_rate_no_stream_is_slow() -> None:
+    """However few characters come."""
+    limits = limits_of(idle=50.0)
+    limits.deadline(100.0)
+    assert limits.chunk_arrived(0, 140.0) is None

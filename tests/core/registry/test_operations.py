@@ -128,5 +128,9 @@ async def test_calls_and_streams() -> None:
         outcome = await router.call_outcome("x", route=chain)
         async with router.stream("x", route=chain) as stream:
             streamed = [chunk async for chunk in stream]
+        plain = await router.call_outcome("x", route=["a"])
     assert (outcome.value, outcome.failovers) == ("embedded x", 1)
     assert streamed == ["piece of x"]
+    named = [outcome.operation, *(record.operation for record in outcome.attempts)]
+    assert named == ["embed"] * 3
+    assert plain.operation == ""

@@ -156,7 +156,9 @@ def test_route_inherits() -> None:
     )
     route = world.route("r")
     assert (route.timeout, route.retry, route.hedge) == (50.0, retry, hedge)
-    assert (route.accept, route.fallback, route.stream) == (bool, "f", world.defaults.stream)
+    assert (route.fallback, route.stream) == ("f", world.defaults.stream)
+    assert route.accept is not None
+    assert (route.accept(0, {}), route.accept(1, {})) == (False, True)
     assert route.rules is world.defaults.rules
 
 
@@ -179,9 +181,11 @@ def test_route_overrides() -> None:
     )
     route = World(AB, [mine], accept=bool, fallback="f").route("r")
     assert (route.timeout, route.retry, route.hedge) == (5.0, retry, hedge)
-    assert (route.accept, route.fallback) == (callable, 0)
+    assert route.fallback == 0
+    assert route.accept is not None
+    assert (route.accept(1, {}), route.accept(bool, {})) == (False, True)
     rules = route.members[0].rules
-    assert (rules.accept, rules.retries_per_provider) == (callable, 2)
+    assert (rules.accept, rules.retries_per_provider) == (route.accept, 2)
     assert route.stream is stream
     assert route.rules == {**RULES, FailureKind.SERVER: RULES[FailureKind.TIMEOUT]}
     assert route.members[0].weight == 0.5
@@ -310,3 +314,20 @@ def test_stream_timeouts() -> None:
     assert [member.idle for member in members] == [2.0, 9.0, 9.0]
     calls = World([provider("p", attempt_timeout=8.0, first_token=3.0)])
     assert (calls.member("p").timeout, calls.member("p").idle) == (8.0, math.inf)
+
+
+def test_limits_that_a_fleet_shares_are_listed_by_name() -> None:
+    """Of providers, routes and the router; what a process learns alone is not among them."""
+    rate, bulkhead = LimitPolicy(requests_per_minute=60.0), LimitPolicy(in_flight=1)
+    learned = LimitPolicy(learn=True)
+    world = World(
+        [provider("a", limits=rate), provider("b", limits=bulkhead), provider("c", limits=learned)],
+        [Route("fast", ["a"], limits=rate), Route("slow", ["b"])],
+        limits=rate,
+    )
+    names = [name for name, _ in world.states.shared_limits()]
+    assert sorted(names) == ["provider a", "provider b", "route fast", "router"]
+    world.states.diversion("fast")
+    world.states.shift(5.0)
+    alone = World([provider("a")], [Route("r", ["a"], limits=LimitPolicy())])
+    assert list(alone.states.shared_limits()) == []

@@ -18,6 +18,13 @@ from tests.core.kit import World, answer, chunks, provider
         (lambda: Target("r", 3), r"Target\.model: must be a string, got 3"),  # type: ignore[arg-type]
         (lambda: Target("r", "m", 0.0), r"Target\.attempt_timeout"),
         (lambda: Chain([]), r"Chain\.targets: must not be empty"),
+        (lambda: Chain(None), r"Chain\.targets: must be a list of Target objects, got None"),  # type: ignore[arg-type]
+        (lambda: Chain([Target("r")], statuses=["503"]), r"Chain\.statuses: must be an integer"),  # type: ignore[list-item]
+        (
+            lambda: Chain([Target("r")], statuses=[99]),
+            r"Chain\.statuses: must be an integer >= 100",
+        ),
+        (lambda: Chain([Target("r")], only="abc"), r"Chain\.only: must be a list of names"),
         (lambda: Chain(["a"]), r"Chain\.targets: must be Target objects, got 'a'"),  # type: ignore[list-item]
     ],
 )

@@ -188,6 +188,18 @@ def test_accept_is_a_function_or_a_schema() -> None:
 
 # ── refusals ────────────────────────────────────────────────────────────────────────────────────
 
+
+def test_a_schema_becomes_a_check_of_the_answer() -> None:
+    """What the maker of checks returns is called with the answer alone."""
+    route = Route("r", ["a"], accept={"const": 1})
+    world = World([provider("a")])
+    world.defaults = world.defaults._replace(schema=lambda schema: lambda answer: answer)
+    world.configure(world.providers, [route])
+    accept = world.route("r").accept
+    assert accept is not None
+    assert accept("answer", {}) == "answer"
+
+
 REFUSED = {"type": "message", "content": [], "stop_reason": "refusal"}
 
 
@@ -196,8 +208,8 @@ def test_refusals_are_found_only_where_the_route_opts_in(own_check: bool) -> Non
     """Before the route's own check, which sees every other answer."""
     seen: list[object] = []
 
-    def own(answer: object) -> bool:
-        seen.append(answer)
+    def own(answer: object, request: object) -> bool:
+        seen.append((answer, request))
         return False
 
     accept = own if own_check else None
@@ -208,7 +220,7 @@ def test_refusals_are_found_only_where_the_route_opts_in(own_check: bool) -> Non
     assert world.route("plain").accept is accept
     judge = world.route("strict").accept
     assert judge is not None
-    verdict = judge(REFUSED)
+    verdict = judge(REFUSED, {})
     assert isinstance(verdict, Verdict)
-    assert (verdict.kind, verdict.reason) == (FailureKind.REFUSAL, "stop_reason refusal")
-    assert (judge("answer"), seen) == ((False, ["answer"]) if own_check else (True, []))
+    assert (verdict.kind, verdict.reason) == (FailureKind.REFUSAL, "refusal")
+    assert (judge("answer", {}), seen) == ((False, [("answer", {})]) if own_check else (True, []))

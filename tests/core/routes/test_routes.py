@@ -126,3 +126,28 @@ def test_settings_are_kept() -> None:
     endless = Route("coding", ["opus"], timeout=math.inf, attempt_timeout=math.inf)
     assert endless.timeout == endless.attempt_timeout == math.inf
     assert repr(plain) == "Route('coding', [['opus']])"
+
+
+class CountedName(str):
+    """A name that counts how often it is hashed or compared."""
+
+    __slots__ = ()
+    touched = 0
+
+    def __hash__(self) -> int:
+        CountedName.touched += 1
+        return super().__hash__()
+
+    def __eq__(self, other: object) -> bool:
+        CountedName.touched += 1
+        return super().__eq__(other)
+
+
+def test_resolving_a_tier_touches_each_name_a_few_times() -> None:
+    """Ten thousand providers are resolved in time that grows with their number, not its square."""
+    names = [CountedName(f"p{number}") for number in range(1_000)]
+    known = {name: provider(name) for name in names}
+    CountedName.touched = 0
+    ((resolved, _),) = resolve_tiers(Route("large", [names]), known)
+    assert list(resolved) == names
+    assert CountedName.touched < 12 * len(names)

@@ -86,6 +86,16 @@ def test_sticky_key_must_be_a_function() -> None:
     assert SLOTS & (SLOTS - 1) == 0
 
 
+@pytest.mark.parametrize("long", ["x" * 10_000, b"x" * 10_000, "\ud800" * 10_000])
+def test_a_long_key_is_hashed(long: str | bytes) -> None:
+    """Keys are remembered, so a client's text of any length must not be; equal keys stay equal."""
+    key = Sticky(key=lambda request: request).key_of(long)
+    assert isinstance(key, bytes)
+    assert len(key) == 16
+    assert key == Sticky(key=lambda _: long + long[:0]).key_of(None)
+    assert key != Sticky(key=lambda _: long + long[:1]).key_of(None)  # type: ignore[operator]
+
+
 async def lazy_key() -> str:
     raise AssertionError
 
@@ -106,3 +116,19 @@ def test_key_is_required() -> None:
     """A strategy without its function is rejected when it is made."""
     with pytest.raises(ConfigurationError, match=r"Sticky\.key: must be a function, got None"):
         Sticky(key=None)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"key": 5}, r"^Sticky\.key: must be a plain function, got 5$"),
+        ({"key": lambda: "x"}, r"^Sticky\.key: must take \(request\), got "),
+        ({"returns": "x"}, r"^Sticky\.returns: must be "),
+        ({"leaves": "x"}, r"^Sticky\.leaves: must be "),
+        ({"cache_ttl": 0}, r"^Sticky\.cache_ttl: must be "),
+    ],
+)
+def test_an_invalid_setting_is_named(settings: dict[str, Any], message: str) -> None:
+    """The error says what it must be."""
+    with pytest.raises(ConfigurationError, match=message):
+        Sticky(**{"key": str, **settings})

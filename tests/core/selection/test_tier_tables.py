@@ -145,6 +145,15 @@ def test_a_product_that_rounds_up_chooses_the_last() -> None:
         assert table.healthy.pick(Constant(1.0), {"p0", "px"}, 0.0) in table.healthy.members[1:]
 
 
+def test_equal_weights_divide_the_random_numbers_evenly() -> None:
+    """Of n equal weights, member i is chosen by the numbers from i/n to (i+1)/n, in any unit."""
+    for weight in (1.0, 0.1, 7e5):
+        table = table_of(world_of([weight] * 9))
+        for at, member in enumerate(table.healthy.members):
+            for number in (at / 9 + 1e-9, (at + 1) / 9 - 1e-9):
+                assert table.healthy.pick(Constant(number), (), 0.0) is member
+
+
 def test_weight_0_is_a_reserve() -> None:
     """Case 51: it has no share and is chosen only when no other provider of its tier is left."""
     table = table_of(world_of([0, 2, 0, 1]))

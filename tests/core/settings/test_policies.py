@@ -147,7 +147,7 @@ def test_defaults() -> None:
     )
     assert dataclasses.astuple(LatencyPolicy()) == (True, 2.0, 0.99, 1.5, 20, 3.0, 1.0, 5.0)
     assert dataclasses.astuple(HealthPolicy()) == (300.0, 20, 0.8)
-    assert dataclasses.astuple(LimitPolicy()) == (None, None, None, 1.0, None)
+    assert dataclasses.astuple(LimitPolicy()) == (None, None, None, 1.0, None, False)
     assert dataclasses.astuple(HedgePolicy(after=1.0)) == (1.0, None, 20, 2)
     assert (policies.ATTEMPT_TIMEOUT, policies.CALL_TIMEOUT) == (30.0, 120.0)
 
@@ -219,3 +219,13 @@ def test_a_changed_retry_budget_keeps_its_counts() -> None:
     assert budget.allows(0.0)
     budget.spend(0.0)
     assert not budget.allows(0.0)
+
+
+@pytest.mark.parametrize("value", [None, 1, "no", math.nan])
+@pytest.mark.parametrize(("policy", "name"), [(LatencyPolicy, "adaptive"), (LimitPolicy, "learn")])
+def test_switches_are_true_or_false(policy: type, name: str, value: object) -> None:
+    """What only counts as True or False, such as the text "no", is rejected."""
+    with pytest.raises(
+        ConfigurationError, match=f"{policy.__name__}.{name}: must be True or False"
+    ):
+        policy(**{name: value})

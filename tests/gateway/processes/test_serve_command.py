@@ -14,7 +14,7 @@ import pytest
 
 from multirouter import ConfigurationError
 from multirouter.cli import main
-from multirouter.gateway.auth.loopback import is_loopback
+from multirouter.config.client_keys.loopback import is_loopback
 from multirouter.gateway.process import ServeOptions
 from multirouter.gateway.server import bind
 from multirouter.gateway.startup_message import curl, report_start, startup_message

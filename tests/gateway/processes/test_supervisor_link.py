@@ -14,6 +14,7 @@ import pytest
 
 from multirouter.config import KeyBook
 from multirouter.errors import UsageError
+from multirouter.gateway.auth.authentication import AccessControl
 from multirouter.gateway.auth.key_limits import Rejection
 from multirouter.gateway.http.http_error import HTTPError
 from multirouter.gateway.process import Stop
@@ -49,7 +50,7 @@ async def linked(changes: Any = ()) -> AsyncGenerator[Linked]:
     ours, theirs = Channel.pair()
     signals = Signals()
     link = SupervisorLink(theirs, changes, signals)
-    gateway: Any = SimpleNamespace(admin=SimpleNamespace(), access=SimpleNamespace(), seen=[])
+    gateway: Any = SimpleNamespace(admin=SimpleNamespace(), access=AccessControl(None), seen=[])
     stop = Stop()
     async with link.control(gateway, stop):
         yield Linked(link, gateway, stop, ours)

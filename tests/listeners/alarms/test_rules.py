@@ -99,6 +99,15 @@ def test_a_stall_of_the_event_loop_is_no_failure() -> None:
     assert "1 of 1" in reading_of(rule).text
 
 
+def test_a_process_without_resources_is_no_failure() -> None:
+    """Nothing is wrong with a provider that this process could not reach."""
+    rule = ProviderFailing(min_count=1)
+    record = attempt(kind=FailureKind.TRANSPORT)
+    record.verdict.local = True
+    rule.attempt_ended(record)
+    assert list(rule.evaluate(11.0, FakeView("openai"))) == []
+
+
 def test_hedges_and_rate_limits_count() -> None:
     """A 429 counts as a failure, and a hedge counts as an attempt."""
     rule = ProviderFailing(min_count=1)
@@ -184,6 +193,25 @@ def test_circuit_open_watches_all_providers_by_default() -> None:
     """Without provider names there is a reading for each provider."""
     readings = CircuitOpen().evaluate(0.0, FakeView("openai", "local"))
     assert [reading.subject for reading in readings] == ["openai", "local"]
+
+
+def test_circuit_open_watches_models() -> None:
+    """The circuit of a single model is a subject of its own, until it closes or its provider goes.
+
+    Names of providers and models that begin alike are kept apart.
+    """
+    rule, view = CircuitOpen("openai", "a"), FakeView("openai", "a", "local")
+    view.model_states = {"openai": {"gpt": "open"}, "a": {"b": "half_open"}, "local": {"m": "open"}}
+    found = {reading.subject: reading for reading in rule.evaluate(0.0, view)}
+    assert list(found) == ["openai", "a", "openai/gpt", "a/b"]
+    view.model_states["a"].clear()
+    found = {reading.subject: reading for reading in rule.evaluate(61.0, view)}
+    assert found["openai/gpt"].state == "firing"
+    assert found["openai/gpt"].text == "provider openai: circuit of model gpt open for 61 s"
+    assert found["a/b"][1:] == ("cleared", 0.0, "provider a: circuit of model b closed")
+    assert found["openai"].state == found["a"].state == "cleared"
+    del view.in_flight_counts["openai"]
+    assert [reading.subject for reading in rule.evaluate(62.0, view)] == ["a"]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,14 @@ import anyio
 import pytest
 from prometheus_client import CollectorRegistry
 
-from multirouter import ConfigurationError, MultiProviderRouter, Provider, Route, UsageError
+from multirouter import (
+    ConfigurationError,
+    MultiProviderRouter,
+    Provider,
+    Route,
+    UsageError,
+    client_key,
+)
 from multirouter.core.cost.price import Price
 from multirouter.listeners.history.history import History
 from multirouter.testing import Answer, ScriptedProvider
@@ -32,7 +39,8 @@ async def test_each_attempt_and_call_is_written(tmp_path):
     ]
     chain = Route("chain", ["first", "second"])
     async with router(history(file), *providers, routes=[chain]) as r:
-        await r.call("q", route="chain")
+        with client_key("shop"):
+            await r.call("q", route="chain")
     failed, answered = rows(file, "attempts")
     assert (failed["provider"], failed["kind"], failed["status"]) == ("first", "server", 500)
     assert failed["elapsed"] == pytest.approx(2.0)
@@ -53,6 +61,7 @@ async def test_each_attempt_and_call_is_written(tmp_path):
     assert call["first_elapsed"] == pytest.approx(2.0)
     assert call["cost"] == pytest.approx(0.01)
     assert call["first_cost"] == pytest.approx(1200 * 9 / 1e6)
+    assert (call["client_key"], call["input_tokens"], call["output_tokens"]) == ("shop", 1000, 200)
     (failover,) = rows(file, "failovers")
     assert (failover["provider"], failover["to_provider"], failover["kind"]) == (
         "first",

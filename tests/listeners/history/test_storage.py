@@ -206,6 +206,8 @@ def test_a_router_starts_without_a_corrupt_history(tmp_path):
         def error(self, event, **fields):
             errors.append(f"{event}: {fields['task']}")
 
+        debug = info = warning = error
+
     providers = [Provider("a", ScriptedProvider("a"))]
     r = router(file, *providers, logger=Logger(), registry=CollectorRegistry())
     assert "a: closed" in repr(r)
@@ -286,3 +288,20 @@ def test_an_attempt_is_written_without_a_running_loop(tmp_path):
     recorded.attempt_ended(attempt(seconds=0.25))
     recorded.close()
     assert rows(tmp_path / "h.db", "attempts")[0]["elapsed"] == 0.25
+
+
+def test_a_new_file_is_private(tmp_path: Path) -> None:
+    """Only its owner reads a history, whatever the umask; the mode of an existing file stays."""
+    file = tmp_path / "h.db"
+    old = os.umask(0)
+    try:
+        connection = history_file.open_to_write(file)
+        connection.execute("CREATE TABLE x (y)")
+        modes = {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()}
+        connection.close()
+    finally:
+        os.umask(old)
+    assert modes == {0o600}
+    file.chmod(0o640)
+    history_file.open_to_write(file).close()
+    assert file.stat().st_mode & 0o777 == 0o640

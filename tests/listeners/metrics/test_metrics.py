@@ -25,7 +25,8 @@ from multirouter.core.events import (
 )
 from multirouter.errors import ConfigurationError
 from multirouter.listeners.metrics import families as families_module
-from multirouter.listeners.metrics.families import BUCKETS, families_in
+from multirouter.listeners.metrics.families import families_in
+from multirouter.listeners.metrics.family_makers import BUCKETS
 from multirouter.listeners.metrics.metrics import Metrics, make_metrics
 from multirouter.model import FailureKind
 from tests.listeners.helpers import (
@@ -94,6 +95,34 @@ def test_case_82_a_failover_counts_each_provider_separately(metrics, registry) -
     assert value(registry, "attempts_total", provider="openai", outcome="success") == 0
     assert value(registry, "attempts_total", provider="local", outcome="success") == 1
     assert value(registry, "failovers_total", provider="openai", reason="server") == 1
+
+
+def test_operations_are_counted_under_their_names(metrics, registry) -> None:
+    """A call of an operation and its attempts have the operation's label, and its series at 0."""
+    tried = [attempt("openai", FailureKind.SERVER), attempt("local")]
+    outcome = call("success", *tried)
+    for event in (*tried, outcome):
+        event.operation = "drawings"
+    dispatch_call(metrics, outcome)
+    of = {"operation": "drawings"}
+    for result, calls in {"success": 1, "failure": 0}.items():
+        labels = {"route": "default", "outcome": result, **of}
+        assert value(registry, "calls_total", **labels) == calls
+    counted = {
+        (provider, result): value(
+            registry, "attempts_total", provider=provider, outcome=result, **of
+        )
+        for provider in ("openai", "local")
+        for result in ("success", "failure")
+    }
+    assert counted == {
+        ("openai", "success"): 0,
+        ("openai", "failure"): 1,
+        ("local", "success"): 1,
+        ("local", "failure"): 0,
+    }
+    assert total(registry, "attempts_total", operation="chat") == 0
+    assert total(registry, "diverted_calls_total") == 1
 
 
 def test_case_83_routers_share_a_registry(registry, view) -> None:
@@ -374,7 +403,7 @@ modules = [name for name in sys.modules if name.split(".")[0] == "multirouter"]
 for name in modules:
     del sys.modules[name]
 second = route_once()
-labels = {"router": "default", "route": "default", "outcome": "success"}
+labels = {"router": "default", "route": "default", "outcome": "success", "operation": "chat"}
 assert REGISTRY.get_sample_value("multirouter_calls_total", labels) == 2
 labels = {"router": "default", "provider": "a"}
 assert REGISTRY.get_sample_value("multirouter_available", labels) == 1

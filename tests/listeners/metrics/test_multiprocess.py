@@ -14,14 +14,16 @@ import pytest
 from prometheus_client import CollectorRegistry, Gauge, values
 
 from multirouter.core.events import CircuitChanged, Configured, CooldownStarted, HoldChanged
-from multirouter.listeners.metrics.gauges import WrittenGauges
+from multirouter.listeners.metrics.gauges import StateGauges, WrittenGauges
 from multirouter.listeners.metrics.metrics import make_metrics
 from tests.listeners.helpers import FakeView, attempt, dispatch, value
 
 WORKER = """
 import sys
 from prometheus_client import CollectorRegistry
-from multirouter.core.events import CircuitChanged, Configured, CooldownStarted, HoldChanged
+from multirouter.core.events import (
+    CircuitChanged, Configured, CooldownStarted, HoldChanged, ModelCircuitChanged
+)
 from multirouter.model import FailureKind
 from multirouter.listeners.metrics.metrics import MultiprocessMetrics, make_metrics
 from tests.listeners.helpers import FakeView, attempt, call, handled_by, dispatch, dispatch_call
@@ -39,6 +41,9 @@ if first:
     view.unavailable.add("openai")
     opened = CircuitChanged("default", "openai", "closed", "open", "failures", 1, 60.0, 5.0)
     dispatch(metrics, "circuit_changed", opened)
+    view.model_states["local"]["m"] = "half_open"
+    event = ModelCircuitChanged("default", "local", "m", "open", "half_open", "timer", 0.0, 5.0)
+    dispatch(metrics, "model_circuit_changed", event)
     view.unavailable.add("local")
     cooldown = CooldownStarted("default", "local", 5.0, from_retry_after=True, at=0.0)
     dispatch(metrics, "cooldown_started", cooldown)
@@ -118,17 +123,20 @@ def test_two_workers_are_merged(environment) -> None:
     """Counts and in flight are summed over two processes, and the worse state is shown."""
     with working(environment, "first", "second"):
         seen = scrape(environment)
-    assert seen["calls_total", "success", "default"] == 2
-    assert seen["attempts_total", "failure", "openai"] == 2
-    assert seen["attempt_duration_seconds_count", "success", "local"] == 2
+    assert seen["calls_total", "chat", "success", "default"] == 2
+    assert seen["attempts_total", "chat", "failure", "openai"] == 2
+    assert seen["attempt_duration_seconds_count", "chat", "success", "local"] == 2
     assert seen["attempts_in_flight", "openai"] == 5
     assert seen["circuit_state", "openai"] == 2
+    assert seen["model_circuit_state", "m", "local"] == 1
+    assert seen["model_circuit_transitions_total", "m", "local", "timer", "half_open"] == 1
     assert seen["available", "openai"] == 0
     assert seen["available", "local"] == 0  # held in the second worker alone
     assert seen["available", "removed"] == 0  # series cannot be removed; they go to 0
     after = scrape(environment)
     assert after["attempts_in_flight", "openai"] == 3  # the first closed, the second just ended
     assert after["circuit_state", "openai"] == 0
+    assert after["model_circuit_state", "m", "local"] == 0
 
 
 def test_the_end_of_a_cooldown_is_visible_within_a_second_of_traffic(environment) -> None:
@@ -217,9 +225,13 @@ def test_a_gauge_is_written_when_it_changes(monkeypatch: pytest.MonkeyPatch) -> 
     """Only changed values are written; a forked process writes all of them again."""
     RecordingGauge.written = []
     registry = CollectorRegistry()
-    names = ("in_flight", "available", "degraded", "circuit_state")
-    made = [RecordingGauge(name, name, ["router", "provider"], registry=registry) for name in names]
-    gauges, view = WrittenGauges(*made), FakeView("openai")
+
+    def made(name: str) -> RecordingGauge:
+        labels = ["router", "provider", *(["model"] if name.startswith("model") else [])]
+        return RecordingGauge(name, name, labels, registry=registry)
+
+    gauges = WrittenGauges(StateGauges(*map(made, StateGauges._fields)))
+    view = FakeView("openai")
     gauges.add("default", "openai", view)
     assert RecordingGauge.written == [0.0, 1.0, 0.0, 0.0]
     gauges.refresh("default", "openai")
@@ -229,3 +241,9 @@ def test_a_gauge_is_written_when_it_changes(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(os, "getpid", lambda: -1)
     gauges.refresh("default", "openai")
     assert RecordingGauge.written[5:] == [1.0, 1.0, 0.0, 0.0]
+    view.model_states["openai"]["gpt-5"] = "open"
+    gauges.add_model("default", "openai", "gpt-5")
+    gauges.refresh("default", "openai")
+    assert RecordingGauge.written[9:] == [2.0]
+    gauges.remove("default", "openai", view)
+    assert RecordingGauge.written[10:] == [0.0, 0.0, 0.0]  # in flight, available, the model

@@ -12,12 +12,11 @@ from typing import get_args, get_type_hints
 import promql_parser
 import pytest
 import yaml
-from prometheus_client import Counter, Gauge, Histogram
 
 from multirouter.core.events import RetryDenied
-from multirouter.listeners.metrics.families import BUCKETS, Families
+from multirouter.listeners.metrics.families import TRIP_REASONS, Families
+from multirouter.listeners.metrics.family_makers import BUCKETS
 from multirouter.listeners.metrics.gauges import CIRCUIT_VALUES
-from multirouter.listeners.metrics.metrics import TRIP_REASONS
 from multirouter.model import CallResult, FailureKind
 
 ROOT = Path(__file__).parents[3]
@@ -40,14 +39,14 @@ def series() -> dict[str, set[str]]:
     """The names of all series of a scrape, with their labels."""
     found: dict[str, set[str]] = {}
     for family in Families().all():
-        labels, name = set(family._labelnames), family._name
-        match family:
-            case Counter():
+        labels, name = set(family.label_names), family.name
+        match family.kind:
+            case "counter":
                 found[f"{name}_total"] = labels
-            case Histogram():
+            case "histogram":
                 found |= {f"{name}_count": labels, f"{name}_sum": labels}
                 found[f"{name}_bucket"] = {*labels, "le"}
-            case Gauge():
+            case _:
                 found[name] = labels
     return found
 
@@ -124,16 +123,15 @@ def test_an_invalid_query_fails_the_check(query) -> None:
 
 def test_the_page_lists_every_family() -> None:
     """The page's table has all families in order: name, type, labels, meaning."""
-    types = {Counter: "counter", Gauge: "gauge", Histogram: "histogram"}
     documented = re.findall(
         r"^\| `(multirouter_\w+)` \| (\w+) \| ([^|]+) \| ([^|]+) \|$", PAGE, re.MULTILINE
     )
     families = [
         (
-            f"{family._name}_total" if type(family) is Counter else family._name,
-            types[type(family)],
-            ", ".join(family._labelnames),
-            family._documentation,
+            f"{family.name}_total" if family.kind == "counter" else family.name,
+            family.kind,
+            ", ".join(family.label_names),
+            family.documentation,
         )
         for family in Families().all()
     ]
@@ -161,6 +159,19 @@ def test_alerts_have_severity_and_annotations() -> None:
         kept = re.findall(r"by \(([^)]*)\)", rule["expr"])[0].split(", ")
         used = re.findall(r"\$labels\.(\w+)", rule["annotations"]["summary"])
         assert set(used) <= set(kept), rule["alert"]
+
+
+def test_every_alert_is_expected_to_fire() -> None:
+    """By a test of alerts_test.yml, whose series are those of a scrape; this needs no promtool."""
+    text = ALERTS.with_name("alerts_test.yml").read_text(encoding="utf-8")
+    tests = yaml.safe_load(text)["tests"]
+    expected = str([one["exp_samples"] for test in tests for one in test["promql_expr_test"]])
+    for one in (one for test in tests for one in test["alert_rule_test"] if one["exp_alerts"]):
+        expected += f'"{one["alertname"]}"'
+    assert [rule["alert"] for rule in alerts() if f'"{rule["alert"]}"' not in expected] == []
+    for series in (one["series"] for test in tests for one in test["input_series"]):
+        name, labels = re.fullmatch(r"(\w+)\{(.*)\}", series).groups()
+        assert set(re.findall(r"(\w+)=", labels)) == SERIES[name] | PROMETHEUS_LABELS, series
 
 
 @pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool comes with Prometheus")
@@ -192,3 +203,19 @@ def test_the_dashboard_is_consistent() -> None:
     known = {variable["name"] for variable in DASHBOARD["templating"]["list"]}
     used = set(re.findall(r"\$(\w+)", " ".join(query for _, query in queries())))
     assert {name for name in used if not name.startswith("__")} <= known
+
+
+def test_the_page_names_the_rows_of_the_dashboard() -> None:
+    """In their order."""
+    rows = [panel["title"].lower() for panel in DASHBOARD["panels"] if panel["type"] == "row"]
+    assert f"rows: {'; '.join(rows)}." in PAGE
+
+
+def test_the_dashboard_shows_the_whole_fleet() -> None:
+    """Each metric of the shared state has a panel."""
+    shown = " ".join(
+        target["expr"] for panel in DASHBOARD["panels"] for target in panel.get("targets", ())
+    )
+    names = {family.name for family in Families().all() if "_sharing_" in family.name}
+    assert len(names) == 5
+    assert {name for name in names if name not in shown} == set()

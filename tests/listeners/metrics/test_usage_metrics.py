@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from prometheus_client import CollectorRegistry
 
-from multirouter.core.events import BudgetReached
+from multirouter.core.events import BudgetReached, Configured, ModelCircuitChanged
+from multirouter.listeners.metrics.bounded_labels import MAX_KEYS, MAX_MODELS, OTHER
+from multirouter.listeners.metrics.families import TRIP_REASONS
 from multirouter.listeners.metrics.metrics import Metrics, make_metrics
-from multirouter.listeners.metrics.usage_metrics import MAX_MODELS, OTHER_MODELS
 from multirouter.model import AttemptRecord, FailureKind, Usage
 from tests.listeners.helpers import FakeView, attempt, call, dispatch, dispatch_call, total, value
 
@@ -18,8 +21,13 @@ def registry() -> CollectorRegistry:
 
 
 @pytest.fixture
-def metrics(registry) -> Metrics:
-    return make_metrics("default", FakeView("openai"), registry)
+def view() -> FakeView:
+    return FakeView("openai", "local")
+
+
+@pytest.fixture
+def metrics(registry, view) -> Metrics:
+    return make_metrics("default", view, registry)
 
 
 def priced(cost: float, usage: Usage, **how) -> AttemptRecord:
@@ -51,6 +59,76 @@ def test_attempts_are_counted_by_model(metrics, registry) -> None:
     assert value(registry, "model_attempt_duration_seconds_count", **labels) == 1
 
 
+def circuit_changes(metrics, view, model: str, *states: str, provider: str = "openai") -> None:
+    """Sends the events of a model's circuit that takes these states after `closed`."""
+    for old, new in pairwise(("closed", *states)):
+        view.model_states[provider][model] = new
+        reason = {"open": "failures", "half_open": "timer"}.get(new, "recovered")
+        event = ModelCircuitChanged("default", provider, model, old, new, reason, 5.0, 1.0)
+        dispatch(metrics, "model_circuit_changed", event)
+
+
+def test_model_circuits_are_counted_and_shown(metrics, view, registry) -> None:
+    """By model: its openings, and its state at each scrape; a removed provider shows none."""
+    circuit_changes(metrics, view, "gpt-5", "open", "half_open", "closed", "open")
+    circuit_changes(metrics, view, "gpt-5", "open", "half_open", provider="local")
+    labels = {"provider": "openai", "model": "gpt-5"}
+    opened = {"to": "open", "reason": "failures"}
+    assert value(registry, "model_circuit_transitions_total", **labels, **opened) == 2
+    assert value(registry, "model_circuit_state", **labels) == 2
+    view.model_states["openai"]["gpt-5"] = "half_open"  # by time alone
+    assert value(registry, "model_circuit_state", **labels) == 1
+    view.model_states["openai"].clear()  # closed, or forgotten by a hold
+    assert value(registry, "model_circuit_state", **labels) == 0
+    dispatch(metrics, "configured", Configured("default", removed=("openai",)))
+    assert value(registry, "model_circuit_state", **labels) is None
+    assert value(registry, "model_circuit_state", provider="local", model="gpt-5") == 1
+    metrics.close()
+    assert value(registry, "model_circuit_state", provider="local", model="gpt-5") is None
+
+
+def test_model_circuits_of_a_provider_are_bounded(metrics, view, registry) -> None:
+    """Beyond `MAX_MODELS`, one series shows the worst state of all further models."""
+    for number in range(MAX_MODELS):
+        circuit_changes(metrics, view, f"model-{number}", "open", "half_open", "closed")
+    circuit_changes(metrics, view, "a", "open", "half_open")
+    circuit_changes(metrics, view, "b", "open")
+    other = {"provider": "openai", "model": OTHER}
+    opened = {"to": "open", "reason": "failures"}
+    assert value(registry, "model_circuit_transitions_total", **other, **opened) == 2
+    assert value(registry, "model_circuit_state", **other) == 2
+    del view.model_states["openai"]["b"]
+    assert value(registry, "model_circuit_state", **other) == 1
+    circuit_changes(metrics, view, "model-0", "open")
+    assert value(registry, "model_circuit_state", **other) == 1
+
+
+def test_routers_of_one_name_show_the_worse_model_circuit(metrics, view, registry) -> None:
+    """Their circuits are merged like those of providers."""
+    second = FakeView("openai")
+    others = make_metrics("default", second, registry)
+    circuit_changes(metrics, view, "gpt-5", "open")
+    circuit_changes(others, second, "gpt-5", "open", "half_open")
+    labels = {"provider": "openai", "model": "gpt-5"}
+    assert value(registry, "model_circuit_state", **labels) == 2
+    metrics.close()
+    assert value(registry, "model_circuit_state", **labels) == 1
+
+
+def test_openings_of_model_circuits_start_at_zero(metrics, registry) -> None:
+    """From a provider's second model on, which is when models have circuits."""
+    dispatch(metrics, "attempt_ended", of_model("gpt-5"))
+    assert total(registry, "model_circuit_transitions_total") == 0
+    labels = {"provider": "openai", "to": "open"}
+    name = "model_circuit_transitions_total"
+    assert value(registry, name, **labels, model="gpt-5", reason="failures") is None
+    dispatch(metrics, "attempt_ended", of_model("gpt-6"))
+    dispatch(metrics, "attempt_ended", of_model("gpt-7"))
+    for model in ("gpt-5", "gpt-6", "gpt-7"):
+        for reason in TRIP_REASONS:
+            assert value(registry, name, **labels, model=model, reason=reason) == 0
+
+
 def test_tokens_without_a_price_are_counted(metrics, registry) -> None:
     """They have no cost: no series says 0 USD."""
     record = of_model("gpt-5")
@@ -75,13 +153,30 @@ def test_models_of_one_provider_are_bounded(metrics, registry) -> None:
         for sample in family.samples
         if sample.name == "multirouter_model_attempts_total"
     }
-    assert models == {f"model-{number}" for number in range(MAX_MODELS)} | {OTHER_MODELS}
-    other = {"provider": "openai", "model": OTHER_MODELS}
+    assert models == {f"model-{number}" for number in range(MAX_MODELS)} | {OTHER}
+    other = {"provider": "openai", "model": OTHER}
     assert value(registry, "model_attempts_total", **other, outcome="success") == 5
     failed = {**other, "outcome": "failure"}
     assert value(registry, "model_attempts_total", **failed) == MAX_MODELS + 5
     labels = {"provider": "openai", "model": "model-0", "outcome": "failure"}
     assert value(registry, "model_attempts_total", **labels) == 1
+
+
+def test_keys_are_bounded(metrics, registry) -> None:
+    """Of a router, `MAX_KEYS` have series of their own, and the others share one."""
+    for number in range(MAX_KEYS + 5):
+        outcome = call("success", priced(0.25, Usage(10, 2)))
+        outcome.client_key = f"key-{number}"
+        dispatch(metrics, "call_ended", outcome)
+    dispatch(metrics, "call_ended", call("success", attempt()))
+    own, other = {"key": "key-0"}, {"key": OTHER}
+    assert value(registry, "key_calls_total", **own, outcome="success") == 1
+    assert value(registry, "key_calls_total", **own, outcome="rejected") == 0
+    assert value(registry, "key_calls_total", **other, outcome="success") == 5
+    assert value(registry, "key_tokens_total", **other, kind="input") == 50
+    assert value(registry, "key_tokens_total", **other, kind="output") == 10
+    assert value(registry, "key_cost_usd_total", **other) == 1.25
+    assert total(registry, "key_calls_total") == MAX_KEYS + 5
 
 
 def test_each_token_is_counted_once(metrics, registry) -> None:

@@ -105,6 +105,17 @@ def test_the_order_of_the_approaches() -> None:
     assert modes(uninterrupted) == [None]
 
 
+@pytest.mark.parametrize("kind", ["json_object", "json_schema", "invented_grammar"])
+def test_an_answer_of_a_given_form_is_only_matched(kind: str) -> None:
+    """What another model would add need not make one such answer; the user's hook still does."""
+    request = {**CHAT, "response_format": {"type": kind}}
+    assert modes(interrupted(request, '{"a'), request, capabilities=["prefill"]) == ["match"]
+    text = {**CHAT, "response_format": {"type": "text"}}
+    assert modes(interrupted(text, "x"), text) == ["match", "instruct"]
+    resumes = interrupted(request, "x", resume=lambda request, text: request)
+    assert modes(resumes, request) == ["resume"]
+
+
 def test_the_text_is_kept_only_for_continue() -> None:
     """Only `continue` keeps the text; the other modes count chunks."""
     for how in ("raise", "restart"):

@@ -9,6 +9,7 @@ import pytest
 
 from multirouter import (
     Provider,
+    StreamInterrupted,
     StreamPolicy,
     UsageError,
 )
@@ -25,6 +26,37 @@ from tests.scenarios.scripted_streams import (
 def raising_hook(*_: Any) -> Any:
     """A hook with a bug in it."""
     raise KeyError("typo")
+
+
+class Silent(ConnectionError):
+    """An exception without a text: `str` raises."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no text")
+
+
+@pytest.mark.parametrize("error", [Silent(), ConnectionError(), ConnectionError("y" * 10_000_000)])
+async def test_the_text_of_an_exception_is_no_problem(error: Exception) -> None:
+    """One that has none, or ten million characters, interrupts a stream like any other."""
+    async with harness(scripted_stream("a", ["x", error])) as env:
+        with pytest.raises(StreamInterrupted) as caught:
+            await read(env)
+        assert caught.value.__cause__ is error
+        assert type(error).__name__ in str(caught.value) or "yyy" in str(caught.value)
+        assert len(str(caught.value)) < 500
+
+
+def silent_hook(*_: Any) -> Any:
+    """A hook whose exception has no text."""
+    raise Silent
+
+
+@pytest.mark.parametrize("setting", ["requires", "route"])
+async def test_the_exception_of_a_hook_without_a_text(setting: str) -> None:
+    """It is named by its class."""
+    async with harness(scripted_stream("a", WORDS), **{setting: lambda _: silent_hook()}) as env:
+        with pytest.raises(UsageError, match=rf"{setting}= raised Silent$"):
+            await read(env)
 
 
 @pytest.mark.parametrize(

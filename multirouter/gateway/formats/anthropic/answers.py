@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from multirouter.core.cost.usage import usage_of
+from multirouter.gateway.formats.openai.normalize_answers import reasoning_text
 from multirouter.model import Usage
 from multirouter.providers.arguments import arguments_object
 
@@ -19,6 +20,13 @@ STOP_REASONS: Mapping[str, str] = {
 """Anthropic's stop reason for each finish reason."""
 
 
+def stop_reason(finish_reason: str, *, called: bool) -> str:
+    """The stop reason. Services that say `stop` beside calls mean that the calls are to be made."""
+    if called and finish_reason == "stop":
+        return "tool_use"
+    return STOP_REASONS.get(finish_reason, "end_turn")
+
+
 def to_message(answer: Mapping[str, Any], request_id: str) -> dict[str, Any]:
     """The whole answer as a message.
 
@@ -27,10 +35,11 @@ def to_message(answer: Mapping[str, Any], request_id: str) -> dict[str, Any]:
         request_id: the base of the message's id, if the answer's id is not Anthropic's.
     """
     choice = answer["choices"][0]
+    called = bool(choice["message"].get("tool_calls"))
     return {
         **empty_message(answer["id"], answer["model"], request_id),
         "content": _blocks(choice["message"]),
-        "stop_reason": STOP_REASONS.get(choice["finish_reason"], "end_turn"),
+        "stop_reason": stop_reason(choice["finish_reason"], called=called),
         "usage": usage_counts(answer.get("usage")),
     }
 
@@ -62,8 +71,8 @@ def usage_counts(usage: Mapping[str, Any] | None) -> dict[str, Any]:
 
 def _blocks(message: Mapping[str, Any]) -> list[dict[str, Any]]:
     blocks: list[dict[str, Any]] = [dict(block) for block in message.get("thinking_blocks") or ()]
-    if not blocks and message.get("reasoning_content"):
-        thinking = message["reasoning_content"]
+    thinking = reasoning_text(message)
+    if not blocks and thinking:
         blocks.append({"type": "thinking", "thinking": thinking, "signature": ""})
     text = message.get("content") or message.get("refusal")
     if text:

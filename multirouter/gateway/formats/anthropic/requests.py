@@ -1,236 +1,146 @@
-"""Translates a request in Anthropic's format to the canonical one."""
+"""Translates a request in Anthropic's format to the canonical one.
+
+There is no list of allowed fields: a provider of this format gets the client's own body, and for
+others the fields without a counterpart are left out and recorded.
+"""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from multirouter.gateway.formats.anthropic.blocks import Blocks
+from multirouter.gateway.formats.anthropic.client_tools import function_of
+from multirouter.gateway.formats.translated import Translated
 from multirouter.gateway.http.http_error import HTTPError, invalid_field, shown
 from multirouter.gateway.routing.request_options import EXTENSION_FIELDS
-
-Message = dict[str, Any]
+from multirouter.providers.native.client_request import Losses
 
 _TOOL_CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 _EFFORTS = ((2048, "low"), (8192, "medium"), (16384, "high"))
 """Largest thinking budget, tokens, of each effort; a larger one is `xhigh`."""
 
-_DROPPED = frozenset({"metadata", "service_tier", "container", "mcp_servers", "betas", "top_k"})
-"""Fields without a counterpart, whose loss changes no answer, or only how it is sampled."""
-
 _UNCHANGED = frozenset({"temperature", "top_p", "max_tokens", "stream", "model"})
 _OWN = frozenset(EXTENSION_FIELDS)
-_KNOWN = (
-    _DROPPED
-    | _UNCHANGED
+_TRANSLATED = (
+    _UNCHANGED
     | _OWN
-    | {"system", "messages", "stop_sequences", "tools", "tool_choice", "thinking", "output_config"}
+    | {
+        "system",
+        "messages",
+        "stop_sequences",
+        "tools",
+        "tool_choice",
+        "thinking",
+        "output_config",
+        "metadata",
+    }
 )
+"""Fields with a counterpart; all others are left out."""
 
 
-def from_messages(body: Mapping[str, Any]) -> dict[str, Any]:
+def from_messages(body: Mapping[str, Any]) -> Translated:
     """The canonical request.
 
     Args:
         body: a body of `POST /v1/messages`.
 
     Raises:
-        HTTPError: 400, for what is malformed or has no counterpart.
+        HTTPError: 400, for what is malformed.
     """
-    unknown = sorted(body.keys() - _KNOWN)
-    if unknown:
-        raise invalid_field(unknown[0], "is not a known field")
     limit = body.get("max_tokens")
     if not isinstance(limit, int) or isinstance(limit, bool) or limit < 1:
         raise invalid_field("max_tokens", f"must be an integer >= 1, got {shown(limit)}")
+    losses = Losses(name for name in body if name not in _TRANSLATED and body[name] is not None)
     try:
-        return _translated(body)
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        return Translated(_translated(body, losses), losses.names)
+    except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
         message = f"malformed request: {type(error).__name__}: {error}"
         raise HTTPError(400, message, code="invalid_value") from error
 
 
-def _translated(body: Mapping[str, Any]) -> dict[str, Any]:
+def _translated(body: Mapping[str, Any], losses: Losses) -> dict[str, Any]:
+    blocks = Blocks(losses)
     request = {name: body[name] for name in _UNCHANGED | _OWN if body.get(name) is not None}
-    request["messages"] = [*_system(body.get("system")), *_turns(body.get("messages"))]
+    request["messages"] = [
+        *blocks.system(body.get("system")),
+        *blocks.turns(body.get("messages")),
+    ]
     if body.get("stop_sequences"):
         request["stop"] = list(body["stop_sequences"])
-    if body.get("tools"):
-        request["tools"] = [_tool(tool) for tool in body["tools"]]
-        request.update(_tool_choice(body.get("tool_choice")))
-    user = (body.get("metadata") or {}).get("user_id")
-    if user:
-        request["user"] = user
-    request.update(_output_options(body))
+    tools = [made for tool in body.get("tools") or () if (made := _tool(tool, losses))]
+    if tools:
+        request["tools"] = tools
+        names = {tool["function"]["name"] for tool in tools}
+        request.update(_tool_choice(body.get("tool_choice"), names, losses))
+    metadata = body.get("metadata") or {}
+    if metadata.get("user_id"):
+        request["user"] = metadata["user_id"]
+    for name in metadata.keys() - {"user_id"}:
+        losses.add(f"metadata.{name}")
+    request.update(_output_options(body, losses))
     return request
 
 
-def _output_options(body: Mapping[str, Any]) -> dict[str, Any]:
+def _output_options(body: Mapping[str, Any], losses: Losses) -> dict[str, Any]:
     """Thinking as `reasoning_effort`, and the output format as `response_format`."""
     options: dict[str, Any] = {}
     config = body.get("output_config") or {}
     thinking = body.get("thinking") or {}
-    if thinking.get("type") == "disabled":
+    kind, effort = thinking.get("type"), config.get("effort")
+    budget = thinking.get("budget_tokens")
+    if kind == "disabled":
         options["reasoning_effort"] = "none"
-    elif thinking.get("type") == "enabled":
-        budget = thinking["budget_tokens"]
+    elif kind == "enabled" and isinstance(budget, int) and not effort:
         effort = next((effort for largest, effort in _EFFORTS if budget <= largest), "xhigh")
         options["reasoning_effort"] = effort
-    elif thinking.get("type") == "adaptive":
-        options["reasoning_effort"] = config.get("effort") or "high"
-    output_format = config.get("format")
-    if output_format:
+    elif kind is not None:
+        options["reasoning_effort"] = effort or "high"
+    elif effort:
+        options["reasoning_effort"] = effort
+    output_format = config.get("format") or {}
+    if output_format.get("schema") is not None:
         schema = {"name": "answer", "schema": output_format["schema"], "strict": True}
         options["response_format"] = {"type": "json_schema", "json_schema": schema}
+    for name in config.keys() - {"effort", "format"}:
+        losses.add(f"output_config.{name}")
+    for name in thinking.keys() - {"type", "budget_tokens"}:
+        losses.add(f"thinking.{name}")
     return options
 
 
-def _system(system: Any) -> Iterator[Message]:
-    if isinstance(system, str):
-        yield {"role": "system", "content": system}
-    elif system:
-        yield {"role": "system", "content": [_part(block) for block in system]}
-
-
-def _turns(messages: Any) -> Iterator[Message]:
-    if not isinstance(messages, list) or not messages:
-        raise invalid_field("messages", "must be a list of at least one message")
-    for position, message in enumerate(messages):
-        role, content = message["role"], message["content"]
-        if not isinstance(content, str | list):
-            problem = f"must be a string or a list of blocks, got {shown(content)}"
-            raise invalid_field(f"messages[{position}].content", problem)
-        if role == "user":
-            yield from _user(content)
-        elif role == "assistant":
-            yield _assistant(content)
-        elif role == "system":
-            yield from _system(content)
-        else:
-            problem = f"must be one of user, assistant, system, got {shown(role)}"
-            raise invalid_field(f"messages[{position}].role", problem)
-
-
-def _user(content: Any) -> Iterator[Message]:
-    """A user's turn; tool results in it are messages of their own, and come first."""
-    if isinstance(content, str):
-        yield {"role": "user", "content": content}
-        return
-    parts = []
-    for block in content:
-        if block["type"] == "tool_result":
-            yield _tool_result(block)
-        else:
-            parts.append(_part(block))
-    if parts:
-        yield {"role": "user", "content": parts}
-
-
-def _tool_result(block: Mapping[str, Any]) -> Message:
-    content = block.get("content") or ""
-    if not isinstance(content, str):
-        content = [_part(inner) for inner in content]
-        if all(part["type"] == "text" for part in content):
-            content = "".join(part["text"] for part in content)
-    if block.get("is_error") and isinstance(content, str):
-        content = f"error: {content}"
-    return {"role": "tool", "tool_call_id": block["tool_use_id"], "content": content}
-
-
-def _assistant(content: Any) -> Message:
-    if isinstance(content, str):
-        return {"role": "assistant", "content": content}
-    message: Message = {"role": "assistant", "content": None}
-    texts, calls, thinking = [], [], []
-    for block in content:
-        kind = block["type"]
-        if kind == "text":
-            texts.append(_part(block))
-        elif kind == "tool_use":
-            calls.append(_tool_call(block))
-        elif kind in {"thinking", "redacted_thinking"}:
-            thinking.append(dict(block))
-        else:
-            raise _unsupported_block(kind)
-    if texts:
-        message["content"] = texts if len(texts) > 1 else texts[0]["text"]
-    if calls:
-        message["tool_calls"] = calls
-    if thinking:
-        message["thinking_blocks"] = thinking
-    return message
-
-
-def _tool_call(block: Mapping[str, Any]) -> dict[str, Any]:
-    arguments = json.dumps(block.get("input") or {}, ensure_ascii=False)
-    return {
-        "id": block["id"],
-        "type": "function",
-        "function": {"name": block["name"], "arguments": arguments},
-    }
-
-
-def _part(block: Mapping[str, Any]) -> dict[str, Any]:
-    kind = block["type"]
-    if kind == "text":
-        part = {"type": "text", "text": block["text"]}
-    elif kind == "image":
-        part = {"type": "image_url", "image_url": {"url": _url(block["source"])}}
-    elif kind == "document":
-        part = {"type": "file", "file": _file(block)}
-    else:
-        raise _unsupported_block(kind)
-    if block.get("cache_control"):
-        part["cache_control"] = block["cache_control"]
-    return part
-
-
-def _url(source: Mapping[str, Any]) -> str:
-    kind = source["type"]
-    if kind == "base64":
-        return f"data:{source['media_type']};base64,{source['data']}"
-    if kind == "url":
-        return str(source["url"])
-    raise invalid_field("messages", f"has an image source of type {kind!r}; allowed: base64, url")
-
-
-def _file(block: Mapping[str, Any]) -> dict[str, Any]:
-    source = block["source"]
-    kind = source["type"]
-    if kind == "file":
-        return {"file_id": source["file_id"]}
-    if kind != "base64":
-        allowed = "allowed: base64, file"
-        raise invalid_field("messages", f"has a document source of type {kind!r}; {allowed}")
-    return {"file_data": _url(source), "filename": block.get("title") or "document.pdf"}
-
-
-def _tool(tool: Mapping[str, Any]) -> dict[str, Any]:
+def _tool(tool: Mapping[str, Any], losses: Losses) -> dict[str, Any] | None:
+    """A tool as a function; None, which is recorded, for one that only Anthropic can run."""
     kind = tool.get("type")
-    if kind not in {None, "custom"}:
-        raise invalid_field("tools", f"has a tool of type {kind!r}, which only Anthropic can run")
-    function = {"name": tool["name"], "parameters": tool["input_schema"]}
-    for field in ("description", "strict"):
-        if tool.get(field):
-            function[field] = tool[field]
+    if "input_schema" in tool or kind in {None, "custom"}:
+        function: dict[str, Any] | None = {
+            "name": tool["name"],
+            "parameters": tool["input_schema"],
+            **{field: tool[field] for field in ("description", "strict") if tool.get(field)},
+        }
+    else:
+        function = function_of(tool)
+    if function is None:
+        losses.add(f"tools.{kind}")
+        return None
     translated: dict[str, Any] = {"type": "function", "function": function}
     if tool.get("cache_control"):
         translated["cache_control"] = tool["cache_control"]
     return translated
 
 
-def _tool_choice(choice: Mapping[str, Any] | None) -> dict[str, Any]:
+def _tool_choice(
+    choice: Mapping[str, Any] | None, names: set[str], losses: Losses
+) -> dict[str, Any]:
     if choice is None:
         return {}
     options: dict[str, Any] = {}
-    if choice["type"] == "tool":
+    if choice["type"] == "tool" and choice["name"] in names:
         options["tool_choice"] = {"type": "function", "function": {"name": choice["name"]}}
-    else:
+    elif choice["type"] in _TOOL_CHOICES:
         options["tool_choice"] = _TOOL_CHOICES[choice["type"]]
+    else:
+        losses.add(f"tool_choice.{choice['type']}")
     if choice.get("disable_parallel_tool_use"):
         options["parallel_tool_calls"] = False
     return options
-
-
-def _unsupported_block(kind: Any) -> HTTPError:
-    return invalid_field("messages", f"has a content block of unsupported type {kind!r}")

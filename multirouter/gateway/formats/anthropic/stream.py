@@ -5,9 +5,15 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from multirouter.gateway.formats.anthropic.answers import STOP_REASONS, empty_message, usage_counts
-from multirouter.gateway.formats.openai.normalize_answers import ChunkTranslator
-from multirouter.providers.json_bytes import dumps
+from multirouter.gateway.formats.anthropic.answers import empty_message, stop_reason, usage_counts
+from multirouter.gateway.formats.openai.normalize_answers import ChunkTranslator, reasoning_text
+from multirouter.gateway.http.wire_format import named_event
+from multirouter.providers.json_bytes import dumps, loads
+from multirouter.providers.native.answers import NativeStream
+from multirouter.providers.transport.sse import Event
+
+_KINDS = {"text": "text", "thinking": "thinking"}
+"""Kinds of blocks that another stream may continue."""
 
 
 class MessageEvents(ChunkTranslator):
@@ -29,10 +35,19 @@ class MessageEvents(ChunkTranslator):
         self._index = -1
         self._arguments = ""
         self._stop_reason = "end_turn"
+        self._called = False
         self._waiting: dict[int, list[dict[str, Any]]] = {}
+        self._native = NativeStream()
+        self._stopping = False
+        self._stopped = False
 
     def feed(self, chunk: Any) -> bytes:
-        """See `Translator`."""
+        """See `Translator`. The events of a provider of this format are passed on as they are."""
+        events = self._native.take(chunk)
+        if events is not None:
+            for _ in self._normalizer.feed(chunk):  # for the model, the usage and the end
+                pass
+            return b"".join(map(self._passed, events))
         for normalized in self._normalizer.feed(chunk):
             self._start()
             for choice in normalized["choices"]:
@@ -40,11 +55,13 @@ class MessageEvents(ChunkTranslator):
                     self._add_delta(choice["delta"])
                     if choice["finish_reason"]:
                         reason = choice["finish_reason"]
-                        self._stop_reason = STOP_REASONS.get(reason, "end_turn")
+                        self._stop_reason = stop_reason(reason, called=self._called)
         return self._take_events()
 
     def end(self) -> bytes:
-        """See `Translator`."""
+        """See `Translator`: what a native stream has not sent itself."""
+        if self._stopping:
+            return b"" if self._stopped else self._message_stop()
         self._start()
         self._close_block()
         for pieces in list(self._waiting.values()):
@@ -53,8 +70,30 @@ class MessageEvents(ChunkTranslator):
             self._close_block()
         stop = {"stop_reason": self._stop_reason, "stop_sequence": None}
         self._emit("message_delta", delta=stop, usage=usage_counts(self._normalizer.usage))
+        return self._message_stop()
+
+    def _message_stop(self) -> bytes:
         self._emit("message_stop")
         return self._take_events()
+
+    def _passed(self, event: Event) -> bytes:
+        """An event as it came. What it does to the message is kept, for a stream that breaks."""
+        if event.name == "content_block_delta":
+            return named_event(event.name, event.data)
+        data = loads(event.data)
+        kind = data.get("type") or event.name
+        if kind == "message_start":
+            self._started = True
+        elif kind == "content_block_start":
+            self._index = data["index"]
+            self._open = (_KINDS.get(data["content_block"]["type"], "other"), 0)
+        elif kind == "content_block_stop":
+            self._open = None
+        elif kind == "message_delta":
+            self._stopping = self._stopping or bool(data["delta"].get("stop_reason"))
+        elif kind == "message_stop":
+            self._stopped = True
+        return named_event(kind, event.data)
 
     def _start(self) -> None:
         if not self._started:
@@ -63,7 +102,7 @@ class MessageEvents(ChunkTranslator):
             self._emit("message_start", message=message)
 
     def _add_delta(self, delta: dict[str, Any]) -> None:
-        thinking = delta.get("reasoning_content")
+        thinking = delta.get("reasoning_content") or reasoning_text(delta)
         if thinking:
             block = {"type": "thinking", "thinking": "", "signature": ""}
             self._open_block("thinking", 0, block)
@@ -75,6 +114,7 @@ class MessageEvents(ChunkTranslator):
             self._open_block("text", 0, {"type": "text", "text": ""})
             self._emit_delta(type="text_delta", text=text)
         for call in delta.get("tool_calls") or ():
+            self._called = True
             self._add_call_or_queue(call)
 
     def _add_thinking_block(self, block: dict[str, Any]) -> None:
@@ -127,7 +167,7 @@ class MessageEvents(ChunkTranslator):
 
     def _emit(self, name: str, **fields: Any) -> None:
         data = dumps({"type": name, **fields})
-        self._events.append(b"event: %s\ndata: %s\n\n" % (name.encode(), data))
+        self._events.append(named_event(name, data))
 
     def _take_events(self) -> bytes:
         data = b"".join(self._events)

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from multirouter.core.cost.usage import usage_of
+from multirouter.gateway.formats.openai.logprobs import token_logprobs
+from multirouter.gateway.formats.openai.normalize_answers import reasoning_text
 from multirouter.model import Usage
 from multirouter.providers.arguments import arguments_object
 from multirouter.providers.gemini.conversation import signature_of
@@ -54,8 +56,9 @@ def candidate(
     translated: dict[str, Any] = {"content": {"role": "model", "parts": parts}, "index": index}
     if reason is not None:
         translated["finishReason"] = FINISH_REASONS.get(reason, "STOP")
-    if isinstance(logprobs, Mapping) and logprobs.get("content"):
-        translated["logprobsResult"] = _logprobs(logprobs["content"])
+    tokens = token_logprobs(logprobs)
+    if tokens:
+        translated["logprobsResult"] = _logprobs(tokens)
     return translated
 
 
@@ -77,8 +80,8 @@ def usage_counts(usage: Mapping[str, Any] | None) -> dict[str, Any]:
 def text_parts(message: Mapping[str, Any], *, thoughts: bool) -> list[Part]:
     """Thoughts and text of a message or a delta; the signature is on the last part."""
     parts: list[Part] = []
-    if thoughts and message.get("reasoning_content"):
-        parts.append({"text": message["reasoning_content"], "thought": True})
+    if thoughts and reasoning_text(message):
+        parts.append({"text": reasoning_text(message), "thought": True})
     text = message.get("content") or message.get("refusal")
     if text:
         parts.append({"text": text})
@@ -108,16 +111,14 @@ def _candidate(choice: Mapping[str, Any], *, thoughts: bool) -> dict[str, Any]:
     return candidate(parts, choice["index"], choice["finish_reason"], choice.get("logprobs"))
 
 
-def _logprobs(tokens: Iterable[Any]) -> dict[str, Any]:
-    tokens = [token for token in tokens if isinstance(token, Mapping)]
+def _logprobs(tokens: list[dict[str, Any]]) -> dict[str, Any]:
     return {
         "chosenCandidates": [_token(token) for token in tokens],
         "topCandidates": [
-            {"candidates": [_token(top) for top in token.get("top_logprobs") or ()]}
-            for token in tokens
+            {"candidates": [_token(top) for top in token["top_logprobs"]]} for token in tokens
         ],
     }
 
 
 def _token(token: Mapping[str, Any]) -> dict[str, Any]:
-    return {"token": token.get("token"), "logProbability": token.get("logprob")}
+    return {"token": token["token"], "logProbability": token["logprob"]}

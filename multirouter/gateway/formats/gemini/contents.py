@@ -16,6 +16,7 @@ from multirouter.gateway.formats.gemini.fields import (
 from multirouter.gateway.http.http_error import invalid_field, shown
 from multirouter.providers.arguments import arguments_text
 from multirouter.providers.gemini.conversation import signature_extra
+from multirouter.providers.native.client_request import Losses
 
 Message = dict[str, Any]
 
@@ -34,11 +35,15 @@ _TEXT_KEYS = ("output", "result")
 class Conversation:
     """Translates contents one by one.
 
+    Args:
+        losses: records what has no counterpart and is left out.
+
     Attributes:
         messages: the canonical messages so far.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, losses: Losses) -> None:
+        self._losses = losses
         self.messages: list[Message] = []
         self._pending_calls: list[tuple[str, str]] = []
         self._call_count = 0
@@ -52,7 +57,7 @@ class Conversation:
         path = "systemInstruction"
         if isinstance(content, str):
             content = {"parts": [{"text": content}]}
-        parts = self._parts(read_fields(content, path, fields.CONTENT), path)
+        parts = self._parts(read_fields(content, path, fields.CONTENT, self._losses), path)
         if any(not isinstance(part.get("text"), str) for part, _ in parts):
             raise invalid_field(path, "must have parts with `text` only")
         text = "".join(part["text"] for part, _ in parts)
@@ -68,7 +73,7 @@ class Conversation:
         Raises:
             HTTPError: 400, for what is malformed or has no counterpart.
         """
-        turn = read_fields(content, path, fields.CONTENT)
+        turn = read_fields(content, path, fields.CONTENT, self._losses)
         parts = self._parts(turn, path)
         role = read_choice(turn.get("role") or "user", f"{path}.role", _ROLES)
         if role == "model":
@@ -76,10 +81,14 @@ class Conversation:
         else:
             self._add_user_turn(parts)
 
-    @staticmethod
-    def _parts(turn: Mapping[str, Any], path: str) -> list[tuple[Message, str]]:
-        items = read_list(turn.get("parts"), f"{path}.parts")
-        return [(read_fields(part, at, fields.PART), at) for part, at in items]
+    def _parts(self, turn: Mapping[str, Any], path: str) -> list[tuple[Message, str]]:
+        """The parts and their paths, without those of which nothing can be translated."""
+        parts = []
+        for part, at in read_list(turn.get("parts"), f"{path}.parts"):
+            given = read_fields(part, at, fields.PART, self._losses)
+            if given or not part:
+                parts.append((given, at))
+        return parts
 
     def _add_user_turn(self, parts: list[tuple[Message, str]]) -> None:
         """Tool results are messages of their own, and come first."""
@@ -88,14 +97,16 @@ class Conversation:
             if "functionResponse" in part:
                 self.messages.append(self._tool_result(part["functionResponse"], path))
             else:
-                content.append(_part(part, path))
+                content.append(self._part(part, path))
         if content:
             self.messages.append({"role": "user", "content": content})
 
     def _add_model_turn(self, parts: list[tuple[Message, str]]) -> None:
-        """Text and calls; thoughts are dropped, and their signatures kept."""
+        """Text, calls and thoughts, each with its signature."""
         message: Message = {"role": "assistant", "content": None}
-        texts, calls = [], []
+        texts: list[str] = []
+        thoughts: list[str] = []
+        calls = []
         for part, path in parts:
             signature = part.get("thoughtSignature")
             extra = {"extra_content": signature_extra(signature)} if signature else {}
@@ -103,18 +114,19 @@ class Conversation:
                 calls.append({**self._tool_call(part["functionCall"], path), **extra})
                 continue
             message.update(extra)
-            if not part.get("thought"):
-                texts.append(_text(part, path))
+            (thoughts if part.get("thought") else texts).append(_text(part, path))
         if texts:
             message["content"] = "".join(texts)
         if calls:
             message["tool_calls"] = calls
+        if any(thoughts):
+            message["reasoning_content"] = "".join(thoughts)
         if texts or calls:
             self.messages.append(message)
 
     def _tool_call(self, call: Any, path: str) -> dict[str, Any]:
         path = f"{path}.functionCall"
-        given = read_fields(call, path, fields.CALL)
+        given = read_fields(call, path, fields.CALL, self._losses)
         name = read_string(given.get("name"), f"{path}.name")
         self._call_count += 1
         id_ = str(given.get("id") or f"call_{self._call_count}")
@@ -124,12 +136,19 @@ class Conversation:
 
     def _tool_result(self, result: Any, path: str) -> Message:
         path = f"{path}.functionResponse"
-        given = read_fields(result, path, fields.RESPONSE)
+        given = read_fields(result, path, fields.RESPONSE, self._losses)
         response = given.get("response", {})
         if not isinstance(response, Mapping):
             raise invalid_field(f"{path}.response", f"must be an object, got {shown(response)}")
         id_ = self._take_call(given.get("id"), given.get("name"), path)
-        return {"role": "tool", "tool_call_id": id_, "content": _result_text(response)}
+        content: Any = _result_text(response)
+        media = read_list(given.get("parts") or [], f"{path}.parts")
+        parts = [
+            self._part(read_fields(part, at, fields.PART, self._losses), at) for part, at in media
+        ]
+        if parts:
+            content = [{"type": "text", "text": content}, *parts]
+        return {"role": "tool", "tool_call_id": id_, "content": content}
 
     def _take_call(self, id_: Any, name: Any, path: str) -> str:
         """The id of the call that a result belongs to: by its id, else the first of its name."""
@@ -141,6 +160,19 @@ class Conversation:
             path, f"matches no earlier `functionCall`: id {shown(id_)}, name {shown(name)}"
         )
 
+    def _part(self, part: Mapping[str, Any], path: str) -> dict[str, Any]:
+        if "inlineData" in part:
+            path = f"{path}.inlineData"
+            media = read_fields(part["inlineData"], path, fields.MEDIA, self._losses)
+            mime = read_string(media.get("mimeType"), f"{path}.mimeType").lower()
+            return _inline_media(mime, read_string(media.get("data"), f"{path}.data"))
+        if "fileData" in part:
+            path = f"{path}.fileData"
+            media = read_fields(part["fileData"], path, fields.MEDIA, self._losses)
+            uri = read_string(media.get("fileUri"), f"{path}.fileUri")
+            return _linked_media(uri, str(media.get("mimeType") or ""))
+        return {"type": "text", "text": _text(part, path)}
+
 
 def _result_text(response: Mapping[str, Any]) -> str:
     if len(response) == 1:
@@ -148,20 +180,6 @@ def _result_text(response: Mapping[str, Any]) -> str:
         if key in _TEXT_KEYS and isinstance(value, str):
             return value
     return json.dumps(response, ensure_ascii=False)
-
-
-def _part(part: Mapping[str, Any], path: str) -> dict[str, Any]:
-    if "inlineData" in part:
-        path = f"{path}.inlineData"
-        media = read_fields(part["inlineData"], path, fields.MEDIA)
-        mime = read_string(media.get("mimeType"), f"{path}.mimeType").lower()
-        return _inline_media(mime, read_string(media.get("data"), f"{path}.data"))
-    if "fileData" in part:
-        path = f"{path}.fileData"
-        media = read_fields(part["fileData"], path, fields.MEDIA)
-        uri = read_string(media.get("fileUri"), f"{path}.fileUri")
-        return _linked_media(uri, str(media.get("mimeType") or ""))
-    return {"type": "text", "text": _text(part, path)}
 
 
 def _text(part: Mapping[str, Any], path: str) -> str:

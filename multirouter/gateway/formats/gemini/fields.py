@@ -1,4 +1,7 @@
-"""Fields of Gemini's requests: which are translated, dropped or rejected, and how to read them."""
+"""Fields of Gemini's requests: which have a counterpart, and how to read them.
+
+All others are left out for providers of other formats. Google's own get the client's own body.
+"""
 
 from __future__ import annotations
 
@@ -9,11 +12,16 @@ from typing import Any
 
 from multirouter.gateway.http.http_error import invalid_field, shown
 from multirouter.gateway.routing.request_options import EXTENSION_FIELDS
-from multirouter.providers.request_fields import Fields, dropped, rejected, translated
+from multirouter.providers.field_support import Fields, dropped, rejected, translated
+from multirouter.providers.native.client_request import Losses
 
 _SNAKE = re.compile(r"_([a-z])")
+_POSITION = re.compile(r"\[\d+\]")
 _OWN = translated("an option of the gateway")
 _GOOGLE_ONLY = rejected("is supported by Google's own API only")
+
+ONLY_NATIVE = ("cachedContent", "generationConfig.responseModalities")
+"""Fields without which an answer would be to another request: only Google's own API has them."""
 
 REQUEST: Fields = MappingProxyType(
     {
@@ -65,7 +73,7 @@ PART: Fields = MappingProxyType(
         "inlineData": translated("an image, audio or a file"),
         "partMetadata": dropped("data of the client alone"),
         "text": translated("text"),
-        "thought": translated("nothing: thoughts are not sent again"),
+        "thought": translated("`reasoning_content`, for services that need it"),
         "thoughtSignature": translated("`extra_content`, for Gemini's models"),
     }
 )
@@ -73,7 +81,7 @@ CALL: Fields = MappingProxyType(dict.fromkeys(("id", "name", "args"), translated
 RESPONSE: Fields = MappingProxyType(
     {
         **dict.fromkeys(("id", "name", "response"), translated("a tool's message")),
-        "parts": rejected("is not supported: send the result of a tool as `response`", []),
+        "parts": translated("media in a tool's message"),
         "scheduling": rejected("is not supported", "SCHEDULING_UNSPECIFIED"),
         "willContinue": rejected("must be false: a tool's result is sent as a whole", False),
     }
@@ -126,16 +134,17 @@ SAFETY: Fields = MappingProxyType(
 )
 
 
-def read_fields(message: Any, path: str, fields: Fields) -> dict[str, Any]:
-    """A message's fields by their names in camel case, without those that are dropped.
+def read_fields(message: Any, path: str, fields: Fields, losses: Losses) -> dict[str, Any]:
+    """A message's fields by their names in camel case, without those that are left out.
 
     Args:
         message: the message; Google accepts names in snake case as well, and so does the gateway.
         path: its path in the request, for errors; "" for the request itself.
         fields: the treatment of each field.
+        losses: records the fields without a counterpart, which are left out.
 
     Raises:
-        HTTPError: 400 naming the field.
+        HTTPError: 400, if it is no object.
     """
     if not isinstance(message, Mapping):
         raise invalid_field(path or "the request", f"must be an object, got {shown(message)}")
@@ -143,15 +152,13 @@ def read_fields(message: Any, path: str, fields: Fields) -> dict[str, Any]:
     for key, value in message.items():
         name = key if key in fields else camel_case(key)
         field = fields.get(name)
-        field_path = f"{path}.{name}" if path else name
-        if value is None or (field is not None and field.treatment == "dropped"):
+        if value is None:
             continue
-        if field is None:
-            raise invalid_field(field_path, "is not a known field")
-        if field.treatment == "translated":
+        if field is not None and field.treatment == "translated":
             kept[name] = value
-        elif not any(value == harmless for harmless in field.harmless):
-            raise invalid_field(field_path, field.note)
+        elif field is None or not any(value == harmless for harmless in field.harmless):
+            field_path = f"{path}.{name}" if path else name
+            losses.add(_POSITION.sub("", field_path))
     return kept
 
 

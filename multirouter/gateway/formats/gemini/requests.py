@@ -14,8 +14,10 @@ from multirouter.gateway.formats.gemini.fields import (
     read_string,
 )
 from multirouter.gateway.formats.gemini.schema import json_schema
+from multirouter.gateway.formats.translated import Translated
 from multirouter.gateway.http.http_error import invalid_field, shown
 from multirouter.gateway.routing.request_options import EXTENSION_FIELDS
+from multirouter.providers.native.client_request import Losses
 
 _RENAMED = {
     "temperature": "temperature",
@@ -36,7 +38,7 @@ Source: the table of Google's OpenAI-compatible endpoint, as in `providers.gemin
 """
 
 _LEVELS = frozenset({"minimal", "low", "medium", "high", "xhigh"})
-_UNFILTERED = frozenset({"BLOCK_NONE", "OFF", "HARM_BLOCK_THRESHOLD_UNSPECIFIED"})
+_UNFILTERED = ("BLOCK_NONE", "OFF", "HARM_BLOCK_THRESHOLD_UNSPECIFIED")
 _MODES = {
     "MODE_UNSPECIFIED": "auto",
     "AUTO": "auto",
@@ -44,12 +46,11 @@ _MODES = {
     "ANY": "required",
     "NONE": "none",
 }
-_DECLARATIONS = {"functionDeclarations", "function_declarations"}
 _DYNAMIC = -1
 """The thinking budget that leaves the effort to the model."""
 
 
-def from_generate_content(body: Mapping[str, Any], model: str) -> dict[str, Any]:
+def from_generate_content(body: Mapping[str, Any], model: str) -> Translated:
     """The canonical request.
 
     Args:
@@ -57,12 +58,13 @@ def from_generate_content(body: Mapping[str, Any], model: str) -> dict[str, Any]
         model: the model in the URL.
 
     Raises:
-        HTTPError: 400 naming the field, for what is malformed or has no counterpart.
+        HTTPError: 400 naming the field, for what is malformed.
     """
-    given = read_fields(body, "", fields.REQUEST)
+    losses = Losses()
+    given = read_fields(body, "", fields.REQUEST, losses)
     request = {name: given[name] for name in EXTENSION_FIELDS if name in given}
     request["model"] = model
-    conversation = Conversation()
+    conversation = Conversation(losses)
     if "systemInstruction" in given:
         conversation.add_system_instruction(given["systemInstruction"])
     for content, path in read_list(given.get("contents") or [], "contents"):
@@ -70,29 +72,32 @@ def from_generate_content(body: Mapping[str, Any], model: str) -> dict[str, Any]
     if all(message["role"] == "system" for message in conversation.messages):
         raise invalid_field("contents", "must have at least one turn")
     request["messages"] = conversation.messages
-    _check_safety(given.get("safetySettings") or [])
-    request.update(_tools(given))
-    request.update(_settings(given.get("generationConfig") or {}))
-    return request
+    _check_safety(given.get("safetySettings") or [], losses)
+    request.update(_tools(given, losses))
+    request.update(_settings(given.get("generationConfig") or {}, losses))
+    only_native = [name for name in losses.names if name in fields.ONLY_NATIVE]
+    return Translated(request, losses.names, only_native)
 
 
 def includes_thoughts(body: Mapping[str, Any]) -> bool:
     """Whether a request that `from_generate_content` has accepted asks for the thoughts."""
-    config = read_fields(body, "", fields.REQUEST).get("generationConfig") or {}
-    thinking = (
-        read_fields(config, "generationConfig", fields.GENERATION).get("thinkingConfig") or {}
-    )
-    return bool(read_fields(thinking, "thinkingConfig", fields.THINKING).get("includeThoughts"))
+    ignored = Losses()
+    given = read_fields(body, "", fields.REQUEST, ignored)
+    config = given.get("generationConfig") or {}
+    given = read_fields(config, "generationConfig", fields.GENERATION, ignored)
+    thinking = given.get("thinkingConfig") or {}
+    given = read_fields(thinking, "thinkingConfig", fields.THINKING, ignored)
+    return bool(given.get("includeThoughts"))
 
 
-def _settings(config: Any) -> dict[str, Any]:
+def _settings(config: Any, losses: Losses) -> dict[str, Any]:
     path = "generationConfig"
-    given = read_fields(config, path, fields.GENERATION)
+    given = read_fields(config, path, fields.GENERATION, losses)
     request = {name: given[field] for field, name in _RENAMED.items() if field in given}
     if not request.get("stop"):
         request.pop("stop", None)
     request.update(_response_format(given, path))
-    request.update(_thinking(given.get("thinkingConfig") or {}, path))
+    request.update(_thinking(given.get("thinkingConfig") or {}, path, losses))
     return request
 
 
@@ -113,9 +118,9 @@ def _response_format(given: Mapping[str, Any], path: str) -> dict[str, Any]:
     return {"response_format": {"type": "json_schema", "json_schema": named}}
 
 
-def _thinking(config: Any, path: str) -> dict[str, Any]:
+def _thinking(config: Any, path: str, losses: Losses) -> dict[str, Any]:
     path = f"{path}.thinkingConfig"
-    given = read_fields(config, path, fields.THINKING)
+    given = read_fields(config, path, fields.THINKING, losses)
     level, budget = given.get("thinkingLevel"), given.get("thinkingBudget")
     if level is not None and level != "THINKING_LEVEL_UNSPECIFIED":
         effort = read_choice(str(level).lower(), f"{path}.thinkingLevel", _LEVELS)
@@ -128,19 +133,19 @@ def _thinking(config: Any, path: str) -> dict[str, Any]:
     return {"reasoning_effort": next((e for largest, e in _EFFORTS if budget <= largest), "xhigh")}
 
 
-def _check_safety(settings: Any) -> None:
-    """Rejects filters, which only Google has; a request without filters needs none elsewhere."""
+def _check_safety(settings: Any, losses: Losses) -> None:
+    """Records filters, which only Google has; a request without filters needs none elsewhere."""
     for setting, path in read_list(settings, "safetySettings"):
-        threshold = read_fields(setting, path, fields.SAFETY).get("threshold")
-        if threshold is not None:
-            read_choice(threshold, f"{path}.threshold", _UNFILTERED)
+        threshold = read_fields(setting, path, fields.SAFETY, losses).get("threshold")
+        if threshold is not None and threshold not in _UNFILTERED:
+            losses.add("safetySettings.threshold")
 
 
-def _tools(given: Mapping[str, Any]) -> dict[str, Any]:
-    tools = list(_declared(given.get("tools") or []))
-    config = read_fields(given.get("toolConfig") or {}, "toolConfig", fields.TOOL_CONFIG)
+def _tools(given: Mapping[str, Any], losses: Losses) -> dict[str, Any]:
+    tools = list(_declared(given.get("tools") or [], losses))
+    config = read_fields(given.get("toolConfig") or {}, "toolConfig", fields.TOOL_CONFIG, losses)
     path = "toolConfig.functionCallingConfig"
-    calling = read_fields(config.get("functionCallingConfig") or {}, path, fields.CALLING)
+    calling = read_fields(config.get("functionCallingConfig") or {}, path, fields.CALLING, losses)
     if not tools:
         return {}
     mode = read_choice(calling.get("mode") or "AUTO", f"{path}.mode", _MODES)
@@ -162,18 +167,16 @@ def _allowed(tools: list[Any], names: Any, path: str) -> list[Any]:
     return allowed
 
 
-def _declared(tools: Any) -> Iterator[dict[str, Any]]:
+def _declared(tools: Any, losses: Losses) -> Iterator[dict[str, Any]]:
     for tool, path in read_list(tools, "tools"):
-        if isinstance(tool, Mapping) and (others := tool.keys() - _DECLARATIONS):
-            problem = "is supported by Google's own API only"
-            raise invalid_field(f"{path}.{min(others)}", problem)
-        declarations = read_fields(tool, path, fields.TOOL).get("functionDeclarations") or []
+        given = read_fields(tool, path, fields.TOOL, losses)
+        declarations = given.get("functionDeclarations") or []
         for declaration, at in read_list(declarations, f"{path}.functionDeclarations"):
-            yield {"type": "function", "function": _function(declaration, at)}
+            yield {"type": "function", "function": _function(declaration, at, losses)}
 
 
-def _function(declaration: Any, path: str) -> dict[str, Any]:
-    given = read_fields(declaration, path, fields.DECLARATION)
+def _function(declaration: Any, path: str, losses: Losses) -> dict[str, Any]:
+    given = read_fields(declaration, path, fields.DECLARATION, losses)
     function: dict[str, Any] = {"name": read_string(given.get("name"), f"{path}.name")}
     if given.get("description"):
         function["description"] = given["description"]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+from multirouter.core.chat.completions import has_tool_calls
 from multirouter.gateway.formats.gemini.answers import (
     call_parts,
     candidate,
@@ -14,6 +16,7 @@ from multirouter.gateway.formats.gemini.answers import (
 from multirouter.gateway.formats.openai.normalize_answers import ChunkTranslator
 from multirouter.gateway.http.wire_format import GEMINI, WireFormat
 from multirouter.providers.json_bytes import dumps
+from multirouter.providers.native.answers import NativeStream
 
 
 class GenerateContentEvents(ChunkTranslator):
@@ -36,9 +39,26 @@ class GenerateContentEvents(ChunkTranslator):
         self._wire_format = wire_format
         self._calls: dict[int, dict[int, Any]] = {}
         self._finished: dict[int, str] = {}
+        self._native = NativeStream()
+        self._passed: set[int] = set()
+
+    @property
+    def holds(self) -> Callable[[Any], bool]:
+        """See `Translator`: calls are sent whole, so another provider may make them after a break.
+
+        Those of a provider of this format come whole, and pass at once.
+        """
+        return lambda chunk: has_tool_calls(chunk) and not self._native.passes(chunk)
 
     def feed(self, chunk: Any) -> bytes:
-        """See `Translator`."""
+        """See `Translator`. The events of a provider of this format are passed on as they are."""
+        events = self._native.take(chunk)
+        if events is not None:
+            for normalized in self._normalizer.feed(chunk):
+                self._passed.update(
+                    choice["index"] for choice in normalized["choices"] if choice["finish_reason"]
+                )
+            return b"".join(self._wire_format.frame(event.data) for event in events)
         pieces = []
         for normalized in self._normalizer.feed(chunk):
             for choice in normalized["choices"]:
@@ -55,6 +75,8 @@ class GenerateContentEvents(ChunkTranslator):
             candidate(call_parts(self._calls.get(index, {}).values()), index, reason)
             for index, reason in sorted(self._finished.items())
         ]
+        if self._passed and not last:
+            return self._wire_format.closing
         usage = usage_counts(self._normalizer.usage)
         return self._event(last, usageMetadata=usage) + self._wire_format.closing
 

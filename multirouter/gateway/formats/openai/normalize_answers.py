@@ -11,7 +11,9 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from multirouter.core.chat import completions as chat
+from multirouter.gateway.formats.openai.call_pieces import CallPieces
 from multirouter.gateway.formats.openai.content_parts import flatten
+from multirouter.gateway.http.http_error import HTTPError
 from multirouter.providers.arguments import arguments_text
 
 Chunk = dict[str, Any]
@@ -50,6 +52,11 @@ def normalize_answer(
         if not choice.get("finish_reason"):
             choice["finish_reason"] = "tool_calls" if calls else "stop"
     return answer  # type: ignore[no-any-return] # canonical answers are dicts
+
+
+def reasoning_text(message: Mapping[str, Any]) -> str:
+    """The reasoning of a message or a delta; services name the field differently."""
+    return _string(message.get("reasoning_content")) or _string(message.get("reasoning"))
 
 
 def _complete_call(call: dict[str, Any], id_: str) -> None:
@@ -98,7 +105,7 @@ class ChunkNormalizer:
         self._wall = wall
         self._created = 0
         self._started: set[int] = set()
-        self._calls: dict[tuple[int, int], bool] = {}
+        self._calls: dict[int, CallPieces] = {}
 
     def feed(self, chunk: Any) -> Iterable[Chunk]:
         """The normalized chunks of one chunk; its usage is kept for `end`."""
@@ -141,6 +148,7 @@ class ChunkNormalizer:
             delta = choice["delta"] = {}
         elif isinstance(delta.get("content"), list):
             flatten(delta)
+        delta.pop("other_content", None)
         reason = choice["finish_reason"] = choice.get("finish_reason") or None
         if index in self.finished:
             return False
@@ -162,27 +170,24 @@ class ChunkNormalizer:
         calls = delta["tool_calls"] or []
         if not calls:
             del delta["tool_calls"]
-        for position, call in enumerate(calls):
-            number = call.get("index")
-            if not isinstance(number, int):
-                number = call["index"] = position
-            had_arguments = self._calls.get((index, number))
+            return
+        pieces = self._calls.get(index)
+        if pieces is None:
+            base = f"call_{self._request_id}_{index}"
+
+            def call_id(number: int) -> str:
+                return f"{base}_{number}"
+
+            pieces = self._calls[index] = CallPieces(call_id)
+        for call in calls:
+            pieces.normalize(call)
             function = call.get("function")
-            has_arguments = bool(function and function.get("arguments"))
-            if had_arguments is None:
-                call["id"] = call.get("id") or f"call_{self._request_id}_{index}_{number}"
-                call.setdefault("type", "function")
-            if function and (had_arguments is None or has_arguments):
+            if function and ("id" in call or function.get("arguments")):
                 function["arguments"] = _arguments(function)
-            self._calls[index, number] = bool(had_arguments) or has_arguments
 
     def _complete_calls(self, index: int, delta: dict[str, Any]) -> None:
         """Gives calls that end without arguments `{}`, which clients can parse."""
-        bare = [
-            number
-            for (at, number), has_arguments in self._calls.items()
-            if at == index and not has_arguments
-        ]
+        bare = self._calls[index].without_arguments if index in self._calls else []
         if bare:
             ends = [{"index": number, "function": {"arguments": "{}"}} for number in bare]
             delta["tool_calls"] = [*(delta.get("tool_calls") or ()), *ends]
@@ -209,9 +214,20 @@ class ChunkTranslator:
         """See `Translator`."""
         return self._normalizer.usage
 
+    @property
+    def holds(self) -> Callable[[Any], bool] | None:
+        """See `Translator`."""
+        return None
+
+    def error(self, error: HTTPError) -> bytes | None:
+        """See `Translator`."""
+        return None
+
 
 def _is_empty(delta: dict[str, Any]) -> bool:
     """Whether a delta after the first has no content, as the opening of a continuation has."""
+    if delta.get("content"):  # as nearly every one has
+        return False
     return not any(delta.get(name) for name in chat.CONTENT_FIELDS) and not (
         delta.keys() - set(chat.CONTENT_FIELDS)
     )

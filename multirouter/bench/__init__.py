@@ -1,0 +1,1 @@
+"""`multirouter bench`: load on a router, a configuration or a running gateway."""

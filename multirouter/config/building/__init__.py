@@ -1,0 +1,1 @@
+"""Functions that a configuration file describes by data: checks, transforms, fallbacks."""

@@ -1,0 +1,1 @@
+"""Sections of a configuration file, with the descriptions of their settings."""

@@ -1,0 +1,1 @@
+"""The console of the gateway: its page, its sessions, its live data and its playground."""

@@ -1,0 +1,1 @@
+"""OpenAI's Responses format for clients, whichever provider answers."""

@@ -1,0 +1,1 @@
+"""Ids that services make and requests name."""

@@ -1,0 +1,1 @@
+"""API keys of providers: held so that nothing shows them, and removed from texts."""

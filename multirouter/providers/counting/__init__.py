@@ -1,0 +1,1 @@
+"""Counts the tokens of a chat request, where a service has an endpoint for that."""

@@ -1,0 +1,1 @@
+"""Requests with files, and answers that are no JSON."""

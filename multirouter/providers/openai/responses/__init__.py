@@ -1,0 +1,1 @@
+"""OpenAI's Responses API as the format of a provider."""

@@ -1,0 +1,1 @@
+"""How requests travel: HTTP connections, proxies, server-sent events."""

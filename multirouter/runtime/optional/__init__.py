@@ -1,0 +1,1 @@
+"""Parts that a router may do without, which are loaded with the first router that has them."""

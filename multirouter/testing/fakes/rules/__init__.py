@@ -1,0 +1,1 @@
+"""What the real services reject, by service."""

@@ -1,0 +1,1 @@
+"""Tests of the Responses format of the gateway."""

@@ -1,0 +1,1 @@
+"""Tests of routers that share their state."""
