@@ -42,6 +42,9 @@ EXPECTED_ENDS = {
 }
 """The ends of kinds that always end the same way: the upstream has no embeddings."""
 
+NEVER_EXPECTED = ("500", "no answer")
+"""Ends of no kind: a provider's error is a 502, so that a 500 is an exception in the gateway."""
+
 ANSWERED = {"200", "complete"}
 MAX_UNANSWERED = 0.05
 """The share of patient requests that may fail, by simultaneous faults of both providers."""
@@ -163,7 +166,7 @@ def unexpected(ended: Mapping[str, int]) -> list[str]:
     found, patient = [], Counter[bool]()
     for name, number in ended.items():
         kind, _, end = name.rpartition(": ")
-        if end.startswith("no answer") or end not in EXPECTED_ENDS.get(kind, {end}):
+        if end.startswith(NEVER_EXPECTED) or end not in EXPECTED_ENDS.get(kind, {end}):
             found.append(f"{number:,} of the kind {name}")
         if kind not in EXPECTED_ENDS and not kind.endswith("cancelled"):
             patient[end in ANSWERED] += number

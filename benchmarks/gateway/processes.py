@@ -56,13 +56,15 @@ def process(
 
 
 def _environment() -> dict[str, str]:
-    """This process's environment, with writing of bytecode allowed.
+    """This process's environment, with writing of bytecode allowed, without measuring coverage.
 
-    Installed programs are compiled already; otherwise each start would compile again.
+    Installed programs are compiled already; otherwise each start would compile again. Coverage
+    takes time, and memory for each line that runs for the first time.
     """
-    kept = dict(os.environ)
-    kept.pop("PYTHONDONTWRITEBYTECODE", None)
-    return kept
+    return {name: value for name, value in os.environ.items() if name not in _LEFT_OUT}
+
+
+_LEFT_OUT = {"PYTHONDONTWRITEBYTECODE", "COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG"}
 
 
 def free_ports(number: int) -> list[int]:

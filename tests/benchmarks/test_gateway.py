@@ -107,9 +107,10 @@ def test_a_soak_reports_growth(seen: list[dict[str, int]], expected: list[str]) 
             {"chat: no answer in 30 s": 1, "chat: 200": 999},
             ["1 of the kind chat: no answer in 30 s"],
         ),
+        ({"stream: 500": 1, "stream: complete": 999}, ["1 of the kind stream: 500"]),
         ({"stream: 502": 6, "stream: complete": 94}, ["6 of 100 patient requests not answered"]),
     ],
-    ids=["as expected", "accepted invalid key", "hangs", "too many fail"],
+    ids=["as expected", "accepted invalid key", "hangs", "own error", "too many fail"],
 )
 def test_a_soak_reports_unexpected_ends(ended: dict[str, int], expected: list[str]) -> None:
     """So are ends that a kind may not have, and too many failed patient requests."""
