@@ -87,7 +87,7 @@ class CallLoop:
                 plan.stop_waiting()
                 return plan.next_step(loop.time())
             return await self._wait_queue.wait(plan, step.until, loop)
-        # The time of the plan's decision may be past: a negative delay is an error for anyio and trio.
+        # Deciding takes time: the wait may be over. A negative delay is an error of the sleep.
         await anyio.sleep(max(0.0, step.until - loop.time()))
         return plan.next_step(loop.time())
 
