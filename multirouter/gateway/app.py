@@ -220,7 +220,8 @@ class Gateway:
                     span.answered(request.path[:_MAX_PATH], status, exchange.id, exchange.key)
         finally:
             self.in_flight -= 1
-            self._record_end(exchange, status, loop.time() - exchange.started)
+            # After the answer was sent, which the client does not wait longer for.
+            loop.call_soon(self._record_end, exchange, status, loop.time() - exchange.started)
 
     def error_response(self, exchange: Exchange, error: HTTPError) -> web.Response:
         """An error in the format of the endpoint."""
