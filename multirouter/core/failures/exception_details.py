@@ -16,6 +16,7 @@ from typing import Any
 
 from multirouter.core.error_text import class_and_message
 from multirouter.core.failures.headers import plain_headers, plain_text
+from multirouter.core.failures.plain_exceptions import is_plain
 
 _MAX_TEXT = 4096
 _MAX_WORD = 100
@@ -102,21 +103,30 @@ class ExceptionDetails:
     )
 
     def __init__(self, error: BaseException) -> None:
-        response = peek(error, "response")
-        metadata = response.get("ResponseMetadata") if isinstance(response, Mapping) else None
         self.words: list[str] = []
         self._texts: list[str] = []
-        self.delays: list[object] = [peek(error, "retry_after")]
-        self.headers: dict[str, str] = _headers(response, metadata, error)
-        self.status = _status(error, response, metadata)
+        self.delays: list[object] = []
+        self.headers: dict[str, str] = {}
+        self.status: int | None = None
         self.grpc_code: str = ""
-        self.names_field: bool = _is_field(peek(error, "param"))
+        self.names_field: bool = False
+        self.retried: bool = False
+        if not is_plain(error):
+            self._read(error)
+        self.text: str = self._joined_text(error)
+
+    def _read(self, error: BaseException) -> None:
+        response = peek(error, "response")
+        metadata = response.get("ResponseMetadata") if isinstance(response, Mapping) else None
+        self.delays.append(peek(error, "retry_after"))
+        self.headers = _headers(response, metadata, error)
+        self.status = _status(error, response, metadata)
+        self.names_field = _is_field(peek(error, "param"))
         if _is_grpc(error):
             self._read_grpc(error)
         self._read_fields(error)
         self._read_bodies(error, response)
-        self.text: str = self._joined_text(error)
-        self.retried: bool = (
+        self.retried = (
             peek(error, "already_retried") is True
             or self.headers.get("x-should-retry") == "false"
             or _sdk_retried(error, metadata)

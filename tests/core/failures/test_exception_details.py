@@ -153,7 +153,7 @@ def test_delays_are_kept_as_they_are() -> None:
     """Of the exception first, then of the body."""
     body = {"error": {"details": [{"retryDelay": "7s"}]}, "retry_after": 3}
     assert details(retry_after=5, body=body).delays == [5, 3, "7s"]
-    assert details().delays == [None]
+    assert details().delays == []
 
 
 def test_headers_by_lower_case_name() -> None:
