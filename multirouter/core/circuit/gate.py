@@ -97,12 +97,12 @@ class Gate(FollowingGate):
     def _acquire_checked(
         self, now: float, size: int, lease: float, *, panic: bool, join: bool
     ) -> Permit | None:
-        rejection = self.rejection(now, size, join=join)
+        rejection = self._rejection_without_limits(now, join=join)
         ignored = panic and rejection.startswith(("open", "half_open", "cooling down"))
         if rejection and not ignored:
             return None
         if self._limits is not None:
-            if self._limits.rejection(size, now):
+            if not self._limits.admits(size, now):
                 return None
             self._limits.acquire(size, now)
         if self.hold in {"closed", "metrics_only"} or self.hold is None:

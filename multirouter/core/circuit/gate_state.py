@@ -81,6 +81,13 @@ class GateState:
             size: the request's tokens.
             join: whether the attempt may join the trials of a half-open circuit.
         """
+        rejection = self._rejection_without_limits(now, join=join)
+        if rejection or self._limits is None:
+            return rejection
+        return self._limits.rejection(size, now)
+
+    def _rejection_without_limits(self, now: float, *, join: bool) -> str:
+        """As `rejection`, by hold, cooldown, circuit and budgets."""
         if self.hold == "open":
             return "held open"
         if self._cools_down(now):
@@ -88,9 +95,7 @@ class GateState:
         if self.hold is None and not self.circuit.admits(now, join=join):
             half_open = self.circuit.state(now) is CircuitState.HALF_OPEN
             return "half_open, trial in flight" if half_open else "open"
-        if self.account is not None and (used_up := self.account.rejection()):
-            return used_up
-        return "" if self._limits is None else self._limits.rejection(size, now)
+        return "" if self.account is None else self.account.rejection()
 
     def admits(self, now: float, size: int = 0) -> bool:
         """Whether an attempt could start at `now`."""

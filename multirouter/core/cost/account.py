@@ -101,6 +101,10 @@ class Account:
                     return period.used_up
         return ""
 
+    def admits(self, size: int, now: float) -> bool:
+        """Whether an attempt may start."""
+        return not self.rejection()
+
     @property
     def exhausted(self) -> bool:
         """Whether a whole budget is used up, and not only the share of this process."""

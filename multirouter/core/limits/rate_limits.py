@@ -69,6 +69,10 @@ class AdmissionLimit(Protocol):
         """Why an attempt of `size` tokens cannot start at `now`, or an empty string."""
         ...
 
+    def admits(self, size: int, now: float) -> bool:
+        """Whether an attempt that is about to start may; counts one that may not."""
+        ...
+
     def acquire(self, size: int, now: float) -> None:
         """Counts the start of an attempt."""
         ...
@@ -127,18 +131,22 @@ class Limits:
         return "" if self.learned is None else self.learned.rejection(size, now)
 
     def reached(self, size: int, now: float) -> str:
-        """The setting of the policy that admits no attempt now, or ""; counts a rejected one."""
-        found = ""
+        """The setting of the policy that admits no attempt now, or ""."""
         if self._most is not None and self.in_flight >= self._most:
-            found = "in_flight"
-        elif self._requests is not None and not self._requests.has(1, now):
-            found = "requests_per_minute"
-        elif self._tokens is not None and not self._tokens.has(size, now):
-            found = "tokens_per_minute"
-        if found:
+            return "in_flight"
+        if self._requests is not None and not self._requests.has(1, now):
+            return "requests_per_minute"
+        if self._tokens is not None and not self._tokens.has(size, now):
+            return "tokens_per_minute"
+        return ""
+
+    def admits(self, size: int, now: float) -> bool:
+        """Whether an attempt that is about to start may; counts one that the policy rejects."""
+        if self.reached(size, now):
             self.demand += 1.0
             self.limited += 1
-        return found
+            return False
+        return self.learned is None or not self.learned.rejection(size, now)
 
     def acquire(self, size: int, now: float) -> None:
         """Counts the start of an attempt."""

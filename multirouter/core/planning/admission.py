@@ -9,6 +9,7 @@ from multirouter.core.circuit.model_circuits import ModelPermit
 from multirouter.core.circuit.trial_lease import lease_for
 from multirouter.core.cost.prompt_caches import CachedPrompt
 from multirouter.core.events import FailedOver, PanicStarted
+from multirouter.core.limits.rate_limits import AdmissionLimit
 from multirouter.core.planning.hedge_timing import schedule_hedge
 from multirouter.core.planning.retrying import RetryState
 from multirouter.core.planning.steps import AttemptStep, PlanContext
@@ -79,7 +80,7 @@ class Admission:
         another provider left, or the call must not be duplicated (then the trial comes first,
         since the circuit would otherwise never be tried).
         """
-        if self.route.limits and self._shared_rejection(now):
+        if self.route.limits and not self._within(self.route.limits, now):
             return None
         if self.route.sticky is not None and self._retry_state is None and role == "call":
             step = self._choose_warm(self.route.sticky, now)
@@ -317,6 +318,10 @@ class Admission:
         event = FailedOver(*names, kind, _exceeded_stream_limit(last), cause)
         self._context.dispatcher.post("failed_over", event)
         return f"failover from {last.provider} ({kind}); {why}"
+
+    def _within(self, limits: Iterable[AdmissionLimit], now: float) -> bool:
+        """Whether limits admit an attempt that is about to start; they count one that may not."""
+        return all(limit.admits(self._size, now) for limit in limits)
 
     def _shared_rejection(self, now: float) -> str:
         """Why a limit of the route or router rejects every attempt; "" when none does."""

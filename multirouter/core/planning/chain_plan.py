@@ -125,7 +125,7 @@ class ChainPlan(Plan):
         panic: bool = False,  # noqa: FBT001, FBT002
         join: bool = False,  # noqa: FBT001, FBT002
     ) -> AttemptStep | None:
-        if self._link_rejection(self._link_of(member), now):
+        if not self._within(self._link_of(member).limits, now):
             return None
         return super()._acquire(member, now, why, role, is_last, panic, join)
 

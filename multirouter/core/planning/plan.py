@@ -180,7 +180,7 @@ class Plan(AttemptResults):
                 retry_state.backoff_until = at
                 return WaitStep(at, for_capacity=False)
         step = None
-        if retry_state.backed_off and not self._shared_rejection(now):
+        if retry_state.backed_off and self._within(self.route.limits, now):
             step = self._acquire(member, now, "")
         retry_state.retry_same = None
         return step

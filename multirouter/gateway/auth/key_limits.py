@@ -116,8 +116,8 @@ class KeyLimits:
             self.shares.use(usage)
         if usage.account.rejection():
             return _budget_used_up(key, usage.account)
-        reached = usage.limits.reached(1, now)
-        if reached:
+        if not usage.limits.admits(1, now):
+            reached = usage.limits.reached(1, now)
             part = "the share of this gateway in " if usage.limits.share < 1.0 else ""
             wait = usage.limits.ready_in(1, now)
             if reached == "in_flight":

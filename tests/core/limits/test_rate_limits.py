@@ -195,7 +195,7 @@ def test_used_tokens_stay_used_under_a_new_policy() -> None:
 
 
 def test_a_share_of_attempts_in_flight() -> None:
-    """It is rounded down, and at least one; rejected attempts count as demand."""
+    """It is rounded down, and at least one."""
     limits = Limits(LimitPolicy(in_flight=10))
     assert limits.is_shared
     for share, most in ((1.0, 10), (0.55, 5), (0.3, 3), (0.29999999, 3), (0.01, 1)):
@@ -207,7 +207,6 @@ def test_a_share_of_attempts_in_flight() -> None:
         assert limits.ready_in(0, 0.0) is None
         for _ in range(most):
             limits.release()
-    assert limits.demand == 22 + 5
     assert not Limits(LimitPolicy(learn=True)).is_shared
     rate = Limits(LimitPolicy(requests_per_minute=60.0), share=0.5)
     for _ in range(30):
@@ -234,12 +233,23 @@ def test_started_and_rejected_attempts_are_counted() -> None:
     for policy in cases:
         limits = Limits(policy)
         assert (limits.demand, limits.limited) == (0.0, 0)
-        assert limits.rejection(1, 0.0) == ""
+        assert limits.admits(1, 0.0)
         limits.acquire(1, 0.0)
         assert (limits.demand, limits.limited) == (1.0, 0)
         for _ in range(2):
             assert limits.rejection(1, 0.0) != ""
+            assert not limits.admits(1, 0.0)
         assert (limits.demand, limits.limited) == (3.0, 2)
+
+
+def test_a_learned_limit_is_no_part_of_the_demand() -> None:
+    """Its rejections say nothing about the limits that processes share."""
+    limits = Limits(LimitPolicy(learn=True))
+    assert limits.learned is not None
+    assert limits.admits(0, 0.0)
+    limits.learned.observe(LimitReport("requests", False, 0.0, 60.0, 5.0), 0.0)
+    assert not limits.admits(0, 0.0)
+    assert (limits.demand, limits.limited) == (0.0, 0)
 
 
 def test_a_share_applies_to_every_limit() -> None:

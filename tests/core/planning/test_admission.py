@@ -7,6 +7,9 @@ import math
 import pytest
 
 from multirouter.core.circuit.trial_lease import LEASE_MARGIN
+from multirouter.core.introspection import explain, snapshot
+from multirouter.core.limits.rate_limits import Limits
+from multirouter.core.routes.chain import Chain, Target
 from multirouter.core.routes.route import Route
 from multirouter.core.settings.policies import CircuitPolicy, HedgePolicy, LimitPolicy, RetryPolicy
 from tests.core.kit import NEVER_TRIPS, World, provider
@@ -320,3 +323,26 @@ def test_percentile_hedging_needs_samples() -> None:
         assert step.hedge_at == math.inf
         world.succeed(plan, step, after=2.0)
     assert world.next_attempt(world.plan()).hedge_at - world.now == pytest.approx(2.0, rel=0.1)
+
+
+# ── demand ──────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.parametrize("owner", ["provider", "route", "chain"])
+def test_only_an_attempt_counts_as_demand(owner: str) -> None:
+    """A call that a limit rejects counts once, for its share of a fleet; reading counts nothing."""
+    one = LimitPolicy(in_flight=1)
+    own = provider("a", limits=one if owner == "provider" else None)
+    world = World([own], [Route("main", ["a"], limits=None if owner == "provider" else one)])
+    request = {"model": "m"}
+    route = Chain([Target("main", "m")]) if owner == "chain" else "main"
+    resolved = world.registry.route("main")
+    limits = world.states.gates["a"].limits if owner == "provider" else resolved.limits[0]
+    assert isinstance(limits, Limits)
+    world.next_attempt(world.plan(route, request=request))
+    assert (limits.demand, limits.limited) == (1.0, 0)
+    world.next_outcome(world.plan(route, request=request))
+    assert (limits.demand, limits.limited) == (2.0, 1)
+    snapshot("tested", world.registry.all_routes(), world.now)
+    explain(resolved, world.now)
+    assert (limits.demand, limits.limited) == (2.0, 1)
