@@ -22,8 +22,7 @@ class CircuitBreaker:
     Attributes:
         generation: rises by one with every transition.
         half_open_at: loop time at which OPEN ends; `math.inf` while a hold keeps it open.
-        shared_permit: the permit that all attempts of a generation share while it is CLOSED,
-            else None.
+        shared_permit: the permit of all attempts of a generation while it is CLOSED, else None.
         reason: the reason of the last transition.
         consecutive_failures: failures since the last success or change of state.
         consecutive_openings: openings in a row without a recovery between; holds do not count.
@@ -91,10 +90,7 @@ class CircuitBreaker:
         return state is CircuitState.CLOSED
 
     def ready_in(self, now: float) -> float | None:
-        """Seconds until time alone admits an attempt; None when that depends on anything else.
-
-        The end of a trial decides a half-open circuit, and no one knows when that is.
-        """
+        """Seconds until time alone admits an attempt; None when it does not."""
         if self.admits(now):
             return 0.0
         left = self.half_open_at - now
@@ -163,11 +159,10 @@ class CircuitBreaker:
             slow = slow or trip_rules.too_slow(
                 self.policy, self._slow_calls, now, elapsed, trial=trial
             )
-        if slow and (permit.trial or self.can_trip):
-            if permit.trial:
-                self._trial_failed(permit, now)
-            else:
-                self._transition(Signal.TRIP, "slow", now)
+        if slow and permit.trial:
+            self._trial_failed(permit, now)
+        elif slow and self.can_trip:
+            self._transition(Signal.TRIP, "slow", now)
         elif permit.trial:
             self._trial_passed(now)
         else:
@@ -256,6 +251,13 @@ class CircuitBreaker:
             signal = Signal.TRIP if self.is_closed else Signal.TRIAL_FAILED
             self._transition(signal, reason, now, open_duration)
             self.consecutive_openings = max(1, openings)
+
+    def postpone_trial(self, until: float) -> bool:
+        """Keeps an open circuit open until a loop time, seconds; returns whether that is later."""
+        later = not self.is_closed and self.half_open_at < until
+        if later:
+            self.half_open_at = until
+        return later
 
     def clear_counts(self) -> None:
         """Discards the successes, failures and slow answers counted so far."""

@@ -126,9 +126,7 @@ class FollowingGate(GateState):
 
     def postpone_trial(self, until: float) -> None:
         """Keeps an open circuit open until a loop time (seconds): another process makes a trial."""
-        circuit = self.circuit
-        if not circuit.is_closed and circuit.half_open_at < until:
-            circuit.half_open_at = until
+        if self.circuit.postpone_trial(until):
             self._revision.value += 1
 
     def follow_cooldown(self, now: float, left: float, *, rate_limited: bool) -> None:

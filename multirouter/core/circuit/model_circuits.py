@@ -140,7 +140,7 @@ class ModelCircuits:
         if circuit.state(now) is not CircuitState.OPEN:
             circuit.restore_open(now, reason, span, openings)
         elif circuit.half_open_at < now + left:
-            circuit.half_open_at = now + span
+            circuit.postpone_trial(now + span)
         circuit.consecutive_openings = max(circuit.consecutive_openings, openings)
 
     def follow_closed(self, model: str, now: float, reason: str) -> None:
@@ -153,8 +153,8 @@ class ModelCircuits:
     def postpone_trial(self, model: str, until: float) -> None:
         """Keeps an open circuit open until a loop time (seconds): another process makes a trial."""
         circuit = self._circuits.get(model)
-        if circuit is not None and not circuit.is_closed and circuit.half_open_at < until:
-            circuit.half_open_at = until
+        if circuit is not None:
+            circuit.postpone_trial(until)
 
     # -- one attempt ------------------------------------------------------------------------
 
