@@ -236,8 +236,7 @@ class LatencyTracker:
         self._last_at = now
         self._baseline += weight * deviation
         self._variance = (1.0 - weight) * (self._variance + weight * deviation * deviation)
-        if self.latencies.record(latency) or self._tolerance > 1.0:
-            self._reduce_tolerance(2.0**latency)
+        if self.latencies.record(latency):
             self._update_limit()
 
     def _learn(self, now: float) -> None:

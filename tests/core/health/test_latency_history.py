@@ -128,12 +128,13 @@ def test_the_last_of_a_batch_reduces_the_tolerance(count: int, last: float, in_t
     assert (latency._tolerance < 4.0) is in_time
 
 
-def test_each_answer_in_time_reduces_the_tolerance() -> None:
-    """Not only the last of sixteen."""
-    latency = tracker(100)
+@pytest.mark.parametrize("count", [40, 100])
+def test_each_answer_in_time_reduces_the_tolerance(count: int) -> None:
+    """Once, also among the first hundred answers, and not only by the last of sixteen."""
+    latency = tracker(count)
     usual = latency.limit
     latency.record_timeout(1.0, trial=True)
-    latency.record(1.0, next_time(100))
+    latency.record(1.0, next_time(count))
     assert latency.limit == pytest.approx(usual * math.sqrt(2.0))
 
 
