@@ -226,7 +226,7 @@ async def test_a_call_is_the_trial_when_no_other_provider_is_left() -> None:
 
 
 async def test_a_health_check_that_returns_false_has_failed() -> None:
-    """As if it had raised, also with 0, which counts as False; None means that it is healthy."""
+    """As if it had raised, also with 0, which the text names; None means that it is healthy."""
     answers: list[object] = [0, None]
 
     async def check() -> object:
@@ -238,9 +238,9 @@ async def test_a_health_check_that_returns_false_has_failed() -> None:
         record = env.records("a")[-1]
         assert (record.outcome, record.verdict.reason) == (
             "failure",
-            "health check returned False",
+            "health check returned 0",
         )
-        assert "health_check= of 'a' returned False" in str(record.error)
+        assert "health_check= of 'a' returned 0" in str(record.error)
         await anyio.sleep(10)
         assert (env.state("a"), answers) == ("closed", [])
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import reprlib
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
@@ -28,9 +29,6 @@ next begins within half a minute of it."""
 
 NEUTRAL_EFFECTS = frozenset({CircuitEffect.NEUTRAL, CircuitEffect.COOLDOWN})
 """Effects that neither close nor open a half-open circuit."""
-
-UNHEALTHY = Verdict(FailureKind.UNKNOWN, reason="health check returned False")
-"""A `health_check=` returned False: a failure, as if it had raised."""
 
 
 class HealthChecks:
@@ -90,15 +88,13 @@ class HealthChecks:
         trace = None if tracer is None else tracer.check_started(member)
         use.begin_background()
         try:
-            verdict, unhealthy, error = await bounded_call(
-                partial(_is_unhealthy, function), member, timeout, loop, self._classifier
+            verdict, returned, error = await bounded_call(
+                partial(_unhealthy, function), member, timeout, loop, self._classifier
             )
-            if unhealthy:
-                text = f"health_check= of {member.name!r} returned False"
-                verdict, error = (
-                    UNHEALTHY,
-                    ProviderError(text, provider=member.name, kind=UNHEALTHY.kind),
-                )
+            if returned:  # a failure, as if it had raised
+                verdict = Verdict(FailureKind.UNKNOWN, reason=f"health check returned {returned}")
+                text = f"health_check= of {member.name!r} returned {returned}"
+                error = ProviderError(text, provider=member.name, kind=verdict.kind)
         finally:
             now = loop.time()
             effect = circuit_effect(route.rules, verdict, stalled=False)
@@ -146,7 +142,12 @@ class HealthChecks:
         self._dispatcher.deliver()
 
 
-async def _is_unhealthy(health_check: Callable[[], object]) -> bool:
-    """What a health check says, also one of a function whose kind could not be known before."""
+async def _unhealthy(health_check: Callable[[], object]) -> str:
+    """What a health check returned if that counts as False, else "".
+
+    The kind of its function may be unknown until it is called.
+    """
     result = health_check()
-    return hooks.counts_as_false(await result if isinstance(result, Awaitable) else result)
+    if isinstance(result, Awaitable):
+        result = await result
+    return reprlib.repr(result) if hooks.counts_as_false(result) else ""
