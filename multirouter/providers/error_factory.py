@@ -8,6 +8,7 @@ show an API key.
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -259,6 +260,11 @@ class ErrorFactory:
 def says_no_such_path(error: ProviderError) -> bool:
     """Whether a service lacks the endpoint, rather than the model."""
     return error.status in {404, 405} and "model" not in f"{error.code} {error}".lower()
+
+
+def names_id(error: ProviderError, id_: str) -> bool:
+    """Whether a service says something about an id: it is a word in its message."""
+    return re.search(rf"(?<![\w-]){re.escape(id_)}(?![\w-])", str(error)) is not None
 
 
 def _has_request(error: Exception) -> bool:

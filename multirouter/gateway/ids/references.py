@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import islice
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 from multirouter.errors import CallFailed, ProviderError
 from multirouter.gateway.formats.responses.requests import ONLY_NATIVE
 from multirouter.gateway.http.http_error import HTTPError
+from multirouter.providers.error_factory import names_id
 
 MAX_LENGTH = 256
 """Characters of an id that is remembered, or looked for."""
@@ -140,13 +140,9 @@ def _unknown(id_: str, field: str, failures: Iterable[ProviderError]) -> bool:
     about = [failure for failure in failures if failure.status is not None]
     return bool(about) and all(
         failure.status in _UNKNOWN
-        and (failure.code == not_found_code(field) or _has_word(str(failure), id_))
+        and (failure.code == not_found_code(field) or names_id(failure, id_))
         for failure in about
     )
 
 
 _UNKNOWN = frozenset({400, 404, 422})
-
-
-def _has_word(text: str, id_: str) -> bool:
-    return re.search(rf"(?<![\w-]){re.escape(id_)}(?![\w-])", text) is not None

@@ -11,7 +11,7 @@ from multirouter.providers.adapter import Adapter
 from multirouter.providers.calls.names import OPENAI as OPENAI_NAMES
 from multirouter.providers.calls.names import ToolNames
 from multirouter.providers.canonical import ChatCompletion, ChatCompletionChunk, ChatRequest
-from multirouter.providers.error_factory import ErrorFactory, says_no_such_path
+from multirouter.providers.error_factory import ErrorFactory, names_id, says_no_such_path
 from multirouter.providers.field_support import find_lacks, only_native
 from multirouter.providers.native.client_request import native_request
 from multirouter.providers.openai.responses.field_support import FIELDS
@@ -177,7 +177,7 @@ def _names_an_id(error: ProviderError) -> bool:
     client = native_request(FORMAT)
     fields = {} if client is None else client.body
     ids = [value for field, value in fields.items() if field.endswith("_id") and value]
-    return any(isinstance(id_, str) and id_ in str(error) for id_ in ids)
+    return any(isinstance(id_, str) and names_id(error, id_) for id_ in ids)
 
 
 def _model_of(request: Any) -> str:

@@ -366,3 +366,19 @@ async def test_other_errors_name_no_id(status: int, message: str) -> None:
         body = {"model": "m", "input": "x", "previous_response_id": "r-1"}
         error = (await post(harness, body)).json["error"]
     assert error["code"] != "previous_response_not_found"
+
+
+async def test_a_missing_path_names_no_id() -> None:
+    """A short id is looked for as a word: an error about the path is not one about the id."""
+    answer = {"choices": [{"message": {"role": "assistant", "content": "ok"}}]}
+
+    def service(sent: Sent) -> Any:
+        missing = sent.path == "/v1/responses"
+        return (404, {"error": {"message": "No such route"}}) if missing else answer
+
+    async with gateway_before(("openai", service)) as (harness, (upstream,)):
+        body = {"model": "m", "input": "x"}
+        await post(harness, {**body, "previous_response_id": "r"})
+        assert (await post(harness, body)).status == 200
+        paths = [sent.path for sent in upstream.sent]
+    assert paths == ["/v1/responses", "/v1/chat/completions"]
