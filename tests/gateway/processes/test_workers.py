@@ -80,8 +80,7 @@ def test_lost_worker_is_replaced(tmp_path: Path) -> None:
         assert eventually(after_a_replacement(process.pid, lost))
         assert kept in workers_of(process.pid)
         file.write_text(CONFIG % "two")
-        assert eventually(lambda: "two" in models(url))
-        assert all("two" in models(url) for _ in range(EACH))
+        assert eventually(lambda: all("two" in models(url) for _ in range(EACH)))
         status, errors = end(process)
         assert status == 0
     events = Counter(json.loads(line)["event"] for line in errors)
@@ -201,8 +200,7 @@ def test_storm_of_signals(tmp_path: Path) -> None:
             process.send_signal(signal.SIGHUP)
         file.write_text(CONFIG % "two")
         process.send_signal(signal.SIGHUP)
-        assert eventually(lambda: "two" in models(url))
-        assert all("two" in models(url) for _ in range(EACH))
+        assert eventually(lambda: all("two" in models(url) for _ in range(EACH)))
         assert len(workers_of(process.pid)) == 2
         assert end(process)[0] == 0
 
@@ -228,8 +226,7 @@ def test_stuck_worker_is_replaced(tmp_path: Path) -> None:
         file.write_text(CONFIG % "two")
         process.send_signal(signal.SIGHUP)
         assert eventually(after_a_replacement(process.pid, stuck))
-        assert eventually(lambda: "two" in models(url))
-        assert all("two" in models(url) for _ in range(EACH))
+        assert eventually(lambda: all("two" in models(url) for _ in range(EACH)))
         assert end(process)[0] == 0
 
 
