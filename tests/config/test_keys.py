@@ -74,6 +74,11 @@ def test_active_names_are_unique() -> None:
         {"routes": ("",)},
         {"name": " a"},
         {"digest": "short"},
+        {"id": None},
+        {"admin": "no"},
+        {"routes": "coding"},
+        {"budget": 5},
+        {"revoked": False},
     ],
 )
 def test_terms_are_checked(terms: dict[str, object]) -> None:
@@ -137,12 +142,19 @@ RECORD = {"name": "a", "id": "b", "digest": digest_of("x")}
     [
         ("[]", "must be an object"),
         ("{", "invalid JSON"),
-        ('{"keys": {}}', 'must be an object with a list "keys"'),
+        ('{"keys": {}}', 'a list "keys", got an object without such a list$'),
+        ("null", 'a list "keys", got null$'),
         ('{"keys": [1]}', r"keys\[0\]: must be an object"),
         (json.dumps({"keys": [{**RECORD, "nmae": "x"}]}), "did you mean 'name'"),
         (json.dumps({"keys": [{"name": "a"}]}), r"keys\[0\]: requires id, digest"),
         (json.dumps({"keys": [RECORD, {**RECORD, "concurrent": 0}]}), r"keys\[1\].concurrent"),
-        (json.dumps({"keys": [{**RECORD, "budget": {"usd": -1}}]}), r"keys\[0\].usd"),
+        (json.dumps({"keys": [{**RECORD, "budget": {"usd": -1}}]}), r"keys\[0\].budget.usd"),
+        (json.dumps({"keys": [{**RECORD, "budget": 5}]}), r"keys\[0\].budget: must be an object"),
+        (json.dumps({"keys": [{**RECORD, "budget": {}}]}), r"keys\[0\].budget: requires usd"),
+        (json.dumps({"keys": [{**RECORD, "budget": {"usd": 1, "by": "day"}}]}), "setting 'by'"),
+        (json.dumps({"keys": [{**RECORD, "admin": "no"}]}), r"keys\[0\].admin: must be True or"),
+        (json.dumps({"keys": [RECORD, {**RECORD, "id": "c"}]}), r"keys\[1\].name: must be unique"),
+        (json.dumps({"keys": [RECORD, {**RECORD, "name": "b"}]}), "got 'b' as in keys\\[0\\]"),
     ],
 )
 def test_invalid_key_file(data: str, message: str, tmp_path: Path) -> None:
@@ -151,6 +163,22 @@ def test_invalid_key_file(data: str, message: str, tmp_path: Path) -> None:
     path.write_text(data)
     with pytest.raises(ConfigurationError, match=message):
         load_keys(path)
+
+
+@pytest.mark.parametrize("routes", ["coding", "", None, False, 0, {}])
+def test_routes_in_a_key_file_must_be_a_list(routes: object, tmp_path: Path) -> None:
+    """A key without routes may use all of them, so no other value may count as an empty list."""
+    path = tmp_path / "keys.json"
+    path.write_text(json.dumps({"keys": [{**RECORD, "routes": routes}]}))
+    with pytest.raises(ConfigurationError, match=r"keys\[0\].routes: must be a list of names"):
+        load_keys(path)
+
+
+def test_a_revoked_key_may_share_its_name(tmp_path: Path) -> None:
+    """Names and ids are unique among active keys only."""
+    path = tmp_path / "keys.json"
+    path.write_text(json.dumps({"keys": [{**RECORD, "revoked": "2026-01-01"}, RECORD]}))
+    assert load_keys(path).active_count == 1
 
 
 def test_configuration_reads_its_key_file(tmp_path: Path) -> None:

@@ -68,11 +68,18 @@ async def test_keys() -> None:
 
 
 async def test_key_routes() -> None:
-    """A key gives access to its own routes, and lists only their models."""
+    """A key gives access to its own routes; the error names what the client named."""
     book, token = KeyBook().new("alice", routes=("cheap*",))
     async with running_gateway(keys=book, models={"m": "main"}) as harness:
-        assert (await harness.send(headers=bearer(token))).status == 403
-        assert (await harness.send(headers=bearer(token), route="main")).status == 403
+        for fields, param, name in (
+            ({"model": "m"}, "model", "m"),
+            ({"model": "m", "route": "main"}, "route", "main"),
+            ({"route": "main"}, "route", "main"),
+        ):
+            answer = await harness.send(headers=bearer(token), **fields)
+            assert answer.status == 403
+            assert answer.json["error"]["message"] == f"this key has no access to {param} '{name}'"
+            assert answer.json["error"]["param"] == param
         async with harness.http.get(f"{harness.url}/v1/models", headers=bearer(token)) as response:
             assert (await response.json())["data"] == []
 

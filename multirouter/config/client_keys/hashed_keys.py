@@ -56,12 +56,17 @@ class KeyRecord:
 
     def __post_init__(self) -> None:
         check.name("KeyRecord.name", self.name)
+        check.name("KeyRecord.id", self.id)
+        check.flag("KeyRecord.admin", self.admin)
         for rate in ("requests_per_minute", "tokens_per_minute"):
             if getattr(self, rate) is not None:
                 check.rate(f"KeyRecord.{rate}", getattr(self, rate))
         if self.concurrent is not None:
             check.count("KeyRecord.concurrent", self.concurrent)
-        for route in self.routes:
+        check.instance("KeyRecord.budget", self.budget, Budget)
+        if self.revoked is not None:
+            check.name("KeyRecord.revoked", self.revoked)
+        for route in check.objects("KeyRecord.routes", self.routes, "names or patterns of routes"):
             check.name("KeyRecord.routes", route)
         if not re.fullmatch("[0-9a-f]{64}", str(self.digest)):
             raise ConfigurationError(

@@ -6,7 +6,8 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import suppress
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -36,10 +37,13 @@ def load_keys(path: Path) -> KeyBook:
         ) from None
     except ValueError as error:
         raise ConfigurationError(str(path), f"invalid JSON: {error}") from None
-    if not isinstance(data, dict) or not isinstance(data.get("keys"), list):
-        kind = type(data).__name__
-        raise ConfigurationError(str(path), f'must be an object with a list "keys", got a {kind}')
-    return KeyBook(_record(f"{path}: keys[{n}]", one) for n, one in enumerate(data["keys"]))
+    listed = data.get("keys") if isinstance(data, dict) else None
+    if not isinstance(listed, list):
+        problem = f'must be an object with a list "keys", got {_shape(data)}'
+        raise ConfigurationError(str(path), problem)
+    records = [_record(f"{path}: keys[{n}]", one) for n, one in enumerate(listed)]
+    _check_unique(path, records)
+    return KeyBook(records)
 
 
 def save_keys(path: Path, book: KeyBook) -> None:
@@ -81,27 +85,65 @@ def _keep_owner(old: Path, new: Path) -> None:
             os.chown(new, before.st_uid, before.st_gid)
 
 
+def _shape(data: Any) -> str:
+    """What a file contains instead; its values are not shown, one may be a key."""
+    return _JSON_TYPES.get(type(data), "a number")
+
+
+_JSON_TYPES = {
+    dict: "an object without such a list",
+    list: "a list",
+    str: "a string",
+    bool: "true or false",
+    type(None): "null",
+}
+
+
+def _check_unique(path: Path, records: Sequence[KeyRecord]) -> None:
+    """Checks that names and ids are unique among active keys."""
+    first: dict[tuple[str, str], int] = {}
+    for n, record in enumerate(records):
+        for field in ("name", "id") if record.revoked is None else ():
+            value = getattr(record, field)
+            other = first.setdefault((field, value), n)
+            if other != n:
+                problem = f"must be unique among active keys, got {value!r} as in keys[{other}]"
+                raise ConfigurationError(f"{path}: keys[{n}].{field}", problem)
+
+
 def _record(what: str, data: Any) -> KeyRecord:
-    if not isinstance(data, dict):
-        raise ConfigurationError(what, f"must be an object, got {data!r}")
-    for name in data.keys() - _KNOWN:
-        raise ConfigurationError(what, f"unknown setting {check.suggestion(name, _KNOWN)}")
+    _check_members(what, data, _KNOWN, ("name", "id", "digest"))
     try:
         return KeyRecord(**{**data, **_from_json(data)})
     except ConfigurationError as error:
-        raise ConfigurationError(f"{what}.{error.what.rpartition('.')[2]}", error.why) from None
-    except TypeError as error:
-        missing = [name for name in ("name", "id", "digest") if name not in data]
-        why = f"requires {', '.join(missing)}" if missing else f"invalid budget: {error}"
-        raise ConfigurationError(what, why) from None
+        setting = error.what.replace("Budget.", "KeyRecord.budget.").removeprefix("KeyRecord.")
+        raise ConfigurationError(f"{what}.{setting}", error.why) from None
 
 
 def _from_json(data: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of a record whose types JSON does not have."""
-    values: dict[str, Any] = {"routes": tuple(data.get("routes") or ())}
+    values: dict[str, Any] = {}
+    if "routes" in data:
+        if not isinstance(data["routes"], list):
+            # Also what is empty: a key without routes may use all of them.
+            problem = f"must be a list of names or patterns of routes, got {data['routes']!r}"
+            raise ConfigurationError("KeyRecord.routes", problem)
+        values["routes"] = tuple(data["routes"])
     if data.get("budget") is not None:
+        _check_members("KeyRecord.budget", data["budget"], frozenset({"usd", "per"}), ("usd",))
         values["budget"] = Budget(**data["budget"])
     return values
+
+
+def _check_members(what: str, data: Any, known: AbstractSet[str], required: Iterable[str]) -> None:
+    """Checks that a value is an object with the required and no unknown members."""
+    if not isinstance(data, dict):
+        raise ConfigurationError(what, f"must be an object, got {data!r}")
+    for name in data.keys() - known:
+        raise ConfigurationError(what, f"unknown setting {check.suggestion(name, known)}")
+    missing = [name for name in required if name not in data]
+    if missing:
+        raise ConfigurationError(what, f"requires {', '.join(missing)}")
 
 
 def _to_json(record: KeyRecord) -> dict[str, Any]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Protocol
 
 from multirouter.core.cost.budget import Budget
-from multirouter.core.routes.chain import Target
 from multirouter.gateway.http.http_error import HTTPError
 
 
@@ -65,14 +64,18 @@ class Keys(Protocol):
         ...
 
 
-def check_routes(key: Key | None, targets: Iterable[Target]) -> None:
-    """Checks that a key gives access to all targets of a request.
+def check_access(key: Key | None, route: str, param: str, name: str) -> None:
+    """Checks that a key gives access to a route.
+
+    Args:
+        key: the client's key; None without keys.
+        route: the route that the request would use.
+        param: the field that named it: `model` or `route`.
+        name: the field's value.
 
     Raises:
         HTTPError: 403.
     """
-    for target in targets:
-        route = str(target.route)
-        if key is not None and not key.may_use(route):
-            named = f"model {target.model!r}" if target.model else f"route {route!r}"
-            raise HTTPError(403, f"this key has no access to {named}", code="forbidden_model")
+    if key is not None and not key.may_use(route):
+        message = f"this key has no access to {param} {name!r}"
+        raise HTTPError(403, message, code="forbidden_model", param=param)

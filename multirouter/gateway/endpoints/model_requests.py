@@ -6,7 +6,6 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 from aiohttp import web
@@ -14,7 +13,7 @@ from aiohttp import web
 from multirouter.core.routes.chain import Target
 from multirouter.errors import CallFailed, ProviderError, UsageError
 from multirouter.gateway.auth.authentication import AccessControl
-from multirouter.gateway.auth.key_protocol import Key, check_routes
+from multirouter.gateway.auth.key_protocol import Key, check_access
 from multirouter.gateway.endpoints.chat import json_response
 from multirouter.gateway.endpoints.models import model_entry, model_list
 from multirouter.gateway.formats.translated import Translated
@@ -145,7 +144,7 @@ class ModelRequests:
         """
         key = self._key_of(exchange)
         name = exchange.request.path.partition("/models/")[2]
-        check_routes(key, [self._found_by(key)(name)])
+        self._found_by(key)(name)
         return json_response(exchange, model_entry(name, exchange.wire_format, self._created))
 
     async def _answer(
@@ -165,7 +164,6 @@ class ModelRequests:
         options = parse_options(
             translated.request, self._found_by(key), lambda route: self._check_route(route, key)
         )
-        check_routes(key, options.targets)
         only = await self._made.providers_for(body, exchange.key or "")
         if only is not None:
             options = replace(options, only=only)
@@ -192,8 +190,15 @@ class ModelRequests:
             options.body.clear()
 
     def _found_by(self, key: Key | None) -> Callable[[str], Target]:
-        """Finds the target of a model; its errors name no routes that a key may not use."""
-        return partial(self.catalogue.find, may_use=None if key is None else key.may_use)
+        """Finds the target of a model that a key may use; errors name no routes that it may not."""
+        may_use = None if key is None else key.may_use
+
+        def find(model: str) -> Target:
+            target = self.catalogue.find(model, may_use)
+            check_access(key, str(target.route), "model", model)
+            return target
+
+        return find
 
     def _check_route(self, route: str, key: Key | None) -> None:
         try:
@@ -202,6 +207,7 @@ class ModelRequests:
             may_use = None if key is None else key.may_use
             message = self.catalogue.unknown_route(route, may_use)
             raise HTTPError(400, message, code="invalid_value", param="route") from None
+        check_access(key, route, "route", route)
 
     def _key_of(self, exchange: Exchange) -> Key | None:
         request = exchange.request
