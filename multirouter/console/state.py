@@ -239,14 +239,14 @@ def merged_budgets(groups: Iterable[Iterable[Mapping[str, Any]]]) -> list[dict[s
 
 
 def merged_limits(groups: Iterable[Iterable[Mapping[str, Any]]]) -> list[dict[str, Any]]:
-    """Learned limits by source and name.
+    """Learned limits by source, name and model.
 
     Of what headers report, the reading with the least left is shown; a rate and a concurrency that
     each process has learned for itself are added up.
     """
-    merged: dict[tuple[str, str], dict[str, Any]] = {}
+    merged: dict[tuple[str, str, str | None], dict[str, Any]] = {}
     for one in (one for group in groups for one in group):
-        place = (one["source"], one["name"])
+        place = (one["source"], one["name"], one["model"])
         known = merged.get(place)
         if known is None or _left(one) < _left(known):
             merged[place] = {**one}

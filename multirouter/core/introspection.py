@@ -146,10 +146,10 @@ def snapshot(
           `consecutive_openings` (how many times in a row it opened without a recovery),
           `half_open_in` (seconds, None when not open), `cooldown_remaining` (seconds, 0 without a
           cooldown), `hold`, `models` (state by model, of those whose circuit is not closed),
-          `in_flight`, `calls` and `failures` of the circuit's window,
-          `last_failure`, `budgets` (for each `per`, `usd`, `spent` and `ends_in`, seconds), and
-          `learned_limits` (for each `source`, which is `headers` or `429s`, `name`, `unit`,
-          `limit`, `remaining` and `resets_in`, seconds; None for what is not known).
+          `in_flight`, `calls` and `failures` of the circuit's window, `last_failure`, `budgets`
+          (for each `per`, `usd`, `spent` and `ends_in`, seconds), and `learned_limits` (for each
+          `source`, which is `headers` or `429s`, `model`, `name`, `unit`, `limit`, `remaining` and
+          `resets_in`, seconds; None for what is not known).
         - `routes`: by name, a dict with `tiers`, `budgets`, `first_choice` (names of the providers
           that it prefers when all are available) and `diverted_for` (seconds for which others have
           answered its calls; None when they have not). A tier is a list of providers, each with

@@ -162,14 +162,17 @@ class ShadowTraffic:
             return None
         limits = member.provider.limits
         size = 0 if limits is None or limits.size is None else max(0, int(limits.size(request)))
-        own = member.gate.acquire(now, size, member.timeout)
+        model = member.limit_model(request)
+        own = member.gate.acquire(now, size, member.timeout, model=model)
         if own is None:
             return None
         permit = self._gates.of(member.gate).acquire(now, 0, member.timeout)
         if permit is None:
-            member.gate.return_unused(own)
+            member.gate.return_unused(own, model)
             return None
-        return AttemptStep(member, own, now, now + member.timeout, "shadow", WHY), permit
+        step = AttemptStep(member, own, now, now + member.timeout, "shadow", WHY)
+        step.limit_model = model
+        return step, permit
 
     async def _attempt(
         self, member: Candidate, route: ResolvedRoute, request: Any, attempter: CallAttempter
@@ -207,7 +210,7 @@ class ShadowTraffic:
         now = loop.time()
         member, elapsed = step.member, now - step.started
         copies = self._gates.of(member.gate)
-        member.gate.return_unused(step.permit)
+        member.gate.return_unused(step.permit, step.limit_model)
         if verdict is SUCCESS:
             copies.release_answered(permit, now, elapsed)
             step.stalled = loop.stalls.distorts(step.started, now)

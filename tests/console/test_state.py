@@ -147,14 +147,18 @@ def test_a_budget_of_a_fleet_is_one() -> None:
 def test_learned_limits_of_several_processes() -> None:
     """Rates add up; of what headers report, the reading with the least left is shown."""
 
-    def limit(source: str, name: str, size: float, left: float | None = None) -> dict[str, Any]:
-        return {"source": source, "name": name, "limit": size, "remaining": left}
+    def limit(
+        source: str, name: str, size: float, left: float | None = None, model: str | None = None
+    ) -> dict[str, Any]:
+        return {"source": source, "name": name, "model": model, "limit": size, "remaining": left}
 
     one = [limit("headers", "x", 100, 40), limit("headers", "y", 100)]
     two = [limit("headers", "x", 100, 9), limit("headers", "y", 100, 3)]
+    other = limit("headers", "x", 100, 0, "of another model")
     rates = [limit("429s", "requests_per_minute", rate) for rate in (12.0, 30.0)]
-    assert state.merged_limits([[*one, rates[0]], [*two, rates[1]], one]) == [
+    assert state.merged_limits([[*one, rates[0]], [*two, rates[1]], [*one, other]]) == [
         limit("headers", "x", 100, 9),
         limit("headers", "y", 100, 3),
         limit("429s", "requests_per_minute", 42.0),
+        other,
     ]

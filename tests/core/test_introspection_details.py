@@ -77,11 +77,12 @@ def test_circuits_of_models_and_learned_limits() -> None:
         world.run_attempts(plan, *outcomes)
         world.next_outcome(plan)
     headers = {"x-ratelimit-remaining-requests": "5", "x-ratelimit-reset-requests": "30"}
-    world.states.observe_headers("a", headers)
+    world.states.observe_headers("a", "good", headers)
     state = snapshot("tested", world.registry.all_routes(), world.now)["providers"]
     assert (state["a"]["models"], state["b"]["models"]) == ({"bad": "open"}, {})
     (learned,) = state["a"]["learned_limits"]
     assert (learned["source"], learned["remaining"], learned["resets_in"]) == ("headers", 5.0, 30.0)
+    assert learned["model"] == "good"
     assert state["b"]["learned_limits"] == []
     assert state["a"]["half_open_in"] is None
 

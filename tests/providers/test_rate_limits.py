@@ -8,7 +8,13 @@ from typing import Any
 import anyio
 import pytest
 
-from multirouter import LimitPolicy, MultiProviderRouter, Provider, report_headers
+from multirouter import (
+    LimitPolicy,
+    MultiProviderRouter,
+    NoProviderAvailable,
+    Provider,
+    report_headers,
+)
 from multirouter.testing import StatusError
 
 HEADERS = {"acme-ratelimit-requests-remaining": "0", "acme-ratelimit-requests-reset": "30s"}
@@ -85,18 +91,56 @@ async def test_headers_of_any_client_are_read(headers: Any, *, threaded: bool) -
 
     async with MultiProviderRouter([learning(call)]) as router:
         states = router._engine.states
-        states.on_low_limit = lambda provider, now: readers.append(threading.get_ident())
+        states.on_low_limit = lambda *_: readers.append(threading.get_ident())
         await router.call("x")
         gate = states.gates["a"]
         assert gate.ready_in(router._engine.binding.now()) == pytest.approx(30.0, abs=0.1)
         assert readers == [threading.get_ident()]
 
 
+@pytest.mark.parametrize("streaming", [False, True])
+async def test_limits_are_learned_by_model(streaming: bool) -> None:
+    """The model is that of the call, also where the provider renames it."""
+    served: list[str] = []
+
+    def answer(request: Any) -> Any:
+        served.append(request["model"])
+        if request["model"] == "acme/m":
+            report_headers(HEADERS)
+        return "answer"
+
+    async def call(request: Any) -> Any:
+        return answer(request)
+
+    async def stream(request: Any) -> Any:
+        yield answer(request)
+
+    def renamed(request: Any) -> Any:
+        return {**request, "model": f"acme/{request['model']}"}
+
+    provider = Provider("a", call, stream=stream, limits=LimitPolicy(learn=True), transform=renamed)
+    async with MultiProviderRouter([provider]) as router:
+
+        async def attempt(model: str) -> None:
+            if streaming:
+                async for _ in router.stream({"model": model}):
+                    pass
+            else:
+                await router.call({"model": model})
+
+        await attempt("m")
+        with pytest.raises(NoProviderAvailable):
+            await attempt("m")
+        await attempt("n")
+        await attempt("n")
+    assert served == ["acme/m", "acme/n", "acme/n"]
+
+
 async def test_a_provider_that_left_learns_nothing() -> None:
     """Headers that arrive after it was removed are dropped."""
     async with MultiProviderRouter([Provider("b", other)]) as router:
-        router._engine.states.observe_headers("gone", HEADERS)
-        router._engine.states.observe_headers("b", HEADERS)
+        router._engine.states.observe_headers("gone", "", HEADERS)
+        router._engine.states.observe_headers("b", "", HEADERS)
         assert router._engine.states.gates["b"].limits is None
 
 

@@ -80,6 +80,25 @@ def test_a_used_up_limit_is_kept_by_all_until_it_is_refilled() -> None:
     run(main)
 
 
+def test_a_used_up_limit_of_one_model_is_that_of_the_model() -> None:
+    """The others of the provider are attempted by all processes."""
+
+    async def main() -> None:
+        async with fleet() as found:
+            upstream = Reported()
+            one, two = [await add(found, upstream, host) for host in "xy"]
+            await found.settle()
+            upstream.remaining, upstream.reset = 0, 30.0
+            assert await one.call({"model": "m"}) == "a"
+            upstream.remaining = 100
+            await asyncio.sleep(0.05)
+            for router in (one, two):
+                assert await router.call({"model": "m"}) == "b"
+                assert await router.call({"model": "n"}) == "a"
+
+    run(main)
+
+
 def test_few_messages_are_sent_and_none_while_there_is_enough() -> None:
     """At most one a second for a provider, whichever process reads it."""
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 
 from multirouter.core.circuit.durations import follower_duration
 from multirouter.core.circuit.gate_state import GateState
+from multirouter.core.circuit.model_circuits import ModelCircuits
 from multirouter.core.circuit.states import CircuitState, Signal
-from multirouter.core.events import CooldownStarted
+from multirouter.core.events import CooldownStarted, ModelCircuitChanged
 from multirouter.model import FailureKind, Verdict
 
 if TYPE_CHECKING:
@@ -79,6 +80,34 @@ class FollowingGate(GateState):
     def sees_models(self) -> bool:
         """Whether calls have named a model, on a route where models have circuits."""
         return self._model is not None
+
+    def see_model(self, model: str, now: float) -> None:
+        """Notes the model that a call names; from the second one on, models have circuits.
+
+        A circuit that is open then was opened by the first model, and becomes its circuit.
+        """
+        if self._model is None:
+            self._model = model
+        elif self.models is None and model != self._model:
+            models = self._state.models = ModelCircuits(
+                self.circuit.policy, self._rng, self.tripped_models, self._model_circuit_changed
+            )
+            if self.hold is None and models.take_over(self._model, self.circuit, now):
+                self.circuit.force(Signal.FORCE_CLOSED, "other_model", now)
+
+    def _model_circuit_changed(
+        self,
+        model: str,
+        old: CircuitState,
+        new: CircuitState,
+        reason: str,
+        open_duration: float,
+        now: float,
+    ) -> None:
+        event = ModelCircuitChanged(
+            self._router, self.name, model, old.value, new.value, reason, open_duration, now
+        )
+        self._dispatcher.post("model_circuit_changed", event)
 
     def follow_open(self, now: float, left: float, openings: int, why: str) -> None:
         """Opens the circuit, or keeps it open, as those of other processes are.

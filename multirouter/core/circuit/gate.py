@@ -10,7 +10,7 @@ from multirouter.core.change_counter import ChangeCounter
 from multirouter.core.circuit.breaker import CircuitBreaker
 from multirouter.core.circuit.durations import cooldown_duration, exhausted_duration
 from multirouter.core.circuit.following import FollowingGate
-from multirouter.core.circuit.model_circuits import ModelCircuits, ModelPermit
+from multirouter.core.circuit.model_circuits import ModelPermit
 from multirouter.core.circuit.permits import Permit
 from multirouter.core.circuit.states import CircuitState, Signal
 from multirouter.core.event_dispatcher import EventDispatcher
@@ -19,7 +19,6 @@ from multirouter.core.events import (
     CooldownStarted,
     HoldChanged,
     HoldName,
-    ModelCircuitChanged,
 )
 from multirouter.core.limits.rate_limits import Limits
 from multirouter.core.settings.failure_rules import CircuitEffect
@@ -71,7 +70,13 @@ class Gate(FollowingGate):
     # -- one attempt ------------------------------------------------------------------------
 
     def acquire(
-        self, now: float, size: int, lease: float, panic: bool = False, join: bool = False
+        self,
+        now: float,
+        size: int,
+        lease: float,
+        panic: bool = False,
+        join: bool = False,
+        model: str = "",
     ) -> Permit | None:
         """Returns the permit for one attempt, or None when it is rejected.
 
@@ -81,6 +86,7 @@ class Gate(FollowingGate):
             lease: seconds after which a trial that has not been settled counts as lost.
             panic: whether circuit and cooldown are ignored.
             join: whether it may join the trials of a half-open circuit, see `HalfOpenTrials`.
+            model: the model, for what is learned of its limits; the same at the attempt's end.
         """
         if self._unrestricted and now >= self.cooldown_until:
             # The shared permit is the path of nearly every attempt.
@@ -88,30 +94,30 @@ class Gate(FollowingGate):
             if permit is None and panic:
                 permit = self.circuit.uncounted()
         else:
-            permit = self._acquire_checked(now, size, lease, panic=panic, join=join)
+            permit = self._acquire_checked(now, size, lease, model, panic=panic, join=join)
         if permit is not None:
             gate: FollowingGate = self
             gate.in_flight += 1
         return permit
 
     def _acquire_checked(
-        self, now: float, size: int, lease: float, *, panic: bool, join: bool
+        self, now: float, size: int, lease: float, model: str, *, panic: bool, join: bool
     ) -> Permit | None:
         rejection = self._rejection_without_limits(now, join=join)
         ignored = panic and rejection.startswith(("open", "half_open", "cooling down"))
         if rejection and not ignored:
             return None
         if self._limits is not None:
-            if not self._limits.admits(size, now):
+            if not self._limits.admits(size, now, model):
                 return None
-            self._limits.acquire(size, now)
+            self._limits.acquire(size, now, model)
         if self.hold in {"closed", "metrics_only"} or self.hold is None:
             permit = self.circuit.acquire(now, lease, join=join)
             return permit or self.circuit.uncounted()
         return self.circuit.uncounted()
 
     def release_answered(
-        self, permit: Permit, now: float, elapsed: float, slow: bool = False
+        self, permit: Permit, now: float, elapsed: float, slow: bool = False, model: str = ""
     ) -> bool:
         """Settles the permit of an attempt that was answered.
 
@@ -120,6 +126,7 @@ class Gate(FollowingGate):
             now: loop time, seconds.
             elapsed: the attempt's duration, seconds.
             slow: whether the answer was so slow that the provider counts as unhealthy.
+            model: as for `acquire`.
 
         Returns:
             True when the result came too late to count: the circuit has changed meanwhile.
@@ -127,14 +134,19 @@ class Gate(FollowingGate):
         gate: FollowingGate = self
         gate.in_flight -= 1  # as in _leave; this is the path of nearly every attempt
         if self._limits is not None:
-            self._limits.answered(now, elapsed)
+            self._limits.answered(now, elapsed, model)
         self._consecutive_cooldowns = self._uncertain_failures = 0
         return (
             not self.circuit.record_success(permit, now, elapsed, slow) and permit.generation >= 0
         )
 
     def release_unanswered(
-        self, permit: Permit, verdict: Verdict, effect: CircuitEffect, now: float
+        self,
+        permit: Permit,
+        verdict: Verdict,
+        effect: CircuitEffect,
+        now: float,
+        model: str = "",
     ) -> bool:
         """Settles the permit of an attempt that was not answered.
 
@@ -143,13 +155,14 @@ class Gate(FollowingGate):
             verdict: the verdict on the attempt.
             effect: what the verdict's rule does to the circuit.
             now: loop time, seconds.
+            model: as for `acquire`.
 
         Returns:
             True when the result came too late to count: the circuit has changed meanwhile.
         """
         if verdict.kind is FailureKind.RATE_LIMIT and (learned := self.learned) is not None:
-            learned.rejected(now, self._rng.random())
-        self._leave()
+            learned.of(model).rejected(now, self._rng.random())
+        self._leave(model)
         if effect is not CircuitEffect.NEUTRAL:
             self._state.last_failure = verdict.reason or str(verdict.kind)
             self._state.last_verdict = verdict
@@ -179,15 +192,15 @@ class Gate(FollowingGate):
         self.circuit.record_failure(permit, now)
         return True
 
-    def return_unused(self, permit: Permit) -> None:
-        """Settles the permit of an attempt that was not made."""
-        self._leave()
+    def return_unused(self, permit: Permit, model: str = "") -> None:
+        """Settles the permit of an attempt that was not made; `model` as for `acquire`."""
+        self._leave(model)
         self.circuit.release(permit)
 
-    def _leave(self) -> None:
+    def _leave(self, model: str) -> None:
         self._state.in_flight -= 1
         if self._limits is not None:
-            self._limits.release()
+            self._limits.release(model)
 
     def _apply_effect(
         self, permit: Permit, verdict: Verdict, effect: CircuitEffect, now: float
@@ -234,40 +247,10 @@ class Gate(FollowingGate):
             event = CooldownStarted(self._router, self.name, seconds, from_retry_after, now)
             self._dispatcher.post("cooldown_started", event)
 
-    # -- models -----------------------------------------------------------------------------
-
-    def see_model(self, model: str, now: float) -> None:
-        """Notes the model that a call names; from the second one on, models have circuits.
-
-        A circuit that is open then was opened by the first model, and becomes its circuit.
-        """
-        if self._model is None:
-            self._model = model
-        elif self.models is None and model != self._model:
-            models = self._state.models = ModelCircuits(
-                self.circuit.policy, self._rng, self.tripped_models, self._model_circuit_changed
-            )
-            if self.hold is None and models.take_over(self._model, self.circuit, now):
-                self.circuit.force(Signal.FORCE_CLOSED, "other_model", now)
-
     def release_model(self, permit: ModelPermit) -> None:
         """Settles a model's permit without a result."""
         if self.models is not None:
             self.models.release(permit)
-
-    def _model_circuit_changed(
-        self,
-        model: str,
-        old: CircuitState,
-        new: CircuitState,
-        reason: str,
-        open_duration: float,
-        now: float,
-    ) -> None:
-        event = ModelCircuitChanged(
-            self._router, self.name, model, old.value, new.value, reason, open_duration, now
-        )
-        self._dispatcher.post("model_circuit_changed", event)
 
     # -- holds, configuration, time ---------------------------------------------------------
 

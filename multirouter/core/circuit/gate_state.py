@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from multirouter.core.circuit.model_circuits import ModelCircuits
     from multirouter.core.cost.account import Account
     from multirouter.core.events import HoldName
-    from multirouter.core.limits.learned import LearnedLimits
+    from multirouter.core.limits.model_limits import ModelLimits
     from multirouter.core.limits.rate_limits import Limits
 
 
@@ -69,22 +69,23 @@ class GateState:
         return self._limits
 
     @property
-    def learned(self) -> LearnedLimits | None:
+    def learned(self) -> ModelLimits | None:
         """What its answers tell about its limits; None without `LimitPolicy.learn`."""
         return None if self._limits is None else self._limits.learned
 
-    def rejection(self, now: float, size: int = 0, *, join: bool = False) -> str:
+    def rejection(self, now: float, size: int = 0, model: str = "", *, join: bool = False) -> str:
         """Why an attempt of `size` tokens cannot start at `now`, in words; empty when it can.
 
         Args:
             now: loop time, seconds.
             size: the request's tokens.
+            model: the model, for what was learned of it.
             join: whether the attempt may join the trials of a half-open circuit.
         """
         rejection = self._rejection_without_limits(now, join=join)
         if rejection or self._limits is None:
             return rejection
-        return self._limits.rejection(size, now)
+        return self._limits.rejection(size, now, model)
 
     def _rejection_without_limits(self, now: float, *, join: bool) -> str:
         """As `rejection`, by hold, cooldown, circuit and budgets."""
@@ -143,22 +144,25 @@ class GateState:
         instants = (self.cooldown_until, self.circuit.half_open_at, now + renewed_in)
         return min((at for at in instants if at > now), default=math.inf)
 
-    def ready_in(self, now: float, size: int = 0) -> float | None:
+    def ready_in(self, now: float, size: int = 0, model: str = "") -> float | None:
         """Seconds until time alone lets an attempt start; None when time alone does not."""
-        return _longest(self._waits(now, size, self.circuit.ready_in(now)))
+        return _longest(self._waits(now, size, model, self.circuit.ready_in(now)))
 
-    def recheck_in(self, now: float, size: int = 0) -> float | None:
+    def recheck_in(self, now: float, size: int = 0, model: str = "") -> float | None:
         """As `ready_in`, for an attempt that may join the trials of a half-open circuit."""
-        return _longest(self._waits(now, size, self.circuit.recheck_in(now)))
+        return _longest(self._waits(now, size, model, self.circuit.recheck_in(now)))
 
-    def earliest_in(self, now: float, size: int = 0) -> float:
+    def earliest_in(self, now: float, size: int = 0, model: str = "") -> float:
         """Seconds before which no attempt can start, whatever ends meanwhile; 0 when unknown."""
-        return max(wait or 0.0 for wait in self._waits(now, size, self.circuit.ready_in(now)))
+        waits = self._waits(now, size, model, self.circuit.ready_in(now))
+        return max(wait or 0.0 for wait in waits)
 
-    def _waits(self, now: float, size: int, circuit: float | None) -> list[float | None]:
+    def _waits(
+        self, now: float, size: int, model: str, circuit: float | None
+    ) -> list[float | None]:
         """Seconds until each condition admits an attempt, None where time alone does not."""
         waits = [
-            0.0 if self._limits is None else self._limits.ready_in(size, now),
+            0.0 if self._limits is None else self._limits.ready_in(size, now, model),
             0.0 if self.account is None else self.account.ready_in(),
         ]
         if self.hold in {None, "closed"}:
@@ -169,9 +173,9 @@ class GateState:
             waits.append(None)
         return waits
 
-    def describe(self, now: float, size: int = 0) -> str:
+    def describe(self, now: float, size: int = 0, model: str = "") -> str:
         """The gate's state for a request of `size` tokens, with the seconds until it changes."""
-        rejection = self.rejection(now, size)
+        rejection = self.rejection(now, size, model)
         if rejection == "open":
             why = f"{self.circuit.reason}; last failure: {self.last_failure}"
             return f"open ({why}), half-open in {self.circuit.half_open_at - now:.1f} s"

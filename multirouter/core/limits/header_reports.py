@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
 Headers = Mapping[str, str]
 
+Reader = Callable[[Any], Callable[[Headers], None]]
+"""Returns what reads the headers of the answer to a request."""
+
 _READER: ContextVar[Callable[[Headers], None] | None] = ContextVar("read_headers", default=None)
 
 
@@ -41,20 +44,18 @@ class ReportingCall:
 
     Args:
         function: the provider's `call`.
-        read: reads the headers of an answer.
+        reader: returns what reads the headers of the answer to a request.
     """
 
-    __slots__ = ("_function", "_read")
+    __slots__ = ("_function", "_reader")
 
-    def __init__(
-        self, function: Callable[[Any], Awaitable[Any]], read: Callable[[Headers], None]
-    ) -> None:
+    def __init__(self, function: Callable[[Any], Awaitable[Any]], reader: Reader) -> None:
         self._function = function
-        self._read = read
+        self._reader = reader
 
     async def __call__(self, request: Any) -> Any:
         """Awaits the function."""
-        token = _READER.set(self._read)
+        token = _READER.set(self._reader(request))
         try:
             return await self._function(request)
         finally:
@@ -66,20 +67,18 @@ class ReportingStream:
 
     Args:
         function: the provider's `stream`.
-        read: reads the headers of an answer.
+        reader: returns what reads the headers of the answer to a request.
     """
 
-    __slots__ = ("_function", "_read")
+    __slots__ = ("_function", "_reader")
 
-    def __init__(
-        self, function: Callable[[Any], AsyncIterator[Any]], read: Callable[[Headers], None]
-    ) -> None:
+    def __init__(self, function: Callable[[Any], AsyncIterator[Any]], reader: Reader) -> None:
         self._function = function
-        self._read = read
+        self._reader = reader
 
     def __call__(self, request: Any) -> AsyncIterator[Any]:
         """Calls the function."""
-        return _Chunks(aiter(self._function(request)), self._read)
+        return _Chunks(aiter(self._function(request)), self._reader(request))
 
 
 class _Chunks:

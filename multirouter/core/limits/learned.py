@@ -1,4 +1,4 @@
-"""Limits of one provider that are learned from its answers.
+"""Limits of one model of a provider that are learned from its answers.
 
 What its headers report is kept in `header_window`; where it reports nothing, `aimd` lowers and
 raises a rate and a concurrency.
@@ -14,11 +14,11 @@ from multirouter.core.limits.aimd import AdaptiveConcurrency, AdaptiveRate
 from multirouter.core.limits.header_window import HeaderWindow
 
 MAX_WINDOWS = 16
-"""Limits of one provider that are kept; an answer with more of them is no honest one."""
+"""Limits of one model that are kept; an answer with more of them is no honest one."""
 
 
 class LearnedLimits:
-    """What the answers of one provider tell about its limits.
+    """What the answers of one model tell about its limits.
 
     A 429 lowers a rate and a concurrency of its own, and answers raise them. Headers that report
     how little is left lower the rate before there is a 429, and nothing starts while they report

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Protocol
 
-from multirouter.core.limits.learned import LearnedLimits
+from multirouter.core.limits.model_limits import ModelLimits
 from multirouter.core.settings.policies import LimitPolicy
 
 TOLERANCE = 1e-6
@@ -115,20 +115,20 @@ class Limits:
         self.demand: float = 0.0
         self.limited: int = 0
         self.share: float = share
-        self.learned: LearnedLimits | None = None
+        self.learned: ModelLimits | None = None
         self._requests: TokenBucket | None = None
         self._tokens: TokenBucket | None = None
         self._most: int | None = None
         self.apply(policy)
 
-    def rejection(self, size: int, now: float) -> str:
+    def rejection(self, size: int, now: float, model: str = "") -> str:
         """Why an attempt of `size` tokens cannot start at `now`, or an empty string."""
         reached = self.reached(size, now)
         if reached == "in_flight":
             return f"at its limit ({self._most} in flight)"
         if reached:
             return f"{reached} used up"
-        return "" if self.learned is None else self.learned.rejection(size, now)
+        return "" if self.learned is None else self.learned.rejection(size, now, model)
 
     def reached(self, size: int, now: float) -> str:
         """The setting of the policy that admits no attempt now, or ""."""
@@ -140,16 +140,16 @@ class Limits:
             return "tokens_per_minute"
         return ""
 
-    def admits(self, size: int, now: float) -> bool:
+    def admits(self, size: int, now: float, model: str = "") -> bool:
         """Whether an attempt that is about to start may; counts one that the policy rejects."""
         if self.reached(size, now):
             self.demand += 1.0
             self.limited += 1
             return False
-        return self.learned is None or not self.learned.rejection(size, now)
+        return self.learned is None or not self.learned.rejection(size, now, model)
 
-    def acquire(self, size: int, now: float) -> None:
-        """Counts the start of an attempt."""
+    def acquire(self, size: int, now: float, model: str = "") -> None:
+        """Counts the start of an attempt; of which model matters to what is learned alone."""
         self.in_flight += 1
         self.demand += 1.0
         if self._requests is not None:
@@ -157,20 +157,20 @@ class Limits:
         if self._tokens is not None:
             self._tokens.acquire(size, now)
         if self.learned is not None:
-            self.learned.acquire(size, now)
+            self.learned.of(model).acquire(size, now)
 
     def use_tokens(self, tokens: int, now: float) -> None:
         """Takes tokens that were not known when the attempt started."""
         if self._tokens is not None and tokens:
             self._tokens.acquire(tokens, now)
 
-    def release(self) -> None:
+    def release(self, model: str = "") -> None:
         """Counts the end of an attempt; the units it took from the rate limits stay taken."""
         self.in_flight -= 1
         if self.learned is not None:
-            self.learned.release()
+            self.learned.release(model)
 
-    def ready_in(self, size: int, now: float) -> float | None:
+    def ready_in(self, size: int, now: float, model: str = "") -> float | None:
         """Seconds until the rates admit an attempt; None when one in flight must end first."""
         if self._most is not None and self.in_flight >= self._most:
             return None
@@ -178,14 +178,14 @@ class Limits:
         tokens = self._tokens.ready_in(size, now) if self._tokens is not None else 0.0
         if self.learned is None:
             return max(requests, tokens)
-        learned = self.learned.ready_in(size, now)
+        learned = self.learned.ready_in(size, now, model)
         return None if learned is None else max(requests, tokens, learned)
 
-    def answered(self, now: float, elapsed: float) -> None:
+    def answered(self, now: float, elapsed: float, model: str = "") -> None:
         """Counts the end of an attempt that was answered after `elapsed` seconds."""
         if self.learned is not None:
-            self.learned.answered(now, elapsed)
-        self.release()
+            self.learned.of(model).answered(now, elapsed)
+        self.release(model)
 
     def apply(self, policy: LimitPolicy) -> None:
         """Changes the policy; attempts in flight and used units stay counted.
@@ -205,7 +205,7 @@ class Limits:
         if not policy.learn:
             self.learned = None
         elif self.learned is None:
-            self.learned = LearnedLimits(self.in_flight)
+            self.learned = ModelLimits()
 
     @property
     def is_shared(self) -> bool:
@@ -229,7 +229,7 @@ class Limits:
         """Counts this number of attempts as in flight, whatever has started."""
         self.in_flight = in_flight
         if self.learned is not None:
-            self.learned.forget_attempts(in_flight)
+            self.learned.forget_attempts()
 
 
 def _part(rate: float | None, share: float) -> float | None:

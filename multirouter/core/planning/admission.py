@@ -268,7 +268,8 @@ class Admission:
             model = self._acquire_model(member, now, lease)
             if model is REJECTED:
                 return None
-        permit = gate.acquire(now, self._size, lease, panic, join)
+        limit_model = "" if member.on_headers is None else member.limit_model(self._request)
+        permit = gate.acquire(now, self._size, lease, panic, join, limit_model)
         if permit is None:
             if model is not None:
                 gate.release_model(model)
@@ -284,7 +285,7 @@ class Admission:
         if deadline > self.deadline and role != "trial":
             deadline = self.deadline
         step = AttemptStep(member, permit, now, deadline, role, why)
-        step.model = model
+        step.model, step.limit_model = model, limit_model
         hedge = self.route.hedge
         if hedge is not None and role != "trial" and self._can_hedge():
             schedule_hedge(step, hedge, now)

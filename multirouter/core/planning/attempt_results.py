@@ -142,7 +142,7 @@ class AttemptResults(StreamPlan):
         """Returns the permit of an attempt that was never started."""
         if self._context.lost:
             return
-        step.member.gate.return_unused(step.permit)
+        step.member.gate.return_unused(step.permit, step.limit_model)
         if step.model is not None:
             step.member.gate.release_model(step.model)
         for shared in step.member.rules.limits:
@@ -179,9 +179,8 @@ class AttemptResults(StreamPlan):
             latency, slow = 0.0, False
         elif member.latency_average is not None:
             member.latency_average.record(latency, now, member.gate.in_flight)
-        late = member.gate.release_answered(
-            permit, now, latency, slow and self._has_alternative(member, now)
-        )
+        slow = slow and self._has_alternative(member, now)
+        late = member.gate.release_answered(permit, now, latency, slow, step.limit_model)
         if step.model is not None and member.gate.models is not None:
             member.gate.models.succeeded(step.model, now, latency)
         member.health.record_success(now)
@@ -204,13 +203,13 @@ class AttemptResults(StreamPlan):
         if isinstance(error, AttemptTimeout) and step.served_at is None and not step.stalled:
             member.latency.record_timeout(elapsed, trial=permit.trial)
         if member.on_headers is not None and isinstance(error, Exception):
-            member.on_headers(ExceptionDetails(error).headers)
+            member.on_headers(step.limit_model, ExceptionDetails(error).headers)
         effect = self._effect_of(step, verdict)
         if effect is CircuitEffect.FAILURE and step.role != "trial" and error is not None:
             effect = self._ensure_retry_state(step).evidence.effect_of(step, verdict, now)
         if step.model is not None and (models := member.gate.models) is not None:
             effect = models.ended(step.model, verdict, effect, now)
-        late = member.gate.release_unanswered(permit, verdict, effect, now)
+        late = member.gate.release_unanswered(permit, verdict, effect, now, step.limit_model)
         member.record_failure(verdict.kind, effect, elapsed, now, stalled=step.stalled)
         return late
 

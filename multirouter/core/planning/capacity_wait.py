@@ -37,7 +37,7 @@ class CapacityWait(FailoverChoice):
         found: list[float | None] = []
         for limits, left in self._groups(self._left()):
             waits = [shared.ready_in(self._size, now) for shared in limits]
-            earliest = final_errors.earliest_ready_in(left, now, self._size)
+            earliest = final_errors.earliest_ready_in(left, now, self._size, self._request)
             if half_open_in is not None:
                 earliest = half_open_in if earliest is None else min(half_open_in, earliest)
             found.append(_longest([*waits, earliest]))
@@ -55,7 +55,10 @@ class CapacityWait(FailoverChoice):
         found = []
         for limits, left in self._groups(self._left()):
             waits = [shared.ready_in(self._size, now) for shared in limits]
-            rechecks = [member.gate.recheck_in(now, self._size) for member in left]
+            rechecks = [
+                member.gate.recheck_in(now, self._size, member.limit_model(self._request))
+                for member in left
+            ]
             waits.append(min((wait for wait in rechecks if wait is not None), default=None))
             found.append(_longest(waits))
         return min((wait for wait in found if wait is not None), default=None)
@@ -71,6 +74,7 @@ class CapacityWait(FailoverChoice):
             route.limits,
             route.retry,
             self._ineligible,
+            tuple(member.limit_model(self._request) for member in route.members),
             self.idempotent,
             self._wait,
             None if state is None else state.wait_class(),
@@ -123,7 +127,10 @@ class CapacityWait(FailoverChoice):
         size, found = self._size, []
         for limits, members in self._groups(left):
             waits = [shared.ready_in(size, now) or 0.0 for shared in limits]
-            earliest = min(member.gate.earliest_in(now, size) for member in members)
+            earliest = min(
+                member.gate.earliest_in(now, size, member.limit_model(self._request))
+                for member in members
+            )
             found.append(max(earliest, *waits, 0.0))
         return min(found)
 

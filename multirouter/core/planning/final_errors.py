@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from multirouter.core.error_text import message_of
 from multirouter.core.failures.own_process import may_be_from_stall
@@ -42,6 +42,7 @@ def no_provider_available(
     retry_after: float | None,
     *,
     size: int = 0,
+    request: Any = None,
     ineligible: Mapping[str, str] = MappingProxyType({}),
     attempts: Iterable[AttemptRecord] = (),
 ) -> NoProviderAvailable:
@@ -54,11 +55,14 @@ def no_provider_available(
         started: loop time at which the call started, seconds.
         retry_after: seconds until a provider becomes available by time alone; None when unknown.
         size: the request's tokens.
+        request: the request.
         ineligible: why a provider cannot serve such a request, by key of the candidate.
         attempts: the trail.
     """
     states = {
-        m.key: ineligible.get(m.key) or rejection or m.gate.describe(now, size)
+        m.key: ineligible.get(m.key)
+        or rejection
+        or m.gate.describe(now, size, m.limit_model(request))
         for m in route.members
     }
     return NoProviderAvailable(
@@ -111,6 +115,7 @@ def all_failed(
     now: float,
     started: float,
     *,
+    request: Any = None,
     unfit: Collection[str] = (),
 ) -> AllProvidersFailed:
     """Returns the error of a call whose attempts all failed; its cause is the last error.
@@ -121,6 +126,7 @@ def all_failed(
         denial: why no further attempt was made, or None.
         now: loop time, seconds.
         started: loop time at which the call started, seconds.
+        request: the request.
         unfit: keys of the candidates that cannot serve such a request.
     """
     trail = tuple(attempts)
@@ -130,7 +136,9 @@ def all_failed(
         f"all attempts on route {route.name!r} failed: {listed}{_DENIAL_TEXT[denial]}",
         attempts=trail,
         elapsed=now - started,
-        retry_after=earliest_ready_in((m for m in route.members if m.key not in unfit), now, 0),
+        retry_after=earliest_ready_in(
+            (m for m in route.members if m.key not in unfit), now, 0, request
+        ),
     )
     error.__cause__ = failed[-1].error if failed else None
     return error
@@ -181,14 +189,20 @@ def rejection_of(record: AttemptRecord) -> str:
     return f"{record.verdict.kind}: {said}" if said else record.verdict.kind.value
 
 
-def earliest_ready_in(members: Iterable[Candidate], now: float, size: int) -> float | None:
+def earliest_ready_in(
+    members: Iterable[Candidate], now: float, size: int, request: Any = None
+) -> float | None:
     """Seconds until one of the providers becomes available; None when more than time decides.
 
     A provider that is held open is left out: only its release would make it available.
     """
-    gates = [member.gate for member in members if member.gate.hold != "open"]
-    known = [wait for gate in gates if (wait := gate.ready_in(now, size)) is not None]
-    return min(known, default=None) if len(known) == len(gates) or 0.0 in known else None
+    waits = [
+        member.gate.ready_in(now, size, member.limit_model(request))
+        for member in members
+        if member.gate.hold != "open"
+    ]
+    known = [wait for wait in waits if wait is not None]
+    return min(known, default=None) if len(known) == len(waits) or 0.0 in known else None
 
 
 def _listed(states: Mapping[str, str]) -> str:

@@ -224,6 +224,7 @@ class Plan(AttemptResults):
             self._started,
             self.retry_after(now),
             size=self._size,
+            request=self._request,
             ineligible={**self._unavailable(now), **unfit},
             attempts=self.attempts,
         )
@@ -260,7 +261,13 @@ class Plan(AttemptResults):
                 return self._unsupported(unfit, now)
             return self._end("failure", self._unavailable_error(unfit, now), now)
         error = final_errors.all_failed(
-            self.route, self.attempts, denial, now, self._started, unfit=unfit
+            self.route,
+            self.attempts,
+            denial,
+            now,
+            self._started,
+            request=self._request,
+            unfit=unfit,
         )
         return self._end("failure", error, now)
 

@@ -111,6 +111,7 @@ class AttemptStep:
         stalled: whether the event loop stalled while the provider was awaited; in a stream, since
             its newest chunk. A timeout or a lost connection is then no failure of the provider.
         model: the permit of its model's circuit; None while the provider has no such circuits.
+        limit_model: its model for what is learned of limits, "" where nothing is.
         meter: counts the usage of a priced stream, or None.
         dropped: fields of the request that were left out for this provider.
         observation: what a tracer keeps; unset without one.
@@ -120,6 +121,7 @@ class AttemptStep:
         "deadline",
         "dropped",
         "hedge_at",
+        "limit_model",
         "member",
         "meter",
         "model",
@@ -155,6 +157,7 @@ class AttemptStep:
         self.slow: bool | None = False
         self.stalled: bool = False
         self.model: ModelPermit | None = None
+        self.limit_model: str = ""
         self.meter: UsageMeter | None = None
         self.dropped: tuple[str, ...] = ()
 

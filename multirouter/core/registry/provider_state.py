@@ -46,8 +46,8 @@ class ProviderStates:
         now: loop time, seconds, for headers that arrive between the steps of a call.
         wall: wall-clock time, seconds since 1970, for headers with a point in time.
         in_loop: runs a function soon in the thread of the router's event loop.
-        on_low_limit: called with a provider and the loop time when its headers report that little
-            is left; None in a process that shares nothing.
+        on_low_limit: called with a provider, a model and the loop time when headers report that
+            little is left; None in a process that shares nothing.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class ProviderStates:
         self.now: Callable[[], float] = lambda: 0.0
         self.wall: Callable[[], float] = lambda: 0.0
         self.in_loop: Callable[[Callable[[], object]], object] = _at_once
-        self.on_low_limit: Callable[[str, float], None] | None = None
+        self.on_low_limit: Callable[[str, str, float], None] | None = None
 
     def gate(self, name: str, policy: CircuitPolicy, limits: LimitPolicy | None) -> Gate:
         """Returns a provider's gate, new or existing, with these policies applied."""
@@ -153,25 +153,26 @@ class ProviderStates:
             self.changes.make(limits.apply, policy)
         return (limits,)
 
-    def observe_headers(self, provider: str, headers: object) -> None:
+    def observe_headers(self, provider: str, model: str, headers: object) -> None:
         """Learns the limits of a provider from the headers of an answer, soon, from any thread.
 
         Args:
             provider: its name.
+            model: the model that answered; "" when it is not known.
             headers: see `plain_headers`; they never fail the attempt that has the answer.
         """
-        self.in_loop(partial(self._learn, provider, plain_headers(headers)))
+        self.in_loop(partial(self._learn, provider, model, plain_headers(headers)))
 
-    def _learn(self, provider: str, headers: Mapping[str, str]) -> None:
+    def _learn(self, provider: str, model: str, headers: Mapping[str, str]) -> None:
         gate = self.gates.get(provider)
-        learned = None if gate is None else gate.learned
-        if learned is None:
+        reports = list(rate_limit_headers.reports(headers, self.wall))
+        if gate is None or gate.learned is None or not reports:
             return
-        now = self.now()
-        for report in rate_limit_headers.reports(headers, self.wall):
+        now, learned = self.now(), gate.learned.of(model)
+        for report in reports:
             learned.observe(report, now)
         if self.on_low_limit is not None and learned.is_low:
-            self.on_low_limit(provider, now)
+            self.on_low_limit(provider, model, now)
 
     def shared_limits(self) -> Iterator[tuple[str, Limits]]:
         """The limits that a fleet shares, of providers, routes and the router, by name."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from copy import copy
+from functools import partial
 from typing import Any
 
 from multirouter.core.circuit.gate import Gate
@@ -44,8 +45,8 @@ class Candidate:
         lacks: what of a request it cannot express; None when it is not known before an attempt.
         dropping: leaves out what it cannot express before each attempt, and has its transforms;
             None on routes that do not drop.
-        on_headers: reads the headers of an answer; None for a provider whose limits are not
-            learned.
+        on_headers: reads the headers of an answer of a model; None for a provider whose limits are
+            not learned.
         pricing: its models, prices and usage reader.
         rules: what applies to its attempts on this route.
     """
@@ -86,7 +87,7 @@ class Candidate:
         transforms: tuple[Callable[[Any], Any], ...] = (),
         operation: Operation | None = None,
         drops: bool = False,
-        on_headers: Callable[[Headers], None] | None = None,
+        on_headers: Callable[[str, Headers], None] | None = None,
     ) -> None:
         self.name: str = provider.name
         self.key: str = provider.name
@@ -97,14 +98,13 @@ class Candidate:
         self.dropping: Dropping | None = None
         if drops and lacks is not None:
             self.dropping, transforms = Dropping(lacks, transforms), ()
-        call: Any = functions.call
-        stream: Any = functions.stream
+        self.call: Any = with_transforms(functions.call, transforms)
+        self.stream: Any = with_transforms(functions.stream, transforms)
+        self.on_headers: Callable[[str, Headers], None] | None = on_headers
         if on_headers is not None:
-            call = call and ReportingCall(call, on_headers)
-            stream = stream and ReportingStream(stream, on_headers)
-        self.on_headers: Callable[[Headers], None] | None = on_headers
-        self.call: Any = with_transforms(call, transforms)
-        self.stream: Any = with_transforms(stream, transforms)
+            reader = partial(_reader, on_headers, pricing)
+            self.call = self.call and ReportingCall(self.call, reader)
+            self.stream = self.stream and ReportingStream(self.stream, reader)
         self.gate: Gate = gate
         self.latency: LatencyTracker = latency
         self.health: HealthWindow = health
@@ -140,6 +140,10 @@ class Candidate:
         twin.timeout = min(self.timeout, timeout)
         twin.latency_average = None
         return twin
+
+    def limit_model(self, request: Any) -> str:
+        """The model whose learned limits an attempt counts for; "" where none are learned."""
+        return "" if self.on_headers is None else self.pricing.model_of(request) or ""
 
     @property
     def in_flight(self) -> int:
@@ -196,3 +200,10 @@ class Candidate:
 
     def __repr__(self) -> str:
         return f"<Candidate {self.name} weight={self.weight:g} {self.gate!r}>"
+
+
+def _reader(
+    on_headers: Callable[[str, Headers], None], pricing: ProviderPricing, request: Any
+) -> Callable[[Headers], None]:
+    """Reads the headers of the answer to a request."""
+    return partial(on_headers, pricing.model_of(request) or "")

@@ -13,10 +13,15 @@ from weakref import WeakMethod
 
 from multirouter.core.limit_report import LimitReport
 from multirouter.core.registry.provider_state import ProviderStates
-from multirouter.core.sharing.facts import Fact, LimitReading
+from multirouter.core.sharing.facts import (
+    Fact,
+    LimitReading,
+    model_of_subject,
+    model_subject,
+)
 
 APART = 1.0
-"""Seconds between two facts about the limits of one provider."""
+"""Seconds between two facts about the limits of one model."""
 
 Publish = Callable[..., None]
 """Publishes a fact: its kind, its subject, its value, and the seconds for which it stays true."""
@@ -36,30 +41,34 @@ class LearnedLimitFacts:
         self._said: dict[str, float] = {}
         low = WeakMethod(self.low)
 
-        def on_low(provider: str, now: float) -> None:
+        def on_low(provider: str, model: str, now: float) -> None:
             method = low()
             if method is not None:
-                method(provider, now)
+                method(provider, model, now)
 
         states.on_low_limit = on_low
 
-    def low(self, provider: str, now: float) -> None:
-        """Publishes what is left of a provider's limits, of which one is nearly used up."""
+    def low(self, provider: str, model: str, now: float) -> None:
+        """Publishes what is left of a model's limits, of which one is nearly used up."""
         gate = self._states.gates.get(provider)
         learned = None if gate is None else gate.learned
-        if learned is None or now < self._said.get(provider, -math.inf) + APART:
+        subject = model_subject(provider, model) if model else provider
+        if learned is None or now < self._said.get(subject, -math.inf) + APART:
             return
-        found = learned.reported(now)
+        found = learned.of(model).reported(now)
         longest = max((left for *_, left in found), default=0.0)
         if longest <= 0.0:
             return
-        self._said[provider] = now
+        self._said[subject] = now
         value: list[Any] = [[*reading, longest - left] for *reading, left in found]
-        self._publish("limit", provider, value, longest)
+        self._publish("limit", subject, value, longest)
 
     def follow(self, fact: Fact, now: float) -> None:
         """Applies what another process has read."""
-        gate = self._states.gates.get(fact.subject)
+        provider, model = fact.subject, ""
+        if provider not in self._states.gates:
+            provider, model = model_of_subject(provider)
+        gate = self._states.gates.get(provider)
         learned = None if gate is None else gate.learned
         if learned is None:
             return
@@ -67,8 +76,8 @@ class LearnedLimitFacts:
         for name, tokens, remaining, limit, sooner in map(LimitReading._make, fact.value):
             reset = fact.left - sooner
             if reset > 0.0:
-                learned.follow(LimitReport(name, tokens, remaining, limit, reset), now)
+                learned.of(model).follow(LimitReport(name, tokens, remaining, limit, reset), now)
 
     def shift(self, by: float) -> None:
         """Moves by `by` seconds, to the clock of another event loop."""
-        self._said = {provider: at + by for provider, at in self._said.items()}
+        self._said = {subject: at + by for subject, at in self._said.items()}

@@ -132,8 +132,10 @@ def test_a_budget_warns_rejects_and_renews() -> None:
         bench.account.rejection() == "budget of 10 USD per day used up until 2026-11-22 00:00 UTC"
     )
     assert bench.account.ready_in() == 12 * 3600
+    assert not bench.account.admits(0, 0.0)
     bench.now = at(2026, 11, 22)
     assert bench.account.rejection() == ""
+    assert bench.account.admits(0, 0.0)
     bench.charge(9.0)
     assert bench.reported()[2:] == [("day", False)]
     event = bench.recorder.of("budget_reached")[1]

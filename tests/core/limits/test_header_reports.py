@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextvars import copy_context
 from typing import Any
 
@@ -25,19 +25,31 @@ async def chunks(request: Any) -> AsyncIterator[Any]:
     yield request
 
 
+def to(seen: list[Any], requests: list[Any] | None = None) -> Any:
+    """Reads headers into a list, and requests into another one."""
+
+    def reader(request: Any) -> Callable[[Any], None]:
+        if requests is not None:
+            requests.append(request)
+        return seen.append
+
+    return reader
+
+
 async def test_a_call_reports_its_headers() -> None:
-    """To the attempt that makes it; outside of one nothing happens."""
+    """To the attempt that makes it, with its request; outside of one nothing happens."""
     seen: list[Any] = []
-    assert await ReportingCall(call, seen.append)("x") == "x"
+    requests: list[Any] = []
+    assert await ReportingCall(call, to(seen, requests))("x") == "x"
     assert await call("x") == "x"
-    assert seen == [HEADERS]
+    assert (seen, requests) == ([HEADERS], ["x"])
 
 
 async def test_an_attempt_within_an_attempt_reports_to_the_inner_one() -> None:
     """A router that is a provider of another one learns for itself."""
     outer: list[Any] = []
     inner: list[Any] = []
-    nested = ReportingCall(ReportingCall(call, inner.append), outer.append)
+    nested = ReportingCall(ReportingCall(call, to(inner)), to(outer))
     await nested("x")
     assert (outer, inner) == ([], [HEADERS])
 
@@ -45,9 +57,10 @@ async def test_an_attempt_within_an_attempt_reports_to_the_inner_one() -> None:
 async def test_a_stream_reports_until_its_first_chunk() -> None:
     """Headers come before the first chunk; later ones belong to no attempt."""
     seen: list[Any] = []
-    stream = ReportingStream(chunks, seen.append)("x")
+    requests: list[Any] = []
+    stream = ReportingStream(chunks, to(seen, requests))("x")
     assert [chunk async for chunk in stream] == ["x", "x"]
-    assert seen == [HEADERS]
+    assert (seen, requests) == ([HEADERS], ["x"])
 
 
 async def test_a_stream_is_closed() -> None:
@@ -68,11 +81,11 @@ async def test_a_stream_is_closed() -> None:
         async def __anext__(self) -> int:
             return 1
 
-    stream: Any = ReportingStream(endless, lambda headers: None)("x")
+    stream: Any = ReportingStream(endless, to([]))("x")
     assert await anext(stream) == 1
     await stream.aclose()
     assert closed == [True]
-    bare: Any = ReportingStream(lambda _: Bare(), lambda headers: None)("x")
+    bare: Any = ReportingStream(lambda _: Bare(), to([]))("x")
     assert await anext(bare) == 1
     await bare.aclose()
 
@@ -81,7 +94,7 @@ async def test_what_returns_no_iterator_is_the_providers_error() -> None:
     """The error is that of a stream without this wrapper."""
     broken: Any = lambda _: None  # noqa: E731 - a provider's mistake
     with pytest.raises(TypeError):
-        ReportingStream(broken, lambda headers: None)("x")
+        ReportingStream(broken, to([]))("x")
 
 
 class _Pending:
@@ -102,9 +115,9 @@ def test_an_attempt_that_is_collected_in_another_context_raises_nothing(*, strea
 
     async def attempt() -> None:
         if streams:
-            await anext(ReportingStream(stream, seen.append)(None))
+            await anext(ReportingStream(stream, to(seen))(None))
         else:
-            await ReportingCall(call, seen.append)(None)
+            await ReportingCall(call, to(seen))(None)
 
     seen: list[Any] = []
     running = attempt()

@@ -294,42 +294,32 @@ def test_instants_move_to_another_clock() -> None:
     limits = Limits(LimitPolicy(learn=True))
     assert limits.learned is not None
     limits.acquire(0, 1.0)
-    limits.learned.rejected(1.0, 0.5)
+    limits.learned.of("").rejected(1.0, 0.5)
     limits.release()
-    limits.learned.observe(LimitReport("r", False, 0.0, 9.0, 50.0), 1.0)
+    limits.learned.of("").observe(LimitReport("r", False, 0.0, 9.0, 50.0), 1.0)
     before = limits.ready_in(0, 2.0)
     limits.shift(3600.0)
     assert limits.ready_in(0, 3602.0) == before == 49.0
 
 
 def test_learning_can_be_turned_on_and_off() -> None:
-    """What was learned is dropped when it is off; a new beginning knows the attempts in flight."""
+    """What was learned is dropped when it is off; attempts from before end without harm."""
     limits = Limits(LimitPolicy(in_flight=9))
     limits.acquire(0, 0.0)
     limits.apply(LimitPolicy(learn=True))
     learned = limits.learned
     assert learned is not None
-    assert learned.in_flight == 1
     limits.answered(1.0, 1.0)
-    assert learned.in_flight == limits.in_flight == 0
+    assert learned.of("").in_flight == limits.in_flight == 0
+    limits.acquire(0, 1.0)
+    assert learned.of("").in_flight == 1
     limits.apply(LimitPolicy(in_flight=9, learn=True))
     assert limits.learned is learned
     limits.forget_attempts()
+    assert learned.of("").in_flight == 0
     limits.apply(LimitPolicy(in_flight=9))
     assert limits.learned is None
     assert limits.ready_in(0, 0.0) == 0.0
-
-
-def test_learning_begins_with_attempts_in_flight() -> None:
-    """A provider that had no limits at all: its attempts end where they are counted."""
-    limits = Limits(LimitPolicy(learn=True))
-    limits.forget_attempts(3)
-    learned = limits.learned
-    assert learned is not None
-    assert learned.in_flight == 3
-    for _ in range(3):
-        limits.release()
-    assert learned.in_flight == limits.in_flight == 0
 
 
 def test_limits_are_learned_of_providers_only() -> None:

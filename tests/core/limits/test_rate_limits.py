@@ -247,7 +247,7 @@ def test_a_learned_limit_is_no_part_of_the_demand() -> None:
     limits = Limits(LimitPolicy(learn=True))
     assert limits.learned is not None
     assert limits.admits(0, 0.0)
-    limits.learned.observe(LimitReport("requests", False, 0.0, 60.0, 5.0), 0.0)
+    limits.learned.of("").observe(LimitReport("requests", False, 0.0, 60.0, 5.0), 0.0)
     assert not limits.admits(0, 0.0)
     assert (limits.demand, limits.limited) == (0.0, 0)
 
@@ -277,7 +277,7 @@ def test_learned_limits_come_beside_the_configured_ones() -> None:
     )
     limits = Limits(policy)
     assert limits.learned is not None
-    limits.learned.observe(LimitReport("t", True, 8.0, None, 4.0), 0.0)
+    limits.learned.of("").observe(LimitReport("t", True, 8.0, None, 4.0), 0.0)
     assert limits.rejection(8, 0.0) == ""
     assert limits.rejection(9, 0.0) == "at the limit that its headers report"
     assert limits.rejection(9, 4.0) == ""
@@ -292,12 +292,13 @@ def test_learned_limits_come_beside_the_configured_ones() -> None:
         requests.answered(0.0, 1.0)
         requests.acquire(0, 0.0)
     assert requests.learned is not None
-    requests.learned.rejected(0.0, 0.0)
-    assert requests.learned.rejection(0, 0.0) == "at its learned limit (1 in flight)"
+    learned = requests.learned.of("")
+    learned.rejected(0.0, 0.0)
+    assert learned.rejection(0, 0.0) == "at its learned limit (1 in flight)"
     assert requests.ready_in(0, 600.0) is None
     requests.release()
-    assert requests.learned.rejection(0, 0.0) == "at its learned limit (240 requests per minute)"
+    assert learned.rejection(0, 0.0) == "at its learned limit (240 requests per minute)"
     requests.acquire(0, 600.0)
-    assert requests.learned.ready_in(0, 600.0) is None
+    assert learned.ready_in(0, 600.0) is None
     requests.release()
-    assert requests.learned.ready_in(0, 600.0) == 0.0
+    assert learned.ready_in(0, 600.0) == 0.0

@@ -44,15 +44,15 @@ def test_a_tracer_gets_every_attempt() -> None:
 
 
 def test_the_headers_of_a_failure_teach_limits() -> None:
-    """Those of its exception; what is no exception has none."""
-    world = World([provider("a")])
+    """Those of its exception, of its model; what is no exception has none."""
+    world = World([provider("a", model="m")])
     member = world.member("a")
     seen: list[Any] = []
-    member.on_headers = seen.append
+    member.on_headers = lambda *found: seen.append(found)
     for error in (with_fields(headers={"X-Left": "0"}), BaseException()):
         plan = world.plan()
         plan.record(world.next_attempt(plan), failing("not_found"), None, error, world.now)
-    assert seen == [{"x-left": "0"}]
+    assert seen == [("m", {"x-left": "0"})]
 
 
 def test_the_latency_of_a_stream_is_that_of_its_first_content() -> None:

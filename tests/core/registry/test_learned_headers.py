@@ -23,15 +23,15 @@ def learning() -> World:
 def test_headers_teach_the_limits_of_their_provider() -> None:
     """At once where there is no loop; the low limit is reported with its time."""
     world, reported = learning(), []
-    world.states.on_low_limit = lambda name, now: reported.append((name, now))
+    world.states.on_low_limit = lambda *low: reported.append(low)
     assert world.states.gates["a"].ready_in(world.now) == 0.0
-    world.states.observe_headers("a", HEADERS)
+    world.states.observe_headers("a", "m", HEADERS)
     wait = world.states.gates["a"].ready_in(world.now)
     assert wait is not None
     assert 0.0 < wait <= 31.0
-    assert reported == [("a", world.now)]
-    world.states.observe_headers("b", HEADERS)
-    world.states.observe_headers("unknown", HEADERS)
+    assert reported == [("a", "m", world.now)]
+    world.states.observe_headers("b", "m", HEADERS)
+    world.states.observe_headers("unknown", "m", HEADERS)
     assert world.states.gates["b"].ready_in(world.now) == 0.0
     assert len(reported) == 1
 
@@ -41,7 +41,7 @@ def test_headers_are_learned_in_the_loop() -> None:
     world = learning()
     waiting: list[Callable[[], object]] = []
     world.states.in_loop = waiting.append
-    world.states.observe_headers("a", dict(HEADERS))
+    world.states.observe_headers("a", "m", dict(HEADERS))
     assert world.states.gates["a"].ready_in(world.now) == 0.0
     (learn,) = waiting
     learn()

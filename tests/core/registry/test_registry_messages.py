@@ -174,8 +174,8 @@ def test_learning_providers_read_headers() -> None:
     world.states.in_loop = seen.append
     on_headers = world.member("a").on_headers
     assert on_headers is not None
-    on_headers({"x": "y"})
-    assert seen[0].args == ("a", {"x": "y"})
+    on_headers("m", {"x": "y"})
+    assert seen[0].args == ("a", "m", {"x": "y"})
     assert world.member("b").on_headers is None
 
 

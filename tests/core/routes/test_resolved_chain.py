@@ -234,8 +234,11 @@ async def test_a_route_changes_the_request_of_calls_and_streams() -> None:
 
 
 async def test_headers_are_read_of_calls_and_streams() -> None:
-    """A provider that can only stream still cannot be called."""
+    """With the model that a request names; a provider that can only stream cannot be called."""
     seen: list[Any] = []
+
+    def read(*found: Any) -> None:
+        seen.append(found)
 
     async def call(request: Any) -> Any:
         report_headers({"q": request})
@@ -245,16 +248,17 @@ async def test_headers_are_read_of_calls_and_streams() -> None:
         report_headers({"s": request})
         yield request
 
-    both = candidate(calm("a"), Provider("a", call, stream=stream), on_headers=seen.append)
+    both = candidate(calm("a"), Provider("a", call, stream=stream), on_headers=read)
     assert both.on_headers is not None
     assert isinstance(both.call, ReportingCall)
     assert isinstance(both.stream, ReportingStream)
     assert await both.call("x") == "x"
-    assert [chunk async for chunk in both.stream("y")] == ["y"]
-    assert seen == [{"q": "x"}, {"s": "y"}]
-    only = candidate(calm("a"), Provider("a", stream=chunks), on_headers=seen.append)
+    named = {"model": "m"}
+    assert [chunk async for chunk in both.stream(named)] == [named]
+    assert seen == [("", {"q": "x"}), ("m", {"s": named})]
+    only = candidate(calm("a"), Provider("a", stream=chunks), on_headers=read)
     assert only.call is None
-    assert candidate(calm("a"), Provider("a", answer), on_headers=seen.append).stream is None
+    assert candidate(calm("a"), Provider("a", answer), on_headers=read).stream is None
 
 
 def test_degraded_at_a_time() -> None:

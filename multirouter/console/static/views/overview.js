@@ -126,7 +126,8 @@ function learnedLimits(one) {
 }
 
 function learnedLimit(limit) {
-  if (limit.remaining === null) return `${limit.name.replaceAll("_", " ")}: ${count(limit.limit)} (${limit.source})`;
+  const source = limit.model === null ? limit.source : `${limit.model}, ${limit.source}`;
+  if (limit.remaining === null) return `${limit.name.replaceAll("_", " ")}: ${count(limit.limit)} (${source})`;
   const whole = limit.limit === null ? "" : ` of ${count(limit.limit)}`;
-  return `${count(limit.remaining)}${whole} ${limit.unit} left (${limit.source})`;
+  return `${count(limit.remaining)}${whole} ${limit.unit} left (${source})`;
 }
