@@ -113,8 +113,9 @@ class GateModel:
         if self.max_in_flight is not None and self.in_flight >= self.max_in_flight:
             return None
         rejection = self.health_rejection()
-        join = join and rejection == "trial" and self.may_join()
-        if rejection and (rejection == "held" or not panic) and not join:
+        decide = self.current_state == "half_open" and self.trials_decide()
+        join = join and decide and self.may_join()
+        if rejection and (rejection == "held" or not panic) and not (join and rejection == "trial"):
             return None
         self.in_flight += 1
         if self.hold == "disabled":
