@@ -36,6 +36,9 @@ exit status: 0, or 1 if no request was answered."""
 KEY_VARIABLE = "MULTIROUTER_KEY"
 """Environment variable with the client key for a gateway."""
 
+CONNECT_TIMEOUT = 10.0
+"""Seconds within which a gateway must accept the first connection."""
+
 PROGRESS_INTERVAL = 1.0
 """Seconds between two lines of progress."""
 
@@ -193,6 +196,7 @@ async def _target(
     if _is_url(name):
         import aiohttp
 
+        await _check_that_it_runs(name)
         limit = aiohttp.TCPConnector(limit=0)
         async with aiohttp.ClientSession(connector=limit) as session:
             yield GatewayTarget(name, session, os.environ.get(KEY_VARIABLE)), []
@@ -207,6 +211,28 @@ async def _target(
         if arguments.route is not None:
             router.explain(route=arguments.route)  # raises if there is no such route
         yield RouterTarget(router, arguments.route), prepare(router, outages, rng)
+
+
+async def _check_that_it_runs(url: str) -> None:
+    """Connects to a gateway once: without one, every request would fail, until the end.
+
+    Raises:
+        ConfigurationError: nothing accepts connections there.
+    """
+    import anyio
+
+    from multirouter.errors import ConfigurationError
+
+    parts = urlsplit(url)
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    try:
+        with anyio.fail_after(CONNECT_TIMEOUT):
+            connection = await anyio.connect_tcp(parts.hostname or "", port)
+    except OSError as error:
+        why = str(error.__cause__ or error) or f"no connection within {CONNECT_TIMEOUT:g} s"
+        found = f"must be the URL of a gateway that runs, got {url!r} ({why})"
+        raise ConfigurationError("TARGET", found) from None
+    await connection.aclose()
 
 
 def _requests(arguments: Namespace) -> list[Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import socket
 import xml.etree.ElementTree as ET
 from argparse import ArgumentParser
 from collections.abc import AsyncIterator
@@ -283,6 +284,30 @@ def test_mistakes_are_found_before_the_first_request(
     ):
         with pytest.raises((ConfigurationError, UsageError), match=message):
             command.run(parser.parse_args(options))
+
+
+@pytest.mark.real_io
+def test_a_gateway_that_does_not_run_is_found_at_once() -> None:
+    """One connection is tried before the load, whatever its duration; the message says why."""
+    parser = ArgumentParser()
+    command.add_arguments(parser)
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))  # it does not listen
+        url = f"http://127.0.0.1:{unused.getsockname()[1]}"
+        with pytest.raises(ConfigurationError, match=r"a gateway that runs.*failed"):
+            command.run(parser.parse_args([url, "--seconds", "3600"]))
+
+
+async def test_a_gateway_that_accepts_no_connection(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host that does not answer is waited for as long as for the first connection alone."""
+
+    async def never(*_: Any) -> Any:
+        await anyio.sleep_forever()
+
+    monkeypatch.setattr(anyio, "connect_tcp", never)
+    with pytest.raises(ConfigurationError, match="no connection within 10 s"):
+        await command._check_that_it_runs("https://gateway.test")
+    assert anyio.current_time() >= 10.0
 
 
 def test_options_of_a_router_are_not_for_a_url() -> None:
