@@ -36,6 +36,11 @@ class Lanes:
             return False
         return not self._sizes or sum(self._sizes.values()) + size <= self._max_size
 
+    async def wait_for_an_end(self, most: int) -> None:
+        """Waits until a message has been answered, if there are `most` or more."""
+        if len(self._sizes) >= most:
+            await asyncio.wait(self._sizes, return_when=asyncio.FIRST_COMPLETED)
+
     def add(self, lane: Lane, size: int, answer: Callable[[], Awaitable[None]]) -> None:
         """Answers a message after those that its lane has already.
 

@@ -197,18 +197,21 @@ class _Connection:
         return WSCloseCode.GOING_AWAY
 
     async def _add(self, text: bytes) -> None:
-        """Has a message answered in its turn, or with an error at once if too many are waiting."""
-        message = self._sockets.new_message(len(text), self._conversations)
+        """Has a message answered in its turn, with an error if too many are waiting.
+
+        Beyond twice as many, nothing is read until one has been answered.
+        """
+        message, size = self._sockets.new_message(len(text), self._conversations), len(text)
         await message.parse(text)
-        if self._lanes.admits(len(text)):
-            self._lanes.add(message.lane, len(text), lambda: self._answer(message))
-            return
-        said = (
-            f"a connection must have at most {MAX_MESSAGES} messages that are not answered yet, "
-            f"and {self._host.limits.max_body_size} bytes of them"
-        )
-        message.reject(HTTPError(429, said, code="rate_limit_exceeded", retry_after=1.0))
-        await self._answer(message)
+        if not self._lanes.admits(size):
+            said = (
+                f"a connection must have at most {MAX_MESSAGES} messages that are not answered "
+                f"yet, and {self._host.limits.max_body_size} bytes of them"
+            )
+            message.reject(HTTPError(429, said, code="rate_limit_exceeded", retry_after=1.0))
+            size = 0  # its text is not kept
+        self._lanes.add(message.lane, size, lambda: self._answer(message))
+        await self._lanes.wait_for_an_end(2 * MAX_MESSAGES)
 
     async def _answer(self, message: Message) -> None:
         """Answers a message, unless the gateway stops: its client then sends it elsewhere."""

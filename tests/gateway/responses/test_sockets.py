@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from contextlib import AsyncExitStack
 from typing import Any
@@ -15,6 +16,7 @@ from pydantic import TypeAdapter
 from multirouter.config import KeyBook
 from multirouter.gateway.http.server_limits import ServerLimits
 from multirouter.gateway.sockets import response_sockets
+from multirouter.gateway.sockets.lanes import Lanes
 from multirouter.gateway.sockets.response_sockets import MAX_MESSAGES
 from tests.gateway.harness import Harness, running_gateway
 from tests.gateway.upstream import gateway_before, sse
@@ -336,7 +338,7 @@ async def test_a_lane_continues_a_response_of_another() -> None:
 
 
 async def test_waiting_messages_are_bounded() -> None:
-    """Too many, or too long together, are an error at once; those that wait are answered."""
+    """Too many, or too long together, are an error in their turn; those that wait are answered."""
     limits = ServerLimits(max_body_size=1000)
     async with (
         running_gateway(("slow-first-token-3000",), limits=limits) as harness,
@@ -346,13 +348,47 @@ async def test_waiting_messages_are_bounded() -> None:
         for _ in range(MAX_MESSAGES):
             await socket.send_str("{}")
         ends = [one for one in await events_until(socket, MAX_MESSAGES + 1) if "status" in one]
-        assert [one["status"] for one in ends] == [429, *[400] * (MAX_MESSAGES - 1)]
+        assert [one["status"] for one in ends] == [*[400] * (MAX_MESSAGES - 1), 429]
         for text in ("one", "x" * 500, "x" * 500, "two"):
             await socket.send_str(message(text))
         ends = [one for one in await events_until(socket, 4) if "response" not in one]
         (refused,) = [one for one in ends if one["type"] == "error"]
         assert (refused["status"], refused["headers"]["retry-after"]) == (429, "1")
         assert "must have at most 64 messages" in refused["error"]["message"]
+
+
+async def test_messages_that_are_rejected_are_bounded_too() -> None:
+    """Beyond twice as many none is read; each is answered, after those before it."""
+    async with (
+        running_gateway(("slow-first-token-3000",)) as harness,
+        connect(harness) as socket,
+    ):
+        await socket.send_str(message("one"))
+        for _ in range(5 * MAX_MESSAGES):
+            await socket.send_str("{}")
+        ends = [one for one in await events_until(socket, 5 * MAX_MESSAGES + 1) if "status" in one]
+        assert {one["status"] for one in ends} == {400, 429}
+        assert [one["status"] for one in ends[: 2 * MAX_MESSAGES - 1]] == [
+            *[400] * (MAX_MESSAGES - 1),
+            *[429] * MAX_MESSAGES,
+        ]
+
+
+async def test_a_lane_waits_for_an_end() -> None:
+    """If it has as many messages as are asked for, and not before."""
+    lanes, release = Lanes(1, 1, lambda _: None), asyncio.Event()
+
+    async def answer() -> None:
+        await release.wait()
+
+    for _ in range(2):
+        lanes.add(None, 0, answer)
+    await lanes.wait_for_an_end(3)
+    waiting = asyncio.create_task(lanes.wait_for_an_end(2))
+    await anyio.sleep(1)
+    assert not waiting.done()
+    release.set()
+    await waiting
 
 
 async def test_an_idle_connection_is_no_work() -> None:
