@@ -313,7 +313,7 @@ class Management(Attachment, Generic[RequestT, ResponseT, ChunkT]):
             updated=tuple(name for name in new if name in old and new[name] is not old[name]),
         )
         now = self._engine.binding.now()
-        self._engine.states.keep_diversions(tuple(self._engine.registry.names()), now)
+        self._engine.states.keep_routes(tuple(self._engine.registry.names()), now)
         self._engine.dispatcher.post("configured", event)
         self._engine.dispatcher.deliver()
         self._engine.serve_waiting(now)

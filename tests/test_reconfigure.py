@@ -115,7 +115,9 @@ async def test_latency_and_retry_policies_may_change() -> None:
     async with harness("a", latency=LatencyPolicy(minimum_samples=1)) as env:
         await env.call()
         engine = env.router._engine
-        latency = engine.states.latency("default call", "a", LatencyPolicy(minimum_samples=1))
+        latency = engine.states.latency(
+            ("default", "", "call"), "a", LatencyPolicy(minimum_samples=1)
+        )
         assert latency.has_enough_samples
         env.router.reconfigure(
             env.router.providers,
@@ -123,7 +125,8 @@ async def test_latency_and_retry_policies_may_change() -> None:
             retry=RetryPolicy(budget_floor=0, budget=0.0),
         )
         assert (
-            engine.states.latency("default call", "a", LatencyPolicy(minimum_samples=5)) is latency
+            engine.states.latency(("default", "", "call"), "a", LatencyPolicy(minimum_samples=5))
+            is latency
         )
         assert not latency.has_enough_samples
         assert not engine.context.budget.allows(0.0)

@@ -5,7 +5,7 @@ Accounts outlive changes of the configuration, as gates and limits do.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import TYPE_CHECKING, Any
 
 from multirouter.core.cost.account import Account
@@ -100,6 +100,13 @@ class Accounts:
     def remove_provider(self, provider: str) -> None:
         """Removes the account of a provider that left the router."""
         self.by_owner.pop(f"provider {provider}", None)
+
+    def keep_routes(self, routes: Collection[str]) -> None:
+        """Removes the accounts of all routes but these, which left the router."""
+        kept = {f"route {name}" for name in routes}
+        for owner in [owner for owner in self.by_owner if owner.startswith("route ")]:
+            if owner not in kept:
+                del self.by_owner[owner]
 
     def pricing(self, provider: Provider[Any, Any, Any], gate: Gate) -> ProviderPricing:
         """Returns a provider's models, prices and usage reader; sets its gate's account."""

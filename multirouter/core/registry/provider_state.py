@@ -20,12 +20,16 @@ from multirouter.core.limits.rate_limits import Limits
 from multirouter.core.registry.accounts import Accounts
 from multirouter.core.registry.state_changes import StateChanges
 from multirouter.core.routes.diversion import Diversion
+from multirouter.core.routes.unique_names import ADHOC
 from multirouter.core.settings.policies import (
     CircuitPolicy,
     HealthPolicy,
     LatencyPolicy,
     LimitPolicy,
 )
+
+Place = tuple[str, ...]
+"""A route, and an operation or ""; for latencies also `call` or `stream`."""
 
 
 class ProviderStates:
@@ -56,9 +60,9 @@ class ProviderStates:
         self._router = router
         self._dispatcher = dispatcher
         self._rng = rng
-        self._latencies: dict[tuple[str, str], LatencyTracker] = {}
-        self._healths: dict[tuple[str, str], HealthWindow] = {}
-        self._latency_averages: dict[tuple[str, str], LatencyAverage] = {}
+        self._latencies: dict[tuple[Place, str], LatencyTracker] = {}
+        self._healths: dict[tuple[Place, str], HealthWindow] = {}
+        self._latency_averages: dict[tuple[Place, str], LatencyAverage] = {}
         self._limits: dict[str, Limits] = {}
         self._diversions: dict[str, Diversion] = {}
         self.gates: dict[str, Gate] = {}
@@ -91,32 +95,32 @@ class ProviderStates:
             self.changes.make(gate.apply, policy, limits)
         return gate
 
-    def latency(self, route: str, provider: str, policy: LatencyPolicy) -> LatencyTracker:
+    def latency(self, place: Place, provider: str, policy: LatencyPolicy) -> LatencyTracker:
         """Returns a provider's latency tracker on a route, for calls or for streams."""
-        latency = self._latencies.get((route, provider))
+        latency = self._latencies.get((place, provider))
         if latency is None:
             latency = LatencyTracker(policy)
-            self.changes.add(self._latencies, (route, provider), latency)
+            self.changes.add(self._latencies, (place, provider), latency)
         elif latency.policy is not policy:
             self.changes.make(latency.apply, policy)
         return latency
 
-    def health(self, route: str, provider: str, policy: HealthPolicy) -> HealthWindow:
+    def health(self, place: Place, provider: str, policy: HealthPolicy) -> HealthWindow:
         """Returns a provider's health on a route, the same for calls and streams."""
-        health = self._healths.get((route, provider))
+        health = self._healths.get((place, provider))
         if health is None:
             health = HealthWindow(policy, self.revision)
-            self.changes.add(self._healths, (route, provider), health)
+            self.changes.add(self._healths, (place, provider), health)
         elif health.policy is not policy:
             self.changes.make(health.apply, policy)
         return health
 
-    def latency_average(self, route: str, provider: str) -> LatencyAverage:
+    def latency_average(self, place: Place, provider: str) -> LatencyAverage:
         """Returns a provider's latency average on a route, for calls or for streams."""
-        average = self._latency_averages.get((route, provider))
+        average = self._latency_averages.get((place, provider))
         if average is None:
             average = LatencyAverage()
-            self.changes.add(self._latency_averages, (route, provider), average)
+            self.changes.add(self._latency_averages, (place, provider), average)
         return average
 
     def diversion(self, route: str) -> Diversion:
@@ -127,8 +131,18 @@ class ProviderStates:
             self.changes.add(self._diversions, route, diversion)
         return diversion
 
-    def keep_diversions(self, routes: Collection[str], now: float) -> None:
-        """Ends the diversions of all routes but these, which were removed, at `now`."""
+    def keep_routes(self, routes: Collection[str], now: float) -> None:
+        """Removes the state of all routes but these, which left; ends their diversions at `now`.
+
+        Attempts in flight keep their references.
+        """
+        kept = {*routes, ADHOC}
+        for by_place in (self._latencies, self._healths, self._latency_averages):
+            for key in [key for key in by_place if key[0][0] not in kept]:
+                del by_place[key]
+        for owner in [owner for owner in self._limits if owner and owner not in kept]:
+            del self._limits[owner]
+        self.accounts.keep_routes(routes)
         for name in [name for name in self._diversions if name not in routes]:
             diversion = self._diversions.pop(name)
             if diversion.active:

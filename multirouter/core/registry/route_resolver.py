@@ -179,8 +179,8 @@ class RouteResolver:
         """
         states, defaults, providers = self._states, self._defaults, self._providers
         gates, pricings = self.gates, self._pricings
-        place = f"{label} {operation}" if operation else label
-        latency_place = f"{place} {ability}"
+        place = (label, operation)
+        latency_place = (*place, ability)
         route_timeout = self._attempt_timeout(route)
         weights, drops = route.weights, (route.unsupported or defaults.unsupported) == "drop"
         latency_policy, health_policy = defaults.latency, defaults.health

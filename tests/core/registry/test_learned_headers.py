@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from multirouter.core.cost.budget import Budget
+from multirouter.core.cost.price import Price
 from multirouter.core.events import RouteDiverted
+from multirouter.core.routes.chain import Chain, Target
 from multirouter.core.routes.route import Route
+from multirouter.core.settings.operation import Operation
 from multirouter.core.settings.policies import LimitPolicy
 from tests.core.kit import World, provider
 
@@ -72,12 +76,42 @@ def test_the_diversion_of_a_removed_route_ends() -> None:
         diversion.active = name != "quiet"
         diversion.since = 40.0
     kept = world.states.diversion("kept")
-    world.states.keep_diversions({"kept"}, 70.0)
+    world.states.keep_routes({"kept"}, 70.0)
     world.context.dispatcher.deliver()
     expected = RouteDiverted("tested", "gone", False, "", (), "", 40.0, 70.0)
     assert world.recorder.of("route_diverted") == [expected]
     assert world.states.diversion("kept") is kept
     assert not world.states.diversion("gone").active
+
+
+def test_the_state_of_a_removed_route_is_dropped() -> None:
+    """Also that of its operations; other routes, the router and calls with own routes keep it."""
+    rates, spending = LimitPolicy(requests_per_minute=60.0), Budget(5)
+
+    async def embed(request: object) -> object:
+        return request
+
+    a = provider("a", price=Price(1, 1), operations={"embeddings": Operation(embed)})
+    fast = {"strategy": "fastest", "limits": rates, "budget": spending}
+    names = ("kept", "kept too", "gone")
+    world = World([a], [Route(name, ["a"], **fast) for name in names], limits=rates)
+    for name in (*names, ["a"]):
+        world.registry.route(name)
+    for name in names:
+        world.registry.route(Chain([Target(name, "m")], operation="embeddings"))
+    states = world.states
+    stores = states._latencies, states._healths, states._latency_averages
+    states.keep_routes({"kept", "kept too"}, world.now)
+    for store in stores:
+        assert {place[0] for place, _ in store} >= {"kept", "kept too"}
+        assert {place[0] for place, _ in store} <= {"kept", "kept too", "adhoc"}
+    assert {place[0] for place, _ in states._latencies} == {"kept", "kept too", "adhoc"}
+    assert [name for name, _ in states.shared_limits()] == [
+        "router",
+        "route kept",
+        "route kept too",
+    ]
+    assert sorted(states.accounts.by_owner) == ["route kept", "route kept too"]
 
 
 def test_the_clocks_begin_at_0() -> None:

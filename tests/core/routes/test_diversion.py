@@ -193,9 +193,9 @@ def test_the_diversion_of_a_removed_route_ends() -> None:
     for _ in range(10):
         answered(world)
         world.now += 3.0
-    world.states.keep_diversions(["chain", "other"], world.now)
-    world.states.keep_diversions(["other"], world.now)
-    world.states.keep_diversions([], world.now)
+    world.states.keep_routes(["chain", "other"], world.now)
+    world.states.keep_routes(["other"], world.now)
+    world.states.keep_routes([], world.now)
     world.context.dispatcher.deliver()
     assert [(event.route, event.diverted) for event in events(world)] == [
         ("chain", True),
