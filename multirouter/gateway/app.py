@@ -125,7 +125,7 @@ class Gateway:
         made_ids: MadeIds | None = None,
     ) -> None:
         self.router = router
-        made_ids = made_ids or MadeIds()
+        self._made = made_ids = made_ids or MadeIds()
         self._stored: StoredResponses = StoredResponses(responses, made_ids)
         self.access: AccessControl = AccessControl(
             keys,
@@ -279,7 +279,7 @@ class Gateway:
         chat = partial(answer_chat, comment_interval=interval)
         self.add_endpoint("POST", "/v1/chat/completions", requests.handler(chat))
         self.add_endpoint("POST", "/admin/chat", requests.admin_handler(chat))
-        answer_message = partial(answer_messages, comment_interval=interval)
+        answer_message = partial(answer_messages, comment_interval=interval, made=self._made)
         messages = requests.handler(answer_message, from_messages)
         self.add_endpoint("POST", "/v1/messages", messages, ANTHROPIC)
         self.add_endpoint("POST", "/v1/responses", self._responses, RESPONSES)

@@ -38,6 +38,14 @@ def ids_in(answer: Mapping[str, Any]) -> Iterator[str]:
         yield from (id_ for _, id_ in _files_in(item))
 
 
+def message_ids_in(message: Mapping[str, Any]) -> Iterator[str]:
+    """The ids of containers and files in a message of Anthropic, or in an event of its stream."""
+    for part in (message, *message.values()):
+        if isinstance(part, Mapping):
+            yield from _id_of(part.get("container"))
+    yield from (id_ for _, id_ in _files_in(message))
+
+
 def references_in(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What a request may refer to: fields with their ids, at most `MAX_ITEMS`.
 
@@ -52,7 +60,7 @@ def references_in(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 def _references(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for field, value in body.items():
         if isinstance(value, str):
-            if (field.endswith("_id") or field in ONLY_NATIVE) and _is_id(value):
+            if (field.endswith("_id") or field in _NAMES) and _is_id(value):
                 yield field, value
         elif isinstance(value, dict) and field != "metadata":  # which is the client's own
             for id_ in _id_of(value):
@@ -79,6 +87,9 @@ def _files_in(value: Any, depth: int = 0) -> Iterator[tuple[str, str]]:
             elif isinstance(inner, dict | list) and depth < _MAX_DEPTH and field not in _FREE:
                 yield from _files_in(inner, depth + 1)
 
+
+_NAMES = frozenset({*ONLY_NATIVE, "container"})
+"""Fields whose text is an id although their name does not say so; one is Anthropic's."""
 
 _REFERENCE = frozenset({"type", "id"})
 """Fields of an item that only refers to another one."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from multirouter.gateway.formats.anthropic.answers import empty_message, stop_reason, usage_counts
@@ -24,11 +25,17 @@ class MessageEvents(ChunkTranslator):
 
     Args:
         request_id: the base of ids.
+        on_native: called with each event that is passed on as it is, but for pieces of content.
     """
 
-    def __init__(self, request_id: str) -> None:
+    def __init__(
+        self,
+        request_id: str,
+        on_native: Callable[[dict[str, Any]], object] = lambda _: None,
+    ) -> None:
         super().__init__(request_id)
         self._request_id = request_id
+        self._on_native = on_native
         self._events: list[bytes] = []
         self._started = False
         self._open: tuple[str, int] | None = None
@@ -82,6 +89,7 @@ class MessageEvents(ChunkTranslator):
             return named_event(event.name, event.data)
         data = loads(event.data)
         kind = data.get("type") or event.name
+        self._on_native(data)
         if kind == "message_start":
             self._started = True
         elif kind == "content_block_start":
