@@ -5,15 +5,18 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Generator, Iterable, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Self, TypeAlias
+from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar
 
 from multirouter.core import validation as check
 from multirouter.errors import ConfigurationError
 from multirouter.providers.api_keys.redaction import redact_secrets
 
 if TYPE_CHECKING:
-    from pydantic import ValidationError
+    from pydantic import BaseModel, ValidationError
     from pydantic_core import ErrorDetails
+
+SectionT = TypeVar("SectionT", bound="BaseModel")
+MadeT = TypeVar("MadeT")
 
 Path: TypeAlias = tuple[str | int, ...]
 """Path of a setting: ("routes", "coding", "tiers", 0)."""
@@ -68,8 +71,13 @@ class Problems:
             self._hidden[secret] = shown
 
     def add(self, path: Path, why: str) -> None:
-        """Adds an error; a repeated one is ignored, and one that follows from an earlier one."""
-        if path[:2] in self._damaged:
+        """Adds an error; a repeated one is ignored, and one that may follow from an earlier one.
+
+        In a section where settings were left out, what is wrong with another value itself follows
+        from none of them, and neither does the name of an unknown provider.
+        """
+        own = ", got " in why or why.startswith("unknown provider")
+        if path[:2] in self._damaged and (path in self._paths or not own):
             return
         for secret, shown in self._hidden.items():
             why = why.replace(secret, shown)
@@ -84,7 +92,7 @@ class Problems:
         return bool(self._lines)
 
     def expect_consequences(self) -> None:
-        """Ignores further errors of the sections with errors: invalid settings were left out."""
+        """Ignores what may follow from the errors so far: invalid settings were left out."""
         self._damaged = frozenset(path[:2] for path in self._paths)
 
     def add_error(self, path: Path, error: ConfigurationError) -> None:
@@ -102,6 +110,29 @@ class Problems:
             yield
         except ConfigurationError as error:
             self.add_error(path, error)
+
+    def collect_each(
+        self, path: Path, section: SectionT, make: Callable[[SectionT], MadeT]
+    ) -> MadeT | None:
+        """What is made of a section, or None; its errors are added.
+
+        A class reports its first invalid setting alone. So that setting gets its default, and the
+        next one is found.
+        """
+        found: set[str] = set()
+        while True:
+            try:
+                return make(section)
+            except ConfigurationError as error:
+                self.add_error(path, error)
+                setting = str(next(iter(_setting_path(error.what)), ""))
+            self.expect_consequences()
+            field = type(section).model_fields.get(setting)
+            if field is None or field.is_required() or setting in found:
+                return None
+            found.add(setting)
+            default = field.get_default(call_default_factory=True)
+            section = section.model_copy(update={setting: default})
 
     def add_validation_error(self, error: ValidationError, schema: Mapping[str, Any]) -> None:
         """Adds pydantic's errors; `schema` has the known names, for suggestions."""
@@ -138,6 +169,14 @@ class Problems:
         for path in self._paths:
             around = (path[:length] for length in range(len(path), 0, -1))
             yield next((lines[place] for place in around if place in lines), 0)
+
+
+def place_of(detail: ErrorDetails) -> Path:
+    """The setting that is invalid, also where pydantic knows only the section that it is in."""
+    path: Path = tuple(detail["loc"])
+    cause = detail.get("ctx", {}).get("error")
+    setting = _setting_path(cause.what) if isinstance(cause, ConfigurationError) else ()
+    return path if path[-1:] == setting else (*path, *setting)
 
 
 def format_path(path: Iterable[str | int]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -228,12 +229,14 @@ class Settings:
                 known[name] = Provider(name, Echo().call, tags=section.tags)
             if section.api_key is not None:
                 problems.hide(section.api_key.get_secret_value())
-            with problems.collect("providers", name):
-                made[name] = self._make_provider(name, section, http)
-        routes, sound = {}, []
+            made[name] = problems.collect_each(
+                ("providers", name), section, partial(self._make_provider, name, http=http)
+            )
+        made_routes, sound = {}, []
         for name, route_section in self.document.routes.items():
-            with problems.collect("routes", name):
-                routes[name] = make_route(name, route_section, self.document.policies)
+            make = partial(make_route, name, policies=self.document.policies)
+            made_routes[name] = problems.collect_each(("routes", name), route_section, make)
+        routes = {name: route for name, route in made_routes.items() if route is not None}
         for name, route in routes.items():
             with problems.collect("routes", name):
                 resolve_tiers(route, known, routes)
@@ -256,7 +259,7 @@ class Settings:
         try:
             registry = CollectorRegistry()
             if problems.found:  # the rest is checked with the parts that are valid
-                parts = [made.get(name, provider) for name, provider in known.items()]
+                parts = [made.get(name) or provider for name, provider in known.items()]
                 MultiProviderRouter(parts, routes=sound, **self._policies(), registry=registry)
             else:
                 router = self._make_router(registry=registry)

@@ -81,6 +81,47 @@ def test_consequences_are_not_reported(tmp_path: Path) -> None:
     assert "routes" not in message
 
 
+MANY = """
+providers:
+  a:
+    kind: openai
+    api_key: secret
+    weight: -1
+    attempt_timeout: -3
+    circuit: {failures: 0, window: -2, open_duration: 400, max_open_duration: -1}
+    limits: {in_flight: 0, requests_per_minute: -1}
+    price: {input: -1, output: -2}
+    budget: {usd: 1, per: day}
+routes:
+  r: {tiers: [a, nope], timeout: -1, retry: {attempts: 0, budget: 3}, on: [99]}
+policies: {retry: {attempts: 0, budget: 7}, timeout: -1}
+"""
+
+
+def test_all_mistakes_of_a_section_are_found_together(tmp_path: Path) -> None:
+    """Also where a class reports its first one alone; what follows from another one is none."""
+    file = write_config(tmp_path, MANY)
+    lines = error_of(lambda: load(file, {})).splitlines()[1:]
+    assert sorted(line.split(": ")[1] for line in lines) == [
+        "policies.retry.attempts",
+        "policies.retry.budget",
+        "policies.timeout",
+        "providers.a.attempt_timeout",
+        "providers.a.circuit.failures",
+        "providers.a.circuit.max_open_duration",
+        "providers.a.circuit.window",
+        "providers.a.limits.in_flight",
+        "providers.a.limits.requests_per_minute",
+        "providers.a.price.input",
+        "providers.a.weight",
+        "routes.r.on",
+        "routes.r.retry.attempts",
+        "routes.r.retry.budget",
+        "routes.r.tiers",
+        "routes.r.timeout",
+    ]
+
+
 @pytest.mark.parametrize("text", BROKEN)
 def test_check_agrees_with_serve(
     tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from multirouter.config.problems import Problems
+from multirouter.config.problems import Problems, place_of
 from multirouter.config.reading.environment_references import EnvironmentReferences
 from multirouter.config.reading.line_numbers import line_numbers
 from multirouter.errors import ConfigurationError
@@ -107,14 +107,19 @@ def validate_document(data: Any, environ: Mapping[str, str], problems: Problems)
     try:
         document = Document.model_validate(resolved)
     except ValidationError as error:
-        problems.add_validation_error(error, make_schema())
-        document = _valid_rest(resolved, error, problems)
+        schema = make_schema()
+        problems.add_validation_error(error, schema)
+        document = _valid_rest(resolved, error, problems, schema)
     problems.expect_consequences()
     return document
 
 
-def _valid_rest(data: Any, error: ValidationError, problems: Problems) -> Document:
+def _valid_rest(
+    data: Any, error: ValidationError, problems: Problems, schema: Mapping[str, Any]
+) -> Document:
     """The document without its invalid settings, so that the others are checked as well.
+
+    Those that show only then are added to the problems.
 
     Raises:
         ConfigurationError: nothing is left that could be checked.
@@ -125,13 +130,15 @@ def _valid_rest(data: Any, error: ValidationError, problems: Problems) -> Docume
 
     rest = _copied(data)
     for _ in range(MAX_INVALID):
-        removed = [_remove(rest, one["loc"]) for one in error.errors(include_url=False)]
+        removed = [_remove(rest, place_of(one)) for one in error.errors(include_url=False)]
         if not any(removed):
             break
         try:
             return Document.model_validate(rest)
         except ValidationError as again:
             error = again
+            problems.expect_consequences()
+            problems.add_validation_error(again, schema)
     problems.raise_if_any()
     raise AssertionError("a ValidationError without errors") from error
 
