@@ -227,6 +227,19 @@ class _Connection(RequestHandler):
         self._stop_write_timer()
         super().resume_writing()
 
+    async def _drain_helper(self) -> None:
+        """Waits until the client has read; a task that is cancelled meanwhile cancels no other.
+
+        aiohttp's own has all tasks of a connection wait for one future, and from 3.14 on without a
+        shield: the end of a comment or of a ping would cancel the answer that waits with it.
+        """
+        if self.transport is None or not self._paused:
+            await super()._drain_helper()
+            return
+        if self._drain_waiter is None:
+            self._drain_waiter = self._loop.create_future()
+        await asyncio.shield(self._drain_waiter)
+
     def _start_write_timer(self) -> None:
         transport = self.transport
         if transport is not None:

@@ -6,6 +6,7 @@ import asyncio
 import gzip
 import json
 import logging
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from aiohttp import web
 from multirouter.gateway.app import ServerLimits
 from multirouter.gateway.http.endpoint_table import Endpoint, EndpointTable
 from multirouter.gateway.http.http_error import HTTPError
+from multirouter.gateway.server import Server
 from tests.gateway.harness import PROMPT, REPLY, Harness, running_gateway
 
 pytestmark = [pytest.mark.backends("asyncio")]
@@ -199,6 +201,45 @@ async def test_unknown_paths(path: str, said: str) -> None:
     ):
         assert answer.status == 404
         assert said in (await answer.json())["error"]["message"]
+
+
+async def test_a_cancelled_writer_cancels_no_other_of_its_connection() -> None:
+    """Two tasks wait for a client that does not read; when one is cancelled, the other goes on.
+
+    So the end of a comment or of a ping that waits does not break off the answer.
+    """
+    written = 0
+    may_read = asyncio.Event()
+
+    async def fill(response: web.StreamResponse) -> None:
+        nonlocal written
+        while True:
+            written += 2**17
+            await response.write(bytes(2**17))
+
+    async def answer(request: web.BaseRequest) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        filling = asyncio.create_task(fill(response))
+        await asyncio.sleep(5)
+        ending = asyncio.create_task(response.write(bytes(2**17)))
+        await asyncio.sleep(5)
+        filling.cancel()
+        await asyncio.wait({filling})
+        may_read.set()
+        await ending
+        await response.write(bytes(1))
+        return response
+
+    gateway: Any = SimpleNamespace(handle=answer, limits=ServerLimits(), draining=False)
+    async with Server(gateway) as server:
+        host, port = server.url.removeprefix("http://").split(":")
+        reader, writer = await asyncio.open_connection(host, int(port), limit=1000)
+        writer.write(request(BODY, version="1.0"))
+        await may_read.wait()
+        data = await reader.read()
+        writer.close()
+    assert len(data.partition(b"\r\n\r\n")[2]) == written + 2**17 + 1
 
 
 def test_a_path_of_colons_is_matched_in_linear_time() -> None:
