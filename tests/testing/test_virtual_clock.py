@@ -225,6 +225,7 @@ def test_settings_are_checked():
         {"backend": "trio", "shuffle_seed": 1},
         {"io_wait": -1},
         {"real_limit": math.nan},
+        {"real_limit": 1e7},
     ):
         with pytest.raises(ConfigurationError, match=list(settings)[-1]):
             VirtualClock(**settings)

@@ -55,6 +55,9 @@ RESTART_DELAY = 0.5
 STOP_MARGIN = 10.0
 """Seconds beyond the drain in which workers must have ended; then they are killed."""
 
+_MAX_WAIT = 86_400.0
+"""Seconds of one wait for messages and signals; epoll takes no time beyond 24 days."""
+
 _ALL_SIGNALS = (signal.SIGHUP, *STOP_SIGNALS)
 
 
@@ -148,7 +151,7 @@ class Supervisor:
             times.append(self._next_watch)
         if self._stop_by is not None:
             times.append(self._stop_by)
-        return max(0.0, min(times) - time.monotonic()) if times else None
+        return min(max(0.0, min(times) - time.monotonic()), _MAX_WAIT) if times else None
 
     def _run_due_tasks(self, now: float) -> None:
         for worker in self._operations.overdue(now):

@@ -23,7 +23,7 @@ class VirtualLoop(VirtualTime, asyncio.SelectorEventLoop):
             (`random.Random(shuffle_seed)`). Callbacks that are not tasks keep their order, since
             transports rely on it.
         io_wait: real seconds to wait for open sockets before each jump, 0 to 60.
-        real_limit: real seconds to wait for sockets and threads before `Deadlock`, >= 0;
+        real_limit: real seconds to wait for sockets and threads before `Deadlock`, 0 to 86,400;
             `math.inf`: no limit.
     """
 

@@ -34,7 +34,7 @@ class VirtualTime(asyncio.AbstractEventLoop):
 
     def _init_time(self, io_wait: float, real_limit: float) -> None:
         self._io_wait = check.number("io_wait", io_wait, minimum=0.0, maximum=60.0)
-        self._real_limit = check.number("real_limit", real_limit, minimum=0.0, allow_inf=True)
+        self._real_limit = check_real_limit(real_limit)
         self._now = 0.0
         self._timers = Timers()
         self._real_jobs = 0
@@ -140,6 +140,15 @@ class VirtualTime(asyncio.AbstractEventLoop):
         if sockets:
             return "an open socket"
         return "a foreign thread" if self._has_foreign_threads() else ""
+
+
+def check_real_limit(real_limit: float) -> float:
+    """Returns it, 0 to a day or infinite: the system's polls take no time beyond some weeks.
+
+    Raises:
+        ConfigurationError: it is out of range.
+    """
+    return check.number("real_limit", real_limit, minimum=0.0, maximum=86_400.0, allow_inf=True)
 
 
 def _threads(pool: Executor) -> set[threading.Thread]:

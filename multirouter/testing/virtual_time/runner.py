@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar, get_args
 from multirouter.core import validation as check
 from multirouter.errors import ConfigurationError, UsageError
 from multirouter.testing.virtual_time.asyncio_loop import VirtualLoop
-from multirouter.testing.virtual_time.loop_base import VirtualTime
+from multirouter.testing.virtual_time.loop_base import VirtualTime, check_real_limit
 
 Backend = Literal["asyncio", "uvloop", "trio"]
 
@@ -27,7 +27,7 @@ class VirtualClock:
         io_wait: real seconds to wait for open sockets before each jump of the clock, 0 to 60
             (asyncio, uvloop).
         real_limit: real seconds to wait when only a socket or a thread can wake the program,
-            >= 0, then `Deadlock`; `math.inf`: no limit.
+            0 to 86,400, then `Deadlock`; `math.inf`: no limit.
     """
 
     backend: Backend = "asyncio"
@@ -42,7 +42,7 @@ class VirtualClock:
                 "shuffle_seed", f"requires backend='asyncio', got {self.backend!r}"
             )
         check.number("io_wait", self.io_wait, minimum=0.0, maximum=60.0)
-        check.number("real_limit", self.real_limit, minimum=0.0, allow_inf=True)
+        check_real_limit(self.real_limit)
 
     def run(self, function: Callable[..., Awaitable[T]], /, *args: Any) -> T:
         """Runs `await function(*args)` on a new loop whose time starts at 0.

@@ -93,10 +93,10 @@ def test_ctrl_c_ends_it_quietly(workers: tuple[str, ...], tmp_path: Path) -> Non
 
 @WORKERS
 def test_second_ctrl_c_ends_it_at_once(workers: tuple[str, ...], tmp_path: Path) -> None:
-    """Requests under way are not waited for, and no traceback is printed."""
+    """Requests under way are not waited for, and no traceback is printed; with the longest drain."""
     with hanging_provider() as (address, requests):
         file = tmp_path / "gateway.yaml"
-        file.write_text(upstream(address) + "server: {drain_timeout: 3600}\n")
+        file.write_text(upstream(address) + "server: {drain_timeout: 1.0e+9}\n")
         with serving(str(file), *workers) as (process, url):
             in_background(lambda: get(f"{url}/v1/chat/completions", CHAT))
             assert eventually(lambda: len(requests) == 1)
