@@ -50,7 +50,8 @@ def with_fields(logger: Any) -> Any:
         processors=[
             structlog.stdlib.filter_by_level,
             structlog.contextvars.merge_contextvars,
-            structlog.dev.ConsoleRenderer(colors=False, pad_event_to=0, sort_keys=False),
+            # The width of an event by position: its name is another one from 25.5 on.
+            structlog.dev.ConsoleRenderer(0, colors=False, sort_keys=False),
         ],
         wrapper_class=structlog.stdlib.BoundLogger,
     )

@@ -109,6 +109,7 @@ class RedisSharing:
         scheme = urlsplit(self._url).scheme
         try:
             if scheme in _CLUSTERS:
+                _check_cluster_client(RedisCluster)
                 return RedisCluster.from_url(self._url.replace("+cluster", "", 1), **settings)
             settings["retry"] = Retry(NoBackoff(), 0)
             if scheme in _SENTINELS:
@@ -137,6 +138,18 @@ class RedisSharing:
         make_sentinel: Any = Sentinel
         sentinel = make_sentinel(addresses, sentinel_kwargs={**sentinels, **tls}, **tls, **settings)
         return sentinel.master_for(service, db=int(db or 0))
+
+
+def _check_cluster_client(client: type[Any]) -> None:
+    """Checks that redis-py can subscribe to messages of a cluster.
+
+    Raises:
+        ConfigurationError: it is older than 8.0.
+    """
+    if not hasattr(client, "pubsub"):
+        version = import_module("redis").__version__
+        message = f"with a cluster requires redis-py 8.0 or later, got {version}: {EXTRA}"
+        raise ConfigurationError("RedisSharing.url", message)
 
 
 def _checked_url(url: Any) -> str:

@@ -13,9 +13,13 @@ from pathlib import Path
 
 import pytest
 from redis import Redis
+from redis.asyncio import RedisCluster
 from redis.exceptions import RedisError
 
 KINDS = ("redis", "valkey")
+CLUSTERS = pytest.mark.skipif(not hasattr(RedisCluster, "pubsub"), reason="redis-py before 8.0")
+"""Marks tests with a cluster."""
+
 START = 20.0
 """Seconds in which a server must answer."""
 

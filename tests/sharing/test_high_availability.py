@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from multirouter import CircuitPolicy, MultiProviderRouter, Provider, RedisSharing, Route
 from multirouter.testing import StatusError
-from tests.sharing.servers import Server, free_port, running
+from tests.sharing.servers import CLUSTERS, Server, free_port, running
 
 pytestmark = pytest.mark.timeout(300)
 
@@ -146,6 +146,7 @@ def test_a_replica_is_no_server_of_the_state(tmp_path: Path) -> None:
             asyncio.run(main(master, replica))
 
 
+@CLUSTERS
 @pytest.mark.parametrize("kind", ["redis", "valkey"])
 def test_a_cluster(kind: str, tmp_path: Path) -> None:
     """Three nodes: the state of a fleet is on one of them, whichever the URL names."""

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from redis.asyncio import RedisCluster
 
 from multirouter import ConfigurationError
 from multirouter.core.sharing.facts import Fact, Stamp
@@ -23,7 +24,7 @@ from multirouter.sharing.transport import (
     Transport,
 )
 from multirouter.testing.sharing import MemoryServer
-from tests.sharing.servers import running
+from tests.sharing.servers import CLUSTERS, running
 
 Make = Callable[[str], Transport]
 NOTHING = Report("", -1, {}, 30.0)
@@ -333,13 +334,20 @@ def test_no_message_shows_a_password() -> None:
         "unix:///run/r.sock?db=2",
         "redis+sentinel://u:p@h1:1,h2/main/1",
         "rediss+sentinel://h1/main",
-        "redis+cluster://h:1",
-        "rediss+cluster://u:p@h:1",
+        pytest.param("redis+cluster://h:1", marks=CLUSTERS),
+        pytest.param("rediss+cluster://u:p@h:1", marks=CLUSTERS),
     ],
 )
 def test_urls(url: str) -> None:
     """Every scheme makes a client without connecting."""
     assert RedisSharing(url).transport(identity("p")) is not None
+
+
+def test_a_cluster_needs_a_client_that_subscribes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a redis-py that cannot, the constructor says so, and no connection fails later."""
+    monkeypatch.delattr(RedisCluster, "pubsub", raising=False)
+    with pytest.raises(ConfigurationError, match=r"with a cluster requires redis-py 8\.0 or later"):
+        RedisSharing("redis+cluster://h:1")
 
 
 def test_budgets_are_reserved_as_the_core_computes_it(on_each: Any) -> None:

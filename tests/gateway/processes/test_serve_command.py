@@ -93,7 +93,7 @@ def test_ctrl_c_ends_it_quietly(workers: tuple[str, ...], tmp_path: Path) -> Non
 
 @WORKERS
 def test_second_ctrl_c_ends_it_at_once(workers: tuple[str, ...], tmp_path: Path) -> None:
-    """Requests under way are not waited for, and no traceback is printed; with the longest drain."""
+    """Requests under way are not waited for, however long the drain; no traceback is printed."""
     with hanging_provider() as (address, requests):
         file = tmp_path / "gateway.yaml"
         file.write_text(upstream(address) + "server: {drain_timeout: 1.0e+9}\n")
