@@ -29,6 +29,10 @@ class Answer:
     value: Any = None
     after: float | None = None
 
+    def __post_init__(self) -> None:
+        if self.after is not None:
+            check.number("Answer.after", self.after, minimum=0.0)
+
 
 Step = Answer | Fault | FaultKind | BaseException
 """One attempt of a script: an answer, a fault or the name of its kind, or an exception to raise."""

@@ -204,6 +204,7 @@ def test_latency_distributions(latency, mean):
         lambda: ScriptedProvider(script=["eror"]),
         lambda: Fault("hang", status=500),
         lambda: Fault(after=math.nan),
+        lambda: Answer(after=-1),
         lambda: Fault(factor=-1),
         lambda: Outage(5, 5),
         lambda: Outage(0, 5, share=2),
