@@ -200,6 +200,17 @@ def test_every_discovered_service_can_be_built() -> None:
     assert list(discover(every).document.providers) == list(SERVICES)
 
 
+def test_an_unusable_proxy_of_the_environment_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The error names the variable: nothing in the file is wrong."""
+    for variable in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "no_proxy"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:1080")
+    with pytest.raises(ConfigurationError, match=r"providers.openai: .* variable ALL_PROXY must"):
+        load_config(tmp_path, "providers: {openai: {api_key: key}}")
+
+
 def test_discovered_values_are_not_references() -> None:
     """The value of `*_MODEL` is used unchanged."""
     settings = discover({"OPENAI_API_KEY": KEY, "OPENAI_MODEL": "gpt"})

@@ -8,12 +8,12 @@ import pytest
 
 from multirouter import StreamPolicy
 from multirouter.config import KeyBook
-from multirouter.errors import ProviderError
+from multirouter.errors import AllProvidersFailed, ProviderError
 from multirouter.gateway.formats.anthropic.answers import to_message
 from multirouter.gateway.formats.gemini.answers import to_generate_content
 from multirouter.gateway.http.http_error import MAX_MESSAGE, HTTPError, http_error_from
 from multirouter.gateway.log_setup import render_json
-from multirouter.model import FailureKind
+from multirouter.model import AttemptRecord, FailureKind, Verdict
 from tests.gateway.harness import running_gateway
 
 pytestmark = [pytest.mark.backends("asyncio")]
@@ -37,6 +37,14 @@ def test_provider_error(
     """An invalid request keeps a status that clients know; a fault of the provider is a 502."""
     error = http_error_from(ProviderError("no", provider="p", kind=kind, status=status))
     assert (error.status, error.code) == (expected, code)
+
+
+def test_failed_attempts_are_listed_without_repetition() -> None:
+    """Equal attempts in a row are counted, and a reason that only repeats the kind is left out."""
+    verdict = Verdict(FailureKind.TRANSPORT, reason="transport")
+    record = AttemptRecord("p", "default", "call", verdict, None, 0.0, 0.5, "only candidate")
+    error = http_error_from(AllProvidersFailed("x", attempts=(record, record)))
+    assert error.message == "all attempts failed: p: transport, 2 times"
 
 
 def test_unexpected_error_hides_its_details() -> None:

@@ -219,9 +219,13 @@ def test_socks_proxy_of_the_environment(monkeypatch: pytest.MonkeyPatch, factory
         monkeypatch.delenv(variable, raising=False)
     monkeypatch.setenv("ALL_PROXY", "socks5://user:secret@127.0.0.1:1080")
     settings: Any = {"base_url": "https://api.example/v1"}
-    with pytest.raises(ConfigurationError, match="SOCKS is not supported") as caught:
+    with pytest.raises(ConfigurationError, match="variable ALL_PROXY must be an http://") as caught:
         factory(**settings)
     assert "secret" not in str(caught.value)
+    monkeypatch.setenv("HTTPS_PROXY", "127.0.0.1:3128")
+    with pytest.raises(ConfigurationError, match="variable HTTPS_PROXY must be an http://"):
+        factory(**settings)
+    monkeypatch.delenv("HTTPS_PROXY")
     factory(**settings, http=Http(proxy=""))
     monkeypatch.setenv("NO_PROXY", "api.example")
     factory(**settings)

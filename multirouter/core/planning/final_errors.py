@@ -6,7 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from multirouter.core.error_text import message_of
+from multirouter.core.error_text import listed, message_of
 from multirouter.core.failures.own_process import may_be_from_stall
 from multirouter.errors import (
     AllProvidersFailed,
@@ -131,9 +131,9 @@ def all_failed(
     """
     trail = tuple(attempts)
     failed = [record for record in trail if record.outcome == "failure"]
-    listed = "; ".join(f"{r.provider}: {r.verdict.kind} ({_reason(r)})" for r in failed)
+    why = listed(f"{r.provider}: {r.verdict.kind} ({_reason(r)})" for r in failed)
     error = AllProvidersFailed(
-        f"all attempts on route {route.name!r} failed: {listed}{_DENIAL_TEXT[denial]}",
+        f"all attempts on route {route.name!r} failed: {why}{_DENIAL_TEXT[denial]}",
         attempts=trail,
         elapsed=now - started,
         retry_after=earliest_ready_in(
@@ -153,10 +153,10 @@ def timed_out(
 ) -> CallTimeout:
     """Returns the error of a call whose deadline has passed."""
     trail = tuple(attempts)
-    listed = "; ".join(f"{r.provider}: {r.verdict.kind} after {r.elapsed:.2f} s" for r in trail)
+    why = listed(f"{r.provider}: {r.verdict.kind} after {r.elapsed:.2f} s" for r in trail)
     error = CallTimeout(
         f"no answer on route {route.name!r} within timeout={deadline - started:g} s "
-        f"({listed or 'no provider was available'})",
+        f"({why or 'no provider was available'})",
         attempts=trail,
         elapsed=now - started,
     )

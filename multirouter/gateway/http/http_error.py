@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterable
 
+from multirouter.core.error_text import listed
 from multirouter.errors import (
     AllProvidersFailed,
     CallFailed,
@@ -187,8 +188,10 @@ def _failures(error: CallFailed) -> str:
             continue
         about_request = verdict.kind in REQUEST_KINDS
         reason = verdict.reason if about_request else plain_reason(verdict.reason)
+        if reason == verdict.kind:  # which says nothing more
+            reason = ""
         parts.append(f"{record.provider}: {verdict.kind}{f' ({reason})' if reason else ''}")
-    return f"all attempts failed: {'; '.join(parts)}"
+    return f"all attempts failed: {listed(parts)}"
 
 
 def plain_reason(reason: str) -> str:

@@ -21,10 +21,13 @@ def proxy_from_environment(url: str) -> str | None:
         return None
     proxy: str | None = proxies.get(parts.scheme) or proxies.get("all")
     if proxy and urlsplit(proxy).scheme not in {"http", "https"}:
+        own = f"{parts.scheme.upper()}_PROXY"
+        # In the second part: a configuration file replaces the first one by the provider's path.
         raise ConfigurationError(
-            f"the proxy of the environment for {parts.scheme}://",
-            "must be an http:// or https:// URL, SOCKS is not supported (the value is not shown): "
-            f"set {parts.scheme.upper()}_PROXY, or NO_PROXY for hosts without a proxy",
+            "proxy from the environment",
+            f"environment variable {own if proxies.get(parts.scheme) else 'ALL_PROXY'} must be an "
+            "http:// or https:// URL, SOCKS is not supported (the value is not shown): "
+            f"set {own}, or NO_PROXY for hosts without a proxy",
         )
     return proxy
 

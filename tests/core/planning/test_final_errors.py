@@ -42,6 +42,19 @@ def test_no_provider_available_lists_each_state() -> None:
     assert (error.elapsed, error.retry_after) == (2.0, 3.0)
 
 
+def test_equal_attempts_in_a_row_are_counted() -> None:
+    """A call that retried one provider lists its failure once, with the number of attempts."""
+    down = Verdict(FailureKind.SERVER, reason="status 500")
+    attempts = [record("a", down), record("b", down), record("b", down), record("a", down)]
+    error = final_errors.all_failed(world().route(), attempts, None, 9.0, 1.0)
+    assert str(error) == (
+        "all attempts on route 'default' failed: a: server (status 500); "
+        "b: server (status 500), 2 times; a: server (status 500)"
+    )
+    late = final_errors.timed_out(world().route(), attempts[1:3], 9.0, 1.0, 9.0)
+    assert "(b: server after 0.50 s, 2 times)" in str(late)
+
+
 def test_shared_limit_is_every_providers_state() -> None:
     """A limit of the route is each provider's state."""
     scene = world()
