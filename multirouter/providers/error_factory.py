@@ -199,6 +199,8 @@ class ErrorFactory:
         return _Reading(self._malformed_request)
 
     def _malformed_request(self, error: BaseException) -> ProviderError:
+        if isinstance(error, UnicodeEncodeError):  # half a surrogate pair in a model's name
+            return self.invalid_request(f"cannot be encoded: {error}")
         return self.invalid_request(f"is malformed: {error!r}")
 
     # ── making them ─────────────────────────────────────────────────────────────────────────────

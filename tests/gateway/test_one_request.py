@@ -96,6 +96,7 @@ async def test_half_a_surrogate_pair_in_a_model() -> None:
             for _ in range(4):
                 answer = await harness.post("/v1/chat/completions", body)
                 assert answer.status == 400, answer.data
+                assert "UnicodeEncodeError(" not in answer.json["error"]["message"]
             assert harness.router.available("first")
             async with harness.http.get(f"{harness.url}/metrics") as response:
                 assert response.status == 200
