@@ -15,8 +15,8 @@ from itertools import islice
 from typing import Any
 
 from multirouter.core.error_text import class_and_message
+from multirouter.core.failures.exception_types import is_plain
 from multirouter.core.failures.headers import plain_headers, plain_text
-from multirouter.core.failures.plain_exceptions import is_plain
 
 _MAX_TEXT = 4096
 _MAX_WORD = 100

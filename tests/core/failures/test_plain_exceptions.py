@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from multirouter.core.failures.exception_details import ExceptionDetails
-from multirouter.core.failures.plain_exceptions import FIELDS, is_plain
+from multirouter.core.failures.exception_types import FIELDS, is_plain
 
 
 class Slotted(Exception):
