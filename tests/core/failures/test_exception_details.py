@@ -243,6 +243,14 @@ def test_errors_of_grpc() -> None:
     assert details().grpc_code == ""
 
 
+def test_an_error_of_grpc_without_its_methods() -> None:
+    """What is missing, or raises, counts as absent; the rest is read."""
+    found = ExceptionDetails(with_fields(RpcError("x"), code=lambda: _Status.UNAVAILABLE))
+    assert (found.grpc_code, found.text, found.headers) == ("unavailable", "x", {})
+    found = ExceptionDetails(with_fields(RpcError("x"), code=lambda: 1 / 0))
+    assert (found.grpc_code, found.status, found.text) == ("", None, "x")
+
+
 # -- messages for people ---------------------------------------------------------------------------
 
 
