@@ -41,6 +41,7 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("--rounds", type=int, help="of calls and streams (7; quick: 1)")
     parser.add_argument("--workers", type=int, default=2, help="workers of the second gateway (2)")
+    parser.add_argument("--turns", type=int, default=0, help="of the conversation in a call (0)")
     parser.add_argument("--plain", action="store_true", help="do not use wrk and nginx")
     parser.add_argument("--streams", type=int, help="at once (500; quick: 20)")
     parser.add_argument("--rate", type=float, default=10.0, help="chunks per second of a stream")
@@ -60,7 +61,9 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
 def _calls(options: argparse.Namespace) -> calls.Shape:
     rounds = options.rounds or (1 if options.quick else 7)
     seconds = 0.2 if options.quick else 2.0
-    return calls.Shape(rounds, seconds, options.workers, tools=not options.plain)
+    return calls.Shape(
+        rounds, seconds, options.workers, tools=not options.plain, turns=options.turns
+    )
 
 
 def _streams(options: argparse.Namespace) -> streams.Shape:

@@ -47,12 +47,14 @@ class Shape:
         seconds: of each load of each contestant in each round.
         workers: workers of the second gateway; 1 leaves it out.
         tools: whether wrk and nginx are used where they are installed.
+        turns: turns of the conversation in each request; 0 for a question alone.
     """
 
     rounds: int
     seconds: float
     workers: int
     tools: bool
+    turns: int = 0
 
 
 async def measure(shape: Shape, found: dict[str, str]) -> dict[str, Any]:
@@ -72,7 +74,8 @@ async def measure(shape: Shape, found: dict[str, str]) -> dict[str, Any]:
         serving = stack.enter_context(process(upstream))
         await ready(serving, lambda: Target(port, b"{}", {}))
         running: list[_Running] = []
-        for one in contestants.all_of(_places(port, folder), found, shape.workers):
+        for contestant in contestants.all_of(_places(port, folder), found, shape.workers):
+            one = contestant.with_turns(shape.turns)
             began = time.perf_counter()
             made = stack.enter_context(process(one.command, one.environment))
             target = await ready(made, one.target)

@@ -6,13 +6,14 @@ import argparse
 import shutil
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Self
 
 from benchmarks.gateway.load import Target
 from benchmarks.gateway.processes import python
-from benchmarks.gateway.wire import CHAT, question
+from benchmarks.gateway.wire import CHAT, question, with_turns
 
 GATEWAY_CONFIG = """\
 providers:
@@ -71,6 +72,10 @@ class Contestant:
     headers: Mapping[str, str] = field(default_factory=dict)
     path: str = CHAT
     environment: Mapping[str, str] = field(default_factory=dict)
+
+    def with_turns(self, turns: int) -> Self:
+        """The same with a conversation of as many turns in each request; 0 for the question."""
+        return replace(self, body=with_turns(self.body, turns)) if turns else self
 
     def target(self) -> Target | None:
         """The target of a load; None until the port is known."""

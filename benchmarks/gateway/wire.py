@@ -30,6 +30,27 @@ def question(model: str = "m", **more: Any) -> bytes:
     return json.dumps({**QUESTION, "model": model, **more}).encode()
 
 
+def with_turns(body: bytes, turns: int) -> bytes:
+    """A request's body with a conversation of an agent in front: about 1.1 KB a turn.
+
+    Each turn is a message of the user, a call of a tool, and its result.
+    """
+    question = json.loads(body)
+    before = [message for number in range(turns) for message in _turn(number)]
+    return json.dumps({**question, "messages": before + question["messages"]}).encode()
+
+
+def _turn(number: int) -> list[dict[str, Any]]:
+    arguments = json.dumps({"path": f"/src/file{number}.py", "limit": 100})
+    call = {"id": f"call_{number}", "type": "function"}
+    call["function"] = {"name": "read_file", "arguments": arguments}
+    return [
+        {"role": "user", "content": f"Look at file {number}.\n" + "    return x + 1\n" * 12},
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": call["id"], "content": "one line of a file\n" * 27},
+    ]
+
+
 def request(port: int, body: bytes, headers: dict[str, str], path: str = CHAT) -> bytes:
     """A whole POST request, as it goes over the wire."""
     lines = {

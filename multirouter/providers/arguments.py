@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from multirouter.providers.json_bytes import dumps
+
 
 def arguments_object(arguments: Any) -> dict[str, Any]:
     """Returns arguments as an object.
@@ -26,4 +28,4 @@ def arguments_object(arguments: Any) -> dict[str, Any]:
 
 def arguments_text(arguments: Any) -> str:
     """Returns arguments as a JSON text; `{}` when there are none."""
-    return json.dumps(arguments or {}, ensure_ascii=False)
+    return dumps(arguments or {}).decode()

@@ -29,6 +29,9 @@ _ORJSON_OPTIONS = (
 _SHORT_TEXT = 4096
 """Bytes. At about this length both searches of `_may_have_rounded` take equally long."""
 
+_FINITE = frozenset({str, int, bool, type(None)})
+_CONTAINERS = (dict, list, tuple)
+
 _INT64_LIMIT = 2.0**63
 _LONG_DIGITS = b"0" * 19
 """As many digits as the longest 64-bit integer without its sign."""
@@ -119,13 +122,14 @@ def _may_have_rounded(data: bytes | bytearray, value: Any) -> bool:
 def _has_infinite(value: Any) -> bool:
     """Whether a value has a NaN or an infinity in it, which JSON lacks."""
     left: list[Any] = [[value]]
-    while left:
-        found = left.pop()
+    for found in left:  # which grows
         for one in found.values() if isinstance(found, dict) else found:
+            if type(one) in _FINITE:  # as most are: this is faster than what follows
+                continue
             if isinstance(one, float):
                 if not math.isfinite(one):
                     return True
-            elif isinstance(one, dict | list | tuple):
+            elif isinstance(one, _CONTAINERS):
                 left.append(one)
     return False
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from benchmarks import __main__ as command
-from benchmarks.gateway import bodies, calls, processes, soak
+from benchmarks.gateway import bodies, calls, processes, soak, wire
 from benchmarks.gateway.clients import REQUEST_KINDS, unexpected
 from benchmarks.harness.memory import CHECKPOINTS
 
@@ -25,7 +25,7 @@ def run_benchmark(capsys: pytest.CaptureFixture[str], *argv: str) -> dict[str, A
 
 def test_calls(capsys: pytest.CaptureFixture[str]) -> None:
     """Ratios refer to the bare proxy; the gateway has latency, throughput, start-up and memory."""
-    result = run_benchmark(capsys, "calls", "--plain", "--workers", "1")
+    result = run_benchmark(capsys, "calls", "--plain", "--workers", "1", "--turns", "2")
     assert (result["client"], result["upstream"]) == ("own", "python")
     summary = result["summary"]
     assert {"bare proxy", "gateway"} <= set(summary)
@@ -33,6 +33,14 @@ def test_calls(capsys: pytest.CaptureFixture[str]) -> None:
     assert summary["bare proxy"]["share_of_floor"] == 1.0
     for figure in ("p50_ms", "per_second", "processor_us", "ready_s", "resident_mib"):
         assert summary["gateway"][figure] > 0
+
+
+def test_conversation_is_in_front_of_the_question() -> None:
+    """Each turn is a question, a call and its result; the model stays that of the contestant."""
+    body = json.loads(wire.with_turns(wire.question("other"), 2))
+    roles = [message["role"] for message in body["messages"]]
+    assert roles == ["user", "assistant", "tool"] * 2 + ["user"]
+    assert (body["model"], body["messages"][-1]["content"]) == ("other", "Hello")
 
 
 def test_streams(capsys: pytest.CaptureFixture[str]) -> None:

@@ -157,7 +157,7 @@ def test_full_request_translation() -> None:
     assert reply["content"] == "One moment."
     assert reply["extra_content"]["google"]["thought_signature"] == "c2ln"
     calls = reply["tool_calls"]
-    assert [call["function"]["arguments"] for call in calls] == ['{"n": 1}', "{}"]
+    assert [call["function"]["arguments"] for call in calls] == ['{"n":1}', "{}"]
     assert calls[0]["extra_content"]["google"]["thought_signature"] == "Zg=="
     assert [first["tool_call_id"], second["tool_call_id"]] == [call["id"] for call in calls]
     assert (first["content"], second["content"]) == ("1", '{"error": "no"}')

@@ -77,7 +77,7 @@ async def test_tools(stream: bool) -> None:
         assert answer.json["content"][0]["input"] == {"city": "Zürich"}
         assert answer.json["stop_reason"] == "tool_use"
     assert again.status == 200
-    assert sent[1]["tool_calls"][0]["function"] == {"name": "weather", "arguments": '{"c": 1}'}
+    assert sent[1]["tool_calls"][0]["function"] == {"name": "weather", "arguments": '{"c":1}'}
     assert sent[2] == {"role": "tool", "tool_call_id": "call_0_weather", "content": "rain"}
 
 

@@ -125,7 +125,7 @@ def test_unknown_events_blocks_and_deltas_are_skipped() -> None:
 
 def test_call_without_deltas_has_arguments() -> None:
     """Input in the block's start, or no input at all, becomes a JSON text."""
-    for given, arguments in (({"a": 1}, '{"a": 1}'), ({}, "{}")):
+    for given, arguments in (({"a": 1}, '{"a":1}'), ({}, "{}")):
         block = {"type": "tool_use", "id": "t", "name": "f", "input": given}
         chunks, _ = read(
             {"type": "content_block_start", "index": 0, "content_block": block},

@@ -23,6 +23,8 @@ from multirouter.providers import json_bytes
 MAX_CONTAINERS = 100_000
 """Most objects and lists in one body: each may be translated, which takes some microseconds."""
 
+_MIN_CONTAINER = len("[]")
+
 _MAX_WEIGHT = 4_000_000
 """Most separators in one body, where a bracket counts eight times. They bound the values, each of
 which takes up to a hundred times its bytes in memory. Separators in texts count too: one of a
@@ -151,8 +153,8 @@ def _parse_object(data: bytes | bytearray) -> dict[str, Any]:
     if not isinstance(body, dict):
         message = f"the body must be a JSON object, got {type(body).__name__}"
         raise HTTPError(400, message, code="invalid_json")
-    if data.count(b"{") + data.count(b"[") > MAX_CONTAINERS:  # else there cannot be more
-        _check_containers(body)
+    if len(data) > _MIN_CONTAINER * MAX_CONTAINERS:  # else there cannot be more
+        _check_containers(body, data)
     return body
 
 
@@ -171,12 +173,14 @@ def _check_weight(data: bytes | bytearray) -> None:
             raise _too_many_values()
 
 
-def _check_containers(body: dict[str, Any]) -> None:
+def _check_containers(body: dict[str, Any], data: bytes | bytearray) -> None:
     """Rejects a body of more objects and lists than the limit.
 
     Raises:
         HTTPError: 413.
     """
+    if data.count(b"{") + data.count(b"[") <= MAX_CONTAINERS:  # then there cannot be more
+        return
     left: list[dict[str, Any] | list[Any]] = [body]
     for count in itertools.count(1):
         if not left:

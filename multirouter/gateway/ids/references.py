@@ -73,19 +73,31 @@ def _references(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     yield from _files_in([value for value in body.values() if isinstance(value, list)])
 
 
-def _files_in(value: Any, depth: int = 0) -> Iterator[tuple[str, str]]:
+def _files_in(value: Any) -> list[tuple[str, str]]:
     """Fields that name a file, and its id, at any place of contents."""
-    if isinstance(value, list):
-        for inner in value:
-            if isinstance(inner, dict | list) and depth < _MAX_DEPTH:
-                yield from _files_in(inner, depth + 1)
-    elif isinstance(value, dict):
+    found: list[tuple[str, str]] = []
+    if isinstance(value, _CONTAINERS):
+        _add_files(value, found, 0)
+    return found
+
+
+def _add_files(value: Any, found: list[tuple[str, str]], depth: int) -> None:
+    """Adds what is in a value to a list: a generator for each value would take twice the time."""
+    deeper = depth < _MAX_DEPTH
+    if isinstance(value, dict):
         for field, inner in value.items():
             if isinstance(inner, str):
                 if field.endswith("file_id") and _is_id(inner):
-                    yield field, inner
-            elif isinstance(inner, dict | list) and depth < _MAX_DEPTH and field not in _FREE:
-                yield from _files_in(inner, depth + 1)
+                    found.append((field, inner))
+            elif deeper and isinstance(inner, _CONTAINERS) and field not in _FREE:
+                _add_files(inner, found, depth + 1)
+    elif deeper:
+        for inner in value:
+            if isinstance(inner, _CONTAINERS):
+                _add_files(inner, found, depth + 1)
+
+
+_CONTAINERS = (dict, list)
 
 
 _NAMES = frozenset({*ONLY_NATIVE, "container"})

@@ -6,6 +6,7 @@ the body in the form that it takes.
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from typing import Any
 
@@ -14,6 +15,7 @@ from multirouter.providers.anthropic.request import BUDGETS
 from multirouter.providers.calls.names import ToolNames
 from multirouter.providers.calls.unique_ids import UniqueIds
 from multirouter.providers.quirks.model_quirks import Quirks
+from multirouter.providers.value_types import is_mapping
 
 _MIN_BUDGET = 1024
 """Source: the validation errors of the API, `thinking.budget_tokens`."""
@@ -109,16 +111,16 @@ def with_valid_calls(body: dict[str, Any], names: ToolNames) -> dict[str, Any]:
 
 
 def _with_valid_blocks(turn: Any, names: ToolNames, ids: UniqueIds) -> Any:
-    content = turn.get("content") if isinstance(turn, Mapping) else None
+    content = turn.get("content") if is_mapping(turn) else None
     if not isinstance(content, list):
         return turn
     blocks = [_with_valid_call(block, names, ids) for block in content]
-    changed = any(new is not old for new, old in zip(blocks, content, strict=True))
+    changed = any(map(operator.is_not, blocks, content))
     return {**turn, "content": blocks} if changed else turn
 
 
 def _with_valid_call(block: Any, names: ToolNames, ids: UniqueIds) -> Any:
-    kind = block.get("type") if isinstance(block, Mapping) else None
+    kind = block.get("type") if is_mapping(block) else None
     field = _ID_FIELDS.get(kind) if isinstance(kind, str) else None
     if field is None:
         return block
@@ -130,9 +132,9 @@ def _with_valid_call(block: Any, names: ToolNames, ids: UniqueIds) -> Any:
 
 
 def _has_unsigned(turn: Any) -> bool:
-    content = turn.get("content") if isinstance(turn, Mapping) else None
+    content = turn.get("content") if is_mapping(turn) else None
     return isinstance(content, list) and any(map(_is_unsigned, content))
 
 
 def _is_unsigned(block: Any) -> bool:
-    return isinstance(block, Mapping) and block.get("type") in THINKING and not is_signed(block)
+    return is_mapping(block) and block.get("type") in THINKING and not is_signed(block)

@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, NamedTuple, Self, TypeGuard
+from typing import Any, NamedTuple, Self
 
 from multirouter.providers.json_bytes import dumps
+from multirouter.providers.value_types import is_mapping
 
 _HASH = 8
 
@@ -60,8 +61,8 @@ class ToolNames:
         self._rule = rule
         self._original: dict[str, str] = {}
         for tool in tools or ():
-            function = _nested(tool) if _is_mapping(tool) else None
-            if _is_mapping(function):
+            function = _nested(tool) if is_mapping(tool) else None
+            if is_mapping(function):
                 self._add(function.get("name"))
 
     @classmethod
@@ -85,9 +86,9 @@ class ToolNames:
 
     def renamed(self, item: Any) -> Any:
         """An object with its `name` as the service gets it; the same one if that is valid."""
-        name = item.get("name") if isinstance(item, Mapping) else None
+        name = item.get("name") if is_mapping(item) else None
         sent = self.sent(name)
-        return item if sent == name else {**item, "name": sent}
+        return item if sent is name else {**item, "name": sent}
 
     def received(self, name: Any) -> Any:
         """The client's own name for one that the service has called."""
@@ -137,18 +138,14 @@ def restore_names(answer: Mapping[str, Any], names: ToolNames) -> None:
 
 def with_sent_name(tool: Any, names: ToolNames) -> Any:
     """A canonical tool, choice or call with its name as the service gets it."""
-    for kind in ("function", "custom"):
-        inner = tool.get(kind) if isinstance(tool, Mapping) else None
-        if inner is not None and names.renamed(inner) is not inner:
-            return {**tool, kind: names.renamed(inner)}
+    for kind in ("function", "custom") if is_mapping(tool) else ():
+        inner = tool.get(kind)
+        renamed = None if inner is None else names.renamed(inner)
+        if renamed is not inner:
+            return {**tool, kind: renamed}
     return tool
 
 
 def _nested(tool: Mapping[str, Any]) -> Any:
     """What has the name in a canonical tool or call."""
     return tool.get("function") or tool.get("custom")
-
-
-def _is_mapping(value: Any) -> TypeGuard[Mapping[str, Any]]:
-    """The same as `isinstance`, in a tenth of its time for a dict, which nearly all are."""
-    return type(value) is dict or isinstance(value, Mapping)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import operator
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from multirouter.providers.calls.ids import valid_id
 from multirouter.providers.calls.names import ToolNames, with_sent_name
 from multirouter.providers.openai.presets import Preset
+from multirouter.providers.value_types import is_mapping
 
 Message = Mapping[str, Any]
 
@@ -75,7 +77,7 @@ def limited(user: Any, length: int) -> Any:
 
 def without_marks(item: Any) -> Any:
     """A message, a content part or a tool without marks for caches, which it may have."""
-    if isinstance(item, Mapping) and not _MARKS.isdisjoint(item):
+    if is_mapping(item) and not _MARKS.isdisjoint(item):
         return {key: value for key, value in item.items() if key not in _MARKS}
     return item
 
@@ -96,15 +98,14 @@ def _plain(message: Message, preset: Preset) -> Message:
     if preset.cache_marks or not isinstance(content, list):
         return message if preset.cache_marks else without_marks(message)
     parts = [without_marks(part) for part in content]
-    marked = any(new is not old for new, old in zip(parts, content, strict=True))
-    plain = without_marks(message)
-    if not marked:
-        return dict(plain)
+    plain: Message = without_marks(message)
+    if not any(map(operator.is_not, parts, content)):
+        return plain
     return {**plain, "content": _joined(parts) if _only_text(parts) else parts}
 
 
 def _only_text(parts: Iterable[Any]) -> bool:
-    return all(isinstance(p, Mapping) and p.keys() == {"type", "text"} for p in parts)
+    return all(is_mapping(part) and part.keys() == {"type", "text"} for part in parts)
 
 
 def _joined(parts: Iterable[Mapping[str, Any]]) -> str:
@@ -133,10 +134,8 @@ def _tool(message: Message, preset: Preset, media: list[Any]) -> Message:
 
 def _assistant(message: Message, preset: Preset, names: ToolNames) -> Message | None:
     """An assistant's message with what the service needs of its reasoning; None if it is empty."""
-    strips = preset.strips
-    plain = _plain(message, preset)
-    result = {key: value for key, value in plain.items() if key not in strips}
-    if "refusal" in strips and message.get("refusal") and not result.get("content"):
+    result = dict(_without(_plain(message, preset), preset.strips))
+    if "refusal" in preset.strips and message.get("refusal") and not result.get("content"):
         result["content"] = message["refusal"]
     calls = result.get("tool_calls")
     reasoning = _reasoning(message)
@@ -163,9 +162,17 @@ def _reasoning(message: Message) -> str:
     return ""
 
 
-def _call(call: Mapping[str, Any], preset: Preset, names: ToolNames) -> dict[str, Any]:
-    result = {key: value for key, value in call.items() if key not in preset.strips}
-    if isinstance(result.get("id"), str):
-        result["id"] = valid_id(result["id"], preset.ids)
-    renamed: dict[str, Any] = with_sent_name(result, names)
-    return renamed
+def _call(call: Mapping[str, Any], preset: Preset, names: ToolNames) -> Any:
+    result = _without(call, preset.strips)
+    call_id = result.get("id")
+    if isinstance(call_id, str):
+        valid = valid_id(call_id, preset.ids)
+        result = result if valid == call_id else {**result, "id": valid}
+    return with_sent_name(result, names)
+
+
+def _without(item: Mapping[str, Any], fields: tuple[str, ...]) -> Mapping[str, Any]:
+    """An object without some fields; the same one if it has none of them."""
+    if item.keys().isdisjoint(fields):
+        return item
+    return {key: value for key, value in item.items() if key not in fields}

@@ -5,15 +5,17 @@ A block without a counterpart is replaced by its text if it has any, else left o
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from multirouter.gateway.http.http_error import invalid_field, shown
+from multirouter.providers.arguments import arguments_text
 from multirouter.providers.native.client_request import Losses
 
 Message = dict[str, Any]
 Part = dict[str, Any]
+
+_CONTENT = (str, list)
 
 _MAX_DEPTH = 16
 """Levels of blocks inside of blocks that are translated."""
@@ -46,7 +48,7 @@ class Blocks:
             raise invalid_field("messages", "must be a list of at least one message")
         for position, message in enumerate(messages):
             role, content = message["role"], message["content"]
-            if not isinstance(content, str | list):
+            if not isinstance(content, _CONTENT):
                 problem = f"must be a string or a list of blocks, got {shown(content)}"
                 raise invalid_field(f"messages[{position}].content", problem)
             if role == "assistant":
@@ -124,6 +126,9 @@ class Blocks:
             return [{"type": "text", "text": blocks}]
         parts: list[Part] = []
         for block in blocks:
+            if block["type"] == "text":
+                parts.append({**_text(block["text"]), **_cache_mark(block)})
+                continue
             made = [dict(part) for part in self._block(block, depth)]
             if made:
                 made[-1].update(_cache_mark(block))
@@ -132,8 +137,6 @@ class Blocks:
 
     def _block(self, block: Mapping[str, Any], depth: int) -> list[Part]:
         kind = block["type"]
-        if kind == "text":
-            return [_text(block["text"])]
         if kind == "image":
             return [self._image(block["source"])]
         if kind == "document":
@@ -195,7 +198,7 @@ def _cache_mark(block: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _tool_call(block: Mapping[str, Any]) -> dict[str, Any]:
-    arguments = json.dumps(block.get("input") or {}, ensure_ascii=False)
+    arguments = arguments_text(block.get("input"))
     return {
         "id": block["id"],
         "type": "function",

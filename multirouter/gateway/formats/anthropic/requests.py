@@ -20,22 +20,17 @@ _TOOL_CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 _EFFORTS = ((2048, "low"), (8192, "medium"), (16384, "high"))
 """Largest thinking budget, tokens, of each effort; a larger one is `xhigh`."""
 
-_UNCHANGED = frozenset({"temperature", "top_p", "max_tokens", "stream", "model"})
-_OWN = frozenset(EXTENSION_FIELDS)
-_TRANSLATED = (
-    _UNCHANGED
-    | _OWN
-    | {
-        "system",
-        "messages",
-        "stop_sequences",
-        "tools",
-        "tool_choice",
-        "thinking",
-        "output_config",
-        "metadata",
-    }
-)
+_COPIED = frozenset({"temperature", "top_p", "max_tokens", "stream", "model", *EXTENSION_FIELDS})
+_TRANSLATED = _COPIED | {
+    "system",
+    "messages",
+    "stop_sequences",
+    "tools",
+    "tool_choice",
+    "thinking",
+    "output_config",
+    "metadata",
+}
 """Fields with a counterpart; all others are left out."""
 
 
@@ -61,7 +56,7 @@ def from_messages(body: Mapping[str, Any]) -> Translated:
 
 def _translated(body: Mapping[str, Any], losses: Losses) -> dict[str, Any]:
     blocks = Blocks(losses)
-    request = {name: body[name] for name in _UNCHANGED | _OWN if body.get(name) is not None}
+    request = {name: value for name, value in body.items() if name in _COPIED and value is not None}
     request["messages"] = [
         *blocks.system(body.get("system")),
         *blocks.turns(body.get("messages")),

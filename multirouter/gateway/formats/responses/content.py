@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from multirouter.gateway.http.http_error import invalid_field, shown
+from multirouter.providers.value_types import is_mapping
 
 _FILE_FIELDS = ("file_id", "file_data", "filename", "file_url")
 
@@ -30,7 +31,7 @@ def contents(content: Any, param: str, dropped: list[str]) -> tuple[list[dict[st
     parts: list[dict[str, Any]] = []
     refusal = ""
     for number, part in enumerate(content):
-        if not isinstance(part, Mapping):
+        if not is_mapping(part):
             raise invalid_field(f"{param}[{number}]", f"must be an object, got {shown(part)}")
         if isinstance(part.get("refusal"), str):
             refusal += part["refusal"]
@@ -52,7 +53,7 @@ def _part(part: Mapping[str, Any]) -> dict[str, Any] | None:
     elif kind == "input_file":
         file = {name: part[name] for name in _FILE_FIELDS if part.get(name)}
         translated = {"type": "file", "file": file}
-    elif kind == "input_audio" and isinstance(part.get("input_audio"), Mapping):
+    elif kind == "input_audio" and is_mapping(part.get("input_audio")):
         translated = {"type": "input_audio", "input_audio": dict(part["input_audio"])}
     elif isinstance(part.get("text"), str):
         translated = {"type": "text", "text": part["text"]}

@@ -10,6 +10,7 @@ from multirouter.gateway.formats.responses.content import contents
 from multirouter.gateway.formats.responses.tools import Tools, call_arguments
 from multirouter.gateway.http.http_error import invalid_field, shown
 from multirouter.providers.openai.responses.reasoning_state import decode_state, summary_text
+from multirouter.providers.value_types import is_mapping
 
 Message = dict[str, Any]
 Item = Mapping[str, Any]
@@ -55,7 +56,7 @@ class Conversation:
         if not isinstance(items, list):
             raise invalid_field(param, f"must be a string or a list of items, got {shown(items)}")
         for number, item in enumerate(items):
-            if not isinstance(item, Mapping):
+            if not is_mapping(item):
                 raise invalid_field(f"{param}[{number}]", f"must be an object, got {shown(item)}")
             self._add_item(item, f"{param}[{number}]")
 
@@ -235,7 +236,7 @@ def _plain(parts: list[dict[str, Any]]) -> Any:
 
 
 def _is_part(part: object) -> bool:
-    return isinstance(part, Mapping) and isinstance(part.get("type"), str)
+    return is_mapping(part) and isinstance(part.get("type"), str)
 
 
 def _text(value: Any) -> str:

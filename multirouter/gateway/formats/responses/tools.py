@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from multirouter.gateway.http.http_error import invalid_field, shown
+from multirouter.providers.value_types import is_mapping
 
 ToolKind = Literal["function", "custom", "other"]
 
@@ -71,7 +72,7 @@ class Tools:
         if not isinstance(tools, list):
             raise invalid_field(param, f"must be a list, got {shown(tools)}")
         for number, tool in enumerate(tools):
-            kind = tool.get("type") if isinstance(tool, Mapping) else None
+            kind = tool.get("type") if is_mapping(tool) else None
             if not isinstance(kind, str):
                 problem = f"must be an object with a `type`, got {shown(tool)}"
                 raise invalid_field(f"{param}[{number}]", problem)
@@ -97,7 +98,7 @@ class Tools:
         elif kind == "custom":
             fields = {"description": _free_text_description(tool), "parameters": _FREE_TEXT}
             self._register(Tool("custom", _name(name, param), namespace), fields)
-        elif isinstance(tool.get("parameters"), Mapping) and tool.get("execution") != "server":
+        elif is_mapping(tool.get("parameters")) and tool.get("execution") != "server":
             fields = {field: tool[field] for field in _FUNCTION_FIELDS if tool.get(field)}
             label = name if isinstance(name, str) and name else kind
             other = Tool("other", label, namespace, str(tool.get("execution") or ""))
@@ -118,7 +119,7 @@ class Tools:
 
 def tool_choice(choice: Any, tools: Tools) -> Any:
     """The canonical tool choice; None if the chosen tool has no counterpart."""
-    if not isinstance(choice, Mapping):
+    if not is_mapping(choice):
         return choice
     if choice.get("type") == "allowed_tools":
         named = [_function_choice(one, tools) for one in choice.get("tools") or ()]

@@ -7,6 +7,7 @@ from typing import Any
 
 from multirouter.providers.calls.ids import RESPONSES, valid_id
 from multirouter.providers.calls.names import ToolNames
+from multirouter.providers.value_types import is_mapping
 
 _NAMED = frozenset({"function", "custom", "function_call", "custom_tool_call"})
 """Types of tools, choices and items that have the name of a tool."""
@@ -16,7 +17,7 @@ def names_of(body: Mapping[str, Any]) -> Iterator[Any]:
     """The names of the tools in a body, also of those in namespaces."""
     tools = body.get("tools")
     for tool in tools if isinstance(tools, list) else ():
-        if isinstance(tool, Mapping):
+        if is_mapping(tool):
             if tool.get("type") in _NAMED:
                 yield tool.get("name")
             yield from names_of(tool)
@@ -39,7 +40,7 @@ def with_valid_calls(body: dict[str, Any], names: ToolNames) -> dict[str, Any]:
 
 
 def _item(item: Any, names: ToolNames) -> Any:
-    call_id = item.get("call_id") if isinstance(item, Mapping) else None
+    call_id = item.get("call_id") if is_mapping(item) else None
     if not isinstance(call_id, str):
         return item
     valid = valid_id(call_id, RESPONSES)
@@ -50,7 +51,7 @@ def _renamed(value: Any, names: ToolNames) -> Any:
     """A tool, a choice or an item with the names that the service accepts, and those in it."""
     if isinstance(value, list):
         return [_renamed(inner, names) for inner in value]
-    if not isinstance(value, Mapping):
+    if not is_mapping(value):
         return value
     changed: dict[str, Any] = {}
     name = value.get("name")

@@ -23,6 +23,7 @@ from multirouter.providers.openai.responses.response import from_response
 from multirouter.providers.openai.responses.stream import ResponsesTranslator
 from multirouter.providers.openai.wire import OpenAIAddress
 from multirouter.providers.transport.http import PreparedRequest
+from multirouter.providers.value_types import is_mapping
 
 FORMAT = "responses"
 """The name of the format in a `ClientRequest`."""
@@ -115,17 +116,17 @@ class ResponsesWire(OpenAIAddress):
 
 
 def _is_reasoning(item: Any) -> bool:
-    return isinstance(item, Mapping) and item.get("type") == "reasoning"
+    return is_mapping(item) and item.get("type") == "reasoning"
 
 
 def _without_id(item: Any) -> Any:
-    if not isinstance(item, Mapping):
+    if not is_mapping(item):
         return item
     return {name: value for name, value in item.items() if name != "id"}
 
 
 def _is_foreign(item: Any) -> bool:
     """Whether an item is what only another service can read."""
-    if not isinstance(item, Mapping) or item.get("type") not in {"reasoning", "compaction"}:
+    if not is_mapping(item) or item.get("type") not in {"reasoning", "compaction"}:
         return False
     return is_foreign(item)
