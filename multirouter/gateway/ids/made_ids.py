@@ -57,6 +57,7 @@ class MadeIds:
     def __init__(self, path: Path | None = None, keep: int = MAX_IDS) -> None:
         self._keep = keep
         self._lock = threading.Lock()
+        self._writing: set[asyncio.Future[None]] = set()
         self._connection: sqlite3.Connection | None = None  # in memory from the first id on
         if path is not None:
             self._connection = open_private(path, _SCHEMA)
@@ -73,12 +74,17 @@ class MadeIds:
         """
         loop = asyncio.get_running_loop()
         kept = list(islice(ids, MAX_ITEMS))
-        return loop.run_in_executor(None, self._put, provider, kept, owner)
+        writing = loop.run_in_executor(None, self._put, provider, kept, owner)
+        self._writing.add(writing)
+        writing.add_done_callback(self._writing.discard)
+        return writing
 
     async def providers_for(
         self, body: Mapping[str, Any], owner: str = ""
     ) -> frozenset[str] | None:
         """The providers that can answer a request, by the ids that it names; None for all.
+
+        A stream brings its client an id before it is written: those ids are waited for.
 
         Args:
             body: the request.
@@ -90,6 +96,8 @@ class MadeIds:
         named = {id_: field for field, id_ in references_in(body)} if self._known else {}
         if not named:
             return None
+        if self._writing:
+            await asyncio.wait(tuple(self._writing))
         makers, foreign = await asyncio.to_thread(self._get, list(named), owner)
         if foreign:
             field, id_ = named[min(foreign)], min(foreign)
@@ -111,7 +119,7 @@ class MadeIds:
     @property
     def _known(self) -> bool:
         """Whether any id may be known: none is in memory before the first."""
-        return self._connection is not None
+        return self._connection is not None or bool(self._writing)
 
     def _put(self, provider: str, ids: Iterable[str], owner: str) -> None:
         rows = [(id_, owner, provider) for id_ in ids]

@@ -145,6 +145,17 @@ async def test_a_stream_is_known_before_it_has_ended() -> None:
     assert upstreams[0].sent == []
 
 
+async def test_an_id_that_is_still_being_written_is_waited_for() -> None:
+    """A stream's client has an id before a thread has written it: it may name it at once."""
+    made = MadeIds()
+    with made._lock:
+        writing = made.remember("p", ["r"])
+        asking = asyncio.ensure_future(made.providers_for({"previous_response_id": "r"}))
+        await asyncio.sleep(0)
+        assert not writing.done()
+    assert await asking == {"p"}
+
+
 async def test_what_nothing_is_known_of() -> None:
     """An id that is not remembered is tried by the route; who does not know it is passed over."""
     nothing = (400, {"error": UNKNOWN})
