@@ -10,11 +10,15 @@ from tests.gateway.harness import Harness, running_gateway
 
 pytestmark = [pytest.mark.backends("asyncio")]
 
+REPAIRS = "multirouter_request_repairs"
+"""The one metric that counts for the whole process: other tests may have repaired requests."""
+
 
 def values(harness: Harness, label: str) -> set[str]:
-    """All values of a label in a scrape."""
+    """All values of a label in a scrape, except those of `REPAIRS`."""
     samples = (sample for family in harness.registry.collect() for sample in family.samples)
-    return {sample.labels[label] for sample in samples if label in sample.labels}
+    counted = [sample for sample in samples if not sample.name.startswith(REPAIRS)]
+    return {sample.labels[label] for sample in counted if label in sample.labels}
 
 
 @pytest.mark.parametrize("stream", [False, True])
