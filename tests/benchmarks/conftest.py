@@ -9,5 +9,5 @@ import pytest
 
 @pytest.fixture(autouse=True)
 def _stays_frozen(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A benchmark ends the exemptions from the garbage collector, also those of tests/conftest.py."""
+    """A benchmark would end the exemptions that tests/conftest.py makes."""
     monkeypatch.setattr(gc, "unfreeze", lambda: None)
