@@ -283,3 +283,16 @@ def test_thinking_text_and_signatures() -> None:
     deltas_ = [e["delta"]["type"] for e in _events(data) if e["type"] == "content_block_delta"]
     assert starts == ["thinking", "redacted_thinking", "text"]
     assert deltas_ == ["thinking_delta", "signature_delta", "text_delta"]
+
+
+def test_losses_are_in_the_order_of_the_client() -> None:
+    """The same request always has the same header of dropped fields."""
+    names = [f"invented_{number}" for number in (7, 3, 9, 1, 4)]
+    body: Any = {
+        "max_tokens": 5,
+        "messages": [{"role": "user", "content": "Hello"}],
+        "metadata": {"user_id": "u", **dict.fromkeys(names, 1)},
+        "thinking": {"type": "adaptive", **dict.fromkeys(names, 1)},
+    }
+    in_order = [f"{field}.{name}" for field in ("metadata", "thinking") for name in names]
+    assert list(from_messages(body).losses) == in_order

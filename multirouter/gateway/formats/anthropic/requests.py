@@ -71,8 +71,9 @@ def _translated(body: Mapping[str, Any], losses: Losses) -> dict[str, Any]:
     metadata = body.get("metadata") or {}
     if metadata.get("user_id"):
         request["user"] = metadata["user_id"]
-    for name in metadata.keys() - {"user_id"}:
-        losses.add(f"metadata.{name}")
+    for name in metadata:
+        if name != "user_id":
+            losses.add(f"metadata.{name}")
     request.update(_output_options(body, losses))
     return request
 
@@ -97,10 +98,13 @@ def _output_options(body: Mapping[str, Any], losses: Losses) -> dict[str, Any]:
     if output_format.get("schema") is not None:
         schema = {"name": "answer", "schema": output_format["schema"], "strict": True}
         options["response_format"] = {"type": "json_schema", "json_schema": schema}
-    for name in config.keys() - {"effort", "format"}:
-        losses.add(f"output_config.{name}")
-    for name in thinking.keys() - {"type", "budget_tokens"}:
-        losses.add(f"thinking.{name}")
+    for field, value, known in (
+        ("output_config", config, {"effort", "format"}),
+        ("thinking", thinking, {"type", "budget_tokens"}),
+    ):
+        for name in value:
+            if name not in known:
+                losses.add(f"{field}.{name}")
     return options
 
 
