@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ctypes
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -57,3 +59,33 @@ def test_other_libraries(monkeypatch: pytest.MonkeyPatch, error: type[Exception]
 
     monkeypatch.setattr(ctypes, "CDLL", load)
     memory.return_large_blocks()
+
+
+GROWTH = """
+import gc
+from multirouter.gateway.memory import freeze_startup_objects
+
+freeze_startup_objects()
+traversed = [0, 0, 0]
+
+def began(phase, info):
+    if phase == "start":
+        generation = info["generation"]
+        young = sum(len(gc.get_objects(each)) for each in range(generation + 1))
+        traversed[generation] = max(traversed[generation], young)
+
+gc.callbacks.append(began)
+kept = [{"number": [number]} for number in range(100_000)]
+print(*traversed)
+"""
+
+
+def test_no_collection_of_growth_traverses_much() -> None:
+    """While streams become more, short collections are made, each of a few thousand objects.
+
+    A collection traverses about a million objects a second on a slow machine, and all streams wait.
+    """
+    ran = subprocess.run([sys.executable, "-c", GROWTH], capture_output=True, text=True, check=True)
+    young, middle, full = map(int, ran.stdout.split())
+    assert 0 < young <= middle < 10_000
+    assert full == 0
