@@ -118,11 +118,21 @@ def test_keys_new_list_revoke(capsys: pytest.CaptureFixture[str], tmp_path: Path
     assert "revoked 20" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize("option", ["--concurrent", "--requests-per-minute", "--budget", "--route"])
+def test_a_mistake_names_the_option(option: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """What is wrong has the name that was typed, and no file is created."""
+    value = "" if option == "--route" else "0"
+    assert main(["keys", "new", "x", option, value]) == 2
+    assert f"error: {option}: must be " in capsys.readouterr().err
+    assert main(["keys", "new", ""]) == 2
+    assert "error: name: must be " in capsys.readouterr().err
+    assert not Path("keys.json").exists()
+
+
 def test_keys_without_a_file(capsys: pytest.CaptureFixture[str]) -> None:
     """Only `new` creates the key file."""
     assert main(["keys", "list"]) == 2
     assert main(["keys", "revoke", "x"]) == 2
     assert "does not exist" in capsys.readouterr().err
-    assert main(["keys", "new", "x", "--concurrent", "0"]) == 2
     assert main(["keys", "new", "x"]) == 0
     assert main(["keys", "new", "x"]) == 2

@@ -72,7 +72,7 @@ def run(arguments: Namespace) -> int:
         effect = "a running gateway accepts the key until it reloads (SIGHUP)"
         sys.stdout.write(f"revoked {arguments.name}; {effect}\n")
     else:
-        book, token = book.new(arguments.name, **_limits(arguments))
+        book, token = _with_new_key(book, arguments)
         save_keys(path, book)
         # Only the key is written to standard output, so that a script can capture it.
         sys.stderr.write(f"key of {arguments.name}, shown only once ({path} contains its hash):\n")
@@ -100,6 +100,27 @@ def _summary(record: KeyRecord) -> str:
         str(record.budget) if record.budget else "",
     ]
     return f"created {record.created}; " + (", ".join(filter(None, limits)) or "no limits")
+
+
+def _with_new_key(book: KeyBook, arguments: Namespace) -> tuple[KeyBook, str]:
+    """The book with one more key, and the key.
+
+    Raises:
+        ConfigurationError: names the option whose value is invalid.
+        UsageError: the name is taken.
+    """
+    from multirouter.errors import ConfigurationError
+
+    try:
+        return book.new(arguments.name, **_limits(arguments))
+    except ConfigurationError as error:
+        setting = error.what.rpartition(".")[2]
+        option = _OPTIONS.get(setting) or f"--{setting.replace('_', '-')}"
+        raise ConfigurationError(option, error.why) from None
+
+
+_OPTIONS = {"name": "name", "usd": "--budget", "routes": "--route"}
+"""Arguments whose name is not that of the setting."""
 
 
 def _limits(arguments: Namespace) -> dict[str, Any]:
