@@ -252,8 +252,12 @@ async def _serve(
                 await server.start()
                 freeze_startup_objects()
                 on_ready(server.url)
-                await stop.wait()
-                await server.drain(lead=READINESS_LEAD if stop.graceful else 0.0)
+                try:
+                    await stop.wait()
+                    await server.drain(lead=READINESS_LEAD if stop.graceful else 0.0)
+                except asyncio.CancelledError:  # stopped at once
+                    await router.aclose(grace=0.0)
+                    raise
 
 
 def make_gateway(
