@@ -1,4 +1,4 @@
-"""How soon a gateway stops that is told to stop at once."""
+"""A gateway that is stopped at once."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ async def test_second_stop_waits_for_no_call(
         )
         while not urls:
             await anyio.sleep(0.01)
-        asking = asyncio.create_task(http.post(f"{urls[0]}/v1/chat/completions", json=CHAT))
+        request = asyncio.create_task(http.post(f"{urls[0]}/v1/chat/completions", json=CHAT))
         while not provider.requests:
             await anyio.sleep(0.01)
         first = anyio.current_time()
@@ -57,4 +57,4 @@ async def test_second_stop_waits_for_no_call(
         for task in asyncio.all_tasks() - {asyncio.current_task()}:
             task.cancel()  # as the end of the process does
         with pytest.raises(asyncio.CancelledError):
-            await asking
+            await request

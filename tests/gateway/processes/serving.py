@@ -101,8 +101,8 @@ def url_of(process: subprocess.Popen[str]) -> str:
     return line.split()[2].removesuffix("/v1")
 
 
-def end(process: subprocess.Popen[str], number: int = signal.SIGTERM) -> tuple[int, list[str]]:
-    """Exit status and lines of stderr, after a signal."""
+def end(process: subprocess.Popen[str], number: int = signal.SIGINT) -> tuple[int, list[str]]:
+    """Exit status and lines of stderr, after a signal; SIGTERM has it go on for a second."""
     process.send_signal(number)
     _, errors = process.communicate(timeout=WAIT_LIMIT)
     return process.returncode, errors.splitlines()

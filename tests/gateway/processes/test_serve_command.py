@@ -120,7 +120,7 @@ def test_full_disk_loses_log_lines_only(workers: tuple[str, ...], tmp_path: Path
     ):
         url = url_of(process)
         assert get(f"{url}/v1/chat/completions", CHAT)[0] == 200
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(signal.SIGINT)
         process.communicate(timeout=WAIT_LIMIT)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -15,12 +16,14 @@ import pytest
 from multirouter import Budget
 from multirouter.config import KeyBook
 from multirouter.config.client_keys.key_file import save_keys
+from tests.gateway.processes import serving as serving_module
 from tests.gateway.processes.fake_upstream import hanging_provider, in_background, upstream
 from tests.gateway.processes.serving import (
     CHAT,
     CONFIG,
     TIMEOUT,
     WAIT_LIMIT,
+    command,
     end,
     eventually,
     get,
@@ -32,6 +35,15 @@ from tests.gateway.processes.serving import (
 )
 
 pytestmark = pytest.mark.timeout(TIMEOUT)
+
+SHORT_OPERATIONS = """
+from multirouter import cli
+from multirouter.gateway.workers import operations_under_way
+
+operations_under_way.OPERATION_TIMEOUT = 1.0
+raise SystemExit(cli.main())
+"""
+"""The program of a gateway that does not wait ten seconds for a worker."""
 
 KEYED = CONFIG % "one" + "keys: {file: keys.json}\n"
 
@@ -81,7 +93,7 @@ def test_lost_worker_is_replaced(tmp_path: Path) -> None:
         assert kept in workers_of(process.pid)
         file.write_text(CONFIG % "two")
         assert eventually(lambda: all("two" in models(url) for _ in range(EACH)))
-        status, errors = end(process)
+        status, errors = end(process, signal.SIGTERM)
         assert status == 0
     events = Counter(json.loads(line)["event"] for line in errors)
     assert events["configuration reloaded"] == 1  # one gateway: one reload
@@ -216,8 +228,13 @@ def test_workers_end_with_their_supervisor(tmp_path: Path) -> None:
         assert eventually(lambda: not any(map(runs, workers)))
 
 
-def test_stuck_worker_is_replaced(tmp_path: Path) -> None:
+def test_stuck_worker_is_replaced(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that cannot apply a change is killed, so that the change reaches all that serve."""
+    monkeypatch.setattr(
+        serving_module,
+        "command",
+        lambda *arguments: [sys.executable, "-c", SHORT_OPERATIONS, *command(*arguments)[3:]],
+    )
     file = tmp_path / "gateway.yaml"
     file.write_text(CONFIG % "one")
     with serving(str(file), "--workers", "2") as (process, url):
