@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import nullcontext
 from typing import Any
 
 import anyio
@@ -80,6 +81,21 @@ async def test_slow_consumer_is_neutral() -> None:
                     await anyio.sleep(30)
         assert env.recorder.attempts[-1].outcome == "cancelled"
         assert env.provider_snapshot("a")["failures"] == 0
+
+
+@pytest.mark.parametrize("whole", [False, True])
+async def test_total_counts_for_chunks_that_have_arrived(*, whole: bool) -> None:
+    """They are passed on after it only where they end an answer that is proven complete."""
+    end = "stop" if whole else None
+    role, last = chat_chunk("", role="assistant"), chat_chunk("one", end=end)
+    async with harness(scripted_stream("a", [role, last]), stream=StreamPolicy(total=20)) as env:
+        read = []
+        with nullcontext() if whole else pytest.raises(StreamInterrupted):
+            async with env.router.stream(CHAT) as stream:
+                async for chunk in stream:
+                    read.append(chunk)
+                    await anyio.sleep(30)
+        assert read == ([role, last] if whole else [role])
 
 
 async def test_reasoning_counts_for_the_rate() -> None:

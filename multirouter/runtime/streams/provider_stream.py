@@ -177,11 +177,11 @@ class ProviderStream:
             AttemptTimeout: when a limit has passed; it is then the `error` of the limits.
             Exception: whatever the provider raises; ProviderError for an end without proof.
         """
-        if self._chunks:
-            return self._chunks.popleft()
         now = self._waiting_since = self._loop.time()
         if self._loop.stalls.lost != limits.lost:
             limits.give_back(self._loop.stalls.lost)
+        if self._chunks and (now < limits.ends_at or self.proven):
+            return self._chunks.popleft()
         if now >= limits.ends_at:
             raise self._unless_proven(limits.total_expired())
         chunk: Any = None
