@@ -115,6 +115,7 @@ def _reader_of_format(chunk_format: ChunkFormat) -> ChunkReader:
         proves_end=_after(convert, _checked_end),
         replace_text=chunk_format.replace_text,
         as_chat=convert,
+        as_continuation=chunk_format.as_continuation,
     )
 
 

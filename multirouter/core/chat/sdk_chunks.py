@@ -26,10 +26,12 @@ class ChunkFormat(NamedTuple):
     Attributes:
         as_chat: converts a chunk to a chat chunk.
         replace_text: returns a copy of a chunk with another text, for the middle of an answer.
+        as_continuation: returns a chunk for the middle of an answer that another stream began.
     """
 
     as_chat: Callable[[Any], ChatChunk]
     replace_text: Callable[[Any, str], Any]
+    as_continuation: Callable[[Any], Any] = lambda chunk: chunk
 
 
 def stored_fields(thing: object) -> FieldGetter:
@@ -116,6 +118,21 @@ def _replace_text_completion(chunk: Any, text: str) -> Any:
             _set_field(stored_fields(choice)("delta"), "role", None)
             _set_field(choice, "logprobs", None)
     return edited
+
+
+def _completion_without_role(chunk: Any) -> Any:
+    """The chunk, or a copy of it without the role that it has."""
+    if not any(delta("role") for delta in map(stored_fields, _deltas(chunk))):
+        return chunk
+    edited = copy.deepcopy(chunk)
+    for delta in _deltas(edited):
+        if stored_fields(delta)("role"):
+            _set_field(delta, "role", None)
+    return edited
+
+
+def _deltas(chunk: Any) -> list[Any]:
+    return [stored_fields(choice)("delta") for choice in stored_fields(chunk)("choices")]
 
 
 # -- Anthropic Messages -------------------------------------------------------------------------
@@ -224,7 +241,7 @@ def _replace_text_gemini(chunk: Any, text: str) -> Any:
     return edited
 
 
-COMPLETIONS = ChunkFormat(_completion, _replace_text_completion)
+COMPLETIONS = ChunkFormat(_completion, _replace_text_completion, _completion_without_role)
 MESSAGES = ChunkFormat(_message_event, _replace_text_message_event)
 RESPONSES = ChunkFormat(_response_event, _replace_text_response_event)
 GEMINI = ChunkFormat(_gemini, _replace_text_gemini)

@@ -149,6 +149,26 @@ def test_replacing_text_of_a_completion_removes_the_role() -> None:
     assert second.delta.content == "uno"
 
 
+def test_the_role_is_removed_in_a_copy() -> None:
+    """In the middle of an answer; a chunk without a role stays itself."""
+    chunk = thing(
+        {
+            "choices": [
+                {"index": 0, "delta": {"content": "one"}, "finish_reason": None},
+                {"index": 1, "delta": {"content": "two", "role": "assistant"}},
+            ]
+        }
+    )
+    reader = StreamPolicy().reader(chunk, None)
+    edited = reader.as_continuation(chunk)
+    assert [vars(choice.delta) for choice in edited.choices] == [
+        {"content": "one"},
+        {"content": "two", "role": None},
+    ]
+    assert chunk.choices[1].delta.role == "assistant"
+    assert reader.as_continuation(edited) is edited
+
+
 def test_replacing_text_of_gemini_keeps_thoughts() -> None:
     """The new text is in the first text part; thoughts stay as they are."""
     chunk = candidate({"text": "hm", "thought": True}, {"text": "on"}, {"text": "e"})
