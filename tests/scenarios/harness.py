@@ -198,11 +198,12 @@ class Harness:
 
     def total(self, sample: str, **labels: str) -> float:
         """The sum of the samples of this metric with these labels."""
+        families = self.registry.restricted_registry([f"multirouter_{sample}"]).collect()
         return sum(
             found.value
-            for family in self.registry.collect()
+            for family in families
             for found in family.samples
-            if found.name == f"multirouter_{sample}" and labels.items() <= found.labels.items()
+            if labels.items() <= found.labels.items()
         )
 
     def check_metrics(self) -> None:
