@@ -44,7 +44,7 @@ def hook(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 def built(hook: ModuleType, version: str = "standard") -> tuple[dict[str, Any], list[str]]:
     """What the hook adds to a wheel, and its warnings."""
-    made = hook.CompiledCore()
+    made = hook.CompiledModules()
     warnings: list[str] = []
     made.app = SimpleNamespace(display_warning=warnings.append, display_info=lambda _: None)
     data: dict[str, Any] = {"force_include": {}}
@@ -59,7 +59,7 @@ def test_the_default_is_pure_python(
     """Without the switch, a build needs nothing more and has nothing more."""
     if value is not None:
         monkeypatch.setenv(hook.SWITCH, value)
-    assert hook.CompiledCore().dependencies() == []
+    assert hook.CompiledModules().dependencies() == []
     assert built(hook) == ({"force_include": {}}, [])
 
 
@@ -70,7 +70,7 @@ def test_compiled_modules_are_added(hook: ModuleType, monkeypatch: pytest.Monkey
     monkeypatch.setattr(hook.shutil, "rmtree", lambda *_, **__: None)
     monkeypatch.setattr(hook, "_compile", lambda root, output: None)
     monkeypatch.setattr(hook.Path, "rglob", lambda self, _: [self / "multirouter" / "m.so"])
-    assert any("mypyc" in needed for needed in hook.CompiledCore().dependencies())
+    assert any("mypyc" in needed for needed in hook.CompiledModules().dependencies())
     data, warnings = built(hook)
     assert list(data["force_include"].values()) == [str(Path("multirouter", "m.so"))]
     assert (data["infer_tag"], data["pure_python"], warnings) == (True, False, [])
@@ -103,7 +103,7 @@ def test_no_compiled_class_declares_an_attribute_again(hook: ModuleType) -> None
     """Mypyc visits such an attribute twice, and never frees a cycle through it."""
     classes: dict[str, ast.ClassDef] = {}
     for module in hook.MODULES:
-        tree = ast.parse((ROOT / hook.CORE / f"{module}.py").read_text("utf-8"))
+        tree = ast.parse((ROOT / hook.PACKAGE / f"{module}.py").read_text("utf-8"))
         classes |= {each.name: each for each in ast.walk(tree) if isinstance(each, ast.ClassDef)}
     again = []
     for name, node in classes.items():
@@ -122,7 +122,7 @@ def test_no_compiled_module_has_an_integer_where_a_float_is_declared(hook: Modul
     wrong = [
         f"{module}:{node.lineno}"
         for module in hook.MODULES
-        for node in ast.walk(ast.parse((ROOT / hook.CORE / f"{module}.py").read_text("utf-8")))
+        for node in ast.walk(ast.parse((ROOT / hook.PACKAGE / f"{module}.py").read_text("utf-8")))
         if isinstance(node, ast.AnnAssign)
         and ast.unparse(node.annotation) == "float"
         and isinstance(node.value, ast.Constant)

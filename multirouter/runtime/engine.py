@@ -93,7 +93,7 @@ class Engine:
         self.route_selection: RouteSelection | None = None
         self.firing_alarms: Callable[[], tuple[AlarmChanged, ...]] = tuple
         self.dispatcher: EventDispatcher = EventDispatcher((), logs.on_listener_error)
-        logs.add_listener = WeakMethod(self.dispatcher.add)
+        logs.add_listener = WeakMethod(self._add_listener)
         accounts = Accounts(
             name,
             self.dispatcher,
@@ -149,6 +149,10 @@ class Engine:
         self._metrics = metrics
         for listener in (self.half_open_timers, metrics, self._logs, *listeners):
             self.dispatcher.add(listener)
+
+    def _add_listener(self, listener: Listener) -> None:
+        """Adds a listener. The dispatcher's own method, when compiled, has no weak reference."""
+        self.dispatcher.add(listener)
 
     def attach_history(self, history: History, metrics: Metrics) -> None:
         """Restores the state of earlier runs without emitting events, then records the history.

@@ -66,9 +66,9 @@ def test_a_listener_of_one_method_receives_only_its_events(name: str) -> None:
     dispatcher = EventDispatcher([listener, Listener()], no_error_expected)
     assert dispatcher.has_start_listeners is (name == "attempt_started")
     for each in EVENT_NAMES:
-        dispatcher.post(each, (each, 1))
+        dispatcher.post(each, (each, "call"))
     dispatcher.deliver()
-    assert received == ([(name, 1)] if name == "attempt_started" else [((name, 1),)])
+    assert received == ([(name, "call")] if name == "attempt_started" else [((name, "call"),)])
     arguments = [None] * (2 if name == "attempt_started" else 1)
     assert getattr(Listener(), name)(*arguments) is None
 

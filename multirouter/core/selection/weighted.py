@@ -168,7 +168,7 @@ class StrategyChoice(WeightedChoice):
         on_error: OnStrategyError,
     ) -> None:
         super().__init__(members, now, why)
-        self._choose = choose
+        self._choose: Callable[..., Any] = choose  # a user's function may return anything
         self._on_error = on_error
         self._candidates = frozenset(self.members)
 
@@ -182,7 +182,8 @@ class StrategyChoice(WeightedChoice):
         if len(candidates) > 1:
             try:
                 chosen = self._choose(candidates, SelectionContext(request, now, rng))
-                if chosen in self._candidates and chosen.key not in excluded:
+                known = chosen in self._candidates
+                if known and isinstance(chosen, Candidate) and chosen.key not in excluded:
                     return chosen
                 error: Exception = LookupError(f"{chosen!r} is not a candidate")
             except Exception as raised:  # noqa: BLE001 - a strategy may fail, a call may not
