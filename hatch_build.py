@@ -82,8 +82,9 @@ class CompiledModules(BuildHookInterface[Any]):
     PLUGIN_NAME = "custom"
 
     def dependencies(self) -> list[str]:
-        """What the compilation needs beyond the build backend."""
-        return ["mypy[mypyc]>=1.13", "setuptools>=77"] if _wanted() else []
+        """What the compilation needs beyond the build backend, with the library whose types it reads."""
+        needed = ["mypy[mypyc]>=1.13", "setuptools>=77", "prometheus-client"]
+        return needed if _wanted() else []
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Compiles, and adds the extension modules to a wheel; `version` may be `editable`."""

@@ -70,7 +70,9 @@ def test_compiled_modules_are_added(hook: ModuleType, monkeypatch: pytest.Monkey
     monkeypatch.setattr(hook.shutil, "rmtree", lambda *_, **__: None)
     monkeypatch.setattr(hook, "_compile", lambda root, output: None)
     monkeypatch.setattr(hook.Path, "rglob", lambda self, _: [self / "multirouter" / "m.so"])
-    assert any("mypyc" in needed for needed in hook.CompiledModules().dependencies())
+    needed = hook.CompiledModules().dependencies()
+    assert any("mypyc" in each for each in needed)
+    assert "prometheus-client" in needed, "compiled modules read its types, in a build of its own"
     data, warnings = built(hook)
     assert list(data["force_include"].values()) == [str(Path("multirouter", "m.so"))]
     assert (data["infer_tag"], data["pure_python"], warnings) == (True, False, [])
