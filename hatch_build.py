@@ -82,7 +82,7 @@ class CompiledModules(BuildHookInterface[Any]):
     PLUGIN_NAME = "custom"
 
     def dependencies(self) -> list[str]:
-        """What the compilation needs beyond the build backend, with the library whose types it reads."""
+        """What the compilation needs: mypyc, a builder, and the library whose types it reads."""
         needed = ["mypy[mypyc]>=1.13", "setuptools>=77", "prometheus-client"]
         return needed if _wanted() else []
 
