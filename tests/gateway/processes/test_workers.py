@@ -160,8 +160,12 @@ def test_admin_changes_reach_all_workers(tmp_path: Path) -> None:
         assert state(url) == [("open", 1.0)] * 2
         assert get(f"{url}/admin/unhold", {"provider": "echo"}, admin)[0] == 200
         assert statuses(url, client) == {200: EACH}
-        calls = json.loads(get(f"{url}/admin/calls?limit={EACH}", token=admin)[1])
-        assert [call["status"] for call in calls] == [200] * EACH
+
+        def recorded() -> list[int]:
+            calls = json.loads(get(f"{url}/admin/calls?limit={EACH}", token=admin)[1])
+            return [call["status"] for call in calls]
+
+        assert eventually(lambda: recorded() == [200] * EACH)  # written after its answer
         assert end(process)[0] == 0
 
 
