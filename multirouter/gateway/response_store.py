@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from multirouter.errors import ConfigurationError
 from multirouter.providers.json_bytes import dumps, loads
+from multirouter.write_ahead import use_write_ahead
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -149,7 +150,7 @@ def open_private(path: Path, schema: str) -> Connection:
         path.touch(mode=0o600)
         connection = sqlite3.connect(path, timeout=_BUSY_TIMEOUT, check_same_thread=False)
         try:
-            connection.execute("PRAGMA journal_mode = WAL")
+            use_write_ahead(connection, _BUSY_TIMEOUT)
             connection.execute(schema)
         except sqlite3.Error:
             connection.close()

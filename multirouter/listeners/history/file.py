@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from multirouter.errors import ConfigurationError
 from multirouter.listeners.history import schema
+from multirouter.write_ahead import use_write_ahead
 
 if TYPE_CHECKING:
     from sqlite3 import Connection
@@ -51,7 +52,7 @@ def open_to_write(path: Path) -> Connection:
     connection = _connect(f"{path.absolute().as_uri()}?mode=rwc")
     try:
         _version(connection)
-        connection.execute("PRAGMA journal_mode = WAL")
+        use_write_ahead(connection, BUSY_TIMEOUT)
         connection.execute("PRAGMA synchronous = NORMAL")
         schema.migrate(connection)
     except BaseException:

@@ -150,15 +150,20 @@ def insert_statement(table: str) -> str:
     return f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({placeholders})"  # noqa: S608 - constants
 
 
+_IDENTITY = """
+SELECT application_id, user_version, (SELECT count(*) FROM sqlite_master)
+FROM pragma_application_id, pragma_user_version
+"""
+
+
 def version_of(connection: Connection, steps: Sequence[str] = MIGRATIONS) -> int:
     """Returns a file's version, 0 for an empty file.
 
     Raises:
         ConfigurationError: it is another database, or was written by a newer multirouter.
     """
-    (application_id,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    (objects,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    # One statement, so that what another process migrates meanwhile is seen whole or not at all.
+    application_id, version, objects = connection.execute(_IDENTITY).fetchone()
     if application_id != APPLICATION_ID and (application_id or version or objects):
         raise ConfigurationError(
             "history",

@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from multirouter import ConfigurationError, Provider
 from multirouter.listeners.history import file as history_file
 from multirouter.listeners.history import schema
 from multirouter.testing import ScriptedProvider
+from multirouter.write_ahead import use_write_ahead
 from tests.listeners.helpers import attempt
 from tests.listeners.history.helpers import ROOT, attempt_row, history, make_writer, router, rows
 
@@ -305,3 +307,28 @@ def test_a_new_file_is_private(tmp_path: Path) -> None:
     file.chmod(0o640)
     history_file.open_to_write(file).close()
     assert file.stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("moment", [1, 2, 3])
+def test_file_that_another_process_creates_is_no_other_database(
+    tmp_path: Path, moment: int
+) -> None:
+    """Workers open a new history at once: one reads what it was before another's change, or after.
+
+    Args:
+        tmp_path: the folder of the history.
+        moment: the statement of the reading in front of which the other process creates it.
+    """
+    path = tmp_path / "history.db"
+    statements: list[str] = []
+
+    def create(statement: str) -> None:
+        statements.append(statement)
+        if len(statements) == moment:
+            history_file.open_to_write(path).close()
+
+    with closing(sqlite3.connect(path, isolation_level=None)) as connection:
+        use_write_ahead(connection, 0.0)
+        connection.set_trace_callback(create)
+        assert schema.version_of(connection) in {0, len(schema.MIGRATIONS)}
+    assert statements
